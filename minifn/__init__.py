@@ -1,0 +1,3 @@
+"""Appwrite Functions in one process."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,110 @@
+"""The settings of one server: a frozen record made from an environment by a pure function.
+
+Each setting is declared once, here; the command line, the README's table and the errors derive from the declaration.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+#: The isolation engines by strength, strongest first; `auto` takes the first whose probe passes.
+ENGINES = ("bwrap", "sandlock", "process", "none")
+
+#: Variables builds inherit unless the setting says otherwise: proxies, CA bundles and package indexes.
+BUILD_PASSTHROUGH = (
+    "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*", "GOPROXY", "GONOSUMDB", "GOFLAGS", "CARGO_*",
+)  # fmt: skip
+
+
+class ConfigError(ValueError):
+    """A setting has a value it cannot have; the message is one line that names it."""
+
+
+def _setting(default: Any, help: str, **metadata: Any) -> Any:
+    return field(default=default, metadata={"help": help, **metadata})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What `minifn serve` can be told. Every field is the environment variable `MINIFN_<FIELD>`."""
+
+    host: str = _setting("127.0.0.1", "bind address")
+    port: int = _setting(8000, "port; 0 = any free one", minimum=0, maximum=65535)
+    data: Path = _setting(Path("minifn-data"), "data directory, created with mode 0700")
+    project: str = _setting("minifn", "project id that clients send in x-appwrite-project")
+    api_key: str = _setting("", "key with every scope; made at first start and kept in admin.key", secret=True)
+    jwt_secret: str = _setting("", "signs client JWTs; made at first start and kept in jwt.secret", secret=True)
+    sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
+    functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
+    timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
+    sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
+    build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
+    build_concurrency: int = _setting(os.cpu_count() or 1, "builds at once", minimum=1, shown="CPU count")
+    async_concurrency: int = _setting(
+        4 * (os.cpu_count() or 1), "queued executions run at once", minimum=1, shown="4 x CPU count"
+    )
+    upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
+    idle_seconds: int = _setting(60, "an idle worker is stopped after this", minimum=1)
+    cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)
+    memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
+    retention_days: int = _setting(14, "executions older than this are deleted; 0 = keep", minimum=0)
+    git_installations: tuple[str, ...] = _setting((), "NAME=BASE pairs that repository deployments may use")
+    git_poll: int = _setting(60, "seconds between looks at connected repositories", minimum=1)
+    build_env_passthrough: tuple[str, ...] = _setting(
+        BUILD_PASSTHROUGH, "names (globs) copied from the server into builds", shown="proxy, CA and package-index names"
+    )
+
+    def __post_init__(self) -> None:
+        """Check each field against its declared rule; raises ConfigError."""
+        object.__setattr__(self, "data", Path(self.data).absolute())
+        for item in dataclasses.fields(self):
+            check(item, getattr(self, item.name))
+        for pair in self.git_installations:
+            name, _, base = pair.partition("=")
+            if not name or not base:
+                raise ConfigError(f"MINIFN_GIT_INSTALLATIONS must be NAME=BASE pairs, not {pair!r}")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], **flags: Any) -> "Config":
+        """Return the settings of `environ`, overridden by the `flags` that are not None. Raises ConfigError."""
+        values: dict[str, Any] = {
+            item.name: parse(item, environ[variable(item)])
+            for item in dataclasses.fields(cls)
+            if environ.get(variable(item), "") != ""
+        }
+        values.update({name: value for name, value in flags.items() if value is not None})
+        return cls(**values)
+
+
+def variable(item: "dataclasses.Field[Any]") -> str:
+    """Return the environment variable of a setting."""
+    return f"MINIFN_{item.name.upper()}"
+
+
+def parse(item: "dataclasses.Field[Any]", text: str) -> Any:
+    """Return `text` as the setting's type. Raises ConfigError."""
+    default = item.default
+    try:
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        kind: Callable[[str], Any] = Path if isinstance(default, Path) else type(default)
+        return kind(text)
+    except ValueError:
+        wanted = "a whole number" if isinstance(default, int) else "a number"
+        raise ConfigError(f"{variable(item)} must be {wanted}, not {text!r}") from None
+
+
+def check(item: "dataclasses.Field[Any]", value: Any) -> None:
+    """Raise ConfigError unless `value` keeps the setting's declared rule."""
+    rule = item.metadata
+    if "choices" in rule and value not in rule["choices"]:
+        raise ConfigError(f"{variable(item)} must be one of {', '.join(rule['choices'])}, not {value!r}")
+    if "minimum" in rule and value < rule["minimum"]:
+        raise ConfigError(f"{variable(item)} must be at least {rule['minimum']}, not {value!r}")
+    if "maximum" in rule and value > rule["maximum"]:
+        raise ConfigError(f"{variable(item)} must be at most {rule['maximum']}, not {value!r}")

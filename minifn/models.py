@@ -1,0 +1,224 @@
+"""The records minifn keeps, frozen, in snake_case; the wire's names live in `api/params.py` and `api/responses.py`.
+
+Instants are integer milliseconds (see `values`). `sequence` is the row's creation order.
+"""
+
+import enum
+from typing import Literal
+
+import msgspec
+
+#: `waiting` queued; `processing` claimed by the builder; `building` its command runs; the others are final.
+DeploymentStatus = Literal["waiting", "processing", "building", "ready", "canceled", "failed"]
+#: `scheduled` waits for its instant; `waiting` for a slot; `processing` runs; the others are final.
+ExecutionStatus = Literal["waiting", "processing", "completed", "failed", "scheduled"]
+Trigger = Literal["http", "schedule", "event"]
+DeploymentType = Literal["manual", "cli", "vcs"]
+Headers = tuple[tuple[str, str], ...]
+
+UNFINISHED_BUILD: frozenset[str] = frozenset({"waiting", "processing", "building"})
+UNFINISHED_EXECUTION: frozenset[str] = frozenset({"waiting", "processing"})
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the database. `msgspec.structs.replace(record, **changes)` makes a changed copy."""
+
+    id: str
+    sequence: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+
+
+class Function(Record, frozen=True, kw_only=True):
+    """A function: its settings and which deployment answers for it."""
+
+    name: str
+    runtime: str
+    execute: tuple[str, ...] = ()
+    enabled: bool = True
+    #: False while settings or variables changed that the active deployment does not have yet.
+    live: bool = True
+    logging: bool = True
+    #: The active deployment, "" for none.
+    deployment_id: str = ""
+    deployment_created_at: int = 0
+    latest_deployment_id: str = ""
+    latest_deployment_created_at: int = 0
+    latest_deployment_status: str = ""
+    scopes: tuple[str, ...] = ()
+    events: tuple[str, ...] = ()
+    schedule: str = ""
+    schedule_next: int = 0
+    schedule_previous: int = 0
+    timeout_seconds: int = 15
+    entrypoint: str = ""
+    commands: str = ""
+    installation_id: str = ""
+    provider_repository_id: str = ""
+    provider_branch: str = ""
+    provider_root_directory: str = ""
+    provider_silent_mode: bool = False
+    provider_branches: tuple[str, ...] = ()
+    provider_paths: tuple[str, ...] = ()
+    build_specification: str = ""
+    runtime_specification: str = ""
+    deployment_retention_days: int = 0
+
+
+class Deployment(Record, frozen=True, kw_only=True):
+    """One upload of code and what its build made of it."""
+
+    function_id: str
+    type: DeploymentType = "manual"
+    entrypoint: str = ""
+    commands: str = ""
+    status: DeploymentStatus = "waiting"
+    #: Take over as the active deployment once ready.
+    activate: bool = False
+    source_size_bytes: int = 0
+    build_size_bytes: int = 0
+    build_id: str = ""
+    build_logs: str = ""
+    build_started_at: int = 0
+    build_duration_seconds: int = 0
+    chunks_total: int = 1
+    chunks_uploaded: int = 1
+    provider_repository_name: str = ""
+    provider_repository_owner: str = ""
+    provider_repository_url: str = ""
+    provider_branch: str = ""
+    provider_branch_url: str = ""
+    provider_commit_hash: str = ""
+    provider_commit_author: str = ""
+    provider_commit_author_url: str = ""
+    provider_commit_message: str = ""
+    provider_commit_url: str = ""
+
+    @property
+    def total_size_bytes(self) -> int:
+        """Source and build together."""
+        return self.source_size_bytes + self.build_size_bytes
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether every chunk of the archive has arrived."""
+        return self.chunks_uploaded >= self.chunks_total
+
+
+class Execution(Record, frozen=True, kw_only=True):
+    """One run of a function, asked for or done."""
+
+    function_id: str
+    deployment_id: str = ""
+    trigger: Trigger = "http"
+    status: ExecutionStatus = "waiting"
+    #: The user who asked for it and may read it, "" for keys, guests, schedules and events.
+    user_id: str = ""
+    request_method: str = "POST"
+    request_path: str = "/"
+    #: What is stored of the request's headers (an allow-list of names).
+    request_headers: Headers = ()
+    response_status_code: int = 0
+    #: Stored: only content-type and content-length. In the answer of a sync execution: all of them.
+    response_headers: Headers = ()
+    logs: str = ""
+    errors: str = ""
+    duration_seconds: float = 0.0
+    scheduled_at: int = 0
+
+
+class ExecutionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function is called with: kept with a queued execution until it has run, never shown by the API."""
+
+    method: str = "POST"
+    path: str = "/"
+    #: Complete and lower-case, without the x-appwrite-* headers that the executor adds.
+    headers: Headers = ()
+    body: bytes = b""
+    user_id: str = ""
+    #: The caller's session, for the user JWT handed to the function; "" when there was none.
+    session_id: str = ""
+    client_ip: str = ""
+    #: The most specific event name, "" unless the trigger is `event`.
+    event: str = ""
+    #: How many executions caused by events lie behind this one.
+    depth: int = 0
+
+
+class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished execution with the parts of its answer that are not stored."""
+
+    execution: Execution
+    body: bytes = b""
+    #: Every header of the answer, lower-case.
+    headers: Headers = ()
+
+
+class Variable(Record, frozen=True, kw_only=True):
+    """An environment variable of a function, or of the whole project when `function_id` is ""."""
+
+    function_id: str
+    key: str
+    value: str
+    secret: bool = False
+
+
+class ApiKey(Record, frozen=True, kw_only=True):
+    """An API key; only the SHA-256 of its secret is kept."""
+
+    name: str
+    secret_hash: str
+    scopes: tuple[str, ...]
+    #: 0 = never.
+    expire_at: int = 0
+
+
+class CallerKind(enum.Enum):
+    """Who sent a request."""
+
+    KEY = "key"
+    USER = "user"
+    GUEST = "guest"
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is calling and what they may do."""
+
+    kind: CallerKind
+    #: Empty for keys, which are not checked against execute roles.
+    roles: frozenset[str] = frozenset()
+    #: None means every scope (the admin key).
+    scopes: frozenset[str] | None = frozenset()
+    user_id: str = ""
+    session_id: str = ""
+
+    @property
+    def privileged(self) -> bool:
+        """Whether this is an API key or the administrator."""
+        return self.kind is CallerKind.KEY
+
+
+class Specification(msgspec.Struct, frozen=True, kw_only=True):
+    """A size a function may run with."""
+
+    slug: str
+    cpus: float
+    memory_mb: int
+
+
+#: Appwrite's nine sizes, smallest first (contract section k).
+SPECIFICATIONS: tuple[Specification, ...] = tuple(
+    Specification(slug=slug, cpus=cpus, memory_mb=memory_mb)
+    for slug, cpus, memory_mb in (
+        ("s-0.5vcpu-512mb", 0.5, 512),
+        ("s-1vcpu-512mb", 1, 512),
+        ("s-1vcpu-1gb", 1, 1024),
+        ("s-2vcpu-2gb", 2, 2048),
+        ("s-2vcpu-4gb", 2, 4096),
+        ("s-4vcpu-4gb", 4, 4096),
+        ("s-4vcpu-8gb", 4, 8192),
+        ("s-8vcpu-4gb", 8, 4096),
+        ("s-8vcpu-8gb", 8, 8192),
+    )
+)
+DEFAULT_SPECIFICATION = "s-1vcpu-512mb"

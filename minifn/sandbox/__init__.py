@@ -1,0 +1,1 @@
+"""How functions are kept apart from the server and from each other."""

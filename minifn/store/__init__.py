@@ -1,0 +1,1 @@
+"""Everything minifn keeps between two starts."""

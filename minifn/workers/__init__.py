@@ -1,0 +1,1 @@
+"""Warm processes that answer for one deployment each."""
