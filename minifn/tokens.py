@@ -1,0 +1,103 @@
+"""Signed tokens: JWTs of an app's users, and the short-lived API keys that functions are given.
+
+Both are HS256 under MINIFN_JWT_SECRET, so an app that embeds minifn mints user tokens with any JWT library.
+"""
+
+import time
+from typing import Any
+
+import jwt
+import msgspec
+
+from minifn.errors import ApiKeyExpired, UserJwtInvalid
+from minifn.values import is_id
+
+#: What function keys begin with: the first is minted, the second is what 1.6 functions compare with.
+KEY_PREFIXES = ("ephemeral_", "dynamic_")
+#: How long a minted function key is handed out again before a new one is made, seconds.
+KEY_REUSE_SECONDS = 60
+_ALGORITHM = "HS256"
+
+
+class Team(msgspec.Struct, frozen=True, rename="camel"):
+    """A confirmed membership of a user."""
+
+    team_id: str
+    membership_id: str = ""
+    roles: tuple[str, ...] = ()
+
+
+class UserClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a client JWT says about its user."""
+
+    user_id: str
+    exp: int
+    session_id: str = ""
+    verified: bool = False
+    labels: tuple[str, ...] = ()
+    teams: tuple[Team, ...] = ()
+
+
+class Tokens:
+    """Mints and checks both kinds of token. `now` arguments are seconds since the epoch."""
+
+    def __init__(self, secret: str, project: str) -> None:
+        self._secret = secret
+        self._project = project
+        self._keys: dict[tuple[tuple[str, ...], int], tuple[float, str]] = {}
+
+    def mint_user(self, claims: UserClaims) -> str:
+        """Return a client JWT for `claims`."""
+        return jwt.encode(msgspec.to_builtins(claims), self._secret, _ALGORITHM)
+
+    def verify_user(self, token: str) -> UserClaims:
+        """Return what `token` says. Raises UserJwtInvalid when it is forged, expired or malformed."""
+        payload = self._decode(token)
+        if payload is None or "scopes" in payload:
+            raise UserJwtInvalid
+        try:
+            claims = msgspec.convert(payload, UserClaims)
+        except msgspec.ValidationError as exc:
+            raise UserJwtInvalid(f"The JWT token is invalid: {exc}") from exc
+        if not is_id(claims.user_id):
+            raise UserJwtInvalid("The JWT token is invalid: `userId` is not an ID")
+        return claims
+
+    def mint_key(self, scopes: tuple[str, ...], lifetime_seconds: int, now: float | None = None) -> str:
+        """Return an API key that holds `scopes` for at least `lifetime_seconds`.
+
+        Signing costs more than the rest of a warm execution's bookkeeping, so a key serves for KEY_REUSE_SECONDS.
+        """
+        moment = time.time() if now is None else now
+        slot = (scopes, lifetime_seconds)
+        minted_at, token = self._keys.get(slot, (0.0, ""))
+        if moment - minted_at > KEY_REUSE_SECONDS or minted_at > moment:
+            payload = {
+                "projectId": self._project,
+                "scopes": list(scopes),
+                "exp": int(moment) + lifetime_seconds + KEY_REUSE_SECONDS,
+            }
+            token = KEY_PREFIXES[0] + jwt.encode(payload, self._secret, _ALGORITHM)
+            if len(self._keys) > 1000:
+                self._keys.clear()
+            self._keys[slot] = (moment, token)
+        return token
+
+    def is_function_key(self, secret: str) -> bool:
+        """Tell whether `secret` claims to be a key that `mint_key` made."""
+        return secret.startswith(KEY_PREFIXES)
+
+    def verify_key(self, secret: str) -> frozenset[str]:
+        """Return the scopes of a function key. Raises ApiKeyExpired when it is forged, expired or of another project."""
+        payload = self._decode(secret.partition("_")[2])
+        scopes = payload.get("scopes") if payload else None
+        if payload is None or not isinstance(scopes, list) or payload.get("projectId") != self._project:
+            raise ApiKeyExpired
+        return frozenset(str(scope) for scope in scopes)
+
+    def _decode(self, token: str) -> dict[str, Any] | None:
+        try:
+            payload = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options={"require": ["exp"]})
+        except jwt.InvalidTokenError:
+            return None
+        return dict(payload)
