@@ -1,0 +1,51 @@
+"""Fixtures that several test folders share: a running server, and what a machine may lack."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Api, Server
+
+
+@pytest.fixture(scope="session")
+def bwrap() -> str:
+    """The path of a bubblewrap that can make a sandbox here; skips without one."""
+    path = shutil.which("bwrap")
+    if path is None:
+        pytest.skip("bwrap is not on PATH: install the package bubblewrap")
+    probe = subprocess.run([path, "--ro-bind", "/", "/", "--unshare-pid", "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"bwrap cannot make namespaces here: {probe.stderr.decode(errors='replace').strip()}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """The path of Node.js; skips without it."""
+    path = shutil.which("node")
+    if path is None:
+        pytest.skip("node is not on PATH: install Node.js 18 or newer")
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A `minifn serve` with default settings on a throw-away data directory, shared by the whole run."""
+    with Server(tmp_path_factory.mktemp("server") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[Api]:
+    """The shared server's API, with the admin key."""
+    with server.api as client:
+        yield client
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data directory that does not exist yet."""
+    return tmp_path / "data"
