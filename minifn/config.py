@@ -21,6 +21,10 @@ BUILD_PASSTHROUGH = (
 )  # fmt: skip
 
 
+#: What a yes-or-no setting may say.
+SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+
 class ConfigError(ValueError):
     """A setting has a value it cannot have; the message is one line that names it."""
 
@@ -58,6 +62,7 @@ class Config:
     build_env_passthrough: tuple[str, ...] = _setting(
         BUILD_PASSTHROUGH, "names (globs) copied from the server into builds", shown="proxy, CA and package-index names"
     )
+    access_log: bool = _setting(False, "write a line for every request")
 
     def __post_init__(self) -> None:
         """Check each field against its declared rule; raises ConfigError."""
@@ -92,10 +97,12 @@ def parse(item: "dataclasses.Field[Any]", text: str) -> Any:
     try:
         if isinstance(default, tuple):
             return tuple(part.strip() for part in text.split(",") if part.strip())
+        if isinstance(default, bool):
+            return SWITCH[text.lower()]
         kind: Callable[[str], Any] = Path if isinstance(default, Path) else type(default)
         return kind(text)
-    except ValueError:
-        wanted = "a whole number" if isinstance(default, int) else "a number"
+    except (ValueError, KeyError):
+        wanted = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
         raise ConfigError(f"{variable(item)} must be {wanted}, not {text!r}") from None
 
 
@@ -104,7 +111,7 @@ def check(item: "dataclasses.Field[Any]", value: Any) -> None:
     rule = item.metadata
     if "choices" in rule and value not in rule["choices"]:
         raise ConfigError(f"{variable(item)} must be one of {', '.join(rule['choices'])}, not {value!r}")
-    if "minimum" in rule and value < rule["minimum"]:
+    if "minimum" in rule and not value >= rule["minimum"]:
         raise ConfigError(f"{variable(item)} must be at least {rule['minimum']}, not {value!r}")
     if "maximum" in rule and value > rule["maximum"]:
         raise ConfigError(f"{variable(item)} must be at most {rule['maximum']}, not {value!r}")

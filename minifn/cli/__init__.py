@@ -1,0 +1,37 @@
+"""The command line. A command's module is imported when it is called, so that `serve` starts without the others."""
+
+import importlib
+
+import click
+
+from minifn import __version__
+
+#: Command -> where it is defined, in the order `minifn --help` shows them.
+COMMANDS = {
+    "serve": "minifn.cli.serve:serve",
+    "demo": "minifn.cli.demo:demo",
+    "doctor": "minifn.cli.doctor:doctor",
+    "keys": "minifn.cli.keys:keys",
+    "token": "minifn.cli.keys:token",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="minifn", message="%(prog)s %(version)s")
+def main() -> None:
+    """Appwrite Functions in one process."""

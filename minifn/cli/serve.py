@@ -1,0 +1,141 @@
+"""`minifn serve`: the server in this process, from the first line printed to the last worker stopped."""
+
+import asyncio
+import contextlib
+import dataclasses
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator
+
+import click
+import uvicorn
+import uvloop
+
+from minifn.cli.options import OPTIONS, configuration, fail, settings
+from minifn.config import Config
+from minifn.datadir import DataDir
+from minifn.service import Minifn
+
+#: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
+GRACE_SECONDS = 10
+BACKLOG = 2048
+
+#: What a command does with the running server, given its URL; serving goes on until a signal.
+Ready = Callable[[Minifn, str], Coroutine[None, None, None]]
+
+
+@click.command()
+@settings(OPTIONS)
+def serve(**flags: str | bool | None) -> None:
+    """Serve functions until a signal."""
+    config = configuration(**flags)
+    made_key = not config.api_key and not DataDir(config.data).admin_key.exists()
+
+    async def announce(minifn: Minifn, url: str) -> None:
+        click.echo("\n".join(describe(minifn, url)))
+        if made_key:
+            key = minifn.data.admin_key.read_text().strip()
+            click.echo(f"key      {key}  (new; shown this once)")
+
+    run(config, announce)
+
+
+def describe(minifn: Minifn, url: str) -> list[str]:
+    """Return the lines a started server shows: where it answers, where its files are, how strong its walls are."""
+    key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
+    return [
+        f"minifn   {url}/v1  (project {minifn.config.project})",
+        f"data     {minifn.data.root}",
+        f"sandbox  {minifn.engine.name}: {minifn.engine.strength}",
+        f"key in   {key_file}",
+    ]
+
+
+def run(config: Config, ready: Ready) -> None:
+    """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    with listen(config.host, config.port) as listener:
+        config = dataclasses.replace(config, port=listener.getsockname()[1])
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config, listener, ready))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket; ends the process with one line when the address cannot be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            fail(f"port {port} of {host} is in use; choose another with --port")
+        fail(f"cannot listen on {host} port {port}: {error.strerror or error}")
+    return listener
+
+
+async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
+    minifn = Minifn(config)
+    server = Server(
+        uvicorn.Config(
+            minifn.app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=config.access_log,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        ),
+        lambda: ready(minifn, url_of(config)),
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
+    async with minifn:
+        await server.serve(sockets=[listener])
+        await server.announced()
+
+
+def url_of(config: Config) -> str:
+    """Return the address to type: a wildcard bind is reached by loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
+    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn with a coroutine that runs once it answers, and no signal handlers of its own.
+
+    uvicorn raises a signal again after serving, which would end the process before the workers are stopped.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], Coroutine[None, None, None]]) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._announcing: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self._announcing = asyncio.create_task(self._ready(), name="ready")
+        self._announcing.add_done_callback(self._stop_when_failed)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._announcing:
+            self._announcing.cancel()
+        await super().shutdown(sockets=sockets)
+
+    async def announced(self) -> None:
+        """Raise what the coroutine raised, if it failed rather than being stopped."""
+        if self._announcing and not self._announcing.cancelled():
+            await self._announcing
+
+    def _stop_when_failed(self, task: "asyncio.Task[None]") -> None:
+        self.should_exit = self.should_exit or (not task.cancelled() and task.exception() is not None)
