@@ -1,4 +1,4 @@
-"""The environment of a function's build and of its workers, made from nothing (contract: Appwrite's `functions` worker).
+"""The environment of a function's build and of its workers, made from nothing, with Appwrite's names.
 
 Later groups win: the project's variables, the function's own, then what the system says.
 """

@@ -88,7 +88,7 @@ class Tokens:
         return secret.startswith(KEY_PREFIXES)
 
     def verify_key(self, secret: str) -> frozenset[str]:
-        """Return the scopes of a function key. Raises ApiKeyExpired when it is forged, expired or of another project."""
+        """Return the scopes of a function key. Raises ApiKeyExpired when forged, expired or of another project."""
         payload = self._decode(secret.partition("_")[2])
         scopes = payload.get("scopes") if payload else None
         if payload is None or not isinstance(scopes, list) or payload.get("projectId") != self._project:
