@@ -1,0 +1,203 @@
+"""The frames that the server and a worker exchange: pure encoding and decoding.
+
+A worker is one process of one deployment. It inherits one connected stream socket and finds it through its environment:
+
+`MINIFN_SOCKET`
+    `fd:N`, the number of the inherited descriptor, or `unix:/path`, a socket to connect to.
+`MINIFN_CODE`
+    The directory of the function's code, as the worker sees it.
+`OPEN_RUNTIMES_ENTRYPOINT`
+    The entry file, relative to `MINIFN_CODE`.
+`OPEN_RUNTIMES_HEADERS`
+    Optional: a JSON object of headers that every request gets, applied last. Not JSON: ignored.
+
+The wrapper takes `MINIFN_*` out of the environment and keeps the descriptor from child processes before user code runs.
+
+A frame is `u32 header length | u32 body length | header | body`, big-endian. The header is a UTF-8 JSON object whose
+`type` names the frame, the body raw bytes. A header has at most 1 MiB, a body at most 32 MiB. Unknown members of a
+header are ignored by both sides.
+
+Server to worker:
+
+`request`
+    `id` (int, counts up from 1), `method` (upper case), `scheme`, `host` (without port), `port` (int), `path` (raw, begins
+    with `/`), `query` (raw, without `?`), `headers` (object: lower-case name -> value, no `x-open-runtimes-*`), `timeout`
+    (seconds, float; 0 = none), `logging` (bool). Body: the request's body.
+`cancel`
+    `id`: nobody waits for this answer any more. Stop the call if the language can; answer or not, as is easiest.
+`load`
+    Import the function now, ahead of the first request; no answer. What the import prints is kept and logged with the
+    first request. An import that fails is tried again, and reported, by the next request.
+`stop`
+    Take no more requests, finish those in flight, exit with status 0. The end of the stream means: exit at once.
+
+Worker to server:
+
+`ready`
+    First frame, once: `protocol` (1) and `concurrency` (how many requests it takes at once; 0 = any number). Sent before
+    user code is imported.
+`log`
+    `id`, `stream` (`logs` or `errors`). Body: UTF-8 text, ends with a newline. Sent as it happens, so that logs survive a
+    kill; none when the request says `logging: false`, none after the response.
+`response`
+    `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; a name may repeat, e.g. set-cookie).
+    Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the content type and drops
+    the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when the soft timeout of the
+    request passed) and `stuck` (true when the call could not be stopped and goes on in the background: the server takes
+    the worker out of service, lets its other requests end, and kills it).
+
+Rules. Requests are answered in any order, each once; a second answer is ignored. A frame for an id that was never issued,
+an unknown type, a field of another type or a length over the limit ends the worker: its requests fail, no other
+deployment notices, for each has a socket of its own.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+import msgspec
+
+PROTOCOL = 1
+HEADER_LIMIT_BYTES = 1024 * 1024
+BODY_LIMIT_BYTES = 32 * 1024 * 1024
+
+_LENGTHS = struct.Struct(">II")
+
+
+class ProtocolError(ValueError):
+    """The other side sent what the protocol does not allow; the message says what."""
+
+
+class Request(msgspec.Struct, tag_field="type", tag="request", frozen=True, kw_only=True):
+    """Run the function."""
+
+    id: int
+    method: str
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+    headers: dict[str, str]
+    #: Seconds the function may take, 0 = no limit.
+    timeout: float
+    logging: bool
+
+
+class Cancel(msgspec.Struct, tag_field="type", tag="cancel", frozen=True):
+    """Nobody waits for this request any more."""
+
+    id: int
+
+
+class Load(msgspec.Struct, tag_field="type", tag="load", frozen=True):
+    """Import the function ahead of the first request."""
+
+
+class Stop(msgspec.Struct, tag_field="type", tag="stop", frozen=True):
+    """Finish and exit."""
+
+
+class Ready(msgspec.Struct, tag_field="type", tag="ready", frozen=True):
+    """The worker takes requests."""
+
+    protocol: int
+    #: Requests at once, 0 = any number.
+    concurrency: int = 0
+
+
+class Log(msgspec.Struct, tag_field="type", tag="log", frozen=True):
+    """Text the function logged."""
+
+    id: int
+    stream: Literal["logs", "errors"]
+
+
+class Response(msgspec.Struct, tag_field="type", tag="response", frozen=True):
+    """The function's answer; `headers` stays JSON until somebody reads it, since it is nearly always the same."""
+
+    id: int
+    status_code: int = msgspec.field(name="statusCode")
+    headers: msgspec.Raw = msgspec.Raw(b"[]")
+    failure: Literal["", "timeout"] = ""
+    stuck: bool = False
+
+
+ServerFrame: TypeAlias = Request | Cancel | Load | Stop
+WorkerFrame: TypeAlias = Ready | Log | Response
+
+_encode_header = msgspec.json.Encoder().encode
+_decode_worker_frame = msgspec.json.Decoder(WorkerFrame).decode
+_decode_server_frame = msgspec.json.Decoder(ServerFrame).decode
+_decode_headers = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+
+
+def encode(frame: ServerFrame | WorkerFrame, body: bytes = b"") -> bytes:
+    """Return the bytes of one frame. Raises ProtocolError when it is over the limits."""
+    header = _encode_header(frame)
+    _check_lengths(len(header), len(body))
+    return _LENGTHS.pack(len(header), len(body)) + header + body
+
+
+def decode_worker_frame(header: bytes) -> WorkerFrame:
+    """Return what a worker's frame header says. Raises ProtocolError."""
+    try:
+        return _decode_worker_frame(header)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ProtocolError(f"bad frame header: {exc}") from exc
+
+
+def decode_server_frame(header: bytes) -> ServerFrame:
+    """Return what a server's frame header says; the mirror image, for tests and workers in Python. Raises ProtocolError."""
+    try:
+        return _decode_server_frame(header)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ProtocolError(f"bad frame header: {exc}") from exc
+
+
+def decode_headers(raw: bytes) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a response frame as pairs. Raises ProtocolError."""
+    try:
+        return _decode_headers(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ProtocolError(f"bad response headers: {exc}") from exc
+
+
+class Decoder:
+    """Cuts a byte stream into frames, whatever pieces it arrives in."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._needed = _LENGTHS.size
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (header, body) of each frame that `data` completes. Raises ProtocolError for a length over its limit.
+
+        The iterator must be consumed before the next `feed`.
+        """
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        start, end = 0, len(data)
+        self._needed = _LENGTHS.size
+        while end - start >= _LENGTHS.size:
+            header_length, body_length = _LENGTHS.unpack_from(data, start)
+            _check_lengths(header_length, body_length)
+            body_start = start + _LENGTHS.size + header_length
+            frame_end = body_start + body_length
+            if frame_end > end:
+                self._needed = frame_end - start
+                break
+            yield data[start + _LENGTHS.size : body_start], data[body_start:frame_end]
+            start = frame_end
+        self._buffer += data[start:]
+
+
+def _check_lengths(header_length: int, body_length: int) -> None:
+    if header_length > HEADER_LIMIT_BYTES:
+        raise ProtocolError(f"frame header of {header_length} bytes, the limit is {HEADER_LIMIT_BYTES}")
+    if body_length > BODY_LIMIT_BYTES:
+        raise ProtocolError(f"frame body of {body_length} bytes, the limit is {BODY_LIMIT_BYTES}")
