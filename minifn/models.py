@@ -173,6 +173,14 @@ class ApiKey(Record, frozen=True, kw_only=True):
     expire_at: int = 0
 
 
+class Rule(Record, frozen=True, kw_only=True):
+    """A domain of one's own that answers as a function."""
+
+    domain: str
+    function_id: str
+    branch: str = ""
+
+
 class CallerKind(enum.Enum):
     """Who sent a request."""
 
