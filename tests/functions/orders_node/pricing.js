@@ -1,0 +1,3 @@
+export const totalCents = (lines) => ({
+  total_cents: lines.reduce((sum, { quantity, cents }) => sum + quantity * cents, 0),
+});

@@ -1,0 +1,2 @@
+def number(sequence):
+    return f"R-{sequence:05d}"

@@ -1,0 +1,91 @@
+"""The Appwrite SDKs people use, each as it is published, drive a real server over a real socket."""
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sdk.install import NODE_VERSIONS, PYTHON_VERSIONS, place
+from tests.serving import FUNCTIONS, PROJECT, Api, Server, pack
+
+SCRIPTS = Path(__file__).parent / "scripts"
+CHUNK_BYTES = 5 * 1024 * 1024
+INSTALL = "python tests/sdk/install.py"
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Three archives of the same function by the variable that names them: small, three chunks, exactly one chunk."""
+    folder = tmp_path_factory.mktemp("archives")
+    source = FUNCTIONS / "sdk"
+    contents = {
+        "CODE_SMALL": pack(source),
+        "CODE_LARGE": pack(source, extra={"padding.bin": os.urandom(11 * 1024 * 1024)}),
+        "CODE_CHUNK": grown(pack(source, extra={"padding.bin": os.urandom(CHUNK_BYTES - 64 * 1024)}), CHUNK_BYTES),
+    }
+    paths = {}
+    for name, content in contents.items():
+        path = folder / f"{name.lower()}.tar.gz"
+        path.write_bytes(content)
+        paths[name] = str(path)
+    return paths
+
+
+def grown(archive: bytes, size_bytes: int) -> bytes:
+    """Return the same .tar.gz, exactly `size_bytes` long: the file name in its header takes what is missing."""
+    repacked = gzip.compress(gzip.decompress(archive), compresslevel=1, mtime=0)
+    name = b"n" * (size_bytes - len(repacked) - 1)
+    file_name_flag = 8
+    return repacked[:3] + bytes([file_name_flag]) + repacked[4:10] + name + b"\0" + repacked[10:]
+
+
+def run_script(argv: list[str], server: Server, environ: dict[str, str], folder: Path) -> str:
+    """Run one SDK script to its end and return what it printed. Raises AssertionError with its output."""
+    settings = {"ENDPOINT": server.endpoint, "PROJECT": PROJECT, "KEY": server.key, **environ}
+    done = subprocess.run(
+        argv,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **settings},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n--- server ---\n{server.log_tail()}"
+    return done.stdout
+
+
+def test_an_archive_can_be_grown_to_one_chunk() -> None:
+    archive = pack(extra={"main.py": b"x = 1\n"})
+    longer = grown(archive, 20_000)
+    assert len(longer) == 20_000
+    assert gzip.decompress(longer) == gzip.decompress(archive)
+
+
+@pytest.mark.parametrize("version", PYTHON_VERSIONS)
+def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path) -> None:
+    if not place("python", version).exists():
+        pytest.skip(f"appwrite {version} is not installed: {INSTALL}")
+    environ = {
+        **archives,
+        "RUNTIME": api.runtime("python"),
+        "ENTRYPOINT": "main.py",
+        "PYTHONPATH": str(place("python", version)),
+    }
+    script = SCRIPTS / f"python_{version.partition('.')[0]}.py"
+    assert run_script([sys.executable, str(script)], server, environ, tmp_path).splitlines()[-1] == "deleted"
+
+
+@pytest.mark.parametrize("version", NODE_VERSIONS)
+def test_node_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str) -> None:
+    if not place("node", version).exists():
+        pytest.skip(f"node-appwrite {version} is not installed: {INSTALL}")
+    script = tmp_path / "scenario.mjs"
+    script.write_bytes((SCRIPTS / f"node_{version.partition('.')[0]}.mjs").read_bytes())
+    (tmp_path / "node_modules").symlink_to(place("node", version) / "node_modules")
+    environ = {**archives, "RUNTIME": api.runtime("node"), "ENTRYPOINT": "main.js"}
+    assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "deleted"
