@@ -1,0 +1,57 @@
+"""Deployment archives: how an uploaded one is unpacked, and how a build is packed for download.
+
+Uploads are hostile until proven otherwise: `unpack_main.py` unpacks them in a process of its own, which the builder
+confines and times; the rules are there. Packing reads only what a build has published.
+"""
+
+import gzip
+import secrets
+import sys
+import tarfile
+from pathlib import Path
+
+#: The program that unpacks; it needs nothing of minifn but itself.
+UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
+#: gzip's level for packed builds: most of what the highest gives at a third of the time.
+PACK_LEVEL = 5
+
+
+def unpack_interpreter() -> Path:
+    """Return the real path of the Python that runs this server, outside any virtual environment."""
+    return Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
+
+
+def unpack_argv(program: str, target: str, descriptor: int) -> tuple[str, ...]:
+    """Return the command that unpacks the archive open as `descriptor` into the directory `target`.
+
+    It exits with 0, or with 1 and the reason on standard output.
+    """
+    return (str(unpack_interpreter()), "-I", "-S", program, target, str(descriptor))
+
+
+def pack(directory: Path, target: Path) -> None:
+    """Write everything below `directory` to the gzipped tar `target`, which appears whole or not at all.
+
+    Symbolic links stay links, owners are left out, and what is neither file, directory nor link is skipped.
+    """
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
+    try:
+        with (
+            temporary.open("xb") as file,
+            gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=PACK_LEVEL, mtime=0) as packed,
+            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, dereference=False) as archive,
+        ):
+            for entry in sorted(directory.iterdir()):
+                archive.add(entry, arcname=entry.name, filter=_anonymous)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+        return None
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+    return member

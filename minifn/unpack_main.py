@@ -1,0 +1,230 @@
+"""Unpack one deployment archive. This file is the program of a child process: `python -I -S unpack_main.py TARGET FD`.
+
+It reads a gzipped tar from the descriptor FD and writes it below the directory TARGET, which must be empty. Every
+member is checked before a byte of it is written, so that an archive can neither reach outside TARGET nor fill the
+disk; the first offence ends the work with exit code 1 and one line on standard output, made for people.
+
+Only the standard library is imported: the child sees no site-packages and, in a sandbox, little else.
+"""
+
+import gzip
+import os
+import shutil
+import stat
+import sys
+import tarfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+MEMBERS_MAX = 20_000
+PATH_BYTES_MAX = 1024
+NAME_BYTES_MAX = 255
+LEVELS_MAX = 32
+#: An archive may hold this much, or ten times its own size when that is more.
+UNPACKED_BYTES_MAX = 500_000_000
+GROWTH_MAX = 10
+
+DIRECTORY, FILE, SYMLINK = "directory", "file", "symbolic link"
+
+#: Absent before Python 3.11.4; with it missing, symbolic links are refused.
+_data_filter = getattr(tarfile, "data_filter", None)
+
+Parts = tuple[str, ...]
+
+
+class Refused(Exception):
+    """The archive breaks a rule; the message names the member and the rule."""
+
+
+class StrictTarInfo(tarfile.TarInfo):
+    """A member whose damaged header is an error; tarfile would take it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "StrictTarInfo":
+        """Read the next header. Raises Refused when it is damaged."""
+        try:
+            return super().fromtarfile(tarfile)
+        except _DAMAGED as exc:
+            raise Refused(f"the archive is damaged ({exc})") from exc
+
+
+_DAMAGED = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined,unused-ignore]
+
+
+def shown(name: str) -> str:
+    """Return `name` fit for one line of a log: quoted, escaped, shortened."""
+    text = repr(name.encode("utf-8", "replace").decode())
+    return text if len(text) <= 120 else f"{text[:80]}...{text[-36:]}"
+
+
+def split(name: str) -> Parts:
+    """Return the parts of a member's path, `.` and empty ones left out. Raises Refused for a path no archive needs."""
+    if any(ord(char) < 32 or ord(char) == 127 for char in name):
+        raise Refused(f"{shown(name)}: control characters in a path")
+    if name.startswith("/"):
+        raise Refused(f"{shown(name)}: absolute path")
+    parts = tuple(part for part in name.split("/") if part not in ("", "."))
+    if ".." in parts:
+        raise Refused(f"{shown(name)}: '..' in a path")
+    if len(parts) > LEVELS_MAX:
+        raise Refused(f"{shown(name)}: more than {LEVELS_MAX} levels deep")
+    if len(os.fsencode(name)) > PATH_BYTES_MAX or any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in parts):
+        raise Refused(f"{shown(name)}: path too long")
+    return parts
+
+
+def leads_outside(depth: int, link: str) -> bool:
+    """Tell whether a symbolic link `depth` directories deep could lead out of the tree.
+
+    `..` is accepted at the start only and at most `depth` times: a later one could climb out of wherever another link
+    has led to.
+    """
+    parts = [part for part in link.split("/") if part not in ("", ".")]
+    leading = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
+    return link.startswith("/") or leading > depth or ".." in parts[leading:]
+
+
+class Checker:
+    """What an archive has held so far. `admit` says what the next member is, or refuses it."""
+
+    def __init__(self, archive_bytes: int, *, symlinks: bool = True) -> None:
+        self.bytes_left = max(UNPACKED_BYTES_MAX, GROWTH_MAX * archive_bytes)
+        self.symlinks = symlinks
+        self.members = 0
+        self.files = 0
+        self._kinds: dict[Parts, str] = {}
+        self._sizes: dict[Parts, int] = {}
+
+    def admit(self, member: tarfile.TarInfo) -> tuple[str, Parts]:
+        """Return the kind and the path of `member`; the path is empty for the root. Raises Refused."""
+        self.members += 1
+        if self.members > MEMBERS_MAX:
+            raise Refused(f"more than {MEMBERS_MAX:,} members; let the build command install dependencies")
+        kind, parts = self._kind(member), split(member.name)
+        self._place(member, kind, parts)
+        if kind == SYMLINK:
+            self._check_symlink(member, parts)
+        elif kind == FILE:
+            self._count(member, parts)
+        return kind, parts
+
+    def _kind(self, member: tarfile.TarInfo) -> str:
+        if member.issparse():
+            raise Refused(f"{shown(member.name)}: sparse files are not accepted")
+        if member.isdir():
+            return DIRECTORY
+        if member.issym():
+            return SYMLINK
+        if member.isreg() or member.islnk():
+            return FILE
+        raise Refused(f"{shown(member.name)}: only files, directories and links are accepted")
+
+    def _place(self, member: tarfile.TarInfo, kind: str, parts: Parts) -> None:
+        """Record where a member goes: below real directories, over nothing but its own kind."""
+        for level in range(1, len(parts)):
+            above = self._kinds.setdefault(parts[:level], DIRECTORY)
+            if above != DIRECTORY:
+                raise Refused(f"{shown(member.name)}: lies below a {above}")
+        earlier = self._kinds.setdefault(parts, kind) if parts else DIRECTORY
+        if earlier != kind:
+            raise Refused(f"{shown(member.name)}: a {kind} in place of a {earlier}")
+
+    def _check_symlink(self, member: tarfile.TarInfo, parts: Parts) -> None:
+        if not self.symlinks:
+            raise Refused(f"{shown(member.name)}: symbolic links need a server on Python 3.11.4 or later")
+        link = member.linkname
+        if not link or len(os.fsencode(link)) > PATH_BYTES_MAX or any(ord(char) < 32 for char in link):
+            raise Refused(f"{shown(member.name)}: bad link target")
+        if leads_outside(len(parts) - 1, link):
+            raise Refused(f"{shown(member.name)}: links to {shown(link)}, outside the archive")
+
+    def _count(self, member: tarfile.TarInfo, parts: Parts) -> None:
+        size = member.size
+        if member.islnk():
+            target = split(member.linkname)
+            if target not in self._sizes or target == parts:
+                raise Refused(
+                    f"{shown(member.name)}: a hard link to {shown(member.linkname)}, which is no earlier file"
+                )
+            size = self._sizes[target]
+        if size < 0:
+            raise Refused(f"{shown(member.name)}: negative size")
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise Refused("the archive unpacks to more than is accepted")
+        self._sizes[parts] = size
+        self.files += 1
+
+
+def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> int:
+    """Unpack the gzipped tar `source` into the empty directory `target`; return the number of files.
+
+    Hard links become copies. Modes keep only the owner's execute bit; owners and times other than mtime are dropped.
+    Raises Refused, or OSError for a disk that cannot take it.
+    """
+    checker = Checker(archive_bytes, symlinks=_data_filter is not None)
+    try:
+        with (
+            gzip.GzipFile(fileobj=source, mode="rb") as plain,
+            tarfile.open(fileobj=plain, mode="r|", tarinfo=StrictTarInfo, encoding="utf-8") as archive,
+        ):
+            for member in archive:
+                kind, parts = checker.admit(member)
+                if _data_filter is not None:
+                    _data_filter(member, str(target))
+                if parts:
+                    _write(archive, member, kind, target.joinpath(*parts), target)
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as exc:
+        raise Refused(f"not a readable .tar.gz archive ({exc})") from exc
+    if not checker.files:
+        raise Refused("the archive holds no files")
+    return checker.files
+
+
+def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: Path, target: Path) -> None:
+    """Write one admitted member. Every directory on the way was made by us, so no path leads through a link."""
+    if kind == DIRECTORY:
+        path.mkdir(parents=True, exist_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if kind == SYMLINK:
+        path.symlink_to(member.linkname)
+        return
+    original = target.joinpath(*split(member.linkname)) if member.islnk() else None
+    mode = original.stat().st_mode if original else member.mode
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o755 if mode & stat.S_IXUSR else 0o644)
+    with os.fdopen(descriptor, "wb") as file, original.open("rb") if original else _content(archive, member) as content:
+        shutil.copyfileobj(content, file, 256 * 1024)
+        if original is None and file.tell() != member.size:
+            raise Refused(f"{shown(member.name)}: ends too early")
+        file.flush()
+        seconds = min(max(int(member.mtime), 0), 2**32)
+        os.utime(file.fileno(), (seconds, seconds))
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = archive.extractfile(member)
+    if content is None:
+        raise Refused(f"{shown(member.name)}: no content")
+    return content
+
+
+def main(argv: list[str]) -> int:
+    """Unpack as the module says; return the exit code: 0, or 1 with the reason printed."""
+    target, descriptor = Path(argv[1]), int(argv[2])
+    os.umask(0o022)
+    try:
+        with os.fdopen(descriptor, "rb") as source:
+            unpack(source, os.fstat(descriptor).st_size, target)
+    except (Refused, OSError, MemoryError) as exc:
+        reason = str(exc) if isinstance(exc, Refused | OSError) else "it needs too much memory"
+        print(f"The archive could not be unpacked: {reason}.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
