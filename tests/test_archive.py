@@ -1,6 +1,7 @@
 """Unpacking hostile and honest archives, and packing builds."""
 
 import contextlib
+import errno
 import gzip
 import io
 import os
@@ -260,6 +261,15 @@ def test_a_packed_directory_unpacks_to_the_same(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "packed.tar.gz", "source"]
 
 
+def loops(path: Path) -> bool:
+    """Tell whether a link leads to itself, which the kernel refuses to follow."""
+    try:
+        path.stat()
+    except OSError as exc:
+        return exc.errno == errno.ELOOP
+    return False
+
+
 NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c"]), max_size=5).map("/".join)
 
 
@@ -278,7 +288,7 @@ def test_nothing_accepted_leads_outside(
     for folder, folders, files in os.walk(out):
         for name in (*folders, *files):
             path = Path(folder, name)
-            if path.is_symlink():
+            if path.is_symlink() and not loops(path):
                 assert Path(os.path.realpath(path)).is_relative_to(out)
 
 
