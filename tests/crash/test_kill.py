@@ -1,0 +1,167 @@
+"""`kill -9` at random instants: nothing acknowledged is lost, nothing is stuck, nothing of the old server lives.
+
+CRASH_ROUNDS and CRASH_SEED (environment) ask for more rounds and for the instants of an earlier run.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.crash.pressure import FUNCTION, Acknowledged, Pressure, alive, described, prepare, relatives
+from tests.serving import FINAL_EXECUTION, FUNCTIONS, Api, Server, pack, wait_until
+
+ROUNDS = int(os.environ.get("CRASH_ROUNDS", "3"))
+SEED = int(os.environ.get("CRASH_SEED", str(time.time_ns())))
+CHUNK_BYTES = 5 * 1024 * 1024
+
+
+@pytest.fixture(params=["bwrap", "process"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each isolation engine of this machine."""
+    if request.param == "bwrap":
+        request.getfixturevalue("bwrap")
+    return str(request.param)
+
+
+def gone(processes: list[psutil.Process], server: Server, seconds: float = 5) -> None:
+    """Wait until none of `processes`, and nothing else of the server, lives. Raises AssertionError naming them."""
+    known = {(process.pid, process.create_time()): process for process in processes if alive(process)}
+
+    def left() -> list[psutil.Process]:
+        return [process for process in known.values() if alive(process)] + relatives(server)
+
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not left(), seconds, "the server's processes are gone")
+    assert not left(), described(left())
+
+
+def check_database(data: Path) -> None:
+    """The stopped server's database is whole. Raises AssertionError."""
+    with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def check_kept(api: Api, kept: Acknowledged) -> None:
+    """Everything acknowledged is there, and comes to its end. Raises AssertionError."""
+    for deployment_id in kept.deployments:
+        deployment = api.built(FUNCTION, deployment_id, seconds=120)
+        assert deployment["status"] == "ready", deployment
+    for execution_id, status in kept.executions.items():
+        execution = api.finished(FUNCTION, execution_id)
+        assert status not in FINAL_EXECUTION or execution["status"] == status, (status, execution)
+    variables = api.call("GET", f"/functions/{FUNCTION}/variables", 200)["variables"]
+    assert kept.variables.items() <= {variable["$id"]: variable["value"] for variable in variables}.items()
+    executions = f"/functions/{FUNCTION}/executions"
+    for row in api.pages(executions, "executions"):
+        assert row["status"] in FINAL_EXECUTION or api.finished(FUNCTION, row["$id"])
+    builds = list(api.pages(f"/functions/{FUNCTION}/deployments", "deployments"))
+    assert {row["status"] for row in builds} == {"ready"}
+    active = api.call("GET", f"/functions/{FUNCTION}", 200)["deploymentId"]
+    assert active in {row["$id"] for row in builds}
+    assert api.execute(FUNCTION)["status"] == "completed"
+
+
+def test_kill_in_the_middle_of_builds_and_executions(engine: str, data: Path) -> None:
+    instants = random.Random(SEED)
+    print(f"CRASH_SEED={SEED}")
+    kept = Acknowledged()
+    server = Server(data, sandbox=engine)
+    with server, server.api as api:
+        prepare(api)
+    for _ in range(ROUNDS):
+        server.start()
+        pressure = Pressure(server, kept)
+        pressure.start()
+        time.sleep(instants.uniform(0.2, 2.0))
+        before = relatives(server)
+        server.kill()
+        pressure.stop()
+        assert not pressure.failures
+        gone(before, server)
+        check_database(data)
+    assert kept.executions
+    assert kept.deployments
+    with server, server.api as api:
+        check_kept(api, kept)
+    check_database(data)
+
+
+def test_kill_while_starting(data: Path) -> None:
+    instants = random.Random(SEED)
+    print(f"CRASH_SEED={SEED}")
+    server = Server(data)
+    for _ in range(ROUNDS * 2):
+        server.launch()
+        time.sleep(instants.uniform(0.0, 0.7))
+        server.kill()
+        gone([], server)
+    with server, server.api as api:
+        prepare(api)
+        assert api.execute(FUNCTION)["status"] == "completed"
+    check_database(data)
+
+
+def test_an_upload_goes_on_after_a_kill_between_its_chunks(data: Path) -> None:
+    code = pack(FUNCTIONS / "sdk", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)})
+    path = f"/functions/{FUNCTION}/deployments"
+
+    def send(api: Api, start: int, deployment_id: str = "") -> str:
+        chunk = code[start : start + CHUNK_BYTES]
+        headers = {"content-range": f"bytes {start}-{start + len(chunk) - 1}/{len(code)}"}
+        if deployment_id:
+            headers["x-appwrite-id"] = deployment_id
+        files = {"code": ("code.tar.gz", chunk)}
+        answer = api.call("POST", path, 202, files=files, data={"activate": "true"}, headers=headers)
+        return str(answer["$id"])
+
+    server = Server(data).start()
+    with server.api as api:
+        api.create(FUNCTION, api.runtime("python"), entrypoint="main.py")
+        deployment_id = send(api, 0)
+    server.kill()
+    with server, server.api as api:
+        assert send(api, CHUNK_BYTES, deployment_id) == deployment_id
+        assert api.built(FUNCTION, deployment_id)["status"] == "ready"
+        assert f'"padding":{CHUNK_BYTES + 1000}' in api.execute(FUNCTION)["responseBody"]
+
+
+def test_a_killed_worker_costs_its_execution_and_no_other(engine: str, data: Path) -> None:
+    with Server(data, sandbox=engine) as server, server.api as api:
+        idle = {process.pid for process in relatives(server)}
+        prepare(api)
+        queued = api.enqueue(FUNCTION, path="/?seconds=5")
+        path = f"/functions/{FUNCTION}/executions/{queued['$id']}"
+        wait_until(lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the execution runs")
+        for process in relatives(server):
+            if process.pid not in idle:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+        lost = api.finished(FUNCTION, queued["$id"], seconds=4)
+        assert (lost["status"], lost["responseStatusCode"]) == ("failed", 500)
+        assert lost["errors"]
+        assert api.execute(FUNCTION)["status"] == "completed"
+
+
+def test_stop_finishes_what_runs_and_leaves_no_process(engine: str, data: Path) -> None:
+    kept = Acknowledged()
+    server = Server(data, sandbox=engine).start()
+    with server.api as api:
+        prepare(api)
+    pressure = Pressure(server, kept)
+    pressure.start()
+    wait_until(lambda: len(kept.executions) > 20 and len(kept.deployments) > 1, 20, "the server is busy")
+    before = relatives(server)
+    assert server.stop() == 0
+    pressure.stop()
+    gone(before, server, seconds=2)
+    check_database(data)
+    with server, server.api as api:
+        check_kept(api, kept)

@@ -1,0 +1,10 @@
+import asyncio
+import subprocess
+
+# A stray that leaves the process group: it has to die with the server all the same.
+STRAY = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+
+
+async def main(context):
+    await asyncio.sleep(float(context.req.query.get("seconds", "0.05")))
+    return context.res.text(f"stray {STRAY.pid}")
