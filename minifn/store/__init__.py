@@ -1,1 +1,1 @@
-"""Everything minifn keeps between two starts."""
+"""Everything that is kept: one SQLite file, plain functions over a connection, frozen records in and out."""

@@ -1,0 +1,243 @@
+"""One SQLite file: a writer thread with group commit, reader threads, checkpoints in a thread of their own.
+
+Store functions are plain `fn(conn, ...)`; `Database.write` and `Database.read` run them off the event loop. Whatever
+waits when the writer is free goes into one transaction, each job in its own savepoint, and all callers are woken
+together after COMMIT: a row written under load costs tens of microseconds, not a commit.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from minifn.store import schema
+from minifn.store.search import matches_words
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: (function, positional arguments, keyword arguments, future): what waits for a thread. None ends the thread.
+Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], "asyncio.Future[Any]"]
+#: (future, result, error): what the event loop is told.
+Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+#: Rows changed between two checkpoints: about 4 to 8 MB of write-ahead log.
+CHECKPOINT_CHANGES = 2_000
+#: A log longer than this (pages of 4 KiB) makes writers wait for the end of a checkpoint, so that it can start over.
+LOG_PAGES_MAX = 16_384
+#: Jobs of one transaction; more wait for the next, so that the first callers are not kept waiting.
+BATCH_MAX = 256
+READERS = 2
+
+
+class DatabaseClosed(RuntimeError):
+    """The database was closed (or never opened): nothing can be read or written."""
+
+
+def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
+    """Return a connection with minifn's settings; transactions are explicit. Raises sqlite3.Error."""
+    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10)
+    conn.execute("PRAGMA foreign_keys = ON")
+    conn.execute("PRAGMA synchronous = NORMAL")
+    conn.execute("PRAGMA wal_autocheckpoint = 0")
+    conn.execute("PRAGMA cache_size = -16384")
+    conn.execute("PRAGMA temp_store = MEMORY")
+    if readonly:
+        conn.execute("PRAGMA query_only = ON")
+    conn.create_function("matches_words", 2, matches_words, deterministic=True)
+    return conn
+
+
+class Database:
+    """The database of one server, bound to the event loop that opened it.
+
+    `async with Database(path) as database:` creates or migrates the file, and drains and closes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writes: SimpleQueue[Job | None] = SimpleQueue()
+        self._reads: SimpleQueue[Job | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._checkpoint_due = threading.Event()
+        self._closing = False
+        #: Held by the writer during a transaction, and by a checkpoint that must see the end of the log.
+        self._turn = threading.Lock()
+        self._listeners: list[Callable[[set[str]], None]] = []
+        self._touched: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Create or migrate the file and start the threads. Raises sqlite3.Error and schema.DatabaseTooNew."""
+        self._loop = asyncio.get_running_loop()
+        writer = await asyncio.to_thread(self._open_writer)
+        self._threads = [
+            threading.Thread(target=self._write_loop, args=(writer,), name="minifn-writer", daemon=True),
+            threading.Thread(target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True),
+        ]
+        for number in range(READERS):
+            self._threads.append(threading.Thread(target=self._read_loop, name=f"minifn-reader-{number}", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    async def close(self) -> None:
+        """Finish everything that was asked for, then close the file. Calling it again does nothing."""
+        if self._loop is None:
+            return
+        self._loop = None
+        self._writes.put(None)
+        for _ in range(READERS):
+            self._reads.put(None)
+        self._closing = True
+        self._checkpoint_due.set()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+        # The threads have told the loop of their last outcomes: let it hand them out.
+        await asyncio.sleep(0)
+
+    def write(
+        self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> "asyncio.Future[T]":
+        """Run `fn(conn, ...)` in a transaction; the result arrives after COMMIT.
+
+        The write is certain from the call on: cancelling who awaits the result does not take it back. What `fn` raises
+        undoes what `fn` wrote and is raised to the caller. Raises DatabaseClosed.
+        """
+        if self._loop is None:
+            raise DatabaseClosed("the database is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._writes.put((fn, args, kwargs, future))
+        return future
+
+    def read(
+        self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> "asyncio.Future[T]":
+        """Run `fn(conn, ...)` on one snapshot of what is committed. Raises DatabaseClosed and what `fn` raises."""
+        if self._loop is None:
+            raise DatabaseClosed("the database is closed")
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._reads.put((fn, args, kwargs, future))
+        return future
+
+    def subscribe(self, listener: Callable[[set[str]], None]) -> None:
+        """Have `listener(function_ids)` called on the loop after each commit that changed functions or variables.
+
+        It runs before the writer's callers are woken: who has awaited a write never sees an older cache. The id ""
+        stands for the project's variables.
+        """
+        self._listeners.append(listener)
+
+    def _open_writer(self) -> sqlite3.Connection:
+        conn = connect(self.path)
+        conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        conn.execute("PRAGMA journal_mode = WAL")
+        conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")
+        schema.migrate(conn)
+        conn.create_function("touch", 1, self._touched.add)
+        for trigger in schema.TOUCH_TRIGGERS:
+            conn.execute(trigger)
+        return conn
+
+    def _write_loop(self, conn: sqlite3.Connection) -> None:
+        checkpointed = 0
+        running = True
+        while running:
+            jobs: deque[Job] = deque()
+            job = self._writes.get()
+            while job is not None:
+                jobs.append(job)
+                if len(jobs) == BATCH_MAX or self._writes.empty():
+                    break
+                job = self._writes.get()
+            else:
+                running = False
+            if jobs:
+                with self._turn:
+                    outcomes = self._run_batch(conn, jobs)
+                self._tell(outcomes, self._take_touched())
+            if conn.total_changes - checkpointed >= CHECKPOINT_CHANGES:
+                checkpointed = conn.total_changes
+                self._checkpoint_due.set()
+        conn.close()
+
+    def _run_batch(self, conn: sqlite3.Connection, jobs: deque[Job]) -> list[Outcome]:
+        execute = conn.execute
+        outcomes: list[Outcome] = []
+        try:
+            execute("BEGIN IMMEDIATE")
+            for fn, args, kwargs, future in jobs:
+                execute("SAVEPOINT job")
+                try:
+                    outcomes.append((future, fn(conn, *args, **kwargs), None))
+                except Exception as error:
+                    outcomes.append((future, None, error))
+                    execute("ROLLBACK TO job")
+                execute("RELEASE job")
+            execute("COMMIT")
+        except Exception as error:
+            # Nothing of the batch is on disk (disk full, locked by another process): every caller must know.
+            if conn.in_transaction:
+                execute("ROLLBACK")
+            return [(job[3], None, error) for job in jobs]
+        return outcomes
+
+    def _read_loop(self) -> None:
+        conn = connect(self.path, readonly=True)
+        while (job := self._reads.get()) is not None:
+            fn, args, kwargs, future = job
+            outcome: Outcome
+            try:
+                conn.execute("BEGIN")
+                try:
+                    outcome = (future, fn(conn, *args, **kwargs), None)
+                finally:
+                    conn.execute("COMMIT")
+            except Exception as error:
+                outcome = (future, None, error)
+            self._tell([outcome], None)
+        conn.close()
+
+    def _checkpoint_loop(self) -> None:
+        conn = connect(self.path)
+        while not self._closing:
+            self._checkpoint_due.wait()
+            self._checkpoint_due.clear()
+            _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if pages > LOG_PAGES_MAX:
+                with self._turn:
+                    conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        conn.close()
+
+    def _take_touched(self) -> set[str] | None:
+        if not self._touched:
+            return None
+        touched = set(self._touched)
+        self._touched.clear()
+        return touched
+
+    def _tell(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
+        future = outcomes[0][0]
+        future.get_loop().call_soon_threadsafe(self._settle, outcomes, touched)
+
+    def _settle(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
+        if touched is not None:
+            for listener in self._listeners:
+                listener(touched)
+        for future, result, error in outcomes:
+            if future.done():
+                continue
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)

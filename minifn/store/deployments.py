@@ -1,0 +1,259 @@
+"""Deployments: uploads by chunks, and the moves of their builds.
+
+Moves of a status are guarded in SQL: whoever comes late (a build that ends after it was canceled or deleted) changes
+nothing and is told so. The function's `latest_deployment_*` columns follow along.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
+from minifn.models import Deployment, DeploymentStatus, Function
+from minifn.store import functions, lists
+from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.queries import Query
+from minifn.store.table import Table
+from minifn.values import LOG_LIMIT_CHARS
+
+TABLE = Table("deployments", Deployment)
+
+
+class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How a build ended. `build_logs` None keeps what was appended while it ran."""
+
+    status: DeploymentStatus
+    duration_seconds: int
+    build_size_bytes: int = 0
+    build_logs: str | None = None
+
+
+def insert(conn: sqlite3.Connection, deployment: Deployment) -> Deployment:
+    """Insert and return `deployment` with its sequence; it becomes its function's latest.
+
+    With `activate`, older unfinished builds of the function lose their claim to become active.
+    Raises sqlite3.IntegrityError when the id is taken or the function is gone.
+    """
+    inserted = TABLE.insert(conn, deployment)
+    if deployment.activate:
+        conn.execute(
+            "UPDATE deployments SET activate = 0 WHERE function_id = ? AND id <> ? AND activate",
+            (deployment.function_id, deployment.id),
+        )
+    refresh_latest(conn, deployment.function_id)
+    return inserted
+
+
+def get(conn: sqlite3.Connection, function_id: str, deployment_id: str) -> Deployment | None:
+    """Return one deployment of a function."""
+    return TABLE.first(conn, "id = ? AND function_id = ?", deployment_id, function_id)
+
+
+def by_id(conn: sqlite3.Connection, deployment_id: str) -> Deployment | None:
+    """Return one deployment of any function."""
+    return TABLE.first(conn, "id = ?", deployment_id)
+
+
+def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Deployment]:
+    """Return a page of a function's deployments."""
+    scope = [Condition("function_id = ?", (function_id,))]
+    if query.search:
+        scope.append(Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,)))
+    return list_page(conn, TABLE, lists.DEPLOYMENTS, query, scope, count)
+
+
+def of_function(conn: sqlite3.Connection, function_id: str) -> list[str]:
+    """Return the ids of a function's deployments."""
+    return [row[0] for row in conn.execute("SELECT id FROM deployments WHERE function_id = ?", (function_id,))]
+
+
+def ids(conn: sqlite3.Connection) -> set[str]:
+    """Return the ids of all deployments, to tell which files belong to none."""
+    return {row[0] for row in conn.execute("SELECT id FROM deployments")}
+
+
+def add_chunk(conn: sqlite3.Connection, deployment_id: str, number: int, now: int) -> tuple[Deployment, bool]:
+    """Note that chunk `number` (from 0) is on disk; return the deployment and whether this one completed it.
+
+    A chunk that comes again changes nothing. Raises DeploymentNotFound when the deployment was deleted meanwhile.
+    """
+    before = by_id(conn, deployment_id)
+    if before is None:
+        raise DeploymentNotFound
+    conn.execute("INSERT OR IGNORE INTO deployment_chunks VALUES (?, ?)", (deployment_id, number))
+    conn.execute(
+        "UPDATE deployments SET updated_at = ?,"
+        " chunks_uploaded = (SELECT count(*) FROM deployment_chunks WHERE deployment_id = id) WHERE id = ?",
+        (now, deployment_id),
+    )
+    after = by_id(conn, deployment_id)
+    assert after is not None
+    return after, after.uploaded and not before.uploaded
+
+
+def chunks(conn: sqlite3.Connection, deployment_id: str) -> set[int]:
+    """Return the numbers of the chunks that have arrived."""
+    rows = conn.execute("SELECT number FROM deployment_chunks WHERE deployment_id = ?", (deployment_id,))
+    return {row[0] for row in rows}
+
+
+def claim(conn: sqlite3.Connection, now: int) -> Deployment | None:
+    """Take the oldest uploaded deployment that waits for its build: `waiting` becomes `processing`."""
+    row = conn.execute(
+        "UPDATE deployments SET status = 'processing', build_started_at = ?, updated_at = ? WHERE sequence = ("
+        " SELECT sequence FROM deployments WHERE status = 'waiting' AND chunks_uploaded >= chunks_total"
+        " ORDER BY sequence LIMIT 1) RETURNING id, function_id",
+        (now, now),
+    ).fetchone()
+    if row is None:
+        return None
+    refresh_latest(conn, row[1])
+    return by_id(conn, row[0])
+
+
+def start_building(conn: sqlite3.Connection, deployment_id: str, now: int) -> Deployment | None:
+    """Move a claimed deployment to `building`; None when it was canceled or deleted."""
+    return _move(conn, deployment_id, ("processing",), "status = 'building', updated_at = ?", now)
+
+
+def append_logs(conn: sqlite3.Connection, deployment_id: str, text: str) -> bool:
+    """Append to the build logs, which keep their last LOG_LIMIT_CHARS; False when the build has ended."""
+    changed = conn.execute(
+        "UPDATE deployments SET build_logs = substr(build_logs || ?, ?)"
+        " WHERE id = ? AND status IN ('processing', 'building')",
+        (text, -LOG_LIMIT_CHARS, deployment_id),
+    )
+    return changed.rowcount > 0
+
+
+def finish(conn: sqlite3.Connection, deployment_id: str, result: BuildResult, now: int) -> Deployment | None:
+    """Record how a build ended; None (and nothing changes) when it was canceled or deleted meanwhile.
+
+    A ready one with `activate` becomes active unless the active deployment was created later.
+    """
+    changes = "status = ?, build_duration_seconds = ?, build_size_bytes = ?, updated_at = ?"
+    values: list[object] = [result.status, result.duration_seconds, result.build_size_bytes, now]
+    if result.build_logs is not None:
+        changes += ", build_logs = ?"
+        values.append(result.build_logs[-LOG_LIMIT_CHARS:])
+    deployment = _move(conn, deployment_id, ("processing", "building"), changes, *values)
+    if deployment is not None and deployment.status == "ready" and deployment.activate:
+        conn.execute(
+            "UPDATE functions SET deployment_id = ?, deployment_created_at = ?, live = 1, updated_at = ?"
+            " WHERE id = ? AND (deployment_id = '' OR deployment_id NOT IN"
+            " (SELECT id FROM deployments WHERE function_id = ? AND sequence > ?))",
+            (
+                deployment.id, deployment.created_at, now,
+                deployment.function_id, deployment.function_id, deployment.sequence,
+            ),
+        )  # fmt: skip
+    return deployment
+
+
+def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Function:
+    """Make a ready deployment active and return the function.
+
+    Raises FunctionNotFound, DeploymentNotFound and BuildNotReady.
+    """
+    function = functions.get(conn, function_id)
+    if function is None:
+        raise FunctionNotFound
+    deployment = get(conn, function_id, deployment_id)
+    if deployment is None:
+        raise DeploymentNotFound
+    if deployment.status != "ready":
+        raise BuildNotReady
+    function = msgspec.structs.replace(
+        function, deployment_id=deployment.id, deployment_created_at=deployment.created_at, updated_at=now
+    )
+    functions.update(conn, function)
+    return function
+
+
+def cancel(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Deployment:
+    """Move an unfinished build to `canceled`; canceling again is fine.
+
+    Raises DeploymentNotFound, and BuildAlreadyCompleted for one that is ready or failed.
+    """
+    deployment = get(conn, function_id, deployment_id)
+    if deployment is None:
+        raise DeploymentNotFound
+    if deployment.status in ("ready", "failed"):
+        raise BuildAlreadyCompleted
+    if deployment.status == "canceled":
+        return deployment
+    moved = _move(
+        conn, deployment_id, (deployment.status,),
+        "status = 'canceled', updated_at = ?, build_duration_seconds ="
+        " CASE build_started_at WHEN 0 THEN 0 ELSE (? - build_started_at) / 1000 END",
+        now, now,
+    )  # fmt: skip
+    assert moved is not None
+    return moved
+
+
+def delete(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Deployment:
+    """Delete and return a deployment; if it was active its function has none. Raises DeploymentNotFound."""
+    deployment = get(conn, function_id, deployment_id)
+    if deployment is None:
+        raise DeploymentNotFound
+    conn.execute("DELETE FROM deployments WHERE id = ?", (deployment_id,))
+    conn.execute(
+        "UPDATE functions SET deployment_id = '', deployment_created_at = 0, updated_at = ?"
+        " WHERE id = ? AND deployment_id = ?",
+        (now, function_id, deployment_id),
+    )
+    refresh_latest(conn, function_id)
+    return deployment
+
+
+def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
+    """Put the builds that a stop interrupted back into the queue; return how many. For the start of a server."""
+    rows = conn.execute(
+        "UPDATE deployments SET status = 'waiting', build_started_at = 0, build_logs = '', updated_at = ?"
+        " WHERE status IN ('processing', 'building') RETURNING function_id",
+        (now,),
+    ).fetchall()
+    for (function_id,) in rows:
+        refresh_latest(conn, function_id)
+    return len(rows)
+
+
+def expired(conn: sqlite3.Connection, now: int) -> list[Deployment]:
+    """Return the inactive finished deployments older than their function's retention (0 days = for ever)."""
+    return TABLE.all(
+        conn,
+        "status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
+        " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
+        " AND deployment_retention_days > 0 AND deployments.created_at < ? - deployment_retention_days * 86400000)",
+        now,
+    )
+
+
+def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:
+    """Copy the id, time and status of the function's newest deployment to its row."""
+    row = conn.execute(
+        "SELECT id, created_at, status FROM deployments WHERE function_id = ? ORDER BY sequence DESC LIMIT 1",
+        (function_id,),
+    ).fetchone()
+    conn.execute(
+        "UPDATE functions SET latest_deployment_id = ?, latest_deployment_created_at = ?, latest_deployment_status = ?"
+        " WHERE id = ?",
+        (*(row or ("", 0, "")), function_id),
+    )
+
+
+def _move(
+    conn: sqlite3.Connection, deployment_id: str, sources: Sequence[DeploymentStatus], changes: str, *values: object
+) -> Deployment | None:
+    marks = ", ".join("?" * len(sources))
+    changed = conn.execute(
+        f"UPDATE deployments SET {changes} WHERE id = ? AND status IN ({marks})", (*values, deployment_id, *sources)
+    )
+    if not changed.rowcount:
+        return None
+    deployment = by_id(conn, deployment_id)
+    assert deployment is not None
+    refresh_latest(conn, deployment.function_id)
+    return deployment

@@ -1,0 +1,84 @@
+"""Functions: their settings, their active deployment, when their schedule is due."""
+
+import sqlite3
+
+from minifn.errors import FunctionAlreadyExists
+from minifn.models import Function
+from minifn.store import lists
+from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.queries import Query
+from minifn.store.table import Table
+
+TABLE = Table("functions", Function)
+
+
+def insert(conn: sqlite3.Connection, function: Function) -> Function:
+    """Insert and return `function` with its sequence. Raises FunctionAlreadyExists."""
+    if conn.execute("SELECT 1 FROM functions WHERE id = ?", (function.id,)).fetchone():
+        raise FunctionAlreadyExists
+    return TABLE.insert(conn, function)
+
+
+def get(conn: sqlite3.Connection, function_id: str) -> Function | None:
+    """Return one function."""
+    return TABLE.first(conn, "id = ?", function_id)
+
+
+def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[Function]:
+    """Return a page of the functions."""
+    scope: list[Condition] = []
+    if query.search:
+        scope.append(Condition("matches_words(id || ' ' || name || ' ' || runtime, ?)", (query.search,)))
+    return list_page(conn, TABLE, lists.FUNCTIONS, query, scope, count)
+
+
+def every(conn: sqlite3.Connection) -> list[Function]:
+    """Return all functions in order of creation."""
+    return TABLE.all(conn, "1 ORDER BY sequence")
+
+
+def update(conn: sqlite3.Connection, function: Function) -> bool:
+    """Overwrite a function's row; tell whether it was there."""
+    return TABLE.update(conn, function)
+
+
+def delete(conn: sqlite3.Connection, function_id: str) -> bool:
+    """Delete a function with its variables, deployments and rules; tell whether it was there.
+
+    Its executions are unreachable at once and deleted in batches by `executions.purge`.
+    """
+    row = conn.execute("DELETE FROM functions WHERE id = ? RETURNING sequence", (function_id,)).fetchone()
+    if row is None:
+        return False
+    conn.execute("DELETE FROM variables WHERE function_id = ?", (function_id,))
+    conn.execute("DELETE FROM execution_requests WHERE function = ?", row)
+    conn.execute("INSERT INTO deleted_functions VALUES (?)", row)
+    return True
+
+
+def mark_stale(conn: sqlite3.Connection, function_id: str) -> None:
+    """Note that the active deployment no longer has everything the function says; "" means every function."""
+    conn.execute("UPDATE functions SET live = 0 WHERE ? IN ('', id)", (function_id,))
+
+
+def scheduled(conn: sqlite3.Connection) -> list[Function]:
+    """Return the functions with a schedule and an active deployment, the next due first."""
+    return TABLE.all(conn, "schedule <> '' AND deployment_id <> '' ORDER BY schedule_next")
+
+
+def listening(conn: sqlite3.Connection) -> list[Function]:
+    """Return the functions that subscribe to events, by name."""
+    return TABLE.all(conn, "events <> '[]' ORDER BY name, sequence")
+
+
+def move_schedule(conn: sqlite3.Connection, function_id: str, due_at: int, next_at: int) -> bool:
+    """Move a schedule from `due_at` to `next_at`; False when it was no longer due then.
+
+    Whoever gets True runs the tick: it is handed out once, also to competing schedulers.
+    """
+    changed = conn.execute(
+        "UPDATE functions SET schedule_previous = schedule_next, schedule_next = ?"
+        " WHERE id = ? AND schedule_next = ? AND schedule <> '' AND deployment_id <> ''",
+        (next_at, function_id, due_at),
+    )
+    return changed.rowcount > 0

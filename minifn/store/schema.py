@@ -1,0 +1,225 @@
+"""The tables, as an ordered list of migrations. A shipped migration is never edited: add another one."""
+
+import sqlite3
+
+MIGRATIONS = (
+    """
+    CREATE TABLE settings (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID;
+
+    CREATE TABLE functions (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        runtime TEXT NOT NULL,
+        execute TEXT NOT NULL,
+        enabled INTEGER NOT NULL,
+        live INTEGER NOT NULL,
+        logging INTEGER NOT NULL,
+        deployment_id TEXT NOT NULL,
+        deployment_created_at INTEGER NOT NULL,
+        latest_deployment_id TEXT NOT NULL,
+        latest_deployment_created_at INTEGER NOT NULL,
+        latest_deployment_status TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        events TEXT NOT NULL,
+        schedule TEXT NOT NULL,
+        schedule_next INTEGER NOT NULL,
+        schedule_previous INTEGER NOT NULL,
+        timeout_seconds INTEGER NOT NULL,
+        entrypoint TEXT NOT NULL,
+        commands TEXT NOT NULL,
+        installation_id TEXT NOT NULL,
+        provider_repository_id TEXT NOT NULL,
+        provider_branch TEXT NOT NULL,
+        provider_root_directory TEXT NOT NULL,
+        provider_silent_mode INTEGER NOT NULL,
+        provider_branches TEXT NOT NULL,
+        provider_paths TEXT NOT NULL,
+        build_specification TEXT NOT NULL,
+        runtime_specification TEXT NOT NULL,
+        deployment_retention_days INTEGER NOT NULL
+    );
+    CREATE INDEX functions_scheduled ON functions (schedule_next) WHERE schedule <> '' AND deployment_id <> '';
+
+    -- Functions whose executions are still to be deleted, in batches.
+    CREATE TABLE deleted_functions (sequence INTEGER PRIMARY KEY);
+
+    CREATE TABLE variables (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        function_id TEXT NOT NULL,
+        key TEXT NOT NULL,
+        value TEXT NOT NULL,
+        secret INTEGER NOT NULL,
+        UNIQUE (function_id, key)
+    );
+
+    CREATE TABLE deployments (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        function_id TEXT NOT NULL REFERENCES functions (id) ON DELETE CASCADE,
+        type TEXT NOT NULL,
+        entrypoint TEXT NOT NULL,
+        commands TEXT NOT NULL,
+        status TEXT NOT NULL,
+        activate INTEGER NOT NULL,
+        source_size_bytes INTEGER NOT NULL,
+        build_size_bytes INTEGER NOT NULL,
+        build_id TEXT NOT NULL,
+        build_started_at INTEGER NOT NULL,
+        build_duration_seconds INTEGER NOT NULL,
+        chunks_total INTEGER NOT NULL,
+        chunks_uploaded INTEGER NOT NULL,
+        provider_repository_name TEXT NOT NULL,
+        provider_repository_owner TEXT NOT NULL,
+        provider_repository_url TEXT NOT NULL,
+        provider_branch TEXT NOT NULL,
+        provider_branch_url TEXT NOT NULL,
+        provider_commit_hash TEXT NOT NULL,
+        provider_commit_author TEXT NOT NULL,
+        provider_commit_author_url TEXT NOT NULL,
+        provider_commit_message TEXT NOT NULL,
+        provider_commit_url TEXT NOT NULL,
+        -- Last, because it is long: what comes before is read without its overflow pages.
+        build_logs TEXT NOT NULL
+    );
+    CREATE INDEX deployments_function ON deployments (function_id);
+    CREATE INDEX deployments_unfinished ON deployments (status)
+        WHERE status IN ('waiting', 'processing', 'building');
+
+    CREATE TABLE deployment_chunks (
+        deployment_id TEXT NOT NULL REFERENCES deployments (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        PRIMARY KEY (deployment_id, number)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE executions (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        -- functions.sequence: a function created again with an old id must not inherit its executions.
+        function INTEGER NOT NULL,
+        function_id TEXT NOT NULL,
+        deployment_id TEXT NOT NULL,
+        trigger TEXT NOT NULL,
+        status TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        request_method TEXT NOT NULL,
+        request_path TEXT NOT NULL,
+        request_headers TEXT NOT NULL,
+        response_status_code INTEGER NOT NULL,
+        response_headers TEXT NOT NULL,
+        duration_seconds REAL NOT NULL,
+        scheduled_at INTEGER NOT NULL,
+        logs TEXT NOT NULL,
+        errors TEXT NOT NULL
+    );
+    CREATE INDEX executions_function ON executions (function);
+    CREATE INDEX executions_status ON executions (function, status);
+    CREATE INDEX executions_trigger ON executions (function, trigger);
+    CREATE INDEX executions_response_status_code ON executions (function, response_status_code);
+    CREATE INDEX executions_request_method ON executions (function, request_method);
+    CREATE INDEX executions_request_path ON executions (function, request_path);
+    CREATE INDEX executions_deployment_id ON executions (function, deployment_id);
+    CREATE INDEX executions_duration_seconds ON executions (function, duration_seconds);
+    CREATE INDEX executions_created_at ON executions (function, created_at);
+    CREATE INDEX executions_updated_at ON executions (function, updated_at);
+    CREATE INDEX executions_user_id ON executions (function, user_id) WHERE user_id <> '';
+
+    -- What a queued execution is called with; the row is deleted when the execution has finished.
+    CREATE TABLE execution_requests (
+        execution INTEGER PRIMARY KEY REFERENCES executions (sequence) ON DELETE CASCADE,
+        function INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        due_at INTEGER NOT NULL,
+        method TEXT NOT NULL,
+        path TEXT NOT NULL,
+        headers TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        client_ip TEXT NOT NULL,
+        event TEXT NOT NULL,
+        depth INTEGER NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE INDEX execution_requests_waiting ON execution_requests (function) WHERE state = 'waiting';
+    CREATE INDEX execution_requests_scheduled ON execution_requests (due_at) WHERE state = 'scheduled';
+    CREATE INDEX execution_requests_processing ON execution_requests (state) WHERE state = 'processing';
+
+    CREATE TABLE api_keys (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        secret_hash TEXT NOT NULL UNIQUE,
+        scopes TEXT NOT NULL,
+        expire_at INTEGER NOT NULL
+    );
+
+    CREATE TABLE rules (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        domain TEXT NOT NULL UNIQUE,
+        function_id TEXT NOT NULL REFERENCES functions (id) ON DELETE CASCADE,
+        branch TEXT NOT NULL
+    );
+    CREATE INDEX rules_function ON rules (function_id);
+    """,
+)
+
+#: Temporary triggers of the writer's connection: they name the functions whose cached targets a commit made stale.
+TOUCH_TRIGGERS = (
+    "CREATE TEMP TRIGGER touch_function_update AFTER UPDATE ON functions BEGIN SELECT touch(NEW.id); END",
+    "CREATE TEMP TRIGGER touch_function_delete AFTER DELETE ON functions BEGIN SELECT touch(OLD.id); END",
+    "CREATE TEMP TRIGGER touch_variable_insert AFTER INSERT ON variables BEGIN SELECT touch(NEW.function_id); END",
+    "CREATE TEMP TRIGGER touch_variable_update AFTER UPDATE ON variables BEGIN SELECT touch(NEW.function_id); END",
+    "CREATE TEMP TRIGGER touch_variable_delete AFTER DELETE ON variables BEGIN SELECT touch(OLD.function_id); END",
+)
+
+
+class DatabaseTooNew(RuntimeError):
+    """The file was written by a newer minifn than this one."""
+
+
+def migrate(conn: sqlite3.Connection) -> None:
+    """Bring the file to the newest schema, all in one transaction. Raises DatabaseTooNew and sqlite3.Error."""
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = conn.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise DatabaseTooNew(
+                f"the database has schema {version}, this minifn knows schemas up to {len(MIGRATIONS)}: upgrade minifn"
+            )
+        for migration in MIGRATIONS[version:]:
+            for statement in statements(migration):
+                conn.execute(statement)
+        conn.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        conn.execute("COMMIT")
+    except BaseException:
+        conn.execute("ROLLBACK")
+        raise
+
+
+def statements(script: str) -> list[str]:
+    """Split `script` into its statements (`executescript` would commit the transaction it runs in)."""
+    found: list[str] = []
+    current = ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

@@ -1,0 +1,26 @@
+"""The `search` parameter of lists: words, as MySQL's boolean full text takes them from Appwrite."""
+
+import re
+from functools import lru_cache
+
+#: What Appwrite blanks out of a search (utopia-php/database, `Adapter/MariaDB.php` `getFulltextValue`).
+_SYNTAX = re.compile(r"[@+\-*.)(<>~\"]")
+_WORD = re.compile(r"\w+")
+
+
+@lru_cache(maxsize=256)
+def _needle(search: str) -> re.Pattern[str]:
+    text = search.strip().lower()
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        words = _WORD.findall(text)
+        return re.compile(r"\b" + r"\W+".join(map(re.escape, words)) + r"\b" if words else r"(?!)")
+    words = _WORD.findall(_SYNTAX.sub(" ", text))
+    if not words:
+        return re.compile(r"(?!)")
+    whole = [rf"\b{re.escape(word)}\b" for word in words[:-1]]
+    return re.compile("|".join([*whole, rf"\b{re.escape(words[-1])}"]))
+
+
+def matches_words(text: str, search: str) -> bool:
+    """Tell whether `text` has any word of `search`, the last one as a prefix; in double quotes, the whole phrase."""
+    return _needle(search).search(text.lower()) is not None

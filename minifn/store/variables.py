@@ -1,0 +1,58 @@
+"""Environment variables of functions, and of the project (function id "")."""
+
+import sqlite3
+
+from minifn.errors import VariableAlreadyExists
+from minifn.models import Variable
+from minifn.store import lists
+from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.queries import Query
+from minifn.store.table import Table
+
+TABLE = Table("variables", Variable)
+
+
+def insert(conn: sqlite3.Connection, variable: Variable) -> Variable:
+    """Insert and return `variable` with its sequence. Raises VariableAlreadyExists for a taken id or key."""
+    try:
+        return TABLE.insert(conn, variable)
+    except sqlite3.IntegrityError as exc:
+        raise VariableAlreadyExists from exc
+
+
+def get(conn: sqlite3.Connection, function_id: str, variable_id: str) -> Variable | None:
+    """Return one variable of a function."""
+    return TABLE.first(conn, "id = ? AND function_id = ?", variable_id, function_id)
+
+
+def update(conn: sqlite3.Connection, variable: Variable) -> bool:
+    """Overwrite a variable's row; tell whether it was there. Raises VariableAlreadyExists for a taken key."""
+    try:
+        return TABLE.update(conn, variable)
+    except sqlite3.IntegrityError as exc:
+        raise VariableAlreadyExists from exc
+
+
+def delete(conn: sqlite3.Connection, function_id: str, variable_id: str) -> bool:
+    """Delete one variable of a function; tell whether it was there."""
+    sql = "DELETE FROM variables WHERE id = ? AND function_id = ?"
+    return conn.execute(sql, (variable_id, function_id)).rowcount > 0
+
+
+def of_function(conn: sqlite3.Connection, function_id: str) -> list[Variable]:
+    """Return every variable of a function in order of creation."""
+    return TABLE.all(conn, "function_id = ? ORDER BY sequence", function_id)
+
+
+def of_functions(conn: sqlite3.Connection, function_ids: list[str]) -> dict[str, list[Variable]]:
+    """Return the variables of several functions at once, by function."""
+    found: dict[str, list[Variable]] = {function_id: [] for function_id in function_ids}
+    marks = ", ".join("?" * len(function_ids))
+    for variable in TABLE.all(conn, f"function_id IN ({marks}) ORDER BY sequence", *function_ids):
+        found[variable.function_id].append(variable)
+    return found
+
+
+def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
+    """Return a page of a function's variables."""
+    return list_page(conn, TABLE, lists.VARIABLES, query, [Condition("function_id = ?", (function_id,))], count)
