@@ -1,1 +1,1 @@
-"""How functions are kept apart from the server and from each other."""
+"""Runs commands confined: `command` says what, `engines` how, `spawner` does it, `probe` finds out what works here."""

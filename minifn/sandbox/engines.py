@@ -1,0 +1,259 @@
+"""Isolation is an argv: an engine is a pure function from a Command to what the spawner starts.
+
+| engine | what confines | other processes | disk |
+|---|---|---|---|
+| bwrap | namespaces, read-only root, seccomp, limits | invisible | only a private tmpfs is writable |
+| process | own uid (when the server is root), no_new_privs, limits, a watchdog | visible | what the uid may write |
+| none | nothing; for development | visible | what the server may write |
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from .command import FIRST_DATA_DESCRIPTOR, Bind, Command, EngineUnavailable, Limits, Network, Wrapped
+
+#: The namespace's /dev/shm, bytes.
+SHM_BYTES = 16 * 1024 * 1024
+
+
+class Engine(Protocol):
+    """An isolation method."""
+
+    name: str
+    #: One line for people: what it protects from.
+    strength: str
+
+    def place(self, bind: Bind) -> str:
+        """Return the path by which a command sees this bind."""
+        ...
+
+    def wrap(self, command: Command) -> Wrapped:
+        """Return the command as the spawner is to start it. Raises EngineUnavailable for what it cannot promise."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Programs:
+    """The programs of util-linux that confine; "" when the machine lacks one."""
+
+    setpriv: str = ""
+    prlimit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """What of the host's file system a namespace shows, read-only."""
+
+    #: Directories and files at their own path.
+    visible: tuple[str, ...]
+    #: (target, link) pairs: `usr/bin` at `/bin`.
+    links: tuple[tuple[str, str], ...]
+
+
+def limits_argv(programs: Programs, limits: Limits, *, count_processes: bool) -> tuple[str, ...]:
+    """Return the prefix that sets resource limits, () when there is no prlimit.
+
+    RLIMIT_AS is left alone: node, WebAssembly, Go and Java reserve far more address space than they use.
+    """
+    if not programs.prlimit:
+        return ()
+    values = {
+        "core": 0,
+        "nofile": limits.open_files or None,
+        "data": limits.memory_bytes or None,
+        "fsize": limits.file_bytes or None,
+        "nproc": (limits.processes or None) if count_processes else None,
+        # The soft limit sends SIGXCPU, the hard one a second later SIGKILL.
+        "cpu": f"{limits.cpu_seconds}:{limits.cpu_seconds + 1}" if limits.cpu_seconds else None,
+    }
+    return (programs.prlimit, *(f"--{name}={value}" for name, value in values.items() if value is not None), "--")
+
+
+def drop_argv(programs: Programs, uid: int) -> tuple[str, ...]:
+    """Return the prefix that gives up root for `uid` and every capability."""
+    identity = ("--reuid", str(uid), "--regid", str(uid), "--clear-groups") if uid else ()
+    return (programs.setpriv, *identity, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+
+
+class BwrapEngine:
+    """Bubblewrap: a mount, pid, ipc and uts namespace of its own, nothing writable but tmpfs, a system call filter."""
+
+    name = "bwrap"
+    strength = "namespaces: sees only its own code and processes, writes only to a private /tmp"
+
+    def __init__(
+        self, *, bwrap: str, programs: Programs, layout: Layout, seccomp: bytes, uid: int, nested: bool
+    ) -> None:
+        """`uid` is the server's: as 0, commands drop to their own. `nested`: bwrap can forbid user namespaces."""
+        self._bwrap = bwrap
+        self._programs = programs
+        self._seccomp = seccomp
+        self._uid = uid
+        self._root = uid == 0
+        self._options = tuple(self._common(layout, nested))
+
+    def place(self, bind: Bind) -> str:
+        """A bind appears at its target."""
+        return bind.target
+
+    def _common(self, layout: Layout, nested: bool) -> Iterable[str]:
+        yield from ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+        # Root needs no user namespace, and without one the uids of functions stay apart on the host as well.
+        if not self._root:
+            yield "--unshare-user"
+            if nested:
+                yield "--disable-userns"
+        yield from ("--die-with-parent", "--new-session", "--hostname", "fn", "--cap-drop", "ALL")
+        for path in layout.visible:
+            yield from _parents(path, set())
+            yield from ("--ro-bind-try", path, path)
+        for target, link in layout.links:
+            yield from ("--symlink", target, link)
+        yield from ("--proc", "/proc", "--dev", "/dev")
+        yield from ("--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm")
+
+    def wrap(self, command: Command) -> Wrapped:
+        """Return bwrap's argv; its options travel by descriptor, so that no path of the host shows inside."""
+        options = [*self._options]
+        if command.network is Network.NONE:
+            options.append("--unshare-net")
+        if self._root and command.uid:
+            for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
+                options += ["--cap-add", capability]
+        limits = command.limits
+        options += [
+            "--perms",
+            "1777",
+            *(("--size", str(limits.tmp_bytes)) if limits.tmp_bytes else ()),
+            "--tmpfs",
+            "/tmp",
+        ]
+        options += _bind_options(command.binds)
+        uid = command.uid if self._root else self._uid
+        data = [_identity("passwd", uid), _identity("group", uid)]
+        for at, path in enumerate(("/etc/passwd", "/etc/group")):
+            options += ["--perms", "0644", "--ro-bind-data", str(FIRST_DATA_DESCRIPTOR + 1 + at), path]
+        options += ["--chdir", command.cwd, "--remount-ro", "/", "--remount-ro", "/dev"]
+        if self._seccomp:
+            options += ["--seccomp", str(FIRST_DATA_DESCRIPTOR + 1 + len(data))]
+            data.append(self._seccomp)
+        arguments = b"".join(item.encode() + b"\0" for item in options)
+        dropped = drop_argv(self._programs, command.uid) if self._root and command.uid else ()
+        return Wrapped(
+            argv=(
+                *(self._bwrap, "--args", str(FIRST_DATA_DESCRIPTOR), "--", *dropped),
+                *limits_argv(self._programs, limits, count_processes=not self._root or bool(command.uid)),
+                *command.argv,
+            ),
+            # bwrap is process 1 inside, where /proc/1/environ shows what it was started with.
+            env={"HOME": "/tmp", "TMPDIR": "/tmp", **command.env},
+            cwd="/",
+            limits=limits,
+            label=command.label,
+            uid=uid if self._root else 0,
+            data=(arguments, *data),
+            namespaced=True,
+        )
+
+
+class ProcessEngine:
+    """A process without privileges, under resource limits and a watchdog; its own uid when the server is root."""
+
+    name = "process"
+
+    def __init__(self, *, programs: Programs, root: bool, private_root: Path | None = None) -> None:
+        """Directories below `private_root` are given to the uid of the command that uses them."""
+        self._programs = programs
+        self._root = root
+        self._private_root = private_root
+        self.strength = (
+            "a uid per function: cannot touch the server's data or other functions, but sees that they run"
+            if root
+            else "resource limits only: functions share the server's uid; NOT a security boundary"
+        )
+
+    def place(self, bind: Bind) -> str:
+        """A bind is where it is on the host."""
+        return str(bind.source)
+
+    def wrap(self, command: Command) -> Wrapped:
+        """Return the argv. Raises EngineUnavailable for a command without network: nothing here could hold it."""
+        if command.network is Network.NONE:
+            raise EngineUnavailable("the process engine cannot take the network away; use bwrap")
+        prefix: tuple[str, ...] = ()
+        if self._root:
+            prefix = (*drop_argv(self._programs, command.uid), "--pdeathsig", "KILL", "--")
+        elif self._programs.setpriv:
+            prefix = (self._programs.setpriv, "--no-new-privs", "--pdeathsig", "KILL", "--")
+        own_uid = self._root and command.uid > 0
+        private = [
+            str(bind.source)
+            for bind in command.binds
+            if own_uid and not bind.writable and self._private_root and bind.source.parent == self._private_root
+        ]
+        return Wrapped(
+            # Counting processes per uid makes sense only for a uid that nobody else has.
+            argv=(*prefix, *limits_argv(self._programs, command.limits, count_processes=own_uid), *command.argv),
+            env=dict(command.env),
+            cwd=command.cwd,
+            limits=command.limits,
+            label=command.label,
+            uid=command.uid if own_uid else 0,
+            private_tmp=True,
+            private_paths=tuple(private),
+        )
+
+
+class NoEngine:
+    """No isolation at all: for development on a machine with nothing to lose."""
+
+    name = "none"
+    strength = "no isolation: functions can do whatever the server can"
+
+    def place(self, bind: Bind) -> str:
+        """A bind is where it is on the host."""
+        return str(bind.source)
+
+    def wrap(self, command: Command) -> Wrapped:
+        """Return the command as it is."""
+        return Wrapped(
+            argv=command.argv,
+            env=dict(command.env),
+            cwd=command.cwd,
+            limits=command.limits,
+            label=command.label,
+            private_tmp=True,
+        )
+
+
+def _parents(path: str, made: set[str]) -> Iterable[str]:
+    """Yield the options that make the directories above `path`, because bwrap would make them with mode 0700."""
+    for parent in reversed(PurePosixPath(path).parents):
+        if str(parent) not in ("/", *made):
+            made.add(str(parent))
+            yield from ("--perms", "0755", "--dir", str(parent))
+
+
+def _bind_options(binds: Iterable[Bind]) -> Iterable[str]:
+    """Yield binds, outer targets first; nothing is made below a target, which shows the host's own directory."""
+    made = {"/", "/usr", "/etc", "/tmp", "/proc", "/dev"}
+    targets: list[PurePosixPath] = [PurePosixPath("/usr")]
+    for bind in sorted(binds, key=lambda item: item.target.count("/")):
+        target = PurePosixPath(bind.target)
+        if not any(target.is_relative_to(outer) for outer in targets):
+            yield from _parents(bind.target, made)
+        yield from ("--bind" if bind.writable else "--ro-bind", str(bind.source), bind.target)
+        targets.append(target)
+
+
+def _identity(kind: str, uid: int) -> bytes:
+    """Return a passwd or group file with root, the command's user and nobody."""
+    fields = {"passwd": "fn:x:{0}:{0}::/tmp:/bin/sh", "group": "fn:x:{0}:"}
+    others = {
+        "passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
+        "group": "root:x:0:\nnogroup:x:65534:\n",
+    }
+    own = fields[kind].format(uid) + "\n" if uid else ""
+    return (others[kind] + own).encode()

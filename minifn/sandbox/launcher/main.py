@@ -1,0 +1,341 @@
+"""Start, watch, reap and kill commands for the server at the other end of a socket.
+
+Messages are lines of JSON. From the server: `spawn` (its descriptors ride along: stdin is /dev/null, then stdout and
+stderr, then the caller's), `watch`, `terminate`, `kill`. To the server: `spawned`, `failed`, `exited`.
+When the server ends, in whatever way, everything here is killed and this process ends.
+
+Why a process of its own: starting from a small single-threaded parent is quick, PR_SET_PDEATHSIG fires when the
+parent *thread* ends, and a child subreaper inherits the orphans of every command, however they daemonized.
+"""
+
+import array
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import json
+import math
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+from . import proc, tree
+from .tree import Tree
+
+PR_SET_CHILD_SUBREAPER = 36
+#: Received descriptors are moved up here, out of the way of the numbers they get inside a command.
+PARKED_DESCRIPTOR = 256
+FIRST_DESCRIPTOR, FIRST_DATA_DESCRIPTOR = 3, 64
+#: Seconds between rounds of killing while something that must die is alive.
+KILL_ROUND_SECONDS = 0.005
+#: Seconds that the end may take.
+STOP_SECONDS = 5.0
+#: Python ignores these; a command expects the default.
+IGNORED_HERE = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP)
+
+
+class Launcher:
+    """Everything that was started and has not been reported as ended."""
+
+    def __init__(self, control: socket.socket, records: str) -> None:
+        self.control = control
+        #: A directory with a file per root, `<pid>`, holding its start and cookie: what the next start must kill.
+        self.records = records
+        self.trees: dict[int, Tree] = {}
+        self.by_pid: dict[int, Tree] = {}
+        #: Children of our own that remove temporary directories.
+        self.removers: set[int] = set()
+        self.buffer = bytearray()
+        self.descriptors: list[int] = []
+        self.stopping = False
+        self.null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self.cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+        self.next_core = 0
+
+    def run(self, wakeup: int, server: int | None) -> None:
+        """Serve until the server is gone; `server` is a pidfd of it."""
+        poll = select.poll()
+        for descriptor in (self.control.fileno(), wakeup, *([] if server is None else [server])):
+            poll.register(descriptor, select.POLLIN)
+        while not self.stopping:
+            ready = {descriptor for descriptor, _ in poll.poll(self.pause_ms())}
+            if wakeup in ready:
+                self.stopping = signal.SIGTERM in os.read(wakeup, 4096)
+            if server in ready:
+                self.stopping = True
+            self.reap()
+            self.watch()
+            if self.control.fileno() in ready:
+                self.receive()
+        self.stop()
+
+    def pause_ms(self) -> int | None:
+        """Return how long nothing is due; None for ever."""
+        if any(item.killed or item.status is not None for item in self.trees.values()):
+            return math.ceil(KILL_ROUND_SECONDS * 1000)
+        if not self.trees:
+            return None
+        return max(0, math.ceil((min(item.check_at for item in self.trees.values()) - time.monotonic()) * 1000))
+
+    def receive(self) -> None:
+        """Read what the server sent and obey the complete lines."""
+        space = socket.CMSG_SPACE(4 * 128)
+        data, ancillary, _, _ = self.control.recvmsg(1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                numbers = array.array("i", content[: len(content) - len(content) % 4])
+                self.descriptors += [park(number) for number in numbers]
+        if not data:
+            self.stopping = True
+        self.buffer += data
+        while (end := self.buffer.find(b"\n")) >= 0:
+            message = json.loads(bytes(self.buffer[:end]))
+            del self.buffer[: end + 1]
+            self.obey(message)
+
+    def obey(self, message: dict[str, Any]) -> None:
+        """Do what one message says."""
+        if message["op"] == "spawn":
+            self.spawn(message)
+        elif item := self.trees.get(message["id"]):
+            if message["op"] == "watch":
+                item.fast = message["fast"]
+                item.check_at = time.monotonic()
+            elif message["op"] == "terminate":
+                item.terminate()
+            elif message["op"] == "kill":
+                self.kill(item, "")
+
+    def spawn(self, spec: dict[str, Any]) -> None:
+        """Start a command and report its pid, or why it could not be started."""
+        count = spec["descriptors"]
+        given, self.descriptors = self.descriptors[:count], self.descriptors[count:]
+        try:
+            pid = self.start(spec, given)
+        except OSError as error:
+            self.remove(spec["tmp"])
+            self.send({"op": "failed", "id": spec["id"], "error": f"{spec['argv'][0]}: {error.strerror}"})
+            return
+        finally:
+            for descriptor in given:
+                os.close(descriptor)
+        item = Tree(spec, pid, time.monotonic())
+        self.trees[item.id] = self.by_pid[pid] = item
+        with open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
+            record.write(f"{item.started} {spec['cookie']}\n")
+        self.send({"op": "spawned", "id": item.id, "pid": pid, "started": item.started})
+
+    def start(self, spec: dict[str, Any], given: list[int]) -> int:
+        """Start the process; every descriptor here is close-on-exec, so it inherits what is named and no more."""
+        uid = spec["uid"]
+        if spec["tmp"]:
+            os.mkdir(spec["tmp"], 0o700)  # noqa: PTH102
+            if uid:
+                os.chown(spec["tmp"], uid, uid)
+        for path in spec["private_paths"]:
+            os.chown(path, uid, uid)
+            os.chmod(path, 0o500)  # noqa: PTH101
+        data = [blob(text.encode("latin-1")) for text in spec["data"]]
+        targets = [0, 1, 2, *range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(given) - 2)]
+        actions: list[Any] = [
+            (os.POSIX_SPAWN_DUP2, source, target) for source, target in zip([self.null, *given], targets, strict=True)
+        ]
+        actions += [(os.POSIX_SPAWN_DUP2, source, FIRST_DATA_DESCRIPTOR + at) for at, source in enumerate(data)]
+        try:
+            os.chdir(spec["cwd"])
+            self.narrow(spec["cpus"])
+            return os.posix_spawn(
+                find(spec["argv"][0], spec["env"].get("PATH", os.defpath)),
+                spec["argv"],
+                spec["env"],
+                file_actions=actions,
+                setsid=True,
+                setsigmask=(),
+                setsigdef=IGNORED_HERE,
+            )
+        finally:
+            os.chdir("/")
+            self.narrow(0)
+            for descriptor in data:
+                os.close(descriptor)
+
+    def narrow(self, cpus: float) -> None:
+        """Choose the cores the next child inherits: a window that moves on with each start; 0 = all of them."""
+        wanted = math.ceil(cpus)
+        if not self.cores or wanted >= len(self.cores):
+            return
+        if wanted <= 0:
+            os.sched_setaffinity(0, self.cores)
+            return
+        os.sched_setaffinity(0, [self.cores[(self.next_core + at) % len(self.cores)] for at in range(wanted)])
+        self.next_core = (self.next_core + wanted) % len(self.cores)
+
+    def reap(self) -> None:
+        """Collect every child that ended, ours or inherited."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self.removers.discard(pid)
+            if item := self.by_pid.pop(pid, None):
+                item.status = status
+
+    def watch(self) -> None:
+        """Look at the trees that are due, kill orphans without an owner, report the trees that are gone."""
+        now = time.monotonic()
+        due = [item for item in self.trees.values() if item.check_at <= now or item.killed or item.status is not None]
+        if not due:
+            return
+        strays = self.adopt()
+        for item in due:
+            if item.status is None and not item.killed and (reason := item.check(now)):
+                item.reason = reason
+                item.killed = True
+            if item.killed or item.status is not None:
+                self.finish(item, strays)
+
+    def adopt(self) -> bool:
+        """Give the orphans among our children to their trees and kill those without; tell whether there were any.
+
+        An orphan is known by the cookie in its environment. One that hid it belongs to nobody and dies at once.
+        """
+        owners = {item.cookie: item for item in self.trees.values() if item.status is None and not item.killed}
+        for item in self.trees.values():
+            item.adopted = []
+        strays: list[int] = []
+        for pid in proc.children(os.getpid()):
+            if pid in self.by_pid or pid in self.removers or not proc.alive(pid):
+                continue
+            owner = owners.get(proc.environment_value(pid, tree.COOKIE.encode()) or b"-")
+            if owner is None:
+                strays.append(pid)
+            else:
+                owner.adopted.append(pid)
+        for pid in strays:
+            tree.kill_all(functools.partial(proc.family, pid))
+        return bool(strays)
+
+    def kill(self, item: Tree, reason: str) -> None:
+        """Begin to kill a tree; `watch` goes on with it until it is gone."""
+        item.reason = item.reason or reason
+        item.killed = True
+        self.watch()
+
+    def finish(self, item: Tree, strays: bool) -> None:
+        """Go on killing; report the exit once the root is reaped and no orphan is left."""
+        if item.status is None:
+            item.kill()
+            return
+        if strays:
+            return
+        del self.trees[item.id]
+        self.remove(item.tmp)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.records}/{item.pid}")  # noqa: PTH108
+        code = os.waitstatus_to_exitcode(item.status)
+        if item.namespaced and code > 128:
+            code = 128 - code  # a shell-style report of the command's signal
+        self.send(
+            {
+                "op": "exited",
+                "id": item.id,
+                "code": code if code >= 0 else None,
+                "signal": -code if code < 0 else None,
+                "reason": item.reason,
+            }
+        )
+
+    def remove(self, path: str) -> None:
+        """Remove a private temporary directory in a child, because a big one takes long."""
+        if not path:
+            return
+        pid = os.fork()
+        if pid == 0:
+            try:
+                tree.remove(path)
+            finally:
+                os._exit(0)
+        self.removers.add(pid)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Tell the server; when it is gone there is nobody to tell, and the end is near anyway."""
+        try:
+            self.control.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            self.stopping = True
+
+    def stop(self) -> None:
+        """Kill everything and wait for it."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for item in list(self.trees.values()):
+            item.killed = True
+        while (self.trees or self.removers) and time.monotonic() < deadline:
+            self.reap()
+            self.watch()
+            time.sleep(KILL_ROUND_SECONDS)
+
+
+def park(number: int) -> int:
+    """Move a received descriptor up and make it close-on-exec."""
+    parked = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, PARKED_DESCRIPTOR)
+    os.close(number)
+    return parked
+
+
+def blob(content: bytes) -> int:
+    """Return a descriptor that reads `content`."""
+    descriptor = os.memfd_create("minifn")
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return park(descriptor)
+
+
+def find(program: str, path: str) -> str:
+    """Return the file a program name means under a PATH."""
+    if "/" in program:
+        return program
+    for directory in path.split(":"):
+        candidate = f"{directory}/{program}"
+        if os.access(candidate, os.X_OK):
+            return candidate
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+
+
+def close_on_exec() -> None:
+    """Keep what this process was given (the socket, the lock) from its children; later descriptors begin that way."""
+    for number in range(3, PARKED_DESCRIPTOR):
+        with contextlib.suppress(OSError):
+            os.set_inheritable(number, False)
+
+
+def become_subreaper() -> None:
+    """Inherit orphaned descendants instead of leaving them to init. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def main(control: int, server: int, records: str) -> None:
+    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid."""
+    close_on_exec()
+    become_subreaper()
+    wakeup, wake = os.pipe()
+    os.set_blocking(wake, False)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    try:
+        # A copy of the socket in a forked child of the server would hide the server's end.
+        watched = os.pidfd_open(server)
+    except (AttributeError, OSError):
+        watched = None
+    Launcher(socket.socket(fileno=control), records).run(wakeup, watched)

@@ -1,0 +1,139 @@
+"""One started command: the root of a process tree, what it may use, and how all of it is killed."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from . import proc
+
+#: The variable that marks every process of a tree that has no pid namespace.
+COOKIE = "MINIFN_TREE"
+#: Seconds between looks at a tree: while it works, and while it idles.
+FAST_SECONDS, IDLE_SECONDS = 0.1, 1.0
+#: Seconds between counts of a private temporary directory.
+TMP_SECONDS = 1.0
+#: A tree is killed above this share of its memory limit; a little slack, because RLIMIT_DATA gives the clean error.
+MEMORY_SLACK = 1.1
+#: A private temporary directory with more entries than this is as good as full.
+TMP_ENTRIES = 50_000
+
+
+class Tree:
+    """A root process and everything that descends from it."""
+
+    def __init__(self, spec: dict[str, Any], pid: int, now: float) -> None:
+        self.id: int = spec["id"]
+        self.pid = pid
+        self.started = proc.started(pid)
+        self.cookie: bytes = spec["cookie"].encode()
+        self.namespaced: bool = spec["namespaced"]
+        self.tmp: str = spec["tmp"]
+        self.memory_bytes: int = spec["memory_bytes"]
+        self.processes: int = spec["processes"]
+        self.tmp_bytes: int = spec["tmp_bytes"]
+        self.reason = ""
+        self.killed = False
+        #: The raw wait status once the root is reaped.
+        self.status: int | None = None
+        #: Processes whose parents died and that came to the spawner; refreshed by it.
+        self.adopted: list[int] = []
+        self.fast = True
+        self.check_at = now
+        self.tmp_check_at = now + TMP_SECONDS
+
+    def members(self) -> list[int]:
+        """Return every process of the tree."""
+        found = [] if self.status is not None else [self.pid]
+        found += proc.descendants(self.pid)
+        for pid in self.adopted:
+            found.append(pid)
+            found += proc.descendants(pid)
+        return found
+
+    def check(self, now: float) -> str:
+        """Look at what the tree uses; return why it must be killed, or ""."""
+        self.check_at = now + (FAST_SECONDS if self.fast else IDLE_SECONDS)
+        members = self.members()
+        ceiling = self.memory_bytes * MEMORY_SLACK
+        # The cheap sum counts shared pages once per process, so only the exact one may condemn.
+        if ceiling and sum(map(proc.rss_bytes, members)) > ceiling and sum(map(proc.pss_bytes, members)) > ceiling:
+            return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
+        if not self.namespaced and self.processes and len(members) > self.processes:
+            return f"process limit exceeded ({self.processes})"
+        if self.tmp and self.tmp_bytes and now >= self.tmp_check_at:
+            self.tmp_check_at = now + TMP_SECONDS
+            if used_bytes(self.tmp, self.tmp_bytes) > self.tmp_bytes:
+                return f"temporary files exceed {self.tmp_bytes // 2**20} MB"
+        return ""
+
+    def terminate(self) -> None:
+        """Ask the command itself to end: behind a pid namespace's init that is its first child."""
+        if not self.namespaced:
+            proc.send_signal(self.pid, signal.SIGTERM)
+            return
+        for init in proc.children(self.pid):
+            for pid in proc.children(init):
+                proc.send_signal(pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill everything; to be repeated until the root is reaped and nothing is left."""
+        self.killed = True
+        if self.namespaced:
+            # The init takes its namespace with it; before it exists there is only the outer process.
+            inner = proc.children(self.pid)
+            for pid in inner or [self.pid]:
+                proc.send_signal(pid, signal.SIGKILL)
+            return
+        kill_all(self.members)
+        if self.status is None:
+            proc.send_group_signal(self.pid, signal.SIGKILL)
+
+
+def kill_all(members: Callable[[], Iterable[int]]) -> None:
+    """Stop processes until no new ones appear, then kill them: a stopped process cannot fork its way out."""
+    stopped: set[int] = set()
+    for _ in range(100):
+        new = set(members()) - stopped
+        if not new:
+            break
+        for pid in new:
+            proc.send_signal(pid, signal.SIGSTOP)
+        stopped |= new
+    for pid in stopped:
+        proc.send_signal(pid, signal.SIGKILL)
+
+
+def used_bytes(path: str, enough: int) -> int:
+    """Return the disk space below a directory, more than `enough` when it has too many entries; never follows links."""
+    total = entries = 0
+    waiting = [path]
+    while waiting:
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as found:
+            for entry in found:
+                entries += 1
+                if entries > TMP_ENTRIES:
+                    return enough + 1
+                with contextlib.suppress(OSError):
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+    return total
+
+
+def remove(path: str) -> None:
+    """Remove a directory that its owner may have made hard to remove."""
+    import shutil  # only the short-lived child that removes things pays for it
+
+    def open_up(function: Any, failed: str, _: Any) -> None:
+        with contextlib.suppress(OSError):
+            os.chmod(os.path.dirname(failed), 0o700)  # noqa: PTH101, PTH120
+            if not os.path.islink(failed):  # noqa: PTH114
+                os.chmod(failed, 0o700)  # noqa: PTH101
+            if os.path.isdir(failed) and not os.path.islink(failed):  # noqa: PTH112, PTH114
+                shutil.rmtree(failed, ignore_errors=True)
+            else:
+                function(failed)
+
+    shutil.rmtree(path, onerror=open_up)

@@ -1,0 +1,399 @@
+"""Starts confined commands and ends them for certain: the server's side of `launcher/`.
+
+    async with Spawner(run_dir) as spawner:
+        process = await spawner.spawn(engine.wrap(command), (socket.fileno(),), stdout=pipe, stderr=pipe)
+        exit = await process.wait()          # Exit(code, signal, reason)
+
+Inside the command stdin is /dev/null, the caller's descriptors are 3, 4, 5 ... in the order given, and nothing else
+is open. The spawner duplicates descriptors: the caller closes its own after `spawn`. Every command has its own
+session. When this process ends, however it ends, so does every command.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, Exit, SandboxError, SpawnFailed, Wrapped
+from .launcher import proc, tree
+
+logger = logging.getLogger("minifn.sandbox")
+
+#: Seconds an idle process goes on being watched closely: so that a busy one costs no message per request.
+LINGER_SECONDS = 2.0
+#: Seconds to wait for the launcher of a previous server to finish killing.
+LOCK_SECONDS = 8.0
+STOP_SECONDS = 8.0
+#: What the child runs: its package alone is put on the path, under `-I -S`.
+BOOT = """import sys
+sys.path.insert(0, sys.argv[1])
+from launcher.main import main
+main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+"""
+
+
+class Process:
+    """A started command."""
+
+    def __init__(self, spawner: "Spawner", number: int, label: str) -> None:
+        self.label = label
+        self.pid = 0
+        #: Clock ticks since boot; with the pid it names the process for good.
+        self.started = 0
+        self._spawner = spawner
+        self._number = number
+        self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
+        self._fast = True
+        self._busy = True
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def exit(self) -> Exit | None:
+        """How it ended, None while it runs."""
+        return self._exit.result() if self._exit.done() else None
+
+    async def wait(self) -> Exit:
+        """Return how it ended, once nothing of its tree is left."""
+        return await asyncio.shield(self._exit)
+
+    async def kill(self) -> Exit:
+        """Kill the whole tree and return once it is gone."""
+        self._spawner.send({"op": "kill", "id": self._number})
+        return await self.wait()
+
+    def kill_soon(self) -> None:
+        """Begin to kill the whole tree."""
+        self._spawner.send({"op": "kill", "id": self._number})
+
+    async def terminate(self, grace_seconds: float) -> Exit:
+        """Send the command SIGTERM, and kill what is left of the tree after the grace."""
+        self._spawner.send({"op": "terminate", "id": self._number})
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(self.wait(), grace_seconds)
+        return await self.kill()
+
+    def watch(self, fast: bool) -> None:
+        """Say whether the process works (memory is looked at every 100 ms) or idles (every second).
+
+        A new process counts as working. Cheap enough to call twice per request.
+        """
+        self._busy = fast
+        if fast:
+            if not self._fast:
+                self._set_fast(True)
+        elif self._fast and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._idle)
+
+    def _idle(self) -> None:
+        self._timer = None
+        if not self._busy and not self._exit.done():
+            self._set_fast(False)
+
+    def _set_fast(self, fast: bool) -> None:
+        self._fast = fast
+        self._spawner.send({"op": "watch", "id": self._number, "fast": fast})
+
+    def ended(self, exit: Exit) -> None:
+        """Called by the spawner, once."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._exit.done():
+            self._exit.set_result(exit)
+
+
+class Spawner:
+    """The launcher process of this server. `run_dir` holds its lock, records and temporary directories."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.tmp_dir = run_dir / "tmp"
+        #: Done when the launcher is gone although nobody stopped it; every command has died with it.
+        self.lost: asyncio.Future[None]
+        self._records = run_dir / "processes"
+        #: Marks the environment of every command that has no namespace: who they belong to survives a crash.
+        self._cookie = secrets.token_hex(8)
+        self._processes: dict[int, Process] = {}
+        self._starting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._count = 0
+        self._received = bytearray()
+        #: Lines not yet sent, with the descriptors that ride on their first byte.
+        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+        self._stopping = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the launcher, after killing what a previous server left behind.
+
+        Raises SandboxError when another server uses the directory.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.lost = self._loop.create_future()
+        for path in (self.run_dir, self.tmp_dir, self._records):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = await self._lock()
+        await asyncio.to_thread(kill_strays, self.run_dir)
+        (self.run_dir / "cookie").write_text(self._cookie)
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        with theirs:
+            # Blocks for about a millisecond, once; asyncio's own would need a child watcher, which an embedder may lack.
+            self._launcher = subprocess.Popen(  # noqa: ASYNC220
+                [sys.executable, "-I", "-S", "-c", BOOT, *map(str, self._arguments(theirs))],
+                env={},
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), lock),
+                start_new_session=True,
+            )
+        os.close(lock)
+        self._loop.add_reader(self._socket.fileno(), self._receive)
+
+    def _arguments(self, control: socket.socket) -> tuple[object, ...]:
+        return Path(__file__).parent, control.fileno(), os.getpid(), self._records
+
+    async def _lock(self) -> int:
+        """Return the locked descriptor that the launcher keeps for as long as it lives."""
+        descriptor = os.open(self.run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = self._loop.time() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return descriptor
+            except BlockingIOError:
+                if self._loop.time() > deadline:
+                    os.close(descriptor)
+                    raise SandboxError(f"another server is using {self.run_dir.parent}") from None
+            await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Kill every command and end the launcher."""
+        self._stopping = True
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._socket.close()
+        try:
+            await asyncio.to_thread(self._launcher.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            logger.error("the launcher did not end in %s s", STOP_SECONDS)
+            self._launcher.kill()
+            await asyncio.to_thread(self._launcher.wait)
+        self._end_all("the server stopped")
+
+    async def spawn(
+        self, wrapped: Wrapped, descriptors: Sequence[int] = (), *, stdout: int | None = None, stderr: int | None = None
+    ) -> Process:
+        """Start a command; output without a descriptor goes to /dev/null. Raises SpawnFailed."""
+        if len(descriptors) > FIRST_DATA_DESCRIPTOR - FIRST_DESCRIPTOR:
+            raise SpawnFailed(f"{wrapped.label}: too many descriptors")
+        if self._stopping or self.lost.done():
+            raise SpawnFailed(f"{wrapped.label}: the spawner has stopped")
+        self._count += 1
+        number = self._count
+        process = Process(self, number, wrapped.label)
+        started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._processes[number], self._starting[number] = process, started
+        with open(os.devnull, "wb", buffering=0) as null:  # noqa: ASYNC230, PTH123 - a device, never blocks
+            output = [null.fileno() if item is None else item for item in (stdout, stderr)]
+            self.send(self._message(wrapped, number, len(descriptors)), (*output, *descriptors))
+        try:
+            answer = await asyncio.shield(started)
+        except asyncio.CancelledError:
+            self.send({"op": "kill", "id": number})
+            raise
+        if "error" in answer:
+            raise SpawnFailed(f"{wrapped.label}: {answer['error']}")
+        return process
+
+    def _message(self, wrapped: Wrapped, number: int, descriptors: int) -> dict[str, Any]:
+        limits = wrapped.limits
+        env = dict(wrapped.env)
+        cookie = f"{self._cookie}.{number}"
+        tmp = ""
+        if not wrapped.namespaced:
+            env[tree.COOKIE] = cookie
+        if wrapped.private_tmp:
+            tmp = str(self.tmp_dir / str(number))
+            env = {"HOME": tmp, "TMPDIR": tmp, **env}
+        return {
+            "op": "spawn",
+            "id": number,
+            "argv": wrapped.argv,
+            "env": env,
+            "cwd": wrapped.cwd,
+            "uid": wrapped.uid,
+            "descriptors": descriptors + 2,
+            "data": [content.decode("latin-1") for content in wrapped.data],
+            "namespaced": wrapped.namespaced,
+            "cookie": cookie,
+            "tmp": tmp,
+            "private_paths": wrapped.private_paths,
+            "memory_bytes": limits.memory_bytes,
+            "processes": limits.processes,
+            "tmp_bytes": limits.tmp_bytes,
+            "cpus": limits.cpus,
+        }
+
+    def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Send a message to the launcher, later when its socket is full; descriptors are duplicated."""
+        if self._stopping or self.lost.done():
+            return
+        line = json.dumps(message).encode() + b"\n"
+        self._outgoing.append((line, [os.dup(number) for number in descriptors]))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._outgoing:
+            line, descriptors = self._outgoing[0]
+            try:
+                sent = socket.send_fds(self._socket, [line], descriptors) if descriptors else self._socket.send(line)
+            except BlockingIOError:
+                self._loop.add_writer(self._socket.fileno(), self._flush)
+                return
+            except OSError:
+                self._lose()
+                return
+            for descriptor in descriptors:
+                os.close(descriptor)
+            if sent < len(line):
+                self._outgoing[0] = (line[sent:], [])
+            else:
+                self._outgoing.popleft()
+        self._loop.remove_writer(self._socket.fileno())
+
+    def _receive(self) -> None:
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lose()
+            return
+        self._received += data
+        *lines, rest = self._received.split(b"\n")
+        self._received = rest
+        for line in lines:
+            self._handle(json.loads(line))
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        number = message["id"]
+        process = self._processes[number]
+        if message["op"] == "exited":
+            process.ended(Exit(code=message["code"], signal=message["signal"], reason=message["reason"]))
+            del self._processes[number]
+            return
+        if message["op"] == "spawned":
+            process.pid, process.started = message["pid"], message["started"]
+        else:
+            del self._processes[number]
+        self._starting.pop(number).set_result(message)
+
+    def _lose(self) -> None:
+        """The launcher died: nothing can be started, watched or killed any more."""
+        if self._stopping or self.lost.done():
+            return
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        logger.error("the launcher process ended unexpectedly")
+        self.lost.set_result(None)
+        self._end_all("the launcher ended")
+
+    def _end_all(self, reason: str) -> None:
+        for _, descriptors in self._outgoing:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._outgoing.clear()
+        for starting in self._starting.values():
+            starting.set_result({"error": reason})
+        for process in self._processes.values():
+            process.ended(Exit(code=None, signal=signal.SIGKILL, reason=reason))
+        self._starting.clear()
+        self._processes.clear()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """What a one-shot command did."""
+
+    exit: Exit
+    #: Standard output and error together, at most what was asked for, undecodable bytes replaced.
+    text: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended with code 0."""
+        return self.exit.code == 0
+
+
+async def run(spawner: Spawner, wrapped: Wrapped, *, timeout_seconds: float, output_bytes: int = 65536) -> Output:
+    """Run a command to its end and return its output; one that takes too long is killed. Raises SpawnFailed."""
+    with tempfile.TemporaryFile() as file:
+        process = await spawner.spawn(wrapped, stdout=file.fileno(), stderr=file.fileno())
+        try:
+            exit = await asyncio.wait_for(process.wait(), timeout_seconds)
+        except TimeoutError:
+            exit = dataclasses.replace(await process.kill(), reason=f"took longer than {timeout_seconds:g} s")
+        except asyncio.CancelledError:
+            process.kill_soon()
+            raise
+        content = os.pread(file.fileno(), output_bytes, 0)
+    return Output(exit=exit, text=content.decode(errors="replace"))
+
+
+def kill_strays(run_dir: Path) -> int:
+    """Kill what a server that was killed left running, and remove its temporary directories; return how many.
+
+    Roots are known by their recorded pid and start, everything else by the cookie in its environment.
+    """
+    records = run_dir / "processes"
+    cookie_file = run_dir / "cookie"
+    cookie = cookie_file.read_bytes() if cookie_file.exists() else b""
+    recorded = {
+        int(record.name): int(record.read_text().partition(" ")[0] or 0)
+        for record in (records.iterdir() if records.is_dir() else ())
+        if record.name.isdigit()
+    }
+
+    def strays() -> set[int]:
+        roots = {
+            pid for pid, started in recorded.items() if started and proc.started(pid) == started and proc.alive(pid)
+        }
+        if cookie:
+            wanted = cookie + b"."
+            roots |= {
+                pid
+                for pid in proc.pids()
+                if proc.environment_value(pid, tree.COOKIE.encode()).startswith(wanted) and proc.alive(pid)
+            }
+        return roots.union(*(proc.descendants(pid) for pid in roots))
+
+    found = strays() if recorded or cookie else set()
+    if found:
+        logger.warning("killing %s processes a previous server left behind", len(found))
+        tree.kill_all(strays)
+    for record in records.iterdir() if records.is_dir() else ():
+        record.unlink()
+    tmp = run_dir / "tmp"
+    for directory in tmp.iterdir() if tmp.is_dir() else ():
+        tree.remove(str(directory))
+    return len(found)
