@@ -2,7 +2,8 @@
 
     uvicorn app:app --app-dir examples/embedding
 
-`/` is the app's; everything else, `/v1/functions/...` included, is minifn's. `POST /greet` calls a function without HTTP.
+`/` is the app's; everything else, `/v1/functions/...` included, is minifn's. `POST /greet` calls a function without
+HTTP.
 """
 
 import os

@@ -1,5 +1,6 @@
 """`minifn demo`: a server on a throw-away data directory with the examples deployed, and lines to paste."""
 
+import asyncio
 import json
 import shlex
 import tempfile
@@ -9,13 +10,16 @@ from typing import Any
 
 import click
 
-from minifn.cli.options import configuration, fail, settings
+from minifn.cli.options import configuration, settings
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.serve import describe, run
+from minifn.config import Config
 from minifn.service import Minifn
 
 #: For all the builds together, seconds: two of them install a package.
 BUILD_SECONDS = 180
+#: How much of a failed build's log is shown.
+BUILD_LOG_LINES = 8
 PACKAGE = Path(__file__).parents[1]
 #: Example -> what to send it.
 BODIES = {"python-hello": "Ada", "python-qrcode": "minifn", "node-hello": "Ada", "node-markdown": "*Hello* **Ada**"}
@@ -30,30 +34,47 @@ def demo(**flags: str | bool | None) -> None:
 
 
 async def show(minifn: Minifn, url: str) -> None:
-    """Deploy every example this machine can run and print how to call it."""
+    """Deploy every example this machine can run and print how to call each."""
     click.echo("\n".join(describe(minifn, url)))
-    project = minifn.config.project
     key = minifn.config.api_key or minifn.data.admin_key.read_text().strip()
-    click.echo(f"key      {key}\n")
+    click.echo("\nDeploying the examples; each is shown as soon as it is ready.")
+    deadline = time.monotonic() + BUILD_SECONDS
+    async with Remote(f"{url}/v1", minifn.config.project, key) as remote:
+        runtimes = {runtime["key"]: runtime["$id"] for runtime in await remote.runtimes()}
+        async with asyncio.TaskGroup() as tasks:
+            for entry in examples():
+                family = entry["runtime"].partition("-")[0]
+                if family in runtimes:
+                    here = {**entry, "runtime": runtimes[family]}
+                    tasks.create_task(_deploy(remote, here, lines(minifn.config, url, key, entry["$id"]), deadline))
+                else:
+                    click.echo(f"\n{entry['$id']}: left out, no {family} found on this machine")
+    click.echo("\nCtrl-C stops the server and removes its directory.")
+
+
+def lines(config: Config, url: str, key: str, function_id: str) -> list[str]:
+    """Return what to paste: the function's own address, and the API call that keeps a record of the execution."""
+    body = BODIES.get(function_id, "")
+    direct = f"http://{function_id}.{config.functions_domain}:{config.port}/"
+    headers = (f"x-appwrite-project: {config.project}", f"x-appwrite-key: {key}", "content-type: application/json")
+    call = ["curl", "-s", *(part for header in headers for part in ("-H", header))]
+    call += ["-d", json.dumps({"body": body}), f"{url}/v1/functions/{function_id}/executions"]
+    return [shlex.join(["curl", "-s", *(("-d", body) if body else ()), direct]), shlex.join(call)]
+
+
+async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadline: float) -> None:
     started = time.monotonic()
-    async with Remote(f"{url}/v1", project, key) as remote:
-        families = {runtime["key"] for runtime in await remote.runtimes()}
-        for entry in examples():
-            family = entry["runtime"].partition("-")[0]
-            if family not in families:
-                click.echo(f"-- {entry['$id']}: left out, no {family} found on this machine\n")
-                continue
-            await _deploy(remote, entry, started + BUILD_SECONDS)
-            click.echo(f"   curl {shlex.quote(f'{url}/v1/functions/{entry["$id"]}/executions')} ...")
-    click.echo("Ctrl-C stops the server and removes its directory.")
-
-
-async def _deploy(remote: Remote, entry: dict[str, Any], deadline: float) -> None:
     try:
         deployment = await remote.deploy(entry, examples_root() / entry["path"], deadline)
     except RemoteError as error:
-        fail(str(error))
-    click.echo(deployment["status"])
+        click.echo(f"\n{entry['$id']}: {error}")
+        return
+    if deployment["status"] == "ready":
+        click.echo(f"\n{entry['$id']}: {entry['name']}, ready after {time.monotonic() - started:.1f} s")
+        click.echo("\n".join(f"  {line}" for line in shown))
+    else:
+        tail = deployment["buildLogs"].strip().splitlines()[-BUILD_LOG_LINES:]
+        click.echo("\n".join([f"\n{entry['$id']}: the build {deployment['status']}", *(f"  {line}" for line in tail)]))
 
 
 def examples_root() -> Path:

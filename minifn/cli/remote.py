@@ -60,7 +60,7 @@ class Remote:
         return list(listed["runtimes"])
 
     async def deploy(self, entry: Mapping[str, Any], folder: Path, deadline: float) -> dict[str, Any]:
-        """Create the function `entry` describes from the code in `folder`; return its deployment once the build is over.
+        """Create the function `entry` describes from the code in `folder`; return its deployment once built.
 
         `entry` has the shape of one of `functions` in `appwrite.json`; `deadline` is of `time.monotonic`.
         Raises RemoteError.
@@ -70,9 +70,7 @@ class Remote:
         await self.call("POST", "/functions", json={"functionId": function_id, **settings})
         path = f"/functions/{function_id}/deployments"
         code = await asyncio.to_thread(pack, folder)
-        deployment = await self.call(
-            "POST", path, files={"code": ("code.tar.gz", code)}, data={"activate": "true"}
-        )
+        deployment = await self.call("POST", path, files={"code": ("code.tar.gz", code)}, data={"activate": "true"})
         pause_seconds = 0.02
         while deployment["status"] not in FINAL:
             if time.monotonic() > deadline:

@@ -1,0 +1,47 @@
+"""`minifn doctor`: the report of minifn.doctor as a table."""
+
+import asyncio
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from minifn.cli.options import configuration, settings
+from minifn.doctor import Report, examine
+
+COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
+@settings(("data", "sandbox"))
+def doctor(as_json: bool, **flags: str | None) -> None:
+    """Say what works on this machine, and what mends the rest."""
+    report = asyncio.run(examine(configuration(**flags)))
+    if as_json:
+        click.echo(report.as_json())
+    else:
+        show(report)
+    sys.exit(0 if report.works else 1)
+
+
+def show(report: Report) -> None:
+    """Print the report as a table, and below it what to do."""
+    console = Console(highlight=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("", "", "state", "found"):
+        table.add_column(heading, overflow="fold")
+    group = ""
+    for check in report.checks:
+        shown_group = check.group if check.group != group else ""
+        group = check.group
+        state = Text(check.state, style=COLOURS[check.state])
+        table.add_row(Text(shown_group, style="bold"), Text(check.name), state, Text(check.detail))
+    console.print(table)
+    for check in report.checks:
+        if check.remedy:
+            console.print(Text(f"{check.name}: {check.remedy}", style="bold red" if check.fatal else ""))
+    verdict = "minifn serve will work here." if report.works else "Something required is missing."
+    console.print(Text(f"\n{verdict}", style="bold"))

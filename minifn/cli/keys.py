@@ -1,0 +1,135 @@
+"""`minifn keys` and `minifn token`: they work on the data directory, whether a server runs on it or not."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+
+from minifn.cli.options import configuration, fail, settings
+from minifn.config import Config
+from minifn.datadir import DataDir
+from minifn.keys import Keys
+from minifn.models import ApiKey
+from minifn.store.database import Database
+from minifn.tokens import Team, Tokens, UserClaims
+from minifn.values import format_instant, is_id, parse_instant
+
+Result = TypeVar("Result")
+
+_SCOPE = re.compile(r"[a-z]+\.(read|write)")
+_DURATION = re.compile(r"(\d+)([smhd]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and delete API keys."""
+
+
+@keys.command()
+@click.option("--name", required=True, help="what the key is for")
+@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="a right, as functions.read")
+@click.option("--expire", metavar="ISO8601", help="when it stops working  [default: never]")
+@settings(("data",))
+def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | None) -> None:
+    """Make an API key and print its secret, once."""
+    for scope in scopes:
+        if not _SCOPE.fullmatch(scope):
+            fail(f"--scope must be like functions.read, not {scope!r}", status=2)
+    try:
+        expire_at = parse_instant(expire) if expire else 0
+    except ValueError:
+        fail(f"--expire must be an ISO 8601 date and time, not {expire!r}", status=2)
+    _, secret = with_keys(configuration(data=data), lambda keys: keys.create(name, scopes, expire_at=expire_at))
+    click.echo(secret)
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="print a JSON list")
+@settings(("data",))
+def list_keys(as_json: bool, data: str | None) -> None:
+    """List the API keys; their secrets are not kept."""
+    rows = [_shown(key) for key in with_keys(configuration(data=data), lambda keys: keys.list())]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        expires = f"expires {row['expire']}" if row["expire"] else "does not expire"
+        click.echo(f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}")
+
+
+@keys.command()
+@click.argument("key_id", metavar="ID")
+@settings(("data",))
+def delete(key_id: str, data: str | None) -> None:
+    """Delete an API key by its ID."""
+    if not with_keys(configuration(data=data), lambda keys: keys.delete(key_id)):
+        fail(f"there is no API key {key_id!r}")
+
+
+@click.command()
+@click.option("--user", required=True, metavar="ID", help="the user's ID")
+@click.option("--team", "teams", multiple=True, metavar="T[:ROLE,..]", help="a team of the user, and the roles there")
+@click.option("--label", "labels", multiple=True, metavar="L", help="a label of the user")
+@click.option("--verified", is_flag=True, help="the user's address is verified")
+@click.option("--ttl", default="15m", show_default=True, help="how long it works: 30s, 15m, 2h, 1d")
+@settings(("data", "project"))
+def token(
+    user: str, teams: tuple[str, ...], labels: tuple[str, ...], verified: bool, ttl: str, **flags: str | None
+) -> None:
+    """Print a client JWT, for trying permissions."""
+    if not is_id(user):
+        fail(f"--user must be an ID, not {user!r}", status=2)
+    config = configuration(**flags)
+    data = DataDir(config.data)
+    data.prepare()
+    secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+    claims = UserClaims(
+        user_id=user,
+        exp=int(time.time()) + seconds(ttl),
+        verified=verified,
+        labels=labels,
+        teams=tuple(_team(text) for text in teams),
+    )
+    click.echo(Tokens(secret, config.project).mint_user(claims))
+
+
+def seconds(duration: str) -> int:
+    """Return a duration such as `15m` in seconds; ends the process with 2 when it is not one."""
+    match = _DURATION.fullmatch(duration)
+    if match is None:
+        fail(f"--ttl must be like 30s, 15m, 2h or 1d, not {duration!r}", status=2)
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
+
+
+def with_keys(config: Config, use: Callable[[Keys], Awaitable[Result]]) -> Result:
+    """Return what `use` does with the keys of a data directory."""
+
+    async def opened() -> Result:
+        data = DataDir(config.data)
+        data.prepare()
+        async with Database(data.database) as database:
+            return await use(Keys(database))
+
+    return asyncio.run(opened())
+
+
+def _team(text: str) -> Team:
+    team_id, _, roles = text.partition(":")
+    if not is_id(team_id):
+        fail(f"--team must be T or T:ROLE,ROLE, not {text!r}", status=2)
+    return Team(team_id=team_id, membership_id=team_id, roles=tuple(role for role in roles.split(",") if role))
+
+
+def _shown(key: ApiKey) -> dict[str, object]:
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "created": format_instant(key.created_at),
+        "expire": format_instant(key.expire_at) if key.expire_at else "",
+    }

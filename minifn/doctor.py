@@ -1,0 +1,180 @@
+"""What works on this machine: found by doing, never by version numbers alone."""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from minifn.config import Config
+from minifn.datadir import DataDir
+from minifn.runtimes import RuntimeTable
+from minifn.sandbox.command import EngineUnavailable
+from minifn.sandbox.probe import choose, protections
+from minifn.sandbox.spawner import Spawner
+
+State = Literal["ON", "DEGRADED", "OFF"]
+
+#: Fewer open files than this limit the number of workers; each needs three.
+OPEN_FILES_WANTED = 4096
+DISK_WANTED_BYTES = 1_000_000_000
+MEMORY_WANTED_BYTES = 256 * 1024 * 1024
+#: What a server cannot do without: one of them is enough.
+FAMILIES_WANTED = ("python", "node")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was tried."""
+
+    #: `sandbox`, `runtimes` or `machine`.
+    group: str
+    name: str
+    state: State
+    #: What was found, or why it is not on.
+    detail: str
+    #: The one command or step that mends it, "" when nothing needs mending.
+    remedy: str = ""
+    #: Whether `minifn serve` cannot do its work when this is OFF.
+    required: bool = False
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it keeps the server from working."""
+        return self.required and self.state == "OFF"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All checks."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def works(self) -> bool:
+        """Whether nothing required is missing."""
+        return not any(check.fatal for check in self.checks)
+
+    def as_json(self) -> str:
+        """Return the report as JSON text."""
+        return json.dumps({"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2)
+
+
+async def examine(config: Config) -> Report:
+    """Try everything a server with these settings needs."""
+    table = RuntimeTable.load()
+    return Report(checks=(*await _sandbox(config.sandbox), *_runtimes(table), *_machine(config)))
+
+
+async def _sandbox(name: str) -> list[Check]:
+    with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
+        data = DataDir(Path(place) / "data")
+        data.prepare()
+        async with Spawner(data.run) as spawner:
+            try:
+                engine = await choose(name, spawner, data)
+                chosen = Check(
+                    group="sandbox",
+                    name="engine",
+                    state="ON",
+                    detail=f"{engine.name}: {engine.strength}",
+                    required=True,
+                )
+            except EngineUnavailable as error:
+                chosen = Check(
+                    group="sandbox",
+                    name="engine",
+                    state="OFF",
+                    detail=str(error),
+                    remedy="MINIFN_SANDBOX=auto takes what works",
+                    required=True,
+                )
+            found = await protections(spawner, data)
+    return [
+        chosen,
+        *(
+            Check(group="sandbox", name=one.name, state=one.state, detail=one.reason, remedy=one.remedy)
+            for one in found
+        ),
+    ]
+
+
+def _runtimes(table: RuntimeTable) -> list[Check]:
+    found = {family: versions for family, versions in table.interpreters.items() if versions}
+    checks = [
+        Check(
+            group="runtimes",
+            name=family,
+            state="ON",
+            detail=", ".join(f"{one.version_text} ({one.path})" for one in versions),
+        )
+        for family, versions in found.items()
+    ]
+    for family in FAMILIES_WANTED:
+        if family not in found:
+            ids = [runtime.id for runtime in table.all() if runtime.key == family]
+            checks.append(
+                Check(
+                    group="runtimes",
+                    name=family,
+                    state="OFF",
+                    detail=f"no interpreter found for {ids[0]} to {ids[-1]}",
+                    remedy=table.hint(family),
+                    required=not found,
+                )
+            )
+    return checks
+
+
+def _machine(config: Config) -> list[Check]:
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    memory_bytes = psutil.virtual_memory().available
+    place = next(path for path in (config.data, *config.data.parents) if path.is_dir())
+    disk_bytes = shutil.disk_usage(place).free
+    return [
+        Check(
+            group="machine",
+            name="python",
+            state="ON",
+            detail=f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}",
+        ),
+        _data_directory(config.data, place),
+        _at_least("open files", open_files, OPEN_FILES_WANTED, f"{open_files}", f"ulimit -n {OPEN_FILES_WANTED}"),
+        _at_least(
+            "memory", memory_bytes, MEMORY_WANTED_BYTES, f"{memory_bytes // 2**20} MB available", "stop something else"
+        ),
+        _at_least(
+            "disk",
+            disk_bytes,
+            DISK_WANTED_BYTES,
+            f"{disk_bytes // 10**6} MB free at {place}",
+            "set MINIFN_DATA to a larger disk",
+        ),
+    ]
+
+
+def _data_directory(data: Path, existing: Path) -> Check:
+    writable = os.access(existing, os.W_OK | os.X_OK)
+    private = existing != data or not data.stat().st_mode & 0o066
+    return Check(
+        group="machine",
+        name="data directory",
+        state="OFF" if not writable else "ON" if private else "DEGRADED",
+        detail=f"{data}" + ("" if writable else f": {existing} cannot be written"),
+        remedy="set MINIFN_DATA to a directory you own" if not writable else "" if private else f"chmod 700 {data}",
+        required=True,
+    )
+
+
+def _at_least(name: str, found: float, wanted: float, detail: str, remedy: str) -> Check:
+    enough = found >= wanted
+    return Check(
+        group="machine", name=name, state="ON" if enough else "DEGRADED", detail=detail, remedy="" if enough else remedy
+    )
