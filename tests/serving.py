@@ -51,6 +51,17 @@ def pack(*folders: Path, extra: Mapping[str, bytes] | None = None) -> bytes:
     return packed.getvalue()
 
 
+def mentions(pid: int, mark: str) -> bool:
+    """Whether a process has `mark` in its command line, working directory or mounts."""
+    place = Path("/proc") / str(pid)
+    try:
+        command, mounts = (place / "cmdline").read_bytes(), (place / "mountinfo").read_bytes()
+        folder = str((place / "cwd").readlink())
+    except OSError:
+        return False
+    return mark.encode() in command or mark.encode() in mounts or mark in folder
+
+
 def free_port() -> int:
     """Return a TCP port that nothing on 127.0.0.1 listens on."""
     with socket.socket() as probe:
@@ -133,6 +144,10 @@ class Server:
             root = psutil.Process(self.process.pid)
             return [root, *root.children(recursive=True)]
         return []
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes below the server that see built code."""
+        return [process for process in self.tree()[1:] if mentions(process.pid, str(self.data / "builds"))]
 
     def log_tail(self) -> str:
         """The end of what the server printed."""

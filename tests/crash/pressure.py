@@ -3,12 +3,11 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import psutil
 
-from tests.serving import FUNCTIONS, Api, Server, pack
+from tests.serving import FUNCTIONS, Api, Server, mentions, pack
 
 FUNCTION = "pause"
 
@@ -97,17 +96,6 @@ def relatives(server: Server) -> list[psutil.Process]:
         if process.pid not in found and mentions(process.pid, mark):
             found[process.pid] = process
     return [process for process in found.values() if alive(process)]
-
-
-def mentions(pid: int, mark: str) -> bool:
-    """Whether a process has `mark` in its command line, working directory or mounts."""
-    place = Path("/proc") / str(pid)
-    try:
-        command, mounts = (place / "cmdline").read_bytes(), (place / "mountinfo").read_bytes()
-        folder = str((place / "cwd").readlink())
-    except OSError:
-        return False
-    return mark.encode() in command or mark.encode() in mounts or mark in folder
 
 
 def alive(process: psutil.Process) -> bool:

@@ -1,0 +1,54 @@
+"""Measure minifn and print a table: `python -m tests.benchmarks [PART ...]`. Exit code 1 when a target was missed.
+
+Needs what the tests need, and functions-framework (the peer): `pip install -e '.[benchmarks]'`.
+"""
+
+import argparse
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.benchmarks import rates, records, startup
+from tests.benchmarks.report import Row, table
+from tests.serving import Server
+
+
+def main() -> int:
+    """Run the parts asked for and print each part's table when it is done."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, server, cold, queue, lists; all by default")
+    parser.add_argument("--seconds", type=float, default=2, help="length of one load")
+    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="executions in the list measurement")
+    parser.add_argument("--sandbox", default="auto", help="isolation engine")
+    options = parser.parse_args()
+    parts: dict[str, Callable[[Path], list[Row]]] = {
+        "rates": lambda data: measure_rates(data, options),
+        "server": lambda data: startup.measure_server(data, options.sandbox),
+        "cold": lambda data: startup.measure_cold(data, options.sandbox),
+        "queue": lambda data: records.measure_queue(data, options.sandbox),
+        "lists": lambda data: records.measure_lists(data, options.rows),
+    }
+    if unknown := set(options.parts) - set(parts):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}, sandbox {options.sandbox}")
+    missed = 0
+    for name in options.parts or parts:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = parts[name](Path(folder) / "data")
+        missed += sum(row.passed is False for row in rows)
+        print(f"\n{name}\n{table(rows)}", flush=True)
+    print(f"\n{missed} targets missed")
+    return 1 if missed else 0
+
+
+def measure_rates(data: Path, options: argparse.Namespace) -> list[Row]:
+    """Measure a server of its own against the peers."""
+    with Server(data, sandbox=options.sandbox) as server:
+        return rates.measure(server, options.seconds, options.rounds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

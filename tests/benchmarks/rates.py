@@ -1,0 +1,137 @@
+"""Requests a second, latency and CPU of every target, in interleaved rounds: each round visits each target."""
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.report import Row
+from tests.benchmarks.targets import (
+    Target,
+    bare_uvicorn,
+    cpu_seconds,
+    deploy_hello,
+    domain_target,
+    execution_target,
+    functions_framework,
+)
+from tests.serving import Server
+
+LOAD = Path(__file__).with_name("load.py")
+CONNECTIONS = (1, 16, 64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """One measurement of one target."""
+
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    requests: int
+    seconds: float
+    errors: dict[str, int]
+
+
+def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Rate:
+    """Load a target from another process. Raises CalledProcessError when a connection breaks."""
+    job = {
+        "host": "127.0.0.1",
+        "port": target.port,
+        "request": target.request,
+        "status": target.status,
+        "connections": connections,
+        "seconds": seconds,
+        "limit": limit,
+    }
+    before = cpu_seconds(target.pid)
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(LOAD)], input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True
+    )
+    result = json.loads(done.stdout)
+    return Rate(
+        per_second=result["requests"] / result["seconds"],
+        p50_ms=result["p50_ms"],
+        p99_ms=result["p99_ms"],
+        cpu_us=1e6 * (cpu_seconds(target.pid) - before) / result["requests"],
+        requests=result["requests"],
+        seconds=result["seconds"],
+        errors=result["errors"],
+    )
+
+
+def measure(server: Server, seconds: float, rounds: int) -> list[Row]:
+    """Measure the limit, the peers and minifn, and judge the ratios of the medians."""
+    deploy_hello(server)
+    found: dict[tuple[str, int], list[Rate]] = defaultdict(list)
+    with contextlib.ExitStack() as stack:
+        targets = [
+            stack.enter_context(bare_uvicorn()),
+            stack.enter_context(functions_framework(asgi=False)),
+            stack.enter_context(functions_framework(asgi=True)),
+            execution_target(server, "hello"),
+            execution_target(server, "hello-async"),
+            domain_target(server, "hello-async"),
+        ]
+        for target in targets:
+            load(target, 16, 0.5)
+        for _ in range(rounds):
+            for connections in CONNECTIONS:
+                for target in targets:
+                    found[target.name, connections].append(load(target, connections, seconds))
+    return [*listing(found, targets), *verdicts(found)]
+
+
+def median(rates: Sequence[Rate], field: str) -> float:
+    """The median of one field over the rounds."""
+    return float(statistics.median(getattr(rate, field) for rate in rates))
+
+
+def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> list[Row]:
+    """One row per target and number of connections."""
+    rows = []
+    for target in targets:
+        for connections in CONNECTIONS:
+            rates = found[target.name, connections]
+            errors = sum(sum(rate.errors.values()) for rate in rates)
+            text = (
+                f"{median(rates, 'per_second'):7,.0f}/s   p50 {median(rates, 'p50_ms'):6.2f} ms   "
+                f"p99 {median(rates, 'p99_ms'):6.2f} ms   cpu {median(rates, 'cpu_us'):5.0f} us"
+            )
+            noted = text + (f"   {errors} WRONG ANSWERS" if errors else "")
+            rows.append(
+                Row(what=f"{target.name}, {connections} connections", value=noted, passed=False if errors else None)
+            )
+    return rows
+
+
+def verdicts(found: dict[tuple[str, int], list[Rate]]) -> list[Row]:
+    """The ratios and limits that are promised."""
+    rows = []
+
+    def ratio(name: str, peer: str, connections: int, least: float) -> None:
+        value = median(found[name, connections], "per_second") / median(found[peer, connections], "per_second")
+        what = f"{name} / {peer}, {connections} connections"
+        rows.append(Row(what=what, value=f"{value:.2f}x", target=f">= {least}x", passed=value >= least))
+
+    def limit(name: str, field: str, connections: int, most: float, unit: str) -> None:
+        value = median(found[name, connections], field)
+        what = f"{name} {field.rpartition('_')[0]}, {connections} connections"
+        rows.append(Row(what=what, value=f"{value:.1f} {unit}", target=f"<= {most} {unit}", passed=value <= most))
+
+    for connections, least in ((1, 1.0), (16, 5.0), (64, 5.0)):
+        ratio("minifn hello", "functions-framework", connections, least)
+    for connections in (16, 64):
+        ratio("minifn hello-async", "functions-framework --asgi", connections, 0.7)
+        ratio("minifn hello-async domain", "minifn hello-async", connections, 1.0)
+    for name in ("minifn hello", "minifn hello-async"):
+        limit(name, "p99_ms", 1, 5, "ms")
+        limit(name, "p99_ms", 64, 30, "ms")
+        limit(name, "cpu_us", 64, 130, "us")
+    return rows

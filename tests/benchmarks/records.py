@@ -1,0 +1,102 @@
+"""The queue and the lists: how fast queued executions are run, and a list page over a million of them."""
+
+import contextlib
+import json
+import sqlite3
+import statistics
+import time
+from pathlib import Path
+
+from tests.benchmarks.rates import load
+from tests.benchmarks.report import Row, at_most
+from tests.benchmarks.targets import deploy_hello, execution_target
+from tests.serving import Api, Server, wait_until
+
+#: Lists stop counting here, so this many queued executions can be watched through the API.
+QUEUED = 5000
+QUERIES: dict[str, list[dict[str, object]]] = {
+    "newest first": [{"method": "orderDesc", "attribute": "$createdAt"}],
+    "status": [{"method": "equal", "attribute": "status", "values": ["failed"]}],
+    "trigger": [{"method": "equal", "attribute": "trigger", "values": ["schedule"]}],
+    "response status code": [{"method": "equal", "attribute": "responseStatusCode", "values": [404]}],
+    "duration": [{"method": "greaterThan", "attribute": "duration", "values": [0.9]}],
+    "path": [{"method": "equal", "attribute": "requestPath", "values": ["/77"]}],
+    "created between": [{"method": "lessThan", "attribute": "$createdAt", "values": ["2020-01-02T00:00:00.000+00:00"]}],
+    "status, newest first": [
+        {"method": "equal", "attribute": "status", "values": ["failed"]},
+        {"method": "orderDesc", "attribute": "$createdAt"},
+    ],
+    "nothing matches": [{"method": "equal", "attribute": "status", "values": ["processing"]}],
+}
+
+
+def measure_queue(data: Path, engine: str) -> list[Row]:
+    """Queue executions of a function that does next to nothing, and wait until all have run."""
+    with Server(data, sandbox=engine) as server, server.api as api:
+        deploy_hello(server)
+        api.execute("hello-async", body='{"name":"World"}')
+        began = time.perf_counter()
+        queued = load(execution_target(server, "hello-async", queued=True), 64, 60, QUEUED)
+        left, at = unfinished(api), time.perf_counter()
+        wait_until(lambda: unfinished(api) == 0, 60, "the queue is empty")
+        ended = time.perf_counter()
+    rows = [Row(what=f"async executions queued ({queued.requests})", value=f"{queued.per_second:,.0f}/s")]
+    rows.append(Row(what="async executions queued and run", value=f"{queued.requests / (ended - began):,.0f}/s"))
+    rate = left / (ended - at) if left > QUEUED / 5 else queued.requests / (ended - began)
+    rows.append(
+        Row(
+            what=f"async executions drained ({left} left)",
+            value=f"{rate:,.0f}/s",
+            target=">= 4000/s",
+            passed=rate >= 4000,
+        )
+    )
+    return rows
+
+
+def unfinished(api: Api) -> int:
+    """How many executions wait or run."""
+    query = json.dumps({"method": "equal", "attribute": "status", "values": ["waiting", "processing"]})
+    page = api.call("GET", "/functions/hello-async/executions", 200, params={"queries[0]": query})
+    return int(page["total"])
+
+
+def measure_lists(data: Path, rows: int) -> list[Row]:
+    """Time one page of 25 executions out of `rows`, by each filter."""
+    with Server(data) as server, server.api as api:
+        deploy_hello(server)
+        api.execute("hello", body='{"name":"World"}')
+    fill(data, rows)
+    results = []
+    with Server(data) as server, server.api as api:
+        for name, queries in QUERIES.items():
+            parameters = {f"queries[{index}]": json.dumps(query) for index, query in enumerate(queries)}
+            samples = []
+            for _ in range(5):
+                began = time.perf_counter()
+                page = api.call("GET", "/functions/hello/executions", 200, params=parameters)
+                samples.append(1000 * (time.perf_counter() - began))
+            what = f"list page of {rows:,}: {name} ({page['total']} found)"
+            results.append(at_most(what, statistics.median(samples), 10, "ms"))
+    return results
+
+
+def fill(data: Path, rows: int) -> None:
+    """Copy the one execution of a stopped server's database `rows` times, over 1,000 days from 2020 on."""
+    varied = {
+        "sequence": "NULL",
+        "id": "printf('%020x', i)",
+        "created_at": f"1577836800000 + i * {1000 * 86_400_000 // rows}",
+        "status": "iif(i % 100 = 0, 'failed', 'completed')",
+        "trigger": "iif(i % 1000 = 0, 'schedule', 'http')",
+        "response_status_code": "iif(i % 500 = 0, 404, 200)",
+        "duration_seconds": "(i % 1000) / 1000.0",
+        "request_path": "'/' || (i % 5000)",
+    }
+    with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection, connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(executions)")]
+        values = ", ".join(varied.get(column, column) for column in columns)
+        connection.execute(
+            f"INSERT INTO executions SELECT {values} FROM (SELECT * FROM executions LIMIT 1), "
+            f"(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT i FROM n)"
+        )

@@ -1,0 +1,30 @@
+"""The table a run prints."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured thing; `passed` is None where nothing is promised."""
+
+    what: str
+    value: str
+    target: str = ""
+    passed: bool | None = None
+
+
+def at_most(what: str, value: float, most: float, unit: str) -> Row:
+    """A row whose value must not exceed `most`."""
+    return Row(what=what, value=f"{value:,.1f} {unit}", target=f"< {most:g} {unit}", passed=value < most)
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Return the rows as aligned text, each with its verdict."""
+    verdict = {None: "", True: "ok", False: "MISSED"}
+    rows = list(rows)
+    what = max(len(row.what) for row in rows)
+    value = max(len(row.value) for row in rows)
+    return "\n".join(
+        f"{row.what:<{what}}  {row.value:<{value}}  {row.target:<12} {verdict[row.passed]}".rstrip() for row in rows
+    )

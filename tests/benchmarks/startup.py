@@ -1,0 +1,80 @@
+"""Cold starts, the server's own start, its memory and its idle CPU."""
+
+import http.client
+import json
+import statistics
+import time
+from pathlib import Path
+
+from tests.benchmarks.report import Row, at_most
+from tests.benchmarks.targets import cpu_seconds, deploy_hello, rss_mib
+from tests.serving import Server, wait_until
+
+SAMPLES = 5
+
+
+def measure_server(data: Path, engine: str) -> list[Row]:
+    """From launching `minifn serve` to its first answer; memory idle and with one Python worker; idle CPU."""
+    with Server(data, sandbox=engine) as server:
+        deploy_hello(server)
+    seconds = [first_answer(Server(data, sandbox=engine)) for _ in range(SAMPLES)]
+    with Server(data, sandbox=engine) as running:
+        pid = running.process.pid
+        before, began = cpu_seconds(pid), time.monotonic()
+        wait_until(lambda: time.monotonic() - began > 4, 5, "four idle seconds")
+        idle_cpu = 100 * (cpu_seconds(pid) - before) / (time.monotonic() - began)
+        idle_mib = rss_mib(pid)
+        with running.api as api:
+            api.execute("hello", body='{"name":"World"}')
+        worker_mib = rss_mib(pid)
+    return [
+        at_most("serve to first answer", statistics.median(seconds), 0.6, "s"),
+        at_most("memory of all processes, idle", idle_mib, 60, "MiB"),
+        at_most("memory of all processes, one Python worker", worker_mib, 80, "MiB"),
+        at_most("CPU idle", idle_cpu, 0.5, "%"),
+    ]
+
+
+def first_answer(server: Server) -> float:
+    """Seconds from launching the server to its first answer."""
+    began = time.perf_counter()
+    server.launch()
+    try:
+        while True:
+            try:
+                get(server.port, "/v1/health/version")
+            except OSError:
+                assert time.perf_counter() - began < 20, server.log_tail()
+                time.sleep(0.002)
+            else:
+                return time.perf_counter() - began
+    finally:
+        server.stop()
+
+
+def get(port: int, path: str) -> None:
+    """Send one GET. Raises OSError when nothing listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("GET", path)
+        connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def measure_cold(data: Path, engine: str) -> list[Row]:
+    """Request to answer when no worker of the function lives, Python and Node.js: the first, and the ones after it."""
+    rows = []
+    for function_id, language, most in (("hello", "Python", 60), ("hello-node", "Node.js", 90)):
+        with Server(data, sandbox=engine, idle_seconds=1) as server, server.api as api:
+            if api.http.get(f"/functions/{function_id}").is_error:
+                continue
+            samples = []
+            for _ in range(SAMPLES):
+                wait_until(lambda: not server.workers(), 20, "idle workers are stopped")
+                began = time.perf_counter()
+                api.call("POST", f"/functions/{function_id}/executions", 201, json={"body": json.dumps({"name": "x"})})
+                samples.append(1000 * (time.perf_counter() - began))
+        rows.append(at_most(f"cold start {language}, first", samples[0], most, "ms"))
+        rows.append(at_most(f"cold start {language}, median of the next", statistics.median(samples[1:]), most, "ms"))
+    return rows

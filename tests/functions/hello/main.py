@@ -1,0 +1,2 @@
+def main(context):
+    return context.res.json({"hello": context.req.body_json["name"]})
