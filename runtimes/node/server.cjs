@@ -1,0 +1,157 @@
+"use strict";
+// One warm worker: takes requests from minifn over the inherited socket, runs the function, answers. Requests overlap.
+
+const { AsyncLocalStorage } = require("async_hooks");
+const { Connection } = require("./frames.cjs");
+const { makeRequest, makeResponse, readResult, WrongResult } = require("./context.cjs");
+const { load, LoadFailure } = require("./load.cjs");
+const { format } = require("./text.cjs");
+
+// The function may replace the global ones.
+const { setTimeout, clearTimeout } = globalThis;
+
+const NATIVE_NOTICE = "Native logs detected. Use context.log() or context.error() for better experience.";
+const NATIVE_METHODS = ["log", "info", "debug", "warn", "error"];
+// A call that timed out cannot be stopped. So many may linger before the server is asked to replace the process.
+const ABANDONED_LIMIT = 8;
+
+const environment = takeEnvironment();
+const enforcedHeaders = parseEnforcedHeaders(process.env.OPEN_RUNTIMES_HEADERS);
+const currentCall = new AsyncLocalStorage();
+const calls = new Map();
+// Native lines of the import when no request waits for it; the first request logs them.
+const importLines = [];
+let handler = null;
+let loading = null;
+let abandoned = 0;
+let stopping = false;
+
+/** One request in flight. */
+class Call {
+  constructor(frame) {
+    this.id = frame.id;
+    this.logging = frame.logging;
+    this.noticed = false;
+    this.done = false;
+    this.timer = frame.timeout > 0 ? setTimeout(timeOut, frame.timeout * 1000, this) : null;
+  }
+
+  write(stream, line) {
+    if (this.done || !this.logging) return;
+    connection.sendNow(`{"type":"log","id":${this.id},"stream":"${stream}"}`, line + "\n");
+  }
+
+  writeNative(line) {
+    if (!this.noticed) this.write("logs", NATIVE_NOTICE);
+    this.noticed = true;
+    this.write("logs", line);
+  }
+
+  /** Answers once; `more` is further members of the frame's header. */
+  answer(statusCode, headers, body, more = "") {
+    if (this.done) return;
+    const header = `{"type":"response","id":${this.id},"statusCode":${statusCode},"headers":${JSON.stringify(headers)}${more}}`;
+    connection.send(header, body);
+    this.end();
+  }
+
+  end() {
+    this.done = true;
+    clearTimeout(this.timer);
+    calls.delete(this.id);
+    if (stopping && calls.size === 0) connection.finish();
+  }
+}
+
+function timeOut(call) {
+  call.write("errors", "Execution timed out.");
+  abandoned += 1;
+  const stuck = abandoned > ABANDONED_LIMIT ? ',"stuck":true' : "";
+  call.answer(500, [], "", `,"failure":"timeout"${stuck}`);
+  call.timedOut = true;
+}
+
+async function runCall(call, frame, body) {
+  try {
+    const main = handler ?? (await importHandler());
+    for (const line of importLines.splice(0)) call.writeNative(line);
+    const context = {
+      req: makeRequest(frame, body, enforcedHeaders),
+      res: makeResponse(),
+      log: (...values) => call.write("logs", format(values)),
+      error: (...values) => call.write("errors", format(values)),
+    };
+    const response = readResult(await currentCall.run(call, main, context));
+    call.answer(response.statusCode, response.headers, response.body);
+  } catch (error) {
+    for (const line of importLines.splice(0)) call.writeNative(line);
+    const ours = error instanceof WrongResult || error instanceof LoadFailure;
+    call.write("errors", ours ? error.message : format([error]));
+    call.answer(error instanceof LoadFailure ? 503 : 500, [], "");
+  }
+  if (call.timedOut) abandoned -= 1;
+}
+
+/** Imports the function once; after a failure the next request tries again. */
+async function importHandler() {
+  loading ??= load(environment.code, process.env.OPEN_RUNTIMES_ENTRYPOINT ?? "");
+  try {
+    handler = await loading;
+    return handler;
+  } finally {
+    loading = null;
+  }
+}
+
+/** Returns the call that output from outside any call is for: the one that waits for the import, or the only one. */
+function onlyCall() {
+  return loading || calls.size === 1 ? calls.values().next().value : undefined;
+}
+
+/** Sends console output to the request it belongs to. */
+function captureConsole() {
+  for (const name of NATIVE_METHODS) {
+    const original = console[name];
+    console[name] = (...values) => {
+      const call = currentCall.getStore() ?? onlyCall();
+      if (call) call.writeNative(format(values));
+      else if (loading) importLines.push(format(values));
+      else original.apply(console, values);
+    };
+  }
+}
+
+function takeEnvironment() {
+  const taken = { socket: process.env.MINIFN_SOCKET, code: process.env.MINIFN_CODE };
+  for (const name of Object.keys(process.env)) if (name.startsWith("MINIFN_")) delete process.env[name];
+  return taken;
+}
+
+function parseEnforcedHeaders(text) {
+  const headers = {};
+  try {
+    for (const [name, value] of Object.entries(JSON.parse(text || "{}"))) headers[name.toLowerCase()] = String(value);
+  } catch {
+    return {};
+  }
+  return headers;
+}
+
+function onFrame(frame, body) {
+  if (frame.type === "request") {
+    const call = new Call(frame);
+    calls.set(call.id, call);
+    runCall(call, frame, body);
+  } else if (frame.type === "cancel") {
+    calls.get(frame.id)?.end();
+  } else if (frame.type === "load") {
+    if (!handler) importHandler().catch(() => {});
+  } else if (frame.type === "stop") {
+    stopping = true;
+    if (calls.size === 0) connection.finish();
+  }
+}
+
+captureConsole();
+const connection = new Connection(environment.socket, onFrame);
+connection.sendNow('{"type":"ready","protocol":1,"concurrency":0}', "");

@@ -1,0 +1,128 @@
+"""Prepare a Python build: make the virtual environment, then run the build's command in it.
+
+    python -I -S prepare.py <environment directory> <command> [argument ...]
+
+Runs inside the build's sandbox with the interpreter the function will have. The environment is made in milliseconds:
+no pip is copied, `pip` is a stub package that continues in a pip this machine already has (the interpreter's own, the
+one bundled with ensurepip, the distribution's wheel, or the folder named by MINIFN_PIP).
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from glob import glob
+
+VERSION = "%d.%d" % sys.version_info[:2]
+
+#: `pip` as a package whose modules live elsewhere. It has no metadata: `pip install --upgrade pip` writes over it.
+PIP_STUB = """\
+import os
+__path__ = [{path!r}]
+__file__ = os.path.join(__path__[0], "__init__.py")
+__version__ = {version!r}
+from pip._internal.utils.entrypoints import _wrapper as main
+"""
+
+#: An `#!` line that finds the interpreter beside the script, so that the code may be moved after the build.
+RELOCATABLE = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")/python" "$0" "$@"
+' '''
+"""
+
+
+def find_pip():
+    """Return the folder of a pip package, which may lie in a wheel; None when there is none."""
+    prefix = sys.base_prefix
+    places = [
+        os.path.join(prefix, "lib", "python" + VERSION, "site-packages", "pip"),
+        os.path.join(prefix, "lib", "python" + VERSION, "dist-packages", "pip"),
+        os.path.join(prefix, "local", "lib", "python" + VERSION, "dist-packages", "pip"),
+    ]
+    if prefix == "/usr":
+        places.append("/usr/lib/python3/dist-packages/pip")
+    for place in places:
+        if os.path.isfile(os.path.join(place, "__main__.py")):
+            return place
+    wheels = glob(os.path.join(prefix, "lib", "python" + VERSION, "ensurepip", "_bundled", "pip-*.whl"))
+    wheels += glob("/usr/share/python-wheels/pip-*.whl")
+    if wheels:
+        return os.path.join(sorted(wheels)[-1], "pip")
+    borrowed = os.environ.get("MINIFN_PIP", "")
+    return borrowed if os.path.isfile(os.path.join(borrowed, "__main__.py")) else None
+
+
+def pip_version(pip):
+    """Return the version of the pip package `pip`, from its wheel's name or its own text."""
+    wheel = os.path.basename(os.path.dirname(pip))
+    if wheel.endswith(".whl"):
+        return wheel.split("-")[1]
+    with open(os.path.join(pip, "__init__.py"), encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("__version__"):
+                return line.split("=")[1].strip().strip("\"'")
+    return "0"
+
+
+def make_environment(root):
+    """Make the virtual environment `root` anew; returns the folder of its programs."""
+    shutil.rmtree(root, ignore_errors=True)
+    programs = os.path.join(root, "bin")
+    packages = os.path.join(root, "lib", "python" + VERSION, "site-packages")
+    os.makedirs(programs)
+    os.makedirs(packages)
+    write(
+        os.path.join(root, "pyvenv.cfg"),
+        "home = {}\ninclude-system-site-packages = false\nversion = {}.{}.{}\n".format(
+            os.path.dirname(sys.executable), *sys.version_info[:3]
+        ),
+    )
+    os.symlink(sys.executable, os.path.join(programs, "python"))
+    for name in ("python3", "python" + VERSION):
+        os.symlink("python", os.path.join(programs, name))
+    pip = find_pip()
+    if pip is None:
+        print(
+            "minifn: this machine has no pip for Python " + VERSION + "; commands that need it will fail.", flush=True
+        )
+    else:
+        stub = os.path.join(packages, "pip")
+        os.mkdir(stub)
+        write(os.path.join(stub, "__init__.py"), PIP_STUB.format(path=pip, version=pip_version(pip)))
+        for name in ("pip", "pip3", "pip" + VERSION):
+            script = os.path.join(programs, name)
+            write(script, '#!/bin/sh\nexec "$(dirname -- "$0")/python" -m pip "$@"\n')
+            os.chmod(script, 0o755)
+    return programs
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def make_relocatable(programs):
+    """Rewrite the scripts that installations left with an absolute path to the environment's interpreter."""
+    absolute = b"#!" + os.fsencode(programs)
+    for name in os.listdir(programs):
+        path = os.path.join(programs, name)
+        if os.path.islink(path) or not os.path.isfile(path):
+            continue
+        with open(path, "rb") as file:
+            line, rest = file.readline(), file.read()
+        if line.startswith(absolute):
+            with open(path, "wb") as file:
+                file.write(RELOCATABLE + rest)
+
+
+def main():
+    root, command = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    programs = make_environment(root)
+    os.environ.pop("MINIFN_PIP", None)
+    status = subprocess.call(command)
+    if os.path.isdir(programs):
+        make_relocatable(programs)
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+main()
