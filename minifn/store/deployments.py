@@ -12,7 +12,8 @@ import msgspec
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
 from minifn.models import Deployment, DeploymentStatus, Function
 from minifn.store import functions, lists
-from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.conditions import Condition, join
+from minifn.store.paging import Page, Scope, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
 from minifn.values import LOG_LIMIT_CHARS
@@ -57,10 +58,10 @@ def by_id(conn: sqlite3.Connection, deployment_id: str) -> Deployment | None:
 
 def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Deployment]:
     """Return a page of a function's deployments."""
-    scope = [Condition("function_id = ?", (function_id,))]
+    scope = Condition("function_id = ?", (function_id,))
     if query.search:
-        scope.append(Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,)))
-    return list_page(conn, TABLE, lists.DEPLOYMENTS, query, scope, count)
+        scope = join([scope, Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,))])
+    return list_page(conn, TABLE, lists.DEPLOYMENTS, query, Scope(scope), count=count)
 
 
 def of_function(conn: sqlite3.Connection, function_id: str) -> list[str]:
@@ -171,8 +172,8 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
     return function
 
 
-def cancel(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Deployment:
-    """Move an unfinished build to `canceled`; canceling again is fine.
+def cancel(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int, *, note: str = "") -> Deployment:
+    """Move an unfinished build to `canceled` and append `note` to its logs; canceling again is fine.
 
     Raises DeploymentNotFound, and BuildAlreadyCompleted for one that is ready or failed.
     """
@@ -185,9 +186,9 @@ def cancel(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: 
         return deployment
     moved = _move(
         conn, deployment_id, (deployment.status,),
-        "status = 'canceled', updated_at = ?, build_duration_seconds ="
+        "status = 'canceled', updated_at = ?, build_logs = substr(build_logs || ?, ?), build_duration_seconds ="
         " CASE build_started_at WHEN 0 THEN 0 ELSE (? - build_started_at) / 1000 END",
-        now, now,
+        now, note, -LOG_LIMIT_CHARS, now,
     )  # fmt: skip
     assert moved is not None
     return moved
