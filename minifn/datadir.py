@@ -2,6 +2,9 @@
 
 import os
 import secrets
+import shutil
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -42,11 +45,32 @@ class DataDir:
 
     def output(self, deployment_id: str) -> Path:
         """The packed build, made when it is first downloaded."""
-        return self.deployments / f"{deployment_id}-output.tar.gz"
+        # No id contains `~`, so no other deployment's archive can have this name.
+        return self.deployments / f"{deployment_id}~output.tar.gz"
 
     def cache(self, function_id: str) -> Path:
         """A function's build cache (pip, npm)."""
         return self.caches / function_id
+
+    def remove_deployment(self, deployment_id: str) -> None:
+        """Delete every file of a deployment. Raises OSError."""
+        for path in (self.source(deployment_id), self.upload(deployment_id), self.output(deployment_id)):
+            path.unlink(missing_ok=True)
+        remove_tree(self.build(deployment_id))
+
+    def remove_strangers(self, deployment_ids: Iterable[str]) -> int:
+        """Delete the archives and builds of all deployments but these; return how many. Raises OSError."""
+        known = {
+            path
+            for own in deployment_ids
+            for path in (self.source(own), self.upload(own), self.output(own), self.build(own))
+        }
+        strangers = [
+            path for path in (*self.deployments.iterdir(), *self.builds.iterdir()) if path not in {*known, self.caches}
+        ]
+        for path in strangers:
+            remove_tree(path)
+        return len(strangers)
 
     def keep_secret(self, path: Path, given: str) -> tuple[str, bool]:
         """Return the secret for `path` and whether it was made just now.
@@ -63,3 +87,26 @@ class DataDir:
             with os.fdopen(descriptor, "w") as file:
                 file.write(secret + "\n")
             return secret, True
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a file or a tree, also one with unreadable directories; a missing one is fine. Raises OSError."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        _open_directories(path)
+        shutil.rmtree(path)
+
+
+def _open_directories(root: Path) -> None:
+    """Let the owner into every directory of a tree, without following links."""
+    root.chmod(0o700)
+    for _, directories, _, descriptor in os.fwalk(root):
+        for name in directories:
+            if stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
+                os.chmod(name, 0o700, dir_fd=descriptor)

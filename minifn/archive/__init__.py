@@ -21,12 +21,12 @@ def unpack_interpreter() -> Path:
     return Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
 
 
-def unpack_argv(program: str, target: str, descriptor: int) -> tuple[str, ...]:
-    """Return the command that unpacks the archive open as `descriptor` into the directory `target`.
+def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
+    """Return the command that unpacks `archive` into the directory `target`; all three are paths as it sees them.
 
     It exits with 0, or with 1 and the reason on standard output.
     """
-    return (str(unpack_interpreter()), "-I", "-S", program, target, str(descriptor))
+    return (str(unpack_interpreter()), "-I", "-S", program, archive, target)
 
 
 def pack(directory: Path, target: Path) -> None:

@@ -1,6 +1,6 @@
-"""Unpack one deployment archive. This file is the program of a child process: `python -I -S unpack_main.py TARGET FD`.
+"""Unpack one deployment archive: the program of a child process, `python -I -S unpack_main.py ARCHIVE TARGET`.
 
-It reads a gzipped tar from the descriptor FD and writes it below the directory TARGET, which must be empty. Every
+It reads the gzipped tar ARCHIVE and writes it below the directory TARGET, which must be empty. Every
 member is checked before a byte of it is written, so that an archive can neither reach outside TARGET nor fill the
 disk; the first offence ends the work with exit code 1 and one line on standard output, made for people.
 
@@ -214,11 +214,11 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 def main(argv: list[str]) -> int:
     """Unpack as the module says; return the exit code: 0, or 1 with the reason printed."""
-    target, descriptor = Path(argv[1]), int(argv[2])
+    archive, target = Path(argv[1]), Path(argv[2])
     os.umask(0o022)
     try:
-        with os.fdopen(descriptor, "rb") as source:
-            unpack(source, os.fstat(descriptor).st_size, target)
+        with archive.open("rb") as source:
+            unpack(source, archive.stat().st_size, target)
     except (Refused, OSError, MemoryError) as exc:
         reason = str(exc) if isinstance(exc, Refused | OSError) else "it needs too much memory"
         print(f"The archive could not be unpacked: {reason}.")

@@ -1,0 +1,122 @@
+"""Putting uploaded archives on disk so that a machine that loses power after the answer still has them."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from minifn.errors import StorageInvalidContentRange
+from minifn.values import CHUNK_BYTES
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of an upload, on the grid of CHUNK_BYTES that every SDK cuts files by."""
+
+    #: Counted from 0.
+    number: int
+    size_bytes: int
+    #: Of the whole file.
+    total_bytes: int
+
+    @property
+    def offset(self) -> int:
+        """Where it lies in the file."""
+        return self.number * CHUNK_BYTES
+
+    @property
+    def count(self) -> int:
+        """How many chunks the file has."""
+        return -(-self.total_bytes // CHUNK_BYTES)
+
+
+def parse_content_range(header: str) -> Chunk:
+    """Return the chunk that `bytes START-END/TOTAL` names; END is inclusive, and TOTAL is taken for the last END too.
+
+    Raises StorageInvalidContentRange for another form and for pieces that are not on the grid.
+    """
+    found = _CONTENT_RANGE.fullmatch(header.strip())
+    if found is None:
+        raise StorageInvalidContentRange
+    start, end, total = (int(group) for group in found.groups())
+    end = min(end, total - 1) if end <= total else end
+    if not start <= end < total:
+        raise StorageInvalidContentRange
+    number, remainder = divmod(start, CHUNK_BYTES)
+    if remainder or end != min(start + CHUNK_BYTES, total) - 1:
+        raise StorageInvalidContentRange(f"Chunks must be {CHUNK_BYTES} bytes long, except the last one.")
+    return Chunk(number=number, size_bytes=end - start + 1, total_bytes=total)
+
+
+def store_whole(file: Path, source: Path) -> None:
+    """Move `file` to `source`; on return both the content and the name are on disk. Raises OSError."""
+    temporary = source.with_name(source.name + "~new")
+    try:
+        file.rename(temporary)
+    except OSError:
+        # Another file system.
+        shutil.copyfile(file, temporary)
+    temporary.chmod(0o600)
+    with temporary.open("rb") as content:
+        os.fsync(content.fileno())
+    temporary.replace(source)
+    sync_directory(source.parent)
+
+
+def store_copy(original: Path, source: Path) -> None:
+    """Make `source` the same file as `original`: a complete archive is never written to. Raises OSError."""
+    try:
+        source.hardlink_to(original)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(original, source)
+        source.chmod(0o600)
+        with source.open("rb") as content:
+            os.fsync(content.fileno())
+    sync_directory(source.parent)
+
+
+def store_chunk(file: Path, start: int, chunk: Chunk, part: Path) -> None:
+    """Copy the chunk, which begins at `start` of `file`, to its place in `part`; on return it is on disk.
+
+    Raises OSError, and EOFError when `file` is too short.
+    """
+    created = not part.exists()
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with file.open("rb") as content:
+            content.seek(start)
+            position, end = chunk.offset, chunk.offset + chunk.size_bytes
+            while position < end:
+                piece = content.read(min(1 << 20, end - position))
+                if not piece:
+                    raise EOFError(f"{file} is shorter than the chunk it holds")
+                position += os.pwrite(descriptor, piece, position)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if created:
+        sync_directory(part.parent)
+
+
+def complete(part: Path, source: Path) -> bool:
+    """Turn a part that has all its chunks into the archive and tell whether there is one; again is fine."""
+    try:
+        part.rename(source)
+    except FileNotFoundError:
+        return source.exists()
+    sync_directory(source.parent)
+    return True
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
