@@ -75,6 +75,8 @@ async def examine(config: Config) -> Report:
 
 async def _sandbox(name: str) -> list[Check]:
     with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
+        # Functions that run as users of their own must be able to pass.
+        Path(place).chmod(0o711)
         data = DataDir(Path(place) / "data")
         data.prepare()
         async with Spawner(data.run) as spawner:
@@ -96,7 +98,7 @@ async def _sandbox(name: str) -> list[Check]:
                     remedy="MINIFN_SANDBOX=auto takes what works",
                     required=True,
                 )
-            found = await protections(spawner, data)
+            found = await protections(spawner, data, name)
     return [
         chosen,
         *(
@@ -113,19 +115,18 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
             group="runtimes",
             name=family,
             state="ON",
-            detail=", ".join(f"{one.version_text} ({one.path})" for one in versions),
+            detail="\n".join(f"{one.version_text}  {one.path}" for one in versions),
         )
         for family, versions in found.items()
     ]
     for family in FAMILIES_WANTED:
         if family not in found:
-            ids = [runtime.id for runtime in table.all() if runtime.key == family]
             checks.append(
                 Check(
                     group="runtimes",
                     name=family,
                     state="OFF",
-                    detail=f"no interpreter found for {ids[0]} to {ids[-1]}",
+                    detail="none found",
                     remedy=table.hint(family),
                     required=not found,
                 )
@@ -138,25 +139,15 @@ def _machine(config: Config) -> list[Check]:
     memory_bytes = psutil.virtual_memory().available
     place = next(path for path in (config.data, *config.data.parents) if path.is_dir())
     disk_bytes = shutil.disk_usage(place).free
+    versions = f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
+    memory = f"{memory_bytes // 2**20} MB available"
+    disk = f"{disk_bytes // 10**6} MB free at {place}"
     return [
-        Check(
-            group="machine",
-            name="python",
-            state="ON",
-            detail=f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}",
-        ),
+        Check(group="machine", name="python", state="ON", detail=versions),
         _data_directory(config.data, place),
-        _at_least("open files", open_files, OPEN_FILES_WANTED, f"{open_files}", f"ulimit -n {OPEN_FILES_WANTED}"),
-        _at_least(
-            "memory", memory_bytes, MEMORY_WANTED_BYTES, f"{memory_bytes // 2**20} MB available", "stop something else"
-        ),
-        _at_least(
-            "disk",
-            disk_bytes,
-            DISK_WANTED_BYTES,
-            f"{disk_bytes // 10**6} MB free at {place}",
-            "set MINIFN_DATA to a larger disk",
-        ),
+        _at_least("open files", open_files, OPEN_FILES_WANTED, str(open_files), f"ulimit -n {OPEN_FILES_WANTED}"),
+        _at_least("memory", memory_bytes, MEMORY_WANTED_BYTES, memory, "stop something else"),
+        _at_least("disk", disk_bytes, DISK_WANTED_BYTES, disk, "set MINIFN_DATA to a larger disk"),
     ]
 
 

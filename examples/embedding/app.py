@@ -6,7 +6,9 @@
 HTTP.
 """
 
+import contextlib
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -28,7 +30,13 @@ async def greet(request: Request) -> Response:
     return Response(result.body, result.execution.response_status_code, media_type="application/json")
 
 
+@contextlib.asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async with minifn:
+        yield
+
+
 app = Starlette(
     routes=[Route("/", home), Route("/greet", greet, methods=["POST"]), Mount("/", app=minifn.app)],
-    lifespan=lambda app: minifn,
+    lifespan=lifespan,
 )

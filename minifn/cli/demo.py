@@ -30,6 +30,8 @@ BODIES = {"python-hello": "Ada", "python-qrcode": "minifn", "node-hello": "Ada",
 def demo(**flags: str | bool | None) -> None:
     """Serve the bundled examples from a throw-away directory."""
     with tempfile.TemporaryDirectory(prefix="minifn-demo-", ignore_cleanup_errors=True) as place:
+        # Functions that run as users of their own must be able to pass.
+        Path(place).chmod(0o711)
         run(configuration(**flags, data=f"{place}/data"), show)
 
 

@@ -195,6 +195,10 @@ class RuntimeTable:
             )
         return Installed(runtime=runtime, interpreter=chosen, wrapper=self._root / family.key, family=family, note=note)
 
+    def hint(self, key: str) -> str:
+        """Return how to get an interpreter of a family."""
+        return self._families[key].hint
+
     def _actor(self, runtime: Runtime) -> Family:
         """Return the family whose wrapper and interpreters run this runtime."""
         family = self._families[runtime.key]

@@ -1,0 +1,233 @@
+"""The command line as a process: what it prints, how it ends, what it leaves behind."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.serving import PROJECT, Api, Server, wait_until
+
+#: From the start of the process to the first answered request, on an idle machine; the design's target is 0.6.
+START_SECONDS = 0.8
+
+
+def environment(**settings: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MINIFN_")}
+    return {**kept, "COLUMNS": "200", "PYTHONUNBUFFERED": "1", **settings}
+
+
+def minifn(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "minifn", *arguments]
+    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def started(data: Path) -> Iterator[Server]:
+    with Server(data) as server:
+        yield server
+
+
+def test_version() -> None:
+    done = minifn("--version")
+    assert (done.returncode, done.stdout) == (0, "minifn 0.1.0\n")
+
+
+def test_help_names_every_command() -> None:
+    done = minifn("--help")
+    assert done.returncode == 0
+    for command in ("serve", "demo", "doctor", "keys", "token"):
+        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "line"),
+    [
+        (["--port", "many"], {}, "minifn: --port must be a whole number, not 'many'"),
+        (["--port", "70000"], {}, "minifn: --port must be at most 65535, not 70000"),
+        (["--sandbox", "chroot"], {}, "minifn: --sandbox must be one of auto, bwrap, "),
+        ([], {"MINIFN_PORT": "many"}, "minifn: MINIFN_PORT must be a whole number, not 'many'"),
+        ([], {"MINIFN_CPUS": "nan"}, "minifn: MINIFN_CPUS must be at least 0, not nan"),
+        ([], {"MINIFN_ACCESS_LOG": "perhaps"}, "minifn: MINIFN_ACCESS_LOG must be true or false, not 'perhaps'"),
+        (["--port", "1"], {"MINIFN_TIMEOUT_MAX": "0"}, "minifn: MINIFN_TIMEOUT_MAX must be at least 1, not 0"),
+    ],
+)
+def test_a_bad_setting_is_one_line_and_exit_2(
+    arguments: list[str], settings: dict[str, str], line: str, data: Path
+) -> None:
+    done = minifn("serve", "--data", str(data), *arguments, **settings)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+    assert not data.exists()
+
+
+def test_a_port_in_use_is_one_line(data: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = minifn("serve", "--data", str(data), "--port", str(port))
+    assert done.returncode == 1
+    assert done.stderr == f"minifn: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+
+
+def test_an_address_of_another_machine_is_one_line(data: Path) -> None:
+    done = minifn("serve", "--data", str(data), "--host", "192.0.2.1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("minifn: cannot listen on 192.0.2.1 port 8000: ")
+
+
+def test_a_second_server_on_the_same_data_is_one_line(started: Server) -> None:
+    done = minifn("serve", "--data", str(started.data), "--port", "0")
+    assert done.returncode == 1
+    assert done.stderr.startswith("minifn: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_first_start_shows_the_key_and_the_second_does_not(data: Path) -> None:
+    server = Server(data)
+    with server:
+        pass
+    first = server.log.read_text()
+    assert f"minifn   {server.url}/v1  (project {PROJECT})" in first
+    assert str(data / "admin.key") in first
+    assert re.search(r"^sandbox  (bwrap|process): \w", first, re.MULTILINE)
+    assert first.count(server.key) == 1
+    with server:
+        pass
+    second = server.log.read_text().removeprefix(first)
+    assert server.url in second
+    assert server.key not in second
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_server_and_all_it_started(data: Path, number: signal.Signals) -> None:
+    with Server(data) as server:
+        tree = server.tree()
+        server.process.send_signal(number)
+        assert server.process.wait(20) == 0
+    assert len(tree) > 1
+    wait_until(lambda: not any(process.is_running() for process in tree), 5, "every process is gone")
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_the_first_request_is_answered_soon(data: Path) -> None:
+    best = 60.0
+    for _ in range(3):
+        server = Server(data)
+        begun = time.monotonic()
+        with server:
+            best = min(best, time.monotonic() - begun)
+    assert best < START_SECONDS
+
+
+def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Server) -> None:
+    data = str(started.data)
+    made = minifn("keys", "create", "--name", "reader", "--scope", "functions.read", "--data", data)
+    assert made.returncode == 0
+    secret = made.stdout.removesuffix("\n")
+    assert re.fullmatch(r"\S{40,}", secret)
+    with Api(started.endpoint, secret) as api:
+        api.call("GET", "/functions", 200)
+        api.call("POST", "/functions", 401, json={"functionId": "x", "name": "x", "runtime": "python-3.11"})
+
+        listed = json.loads(minifn("keys", "list", "--json", "--data", data).stdout)
+        assert [(key["name"], key["scopes"], key["expire"]) for key in listed] == [("reader", ["functions.read"], "")]
+        assert secret not in minifn("keys", "list", "--data", data).stdout
+
+        deleted = minifn("keys", "delete", listed[0]["id"], "--data", data)
+        assert (deleted.returncode, deleted.stdout) == (0, "")
+
+        def refused() -> bool:
+            return api.http.get("/functions").status_code == 401
+
+        wait_until(refused, 5, "the server notices that the key is gone")
+    assert minifn("keys", "delete", listed[0]["id"], "--data", data).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--scope", "everything"], "minifn: --scope must be like functions.read, not 'everything'"),
+        (["--scope", "functions.read", "--expire", "soon"], "minifn: --expire must be an ISO 8601 date and time, "),
+    ],
+)
+def test_a_bad_key_is_one_line_and_exit_2(arguments: list[str], line: str, data: Path) -> None:
+    done = minifn("keys", "create", "--name", "x", *arguments, "--data", str(data))
+    assert done.returncode == 2
+    assert done.stderr.startswith(line)
+    assert not data.exists()
+
+
+def test_a_token_says_who_the_user_is(data: Path) -> None:
+    options = ["--user", "ada", "--team", "crew:owner,pilot", "--label", "vip", "--verified", "--ttl", "2h"]
+    done = minifn("token", *options, "--data", str(data))
+    secret = (data / "jwt.secret").read_text().strip()
+    claims = jwt.decode(done.stdout.strip(), secret, algorithms=["HS256"])
+    assert claims["userId"] == "ada"
+    assert claims["verified"] is True
+    assert claims["labels"] == ["vip"]
+    assert [(team["teamId"], team["roles"]) for team in claims["teams"]] == [("crew", ["owner", "pilot"])]
+    assert 7100 < claims["exp"] - time.time() <= 7200
+
+
+def test_doctor_reports_the_same_in_both_forms(data: Path) -> None:
+    done = minifn("doctor", "--json", "--data", str(data))
+    report = json.loads(done.stdout)
+    assert done.returncode == (0 if report["works"] else 1)
+    names = {(check["group"], check["name"]) for check in report["checks"]}
+    assert {("sandbox", "engine"), ("machine", "data directory"), ("runtimes", "python")} <= names
+    shown = minifn("doctor", "--data", str(data)).stdout
+    for check in report["checks"]:
+        assert check["name"] in shown
+        assert check["state"] in shown
+    assert not data.exists()
+
+
+def test_doctor_fails_when_something_required_is_missing(data: Path) -> None:
+    done = minifn("doctor", "--data", str(data), "--sandbox", "sandlock")
+    assert done.returncode == 1
+    assert "MINIFN_SANDBOX=auto" in done.stdout
+
+
+def test_demo_prints_lines_that_work_and_leaves_nothing(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not on PATH: install the package curl")
+    settings = environment(TMPDIR=str(tmp_path))
+    command = [sys.executable, "-m", "minifn", "demo", "--port", "0"]
+    shown: list[str] = []
+    with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            shown.append(line.rstrip("\n"))
+            if "Ctrl-C" in line:
+                break
+        try:
+            calls = [line.strip() for line in shown if line.startswith("  curl ")]
+            answers = [run_curl(call) for call in calls if "python-hello" in call]
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert any(line.startswith("python-hello: ") and "ready after" in line for line in shown)
+    direct, recorded = answers
+    assert json.loads(direct)["message"] == "Hello, Ada!"
+    execution = json.loads(recorded)
+    assert execution["status"] == "completed"
+    assert json.loads(execution["responseBody"])["message"] == "Hello, Ada!"
+    assert list(tmp_path.glob("minifn-demo-*")) == []
+
+
+def run_curl(line: str) -> str:
+    """Return what a printed curl line answers."""
+    done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=30, check=True)
+    return done.stdout

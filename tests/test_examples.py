@@ -1,0 +1,158 @@
+"""Every example is deployed over the public API and called."""
+
+import asyncio
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from minifn.cli.demo import BODIES, examples, examples_root
+from minifn.cli.remote import Remote, RemoteError, pack
+from tests.serving import PROJECT, Api, Server, free_port, wait_until
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = {entry["$id"]: entry for entry in examples()}
+BUILD_SECONDS = 120
+
+
+def deploy(server: Server, entry: dict[str, Any]) -> dict[str, Any]:
+    async def deployed() -> dict[str, Any]:
+        async with Remote(server.endpoint, PROJECT, server.key) as remote:
+            return await remote.deploy(entry, examples_root() / entry["path"], time.monotonic() + BUILD_SECONDS)
+
+    return asyncio.run(deployed())
+
+
+def direct(server: Server, function_id: str, **request: Any) -> httpx.Response:
+    """Call a function on its own domain, as a guest."""
+    host = {"host": f"{function_id}.functions.localhost:{server.port}"}
+    path = request.pop("path", "/")
+    return httpx.request("POST", f"{server.url}{path}", headers=host, trust_env=False, timeout=30, **request)
+
+
+def greets(answer: httpx.Response) -> None:
+    assert answer.json() == {"message": "Hello, Ada!", "method": "POST", "path": "/"}
+
+
+def draws(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"].startswith("image/svg+xml")
+    assert answer.text.startswith("<?xml")
+    assert "<svg" in answer.text
+
+
+def shows_a_page(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "You asked for <code>/</code>" in answer.text
+
+
+def renders(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.text == "<p><em>Hello</em> <strong>Ada</strong></p>\n"
+
+
+#: Example -> what its answer to its body must be.
+ANSWERS: dict[str, Callable[[httpx.Response], None]] = {
+    "python-hello": greets,
+    "python-qrcode": draws,
+    "python-page": shows_a_page,
+    "node-hello": greets,
+    "node-markdown": renders,
+}
+
+
+def test_every_folder_of_examples_is_tried() -> None:
+    folders = {path.name for path in examples_root().iterdir() if path.is_dir()}
+    assert folders == {*EXAMPLES, "embedding"}
+    assert set(ANSWERS) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("name", list(ANSWERS))
+def test_example(name: str, server: Server, api: Api, request: pytest.FixtureRequest) -> None:
+    entry = EXAMPLES[name]
+    family = entry["runtime"].partition("-")[0]
+    if family == "node":
+        request.getfixturevalue("node")
+    deployment = deploy(server, {**entry, "runtime": api.runtime(family)})
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    answer = direct(server, name, content=BODIES.get(name, ""))
+    assert answer.status_code == 200, answer.text
+    ANSWERS[name](answer)
+    execution = api.execute(name, body=BODIES.get(name, ""))
+    assert (execution["status"], execution["responseStatusCode"]) == ("completed", 200), execution["errors"]
+
+
+def test_deploying_names_what_the_server_said(server: Server) -> None:
+    with pytest.raises(RemoteError, match=r"POST /functions: 400 Invalid `runtime` param"):
+        deploy(server, {"$id": "nobody", "name": "x", "runtime": "python-0"})
+
+
+def test_packing_leaves_out_what_a_build_makes(tmp_path: Path) -> None:
+    for name in ("main.js", "lib/part.js", "node_modules/x/index.js", "lib/__pycache__/y.pyc"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    with tarfile.open(fileobj=io.BytesIO(pack(tmp_path))) as archive:
+        assert {member.name for member in archive if member.isfile()} == {"./main.js", "./lib/part.js"}
+
+
+@pytest.fixture
+def embedding(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """The embedding example under uvicorn: its URL and its admin key."""
+    port = free_port()
+    data = tmp_path / "data"
+    app = ["-m", "uvicorn", "app:app", "--app-dir", str(examples_root() / "embedding"), "--port", str(port)]
+    environ = {**os.environ, "MINIFN_DATA": str(data), "MINIFN_PORT": str(port)}
+    url = f"http://127.0.0.1:{port}"
+    with subprocess.Popen([sys.executable, *app], env=environ, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: process.poll() is not None or _answers(url), 20, "the app answers")
+            yield url, (data / "admin.key").read_text().strip()
+        finally:
+            process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_embedding(embedding: tuple[str, str]) -> None:
+    url, key = embedding
+    assert httpx.get(url, trust_env=False).text == "This page is the app's own.\n"
+    with Api(f"{url}/v1", key) as api:
+        entry = EXAMPLES["python-hello"]
+        api.create("python-hello", api.runtime("python"), entrypoint=entry["entrypoint"])
+        api.deploy("python-hello", pack(examples_root() / entry["path"]))
+    answer = httpx.post(f"{url}/greet", content="Ada", trust_env=False)
+    assert answer.json() == {"message": "Hello, Ada!", "method": "POST", "path": "/greet"}
+
+
+def test_the_readmes_example_runs_as_it_stands(server: Server, tmp_path: Path) -> None:
+    for program in ("bash", "curl", "tar"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not on PATH: install the package {program}")
+    block = re.search(r"```bash example\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block
+    (tmp_path / "minifn-data").symlink_to(server.data)
+    script = block[1].replace(":8000", f":{server.port}")
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=True
+    )
+    answers = done.stdout.splitlines()
+    execution = json.loads(next(line for line in reversed(answers) if line.startswith("{")))
+    assert execution["responseBody"] == "Hello, Ada!\n"
+    assert execution["logs"].strip() == "greeting Ada"
+    assert answers[-1] == "Hello, Ada!"
