@@ -13,7 +13,8 @@ import msgspec
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution, ExecutionRequest, Headers
 from minifn.store import lists
-from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.conditions import Condition, join
+from minifn.store.paging import Page, Scope, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
 
@@ -178,6 +179,15 @@ def recover(conn: sqlite3.Connection, reason: str, now: int) -> int:
     return conn.execute("DELETE FROM execution_requests WHERE state = 'processing'").rowcount
 
 
+def requeue(conn: sqlite3.Connection, sequence: int, now: int) -> None:
+    """Put a claimed execution back among the waiting ones: the server stops before it has run."""
+    conn.execute(
+        "UPDATE executions SET status = 'waiting', updated_at = ? WHERE sequence = ? AND status = 'processing'",
+        (now, sequence),
+    )
+    conn.execute("UPDATE execution_requests SET state = 'waiting' WHERE execution = ?", (sequence,))
+
+
 def release_due(conn: sqlite3.Connection, now: int) -> int:
     """Make the scheduled executions that are due `waiting`; return how many."""
     rows = conn.execute(
@@ -216,10 +226,15 @@ def page(
     conn: sqlite3.Connection, function_id: str, query: Query, *, user_id: str | None = None, count: bool = True
 ) -> Page[Execution]:
     """Return a page of a function's executions; with `user_id`, only those that user asked for."""
-    scope = [Condition(_FUNCTION, (function_id,))]
+    row = conn.execute("SELECT sequence FROM functions WHERE id = ?", (function_id,)).fetchone()
+    if row is None:
+        return Page(0, ())
+    prefix = Condition("function = ?", row)
+    scope = Scope(prefix, prefix, "executions_function")
     if user_id is not None:
-        scope.append(Condition("user_id = ? AND user_id <> ''", (user_id,)))
-    return list_page(conn, TABLE, lists.EXECUTIONS, query, scope, count)
+        user = Condition("user_id = ? AND user_id <> ''", (user_id,))
+        scope = Scope(join([prefix, user]), prefix, "executions_user_id")
+    return list_page(conn, TABLE, lists.EXECUTIONS, query, scope, count=count)
 
 
 def delete(conn: sqlite3.Connection, function_id: str, execution_id: str) -> Execution:

@@ -5,7 +5,8 @@ import sqlite3
 from minifn.errors import FunctionAlreadyExists
 from minifn.models import Function
 from minifn.store import lists
-from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.conditions import ALWAYS, Condition
+from minifn.store.paging import Page, Scope, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
 
@@ -26,10 +27,10 @@ def get(conn: sqlite3.Connection, function_id: str) -> Function | None:
 
 def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[Function]:
     """Return a page of the functions."""
-    scope: list[Condition] = []
+    scope = ALWAYS
     if query.search:
-        scope.append(Condition("matches_words(id || ' ' || name || ' ' || runtime, ?)", (query.search,)))
-    return list_page(conn, TABLE, lists.FUNCTIONS, query, scope, count)
+        scope = Condition("matches_words(id || ' ' || name || ' ' || runtime, ?)", (query.search,))
+    return list_page(conn, TABLE, lists.FUNCTIONS, query, Scope(scope), count=count)
 
 
 def every(conn: sqlite3.Connection) -> list[Function]:

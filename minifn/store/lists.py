@@ -6,7 +6,7 @@ Names of every response format are accepted side by side (`deployment` and `depl
 from minifn.store.queries import Attribute, Kind
 
 _BASE = {
-    "$id": Attribute("id", Kind.STRING, "id"),
+    "$id": Attribute("id", Kind.STRING),
     "$sequence": Attribute("sequence", Kind.INTEGER),
     "$createdAt": Attribute("created_at", Kind.INSTANT),
     "$updatedAt": Attribute("updated_at", Kind.INSTANT),
@@ -46,8 +46,8 @@ DEPLOYMENTS = {
 }
 
 EXECUTIONS = {
-    "$id": Attribute("id", Kind.STRING, "sqlite_autoindex_executions_1"),
-    "$sequence": Attribute("sequence", Kind.INTEGER),
+    "$id": Attribute("id", Kind.STRING, "executions_id"),
+    "$sequence": Attribute("sequence", Kind.INTEGER, "executions_function"),
     "$createdAt": Attribute("created_at", Kind.INSTANT, "executions_created_at"),
     "$updatedAt": Attribute("updated_at", Kind.INSTANT, "executions_updated_at"),
     "trigger": Attribute("trigger", Kind.STRING, "executions_trigger"),

@@ -5,7 +5,8 @@ import sqlite3
 from minifn.errors import RuleAlreadyExists, RuleResourceNotFound
 from minifn.models import Rule
 from minifn.store import lists
-from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.conditions import ALWAYS, Condition
+from minifn.store.paging import Page, Scope, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
 
@@ -44,7 +45,7 @@ def delete(conn: sqlite3.Connection, rule_id: str) -> bool:
 
 def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[Rule]:
     """Return a page of the rules."""
-    scope: list[Condition] = []
+    scope = ALWAYS
     if query.search:
-        scope.append(Condition("matches_words(id || ' ' || domain, ?)", (query.search,)))
-    return list_page(conn, TABLE, lists.RULES, query, scope, count)
+        scope = Condition("matches_words(id || ' ' || domain, ?)", (query.search,))
+    return list_page(conn, TABLE, lists.RULES, query, Scope(scope), count=count)

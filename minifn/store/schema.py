@@ -104,7 +104,7 @@ MIGRATIONS = (
 
     CREATE TABLE executions (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
+        id TEXT NOT NULL,
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
         -- functions.sequence: a function created again with an old id must not inherit its executions.
@@ -124,7 +124,10 @@ MIGRATIONS = (
         logs TEXT NOT NULL,
         errors TEXT NOT NULL
     );
+    -- Each begins with the function and, like every index, ends with the sequence: a list filtered by one value of
+    -- its column is found in order of creation.
     CREATE INDEX executions_function ON executions (function);
+    CREATE UNIQUE INDEX executions_id ON executions (function, id);
     CREATE INDEX executions_status ON executions (function, status);
     CREATE INDEX executions_trigger ON executions (function, trigger);
     CREATE INDEX executions_response_status_code ON executions (function, response_status_code);

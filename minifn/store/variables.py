@@ -5,7 +5,8 @@ import sqlite3
 from minifn.errors import VariableAlreadyExists
 from minifn.models import Variable
 from minifn.store import lists
-from minifn.store.paging import Condition, Page, page as list_page
+from minifn.store.conditions import Condition
+from minifn.store.paging import Page, Scope, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
 
@@ -55,4 +56,6 @@ def of_functions(conn: sqlite3.Connection, function_ids: list[str]) -> dict[str,
 
 def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
     """Return a page of a function's variables."""
-    return list_page(conn, TABLE, lists.VARIABLES, query, [Condition("function_id = ?", (function_id,))], count)
+    return list_page(
+        conn, TABLE, lists.VARIABLES, query, Scope(Condition("function_id = ?", (function_id,))), count=count
+    )
