@@ -1,6 +1,6 @@
-"""Install the real Appwrite SDKs side by side into `.sdk/`, each version in a directory of its own.
+"""Install the real Appwrite SDKs and CLIs side by side into `.sdk/`, each version in a directory of its own.
 
-Run as `python tests/sdk/install.py`; what is there already is left alone. Python SDKs come by pip, Node's by npm.
+Run as `python tests/sdk/install.py`; what is there already is left alone. Python SDKs come by pip, the others by npm.
 """
 
 import shutil
@@ -11,31 +11,42 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2] / ".sdk"
 PYTHON_VERSIONS = ("6.1.0", "27.0.0")
 NODE_VERSIONS = ("14.2.0", "27.1.0")
+CLI_VERSIONS = ("6.2.3", "12.0.1")
+PACKAGES = {"python": "appwrite", "node": "node-appwrite", "cli": "appwrite-cli"}
 
 
-def place(language: str, version: str) -> Path:
-    """Where a version of the SDK lies: for Python a folder for PYTHONPATH, for Node the parent of node_modules."""
-    return ROOT / f"{language}-{version}"
+def place(client: str, version: str) -> Path:
+    """Where a version of a client lies: for Python a folder for PYTHONPATH, else the parent of node_modules."""
+    return ROOT / f"{client}-{version}"
 
 
-def command(language: str, version: str, target: Path) -> list[str]:
-    """Return the argv that installs a version of the SDK into `target`."""
-    if language == "python":
+def command(client: str, version: str, target: Path) -> list[str]:
+    """Return the argv that installs a version of a client into `target`."""
+    if client == "python":
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        return [*pip, "--target", str(target), f"appwrite=={version}"]
+        return [*pip, "--target", str(target), f"{PACKAGES[client]}=={version}"]
     npm = shutil.which("npm") or "npm"
-    return [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(target), f"node-appwrite@{version}"]
+    return [
+        npm,
+        "install",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--prefix",
+        str(target),
+        f"{PACKAGES[client]}@{version}",
+    ]
 
 
-def install(language: str, version: str) -> None:
-    """Install a version of the SDK unless it is there. Raises CalledProcessError."""
-    target = place(language, version)
+def install(client: str, version: str) -> None:
+    """Install a version of a client unless it is there. Raises CalledProcessError."""
+    target = place(client, version)
     if target.exists():
         return
     partial = target.with_name(target.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    subprocess.run(command(language, version, partial), check=True)
+    subprocess.run(command(client, version, partial), check=True)
     partial.rename(target)
 
 
@@ -44,10 +55,12 @@ def main() -> None:
     for version in PYTHON_VERSIONS:
         install("python", version)
     if shutil.which("npm") is None:
-        print("npm is not on PATH: the Node SDKs are left out")
+        print("npm is not on PATH: the Node SDKs and the CLIs are left out")
         return
     for version in NODE_VERSIONS:
         install("node", version)
+    for version in CLI_VERSIONS:
+        install("cli", version)
 
 
 if __name__ == "__main__":
