@@ -1,0 +1,10 @@
+import asyncio
+import random
+
+
+async def main(context):
+    context.log("log of", context.req.body)
+    print("print of", context.req.body)
+    await asyncio.sleep(random.random() / 50)
+    context.error("error of", context.req.body)
+    return context.res.text(context.req.body)
