@@ -1,0 +1,62 @@
+"""The HTTP API: Appwrite's wire contract, translated to services and back."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from minifn.api import account, catalog, deployments, executions, functions, health, rules, variables
+from minifn.api.answers import error_answer
+from minifn.api.cors import Cors
+from minifn.api.operations import Context, Endpoint, Operation
+from minifn.errors import RouteNotFound
+from minifn.service import Minifn
+
+#: Every operation; the ones called most come first, because routes are tried in order, and fixed paths come before
+#: paths with a parameter in the same place.
+OPERATIONS: tuple[Operation, ...] = (
+    *executions.OPERATIONS,
+    *catalog.OPERATIONS,
+    *functions.OPERATIONS,
+    *deployments.OPERATIONS,
+    *variables.OPERATIONS,
+    *rules.OPERATIONS,
+    *account.OPERATIONS,
+    *health.OPERATIONS,
+)
+
+
+def create_app(minifn: Minifn) -> Starlette:
+    """Return the API of `minifn` as an ASGI application, everything below /v1. Its lifespan starts and stops `minifn`.
+
+    Nothing of `minifn` is used before the first request.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with minifn:
+            yield
+
+    context = Context(minifn)
+    app = Starlette(
+        routes=[
+            Route(f"/v1{operation.path}", Endpoint(operation, context), methods=[operation.method], name=operation.name)
+            for operation in OPERATIONS
+        ],
+        middleware=[Middleware(Cors)],
+        exception_handlers={405: _no_route, 404: _no_route},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _no_route(request: Request, exc: Exception) -> Response:
+    """Answer unknown paths, and known ones with another method, as Appwrite does: 404."""
+    answer = error_answer(RouteNotFound())
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    return Response(answer.body, answer.status, headers)

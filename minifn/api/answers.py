@@ -1,0 +1,103 @@
+"""What an operation answers with: JSON, nothing, a multipart form or an error, as small ASGI applications."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from minifn.environment import APPWRITE_VERSION
+from minifn.errors import MinifnError
+
+logger = logging.getLogger("minifn.api")
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+#: Codes whose message is shown; any other is answered as a 500 with the message masked (Appwrite's `app/controllers/general.php`).
+PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 416, 429, 451, 501, 503})
+
+_JSON = (b"content-type", b"application/json; charset=UTF-8")
+_TEXT = (b"content-type", b"text/plain; charset=UTF-8")
+_UNCACHED: RawHeaders = [
+    (b"cache-control", b"no-cache, no-store, must-revalidate"),
+    (b"expires", b"0"),
+    (b"pragma", b"no-cache"),
+]
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer:
+    """A status, headers and a body that is already bytes."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes, headers: RawHeaders) -> None:
+        self.status = status
+        self.body = body
+        self.headers = [*headers, (b"content-length", str(len(body)).encode())]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def json_answer(content: Any, status: int = 200, headers: RawHeaders | None = None) -> Answer:
+    """Return `content` as JSON."""
+    return Answer(status, _encode(content), [_JSON, *headers] if headers else [_JSON])
+
+
+def text_answer(text: str) -> Answer:
+    """Return plain text."""
+    return Answer(200, text.encode(), [_TEXT])
+
+
+def no_content(headers: RawHeaders | None = None) -> Answer:
+    """Return 204. SDKs parse the body of any answer that says JSON, or fail without a content type: hence text."""
+    answer = Answer(204, b"", [_TEXT, *(headers or [])])
+    # RFC 9110: a 204 carries no content-length.
+    answer.headers.pop()
+    return answer
+
+
+def multipart_answer(content: Mapping[str, Any], status: int) -> Answer:
+    """Return the top-level keys of `content` as parts of a form: lists as JSON, false as `0`, null as nothing."""
+    boundary = b"-----------------------------" + secrets.token_hex(8).encode()
+    parts = []
+    for name, value in content.items():
+        kind = b""
+        if isinstance(value, list | dict):
+            kind, value = b"content-type: application/json\r\n", _encode(value)
+        head = b'--%b\r\ncontent-disposition: form-data; name="%b"\r\n%b\r\n' % (boundary, name.encode(), kind)
+        parts.append(head + _plain(value) + b"\r\n")
+    body = b"".join(parts) + b"--" + boundary + b"--\r\n"
+    return Answer(status, body, [(b"content-type", b"multipart/form-data; boundary=" + boundary)])
+
+
+def _plain(value: Any) -> bytes:
+    if isinstance(value, bytes):
+        return value
+    if value is None:
+        return b""
+    if isinstance(value, bool):
+        return b"1" if value else b"0"
+    return str(value).encode()
+
+
+def error_answer(error: MinifnError) -> Answer:
+    """Return the JSON of an error; one that is not for publication is logged and masked."""
+    code, message = error.code, error.message
+    if code not in PUBLISHABLE_CODES:
+        logger.error("%s: %s", error.type, message, exc_info=error)
+        code, message = 500, "Server Error"
+    content = {"message": message, "code": code, "type": error.type, "version": APPWRITE_VERSION}
+    return json_answer(content, code, _UNCACHED)
+
+
+def unexpected_answer(error: Exception, scope: Scope) -> Answer:
+    """Return the masked answer to an error nobody foresaw, and log it with its traceback."""
+    logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+    return json_answer(
+        {"message": "Server Error", "code": 500, "type": MinifnError.type, "version": APPWRITE_VERSION}, 500, _UNCACHED
+    )

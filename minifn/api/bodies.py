@@ -1,0 +1,249 @@
+"""Reads what a request carries: a JSON, urlencoded or multipart body in memory, an upload's files on disk."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+from urllib.parse import parse_qsl
+
+import msgspec
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.types import Receive
+
+from minifn.api.params import nest
+from minifn.deployments import UploadedFile
+from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
+from minifn.values import BODY_LIMIT_BYTES
+
+#: Bytes of one field that is not a file, in an upload.
+_FIELD_LIMIT_BYTES = 1024 * 1024
+_PARTS_MAX = 200
+_PAIRS_MAX = 1000
+#: Bytes of an upload besides its files.
+_UPLOAD_OVERHEAD_BYTES = 2 * 1024 * 1024
+#: File data that is put together before it is written.
+_WRITE_BYTES = 1024 * 1024
+
+
+class BodyTooLong(ArgumentInvalid):
+    """The request's body is longer than this server accepts."""
+
+
+async def chunks(receive: Receive, limit_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the body as it arrives. Raises BodyTooLong, or ArgumentInvalid when it is cut short."""
+    total = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ArgumentInvalid("The request's body ended early.")
+        body: bytes = message.get("body", b"")
+        total += len(body)
+        if total > limit_bytes:
+            raise BodyTooLong(f"The request's body is longer than {limit_bytes:,} bytes.")
+        more = message.get("more_body", False)
+        if body:
+            yield body
+
+
+async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
+    """Return the whole body. Raises BodyTooLong, or ArgumentInvalid when it is cut short."""
+    return b"".join([part async for part in chunks(receive, limit_bytes)])
+
+
+def decode(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return the params in a body of one of the three content types; any other body holds none.
+
+    Parts of a multipart body named `body` stay bytes, because only multipart can carry bytes that are not text.
+    Raises ArgumentInvalid when the body is not what its content type says.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if not body:
+        return {}
+    if kind == "multipart/form-data":
+        return _decode_multipart(body, content_type)
+    if kind == "application/x-www-form-urlencoded":
+        return parse_query(body)
+    if kind == "application/json" or body.lstrip()[:1] == b"{":
+        return _decode_json(body)
+    return {}
+
+
+def _decode_json(body: bytes) -> dict[str, Any]:
+    try:
+        params = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise ArgumentInvalid(f"The request's body is not valid JSON: {exc}") from exc
+    if isinstance(params, dict):
+        return params
+    if not params:
+        return {}
+    raise ArgumentInvalid("The request's body must be a JSON object.")
+
+
+def parse_query(query: bytes) -> dict[str, Any]:
+    """Return the params of a query string or urlencoded body, nested as PHP does."""
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=_PAIRS_MAX)
+    except ValueError as exc:
+        raise ArgumentInvalid(f"The params are not urlencoded UTF-8 text, or more than {_PAIRS_MAX}.") from exc
+    return nest(pairs)
+
+
+def _decode_multipart(body: bytes, content_type: str) -> dict[str, Any]:
+    form = Form(content_type, None, BODY_LIMIT_BYTES)
+    form.feed(body)
+    form.finish()
+    return form.params({"body"})
+
+
+class Form:
+    """A multipart body on its way in. With a directory, its files are written there and removed by `close`."""
+
+    def __init__(self, content_type: str, directory: Path | None, field_limit_bytes: int) -> None:
+        boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
+        if not boundary:
+            raise ArgumentInvalid("The multipart body has no boundary.")
+        self._directory = directory
+        self._field_limit_bytes = field_limit_bytes
+        self._fields: list[tuple[str, bytes]] = []
+        self._files: dict[str, UploadedFile] = {}
+        self._made: list[Path] = []
+        self._header = (bytearray(), bytearray())
+        self._disposition = b""
+        self._name = ""
+        self._file_name: str | None = None
+        self._data = bytearray()
+        self._file: BinaryIO | None = None
+        self._parts = 0
+        self._complete = False
+        try:
+            self._parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as exc:
+            raise ArgumentInvalid("The multipart body has a boundary that is too long.") from exc
+
+    def __enter__(self) -> "Form":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the files that nobody has moved away."""
+        if self._file is not None:
+            self._file.close()
+        for path in self._made:
+            path.unlink(missing_ok=True)
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of the body. Raises ArgumentInvalid when it is malformed or breaks a limit."""
+        try:
+            self._parser.write(data)
+        except FormParserError as exc:
+            raise ArgumentInvalid(f"The multipart body is malformed: {exc}") from exc
+
+    def finish(self) -> None:
+        """Check that the closing boundary was there. Raises ArgumentInvalid."""
+        if not self._complete:
+            raise ArgumentInvalid("The multipart body ended early.")
+
+    def files(self) -> dict[str, UploadedFile]:
+        """Return the files by the name of their part, the last one of each name."""
+        return self._files
+
+    def params(self, binary: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the other parts, as text unless `binary` names them. Raises ArgumentInvalid when one is not UTF-8."""
+        return nest((name, data if name in binary else _text(name, data)) for name, data in self._fields)
+
+    def _on_part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > _PARTS_MAX:
+            raise ArgumentInvalid(f"The multipart body has more than {_PARTS_MAX} parts.")
+        self._disposition = b""
+        self._data = bytearray()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header[0].extend(data[start:end])
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1].extend(data[start:end])
+
+    def _on_header_end(self) -> None:
+        if self._header[0].lower() == b"content-disposition":
+            self._disposition = bytes(self._header[1])
+        self._header = (bytearray(), bytearray())
+
+    def _on_headers_finished(self) -> None:
+        options = parse_options_header(self._disposition)[1]
+        if b"name" not in options:
+            raise ArgumentInvalid("A part of the multipart body has no name.")
+        self._name = _text("name", options[b"name"])
+        self._file_name = _text("filename", options[b"filename"]) if b"filename" in options else None
+        if self._file_name is not None and self._directory is not None:
+            descriptor, path = tempfile.mkstemp(dir=self._directory, prefix="upload-")
+            self._made.append(Path(path))
+            self._file = os.fdopen(descriptor, "wb", buffering=_WRITE_BYTES)
+
+    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._file is not None:
+            self._file.write(data[start:end])
+            return
+        self._data += data[start:end]
+        if len(self._data) > self._field_limit_bytes:
+            raise ArgumentInvalid.for_param(self._name, f"Value must be shorter than {self._field_limit_bytes:,} bytes")
+
+    def _on_part_end(self) -> None:
+        if self._file is None:
+            self._fields.append((self._name, bytes(self._data)))
+            return
+        size_bytes = self._file.tell()
+        self._file.close()
+        self._file = None
+        self._files[self._name] = UploadedFile(
+            path=self._made[-1], size_bytes=size_bytes, filename=self._file_name or ""
+        )
+
+    def _on_end(self) -> None:
+        self._complete = True
+
+
+def _text(name: str, data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise ArgumentInvalid.for_param(name[:100], "Value must be UTF-8 text") from exc
+
+
+@contextlib.asynccontextmanager
+async def upload(receive: Receive, content_type: str, directory: Path, limit_bytes: int) -> AsyncIterator[Form]:
+    """Read a multipart body of files; they lie in `directory` while the context lasts.
+
+    Raises ArgumentInvalid when the body is malformed, StorageInvalidFileSize when it is longer than `limit_bytes` and
+    a little for its fields.
+    """
+    with Form(content_type, directory, _FIELD_LIMIT_BYTES) as form:
+        try:
+            async for chunk in chunks(receive, limit_bytes + _UPLOAD_OVERHEAD_BYTES):
+                form.feed(chunk)
+        except BodyTooLong as exc:
+            raise StorageInvalidFileSize from exc
+        form.finish()
+        yield form

@@ -1,0 +1,61 @@
+"""What every answer carries, and what browsers ask before they call: pure ASGI around the whole API."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from minifn.api.answers import no_content
+
+ALLOW_METHODS = "GET, POST, PUT, PATCH, DELETE"
+#: Headers the web SDK may send, of every version.
+ALLOW_HEADERS = (
+    "Origin, Cookie, Set-Cookie, X-Requested-With, Content-Type, Access-Control-Allow-Origin, "
+    "Access-Control-Request-Headers, Accept, Authorization, X-Appwrite-Project, X-Appwrite-Key, X-Appwrite-Locale, "
+    "X-Appwrite-Mode, X-Appwrite-JWT, X-Appwrite-Response-Format, X-Appwrite-Timeout, X-Appwrite-ID, "
+    "X-Appwrite-Timestamp, X-Appwrite-Session, X-Appwrite-Platform, X-Appwrite-Dev-Key, "
+    "X-Appwrite-Impersonate-User-Id, X-Appwrite-Impersonate-User-Email, X-Appwrite-Impersonate-User-Phone, "
+    "X-SDK-Version, X-SDK-Name, X-SDK-Language, X-SDK-Platform, X-SDK-GraphQL, X-SDK-Profile, Content-Range, Range, "
+    "Cache-Control, Expires, Pragma, X-Fallback-Cookies, X-Forwarded-For, X-Forwarded-User-Agent"
+)
+EXPOSE_HEADERS = "X-Appwrite-Session, X-Fallback-Cookies"
+
+_ALWAYS = [
+    (b"server", b"Appwrite"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-debug-fallback", b"true"),
+    (b"vary", b"origin"),
+]
+_CROSS_ORIGIN = [
+    (b"access-control-allow-credentials", b"true"),
+    (b"access-control-allow-methods", ALLOW_METHODS.encode()),
+    (b"access-control-allow-headers", ALLOW_HEADERS.encode()),
+    (b"access-control-expose-headers", EXPOSE_HEADERS.encode()),
+    (b"access-control-max-age", b"600"),
+]
+
+
+class Cors:
+    """Adds the common headers to every answer and answers OPTIONS itself.
+
+    Any origin is allowed, with credentials, because minifn knows no list of an app's sites. What keeps a foreign site
+    from using a visitor's session is that the session cookie is `SameSite=Lax` and everything else needs a header.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        extra = _ALWAYS
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                extra = [*_ALWAYS, (b"access-control-allow-origin", value), *_CROSS_ORIGIN]
+                break
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *extra]
+            await send(message)
+
+        app = no_content() if scope["method"] == "OPTIONS" else self._app
+        await app(scope, receive, send_with_headers)

@@ -1,0 +1,243 @@
+"""Deployments: upload, list, activate, rebuild, cancel, delete and download, in the spellings of 1.6 and of 1.8."""
+
+from typing import Annotated
+
+from starlette.types import ASGIApp
+
+from minifn.api import functions, responses
+from minifn.api.answers import json_answer, no_content
+from minifn.api.downloads import FileAnswer
+from minifn.api.formats import Shape
+from minifn.api.kinds import QueryTexts
+from minifn.api.lists import read_query
+from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
+from minifn.api.params import Boolean, Id, OneOf, Params, Text
+from minifn.deployments import Upload
+from minifn.errors import DeploymentNotFound
+from minifn.store import deployments, lists
+
+_DEPLOYMENT = "/functions/{functionId}/deployments/{deploymentId}"
+
+
+class CreateDeployment(Params, frozen=True, kw_only=True):
+    """What comes with an archive; the archive itself is the file `code`."""
+
+    function_id: Annotated[str, Id()]
+    entrypoint: Annotated[str | None, Text(1028)] = None
+    commands: Annotated[str | None, Text(8192, 0)] = None
+    activate: Annotated[bool, Boolean(loose=True)]
+
+
+class ListDeployments(Params, frozen=True, kw_only=True):
+    """Which deployments of a function."""
+
+    function_id: Annotated[str, Id()]
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    search: Annotated[str, Text(256, 0)] = ""
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class OneDeployment(Params, frozen=True, kw_only=True):
+    """Which deployment; in the path, or in the body from 1.8 on."""
+
+    function_id: Annotated[str, Id()]
+    deployment_id: Annotated[str, Id()]
+
+
+class Download(OneDeployment, frozen=True, kw_only=True):
+    """Which archive of a deployment: what was uploaded, or what its build made of it."""
+
+    type: Annotated[str, OneOf(("source", "output"))] = "source"
+
+
+async def create(call: Call, params: CreateDeployment) -> ASGIApp:
+    """Take an archive, or one chunk of it."""
+    upload = Upload(
+        function_id=params.function_id,
+        code=call.files.get("code"),
+        slice=call.files.get("file"),
+        activate=params.activate,
+        entrypoint=params.entrypoint,
+        commands=params.commands,
+        content_range=call.header(b"content-range") or None,
+        deployment_id=call.header(b"x-appwrite-id"),
+        sdk_language=call.header(b"x-sdk-language"),
+    )
+    return json_answer(responses.deployment(await call.minifn.deployments.upload(upload), call.shape), 202)
+
+
+async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
+    """List a function's deployments."""
+    await call.minifn.functions.get(params.function_id)
+    query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
+    found = await call.minifn.database.read(deployments.page, params.function_id, query, count=params.total)
+    items = [responses.deployment(item, call.shape) for item in found.items]
+    if query.select and "*" not in query.select:
+        items = [{key: item[key] for key in item if key[0] == "$" or key in query.select} for item in items]
+    return json_answer(responses.listing("deployments", found.total, items))
+
+
+async def get(call: Call, params: OneDeployment) -> ASGIApp:
+    """Return a deployment."""
+    await call.minifn.functions.get(params.function_id)
+    found = await call.minifn.database.read(deployments.get, params.function_id, params.deployment_id)
+    if found is None:
+        raise DeploymentNotFound
+    return json_answer(responses.deployment(found, call.shape))
+
+
+async def activate(call: Call, params: OneDeployment) -> ASGIApp:
+    """Make a deployment the function's active one."""
+    function = await call.minifn.deployments.activate(params.function_id, params.deployment_id)
+    return await functions.answer(call, function)
+
+
+async def delete(call: Call, params: OneDeployment) -> ASGIApp:
+    """Delete a deployment with its files."""
+    await call.minifn.deployments.delete(params.function_id, params.deployment_id)
+    return no_content()
+
+
+async def rebuild(call: Call, params: OneDeployment) -> ASGIApp:
+    """Build a deployment's archive again, as a new deployment. Clients before 1.7 get nothing back."""
+    deployment = await call.minifn.deployments.rebuild(params.function_id, params.deployment_id)
+    if call.shape < Shape.V1_8:
+        return no_content()
+    return json_answer(responses.deployment(deployment, call.shape), 202)
+
+
+async def cancel(call: Call, params: OneDeployment) -> ASGIApp:
+    """Stop a build."""
+    deployment = await call.minifn.deployments.cancel(params.function_id, params.deployment_id)
+    return json_answer(responses.deployment(deployment, call.shape))
+
+
+async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
+    """Stop a build, as 1.6 spells it: clients before 1.7 get the build back, others the deployment."""
+    deployment = await call.minifn.deployments.cancel(params.function_id, params.deployment_id)
+    before = call.shape < Shape.V1_8
+    return json_answer(responses.build(deployment) if before else responses.deployment(deployment, call.shape))
+
+
+async def download(call: Call, params: Download) -> ASGIApp:
+    """Send an archive."""
+    service = call.minifn.deployments
+    find = service.source if params.type == "source" else service.output
+    path = await find(params.function_id, params.deployment_id)
+    suffix = "" if call.shape < Shape.V1_8 else f"-{params.type}"
+    return FileAnswer(path, f"{params.deployment_id}{suffix}.tar.gz", call.header(b"range"))
+
+
+async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
+    """Send the packed build, as the console of 1.6 asks for it."""
+    everything = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
+    return await download(call, everything)
+
+
+OPERATIONS = (
+    Operation(
+        name="functions.listDeployments",
+        method="GET",
+        path="/functions/{functionId}/deployments",
+        scopes=FUNCTIONS_READ,
+        params=ListDeployments,
+        handler=list_deployments,
+    ),
+    Operation(
+        name="functions.createDeployment",
+        method="POST",
+        path="/functions/{functionId}/deployments",
+        scopes=FUNCTIONS_WRITE,
+        params=CreateDeployment,
+        handler=create,
+        upload=True,
+    ),
+    Operation(
+        name="functions.createDuplicateDeployment",
+        method="POST",
+        path="/functions/{functionId}/deployments/duplicate",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=rebuild,
+    ),
+    Operation(
+        name="functions.updateFunctionDeployment",
+        method="PATCH",
+        path="/functions/{functionId}/deployment",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=activate,
+    ),
+    Operation(
+        name="functions.getDeployment",
+        method="GET",
+        path=_DEPLOYMENT,
+        scopes=FUNCTIONS_READ,
+        params=OneDeployment,
+        handler=get,
+    ),
+    Operation(
+        name="functions.updateDeployment",
+        method="PATCH",
+        path=_DEPLOYMENT,
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=activate,
+    ),
+    Operation(
+        name="functions.deleteDeployment",
+        method="DELETE",
+        path=_DEPLOYMENT,
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=delete,
+    ),
+    Operation(
+        name="functions.getDeploymentDownload",
+        method="GET",
+        path=f"{_DEPLOYMENT}/download",
+        scopes=FUNCTIONS_READ,
+        params=Download,
+        handler=download,
+    ),
+    Operation(
+        name="functions.getBuildDownload",
+        method="GET",
+        path=f"{_DEPLOYMENT}/build/download",
+        scopes=FUNCTIONS_READ,
+        params=OneDeployment,
+        handler=download_build,
+    ),
+    Operation(
+        name="functions.updateDeploymentStatus",
+        method="PATCH",
+        path=f"{_DEPLOYMENT}/status",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=cancel,
+    ),
+    Operation(
+        name="functions.createBuild",
+        method="POST",
+        path=f"{_DEPLOYMENT}/build",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=rebuild,
+    ),
+    Operation(
+        name="functions.createBuildOfBuild",
+        method="POST",
+        path=f"{_DEPLOYMENT}/builds/{{buildId}}",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=rebuild,
+    ),
+    Operation(
+        name="functions.updateDeploymentBuild",
+        method="PATCH",
+        path=f"{_DEPLOYMENT}/build",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=cancel_build,
+    ),
+)

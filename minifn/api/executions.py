@@ -1,0 +1,211 @@
+"""Executions: run a function now or later, and see what came of it."""
+
+from typing import Annotated, Any
+
+import msgspec
+from starlette.types import ASGIApp
+
+from minifn.api import responses
+from minifn.api.answers import json_answer, multipart_answer, no_content
+from minifn.api.formats import Shape
+from minifn.api.kinds import Instant, QueryTexts, RequestHeaders
+from minifn.api.lists import read_query
+from minifn.api.operations import EXECUTIONS_READ, EXECUTIONS_WRITE, Call, Operation
+from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
+from minifn.errors import ArgumentInvalid, BadRequest, ExecutionNotFound, FunctionNotFound, UserUnauthorized
+from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers
+from minifn.store import executions, lists
+from minifn.values import now_ms
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
+#: Characters of a body; multipart bodies count bytes.
+BODY_MAX_CHARS = 10_485_760
+#: A scheduled execution lies at least this far ahead, milliseconds.
+SCHEDULE_AHEAD_MS = 60_000
+
+
+class Body:
+    """The body for a function: text, or bytes when the request is multipart. Returned as bytes."""
+
+    def check(self, value: Any, limits: Limits) -> bytes:
+        if isinstance(value, str | bytes) and len(value) <= BODY_MAX_CHARS:
+            return value.encode() if isinstance(value, str) else value
+        raise ValueError(f"Value must be a valid string and no longer than {BODY_MAX_CHARS} chars")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "maxLength": BODY_MAX_CHARS}
+
+
+class CreateExecution(Params, frozen=True, kw_only=True):
+    """What to call the function with, and when."""
+
+    function_id: Annotated[str, Id()]
+    body: Annotated[bytes, Body()] = b""
+    #: What clients before 1.4 call the body.
+    data: Annotated[bytes, Body()] = b""
+    later: Annotated[bool, Boolean(loose=True)] = msgspec.field(name="async", default=False)
+    path: Annotated[str, Text(2048)] = "/"
+    method: Annotated[str, OneOf(METHODS)] = "POST"
+    headers: Annotated[Headers, RequestHeaders()] = ()
+    scheduled_at: Annotated[int, Instant()] = 0
+
+
+class ListExecutions(Params, frozen=True, kw_only=True):
+    """Which executions of a function."""
+
+    function_id: Annotated[str, Id()]
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class OneExecution(Params, frozen=True, kw_only=True):
+    """Which execution."""
+
+    function_id: Annotated[str, Id()]
+    execution_id: Annotated[str, Id()]
+
+
+async def create(call: Call, params: CreateExecution) -> ASGIApp:
+    """Run a function, or queue it.
+
+    Order of checks: the schedule, whether the function exists and is enabled, whether it can run, who may execute it.
+    """
+    if params.scheduled_at:
+        _check_schedule(params)
+    caller = call.caller
+    executor = call.minifn.executor
+    await _visible(call, params.function_id)
+    target = await executor.ready(params.function_id)
+    if not caller.privileged and caller.roles.isdisjoint(target.function.execute):
+        raise UserUnauthorized(
+            "No permissions provided for action 'execute': the function's execute access excludes you."
+        )
+    request = ExecutionRequest(
+        method=params.method,
+        path=params.path,
+        headers=params.headers,
+        body=params.data if call.shape is Shape.V1_3 and params.data else params.body,
+        user_id=caller.user_id,
+        session_id=caller.session_id,
+        client_ip=call.client_ip,
+    )
+    if params.later:
+        trigger = "schedule" if params.scheduled_at else "http"
+        execution = await executor.enqueue(target.function, request, trigger, params.scheduled_at)
+        return json_answer(responses.execution(execution, call.shape, privileged=caller.privileged), 202)
+    return _answer(call, await executor.execute(target, request))
+
+
+def _check_schedule(params: CreateExecution) -> None:
+    at = params.scheduled_at
+    if at % 60_000:
+        raise ArgumentInvalid.for_param("scheduledAt", "Seconds and milliseconds must be zero")
+    if at <= now_ms() + SCHEDULE_AHEAD_MS:
+        raise ArgumentInvalid.for_param("scheduledAt", "Value must be more than 60 seconds in the future")
+    if not params.later:
+        raise BadRequest("Scheduled executions must run asynchronously: set `async` to true.")
+
+
+async def _visible(call: Call, function_id: str) -> Function:
+    """Return the function. Raises FunctionNotFound when there is none, and to clients when it is disabled."""
+    function = (await call.minifn.functions.target(function_id)).function
+    if not function.enabled and not call.caller.privileged:
+        raise FunctionNotFound
+    return function
+
+
+def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
+    privileged = call.caller.privileged
+    if _wants_multipart(call.header(b"accept")):
+        content = responses.execution_result(result, result.body, call.shape, privileged=privileged)
+        return multipart_answer(content, 201)
+    try:
+        body = result.body.decode()
+    except UnicodeDecodeError as exc:
+        raise BinaryBody from exc
+    return json_answer(responses.execution_result(result, body, call.shape, privileged=privileged), 201)
+
+
+class BinaryBody(ArgumentInvalid):
+    """Failed to parse response: the function answered with bytes that are not text; accept multipart/form-data."""
+
+    type = "general_unknown"
+
+
+def _wants_multipart(accept: str) -> bool:
+    """Tell whether the first type in `accept` that can be answered is multipart; with none it is JSON."""
+    for item in accept.split(", ") if "multipart/" in accept else ():
+        if item.startswith(("application/json", "application/*")):
+            return False
+        if item.startswith(("multipart/form-data", "multipart/*")):
+            return True
+    return False
+
+
+async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
+    """List a function's executions; a user's own only."""
+    caller = call.caller
+    await _visible(call, params.function_id)
+    query = read_query(params.queries, lists.EXECUTIONS, call.shape)
+    user_id = None if caller.privileged else caller.user_id
+    found = await call.minifn.database.read(
+        executions.page, params.function_id, query, user_id=user_id, count=params.total
+    )
+    items = [responses.execution(item, call.shape, privileged=caller.privileged) for item in found.items]
+    return json_answer(responses.listing("executions", found.total, items))
+
+
+async def get(call: Call, params: OneExecution) -> ASGIApp:
+    """Return one execution; a user's own only."""
+    caller = call.caller
+    await _visible(call, params.function_id)
+    user_id = None if caller.privileged else caller.user_id
+    found = await call.minifn.database.read(executions.get, params.function_id, params.execution_id, user_id=user_id)
+    if found is None:
+        raise ExecutionNotFound
+    return json_answer(responses.execution(found, call.shape, privileged=caller.privileged))
+
+
+async def delete(call: Call, params: OneExecution) -> ASGIApp:
+    """Delete a finished or scheduled execution. Clients have the scope but see no function here, as in Appwrite."""
+    if not call.caller.privileged:
+        raise FunctionNotFound
+    await _visible(call, params.function_id)
+    await call.minifn.executor.delete(params.function_id, params.execution_id)
+    return no_content()
+
+
+OPERATIONS = (
+    Operation(
+        name="functions.createExecution",
+        method="POST",
+        path="/functions/{functionId}/executions",
+        scopes=EXECUTIONS_WRITE,
+        params=CreateExecution,
+        handler=create,
+    ),
+    Operation(
+        name="functions.getExecution",
+        method="GET",
+        path="/functions/{functionId}/executions/{executionId}",
+        scopes=EXECUTIONS_READ,
+        params=OneExecution,
+        handler=get,
+    ),
+    Operation(
+        name="functions.listExecutions",
+        method="GET",
+        path="/functions/{functionId}/executions",
+        scopes=EXECUTIONS_READ,
+        params=ListExecutions,
+        handler=list_executions,
+    ),
+    Operation(
+        name="functions.deleteExecution",
+        method="DELETE",
+        path="/functions/{functionId}/executions/{executionId}",
+        scopes=EXECUTIONS_WRITE,
+        params=OneExecution,
+        handler=delete,
+    ),
+)

@@ -1,0 +1,54 @@
+"""Whether the server is up, and what it speaks."""
+
+import time
+
+from starlette.types import ASGIApp
+
+from minifn.api.answers import json_answer, text_answer
+from minifn.api.operations import PUBLIC, Call, Operation
+from minifn.api.params import NoParams
+from minifn.environment import APPWRITE_VERSION
+from minifn.store import settings
+
+
+async def ping(call: Call, params: NoParams) -> ASGIApp:
+    """Answer `Pong!`."""
+    return text_answer("Pong!")
+
+
+async def version(call: Call, params: NoParams) -> ASGIApp:
+    """Answer the API's version; the CLI asks for it before it accepts an endpoint."""
+    return json_answer({"version": APPWRITE_VERSION})
+
+
+async def health(call: Call, params: NoParams) -> ASGIApp:
+    """Answer `pass` once the database has answered."""
+    started = time.perf_counter()
+    await call.minifn.database.read(settings.get, "health")
+    milliseconds = round((time.perf_counter() - started) * 1000)
+    return json_answer({"name": "database", "ping": milliseconds, "status": "pass"})
+
+
+OPERATIONS = (
+    Operation(
+        name="ping", method="GET", path="/ping", scopes=PUBLIC, params=NoParams, handler=ping, needs_project=False
+    ),
+    Operation(
+        name="health.getVersion",
+        method="GET",
+        path="/health/version",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=version,
+        needs_project=False,
+    ),
+    Operation(
+        name="health.get",
+        method="GET",
+        path="/health",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=health,
+        needs_project=False,
+    ),
+)

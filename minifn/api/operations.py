@@ -1,0 +1,182 @@
+"""An operation of the API, declared as data, and the steps every request to one goes through.
+
+The order of the steps is part of the contract (Appwrite's `app/controllers/shared/api.php`): who is calling, the scope,
+the project, then each parameter in its order, and only then whether the thing exists. A caller without the scope never
+learns whether a function exists, nor whether a parameter was right.
+"""
+
+import functools
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minifn.api import bodies
+from minifn.api.answers import error_answer, unexpected_answer
+from minifn.api.auth import Authenticator
+from minifn.api.formats import Shape, shape_of
+from minifn.api.offers import offered
+from minifn.api.params import Limits, Params, Reader, fields_of
+from minifn.deployments import UploadedFile
+from minifn.errors import AccessForbidden, MinifnError, UnauthorizedScope
+from minifn.models import Caller, CallerKind
+from minifn.service import Minifn
+from minifn.values import CHUNK_BYTES
+
+FUNCTIONS_READ = ("functions.read",)
+FUNCTIONS_WRITE = ("functions.write",)
+EXECUTIONS_READ = ("execution.read", "executions.read")
+EXECUTIONS_WRITE = ("execution.write", "executions.write")
+RULES_READ = ("rules.read",)
+RULES_WRITE = ("rules.write",)
+#: For operations open to everybody.
+PUBLIC = ()
+
+_ROLE_LABELS = {CallerKind.KEY: "applications", CallerKind.USER: "users", CallerKind.GUEST: "guests"}
+
+
+class Context:
+    """What every operation needs of the server, looked up at the first request."""
+
+    def __init__(self, minifn: Minifn) -> None:
+        self.minifn = minifn
+
+    @functools.cached_property
+    def authenticator(self) -> Authenticator:
+        """Finds callers."""
+        minifn = self.minifn
+        return Authenticator(
+            project=minifn.config.project, admin_key=minifn.admin_key, keys=minifn.keys, tokens=minifn.tokens
+        )
+
+    @functools.cached_property
+    def limits(self) -> Limits:
+        """What the rules of parameters depend on."""
+        config = self.minifn.config
+        return Limits(
+            timeout_max_seconds=config.timeout_max,
+            specifications=tuple(item.slug for item in offered(config)),
+            runtimes=frozenset(runtime.id for runtime in self.minifn.runtimes.all()),
+        )
+
+
+class Call:
+    """One request, as a handler sees it."""
+
+    __slots__ = ("caller", "context", "files", "headers", "minifn", "scope", "shape")
+
+    def __init__(self, context: Context, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        self.minifn = context.minifn
+        self.context = context
+        self.scope = scope
+        #: By lower-case name; the last one of a name.
+        self.headers = headers
+        self.shape: Shape = shape_of(self.header(b"x-appwrite-response-format"))
+        self.caller: Caller = Caller(kind=CallerKind.GUEST)
+        #: The files of an upload, on disk until the handler returns.
+        self.files: dict[str, UploadedFile] = {}
+
+    def header(self, name: bytes) -> str:
+        """Return a header's value, "" when it was not sent."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def client_ip(self) -> str:
+        """The address the request came from, as the server saw it."""
+        client = self.scope.get("client")
+        return str(client[0]) if client else ""
+
+
+Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """One operation: its SDK name, where it is found, who may call it, what it takes and what it does."""
+
+    name: str
+    method: str
+    #: Below /v1, with the wire names of path parameters in braces.
+    path: str
+    #: Any one of these is enough.
+    scopes: tuple[str, ...]
+    params: type[Params]
+    handler: Handler
+    #: False for what works without naming a project.
+    needs_project: bool = True
+    #: Whether its multipart body brings files.
+    upload: bool = False
+
+
+class Endpoint:
+    """An operation that answers requests: an ASGI application."""
+
+    def __init__(self, operation: Operation, context: Context) -> None:
+        self.operation = operation
+        self._context = context
+        self._scopes = frozenset(operation.scopes)
+        fields = fields_of(operation.params)
+        #: Whether there are parameters besides those in the path.
+        self._takes_more = any(f"{{{field.wire_name}}}" not in operation.path for field in fields)
+
+    @functools.cached_property
+    def _reader(self) -> Reader[Params]:
+        return Reader(self.operation.params, self._context.limits)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+        except MinifnError as exc:
+            answer = error_answer(exc)
+        except Exception as exc:
+            answer = unexpected_answer(exc, scope)
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+        operation = self.operation
+        call = Call(self._context, scope, dict(scope["headers"]))
+        project_given = await self._authenticate(call)
+        if self._scopes:
+            self._check_scopes(call.caller)
+        if operation.needs_project and not project_given:
+            raise AccessForbidden("This operation belongs to a project: name it in the X-Appwrite-Project header.")
+        path_params = scope["path_params"]
+        if operation.upload:
+            return await self._answer_upload(call, path_params, receive)
+        given = path_params
+        if self._takes_more:
+            if scope["method"] in ("GET", "HEAD"):
+                sent = bodies.parse_query(scope["query_string"])
+            else:
+                sent = bodies.decode(await bodies.read_bytes(receive), call.header(b"content-type"))
+            given = {**sent, **path_params}
+        return await operation.handler(call, self._reader.read(given))
+
+    async def _authenticate(self, call: Call) -> bool:
+        """Set the caller; return whether the request named this project."""
+        project = call.headers.get(b"x-appwrite-project", b"")
+        query = call.scope["query_string"]
+        if b"project=" in query:
+            given = bodies.parse_query(query).get("project")
+            if isinstance(given, str):
+                project = given.encode()
+        call.caller = await self._context.authenticator.identify(call.headers, project)
+        return project not in (b"", b"console")
+
+    def _check_scopes(self, caller: Caller) -> None:
+        if caller.scopes is not None and self._scopes.isdisjoint(caller.scopes):
+            raise UnauthorizedScope(
+                f"User (role: {_ROLE_LABELS[caller.kind]}) missing scope ({self.operation.scopes[0]})"
+            )
+
+    async def _answer_upload(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
+        content_type = call.header(b"content-type")
+        minifn = call.minifn
+        limit_bytes = minifn.config.upload_limit + CHUNK_BYTES
+        if not content_type.lower().startswith("multipart/form-data"):
+            sent = bodies.decode(await bodies.read_bytes(receive), content_type)
+            return await self.operation.handler(call, self._reader.read({**sent, **path_params}))
+        async with bodies.upload(receive, content_type, minifn.data.deployments, limit_bytes) as form:
+            call.files = form.files()
+            return await self.operation.handler(call, self._reader.read({**form.params(), **path_params}))

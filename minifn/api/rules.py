@@ -1,0 +1,144 @@
+"""Domain rules: which function answers for a host name."""
+
+import re
+from typing import Annotated, Any
+
+from starlette.types import ASGIApp
+
+from minifn.api import responses
+from minifn.api.answers import json_answer, no_content
+from minifn.api.kinds import QueryTexts
+from minifn.api.lists import read_query
+from minifn.api.operations import RULES_READ, RULES_WRITE, Call, Operation
+from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
+from minifn.errors import ArgumentInvalid, RuleNotFound
+from minifn.store import lists, rules
+
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+
+
+class Domain:
+    """A host name, in lower case."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and len(value) <= 253 and _DOMAIN.fullmatch(value.lower()):
+            return value.lower()
+        raise ValueError("Value must be a valid domain")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "maxLength": 253, "example": "hello.example.com"}
+
+
+class CreateRule(Params, frozen=True, kw_only=True):
+    """A domain for a function, as 1.6 asks for it."""
+
+    domain: Annotated[str, Domain()]
+    resource_type: Annotated[str, OneOf(("function",))]
+    resource_id: Annotated[str, Id()]
+
+
+class CreateFunctionRule(Params, frozen=True, kw_only=True):
+    """A domain for a function."""
+
+    domain: Annotated[str, Domain()]
+    function_id: Annotated[str, Id()]
+    branch: Annotated[str, Text(255, 0)] = ""
+
+
+class ListRules(Params, frozen=True, kw_only=True):
+    """Which rules."""
+
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    search: Annotated[str, Text(256, 0)] = ""
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class OneRule(Params, frozen=True, kw_only=True):
+    """Which rule."""
+
+    rule_id: Annotated[str, Id()]
+
+
+async def create(call: Call, params: CreateRule) -> ASGIApp:
+    """Give a function a domain."""
+    return await _create(call, params.domain, params.resource_id, "")
+
+
+async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp:
+    """Give a function, or one branch of its repository, a domain."""
+    return await _create(call, params.domain, params.function_id, params.branch)
+
+
+async def _create(call: Call, domain: str, function_id: str, branch: str) -> ASGIApp:
+    if domain == "localhost" or domain == call.minifn.config.functions_domain:
+        raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
+    rule = await call.minifn.functions.create_rule(domain, function_id, branch)
+    return json_answer(responses.rule(rule, call.shape), 201)
+
+
+async def list_rules(call: Call, params: ListRules) -> ASGIApp:
+    """List rules."""
+    query = read_query(params.queries, lists.RULES, call.shape, params.search)
+    found = await call.minifn.database.read(rules.page, query, count=params.total)
+    items = [responses.rule(item, call.shape) for item in found.items]
+    return json_answer(responses.listing("rules", found.total, items))
+
+
+async def get(call: Call, params: OneRule) -> ASGIApp:
+    """Return a rule."""
+    rule = await call.minifn.database.read(rules.get, params.rule_id)
+    if rule is None:
+        raise RuleNotFound
+    return json_answer(responses.rule(rule, call.shape))
+
+
+async def delete(call: Call, params: OneRule) -> ASGIApp:
+    """Take a domain away from its function."""
+    if not await call.minifn.database.write(rules.delete, params.rule_id):
+        raise RuleNotFound
+    return no_content()
+
+
+OPERATIONS = (
+    Operation(
+        name="proxy.listRules",
+        method="GET",
+        path="/proxy/rules",
+        scopes=RULES_READ,
+        params=ListRules,
+        handler=list_rules,
+    ),
+    Operation(
+        name="proxy.createRule",
+        method="POST",
+        path="/proxy/rules",
+        scopes=RULES_WRITE,
+        params=CreateRule,
+        handler=create,
+    ),
+    Operation(
+        name="proxy.createFunctionRule",
+        method="POST",
+        path="/proxy/rules/function",
+        scopes=RULES_WRITE,
+        params=CreateFunctionRule,
+        handler=create_for_function,
+    ),
+    Operation(
+        name="proxy.getRule",
+        method="GET",
+        path="/proxy/rules/{ruleId}",
+        scopes=RULES_READ,
+        params=OneRule,
+        handler=get,
+    ),
+    Operation(
+        name="proxy.deleteRule",
+        method="DELETE",
+        path="/proxy/rules/{ruleId}",
+        scopes=RULES_WRITE,
+        params=OneRule,
+        handler=delete,
+    ),
+)

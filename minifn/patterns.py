@@ -1,0 +1,87 @@
+"""Event names: which ones may be subscribed to.
+
+An event is `type.id`, repeated for resources inside resources, then an action and perhaps an attribute:
+`users.42.create`, `users.42.update.email`, `databases.*.collections.*.documents.*.create`.
+The catalogue follows Appwrite's `app/config/events.php`, the rule its `src/Appwrite/Event/Validator/Event.php`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: What an embedding app may call the parts of its own events.
+_OWN_PART = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9_-]*")
+_MAX_PARTS = 7
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One type of thing that events are about: its actions with their attributes, and the types inside it."""
+
+    actions: Mapping[str, frozenset[str]]
+    inside: Mapping[str, "Resource"] = field(default_factory=dict)
+
+
+def _actions(names: str, **attributes: str) -> dict[str, frozenset[str]]:
+    return {name: frozenset(attributes.get(name, "").split()) for name in names.split()}
+
+
+_WRITES = "create delete update"
+_DATABASE_PARTS = {
+    plural: Resource(
+        _actions(_WRITES),
+        {
+            row: Resource(_actions(_WRITES)),
+            "indexes": Resource(_actions("create delete")),
+            column: Resource(_actions("create delete")),
+        },
+    )
+    for plural, row, column in (("collections", "documents", "attributes"), ("tables", "rows", "columns"))
+}
+#: The types Appwrite knows. `functions` is missing because its events cannot be subscribed to.
+CATALOGUE: Mapping[str, Resource] = {
+    "users": Resource(
+        _actions(_WRITES, update="email name password status prefs"),
+        {
+            "sessions": Resource(_actions("create delete")),
+            "recovery": Resource(_actions("create update")),
+            "verification": Resource(_actions("create update")),
+            "targets": Resource(_actions(_WRITES)),
+            "tokens": Resource(_actions("create")),
+        },
+    ),
+    "databases": Resource(_actions(_WRITES), _DATABASE_PARTS),
+    "buckets": Resource(_actions(_WRITES), {"files": Resource(_actions(_WRITES))}),
+    "teams": Resource(_actions(_WRITES, update="prefs"), {"memberships": Resource(_actions(_WRITES, update="status"))}),
+    "sites": Resource(_actions(_WRITES), {"deployments": Resource(_actions(_WRITES))}),
+    "messages": Resource(_actions("create update")),
+    "topics": Resource(_actions(_WRITES), {"subscribers": Resource(_actions("create delete"))}),
+    "providers": Resource(_actions(_WRITES)),
+    "rules": Resource(_actions(_WRITES)),
+}
+
+
+def is_subscribable(name: str) -> bool:
+    """Tell whether a function may have `name` among its events.
+
+    Types of the catalogue are checked against it; `functions` is refused, since a function that its own executions
+    trigger never ends; other types are an embedding app's own and need only be well formed, with an action.
+    """
+    parts = name.split(".")
+    if not 2 <= len(parts) <= _MAX_PARTS or not all(parts[:2]) or parts[0] == "functions":
+        return False
+    resource = CATALOGUE.get(parts[0])
+    if resource is None:
+        return len(parts) >= 3 and all(_OWN_PART.fullmatch(part) for part in parts)
+    rest = parts[2:]
+    while len(rest) >= 2 and rest[0] in resource.inside:
+        if not rest[1]:
+            return False
+        resource, rest = resource.inside[rest[0]], rest[2:]
+    if not rest:
+        return True
+    if rest[0] in resource.inside:
+        return len(rest) == 1
+    if rest[0] not in resource.actions or len(rest) > 2:
+        return False
+    return len(rest) == 1 or rest[1] in resource.actions[rest[0]]
