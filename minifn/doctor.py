@@ -1,5 +1,6 @@
 """What works on this machine: found by doing, never by version numbers alone."""
 
+import asyncio
 import json
 import os
 import platform
@@ -67,38 +68,38 @@ class Report:
         return json.dumps({"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2)
 
 
-async def examine(config: Config) -> Report:
-    """Try everything a server with these settings needs."""
-    table = RuntimeTable.load()
-    return Report(checks=(*await _sandbox(config.sandbox), *_runtimes(table), *_machine(config)))
-
-
-async def _sandbox(name: str) -> list[Check]:
+def examine(config: Config) -> Report:
+    """Try everything a server with these settings needs; the data directory itself is left alone."""
     with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
         # Functions that run as users of their own must be able to pass.
         Path(place).chmod(0o711)
         data = DataDir(Path(place) / "data")
         data.prepare()
-        async with Spawner(data.run) as spawner:
-            try:
-                engine = await choose(name, spawner, data)
-                chosen = Check(
-                    group="sandbox",
-                    name="engine",
-                    state="ON",
-                    detail=f"{engine.name}: {engine.strength}",
-                    required=True,
-                )
-            except EngineUnavailable as error:
-                chosen = Check(
-                    group="sandbox",
-                    name="engine",
-                    state="OFF",
-                    detail=str(error),
-                    remedy="MINIFN_SANDBOX=auto takes what works",
-                    required=True,
-                )
-            found = await protections(spawner, data, name)
+        sandbox = asyncio.run(_sandbox(config.sandbox, data))
+    return Report(checks=(*sandbox, *_runtimes(RuntimeTable.load()), *_machine(config)))
+
+
+async def _sandbox(name: str, data: DataDir) -> list[Check]:
+    async with Spawner(data.run) as spawner:
+        try:
+            engine = await choose(name, spawner, data)
+            chosen = Check(
+                group="sandbox",
+                name="engine",
+                state="ON",
+                detail=f"{engine.name}: {engine.strength}",
+                required=True,
+            )
+        except EngineUnavailable as error:
+            chosen = Check(
+                group="sandbox",
+                name="engine",
+                state="OFF",
+                detail=str(error),
+                remedy="MINIFN_SANDBOX=auto takes what works",
+                required=True,
+            )
+        found = await protections(spawner, data, name)
     return [
         chosen,
         *(

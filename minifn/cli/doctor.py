@@ -1,6 +1,5 @@
 """`minifn doctor`: the report of minifn.doctor as a table."""
 
-import asyncio
 import sys
 
 import click
@@ -19,7 +18,7 @@ COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 @settings(("data", "sandbox"))
 def doctor(as_json: bool, **flags: str | None) -> None:
     """Say what works on this machine, and what mends the rest."""
-    report = asyncio.run(examine(configuration(**flags)))
+    report = examine(configuration(**flags))
     if as_json:
         click.echo(report.as_json())
     else:
