@@ -7,7 +7,7 @@
 | none | nothing; for development | visible | what the server may write |
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -16,6 +16,13 @@ from .command import FIRST_DATA_DESCRIPTOR, Bind, Command, EngineUnavailable, Li
 
 #: The namespace's /dev/shm, bytes.
 SHM_BYTES = 16 * 1024 * 1024
+#: What glibc ignores in programs with more rights than their caller (its `unsecvars.h`). The programs that confine a
+#: command start with the server's rights, so a function must not reach their loader, allocator or locale by these.
+LOADER_VARIABLES = (
+    *("LD_", "GLIBC_", "MALLOC_", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NIS_PATH"),
+    *("NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TZDIR"),
+)
+ENV = "/usr/bin/env"
 
 
 class Engine(Protocol):
@@ -75,6 +82,17 @@ def drop_argv(programs: Programs, uid: int) -> tuple[str, ...]:
     """Return the prefix that gives up root for `uid` and every capability."""
     identity = ("--reuid", str(uid), "--regid", str(uid), "--clear-groups") if uid else ()
     return (programs.setpriv, *identity, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+
+
+def loader_argv(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the prefix that sets the command's loader variables once it is confined, () when it has none."""
+    late = {name: value for name, value in env.items() if name.startswith(LOADER_VARIABLES)}
+    return (ENV, *(f"{name}={value}" for name, value in late.items())) if late else ()
+
+
+def confining_env(env: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the programs which confine the command may see."""
+    return {name: value for name, value in env.items() if not name.startswith(LOADER_VARIABLES)}
 
 
 class BwrapEngine:
@@ -145,10 +163,11 @@ class BwrapEngine:
             argv=(
                 *(self._bwrap, "--args", str(FIRST_DATA_DESCRIPTOR), "--", *dropped),
                 *limits_argv(self._programs, limits, count_processes=not self._root or bool(command.uid)),
+                *loader_argv(command.env),
                 *command.argv,
             ),
             # bwrap is process 1 inside, where /proc/1/environ shows what it was started with.
-            env={"HOME": "/tmp", "TMPDIR": "/tmp", **command.env},
+            env={"HOME": "/tmp", "TMPDIR": "/tmp", **confining_env(command.env)},
             cwd="/",
             limits=limits,
             label=command.label,
@@ -195,8 +214,13 @@ class ProcessEngine:
         ]
         return Wrapped(
             # Counting processes per uid makes sense only for a uid that nobody else has.
-            argv=(*prefix, *limits_argv(self._programs, command.limits, count_processes=own_uid), *command.argv),
-            env=dict(command.env),
+            argv=(
+                *prefix,
+                *limits_argv(self._programs, command.limits, count_processes=own_uid),
+                *loader_argv(command.env),
+                *command.argv,
+            ),
+            env=confining_env(command.env),
             cwd=command.cwd,
             limits=command.limits,
             label=command.label,
