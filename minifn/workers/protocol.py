@@ -1,15 +1,15 @@
 """The frames that the server and a worker exchange: pure encoding and decoding.
 
-A worker is one process of one deployment. It inherits one connected stream socket and finds it through its environment:
+A worker is one process of one deployment. It inherits one connected stream socket and finds it by its environment:
 
 `MINIFN_SOCKET`
-    `fd:N`, the number of the inherited descriptor, or `unix:/path`, a socket to connect to.
+    `fd:N`, the number of the inherited descriptor.
 `MINIFN_CODE`
     The directory of the function's code, as the worker sees it.
 `OPEN_RUNTIMES_ENTRYPOINT`
     The entry file, relative to `MINIFN_CODE`.
 `OPEN_RUNTIMES_HEADERS`
-    Optional: a JSON object of headers that every request gets, applied last. Not JSON: ignored.
+    Optional: a JSON object of headers that every request gets, applied last, names lower-cased. Not JSON: ignored.
 
 The wrapper takes `MINIFN_*` out of the environment and keeps the descriptor from child processes before user code runs.
 
@@ -20,9 +20,9 @@ header are ignored by both sides.
 Server to worker:
 
 `request`
-    `id` (int, counts up from 1), `method` (upper case), `scheme`, `host` (without port), `port` (int), `path` (raw, begins
-    with `/`), `query` (raw, without `?`), `headers` (object: lower-case name -> value, no `x-open-runtimes-*`), `timeout`
-    (seconds, float; 0 = none), `logging` (bool). Body: the request's body.
+    `id` (int, counts up from 1), `method` (upper case), `scheme`, `host` (without port), `port` (int), `path` (raw,
+    begins with `/`), `query` (raw, without `?`), `headers` (object: lower-case name -> value, no `x-open-runtimes-*`),
+    `timeout` (seconds, float; 0 = none), `logging` (bool). Body: the request's body.
 `cancel`
     `id`: nobody waits for this answer any more. Stop the call if the language can; answer or not, as is easiest.
 `load`
@@ -34,28 +34,31 @@ Server to worker:
 Worker to server:
 
 `ready`
-    First frame, once: `protocol` (1) and `concurrency` (how many requests it takes at once; 0 = any number). Sent before
-    user code is imported.
+    First frame, once: `protocol` (1) and `concurrency` (how many requests it takes at once; 0 = any number). Sent
+    before user code is imported.
 `log`
-    `id`, `stream` (`logs` or `errors`). Body: UTF-8 text, ends with a newline. Sent as it happens, so that logs survive a
-    kill; none when the request says `logging: false`, none after the response.
+    `id`, `stream` (`logs` or `errors`). Body: UTF-8 text, ends with a newline. Sent as it happens, so that logs survive
+    a kill; none when the request says `logging: false`, none after the response.
 `response`
-    `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; a name may repeat, e.g. set-cookie).
-    Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the content type and drops
-    the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when the soft timeout of the
-    request passed) and `stuck` (true when the call could not be stopped and goes on in the background: the server takes
-    the worker out of service, lets its other requests end, and kills it).
+    `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; names may repeat, as set-cookie
+    does). Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the content type and
+    drops the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when the request's
+    `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`) and `stuck` (true when the
+    call could not be stopped and goes on in the background: the server takes the worker out of service, lets its other
+    requests end, and kills it).
 
-Rules. Requests are answered in any order, each once; a second answer is ignored. A frame for an id that was never issued,
-an unknown type, a field of another type or a length over the limit ends the worker: its requests fail, no other
+Requests are answered in any order, each once; a second answer is ignored. A frame for an id that was never issued, an
+unknown type, a field of another type or a length over the limit ends the worker: its requests fail, and no other
 deployment notices, for each has a socket of its own.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
+
+from minifn.models import Headers
 
 PROTOCOL = 1
 HEADER_LIMIT_BYTES = 1024 * 1024
@@ -127,9 +130,9 @@ ServerFrame: TypeAlias = Request | Cancel | Load | Stop
 WorkerFrame: TypeAlias = Ready | Log | Response
 
 _encode_header = msgspec.json.Encoder().encode
-_decode_worker_frame = msgspec.json.Decoder(WorkerFrame).decode
-_decode_server_frame = msgspec.json.Decoder(ServerFrame).decode
-_decode_headers = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+_decode_worker_frame: Callable[[bytes], WorkerFrame] = msgspec.json.Decoder(WorkerFrame).decode
+_decode_server_frame: Callable[[bytes], ServerFrame] = msgspec.json.Decoder(ServerFrame).decode
+_decode_headers: Callable[[bytes], Headers] = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 
 
 def encode(frame: ServerFrame | WorkerFrame, body: bytes = b"") -> bytes:
@@ -148,14 +151,14 @@ def decode_worker_frame(header: bytes) -> WorkerFrame:
 
 
 def decode_server_frame(header: bytes) -> ServerFrame:
-    """Return what a server's frame header says; the mirror image, for tests and workers in Python. Raises ProtocolError."""
+    """Return what a server's frame header says, for tests and workers in Python. Raises ProtocolError."""
     try:
         return _decode_server_frame(header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ProtocolError(f"bad frame header: {exc}") from exc
 
 
-def decode_headers(raw: bytes) -> tuple[tuple[str, str], ...]:
+def decode_headers(raw: bytes) -> Headers:
     """Return the headers of a response frame as pairs. Raises ProtocolError."""
     try:
         return _decode_headers(raw)

@@ -1,0 +1,75 @@
+"""A request in flight: what it has logged so far and how it ends."""
+
+import asyncio
+import signal
+import time
+
+from minifn.sandbox.command import Exit
+from minifn.workers.records import LOG_LIMIT_BYTES, Failure, FunctionResponse, response_headers
+
+
+class Call:
+    """A request in flight."""
+
+    __slots__ = ("began", "deadline", "delivered", "future", "kept", "logged", "logging", "output_mark")
+
+    def __init__(self, future: "asyncio.Future[FunctionResponse]", deadline: float, logging: bool, mark: int) -> None:
+        self.future = future
+        self.began = time.monotonic()
+        self.deadline = deadline
+        self.delivered = False
+        self.logging = logging
+        #: Bytes logged, kept or not.
+        self.logged = 0
+        self.kept: dict[str, bytearray] | None = None
+        #: Where the process's own output stood.
+        self.output_mark = mark
+
+    def log(self, stream: str, text: bytes) -> None:
+        """Keep what was logged, as far as the limit of the stream allows."""
+        self.logged += len(text)
+        if self.logging:
+            if self.kept is None:
+                self.kept = {"logs": bytearray(), "errors": bytearray()}
+            kept = self.kept[stream]
+            if len(kept) <= LOG_LIMIT_BYTES:
+                kept += text
+
+    def text(self, stream: str, what: str) -> str:
+        """Return what is kept of a stream, under the note that Open Runtimes gives when it was cut."""
+        kept = self.kept[stream] if self.kept is not None else b""
+        text = kept[:LOG_LIMIT_BYTES].decode(errors="replace")
+        return text if len(kept) <= LOG_LIMIT_BYTES else f"{text}\n{what} file has been truncated to 5.00MB.\n"
+
+    def finish(
+        self,
+        status_code: int = 500,
+        headers: bytes = b"[]",
+        body: bytes = b"",
+        failure: Failure = "",
+        error: str = "",
+    ) -> None:
+        """Answer, with `error` added to what the function logged."""
+        if self.future.done():
+            return
+        self.future.set_result(
+            FunctionResponse(
+                status_code=status_code,
+                headers=response_headers(headers),
+                body=body,
+                logs=self.text("logs", "Log") if self.kept else "",
+                errors=self.text("errors", "Error") + error if self.kept else error,
+                failure=failure,
+                delivered=self.delivered,
+                duration_seconds=time.monotonic() - self.began,
+            )
+        )
+
+
+def describe_exit(exit: Exit) -> str:
+    """Return one line for the function's owner."""
+    if exit.reason:
+        return f"The function's process was ended: {exit.reason}.\n"
+    if exit.signal is not None:
+        return f"The function's process was ended by signal {exit.signal} ({signal.Signals(exit.signal).name}).\n"
+    return f"The function's process exited with code {exit.code} before it answered.\n"

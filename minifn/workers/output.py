@@ -1,0 +1,56 @@
+"""What a worker's process writes to its own standard output and error, past the wrapper: drained, the end kept."""
+
+import asyncio
+import os
+
+#: Kept for reports about crashes.
+TAIL_BYTES = 64 * 1024
+READ_BYTES = 256 * 1024
+#: A pipe holds less than so many reads give; more would be somebody who still writes.
+CLOSING_READS = 8
+
+
+class OutputTail:
+    """Reads a pipe for as long as the worker lives, so that nothing in it ever blocks on a full pipe."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._tail = bytearray()
+        #: Bytes read so far.
+        self.total = 0
+        os.set_blocking(descriptor, False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(descriptor, self._read)
+
+    def since(self, mark: int) -> str:
+        """Return what is left of the output after the first `mark` bytes."""
+        fresh = min(self.total - mark, len(self._tail))
+        return bytes(self._tail[len(self._tail) - fresh :]).decode(errors="replace")
+
+    def close(self) -> None:
+        """Read what is there and let go of the pipe."""
+        for _ in range(CLOSING_READS):
+            if not self._read():
+                break
+        if self._descriptor >= 0:
+            self._detach()
+
+    def _read(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        try:
+            data = os.read(self._descriptor, READ_BYTES)
+        except BlockingIOError:
+            return False
+        if not data:
+            self._detach()
+            return False
+        self.total += len(data)
+        self._tail += data
+        del self._tail[:-TAIL_BYTES]
+        return True
+
+    def _detach(self) -> None:
+        self._loop.remove_reader(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1

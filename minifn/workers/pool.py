@@ -1,0 +1,262 @@
+"""The warm processes of all deployments: started on demand, shared, stopped when idle."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Self
+
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Spawner
+from minifn.workers.records import TIMED_OUT, FunctionRequest, FunctionResponse, WorkerSpec, failed
+from minifn.workers.worker import Worker, WorkerFailed
+
+logger = logging.getLogger("minifn.workers")
+
+#: A request is given to so many workers at most, each time the last one died before it had it.
+ATTEMPTS = 3
+
+
+@dataclass(kw_only=True, slots=True)
+class Deployment:
+    """The workers of one deployment and who waits for one."""
+
+    spec: WorkerSpec
+    workers: list[Worker] = field(default_factory=list)
+    starting: asyncio.Task[None] | None = None
+    #: Woken with None to look again, or with the answer when a worker could not be started.
+    waiters: "deque[asyncio.Future[FunctionResponse | None]]" = field(default_factory=deque)
+
+    def free_worker(self) -> Worker | None:
+        """Return the least busy worker that takes a request."""
+        workers = self.workers
+        if len(workers) == 1:
+            return workers[0] if workers[0].free else None
+        return min((worker for worker in workers if worker.free), key=lambda worker: worker.busy, default=None)
+
+    def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:
+        """Wake the first `count` waiters, or all."""
+        while self.waiters and count != 0:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(answer)
+                count = None if count is None else count - 1
+
+
+class Pool:
+    """Hands every request to a worker of its deployment.
+
+    `workers_max` bounds all workers, `function_workers_max` those of one function. At the bound an idle worker of
+    another deployment makes room.
+    """
+
+    def __init__(
+        self,
+        spawner: Spawner,
+        engine: Engine,
+        *,
+        idle_seconds: float = 60.0,
+        workers_max: int = 64,
+        function_workers_max: int = 4,
+    ) -> None:
+        self._spawner = spawner
+        self._engine = engine
+        self._idle_seconds = idle_seconds
+        self._workers_max = workers_max
+        self._function_workers_max = function_workers_max
+        self._deployments: dict[str, Deployment] = {}
+        #: Every worker whose process is not known to have ended, also those that left their deployment.
+        self._alive: set[Worker] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reaper: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def workers(self) -> int:
+        """Processes that run."""
+        return len(self._alive)
+
+    async def call(self, spec: WorkerSpec, request: FunctionRequest, deadline: float) -> FunctionResponse:
+        """Run the function of a deployment; failures are in the answer, never raised.
+
+        Waiting for a worker, its cold start and the call spend the time until `deadline` (monotonic clock).
+        """
+        for _ in range(ATTEMPTS):
+            deployment = self._deployments.get(spec.key)
+            worker = deployment.free_worker() if deployment is not None and deployment.spec is spec else None
+            if worker is None:
+                found = await self._wait_for_worker(spec, deadline)
+                if isinstance(found, FunctionResponse):
+                    return found
+                worker = found
+            response = await worker.call(request, deadline)
+            if response.failure != "died" or response.delivered:
+                break
+        return response
+
+    def prewarm(self, spec: WorkerSpec) -> None:
+        """Start a worker ahead of the first request and have it import the function."""
+        if not self._closing:
+            deployment = self._deployment(spec)
+            if not deployment.workers and deployment.starting is None:
+                self._grow(deployment, load=True)
+
+    def drop(self, key: str) -> None:
+        """Forget a deployment: its workers finish what they run and end."""
+        deployment = self._deployments.pop(key, None)
+        if deployment is not None:
+            for worker in deployment.workers:
+                self._run(worker.stop())
+            deployment.workers.clear()
+            deployment.wake()
+
+    async def close(self) -> None:
+        """End every worker; requests in flight fail."""
+        self._closing = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        for deployment in self._deployments.values():
+            deployment.wake(failed("stopped", "The server is stopping.\n"))
+            if deployment.starting is not None:
+                deployment.starting.cancel()
+        self._deployments.clear()
+        await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks, return_exceptions=True)
+
+    async def _wait_for_worker(self, spec: WorkerSpec, deadline: float) -> Worker | FunctionResponse:
+        while True:
+            if self._closing:
+                return failed("stopped", "The server is stopping.\n")
+            deployment = self._deployment(spec)
+            worker = deployment.free_worker()
+            if worker is not None:
+                return worker
+            waiter: asyncio.Future[FunctionResponse | None] = asyncio.get_running_loop().create_future()
+            deployment.waiters.append(waiter)
+            self._grow(deployment)
+            try:
+                answer = await asyncio.wait_for(waiter, deadline - time.monotonic())
+            except TimeoutError:
+                state = "started" if not deployment.workers else "free"
+                return failed("timeout", f"{TIMED_OUT}No worker was {state} in time.\n")
+            if answer is not None:
+                return answer
+
+    def _deployment(self, spec: WorkerSpec) -> Deployment:
+        """Return the deployment; workers of an older spec (other variables, another size) are let go."""
+        deployment = self._deployments.get(spec.key)
+        if deployment is not None and deployment.spec != spec:
+            self.drop(spec.key)
+            deployment = None
+        if deployment is None:
+            deployment = self._deployments[spec.key] = Deployment(spec=spec)
+        deployment.spec = spec
+        return deployment
+
+    def _grow(self, deployment: Deployment, load: bool = False) -> None:
+        """Start one more worker if none is starting and the limits allow it."""
+        if deployment.starting is not None or self._closing:
+            return
+        group = deployment.spec.group or deployment.spec.key
+        of_function = sum((worker.spec.group or worker.spec.key) == group for worker in self._alive)
+        if of_function >= self._function_workers_max and deployment.workers:
+            return
+        if len(self._alive) >= self._workers_max and not self._make_room():
+            return
+        deployment.starting = self._run(self._start(deployment, load))
+
+    def _make_room(self) -> bool:
+        """Stop the worker that has been idle longest; tells whether there was one."""
+        idle = [
+            (worker.idle_since, other, worker)
+            for other in self._deployments.values()
+            for worker in other.workers
+            if worker.busy == 0 and not other.waiters
+        ]
+        if not idle:
+            return False
+        _, other, worker = min(idle, key=lambda found: found[0])
+        self._stop(other, worker)
+        return True
+
+    async def _start(self, deployment: Deployment, load: bool) -> None:
+        worker = Worker(deployment.spec)
+        self._alive.add(worker)
+        try:
+            await worker.start(self._spawner, self._engine)
+        except WorkerFailed as exc:
+            self._alive.discard(worker)
+            deployment.starting = None
+            logger.warning("%s: %s", deployment.spec.command.label, str(exc).rstrip())
+            deployment.wake(failed("start", str(exc)))
+            return
+        except BaseException:
+            self._alive.discard(worker)
+            deployment.starting = None
+            deployment.wake(failed("start", "The worker could not be started.\n"))
+            raise
+        deployment.starting = None
+        worker.on_exit = self._exited
+        worker.on_free = self._freed
+        if self._deployments.get(deployment.spec.key) is not deployment:
+            self._run(worker.stop())
+            deployment.wake()
+            return
+        deployment.workers.append(worker)
+        if load:
+            worker.load()
+        self._freed(worker)
+
+    def _freed(self, worker: Worker) -> None:
+        deployment = self._deployments.get(worker.spec.key)
+        if deployment is not None and deployment.waiters:
+            deployment.wake(count=worker.slots_free)
+            if deployment.waiters:
+                self._grow(deployment)
+        elif worker.busy == 0 and self._reaper is None and not self._closing:
+            self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
+
+    def _exited(self, worker: Worker) -> None:
+        self._alive.discard(worker)
+        deployment = self._deployments.get(worker.spec.key)
+        if deployment is not None and worker in deployment.workers:
+            deployment.workers.remove(worker)
+        # There is room for one more now: for whoever waits, of whatever deployment.
+        for waiting in self._deployments.values():
+            if waiting.waiters:
+                self._grow(waiting)
+
+    def _reap(self) -> None:
+        """Stop the workers that have been idle for long, and come back when the next one will have been."""
+        self._reaper = None
+        now = time.monotonic()
+        next_due = float("inf")
+        for deployment in list(self._deployments.values()):
+            for worker in list(deployment.workers):
+                due = worker.idle_since + self._idle_seconds
+                if worker.busy == 0 and due <= now + 0.001:
+                    self._stop(deployment, worker)
+                elif worker.busy == 0:
+                    next_due = min(next_due, due)
+            if not deployment.workers and not deployment.waiters and deployment.starting is None:
+                del self._deployments[deployment.spec.key]
+        if next_due != float("inf"):
+            self._reaper = asyncio.get_running_loop().call_later(next_due - now, self._reap)
+
+    def _stop(self, deployment: Deployment, worker: Worker) -> None:
+        deployment.workers.remove(worker)
+        self._run(worker.stop())
+
+    def _run(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Run something in the background and keep it from being collected."""
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

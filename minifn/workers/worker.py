@@ -1,0 +1,332 @@
+"""One warm process of one deployment, from the server's side: it is started, called, watched and ended here."""
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import cast
+
+from minifn.sandbox.command import FIRST_DESCRIPTOR, SandboxError
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Process, Spawner
+from minifn.workers import protocol
+from minifn.workers.call import Call, describe_exit
+from minifn.workers.output import OutputTail
+from minifn.workers.protocol import Decoder, Log, ProtocolError, Ready, Response
+from minifn.workers.records import (
+    FLOOD_LIMIT_BYTES,
+    TIMED_OUT,
+    FunctionRequest,
+    FunctionResponse,
+    WorkerSpec,
+    failed,
+)
+
+__all__ = ["FunctionRequest", "FunctionResponse", "Worker", "WorkerFailed", "WorkerSpec"]
+
+#: A worker that is not ready after so long is given up.
+START_SECONDS = 60.0
+#: The wrapper ends a call at its deadline; a wrapper that cannot is ended this much later.
+DEADLINE_GRACE_SECONDS = 0.5
+#: What a stopped worker gets to exit by itself.
+STOP_GRACE_SECONDS = 2.0
+#: After the socket closed the process should end, after the process ended the socket should close.
+CLOSE_SECONDS = 0.5
+SOCKET_BUFFER_BYTES = 1024 * 1024
+
+
+class WorkerFailed(Exception):
+    """A worker could not be started; the message says why, for the function's owner."""
+
+
+class Worker(asyncio.Protocol):
+    """A process and the requests it has in flight; to be started once, by `start`."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
+        #: Called after a slot became free.
+        self.on_free: Callable[[Worker], None] = _ignore
+        #: Called once, when the process has ended.
+        self.on_exit: Callable[[Worker], None] = _ignore
+        #: When the last request ended, on the monotonic clock.
+        self.idle_since = time.monotonic()
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._process: Process
+        self._output: OutputTail
+        self._transport: asyncio.Transport
+        self._decoder = Decoder()
+        self._calls: dict[int, Call] = {}
+        self._last_id = 0
+        self._slots = 0
+        self._outgoing: list[bytes] = []
+        self._undelivered: list[Call] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = float("inf")
+        self._retired = False
+        #: A call goes on although it was answered: only a kill ends it.
+        self._stuck = False
+        self._reason = ""
+        self._closed = asyncio.Event()
+        self._supervisor: asyncio.Task[None]
+
+    @property
+    def busy(self) -> int:
+        """Requests in flight."""
+        return len(self._calls)
+
+    @property
+    def free(self) -> bool:
+        """Whether it takes another request now."""
+        return len(self._calls) < self._slots
+
+    @property
+    def slots_free(self) -> int:
+        """How many more requests it takes now."""
+        return max(0, self._slots - len(self._calls))
+
+    @property
+    def pid(self) -> int:
+        """The process on the host."""
+        return self._process.pid
+
+    async def start(self, spawner: Spawner, engine: Engine) -> None:
+        """Start the process and wait until it takes requests. Raises WorkerFailed."""
+        ours, theirs = socket.socketpair()
+        reading, writing = os.pipe()
+        self._output = OutputTail(reading)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+        env = {**self.spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
+        try:
+            wrapped = engine.wrap(dataclasses.replace(self.spec.command, env=env))
+            self._process = await spawner.spawn(wrapped, (theirs.fileno(),), stdout=writing, stderr=writing)
+        except BaseException as exc:
+            ours.close()
+            self._output.close()
+            if not isinstance(exc, SandboxError):
+                raise
+            raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
+        finally:
+            theirs.close()
+            os.close(writing)
+        await self._loop.create_unix_connection(lambda: self, sock=ours)
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"worker {self.spec.command.label}")
+        try:
+            await asyncio.wait_for(asyncio.shield(self.ready), START_SECONDS)
+        except TimeoutError:
+            self._kill(f"The worker was not ready within {START_SECONDS:g} s.\n")
+            await self.ready
+        except asyncio.CancelledError:
+            self._kill("The worker was stopped.\n")
+            raise
+
+    # Calls
+
+    async def call(self, request: FunctionRequest, deadline: float) -> FunctionResponse:
+        """Run the function; its failures and the worker's are in the answer, never raised.
+
+        `deadline` is on the monotonic clock. Whatever happens, an answer comes within DEADLINE_GRACE_SECONDS of it.
+        """
+        if not self.free:
+            return failed("died", self._reason or "The worker takes no more requests.\n")
+        call = Call(self._loop.create_future(), deadline + DEADLINE_GRACE_SECONDS, request.logging, self._output.total)
+        remaining = deadline - call.began
+        if remaining <= 0:
+            return failed("timeout", TIMED_OUT)
+        self._last_id += 1
+        number = self._last_id
+        frame = protocol.Request(
+            id=number,
+            method=request.method,
+            scheme=request.scheme,
+            host=request.host,
+            port=request.port,
+            path=request.path,
+            query=request.query,
+            headers={name: value for name, value in request.headers if not name.startswith("x-open-runtimes-")},
+            timeout=min(request.timeout_seconds or remaining, remaining),
+            logging=request.logging,
+        )
+        try:
+            self._send(protocol.encode(frame, request.body))
+        except ProtocolError as exc:
+            return failed("", f"The request is too large: {exc}.\n")
+        if not self._calls:
+            self._process.watch(True)
+        self._calls[number] = call
+        self._undelivered.append(call)
+        if call.deadline < self._timer_due:
+            self._arm(call.deadline)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            if self._calls.pop(number, None) is not None:
+                self._send(protocol.encode(protocol.Cancel(number)))
+                self._freed()
+            raise
+
+    def load(self) -> None:
+        """Have the function imported ahead of its first request."""
+        self._send(protocol.encode(protocol.Load()))
+
+    def _send(self, frame: bytes) -> None:
+        """Write a frame at the end of this turn of the loop, together with the others of the turn."""
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(frame)
+
+    def _flush(self) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0])
+        self._outgoing.clear()
+        if not self._transport.is_closing():
+            for call in self._undelivered:
+                call.delivered = True
+            self._undelivered.clear()
+
+    def _freed(self) -> None:
+        if not self._calls:
+            self.idle_since = time.monotonic()
+            self._process.watch(False)
+            if self._retired:
+                self._end()
+        self.on_free(self)
+
+    # The deadlines of all calls share one timer, so that a call that is in time costs none.
+
+    def _arm(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_due = due
+        self._timer = None if due == float("inf") else self._loop.call_later(due - time.monotonic(), self._expire)
+
+    def _expire(self) -> None:
+        now = time.monotonic() + 0.001
+        for number in [number for number, call in self._calls.items() if call.deadline <= now]:
+            self._stuck = True
+            self._retire()
+            call = self._calls.pop(number)
+            call.finish(failure="timeout", error=TIMED_OUT)
+            self._freed()
+        self._arm(min((call.deadline for call in self._calls.values()), default=float("inf")))
+
+    # Frames from the worker
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio.Protocol."""
+        try:
+            for header, body in self._decoder.feed(data):
+                frame = protocol.decode_worker_frame(header)
+                if type(frame) is Response:
+                    self._respond(frame, body)
+                elif type(frame) is Log:
+                    self._log(frame, body)
+                elif type(frame) is Ready:
+                    self._become_ready(frame)
+        except ProtocolError as exc:
+            self._kill(f"The worker broke the protocol: {exc}.\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio.Protocol."""
+        self._slots = 0
+        self._closed.set()
+        self._loop.call_later(CLOSE_SECONDS, self._kill_rest)
+
+    def _become_ready(self, frame: Ready) -> None:
+        if self.ready.done():
+            raise ProtocolError("ready was said twice")
+        if frame.protocol != protocol.PROTOCOL:
+            raise ProtocolError(f"protocol {frame.protocol} instead of {protocol.PROTOCOL}")
+        self._slots = min(self.spec.concurrency, frame.concurrency if frame.concurrency > 0 else self.spec.concurrency)
+        self.ready.set_result(None)
+
+    def _respond(self, frame: Response, body: bytes) -> None:
+        call = self._calls.get(frame.id)
+        if frame.stuck:
+            self._stuck = True
+            self._retire()
+        if call is None:
+            return self._check_issued(frame.id)
+        if not 100 <= frame.status_code <= 999:
+            raise ProtocolError(f"status code {frame.status_code}")
+        body = b"" if frame.status_code in (204, 304) else body
+        call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
+        del self._calls[frame.id]
+        self._freed()
+
+    def _log(self, frame: Log, body: bytes) -> None:
+        call = self._calls.get(frame.id)
+        if call is None:
+            return self._check_issued(frame.id)
+        call.log(frame.stream, body)
+        if call.logged > FLOOD_LIMIT_BYTES:
+            self._kill(f"The execution logged more than {FLOOD_LIMIT_BYTES // 1024**2} MB.\n")
+
+    def _check_issued(self, number: int) -> None:
+        if not 1 <= number <= self._last_id:
+            raise ProtocolError(f"a frame for request {number}, which was never made")
+
+    # The end
+
+    async def stop(self) -> None:
+        """Take no more requests, let those in flight end, then end the process."""
+        self._retire()
+        if not self._calls:
+            self._end()
+        await asyncio.wait([self._supervisor])
+
+    async def kill(self) -> None:
+        """End the process now; requests in flight fail."""
+        self._kill("The worker was stopped.\n")
+        await asyncio.wait([self._supervisor])
+
+    def _retire(self) -> None:
+        """Take no more requests; the process ends with the last one in flight."""
+        self._slots = 0
+        self._retired = True
+
+    def _end(self) -> None:
+        if not self._stuck:
+            self._send(protocol.encode(protocol.Stop()))
+        self._loop.call_later(0 if self._stuck else STOP_GRACE_SECONDS, self._kill_rest)
+
+    def _kill_rest(self) -> None:
+        if self._process.exit is None:
+            self._process.kill_soon()
+
+    def _kill(self, reason: str) -> None:
+        self._slots = 0
+        self._reason = self._reason or reason
+        self._transport.abort()
+        self._kill_rest()
+
+    async def _supervise(self) -> None:
+        """Wait for the process to end and fail what it leaves."""
+        exit = await self._process.wait()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
+        self._transport.abort()
+        self._slots = 0
+        self._output.close()
+        self._arm(float("inf"))
+        reason = self._reason or describe_exit(exit)
+        if not self.ready.done():
+            self.ready.set_exception(WorkerFailed(reason + self._output.since(0)))
+            self.ready.exception()
+        calls, self._calls = self._calls, {}
+        for call in calls.values():
+            call.finish(failure="died", error=reason + self._output.since(call.output_mark))
+        self.on_exit(self)
+
+
+def _ignore(_: Worker) -> None:
+    return None

@@ -1,0 +1,81 @@
+"""The socket to the server: frames in, frames out (minifn/workers/protocol.py describes them)."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import threading
+
+READ_BYTES = 256 * 1024
+LENGTHS = struct.Struct(">II")
+scan_json = json.JSONDecoder().scan_once
+
+
+class Channel:
+    """The socket to the server."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._buffer = b""
+        self._waiting: list[bytes] = []
+        self._lock = threading.Lock()
+
+    def receive(self) -> list[tuple[dict, bytes]]:
+        """Read once and return the frames that are complete now. Leaves the process when the server is gone."""
+        data = os.read(self.fd, READ_BYTES)
+        if not data:
+            os._exit(0)
+        data = self._buffer + data if self._buffer else data
+        frames = []
+        start, end = 0, len(data)
+        while end - start >= 8:
+            header_length, body_length = LENGTHS.unpack_from(data, start)
+            body_start = start + 8 + header_length
+            frame_end = body_start + body_length
+            if frame_end > end:
+                data = self._read_rest(data[start:], frame_end - start)
+                start, end = 0, len(data)
+                continue
+            frames.append((scan_json(data[start + 8 : body_start].decode(), 0)[0], data[body_start:frame_end]))
+            start = frame_end
+        self._buffer = data[start:]
+        return frames
+
+    def _read_rest(self, data: bytes, needed: int) -> bytes:
+        parts, missing = [data], needed - len(data)
+        while missing > 0:
+            part = os.read(self.fd, min(missing, 4 * READ_BYTES))
+            if not part:
+                os._exit(0)
+            parts.append(part)
+            missing -= len(part)
+        return b"".join(parts)
+
+    def send(self, header: str, body: bytes, wait: bool = False) -> None:
+        """Write a frame; with `wait`, keep it until the next frame or `flush`."""
+        text = header.encode()
+        with self._lock:
+            self._waiting += (LENGTHS.pack(len(text), len(body)), text, body)
+            if not wait:
+                self._write()
+
+    def close(self) -> None:
+        """Give the socket up; frames go nowhere from now on."""
+        os.close(self.fd)
+        self.fd = -1
+
+    def flush(self) -> None:
+        """Write the frames that wait."""
+        with self._lock:
+            if self._waiting:
+                self._write()
+
+    def _write(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        written = os.write(self.fd, data)
+        if written < len(data):
+            rest = memoryview(data)
+            while written < len(data):
+                written += os.write(self.fd, rest[written:])

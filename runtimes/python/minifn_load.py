@@ -1,0 +1,78 @@
+"""Imports the user's module.
+
+What is wrong with it is worded as in Open Runtimes (runtimes/python/versions/latest/src/server.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from minifn_call import describe
+
+NO_MAIN = "Function signature invalid. Did you forget to export a 'main' function?"
+COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE, without the import of inspect
+
+
+def is_coroutine_function(function: object) -> bool:
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return bool(code and code.co_flags & COROUTINE_FLAG)
+
+
+class Function:
+    """The user's module, imported on demand and kept."""
+
+    def __init__(self, code: str, entrypoint: str) -> None:
+        self.main = None
+        self.is_coroutine = False
+        self._code = code
+        self._entrypoint = entrypoint
+
+    def prepare(self) -> None:
+        """Make the function's files and the packages of its build importable, as for a script next to them.
+
+        The code is also the package `function`, which is its name in Open Runtimes and allows relative imports.
+        """
+        package = type(sys)("function")
+        package.__path__ = [self._code]
+        sys.modules["function"] = package
+        entry_folder = os.path.dirname(os.path.join(self._code, self._entrypoint))
+        sys.path[:0] = dict.fromkeys((entry_folder, self._code))
+        environment = os.path.join(self._code, "runtime-env")
+        packages = os.path.join(
+            environment, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"
+        )
+        if os.path.isdir(packages):
+            sys.prefix = sys.exec_prefix = environment
+            if os.path.exists(os.path.join(environment, "bin", "python")):
+                sys.executable = os.path.join(environment, "bin", "python")
+            if any(name.endswith(".pth") for name in os.listdir(packages)):
+                import site
+
+                site.addsitedir(packages)
+            else:
+                sys.path.append(packages)
+
+    def load(self) -> str:
+        """Import the entry file. Returns "" or what is wrong; then it may be tried again."""
+        entrypoint = self._entrypoint
+        if not os.path.isfile(os.path.join(self._code, entrypoint)):
+            return f"Failed to load entrypoint, file {entrypoint} does not exist."
+        name = "function." + os.path.splitext(os.path.normpath(entrypoint))[0].replace("/", ".")
+        try:
+            __import__(name)
+            main = getattr(sys.modules[name], "main", None)
+        except ModuleNotFoundError as exc:
+            return f"Module not found: {exc.name}"
+        except SyntaxError as exc:
+            return f"Syntax error in {exc.filename}:{exc.lineno}: {exc.msg}"
+        except BaseException as exc:
+            return f"Failed to load module: {describe(exc)}"
+        if not callable(main):
+            del sys.modules[name]
+            return NO_MAIN
+        self.main = main
+        self.is_coroutine = is_coroutine_function(main)
+        return ""
