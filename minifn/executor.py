@@ -1,0 +1,305 @@
+"""Runs executions: one path for HTTP calls, domains, schedules and events.
+
+An execution is a row, and the `executions` table is the queue. A synchronous execution runs first and is stored once,
+finished, before its answer leaves; a queued one is stored first and claimed by the queue runner, fairly between
+functions. One monotonic deadline is handed down: waiting for a worker, its cold start and the call spend it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+import msgspec
+
+from minifn.config import Config
+from minifn.environment import APPWRITE_VERSION
+from minifn.errors import (
+    BuildNotReady,
+    DeploymentNotFound,
+    FunctionSynchronousTimeout,
+    MinifnError,
+)
+from minifn.functions import FunctionService, Target
+from minifn.launcher import Launcher
+from minifn.models import (
+    Execution,
+    ExecutionRequest,
+    ExecutionResult,
+    Function,
+    Headers,
+    Trigger,
+)
+from minifn.runtimes import RuntimeUnavailable
+from minifn.store import executions
+from minifn.store.database import Database
+from minifn.tokens import Tokens, UserClaims
+from minifn.values import keep_tail, new_id, now_ms
+from minifn.workers.pool import Pool
+from minifn.workers.records import FunctionRequest, FunctionResponse
+
+logger = logging.getLogger("minifn.executor")
+
+#: Of a request's headers, what is stored with its execution.
+STORED_REQUEST_HEADERS = frozenset({"content-type", "agent", "content-length", "host", "x-appwrite-client-ip"})
+#: Of an answer's headers, what is stored with its execution.
+STORED_RESPONSE_HEADERS = frozenset({"content-type", "content-length"})
+#: How much longer than the function's timeout the keys and JWTs given to it live, seconds.
+TOKEN_GRACE_SECONDS = 60
+#: What an execution says that was running when the server was killed.
+INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
+
+Finished = Callable[[ExecutionResult], Awaitable[None]]
+
+
+class Executor:
+    """Runs executions now or later. An async context manager: inside it, queued executions run."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        functions: FunctionService,
+        pool: Pool,
+        launcher: Launcher,
+        tokens: Tokens,
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._functions = functions
+        self._pool = pool
+        self._launcher = launcher
+        self._tokens = tokens
+        self._running: set[asyncio.Task[None]] = set()
+        #: Which function was served last: the next claim begins behind it.
+        self._turn = 0
+        self._wake = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        #: Told of every finished execution; set by the service, so that an execution can itself be an event.
+        self.on_finished: Finished | None = None
+
+    async def __aenter__(self) -> "Executor":
+        failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
+        if failed:
+            logger.warning("%d executions were interrupted by the last stop and are marked as failed", failed)
+        self._runner = asyncio.create_task(self._run_queue(), name="minifn-queue")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop claiming, then put what still runs back into the queue, to run again at the next start."""
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.gather(self._runner, return_exceptions=True)
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def ready(self, function_id: str) -> Target:
+        """Return what is needed to run a function.
+
+        Raises FunctionNotFound, DeploymentNotFound (no active deployment) or BuildNotReady.
+        """
+        target = await self._functions.target(function_id)
+        if target.deployment is None:
+            raise DeploymentNotFound("Deployment not found. Create a deployment before trying to execute a function.")
+        if target.deployment.status != "ready":
+            raise BuildNotReady
+        return target
+
+    async def execute(self, target: Target, request: ExecutionRequest, trigger: Trigger = "http") -> ExecutionResult:
+        """Run a function and return its finished, stored execution.
+
+        Raises FunctionSynchronousTimeout, after storing the failed execution, when the cap for synchronous executions
+        passed before the function's own timeout did.
+        """
+        function = target.function
+        cap = min(function.timeout_seconds, self._config.sync_timeout)
+        execution = _begin(function, request, trigger)
+        response = await self._call(target, execution, request, cap)
+        capped = response.failure == "timeout" and cap < function.timeout_seconds
+        if capped:
+            message = f"{FunctionSynchronousTimeout.__doc__}\nError Code: 408"
+            response = msgspec.structs.replace(response, errors=_join(response.errors, message))
+        result = _finish(target, execution, response)
+        await self._database.write(executions.insert, result.execution)
+        await self._tell(result)
+        if capped:
+            raise FunctionSynchronousTimeout
+        return result
+
+    async def enqueue(
+        self, function: Function, request: ExecutionRequest, trigger: Trigger = "http", scheduled_at: int = 0
+    ) -> Execution:
+        """Store an execution to run soon, or at the instant `scheduled_at`, and return it once it is safe."""
+        execution = _begin(function, request, trigger)
+        execution = msgspec.structs.replace(
+            execution,
+            status="scheduled" if scheduled_at else "waiting",
+            scheduled_at=scheduled_at,
+            deployment_id=function.deployment_id,
+        )
+        await self._database.write(executions.enqueue, execution, request)
+        self._wake.set()
+        return execution
+
+    async def delete(self, function_id: str, execution_id: str) -> Execution:
+        """Delete a finished or scheduled execution and return it. Raises ExecutionNotFound and ExecutionInProgress."""
+        return await self._database.write(executions.delete, function_id, execution_id)
+
+    async def _run_queue(self) -> None:
+        limit = self._config.async_concurrency
+        while True:
+            self._wake.clear()
+            free = limit - len(self._running)
+            # Claiming a few at a time keeps a full queue to one write for several executions.
+            if free >= max(1, limit // 4):
+                now = now_ms()
+                await self._database.write(executions.release_due, now)
+                jobs, self._turn = await self._database.write(executions.claim, free, now, after=self._turn)
+                for job in jobs:
+                    task = asyncio.create_task(self._run_queued(job.execution, job.request))
+                    self._running.add(task)
+                    task.add_done_callback(self._release)
+                if len(jobs) == free:
+                    continue
+            await self._wait_for_work()
+
+    def _release(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+
+    async def _wait_for_work(self) -> None:
+        due = await self._database.read(executions.next_due)
+        timeout_seconds = None if due is None else max(0.0, (due - now_ms()) / 1000)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    async def _run_queued(self, execution: Execution, request: ExecutionRequest) -> None:
+        try:
+            result = await self._answer_queued(execution, request)
+        except asyncio.CancelledError:
+            await self._database.write(executions.requeue, execution.sequence, now_ms())
+            raise
+        except Exception as exc:
+            logger.exception("execution %s could not be run", execution.id)
+            result = ExecutionResult(execution=_failed(execution, f"Internal error: {type(exc).__name__}"))
+        if await self._database.write(executions.finish, result.execution):
+            await self._tell(result)
+
+    async def _answer_queued(self, execution: Execution, request: ExecutionRequest) -> ExecutionResult:
+        try:
+            target = await self.ready(execution.function_id)
+        except MinifnError as exc:
+            failed = _failed(execution, f"{exc.message}\nError Code: {exc.code}")
+            return ExecutionResult(execution=msgspec.structs.replace(failed, deployment_id=""))
+        response = await self._call(target, execution, request, target.function.timeout_seconds)
+        return _finish(target, execution, response)
+
+    async def _call(
+        self, target: Target, execution: Execution, request: ExecutionRequest, timeout_seconds: float
+    ) -> FunctionResponse:
+        deadline = time.monotonic() + timeout_seconds
+        try:
+            spec = self._launcher.worker(target)
+        except RuntimeUnavailable as exc:
+            return FunctionResponse(status_code=500, errors=f"{exc}\nError Code: 500", failure="start")
+        return await self._pool.call(spec, self._request(target.function, execution, request), deadline)
+
+    def _request(self, function: Function, execution: Execution, request: ExecutionRequest) -> FunctionRequest:
+        headers = dict(request.headers)
+        queued = execution.status != "processing" or execution.scheduled_at or execution.trigger != "http"
+        lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
+        host = headers.setdefault("host", self._launcher.authority)
+        headers["x-appwrite-trigger"] = execution.trigger
+        headers["x-appwrite-execution-id"] = execution.id
+        headers["x-appwrite-key"] = self._tokens.mint_key(function.scopes, lifetime)
+        headers["x-appwrite-user-id"] = request.user_id
+        headers["x-appwrite-user-jwt"] = self._user_jwt(request, lifetime)
+        headers["x-appwrite-country-code"] = ""
+        headers["x-appwrite-continent-code"] = ""
+        headers["x-appwrite-continent-eu"] = "false"
+        if request.client_ip:
+            headers["x-appwrite-client-ip"] = request.client_ip
+        if queued:
+            headers["x-appwrite-event"] = request.event
+        if execution.trigger == "event":
+            headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
+            headers["content-type"] = "application/json"
+        path, _, query = request.path.partition("?")
+        scheme = headers.get("x-forwarded-proto") or "http"
+        name, _, port = host.partition(":")
+        return FunctionRequest(
+            method=request.method,
+            scheme=scheme,
+            host=name,
+            port=int(port) if port.isdecimal() else 443 if scheme == "https" else 80,
+            path=path if path.startswith("/") else f"/{path}",
+            query=query,
+            headers=tuple(headers.items()),
+            body=request.body,
+            timeout_seconds=function.timeout_seconds,
+            logging=function.logging,
+        )
+
+    def _user_jwt(self, request: ExecutionRequest, lifetime_seconds: int) -> str:
+        if not request.session_id:
+            return ""
+        expires = int(time.time()) + lifetime_seconds
+        return self._tokens.mint_user(UserClaims(user_id=request.user_id, session_id=request.session_id, exp=expires))
+
+    async def _tell(self, result: ExecutionResult) -> None:
+        if self.on_finished is not None:
+            await self.on_finished(result)
+
+
+def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> Execution:
+    created_at = now_ms()
+    stored = [(name, value) for name, value in request.headers if name in STORED_REQUEST_HEADERS]
+    if request.client_ip:
+        stored.append(("x-appwrite-client-ip", request.client_ip))
+    return Execution(
+        id=new_id(),
+        created_at=created_at,
+        updated_at=created_at,
+        function_id=function.id,
+        trigger=trigger,
+        status="processing",
+        user_id=request.user_id,
+        request_method=request.method,
+        request_path=request.path,
+        request_headers=tuple(stored),
+    )
+
+
+def _finish(target: Target, execution: Execution, response: FunctionResponse) -> ExecutionResult:
+    logged = target.function.logging
+    headers: Headers = (
+        *((name, value) for name, value in response.headers if name != "x-appwrite-execution-id"),
+        ("x-appwrite-execution-id", execution.id),
+    )
+    finished = msgspec.structs.replace(
+        execution,
+        updated_at=now_ms(),
+        deployment_id=target.function.deployment_id,
+        status="failed" if response.failure or response.status_code >= 500 else "completed",
+        response_status_code=response.status_code,
+        response_headers=tuple(item for item in headers if item[0] in STORED_RESPONSE_HEADERS),
+        logs=keep_tail(response.logs, "Logs") if logged else "",
+        errors=keep_tail(response.errors, "Errors") if logged else "",
+        duration_seconds=response.duration_seconds,
+    )
+    return ExecutionResult(execution=finished, body=response.body, headers=headers)
+
+
+def _failed(execution: Execution, errors: str) -> Execution:
+    return msgspec.structs.replace(execution, updated_at=now_ms(), status="failed", errors=errors)
+
+
+def _join(text: str, line: str) -> str:
+    return f"{text.rstrip()}\n{line}".lstrip() if text else line

@@ -1,0 +1,89 @@
+"""What a worker of a function is started with: command, environment, places and limits."""
+
+from minifn.config import Config
+from minifn.datadir import DataDir
+from minifn.environment import specification, system_variables
+from minifn.functions import Target
+from minifn.models import Function
+from minifn.runtimes import Place, RuntimeTable
+from minifn.sandbox.command import Bind, Command, Limits
+from minifn.sandbox.engines import Engine
+from minifn.workers.records import WorkerSpec
+
+#: First of the uids that functions run as when the server is root.
+UID_BASE = 20_001
+UID_COUNT = 40_000
+#: Where a sandbox shows a function's code and its language's wrapper.
+CODE = "/fn"
+WRAPPER = "/runtime"
+#: Processes and threads of one worker, and files it may have open.
+WORKER_PROCESSES = 256
+WORKER_FILES = 1024
+_MIB = 1024 * 1024
+
+
+def function_uid(function: Function) -> int:
+    """Return the uid of a function's processes when the server is root; otherwise they have the server's."""
+    return UID_BASE + function.sequence % UID_COUNT
+
+
+class Launcher:
+    """Turns a function with its active deployment into what the pool starts workers from."""
+
+    def __init__(self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable) -> None:
+        self._config = config
+        self._data = data
+        self._engine = engine
+        self._runtimes = runtimes
+        #: What a function sees as host when its caller named none.
+        self.authority = f"{config.host}:{config.port}"
+        self._specs: dict[str, tuple[Target, WorkerSpec]] = {}
+
+    def worker(self, target: Target) -> WorkerSpec:
+        """Return how to start a worker of `target`, which has a deployment. Raises RuntimeUnavailable."""
+        function_id = target.function.id
+        known = self._specs.get(function_id)
+        if known is None or known[0] is not target:
+            known = self._specs[function_id] = (target, self._describe(target))
+        return known[1]
+
+    def forget(self, function_id: str) -> None:
+        """Drop what is remembered of a function; "" drops all."""
+        if function_id:
+            self._specs.pop(function_id, None)
+        else:
+            self._specs.clear()
+
+    def _describe(self, target: Target) -> WorkerSpec:
+        function, deployment = target.function, target.deployment
+        assert deployment is not None
+        installed = self._runtimes.resolve(function.runtime)
+        size = specification(function.runtime_specification)
+        memory_bytes = size.memory_mb * _MIB
+        code = Bind(source=self._data.build(deployment.id), target=CODE)
+        wrapper = Bind(source=installed.wrapper, target=WRAPPER)
+        place = Place(code=self._engine.place(code), wrapper=self._engine.place(wrapper))
+        start = installed.start(place, memory_bytes=memory_bytes)
+        system = system_variables(
+            function,
+            deployment,
+            project=self._config.project,
+            endpoint=f"http://{self.authority}/v1",
+            runtime=(installed.runtime.name, installed.runtime.version),
+            slug=size.slug,
+        )
+        command = Command(
+            argv=start.argv,
+            env={**target.variables, **system, **start.env},
+            cwd=place.code,
+            binds=(code, wrapper, *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds)),
+            limits=Limits(
+                memory_bytes=memory_bytes,
+                processes=WORKER_PROCESSES,
+                open_files=WORKER_FILES,
+                cpus=size.cpus,
+            ),
+            uid=function_uid(function),
+            label=f"{function.id} {deployment.id}",
+        )
+        return WorkerSpec(key=deployment.id, group=function.id, command=command)

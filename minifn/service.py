@@ -1,0 +1,188 @@
+"""The whole of minifn, joined: what `minifn serve` runs and what an embedding app mounts."""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+
+from minifn.builder import Builder
+from minifn.config import Config
+from minifn.datadir import DataDir
+from minifn.deployments import DeploymentService, Effects
+from minifn.errors import FunctionNotFound
+from minifn.executor import Executor
+from minifn.functions import FunctionService
+from minifn.keys import Keys
+from minifn.launcher import Launcher
+from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
+from minifn.runtimes import RuntimeTable, RuntimeUnavailable
+from minifn.runtimes.table import default_root
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.probe import choose
+from minifn.sandbox.spawner import Spawner
+from minifn.store.database import Database
+from minifn.tokens import Tokens
+from minifn.workers.pool import Pool
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+logger = logging.getLogger("minifn.service")
+
+#: Memory that a warm worker may take of the machine's: bounds how many there are.
+WORKER_BYTES = 64 * 1024 * 1024
+
+
+class Minifn:
+    """One functions runtime: an async context manager, inside which functions are built and run.
+
+    Constructing it does nothing; entering it starts every part in the order of the code below, leaving it stops them
+    in reverse. It installs no signal handlers.
+    """
+
+    data: DataDir
+    engine: Engine
+    runtimes: RuntimeTable
+    spawner: Spawner
+    database: Database
+    tokens: Tokens
+    keys: Keys
+    functions: FunctionService
+    deployments: DeploymentService
+    builder: Builder
+    pool: Pool
+    executor: Executor
+    #: The secret of the key with every scope, and whether it was made by this start.
+    admin_key: str
+    admin_key_is_new: bool
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._stack = AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @cached_property
+    def app(self) -> "Starlette":
+        """The API as an ASGI application; its lifespan enters and leaves this object."""
+        # The API is a face over the service; only an embedder that wants it pays for importing it.
+        from minifn.api import create_app
+
+        return create_app(self)
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        config = self.config
+        self.data = data = DataDir(config.data)
+        data.prepare()
+        # First of all, so that it inherits no descriptor and no memory of anything that follows.
+        self.spawner = await stack.enter_async_context(Spawner(data.run))
+        self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
+        jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+        self.database = await stack.enter_async_context(Database(data.database))
+        self.engine = await choose(config.sandbox, self.spawner, data)
+        self.runtimes = await asyncio.to_thread(self._load_runtimes)
+        self.tokens = Tokens(jwt_secret, config.project)
+        self.keys = Keys(self.database)
+        self.functions = FunctionService(
+            self.database, installations=[pair.partition("=")[0] for pair in config.git_installations]
+        )
+        launcher = Launcher(config, data, self.engine, self.runtimes)
+        self._launcher = launcher
+        self.functions.on_change(launcher.forget)
+        self.pool = await stack.enter_async_context(
+            Pool(
+                self.spawner,
+                self.engine,
+                idle_seconds=config.idle_seconds,
+                workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
+                function_workers_max=2 * (os.cpu_count() or 1),
+            )
+        )
+        self.builder = Builder(
+            config=config,
+            data=data,
+            database=self.database,
+            engine=self.engine,
+            spawner=self.spawner,
+            runtimes=self.runtimes,
+            tokens=self.tokens,
+            on_ready=self._prewarm,
+        )
+        self.deployments = DeploymentService(
+            config,
+            data,
+            self.database,
+            Effects(
+                build=self.builder.wake, interrupt=self.builder.interrupt, retire=self._retire, prewarm=self._prewarm
+            ),
+        )
+        await self.deployments.tidy()
+        stack.push_async_callback(self._finish_tasks)
+        await stack.enter_async_context(self.builder)
+        self.executor = await stack.enter_async_context(
+            Executor(config, self.database, self.functions, self.pool, launcher, self.tokens)
+        )
+
+    async def execute(self, function_id: str, request: ExecutionRequest | None = None) -> ExecutionResult:
+        """Run a function with every right and return its finished execution.
+
+        Raises FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
+        """
+        target = await self.executor.ready(function_id)
+        return await self.executor.execute(target, request or ExecutionRequest())
+
+    def _load_runtimes(self) -> RuntimeTable:
+        """Return the runtimes; without a file system of its own, an engine needs the wrappers where uids may read."""
+        if self.engine.name == "bwrap":
+            return RuntimeTable.load()
+        return RuntimeTable.load(
+            publish_wrappers(default_root(), self.data.run / "runtimes"), public_only=os.geteuid() == 0
+        )
+
+    def _prewarm(self, function: Function, deployment: Deployment) -> None:
+        self._spawn(self._prewarm_later(function.id))
+
+    async def _prewarm_later(self, function_id: str) -> None:
+        try:
+            target = await self.functions.target(function_id)
+            if target.deployment is not None:
+                self.pool.prewarm(self._launcher.worker(target))
+        except FunctionNotFound:
+            logger.info("%s was deleted before a worker was started", function_id)
+        except RuntimeUnavailable as exc:
+            logger.warning("%s cannot be started: %s", function_id, exc)
+
+    async def _retire(self, deployment_id: str) -> None:
+        self.pool.drop(deployment_id)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish_tasks(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def publish_wrappers(source: Path, target: Path) -> Path:
+    """Copy the wrappers and manifests below `source` to `target`, readable by every uid; return `target`."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return target
