@@ -76,7 +76,7 @@ class Command:
     #: The program is found by the PATH of `env` unless it is a path.
     argv: tuple[str, ...]
     #: Complete; engines add only HOME and TMPDIR (the private temporary directory) where they are missing, and
-    #: MINIFN_TREE, by which a process tree without a namespace is recognised.
+    #: MINIFN_TREE, by which orphans are recognised.
     env: Mapping[str, str]
     #: As the command sees it.
     cwd: str = "/"

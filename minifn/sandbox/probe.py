@@ -8,7 +8,11 @@ import os
 import platform
 import shutil
 import sys
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from minifn.datadir import DataDir
 
@@ -19,6 +23,10 @@ from .spawner import Output, Spawner, run
 
 logger = logging.getLogger("minifn.sandbox")
 
+State = Literal["ON", "DEGRADED", "OFF"]
+
+INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (see README)"
+USE_BWRAP = "make bwrap work: see the line `engine bwrap`"
 #: A probe that takes longer than this has failed.
 PROBE_SECONDS = 10.0
 #: A uid that no function has: they begin one above.
@@ -33,8 +41,12 @@ ETC = (
 )
 
 
-async def choose(name: str, spawner: Spawner, data: DataDir) -> Engine:
-    """Return the engine called `name`, or for "auto" the strongest that runs. Raises EngineUnavailable."""
+async def choose(name: str, spawner: Spawner, data: DataDir | None = None) -> Engine:
+    """Return the engine called `name`, or for "auto" the strongest that runs. Raises EngineUnavailable.
+
+    An engine asked for by name is never replaced by a weaker one. With the process engine and a server that is root,
+    the way to the builds in `data` is opened to the uids of functions.
+    """
     if name == "none":
         return NoEngine()
     failures = []
@@ -46,7 +58,7 @@ async def choose(name: str, spawner: Spawner, data: DataDir) -> Engine:
     raise EngineUnavailable("; ".join(failures))
 
 
-async def _try(name: str, spawner: Spawner, data: DataDir) -> Engine:
+async def _try(name: str, spawner: Spawner, data: DataDir | None) -> Engine:
     if name == "bwrap":
         return await try_bwrap(spawner)
     if name == "process":
@@ -80,29 +92,29 @@ async def try_bwrap(spawner: Spawner) -> BwrapEngine:
     raise EngineUnavailable(f"bwrap does not run here: {reason}")
 
 
-async def try_process(spawner: Spawner, data: DataDir) -> ProcessEngine:
+async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
     """Return a process engine that has just run something. Raises EngineUnavailable with the reason."""
     programs = find_programs()
     root = os.geteuid() == 0
     if root:
         if not programs.setpriv:
             raise EngineUnavailable("running as root, which needs setpriv of util-linux (apt install util-linux)")
-        open_ways(data)
-    engine = ProcessEngine(programs=programs, root=root, private_root=data.builds)
+        open_ways(spawner, data)
+    engine = ProcessEngine(programs=programs, root=root, private_root=data.builds if data else None)
     output = await _probe(spawner, engine, "/bin/sh", "-c", 'cd "$TMPDIR" && : >probe')
     if not output.ok:
-        hint = f"; every directory above {data.root} must let others pass (mode 0711)" if root else ""
+        hint = f"; every directory above {spawner.run_dir} must let others pass (mode 0711)" if root else ""
         raise EngineUnavailable(f"a confined process does not run here: {last_line(output.text)}{hint}")
     return engine
 
 
-def open_ways(data: DataDir) -> None:
-    """Let the uids of functions pass through the data directory to their own code, without letting them list it.
+def open_ways(spawner: Spawner, data: DataDir | None) -> None:
+    """Let the uids of functions pass through to their own code and temporary directory, without listing anything.
 
-    Everything else in it stays 0700 or 0600.
+    What lies beside these stays 0700 or 0600.
     """
-    for path in (data.root, data.builds, data.run, data.run / "tmp"):
-        path.mkdir(mode=0o711, parents=True, exist_ok=True)
+    inside = (data.root, data.builds) if data else ()
+    for path in (*inside, spawner.run_dir, spawner.tmp_dir):
         path.chmod(0o711)
 
 
@@ -151,3 +163,114 @@ def host_layout(root: Path) -> Layout:
 def last_line(text: str) -> str:
     """Return the last line with something in it."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+#: Run inside the engine: what the kernel says of the process, which processes it sees, where it can write.
+SELF_REPORT = """
+cat /proc/self/status
+echo "seen $(ls -d /proc/[0-9]* | wc -l)"
+for place in / /usr /var/tmp /dev; do
+  (: >"$place/.minifn-probe") 2>/dev/null && rm "$place/.minifn-probe" && echo "writes $place"
+done
+unshare --user true 2>/dev/null && echo "nests yes"
+ulimit -d | sed "s/^/data /"
+true
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Protection:
+    """One thing functions are kept from, and whether that works here."""
+
+    name: str
+    state: State
+    #: What was seen.
+    reason: str
+    #: The one step that would mend it, "" when there is none or nothing to mend.
+    remedy: str = ""
+
+
+async def protections(spawner: Spawner, data: DataDir | None = None, name: str = "auto") -> tuple[Protection, ...]:
+    """Return what the engine `name` protects from on this machine, found by a process that looks from inside it."""
+    found = [await _engine_state(candidate, spawner, data) for candidate in AUTOMATIC]
+    try:
+        engine = await choose(name, spawner, data)
+        output = await _probe(spawner, engine, "/bin/sh", "-c", SELF_REPORT)
+    except EngineUnavailable as error:
+        return (*found, Protection(name="isolation", state="OFF", reason=str(error), remedy=INSTALL_BWRAP))
+    seen: dict[str, list[str]] = {}
+    for line in output.text.splitlines():
+        key, _, value = line.partition(":" if ":" in line else " ")
+        seen.setdefault(key, []).append(value.strip())
+    return (*found, *judge(engine.name, seen))
+
+
+async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Protection:
+    try:
+        engine = await choose(name, spawner, data)
+    except EngineUnavailable as error:
+        return Protection(name=f"engine {name}", state="OFF", reason=str(error), remedy=INSTALL_BWRAP)
+    return Protection(name=f"engine {name}", state="ON", reason=engine.strength)
+
+
+def judge(engine: str, seen: Mapping[str, list[str]]) -> tuple[Protection, ...]:
+    """Return the protections that a report from inside an engine shows: SELF_REPORT's lines by their first word."""
+
+    def one(name: str, held: bool, good: str, bad: str, *, weak: State = "OFF", remedy: str = USE_BWRAP) -> Protection:
+        return Protection(
+            name=name, state="ON" if held else weak, reason=good if held else bad, remedy="" if held else remedy
+        )
+
+    uid = int(seen.get("Uid", ["0"])[0].split()[0])
+    own_uid, hidden = uid not in (0, os.geteuid()), int(seen.get("seen", ["0"])[0]) in range(1, 8)
+    places = ", ".join(seen.get("writes", []))
+    return (
+        one("other processes", hidden, "invisible", "a function sees every process and its command line"),
+        one(
+            "server's files",
+            hidden or own_uid,
+            "out of sight" if hidden else f"functions run as another user (uid {uid})",
+            "functions run as the server's own user and can read its database and keys",
+        ),
+        one("disk", not places, "only a private /tmp is writable", f"also writable: {places}", weak="DEGRADED"),
+        one(
+            "privileges",
+            seen.get("NoNewPrivs") == ["1"] and int(seen.get("CapEff", ["1"])[0], 16) == 0,
+            "no capabilities, none to be gained",
+            "functions can gain privileges",
+        ),
+        one("system calls", seen.get("Seccomp") == ["2"], "filtered", "every system call of the kernel is open"),
+        one("namespaces", "nests" not in seen, "a function cannot make any", "a function can make user namespaces"),
+        one(
+            "memory",
+            False,
+            "",
+            "a watchdog looks every 100 ms; one process is stopped exactly, many together with some delay"
+            if seen.get("data", ["unlimited"]) != ["unlimited"]
+            else "only by a watchdog that looks every 100 ms",
+            weak="DEGRADED",
+            remedy="leave the machine some free memory",
+        ),
+        one(
+            "network",
+            False,
+            "",
+            "functions use the host's network: they reach its loopback and its neighbours",
+            weak="DEGRADED",
+            remedy="let a firewall keep functions from addresses they must not reach",
+        ),
+        one(
+            "kill",
+            engine == "bwrap" or sys.platform == "linux",
+            "complete, daemons included",
+            "a function that leaves its process group survives",
+        ),
+        one(
+            "archives",
+            hasattr(tarfile, "data_filter"),
+            "checked twice, unpacked in a child process",
+            "this Python's tarfile has no data filter: archives with links are refused",
+            weak="DEGRADED",
+            remedy="use Python 3.11.4 or newer",
+        ),
+    )

@@ -123,7 +123,7 @@ class Spawner:
         #: Done when the launcher is gone although nobody stopped it; every command has died with it.
         self.lost: asyncio.Future[None]
         self._records = run_dir / "processes"
-        #: Marks the environment of every command that has no namespace: who they belong to survives a crash.
+        #: Marks the environment of every command: who they belong to survives a crash.
         self._cookie = secrets.token_hex(8)
         self._processes: dict[int, Process] = {}
         self._starting: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -155,7 +155,7 @@ class Spawner:
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
-            # Blocks for about a millisecond, once; asyncio's own would need a child watcher, which an embedder may lack.
+            # Blocks for a millisecond, once; asyncio's own would need a child watcher, which an embedder may lack.
             self._launcher = subprocess.Popen(  # noqa: ASYNC220
                 [sys.executable, "-I", "-S", "-c", BOOT, *map(str, self._arguments(theirs))],
                 env={},
@@ -225,11 +225,10 @@ class Spawner:
 
     def _message(self, wrapped: Wrapped, number: int, descriptors: int) -> dict[str, Any]:
         limits = wrapped.limits
-        env = dict(wrapped.env)
         cookie = f"{self._cookie}.{number}"
+        # Also with a namespace: bwrap killed in its first milliseconds can leave an init behind.
+        env = {**wrapped.env, tree.COOKIE: cookie}
         tmp = ""
-        if not wrapped.namespaced:
-            env[tree.COOKIE] = cookie
         if wrapped.private_tmp:
             tmp = str(self.tmp_dir / str(number))
             env = {"HOME": tmp, "TMPDIR": tmp, **env}

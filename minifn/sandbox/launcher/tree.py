@@ -8,7 +8,7 @@ from typing import Any
 
 from . import proc
 
-#: The variable that marks every process of a tree that has no pid namespace.
+#: The variable that marks every process of a tree, unless it hides it.
 COOKIE = "MINIFN_TREE"
 #: Seconds between looks at a tree: while it works, and while it idles.
 FAST_SECONDS, IDLE_SECONDS = 0.1, 1.0

@@ -1,0 +1,162 @@
+"""What engines make of a command, without starting anything."""
+
+from pathlib import Path
+
+import pytest
+
+from minifn.sandbox.command import FIRST_DATA_DESCRIPTOR, Bind, Command, EngineUnavailable, Limits, Network
+from minifn.sandbox.engines import BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
+
+PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
+SECRET = "s3cret"
+CODE = Bind(source=Path("/srv/data/builds/d1"), target="/fn")
+
+
+def bwrap(uid: int = 1000, nested: bool = True) -> BwrapEngine:
+    layout = Layout(visible=("/usr", "/etc/ssl"), links=(("usr/bin", "/bin"),))
+    return BwrapEngine(bwrap="/usr/bin/bwrap", programs=PROGRAMS, layout=layout, seccomp=b"F", uid=uid, nested=nested)
+
+
+def command(**changes: object) -> Command:
+    values: dict[str, object] = {
+        "argv": ("python3", "main.py"),
+        "env": {"PATH": "/usr/bin", "TOKEN": SECRET},
+        "cwd": "/fn",
+        "binds": (CODE,),
+        "limits": Limits(memory_bytes=2**28, processes=20, open_files=64, file_bytes=1000, tmp_bytes=5000),
+        "uid": 20007,
+        **changes,
+    }
+    return Command(**values)  # type: ignore[arg-type]
+
+
+def options(data: tuple[bytes, ...]) -> list[str]:
+    return data[0].decode().split("\0")[:-1]
+
+
+def has(items: list[str], *wanted: str) -> bool:
+    return any(tuple(items[at : at + len(wanted)]) == wanted for at in range(len(items)))
+
+
+def test_bwrap_as_a_plain_user() -> None:
+    wrapped = bwrap().wrap(command())
+    found = options(wrapped.data)
+    assert "--unshare-user" in found
+    assert "--disable-userns" in found
+    assert "--cap-add" not in found
+    assert wrapped.uid == 0
+    assert wrapped.namespaced
+    assert not wrapped.private_tmp
+    assert wrapped.argv[:4] == ("/usr/bin/bwrap", "--args", str(FIRST_DATA_DESCRIPTOR), "--")
+    assert wrapped.argv[4:] == (
+        *("/usr/bin/prlimit", "--core=0", "--nofile=64", f"--data={2**28}", "--fsize=1000", "--nproc=20", "--"),
+        *("python3", "main.py"),
+    )
+
+
+def test_bwrap_as_root_drops_to_the_functions_uid() -> None:
+    wrapped = bwrap(uid=0).wrap(command())
+    assert "--unshare-user" not in options(wrapped.data)
+    assert has(list(wrapped.argv), "/usr/bin/setpriv", "--reuid", "20007", "--regid", "20007", "--clear-groups")
+    assert "--bounding-set=-all" in wrapped.argv
+    assert wrapped.uid == 20007
+    assert b"fn:x:20007:20007" in wrapped.data[1]
+
+
+def test_bwrap_without_a_uid_gets_no_capability() -> None:
+    wrapped = bwrap(uid=0).wrap(command(uid=0))
+    assert "--cap-add" not in options(wrapped.data)
+    assert "/usr/bin/setpriv" not in wrapped.argv
+
+
+def test_bwrap_keeps_secrets_and_host_paths_out_of_the_argv() -> None:
+    wrapped = bwrap().wrap(command())
+    assert not any(SECRET in item or "/srv" in item for item in wrapped.argv)
+    assert SECRET.encode() not in wrapped.data[0]
+    assert wrapped.env == {"PATH": "/usr/bin", "TOKEN": SECRET, "HOME": "/tmp", "TMPDIR": "/tmp"}
+
+
+def test_bwrap_shows_only_what_is_bound() -> None:
+    found = options(bwrap().wrap(command()).data)
+    assert has(found, "--ro-bind", "/srv/data/builds/d1", "/fn")
+    assert has(found, "--remount-ro", "/", "--remount-ro", "/dev")
+    assert has(found, "--perms", "1777", "--size", "5000", "--tmpfs", "/tmp")
+    assert "/srv" not in found
+    assert "/srv/data" not in found
+    assert "--bind" not in found
+
+
+def test_bwrap_makes_the_parents_of_a_target_passable_but_none_inside_a_target() -> None:
+    binds = (
+        Bind(source=Path("/a/inner"), target="/opt/deep/fn/vendor/x"),
+        Bind(source=Path("/a/fn"), target="/opt/deep/fn", writable=True),
+    )
+    found = options(bwrap().wrap(command(binds=binds)).data)
+    assert has(found, "--perms", "0755", "--dir", "/opt", "--perms", "0755", "--dir", "/opt/deep", "--bind", "/a/fn")
+    assert "/opt/deep/fn/vendor" not in found
+    assert found.index("/a/fn") < found.index("/a/inner")
+
+
+def test_bwrap_takes_the_network_away() -> None:
+    assert "--unshare-net" in options(bwrap().wrap(command(network=Network.NONE)).data)
+    assert "--unshare-net" not in options(bwrap().wrap(command()).data)
+
+
+def test_bwrap_hands_its_data_over_by_number() -> None:
+    wrapped = bwrap().wrap(command())
+    found = options(wrapped.data)
+    for option, content in (("--seccomp", b"F"), ("--ro-bind-data", wrapped.data[1])):
+        number = int(found[found.index(option) + 1])
+        assert wrapped.data[number - FIRST_DATA_DESCRIPTOR] == content
+
+
+def test_process_as_root() -> None:
+    engine = ProcessEngine(programs=PROGRAMS, root=True, private_root=Path("/srv/data/builds"))
+    wrapped = engine.wrap(command(cwd=engine.place(CODE)))
+    assert has(list(wrapped.argv), "--reuid", "20007", "--regid", "20007", "--clear-groups", "--bounding-set=-all")
+    assert has(list(wrapped.argv), "--pdeathsig", "KILL")
+    assert "--nproc=20" in wrapped.argv
+    assert wrapped.private_paths == ("/srv/data/builds/d1",)
+    assert wrapped.private_tmp
+    assert wrapped.uid == 20007
+    assert wrapped.cwd == "/srv/data/builds/d1"
+
+
+def test_process_never_gives_away_what_is_not_a_build() -> None:
+    engine = ProcessEngine(programs=PROGRAMS, root=True, private_root=Path("/srv/data/builds"))
+    binds = (
+        Bind(source=Path("/usr/lib/python3"), target="/usr/lib/python3"),
+        Bind(source=Path("/srv/data"), target="/x"),
+    )
+    assert engine.wrap(command(binds=binds)).private_paths == ()
+    assert engine.wrap(command(uid=0)).private_paths == ()
+
+
+def test_process_as_a_plain_user_counts_no_processes_by_uid() -> None:
+    wrapped = ProcessEngine(programs=PROGRAMS, root=False).wrap(command())
+    assert wrapped.argv[:5] == ("/usr/bin/setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--")
+    assert not any("nproc" in item for item in wrapped.argv)
+    assert wrapped.uid == 0
+
+
+def test_process_without_util_linux_is_a_plain_process() -> None:
+    assert ProcessEngine(programs=Programs(), root=False).wrap(command()).argv == ("python3", "main.py")
+
+
+def test_process_refuses_to_promise_no_network() -> None:
+    with pytest.raises(EngineUnavailable, match="network"):
+        ProcessEngine(programs=PROGRAMS, root=False).wrap(command(network=Network.NONE))
+
+
+def test_no_limit_is_no_option() -> None:
+    limits = Limits(processes=0, open_files=0, tmp_bytes=0)
+    wrapped = bwrap().wrap(command(limits=limits))
+    assert wrapped.argv[4:6] == ("/usr/bin/prlimit", "--core=0")
+    assert wrapped.argv[6] == "--"
+    assert has(options(wrapped.data), "--perms", "1777", "--tmpfs", "/tmp")
+
+
+def test_none_changes_nothing() -> None:
+    wrapped = NoEngine().wrap(command())
+    assert wrapped.argv == ("python3", "main.py")
+    assert NoEngine().place(CODE) == "/srv/data/builds/d1"

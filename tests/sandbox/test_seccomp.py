@@ -1,0 +1,83 @@
+"""The filter's verdict on every system call of both architectures, by an interpreter of its own bytes."""
+
+import errno
+import struct
+
+import pytest
+
+from minifn.sandbox.seccomp import ARCHITECTURES, CHECKED, DENIED, program
+
+ALLOWED = 0
+MACHINES = sorted(ARCHITECTURES)
+
+
+def verdict(filter: bytes, arch: int, number: int, *arguments: int) -> int:
+    """Run the filter like the kernel; return the errno, 0 for an allowed call."""
+    data = struct.pack("=IIQ6Q", number, arch, 0, *arguments, *[0] * (6 - len(arguments)))
+    code = list(struct.iter_unpack("=HBBI", filter))
+    at = accumulator = 0
+    while True:
+        operation, when_true, when_false, operand = code[at]
+        at += 1
+        if operation == 0x20:
+            (accumulator,) = struct.unpack_from("=I", data, operand)
+        elif operation == 0x06:
+            return ALLOWED if operand == 0x7FFF0000 else operand & 0xFFFF
+        else:
+            holds = {
+                0x15: accumulator == operand,
+                0x35: accumulator >= operand,
+                0x45: bool(accumulator & operand),
+            }[operation]
+            at += when_true if holds else when_false
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_exactly_the_listed_calls_are_refused(machine: str) -> None:
+    filter, arch, column = program(machine), ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    refused = {number for number in range(600) if verdict(filter, arch, number) != ALLOWED}
+    listed = {numbers[column] for numbers in DENIED.values()} - {0}
+    assert refused == listed | {CHECKED["clone3"][column]}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_judged_by_arguments(machine: str) -> None:
+    filter, arch, column = program(machine), ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+
+    def call(name: str, *arguments: int) -> int:
+        return verdict(filter, arch, CHECKED[name][column], *arguments)
+
+    assert call("clone", 0x01200011) == ALLOWED  # fork
+    assert call("clone", 0x003D0F00) == ALLOWED  # a thread
+    for flag in (0x20000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
+        assert call("clone", flag | 17) == errno.EPERM
+    assert call("clone3") == errno.ENOSYS
+    assert call("ioctl", 1, 0x5412) == errno.EPERM
+    assert call("ioctl", 1, 0xFFFFFFFF_00005412) == errno.EPERM  # the kernel looks at the low word only
+    assert call("ioctl", 1, 0x5413) == ALLOWED
+    for family in (17, 38, 40, 21):
+        assert call("socket", family) == errno.EAFNOSUPPORT
+    for family in (1, 2, 10, 16):
+        assert call("socket", family) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_another_abi_has_no_calls(machine: str) -> None:
+    filter = program(machine)
+    assert verdict(filter, 0x40000003, 1) == errno.ENOSYS  # i386
+    if machine == "x86_64":
+        assert verdict(filter, ARCHITECTURES[machine], 0x40000000 + 520) == errno.ENOSYS
+
+
+def test_an_unknown_machine_has_no_filter() -> None:
+    assert program("riscv64") == b""
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_jumps_stay_inside(machine: str) -> None:
+    code = list(struct.iter_unpack("=HBBI", program(machine)))
+    assert len(code) <= 4096
+    for at, (operation, when_true, when_false, _) in enumerate(code):
+        if operation in (0x15, 0x35, 0x45):
+            assert at + 1 + max(when_true, when_false) < len(code)
+    assert code[-1][0] == 0x06

@@ -1,0 +1,370 @@
+"""Starting, watching and ending processes, with real ones."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minifn.datadir import DataDir
+from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFailed
+from minifn.sandbox.engines import Engine, NoEngine
+from minifn.sandbox.launcher import proc
+from minifn.sandbox.probe import choose
+from minifn.sandbox.spawner import Process, Spawner, kill_strays, run
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+PYTHON = "/usr/bin/python3"
+ENGINES = ["bwrap", "process", "none"]
+
+
+@pytest.fixture(params=ENGINES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Each engine of this machine."""
+    if request.param == "bwrap":
+        request.getfixturevalue("bwrap")
+    return str(request.param)
+
+
+@asynccontextmanager
+async def started(data: DataDir, name: str) -> AsyncIterator[tuple[Spawner, Engine]]:
+    async with Spawner(data.run) as spawner:
+        yield spawner, await choose(name, spawner, data)
+
+
+def command(*argv: str, **changes: object) -> Command:
+    return Command(**{"argv": argv, "env": {"PATH": PATH}, "uid": 20_111 * (os.geteuid() == 0), **changes})  # type: ignore[arg-type]
+
+
+def shell(script: str, **changes: object) -> Command:
+    return command("/bin/sh", "-c", script, **changes)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.01)
+
+
+def marked(marker: str) -> list[int]:
+    """Every process with `marker` as one of its arguments, on the whole machine."""
+    return [pid for pid in proc.pids() if marker.encode() in proc.read(f"/proc/{pid}/cmdline").split(b"\0")]
+
+
+def sleeping(marker: str) -> list[int]:
+    """Those that have got as far as being `sleep`."""
+    return [pid for pid in marked(marker) if proc.read(f"/proc/{pid}/comm") == b"sleep\n"]
+
+
+def marker() -> str:
+    """A duration that sleeps for ever and is found again among all processes."""
+    return f"{10**6 + int.from_bytes(os.urandom(4))}.5"
+
+
+def test_output_and_exit_code(place: DataDir, engine_name: str) -> None:
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            wrapped = engine.wrap(shell("echo out; echo err >&2; exit 7"))
+            output = await run(spawner, wrapped, timeout_seconds=10)
+            assert (output.exit, output.text, output.ok) == (Exit(code=7), "out\nerr\n", False)
+
+    asyncio.run(main())
+
+
+def test_death_by_signal(place: DataDir, engine_name: str) -> None:
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            output = await run(spawner, engine.wrap(shell("kill -SEGV $$")), timeout_seconds=10)
+            assert (output.exit.code, output.exit.signal) == (None, signal.SIGSEGV)
+
+    asyncio.run(main())
+
+
+DESCRIPTORS = """
+import os, socket
+found = sorted(map(int, os.listdir("/proc/self/fd")))
+sockets = [socket.socket(fileno=number) for number in (3, 4, 5)]
+for number, one in zip((3, 4, 5), sockets):
+    one.send(str(number).encode())
+print(found[:-1])  # without the directory that was just listed
+"""
+
+
+def test_descriptors_are_renumbered_and_no_other_is_open(place: DataDir, engine_name: str) -> None:
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            pairs = [socket.socketpair() for _ in range(3)]
+            read, write = os.pipe()
+            process = await spawner.spawn(
+                engine.wrap(command(PYTHON, "-I", "-S", "-c", DESCRIPTORS)),
+                [theirs.fileno() for _, theirs in pairs],
+                stdout=write,
+                stderr=write,
+            )
+            for _, theirs in pairs:
+                theirs.close()
+            os.close(write)
+            assert (await process.wait()).code == 0
+            assert [ours.recv(10) for ours, _ in pairs] == [b"3", b"4", b"5"]
+            with os.fdopen(read) as file:
+                assert file.read() == "[0, 1, 2, 3, 4, 5]\n"
+            for ours, _ in pairs:
+                ours.close()
+
+    asyncio.run(main())
+
+
+def test_environment_is_complete_and_nothing_more(
+    place: DataDir, engine_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVER_SECRET", "do-not-tell")
+
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            wrapped = engine.wrap(command("/usr/bin/env", env={"PATH": PATH, "A": "ä\nb", "HOME": "/mine"}))
+            text = (await run(spawner, wrapped, timeout_seconds=10)).text
+            assert "A=ä\nb\n" in text
+            assert "HOME=/mine\n" in text
+            assert "do-not-tell" not in text
+            names = {line.partition("=")[0] for line in text.splitlines()} - {"b"}
+            assert names <= {"PATH", "A", "HOME", "TMPDIR", "PWD", "MINIFN_TREE"}
+
+    asyncio.run(main())
+
+
+def test_a_large_environment_passes(place: DataDir) -> None:
+    async def main() -> None:
+        async with started(place, "none") as (spawner, engine):
+            env = {"PATH": PATH, **{f"V{at}": "x" * 8192 for at in range(100)}}
+            jobs = [
+                run(spawner, engine.wrap(command("/bin/sh", "-c", "echo ${#V99}", env=env)), timeout_seconds=20)
+                for _ in range(8)
+            ]
+            assert [output.text for output in await asyncio.gather(*jobs)] == ["8192\n"] * 8
+
+    asyncio.run(main())
+
+
+def test_a_missing_program_says_so(place: DataDir) -> None:
+    async def main() -> None:
+        async with started(place, "none") as (spawner, engine):
+            with pytest.raises(SpawnFailed, match="no-such-program: No such file"):
+                await spawner.spawn(engine.wrap(command("no-such-program")))
+            await until(lambda: not list(spawner.tmp_dir.iterdir()))
+
+    asyncio.run(main())
+
+
+DAEMON = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        # Nothing ties it to its maker any more: not parent, group, session, nor environment.
+        os.execve("/bin/sleep", ["sleep", sys.argv[1]], {})
+    os._exit(0)
+os.wait()
+print("ready", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("way", ["kill", "exit"])
+def test_nothing_survives(place: DataDir, engine_name: str, way: str) -> None:
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            name = marker()
+            wait = "1000" if way == "kill" else "0.2"
+            read, write = os.pipe()
+            process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", DAEMON, name, wait)), stdout=write)
+            os.close(write)
+            with os.fdopen(read, "rb") as file:
+                assert await asyncio.to_thread(file.readline) == b"ready\n"
+            if way == "kill":
+                await process.kill()
+            exit = await process.wait()
+            assert exit == (Exit(code=None, signal=signal.SIGKILL) if way == "kill" else Exit(code=0))
+            assert not marked(name)
+
+    asyncio.run(main())
+
+
+def test_a_background_process_lives_as_long_as_its_owner(place: DataDir) -> None:
+    """Another command's end must not touch it, though it is an orphan already."""
+
+    async def main() -> None:
+        async with started(place, "process") as (spawner, engine):
+            name = marker()
+            process = await spawner.spawn(engine.wrap(shell(f"(sleep {name} &) ; sleep 1000")))
+            await until(lambda: bool(marked(name)))
+            for _ in range(3):
+                await run(spawner, engine.wrap(shell("true")), timeout_seconds=10)
+            assert marked(name)
+            await process.kill()
+            assert not marked(name)
+
+    asyncio.run(main())
+
+
+def test_terminate_is_graceful_then_not(place: DataDir, engine_name: str) -> None:
+    polite = "import signal,sys,time;signal.signal(15,lambda *_:sys.exit(9));print('up',flush=True);time.sleep(1000)"
+    stubborn = "import signal,time;signal.signal(15,signal.SIG_IGN);print('up',flush=True);time.sleep(1000)"
+
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            for script, grace, expected in (
+                (polite, 20.0, Exit(code=9)),
+                (stubborn, 0.1, Exit(code=None, signal=signal.SIGKILL)),
+            ):
+                read, write = os.pipe()
+                process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", script)), stdout=write)
+                os.close(write)
+                with os.fdopen(read, "rb") as file:
+                    assert await asyncio.to_thread(file.readline) == b"up\n"
+                assert await process.terminate(grace) == expected
+
+    asyncio.run(main())
+
+
+def test_a_command_that_takes_too_long_is_killed(place: DataDir) -> None:
+    async def main() -> None:
+        async with started(place, "process") as (spawner, engine):
+            output = await run(spawner, engine.wrap(shell("echo begun; sleep 1000")), timeout_seconds=0.2)
+            assert (output.exit.reason, output.text) == ("took longer than 0.2 s", "begun\n")
+
+    asyncio.run(main())
+
+
+def test_cpus_narrow_the_cores(place: DataDir) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one core: nothing to narrow")
+
+    async def main() -> None:
+        async with started(place, "process") as (spawner, engine):
+            for cpus, expected in ((0.5, 1), (0.0, len(os.sched_getaffinity(0)))):
+                output = await run(spawner, engine.wrap(command("nproc", limits=Limits(cpus=cpus))), timeout_seconds=10)
+                assert int(output.text) == expected
+
+    asyncio.run(main())
+
+
+def test_the_private_directory_is_made_and_removed(place: DataDir) -> None:
+    hard = 'cd "$TMPDIR" && mkdir a && : >a/b && chmod 0 a && ln -s / root && ls -ld "$TMPDIR"'
+
+    async def main() -> None:
+        async with started(place, "process") as (spawner, engine):
+            output = await run(spawner, engine.wrap(shell(hard)), timeout_seconds=10)
+            assert output.ok, output.text
+            assert "drwx------" in output.text
+            await until(lambda: not list(spawner.tmp_dir.iterdir()))
+
+    asyncio.run(main())
+    assert Path("/usr").is_dir()
+
+
+def test_watch_sends_little(place: DataDir) -> None:
+    class Counted(Spawner):
+        sent = 0
+
+        def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+            self.sent += 1
+            super().send(message, descriptors)
+
+    async def main() -> None:
+        async with Counted(place.run) as spawner:
+            process = await spawner.spawn(NoEngine().wrap(shell("sleep 1000")))
+            assert spawner.sent == 1
+            for _ in range(1000):
+                process.watch(True)
+                process.watch(False)
+            assert spawner.sent == 1
+            await process.kill()
+
+    asyncio.run(main())
+
+
+def test_one_server_per_directory(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minifn.sandbox.spawner.LOCK_SECONDS", 0.1)
+
+    async def main() -> None:
+        async with Spawner(place.run):
+            with pytest.raises(SandboxError, match="another server"):
+                await Spawner(place.run).start()
+        async with Spawner(place.run):
+            pass
+
+    asyncio.run(main())
+
+
+def test_a_lost_launcher_is_noticed(place: DataDir, engine_name: str) -> None:
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            name = marker()
+            process: Process = await spawner.spawn(engine.wrap(command("sleep", name)))
+            await until(lambda: bool(sleeping(name)))
+            os.kill(proc.parent(process.pid), signal.SIGKILL)
+            await asyncio.wait_for(spawner.lost, 10)
+            assert (await process.wait()).reason == "the launcher ended"
+            with pytest.raises(SpawnFailed):
+                await spawner.spawn(engine.wrap(shell("true")))
+            if engine_name != "none":  # the others die with their parent
+                await until(lambda: not marked(name))
+        kill_strays(place.run)
+        assert not marked(name)
+
+    asyncio.run(main())
+
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from minifn.datadir import DataDir
+from minifn.sandbox.command import Command
+from minifn.sandbox.probe import choose
+from minifn.sandbox.spawner import Spawner
+
+async def main() -> None:
+    data = DataDir(Path(sys.argv[1]))
+    async with Spawner(data.run) as spawner:
+        engine = await choose(sys.argv[2], spawner, data)
+        script = f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]}"
+        command = Command(argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, uid=int(sys.argv[4]))
+        await (await spawner.spawn(engine.wrap(command))).wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("victims", ["server", "server and launcher"])
+def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
+    async def main() -> None:
+        name = marker()
+        uid = "20111" if os.geteuid() == 0 else "0"
+        root = str(Path(__file__).parents[2])
+        server = subprocess.Popen(  # noqa: ASYNC220
+            [sys.executable, "-c", textwrap.dedent(SERVER), str(place.root), engine_name, name, uid],
+            env={**os.environ, "PYTHONPATH": root},
+        )
+        await until(lambda: len(sleeping(name)) == 2)
+        launchers = proc.children(server.pid)
+        server.kill()
+        if victims != "server":
+            for pid in launchers:
+                os.kill(pid, signal.SIGKILL)
+        server.wait()
+        if victims == "server":
+            await until(lambda: not marked(name))
+        async with Spawner(place.run):
+            assert not marked(name)
+
+    asyncio.run(main())
