@@ -71,7 +71,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self.system and self.public, self.version
 
 
-def find_interpreters(finder: Finder, *, search_path: str, public_only: bool = False) -> tuple[Interpreter, ...]:
+def find_interpreters(finder: Finder, *, search_path: str) -> tuple[Interpreter, ...]:
     """Return the interpreters of PATH and of the finder's places, the best of each language version last.
 
     Each candidate is asked for its version, all at once; what does not answer within PROBE_SECONDS is left out.
@@ -79,13 +79,12 @@ def find_interpreters(finder: Finder, *, search_path: str, public_only: bool = F
     oldest = parse_version(finder.oldest)
     candidates = dict(_programs(finder, search_path))
     probes = [(path, found, _ask(path, finder.version)) for path, found in candidates.items()]
-    interpreters = [
+    interpreters = (
         Interpreter(path=path, version=version, found=found)
         for path, found, probe in probes
         if (version := _answer(probe)) >= oldest
-    ]
-    usable = [interpreter for interpreter in interpreters if interpreter.public or not public_only]
-    return tuple(sorted(usable, key=lambda interpreter: interpreter.rank))
+    )
+    return tuple(sorted(interpreters, key=lambda interpreter: interpreter.rank))
 
 
 def _programs(finder: Finder, search_path: str) -> Iterator[tuple[Path, Path]]:

@@ -93,6 +93,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     borrow: dict[str, str] = {}
     install: tuple[Install, ...] = ()
     build_env: dict[str, str] = {}
+    #: Run after the build when there is time for it; what it does not manage is no failure.
+    finish: tuple[str, ...] = ()
 
     def runtimes(self) -> tuple[Runtime, ...]:
         """Return the family's runtimes, oldest first."""

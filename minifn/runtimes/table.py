@@ -45,6 +45,8 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     #: One command, to be run in the code directory; empty when there is nothing to do.
     argv: tuple[str, ...]
+    #: A command that makes the finished code start faster, empty for none: to be cut short, and free to fail.
+    finish: tuple[str, ...]
     #: Goes below the function's variables, except PATH.
     env: dict[str, str]
     #: Lines for the build log, before the command's output.
@@ -97,6 +99,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         prepare = tuple(_fill(word, words) for word in self.family.prepare)
         return BuildPlan(
             argv=(*prepare, *shell) if command else (),
+            finish=tuple(_fill(word, words) for word in self.family.finish),
             env=env,
             notes=tuple(notes),
             binds=(*self.interpreter.binds, *(path for path in borrowed.values() if not path.is_relative_to("/usr"))),
@@ -138,23 +141,29 @@ class RuntimeTable:
         self._runtimes = {runtime.id: runtime for family in families.values() for runtime in family.runtimes()}
 
     @classmethod
-    def load(
-        cls, root: Path | None = None, *, search_path: str | None = None, public_only: bool = False
-    ) -> "RuntimeTable":
-        """Read the manifests and look for interpreters; takes some milliseconds and starts short processes.
-
-        `public_only` leaves out interpreters below private directories, for an engine that drops to a user of its own
-        and shows that user the real file system.
-        """
+    def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
+        """Read the manifests and look for interpreters; takes some milliseconds and starts short processes."""
         root = root or default_root()
         path = os.environ.get("PATH", SYSTEM_PATH) if search_path is None else search_path
         families = load_families(root)
         found = {
-            key: find_interpreters(family.interpreter, search_path=path, public_only=public_only)
+            key: find_interpreters(family.interpreter, search_path=path)
             for key, family in families.items()
             if family.interpreter and family.start
         }
         return cls(families, found, root)
+
+    def public(self, place: Path) -> "RuntimeTable":
+        """Return a table for processes that run as other users and see the real file system.
+
+        It lacks interpreters below private directories; the wrappers are copied to `place`, where everybody reads them.
+        """
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self._root, place, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        usable = {key: tuple(one for one in found if one.public) for key, found in self.interpreters.items()}
+        return RuntimeTable(self._families, usable, place)
 
     def all(self) -> tuple[Runtime, ...]:
         """Return every runtime of Appwrite's list."""
@@ -165,8 +174,12 @@ class RuntimeTable:
         return self._runtimes.get(runtime_id)
 
     def runnable(self) -> tuple[Runtime, ...]:
-        """Return the runtimes this machine has in the very version they name."""
-        return tuple(runtime for runtime in self.all() if self._exact(runtime))
+        """Return the runtimes this machine has in the very version they name, else the newest of each family it has."""
+        exact = [runtime for runtime in self.all() if self._exact(runtime)]
+        keys = {runtime.key for runtime in exact}
+        newest = {runtime.key: runtime for runtime in self.all() if self.interpreters.get(self._actor(runtime).key)}
+        chosen = {runtime.id for runtime in (*exact, *(one for key, one in newest.items() if key not in keys))}
+        return tuple(runtime for runtime in self.all() if runtime.id in chosen)
 
     def resolve(self, runtime_id: str) -> Installed:
         """Return the runtime with an interpreter: of its version, else of the next newer, else of the next older.
