@@ -14,25 +14,7 @@ from hypothesis import given, settings, strategies as st
 
 from minifn.archive import UNPACK_PROGRAM, pack, unpack_argv, unpack_main
 from minifn.archive.unpack_main import Checker, Refused, leads_outside, split, unpack
-
-
-def member(
-    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0, mode: int = 0o644
-) -> tarfile.TarInfo:
-    """A tar header with what the tests vary."""
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.size, info.mode, info.mtime = kind, link, size, mode, 1_700_000_000
-    return info
-
-
-def packed(*entries: tuple[tarfile.TarInfo, bytes]) -> bytes:
-    """A .tar.gz of the entries, in their order."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for info, content in entries:
-            info.size = len(content) or info.size
-            archive.addfile(info, io.BytesIO(content) if content else None)
-    return buffer.getvalue()
+from tests.packing import member, packed
 
 
 def unpacked(data: bytes, target: Path) -> int:
