@@ -1,21 +1,25 @@
 """One SQLite file: a writer thread with group commit, reader threads, checkpoints in a thread of their own.
 
 Store functions are plain `fn(conn, ...)`; `Database.write` and `Database.read` run them off the event loop. Whatever
-waits when the writer is free goes into one transaction, each job in its own savepoint, and all callers are woken
-together after COMMIT: a row written under load costs tens of microseconds, not a commit.
+waits when the writer is free goes into one transaction, and all callers are woken together after COMMIT: a row written
+under load costs tens of microseconds, not a commit. When a job of a batch fails, the batch is undone and its jobs run
+again, each in a transaction of its own; that is rare, and savepoints would cost every job a third more. So a write may
+run twice, and must have no effect but on its connection.
 """
 
 import asyncio
+import logging
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from minifn.store import schema
 from minifn.store.search import matches_words
+
+logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,10 +29,11 @@ Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], "asyncio.Future
 #: (future, result, error): what the event loop is told.
 Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
-#: Rows changed between two checkpoints: about 4 to 8 MB of write-ahead log.
+#: Rows changed, and transactions, between two checkpoints: some 8 MB of write-ahead log.
 CHECKPOINT_CHANGES = 2_000
-#: A log longer than this (pages of 4 KiB) makes writers wait for the end of a checkpoint, so that it can start over.
-LOG_PAGES_MAX = 16_384
+CHECKPOINT_COMMITS = 200
+#: With a log longer than this (pages of 4 KiB) the writer waits for the end of a checkpoint, so that it can start over.
+LOG_PAGES_MAX = 8_192
 #: Jobs of one transaction; more wait for the next, so that the first callers are not kept waiting.
 BATCH_MAX = 256
 READERS = 2
@@ -63,7 +68,12 @@ class Database:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writes: SimpleQueue[Job | None] = SimpleQueue()
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._writer = threading.Thread(target=self._write_loop, name="minifn-writer", daemon=True)
+        self._readers = [
+            threading.Thread(target=self._read_loop, name=f"minifn-reader-{number}", daemon=True)
+            for number in range(READERS)
+        ]
+        self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True)
         self._checkpoint_due = threading.Event()
         self._closing = False
         #: Held by the writer during a transaction, and by a checkpoint that must see the end of the log.
@@ -81,14 +91,8 @@ class Database:
     async def open(self) -> None:
         """Create or migrate the file and start the threads. Raises sqlite3.Error and schema.DatabaseTooNew."""
         self._loop = asyncio.get_running_loop()
-        writer = await asyncio.to_thread(self._open_writer)
-        self._threads = [
-            threading.Thread(target=self._write_loop, args=(writer,), name="minifn-writer", daemon=True),
-            threading.Thread(target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True),
-        ]
-        for number in range(READERS):
-            self._threads.append(threading.Thread(target=self._read_loop, name=f"minifn-reader-{number}", daemon=True))
-        for thread in self._threads:
+        self._conn = await asyncio.to_thread(self._open_writer)
+        for thread in (self._writer, self._checkpointer, *self._readers):
             thread.start()
 
     async def close(self) -> None:
@@ -96,15 +100,15 @@ class Database:
         if self._loop is None:
             return
         self._loop = None
-        self._writes.put(None)
-        for _ in range(READERS):
+        for _ in self._readers:
             self._reads.put(None)
         self._closing = True
         self._checkpoint_due.set()
-        for thread in self._threads:
+        # The writer's connection closes last: it moves the rest of the log into the file.
+        for thread in (*self._readers, self._checkpointer):
             await asyncio.to_thread(thread.join)
-        # The threads have told the loop of their last outcomes: let it hand them out.
-        await asyncio.sleep(0)
+        self._writes.put(None)
+        await asyncio.to_thread(self._writer.join)
 
     def write(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -149,47 +153,39 @@ class Database:
             conn.execute(trigger)
         return conn
 
-    def _write_loop(self, conn: sqlite3.Connection) -> None:
-        checkpointed = 0
-        running = True
-        while running:
-            jobs: deque[Job] = deque()
-            job = self._writes.get()
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == BATCH_MAX or self._writes.empty():
-                    break
+    def _write_loop(self) -> None:
+        conn = self._conn
+        changes = commits = 0
+        while (job := self._writes.get()) is not None:
+            jobs = [job]
+            while len(jobs) < BATCH_MAX and not self._writes.empty():
                 job = self._writes.get()
-            else:
-                running = False
-            if jobs:
-                with self._turn:
-                    outcomes = self._run_batch(conn, jobs)
-                self._tell(outcomes, self._take_touched())
-            if conn.total_changes - checkpointed >= CHECKPOINT_CHANGES:
-                checkpointed = conn.total_changes
+                if job is None:
+                    self._writes.put(None)
+                    break
+                jobs.append(job)
+            with self._turn:
+                outcomes = self._commit(conn, jobs)
+            self._tell(outcomes, self._take_touched())
+            commits += 1
+            if conn.total_changes - changes >= CHECKPOINT_CHANGES or commits == CHECKPOINT_COMMITS:
+                changes, commits = conn.total_changes, 0
                 self._checkpoint_due.set()
         conn.close()
 
-    def _run_batch(self, conn: sqlite3.Connection, jobs: deque[Job]) -> list[Outcome]:
-        execute = conn.execute
-        outcomes: list[Outcome] = []
+    def _commit(self, conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run `jobs` in one transaction, or each in its own when one of them (or the commit) fails."""
         try:
-            execute("BEGIN IMMEDIATE")
-            for fn, args, kwargs, future in jobs:
-                execute("SAVEPOINT job")
-                try:
-                    outcomes.append((future, fn(conn, *args, **kwargs), None))
-                except Exception as error:
-                    outcomes.append((future, None, error))
-                    execute("ROLLBACK TO job")
-                execute("RELEASE job")
-            execute("COMMIT")
+            conn.execute("BEGIN IMMEDIATE")
+            outcomes: list[Outcome] = [(future, fn(conn, *args, **kwargs), None) for fn, args, kwargs, future in jobs]
+            conn.execute("COMMIT")
         except Exception as error:
-            # Nothing of the batch is on disk (disk full, locked by another process): every caller must know.
+            # Out of disk space, SQLite has rolled back by itself.
             if conn.in_transaction:
-                execute("ROLLBACK")
-            return [(job[3], None, error) for job in jobs]
+                conn.execute("ROLLBACK")
+            if len(jobs) == 1:
+                return [(jobs[0][3], None, error)]
+            return [outcome for job in jobs for outcome in self._commit(conn, [job])]
         return outcomes
 
     def _read_loop(self) -> None:
@@ -213,10 +209,15 @@ class Database:
         while not self._closing:
             self._checkpoint_due.wait()
             self._checkpoint_due.clear()
-            _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            if pages > LOG_PAGES_MAX:
-                with self._turn:
-                    conn.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            try:
+                if _checkpoint(conn) > LOG_PAGES_MAX:
+                    # The log starts over only when all of it has been moved. Twice: the second pass leaves little
+                    # for the third, during which nobody can write.
+                    _checkpoint(conn)
+                    with self._turn:
+                        _checkpoint(conn)
+            except sqlite3.Error:
+                logger.exception("checkpoint of %s failed; the write-ahead log grows until one succeeds", self.path)
         conn.close()
 
     def _take_touched(self) -> set[str] | None:
@@ -227,8 +228,11 @@ class Database:
         return touched
 
     def _tell(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
-        future = outcomes[0][0]
-        future.get_loop().call_soon_threadsafe(self._settle, outcomes, touched)
+        try:
+            outcomes[0][0].get_loop().call_soon_threadsafe(self._settle, outcomes, touched)
+        except RuntimeError:
+            # The loop was closed before the database: nobody waits for the outcomes any more, but they are on disk.
+            logger.warning("the event loop ended before the database was closed")
 
     def _settle(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
         if touched is not None:
@@ -241,3 +245,14 @@ class Database:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+
+
+def _checkpoint(conn: sqlite3.Connection) -> int:
+    """Move what can be moved from the log into the file, without making anybody wait; return the log's pages."""
+    _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return int(pages)
+
+
+def give_back(conn: sqlite3.Connection, pages: int) -> None:
+    """Return up to `pages` free pages of the file to the file system."""
+    conn.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()

@@ -13,7 +13,8 @@ from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFou
 from minifn.models import Deployment, DeploymentStatus, Function
 from minifn.store import functions, lists
 from minifn.store.conditions import Condition, join
-from minifn.store.paging import Page, Scope, page as list_page
+from minifn.store.paging import Page, page as list_page
+from minifn.store.plans import Scope
 from minifn.store.queries import Query
 from minifn.store.table import Table
 from minifn.values import LOG_LIMIT_CHARS

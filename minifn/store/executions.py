@@ -14,7 +14,8 @@ from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFou
 from minifn.models import Execution, ExecutionRequest, Headers
 from minifn.store import lists
 from minifn.store.conditions import Condition, join
-from minifn.store.paging import Page, Scope, page as list_page
+from minifn.store.paging import Page, page as list_page
+from minifn.store.plans import Scope
 from minifn.store.queries import Query
 from minifn.store.table import Table
 

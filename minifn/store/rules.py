@@ -6,7 +6,8 @@ from minifn.errors import RuleAlreadyExists, RuleResourceNotFound
 from minifn.models import Rule
 from minifn.store import lists
 from minifn.store.conditions import ALWAYS, Condition
-from minifn.store.paging import Page, Scope, page as list_page
+from minifn.store.paging import Page, page as list_page
+from minifn.store.plans import Scope
 from minifn.store.queries import Query
 from minifn.store.table import Table
 

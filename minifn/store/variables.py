@@ -6,7 +6,8 @@ from minifn.errors import VariableAlreadyExists
 from minifn.models import Variable
 from minifn.store import lists
 from minifn.store.conditions import Condition
-from minifn.store.paging import Page, Scope, page as list_page
+from minifn.store.paging import Page, page as list_page
+from minifn.store.plans import Scope
 from minifn.store.queries import Query
 from minifn.store.table import Table
 
