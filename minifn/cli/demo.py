@@ -38,7 +38,7 @@ def demo(**flags: str | bool | None) -> None:
 async def show(minifn: Minifn, url: str) -> None:
     """Deploy every example this machine can run and print how to call each."""
     click.echo("\n".join(describe(minifn, url)))
-    key = minifn.config.api_key or minifn.data.admin_key.read_text().strip()
+    key = minifn.admin_key
     click.echo("\nDeploying the examples; each is shown as soon as it is ready.")
     deadline = time.monotonic() + BUILD_SECONDS
     async with Remote(f"{url}/v1", minifn.config.project, key) as remote:

@@ -7,6 +7,7 @@ import errno
 import logging
 import signal
 import socket
+import sqlite3
 from collections.abc import Callable, Coroutine, Generator
 
 import click
@@ -15,8 +16,9 @@ import uvloop
 
 from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
-from minifn.datadir import DataDir
+from minifn.sandbox.command import SandboxError
 from minifn.service import Minifn
+from minifn.store.schema import DatabaseTooNew
 
 #: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
 GRACE_SECONDS = 10
@@ -30,16 +32,14 @@ Ready = Callable[[Minifn, str], Coroutine[None, None, None]]
 @settings(OPTIONS)
 def serve(**flags: str | bool | None) -> None:
     """Serve functions until a signal."""
-    config = configuration(**flags)
-    made_key = not config.api_key and not DataDir(config.data).admin_key.exists()
+    run(configuration(**flags), announce)
 
-    async def announce(minifn: Minifn, url: str) -> None:
-        click.echo("\n".join(describe(minifn, url)))
-        if made_key:
-            key = minifn.data.admin_key.read_text().strip()
-            click.echo(f"key      {key}  (new; shown this once)")
 
-    run(config, announce)
+async def announce(minifn: Minifn, url: str) -> None:
+    """Print how to reach the server; the key only when this start made it."""
+    click.echo("\n".join(describe(minifn, url)))
+    if minifn.admin_key_is_new:
+        click.echo(f"key      {minifn.admin_key}  (new; shown this once)")
 
 
 def describe(minifn: Minifn, url: str) -> list[str]:
@@ -53,6 +53,10 @@ def describe(minifn: Minifn, url: str) -> list[str]:
     ]
 
 
+class CannotStart(Exception):
+    """The machine or the data directory does not allow what the settings ask for."""
+
+
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -60,7 +64,10 @@ def run(config: Config, ready: Ready) -> None:
     with listen(config.host, config.port) as listener:
         config = dataclasses.replace(config, port=listener.getsockname()[1])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config, listener, ready))
+            try:
+                runner.run(_serve(config, listener, ready))
+            except CannotStart as error:
+                fail(f"cannot start: {error}")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -96,7 +103,11 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.handle_exit, number, None)
-    async with minifn:
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(minifn)
+        except (SandboxError, DatabaseTooNew, sqlite3.Error, OSError) as error:
+            raise CannotStart(error) from error
         await server.serve(sockets=[listener])
         await server.announced()
 
