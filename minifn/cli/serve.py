@@ -59,8 +59,9 @@ class CannotStart(Exception):
 
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name in ("minifn", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.INFO)
     with listen(config.host, config.port) as listener:
         config = dataclasses.replace(config, port=listener.getsockname()[1])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
