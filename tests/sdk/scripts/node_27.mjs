@@ -48,8 +48,9 @@ await refused(404, "deployment_not_found", functions.createExecution({ functionI
 assert.ok((await functions.listRuntimes()).runtimes.some((runtime) => runtime.$id === RUNTIME));
 console.log("created");
 
-const variable = await functions.createVariable({ functionId, variableId: ID.unique(), key: "GREETING", value: "hello" });
-await functions.updateVariable({ functionId, variableId: variable.$id, value: "hello there" });
+const variableId = ID.unique();
+await functions.createVariable({ functionId, variableId, key: "GREETING", value: "hello", secret: false });
+await functions.updateVariable({ functionId, variableId, value: "hello there" });
 assert.equal((await functions.listVariables({ functionId })).variables[0].value, "hello there");
 console.log("variables");
 
@@ -107,7 +108,7 @@ await refused(404, "deployment_not_found", deployment(duplicate.$id));
 console.log("rebuilt");
 
 assert.equal((await functions.update({ functionId, name: "Renamed" })).runtime, RUNTIME);
-await functions.deleteVariable({ functionId, variableId: variable.$id });
+await functions.deleteVariable({ functionId, variableId });
 await functions.delete({ functionId });
 await refused(404, "function_not_found", functions.get({ functionId }));
 console.log("deleted");

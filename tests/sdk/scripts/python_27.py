@@ -73,13 +73,14 @@ assert any(runtime.id == os.environ["RUNTIME"] for runtime in functions.list_run
 assert functions.list_specifications().total >= 2
 print("created")
 
-variable = functions.create_variable(ID, Ids.unique(), "GREETING", "hello")
+variable = functions.create_variable(ID, Ids.unique(), "GREETING", "hello", secret=False)
 assert isinstance(variable, Variable)
 assert variable.secret is False
 refused(409, "variable_already_exists", functions.create_variable, ID, Ids.unique(), "GREETING", "again")
 assert functions.update_variable(ID, variable.id, value="hello there").key == "GREETING"
 assert functions.get_variable(ID, variable.id).value == "hello there"
-secret = functions.create_variable(ID, Ids.unique(), "TOKEN", "hidden", secret=True)
+secret = functions.create_variable(ID, Ids.unique(), "TOKEN", "hidden")
+assert secret.secret is True
 assert functions.get_variable(ID, secret.id).value == ""
 assert functions.list_variables(ID).total == 2
 print("variables")
