@@ -84,6 +84,11 @@ class Pool:
         """Processes that run."""
         return len(self._alive)
 
+    @property
+    def busy(self) -> int:
+        """Requests that workers have in hand."""
+        return sum(worker.busy for worker in self._alive)
+
     async def call(self, spec: WorkerSpec, request: FunctionRequest, deadline: float) -> FunctionResponse:
         """Run the function of a deployment; failures are in the answer, never raised.
 

@@ -1,0 +1,3 @@
+require("not-there-at-all");
+
+module.exports = () => null;

@@ -1,0 +1,38 @@
+"""The languages that the contract is tested against."""
+
+import pytest
+
+from minifn.runtimes import RuntimeTable, RuntimeUnavailable
+from tests.workers.harness import Language
+
+SUFFIXES = {"python": ".py", "node": ".js"}
+
+
+@pytest.fixture(scope="session")
+def runtime_table() -> RuntimeTable:
+    """What this machine has."""
+    return RuntimeTable.load()
+
+
+@pytest.fixture(scope="session", params=SUFFIXES)
+def language(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Language:
+    """Each family that minifn can run; skips where its interpreter is missing."""
+    return find_language(runtime_table, request.param)
+
+
+@pytest.fixture(scope="session")
+def python(runtime_table: RuntimeTable) -> Language:
+    """Python, for what only it has."""
+    return find_language(runtime_table, "python")
+
+
+def find_language(table: RuntimeTable, key: str) -> Language:
+    """Return a family with the newest runtime that this machine runs; skips when there is none."""
+    found = [runtime.id for runtime in table.runnable() if runtime.key == key]
+    if not found:
+        last = [runtime.id for runtime in table.all() if runtime.key == key][-1]
+        try:
+            table.resolve(last)
+        except RuntimeUnavailable as exc:
+            pytest.skip(str(exc))
+    return Language(key=key, suffix=SUFFIXES[key], runtime=found[-1], table=table)

@@ -1,0 +1,66 @@
+"""Real workers in real processes without isolation, for tests of the pool, the worker and the wrappers."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from minifn.runtimes import RuntimeTable
+from minifn.runtimes.table import Place
+from minifn.sandbox.command import Command
+from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.spawner import Spawner
+from minifn.workers.pool import Pool
+from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
+
+FUNCTIONS = Path(__file__).parent.parent / "functions"
+MEMORY_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Language:
+    """A family to run the contract against."""
+
+    key: str
+    #: Ends the names of entry files.
+    suffix: str
+    #: The newest runtime this machine has.
+    runtime: str
+    table: RuntimeTable
+
+    def spec(self, code: Path, entry: str, env: Mapping[str, str] | None = None, concurrency: int = 64) -> WorkerSpec:
+        """Return how to start the function whose entry file is `entry` (without suffix) in `code`."""
+        installed = self.table.resolve(self.runtime)
+        start = installed.start(Place(code=str(code), wrapper=str(installed.wrapper)), memory_bytes=MEMORY_BYTES)
+        env = {**(env or {}), "OPEN_RUNTIMES_ENTRYPOINT": entry + self.suffix, **start.env}
+        command = Command(argv=start.argv, env=env, cwd=str(code), label=f"{code.name}/{entry}")
+        return WorkerSpec(key=f"{code}/{entry}", command=command, concurrency=concurrency)
+
+
+@dataclass
+class Caller:
+    """One function and the pool it runs in."""
+
+    pool: Pool
+    spec: WorkerSpec
+
+    async def __call__(self, path: str = "/", seconds: float = 10, **fields: Any) -> FunctionResponse:
+        """Call the function; `seconds` is both its timeout and the deadline."""
+        request = FunctionRequest(path=path, timeout_seconds=seconds, **fields)
+        return await self.pool.call(self.spec, request, time.monotonic() + seconds)
+
+
+@asynccontextmanager
+async def pool_of(run_dir: Path, **settings: Any) -> AsyncIterator[Pool]:
+    """A pool on a spawner of its own."""
+    async with Spawner(run_dir) as spawner, Pool(spawner, NoEngine(), **settings) as pool:
+        yield pool
+
+
+@asynccontextmanager
+async def function(run_dir: Path, spec: WorkerSpec, **settings: Any) -> AsyncIterator[Caller]:
+    """One function, ready to be called."""
+    async with pool_of(run_dir, **settings) as pool:
+        yield Caller(pool, spec)
