@@ -3,16 +3,14 @@
 import asyncio
 import logging
 import os
-import shutil
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
 
-from minifn.builder import Builder
+from minifn.builder import Builder, BuildTools
 from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.deployments import DeploymentService, Effects
@@ -23,7 +21,6 @@ from minifn.keys import Keys
 from minifn.launcher import Launcher
 from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
-from minifn.runtimes.table import default_root
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
@@ -114,15 +111,17 @@ class Minifn:
             )
         )
         self.builder = Builder(
-            config=config,
-            data=data,
-            database=self.database,
-            engine=self.engine,
-            spawner=self.spawner,
-            runtimes=self.runtimes,
-            tokens=self.tokens,
-            on_ready=self._prewarm,
+            BuildTools(
+                config=config,
+                data=data,
+                database=self.database,
+                engine=self.engine,
+                spawner=self.spawner,
+                runtimes=self.runtimes,
+                tokens=self.tokens,
+            )
         )
+        self.builder.on_ready = self._prewarm
         self.deployments = DeploymentService(
             config,
             data,
@@ -138,21 +137,33 @@ class Minifn:
             Executor(config, self.database, self.functions, self.pool, launcher, self.tokens)
         )
 
-    async def execute(self, function_id: str, request: ExecutionRequest | None = None) -> ExecutionResult:
+    async def execute(
+        self,
+        function_id: str,
+        *,
+        body: str | bytes = b"",
+        path: str = "/",
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> ExecutionResult:
         """Run a function with every right and return its finished execution.
 
         Raises FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
         """
         target = await self.executor.ready(function_id)
-        return await self.executor.execute(target, request or ExecutionRequest())
+        request = ExecutionRequest(
+            method=method,
+            path=path,
+            headers=tuple((name.lower(), value) for name, value in (headers or {}).items()),
+            body=body.encode() if isinstance(body, str) else body,
+        )
+        return await self.executor.execute(target, request)
 
     def _load_runtimes(self) -> RuntimeTable:
-        """Return the runtimes; without a file system of its own, an engine needs the wrappers where uids may read."""
-        if self.engine.name == "bwrap":
-            return RuntimeTable.load()
-        return RuntimeTable.load(
-            publish_wrappers(default_root(), self.data.run / "runtimes"), public_only=os.geteuid() == 0
-        )
+        """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""
+        table = RuntimeTable.load()
+        drops = os.geteuid() == 0 and self.engine.name == "process"
+        return table.public(self.data.run / "runtimes") if drops else table
 
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
         self._spawn(self._prewarm_later(function.id))
@@ -177,12 +188,3 @@ class Minifn:
 
     async def _finish_tasks(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-def publish_wrappers(source: Path, target: Path) -> Path:
-    """Copy the wrappers and manifests below `source` to `target`, readable by every uid; return `target`."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in (target, *target.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-    return target

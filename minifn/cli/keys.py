@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -125,7 +125,7 @@ def _team(text: str) -> Team:
     return Team(team_id=team_id, membership_id=team_id, roles=tuple(role for role in roles.split(",") if role))
 
 
-def _shown(key: ApiKey) -> dict[str, object]:
+def _shown(key: ApiKey) -> dict[str, Any]:
     return {
         "id": key.id,
         "name": key.name,
