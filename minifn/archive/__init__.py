@@ -21,6 +21,14 @@ def unpack_interpreter() -> Path:
     return Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
 
 
+def unpack_binds() -> tuple[Path, ...]:
+    """Return what of this server's Python, outside the system's directories, a sandbox must show to unpack."""
+    prefix = unpack_interpreter().parent.parent
+    if prefix.is_relative_to("/usr") or prefix == Path("/"):
+        return ()
+    return tuple(path for path in (prefix / "bin", prefix / "lib", prefix / "lib64") if path.is_dir())
+
+
 def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
     """Return the command that unpacks `archive` into the directory `target`; all three are paths as it sees them.
 

@@ -1,0 +1,10 @@
+"""Builds: every waiting deployment is unpacked, built under the engine and published read-only.
+
+`queue` decides what is built when and records how it ended, `build` takes the steps of one build, `logs` streams its
+output into the deployment, `publish` checks and seals what it made.
+"""
+
+from minifn.builder.build import BuildTools
+from minifn.builder.queue import Builder
+
+__all__ = ["BuildTools", "Builder"]

@@ -1,0 +1,340 @@
+"""The steps of one build: unpack the source, run the commands, check and seal what they made.
+
+It all happens in the directory the function will run from; nobody looks there before the deployment is `ready`.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from minifn.archive import UNPACK_PROGRAM, unpack_argv, unpack_binds, uploads
+from minifn.builder.logs import BuildLog
+from minifn.builder.publish import (
+    OUTPUT_BYTES_MAX,
+    OutputRefused,
+    Owner,
+    Usage,
+    check_space,
+    check_usage,
+    measure,
+    own,
+    seal,
+)
+from minifn.config import Config
+from minifn.datadir import DataDir, remove_tree
+from minifn.environment import specification, system_variables
+from minifn.launcher import CODE, WRAPPER, function_uid
+from minifn.models import Deployment, Function
+from minifn.runtimes import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
+from minifn.sandbox.command import Bind, Command, Exit, Limits, SandboxError
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Process, Spawner, run
+from minifn.store import deployments
+from minifn.store.database import Database
+from minifn.tokens import Tokens
+from minifn.values import now_ms
+
+#: Where a build sees its function's cache.
+CACHE = "/cache"
+#: Where the unpacking program sees the archive.
+ARCHIVE = "/archive.tar.gz"
+UNPACK_SECONDS = 60
+UNPACK_MEMORY_BYTES = 256 * 1024 * 1024
+#: However small the function: what package managers need.
+MEMORY_BYTES_MIN = 1024 * 1024 * 1024
+PROCESSES_MAX = 256
+OPEN_FILES_MAX = 4096
+#: Byte-compiling goes on for so long at most; what is left is compiled at every start.
+FINISH_SECONDS = 2
+#: How long the rest of a command's output is waited for once all its processes have ended.
+DRAIN_SECONDS = 1.0
+#: A cache that has grown beyond this is thrown away after the build.
+CACHE_BYTES_MAX = 1_000_000_000
+#: Seconds between two looks at what a build has written, at least.
+GUARD_SECONDS = 1.0
+
+
+class BuildError(Exception):
+    """The build failed; the message is for the build log."""
+
+
+class Superseded(Exception):
+    """The deployment was canceled or deleted."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildTools:
+    """What builds need of the server."""
+
+    config: Config
+    data: DataDir
+    database: Database
+    engine: Engine
+    spawner: Spawner
+    runtimes: RuntimeTable
+    #: Makes the API keys that builds are given.
+    tokens: Tokens
+    #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Build:
+    """One build of one deployment. `variables` are the function's, merged with the project's."""
+
+    def __init__(self, tools: BuildTools, function: Function, deployment: Deployment, log: BuildLog) -> None:
+        self._tools = tools
+        self._function = function
+        self._deployment = deployment
+        self._log = log
+        self._directory = tools.data.build(deployment.id)
+        self._cache = tools.data.cache(function.id)
+        self._size = specification(function.build_specification)
+        probe = Command(argv=("true",), env={}, uid=function_uid(function))
+        #: What the engine makes of the function's uid: 0 unless the server is root and the engine drops to it.
+        self._uid = tools.engine.wrap(probe).uid
+
+    async def run(self, variables: Mapping[str, str], on_building: Callable[[Deployment], Awaitable[None]]) -> Usage:
+        """Build, and return what was published. Raises BuildError, and Superseded when nobody wants it any more."""
+        try:
+            return await self._steps(variables, on_building)
+        except (RuntimeUnavailable, OutputRefused) as exc:
+            raise BuildError(str(exc)) from exc
+        except SandboxError as exc:
+            raise BuildError(f"The build could not be started: {exc}") from exc
+
+    async def _steps(self, variables: Mapping[str, str], on_building: Callable[[Deployment], Awaitable[None]]) -> Usage:
+        tools, deployment = self._tools, self._deployment
+        if not deployment.entrypoint:
+            raise BuildError("The deployment has no entrypoint.")
+        installed = tools.runtimes.resolve(self._function.runtime)
+        interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
+        self._log.note(
+            f"Environment preparation started: {interpreter}, {deployment.source_size_bytes:,} bytes of source."
+        )
+        await asyncio.to_thread(self._make_room)
+        await self._unpack()
+        await asyncio.to_thread(self._hand_over)
+        building = await tools.database.write(deployments.start_building, deployment.id, now_ms())
+        if building is None:
+            raise Superseded
+        await on_building(building)
+        place = self._place(installed)
+        plan = installed.build(place, commands=deployment.commands, code=self._directory)
+        for note in plan.notes:
+            self._log.note(note)
+        self._log.note("Environment preparation finished.")
+        if plan.argv:
+            self._log.note("Build command execution started.")
+            await self._execute(self._command(plan, installed, plan.argv, variables))
+            self._log.note("Build command execution finished.")
+        if plan.finish:
+            command = self._command(plan, installed, plan.finish, {})
+            await run(tools.spawner, tools.engine.wrap(command), timeout_seconds=FINISH_SECONDS)
+        usage = await asyncio.to_thread(self._seal, plan, place)
+        if not holds(self._directory, deployment.entrypoint):
+            self._log.note(f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint.")
+        return usage
+
+    def _make_room(self) -> None:
+        """Make the empty directories of a build; what an interrupted one left is removed."""
+        data = self._tools.data
+        check_space(data.builds)
+        if not uploads.complete(data.upload(self._deployment.id), data.source(self._deployment.id)):
+            raise BuildError("The source of the deployment is missing.")
+        remove_tree(self._directory)
+        self._directory.mkdir(mode=0o700)
+        if self._uid:
+            # The way to the caches of their own, for an engine that shows the host's file system.
+            data.caches.chmod(0o711)
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @property
+    def _scratch(self) -> Path:
+        """A build's temporary files: on disk, because package managers unpack more than fits into a /tmp in memory."""
+        return self._cache / "tmp" / self._deployment.id
+
+    async def _unpack(self) -> None:
+        """Unpack as the server's own user: the program is minifn's, and the archive is readable by nobody else."""
+        engine = self._tools.engine
+        program = Bind(source=UNPACK_PROGRAM, target=f"{WRAPPER}/unpack.py")
+        archive = Bind(source=self._tools.data.source(self._deployment.id), target=ARCHIVE)
+        code = Bind(source=self._directory, target=CODE, writable=True)
+        interpreter = (Bind(source=path, target=str(path)) for path in unpack_binds())
+        command = Command(
+            argv=unpack_argv(engine.place(program), engine.place(archive), engine.place(code)),
+            env={"PATH": "/usr/bin:/bin"},
+            binds=(program, archive, code, *interpreter),
+            limits=Limits(memory_bytes=UNPACK_MEMORY_BYTES, file_bytes=OUTPUT_BYTES_MAX, cpu_seconds=UNPACK_SECONDS),
+            label=f"{self._deployment.id} unpack",
+        )
+        output = await run(self._tools.spawner, engine.wrap(command), timeout_seconds=UNPACK_SECONDS)
+        if not output.ok:
+            reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
+            message = "" if reason.startswith("The archive") else "The archive could not be unpacked: "
+            raise BuildError(message + reason)
+
+    def _hand_over(self) -> None:
+        """Give the build's directories to the function's user."""
+        if self._uid:
+            own(self._directory, self._uid)
+            for path in (self._cache, self._scratch.parent, self._scratch):
+                os.chown(path, self._uid, self._uid)
+            # An engine enters the directory before it becomes that user, and without root's right to enter any.
+            os.chown(self._directory, self._uid, 0)
+            self._directory.chmod(0o710)
+
+    def _place(self, installed: Installed) -> Place:
+        code, cache, wrapper = (self._tools.engine.place(bind) for bind in self._binds(installed))
+        return Place(code=code, wrapper=wrapper, cache=cache)
+
+    def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind]:
+        return (
+            Bind(source=self._directory, target=CODE, writable=True),
+            Bind(source=self._cache, target=CACHE, writable=True),
+            Bind(source=installed.wrapper, target=WRAPPER),
+        )
+
+    def _command(
+        self, plan: BuildPlan, installed: Installed, argv: tuple[str, ...], variables: Mapping[str, str]
+    ) -> Command:
+        place = self._place(installed)
+        memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * 1024 * 1024)
+        return Command(
+            argv=argv,
+            env=self._environment(plan, installed, variables),
+            cwd=place.code,
+            binds=(*self._binds(installed), *(Bind(source=path, target=str(path)) for path in plan.binds)),
+            limits=Limits(
+                memory_bytes=memory_bytes,
+                processes=PROCESSES_MAX,
+                open_files=OPEN_FILES_MAX,
+                file_bytes=OUTPUT_BYTES_MAX,
+                cpus=max(1.0, self._size.cpus),
+            ),
+            uid=function_uid(self._function),
+            label=f"{self._deployment.id} build",
+        )
+
+    def _environment(self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the environment of the commands: what comes later wins, and the system's names always do."""
+        tools, function = self._tools, self._function
+        system = system_variables(
+            function,
+            self._deployment,
+            project=tools.config.project,
+            endpoint=f"http://{tools.config.host}:{tools.config.port}/v1",
+            runtime=(installed.runtime.name, installed.runtime.version),
+            slug=function.build_specification,
+        )
+        wanted = {
+            **passed_through(tools.environ, tools.config.build_env_passthrough),
+            **plan.env,
+            "TMPDIR": f"{self._place(installed).cache}/tmp/{self._deployment.id}",
+            **variables,
+            **system,
+            "APPWRITE_FUNCTION_API_KEY": tools.tokens.mint_key(function.scopes, tools.config.build_timeout),
+            "PATH": plan.env["PATH"],
+        }
+        return {name: value for name, value in wanted.items() if can_be_set(name, value)}
+
+    async def _execute(self, command: Command) -> None:
+        """Run a command, its output going to the log. Raises BuildError unless it ends with code 0."""
+        reading, writing = os.pipe()
+        follower = asyncio.create_task(self._follow(reading))
+        try:
+            process = await self._tools.spawner.spawn(self._tools.engine.wrap(command), stdout=writing, stderr=writing)
+        finally:
+            os.close(writing)
+        guard = asyncio.create_task(self._guard(process))
+        try:
+            exit = await process.wait()
+            await asyncio.wait([follower], timeout=DRAIN_SECONDS)
+        finally:
+            if process.exit is None:
+                await process.kill()
+            follower.cancel()
+            guard.cancel()
+            await asyncio.wait([follower, guard])
+        if not guard.cancelled():
+            raise BuildError(f"The build was stopped: {guard.result()}.")
+        if exit.code != 0:
+            raise BuildError(explain(exit))
+
+    async def _follow(self, descriptor: int) -> None:
+        """Copy what a command writes to the log until it has closed its output."""
+        reader = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        file = os.fdopen(descriptor, "rb", buffering=0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+        try:
+            while output := await reader.read(65536):
+                await self._log.write(output)
+        finally:
+            transport.close()
+
+    async def _guard(self, process: Process) -> str:
+        """Kill the build when it has written too much, and return the reason."""
+        pause_seconds = GUARD_SECONDS
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(pause_seconds)
+            started = loop.time()
+            try:
+                await asyncio.to_thread(self._check_disk)
+            except OutputRefused as exc:
+                process.kill_soon()
+                return str(exc)
+            # A large tree takes long to measure: never more than a tenth of the time.
+            pause_seconds = max(GUARD_SECONDS, 10 * (loop.time() - started))
+
+    def _check_disk(self) -> None:
+        check_space(self._directory)
+        check_usage(measure(self._directory))
+        check_usage(measure(self._cache))
+
+    def _seal(self, plan: BuildPlan, place: Place) -> Usage:
+        """Make what was built the server's, read-only to the function."""
+        links = (place.code, *("/usr", "/bin", "/lib"), *(str(path) for path in plan.binds), *plan.links.values())
+        owner = Owner(builder_uid=os.geteuid())
+        if self._uid:
+            owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
+        return seal(self._directory, owner, links)
+
+    def clear(self, *, keep: bool) -> None:
+        """Remove what a build leaves behind: its temporary files, an overgrown cache, all of it unless `keep`."""
+        remove_tree(self._scratch)
+        if measure(self._cache).size_bytes > CACHE_BYTES_MAX:
+            remove_tree(self._cache)
+        if not keep:
+            remove_tree(self._directory)
+
+
+def passed_through(environ: Mapping[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
+    """Return the variables whose names match one of the globs."""
+    return {name: value for name, value in environ.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+def can_be_set(name: str, value: str) -> bool:
+    """Tell whether an operating system takes the variable: Appwrite allows names that none does."""
+    return bool(name) and "=" not in name and "\0" not in name + value
+
+
+def holds(directory: Path, entrypoint: str) -> bool:
+    """Tell whether a build has its entrypoint, which may be a path but not one that leads elsewhere."""
+    path = PurePosixPath(entrypoint)
+    return not path.is_absolute() and ".." not in path.parts and (directory / path).exists()
+
+
+def explain(exit: Exit) -> str:
+    """Return why a command failed, in Appwrite's words where it has some."""
+    if exit.reason:
+        return f"The build was stopped: {exit.reason}."
+    if exit.code is not None:
+        return f"Build command exited with code {exit.code}."
+    number = exit.signal or 0
+    name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+    return f"Build command was ended by signal {name}."

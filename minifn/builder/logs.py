@@ -1,0 +1,61 @@
+"""A build's log, stored while it is written: clients poll `buildLogs` of a deployment to follow a build."""
+
+import asyncio
+import codecs
+import time
+
+from minifn.store import deployments
+from minifn.store.database import Database
+from minifn.values import LOG_LIMIT_CHARS
+
+#: Output waits this long for more before it is stored.
+FLUSH_SECONDS = 0.25
+
+
+class BuildLog:
+    """Collects text and appends it to a deployment's build logs; the store keeps their end."""
+
+    def __init__(self, database: Database, deployment_id: str) -> None:
+        self._database = database
+        self._deployment_id = deployment_id
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._pending = ""
+        self._line_open = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushes: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+
+    def note(self, text: str) -> None:
+        """Add a line of minifn's own."""
+        lead = "\n" if self._line_open else ""
+        self._add(f"{lead}{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {text}\n")
+
+    async def write(self, output: bytes) -> None:
+        """Add what a command wrote; escape sequences stay. Who writes faster than the store takes it is held up."""
+        self._add(self._decoder.decode(output).replace("\0", "\N{REPLACEMENT CHARACTER}"))
+        if len(self._pending) > LOG_LIMIT_CHARS:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store everything so far."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        async with self._turn:
+            text, self._pending = self._pending[-LOG_LIMIT_CHARS:], ""
+            if text:
+                await self._database.write(deployments.append_logs, self._deployment_id, text)
+
+    def _add(self, text: str) -> None:
+        if not text:
+            return
+        self._pending += text
+        self._line_open = not text.endswith("\n")
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_soon)
+
+    def _flush_soon(self) -> None:
+        self._timer = None
+        task = asyncio.get_running_loop().create_task(self.flush())
+        self._flushes.add(task)
+        task.add_done_callback(self._flushes.discard)

@@ -1,0 +1,157 @@
+"""Which deployment is built when, and what its build comes to."""
+
+import asyncio
+import functools
+import logging
+import math
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+
+from minifn.builder.build import Build, BuildError, BuildTools, Superseded
+from minifn.builder.logs import BuildLog
+from minifn.builder.publish import Usage
+from minifn.environment import merge_variables
+from minifn.models import Deployment, DeploymentStatus, Function, Variable
+from minifn.store import deployments, functions, variables
+from minifn.store.deployments import BuildResult
+from minifn.values import now_ms
+
+logger = logging.getLogger("minifn.builder")
+
+OnStatus = Callable[[Function, Deployment], Awaitable[None]]
+OnReady = Callable[[Function, Deployment], None]
+
+
+class Builder:
+    """Builds waiting deployments, oldest first, a few at a time. An async context manager: inside it, builds run."""
+
+    def __init__(self, tools: BuildTools) -> None:
+        self._tools = tools
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._interrupted: set[str] = set()
+        self._wake = asyncio.Event()
+        self._runner: asyncio.Task[None] | None = None
+        #: Told when a build begins its work (`building`) and when it has ended; set by the service.
+        self.on_status: OnStatus | None = None
+        #: Told of a deployment that has just become the active one; set by the service.
+        self.on_ready: OnReady | None = None
+
+    async def __aenter__(self) -> "Builder":
+        """Queue what the last stop interrupted, and start."""
+        interrupted = await self._tools.database.write(deployments.requeue_unfinished, now_ms())
+        if interrupted:
+            logger.warning("%d builds were interrupted by the last stop and start again", interrupted)
+        self._runner = asyncio.create_task(self._run(), name="minifn-builder")
+        self._runner.add_done_callback(_report_death)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop building; what was being built starts again with the next server."""
+        tasks = [task for task in (self._runner, *self._running.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def wake(self) -> None:
+        """Say that a deployment waits."""
+        self._wake.set()
+
+    async def interrupt(self, deployment_id: str) -> None:
+        """End a build whose deployment was canceled or deleted; return when its processes and files are gone."""
+        task = self._running.get(deployment_id)
+        if task is None:
+            return
+        if deployment_id not in self._interrupted:
+            self._interrupted.add(deployment_id)
+            task.cancel()
+        await asyncio.wait([task])
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            while len(self._running) < self._tools.config.build_concurrency:
+                deployment = await self._tools.database.write(deployments.claim, now_ms())
+                if deployment is None:
+                    break
+                self._begin(deployment)
+            await self._wake.wait()
+
+    def _begin(self, deployment: Deployment) -> None:
+        task = asyncio.create_task(self._build(deployment), name=f"minifn-build-{deployment.id}")
+        self._running[deployment.id] = task
+        task.add_done_callback(lambda _: self._release(deployment.id))
+
+    def _release(self, deployment_id: str) -> None:
+        self._running.pop(deployment_id, None)
+        self._interrupted.discard(deployment_id)
+        self._wake.set()
+
+    async def _build(self, deployment: Deployment) -> None:
+        started = time.monotonic()
+        database = self._tools.database
+        function, merged = await database.read(_inputs, deployment.function_id)
+        if function is None:
+            return
+        log = BuildLog(database, deployment.id)
+        build = Build(self._tools, function, deployment, log)
+        ended = None
+        try:
+            status, usage = await self._attempt(build, function, merged, log)
+            seconds = max(1, math.ceil(time.monotonic() - started))
+            await asyncio.to_thread(build.clear, keep=status == "ready")
+            await log.flush()
+            result = BuildResult(status=status, duration_seconds=seconds, build_size_bytes=usage.size_bytes)
+            ended = await database.write(deployments.finish, deployment.id, result, now_ms())
+        except Superseded:
+            logger.info("deployment %s was canceled or deleted during its build", deployment.id)
+        finally:
+            if ended is None:
+                await asyncio.to_thread(build.clear, keep=False)
+        if ended is not None:
+            await self._tell(function, ended)
+
+    async def _attempt(
+        self, build: Build, function: Function, merged: dict[str, str], log: BuildLog
+    ) -> tuple[DeploymentStatus, Usage]:
+        """Build within the deadline; a failure is noted in the log. Raises Superseded."""
+        timeout_seconds = self._tools.config.build_timeout
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                usage = await build.run(merged, functools.partial(self._tell, function))
+        except TimeoutError:
+            log.note(f"Build timed out after {timeout_seconds} seconds.")
+        except BuildError as exc:
+            log.note(str(exc))
+        except Exception as exc:
+            logger.exception("a build of function %s could not be run", function.id)
+            log.note(f"Internal error: {type(exc).__name__}.")
+        else:
+            log.note(f"Build finished: {usage.files:,} files, {usage.size_bytes:,} bytes.")
+            return "ready", usage
+        return "failed", Usage()
+
+    async def _tell(self, function: Function, deployment: Deployment) -> None:
+        """Say how a deployment stands now."""
+        if self.on_status is not None:
+            await self.on_status(function, deployment)
+        if deployment.status != "ready":
+            return
+        current = await self._tools.database.read(functions.get, function.id)
+        if self.on_ready is not None and current is not None and current.deployment_id == deployment.id:
+            self.on_ready(current, deployment)
+
+
+def _inputs(conn: sqlite3.Connection, function_id: str) -> tuple[Function | None, dict[str, str]]:
+    """Return a function and its variables, merged with the project's."""
+    function = functions.get(conn, function_id)
+    found: list[Variable] = [*variables.of_function(conn, ""), *variables.of_function(conn, function_id)]
+    return function, merge_variables(found)
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("the builder has stopped: no deployment is built any more", exc_info=task.exception())
