@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def api(server: Server) -> Iterator[Api]:
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data directory that does not exist yet."""
-    return tmp_path / "data"
+def data() -> Iterator[Path]:
+    """A data directory that does not exist yet, where another user (a function's) may pass: not below tmp_path."""
+    with tempfile.TemporaryDirectory(prefix="minifn-") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder) / "data"
