@@ -33,7 +33,7 @@ Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 CHECKPOINT_CHANGES = 2_000
 CHECKPOINT_COMMITS = 200
 #: With a log longer than this (pages of 4 KiB) the writer waits for the end of a checkpoint, so that it can start over.
-LOG_PAGES_MAX = 8_192
+LOG_PAGES_MAX = 16_384
 #: Jobs of one transaction; more wait for the next, so that the first callers are not kept waiting.
 BATCH_MAX = 256
 READERS = 2

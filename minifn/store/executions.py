@@ -16,7 +16,7 @@ from minifn.store import lists
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
-from minifn.store.queries import Query
+from minifn.store.queries import INTEGER_MAX, Query
 from minifn.store.table import Table
 
 TABLE = Table("executions", Execution)
@@ -29,6 +29,7 @@ _INSERT = (
     " duration_seconds, scheduled_at, logs, errors)"
     " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_REQUEST = "method, path, headers, user_id, session_id, client_ip, event, depth, body"
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
 
 
@@ -63,8 +64,7 @@ def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRe
     """Insert a `waiting` or `scheduled` execution with its request; return its sequence. Raises FunctionNotFound."""
     sequence = insert(conn, execution)
     conn.execute(
-        "INSERT INTO execution_requests (execution, function, state, due_at, method, path, headers, user_id,"
-        " session_id, client_ip, event, depth, body)"
+        f"INSERT INTO execution_requests (execution, function, state, due_at, {_REQUEST})"
         " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
         " WHERE sequence = ?",
         (
@@ -81,64 +81,62 @@ def claim(
     """Take up to `limit` waiting executions: they become `processing`. Return them and where the next claim begins.
 
     Fair: each function in turn gives one, its oldest, in rounds; the turn begins behind the function `after` (what
-    the claim before returned, 0 at first). Functions in `skip` (ids) are left alone.
+    the claim before returned, 0 at first). Functions in `skip` (ids) are left alone. What is scheduled and due waits.
     """
-    functions = _waiting_functions(conn, skip)
-    functions = [f for f in functions if f > after] + [f for f in functions if f <= after]
-    taken: list[int] = []
-    last = after
-    queues = {
-        function: [
-            row[0]
-            for row in conn.execute(
+    release_due(conn, now)
+    turns = _turns(conn, limit, after, skip)
+    rounds = [
+        (place, turn, sequence)
+        for turn, function in enumerate(turns)
+        for place, (sequence,) in enumerate(
+            conn.execute(
                 "SELECT execution FROM execution_requests WHERE function = ? AND state = 'waiting'"
                 " ORDER BY execution LIMIT ?",
                 (function, limit),
             )
-        ]
-        for function in functions[:limit]
-    }
-    for place in range(limit):
-        for function, queue in queues.items():
-            if place < len(queue) and len(taken) < limit:
-                taken.append(queue[place])
-                last = function
-    return _start(conn, taken, now), last
+        )
+    ]
+    taken = sorted(rounds)[:limit]
+    return _start(conn, [sequence for _, _, sequence in taken], now), turns[taken[-1][1]] if taken else after
 
 
-def _waiting_functions(conn: sqlite3.Connection, skip: Collection[str]) -> list[int]:
-    """Return the sequences of the functions that have waiting executions: one index seek each."""
-    rows = conn.execute(
-        "WITH RECURSIVE waiting (function) AS ("
-        " SELECT min(function) FROM execution_requests WHERE state = 'waiting'"
-        " UNION ALL SELECT (SELECT min(function) FROM execution_requests"
-        "  WHERE state = 'waiting' AND function > waiting.function) FROM waiting WHERE function IS NOT NULL)"
-        " SELECT waiting.function, functions.id FROM waiting JOIN functions ON functions.sequence = waiting.function"
+def _turns(conn: sqlite3.Connection, limit: int, after: int, skip: Collection[str]) -> list[int]:
+    """Return up to `limit` functions (sequences) with waiting executions, those behind `after` first."""
+    sql = (
+        "SELECT function, id FROM execution_requests JOIN functions ON functions.sequence = function"
+        " WHERE state = 'waiting' AND function > ? AND function <= ? ORDER BY function LIMIT 1"
     )
-    return [sequence for sequence, function_id in rows if function_id not in skip]
+    turns: list[int] = []
+    for position, last in ((after, INTEGER_MAX), (0, after)):
+        while len(turns) < limit and (row := conn.execute(sql, (position, last)).fetchone()) is not None:
+            position, function_id = row
+            if function_id not in skip:
+                turns.append(position)
+    return turns
 
 
 def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job]:
     if not sequences:
         return []
     marks = ", ".join("?" * len(sequences))
-    conn.execute(f"UPDATE execution_requests SET state = 'processing' WHERE execution IN ({marks})", sequences)
-    conn.execute(
-        f"UPDATE executions SET status = 'processing', updated_at = ? WHERE sequence IN ({marks})", (now, *sequences)
-    )
-    rows = conn.execute(
-        f"SELECT method, path, headers, body, execution_requests.user_id, session_id, client_ip, event, depth,"
-        f" {TABLE.columns} FROM execution_requests JOIN executions ON sequence = execution"
-        f" WHERE execution IN ({marks})",
+    requests = conn.execute(
+        f"UPDATE execution_requests SET state = 'processing' WHERE execution IN ({marks})"
+        f" RETURNING execution, {_REQUEST}",
         sequences,
     )
-    jobs = {job.execution.sequence: job for job in map(_job, rows)}
-    return [jobs[sequence] for sequence in sequences]
+    by_sequence = {row[0]: _request(row) for row in requests}
+    rows = conn.execute(
+        f"UPDATE executions SET status = 'processing', updated_at = ? WHERE sequence IN ({marks})"
+        f" RETURNING {TABLE.columns}",
+        (now, *sequences),
+    )
+    started = {execution.sequence: execution for execution in map(TABLE.record, rows)}
+    return [Job(execution=started[sequence], request=by_sequence[sequence]) for sequence in sequences]
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    method, path, headers, body, user_id, session_id, client_ip, event, depth, *execution = row
-    request = ExecutionRequest(
+def _request(row: tuple[Any, ...]) -> ExecutionRequest:
+    _, method, path, headers, user_id, session_id, client_ip, event, depth, body = row
+    return ExecutionRequest(
         method=method,
         path=path,
         headers=_decode_headers(headers),
@@ -149,24 +147,21 @@ def _job(row: tuple[Any, ...]) -> Job:
         event=event,
         depth=depth,
     )
-    return Job(execution=TABLE.record(tuple(execution)), request=request)
 
 
 def finish(conn: sqlite3.Connection, execution: Execution) -> bool:
-    """Record how a claimed execution ended and drop its request; False when it was deleted meanwhile."""
+    """Record how a claimed execution ended and drop its request; False when its function was deleted meanwhile."""
     e = execution
-    row = conn.execute(
+    if not conn.execute("DELETE FROM execution_requests WHERE execution = ?", (e.sequence,)).rowcount:
+        return False
+    conn.execute(
         "UPDATE executions SET updated_at = ?, deployment_id = ?, status = ?, response_status_code = ?,"
-        " response_headers = ?, logs = ?, errors = ?, duration_seconds = ?"
-        " WHERE id = ? AND status = 'processing' RETURNING sequence",
+        " response_headers = ?, logs = ?, errors = ?, duration_seconds = ? WHERE sequence = ?",
         (
             e.updated_at, e.deployment_id, e.status, e.response_status_code, _encode(e.response_headers).decode(),
-            e.logs, e.errors, e.duration_seconds, e.id,
+            e.logs, e.errors, e.duration_seconds, e.sequence,
         ),
-    ).fetchone()  # fmt: skip
-    if row is None:
-        return False
-    conn.execute("DELETE FROM execution_requests WHERE execution = ?", row)
+    )  # fmt: skip
     return True
 
 
@@ -191,6 +186,9 @@ def requeue(conn: sqlite3.Connection, sequence: int, now: int) -> None:
 
 def release_due(conn: sqlite3.Connection, now: int) -> int:
     """Make the scheduled executions that are due `waiting`; return how many."""
+    due_at = next_due(conn)
+    if due_at is None or due_at > now:
+        return 0
     rows = conn.execute(
         "UPDATE execution_requests SET state = 'waiting' WHERE state = 'scheduled' AND due_at <= ? RETURNING execution",
         (now,),
