@@ -91,6 +91,18 @@ class Command:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Confinement:
+    """What a process without namespaces lays upon itself before it becomes the command."""
+
+    #: By Landlock: only these paths and the private temporary directory can be opened. False: no rule for files.
+    files: bool
+    readable: tuple[str, ...]
+    writable: tuple[str, ...]
+    #: A system call filter (`seccomp.program`), b"" for none.
+    filter: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Wrapped:
     """A command as an engine wants it started: the spawner needs nothing else."""
 
@@ -107,7 +119,8 @@ class Wrapped:
     namespaced: bool = False
     #: Make a private temporary directory, point HOME and TMPDIR at it, watch its size, remove it afterwards.
     private_tmp: bool = False
-    #: Directories that only `uid` may enter from now on.
+    confinement: Confinement | None = None
+    #: Directories that only root and `uid` may enter from now on.
     private_paths: tuple[str, ...] = ()
 
 

@@ -3,7 +3,7 @@
 | engine | what confines | other processes | disk |
 |---|---|---|---|
 | bwrap | namespaces, read-only root, seccomp, limits | invisible | only a private tmpfs is writable |
-| process | own uid (when the server is root), no_new_privs, limits, a watchdog | visible | what the uid may write |
+| process | own uid (if the server is root), Landlock, seccomp, limits | visible | only a private directory is open |
 | none | nothing; for development | visible | what the server may write |
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from .command import FIRST_DATA_DESCRIPTOR, Bind, Command, EngineUnavailable, Limits, Network, Wrapped
+from .command import FIRST_DATA_DESCRIPTOR, Bind, Command, Confinement, EngineUnavailable, Limits, Network, Wrapped
 
 #: The namespace's /dev/shm, bytes.
 SHM_BYTES = 16 * 1024 * 1024
@@ -178,20 +178,39 @@ class BwrapEngine:
 
 
 class ProcessEngine:
-    """A process without privileges, under resource limits and a watchdog; its own uid when the server is root."""
+    """A process without privileges, under resource limits and a watchdog; its own uid when the server is root.
+
+    Landlock and a system call filter keep it from other files and processes as far as the kernel has them.
+    """
 
     name = "process"
 
-    def __init__(self, *, programs: Programs, root: bool, private_root: Path | None = None) -> None:
-        """Directories below `private_root` are given to the uid of the command that uses them."""
+    def __init__(
+        self,
+        *,
+        programs: Programs,
+        root: bool,
+        private_root: Path | None = None,
+        readable: tuple[str, ...] = (),
+        landlock: bool = False,
+        seccomp: bytes = b"",
+    ) -> None:
+        """Directories below `private_root` are closed to all but the uid of the command that uses them.
+
+        `readable`: what of the host every command may read, for `landlock`.
+        """
         self._programs = programs
         self._root = root
         self._private_root = private_root
-        self.strength = (
-            "a uid per function: cannot touch the server's data or other functions, but sees that they run"
-            if root
-            else "resource limits only: functions share the server's uid; NOT a security boundary"
-        )
+        self._readable = readable
+        self._landlock = landlock
+        self._seccomp = seccomp
+        self.strength = {
+            (True, True): "a uid per function and Landlock: reads only its own code, but sees that others run",
+            (True, False): "a uid per function: cannot touch the server's data, but sees that others run",
+            (False, True): "Landlock, with the server's uid: reads only its own code; a weak boundary",
+            (False, False): "resource limits only: functions share the server's uid; NOT a security boundary",
+        }[root, landlock]
 
     def place(self, bind: Bind) -> str:
         """A bind is where it is on the host."""
@@ -227,6 +246,15 @@ class ProcessEngine:
             uid=command.uid if own_uid else 0,
             private_tmp=True,
             private_paths=tuple(private),
+            confinement=self._confinement(command) if self._landlock or self._seccomp else None,
+        )
+
+    def _confinement(self, command: Command) -> Confinement:
+        return Confinement(
+            files=self._landlock,
+            readable=(*self._readable, *(str(bind.source) for bind in command.binds if not bind.writable)),
+            writable=tuple(str(bind.source) for bind in command.binds if bind.writable),
+            filter=self._seccomp,
         )
 
 

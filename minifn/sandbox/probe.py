@@ -19,6 +19,7 @@ from minifn.datadir import DataDir
 from . import seccomp
 from .command import Command, EngineUnavailable, Limits, SandboxError, Wrapped
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
+from .launcher.confine import landlock_version
 from .spawner import Output, Spawner, run
 
 logger = logging.getLogger("minifn.sandbox")
@@ -39,6 +40,10 @@ ETC = (
     *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/services", "/etc/protocols"),
     *("/etc/gai.conf", "/etc/mime.types"),
 )
+SYSTEM_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
+#: What a process without a root of its own reads besides: identities, the state of the machine.
+READABLE = ("/etc/passwd", "/etc/group", "/etc/os-release", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu")
+LINUX = sys.platform == "linux"
 
 
 async def choose(name: str, spawner: Spawner, data: DataDir | None = None) -> Engine:
@@ -100,7 +105,14 @@ async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
         if not programs.setpriv:
             raise EngineUnavailable("running as root, which needs setpriv of util-linux (apt install util-linux)")
         open_ways(spawner, data)
-    engine = ProcessEngine(programs=programs, root=root, private_root=data.builds if data else None)
+    engine = ProcessEngine(
+        programs=programs,
+        root=root,
+        private_root=data.builds if data else None,
+        readable=(*host_layout(Path("/")).visible, *READABLE),
+        landlock=landlock_version() > 0,
+        seccomp=seccomp.program(platform.machine(), namespaced=False, unix_sockets=root) if LINUX else b"",
+    )
     output = await _probe(spawner, engine, "/bin/sh", "-c", 'cd "$TMPDIR" && : >probe')
     if not output.ok:
         hint = f"; every directory above {spawner.run_dir} must let others pass (mode 0711)" if root else ""
@@ -149,7 +161,7 @@ def host_layout(root: Path) -> Layout:
     """Return what of a host a sandbox shows: /usr, the directories that a merged /usr links to, a little of /etc."""
     visible = ["/usr"]
     links = []
-    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+    for name in SYSTEM_DIRECTORIES:
         path = root / name
         if path.is_symlink():
             links.append((str(path.readlink()), f"/{name}"))

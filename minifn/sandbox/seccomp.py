@@ -24,6 +24,7 @@ _CLONE_NEW = 0x7E020000
 _TERMINAL_REQUESTS = (0x5412, 0x541C)
 #: AF_PACKET, AF_ALG, AF_VSOCK, AF_RDS. AF_NETLINK stays: getaddrinfo needs it.
 _SOCKET_FAMILIES = (17, 38, 40, 21)
+_AF_UNIX = 1
 
 #: AUDIT_ARCH_* by `platform.machine()`.
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -90,18 +91,40 @@ DENIED: dict[str, tuple[int, int]] = {
     "set_mempolicy": (238, 237),
     "personality": (135, 92),
 }
+#: Refused to a process without namespaces: what System V and POSIX IPC share among all processes of a user.
+SHARED: dict[str, tuple[int, int]] = {
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
+    "mq_open": (240, 180),
+}
+#: Refused to a process without namespaces unless the pid at that argument is 0, itself. Landlock does not cover them.
+OTHERS: dict[str, tuple[int, int, int]] = {
+    "prlimit64": (302, 261, 0),
+    "sched_setaffinity": (203, 122, 0),
+    "sched_setscheduler": (144, 119, 0),
+    "sched_setparam": (142, 118, 0),
+    "sched_setattr": (314, 274, 0),
+    "setpriority": (141, 140, 1),
+    "ioprio_set": (251, 30, 1),
+}
 #: Calls that are judged by an argument.
 CHECKED: dict[str, tuple[int, int]] = {"clone": (56, 220), "clone3": (435, 435), "ioctl": (16, 29), "socket": (41, 198)}
 
 
-def program(machine: str) -> bytes:
-    """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know."""
+def program(machine: str, *, namespaced: bool = True, unix_sockets: bool = True) -> bytes:
+    """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
+
+    Without a namespace of its own a process is also kept from the settings of other processes. Without `unix_sockets`
+    it cannot make any (pairs remain): nothing else keeps it from the sockets of its own user.
+    """
     if machine not in ARCHITECTURES:
         return b""
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in _assemble(machine))
+    families = _SOCKET_FAMILIES if unix_sockets else (*_SOCKET_FAMILIES, _AF_UNIX)
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in _assemble(machine, namespaced, families))
 
 
-def _assemble(machine: str) -> Iterable[tuple[int, int, int, int]]:
+def _assemble(machine: str, namespaced: bool, families: Iterable[int]) -> Iterable[tuple[int, int, int, int]]:
     """Yield (code, jump when true, jump when false, operand)."""
     column = list(ARCHITECTURES).index(machine)
     yield from _load(_ARCH)
@@ -113,10 +136,14 @@ def _assemble(machine: str) -> Iterable[tuple[int, int, int, int]]:
         yield _refuse(errno.ENOSYS)
     # Its flags lie in memory, where no filter can look; the C library then falls back on clone.
     yield from _when((CHECKED["clone3"][column],), errno.ENOSYS)
-    yield from _when(sorted(numbers[column] for numbers in DENIED.values() if numbers[column]), errno.EPERM)
+    denied = DENIED if namespaced else {**DENIED, **SHARED}
+    yield from _when(sorted(numbers[column] for numbers in denied.values() if numbers[column]), errno.EPERM)
+    if not namespaced:
+        for numbers in OTHERS.values():
+            yield from _argument(numbers[column], numbers[2], _unless(0, errno.EPERM))
     yield from _argument(CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM)))
     yield from _argument(CHECKED["ioctl"][column], 1, _when(_TERMINAL_REQUESTS, errno.EPERM))
-    yield from _argument(CHECKED["socket"][column], 0, _when(_SOCKET_FAMILIES, errno.EAFNOSUPPORT))
+    yield from _argument(CHECKED["socket"][column], 0, _when(families, errno.EAFNOSUPPORT))
     yield (_RETURN, 0, 0, _ALLOW)
 
 

@@ -28,7 +28,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, Exit, SandboxError, SpawnFailed, Wrapped
-from .launcher import proc, tree
+from .launcher import tree
+from .strays import kill_strays
 
 logger = logging.getLogger("minifn.sandbox")
 
@@ -232,6 +233,7 @@ class Spawner:
         if wrapped.private_tmp:
             tmp = str(self.tmp_dir / str(number))
             env = {"HOME": tmp, "TMPDIR": tmp, **env}
+        confinement = wrapped.confinement
         return {
             "op": "spawn",
             "id": number,
@@ -241,6 +243,13 @@ class Spawner:
             "uid": wrapped.uid,
             "descriptors": descriptors + 2,
             "data": [content.decode("latin-1") for content in wrapped.data],
+            "confine": confinement
+            and {
+                "files": confinement.files,
+                "readable": confinement.readable,
+                "writable": confinement.writable,
+                "filter": confinement.filter.decode("latin-1"),
+            },
             "namespaced": wrapped.namespaced,
             "cookie": cookie,
             "tmp": tmp,
@@ -357,42 +366,3 @@ async def run(spawner: Spawner, wrapped: Wrapped, *, timeout_seconds: float, out
             raise
         content = os.pread(file.fileno(), output_bytes, 0)
     return Output(exit=exit, text=content.decode(errors="replace"))
-
-
-def kill_strays(run_dir: Path) -> int:
-    """Kill what a server that was killed left running, and remove its temporary directories; return how many.
-
-    Roots are known by their recorded pid and start, everything else by the cookie in its environment.
-    """
-    records = run_dir / "processes"
-    cookie_file = run_dir / "cookie"
-    cookie = cookie_file.read_bytes() if cookie_file.exists() else b""
-    recorded = {
-        int(record.name): int(record.read_text().partition(" ")[0] or 0)
-        for record in (records.iterdir() if records.is_dir() else ())
-        if record.name.isdigit()
-    }
-
-    def strays() -> set[int]:
-        roots = {
-            pid for pid, started in recorded.items() if started and proc.started(pid) == started and proc.alive(pid)
-        }
-        if cookie:
-            wanted = cookie + b"."
-            roots |= {
-                pid
-                for pid in proc.pids()
-                if proc.environment_value(pid, tree.COOKIE.encode()).startswith(wanted) and proc.alive(pid)
-            }
-        return roots.union(*(proc.descendants(pid) for pid in roots))
-
-    found = strays() if recorded or cookie else set()
-    if found:
-        logger.warning("killing %s processes a previous server left behind", len(found))
-        tree.kill_all(strays)
-    for record in records.iterdir() if records.is_dir() else ():
-        record.unlink()
-    tmp = run_dir / "tmp"
-    for directory in tmp.iterdir() if tmp.is_dir() else ():
-        tree.remove(str(directory))
-    return len(found)

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from minifn.sandbox.seccomp import ARCHITECTURES, CHECKED, DENIED, program
+from minifn.sandbox.seccomp import ARCHITECTURES, CHECKED, DENIED, OTHERS, SHARED, program
 
 ALLOWED = 0
 MACHINES = sorted(ARCHITECTURES)
@@ -62,6 +62,21 @@ def test_judged_by_arguments(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machine: str) -> None:
+    arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    plain, strict = program(machine), program(machine, namespaced=False, unix_sockets=False)
+    for numbers in SHARED.values():
+        assert verdict(plain, arch, numbers[column]) == ALLOWED
+        assert verdict(strict, arch, numbers[column]) == errno.EPERM
+    for *both, argument in OTHERS.values():
+        for pid, expected in ((0, ALLOWED), (1, errno.EPERM), (0xFFFFFFFF, errno.EPERM)):
+            assert verdict(strict, arch, both[column], *[0] * argument, pid) == expected
+        assert verdict(plain, arch, both[column], 1, 1) == ALLOWED
+    assert verdict(strict, arch, CHECKED["socket"][column], 1) == errno.EAFNOSUPPORT
+    assert verdict(strict, arch, CHECKED["socket"][column], 2) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
 def test_another_abi_has_no_calls(machine: str) -> None:
     filter = program(machine)
     assert verdict(filter, 0x40000003, 1) == errno.ENOSYS  # i386
@@ -75,7 +90,7 @@ def test_an_unknown_machine_has_no_filter() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_jumps_stay_inside(machine: str) -> None:
-    code = list(struct.iter_unpack("=HBBI", program(machine)))
+    code = list(struct.iter_unpack("=HBBI", program(machine, namespaced=False, unix_sockets=False)))
     assert len(code) <= 4096
     for at, (operation, when_true, when_false, _) in enumerate(code):
         if operation in (0x15, 0x35, 0x45):

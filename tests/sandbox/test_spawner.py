@@ -20,7 +20,8 @@ from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFai
 from minifn.sandbox.engines import Engine, NoEngine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.probe import choose
-from minifn.sandbox.spawner import Process, Spawner, kill_strays, run
+from minifn.sandbox.spawner import Process, Spawner, run
+from minifn.sandbox.strays import kill_strays
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PYTHON = "/usr/bin/python3"

@@ -24,7 +24,7 @@ import sys
 import time
 from typing import Any
 
-from . import proc, tree
+from . import confine, proc, tree
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -138,26 +138,20 @@ class Launcher:
             if uid:
                 os.chown(spec["tmp"], uid, uid)
         for path in spec["private_paths"]:
-            os.chown(path, uid, uid)
-            os.chmod(path, 0o500)  # noqa: PTH101
+            # By group, because an owner could make its own code writable.
+            os.chown(path, -1, uid)
+            os.chmod(path, 0o750)  # noqa: PTH101
+        spec["program"] = find(spec["argv"][0], spec["env"].get("PATH", os.defpath))
         data = [blob(text.encode("latin-1")) for text in spec["data"]]
-        targets = [0, 1, 2, *range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + len(given) - 2)]
-        actions: list[Any] = [
-            (os.POSIX_SPAWN_DUP2, source, target) for source, target in zip([self.null, *given], targets, strict=True)
-        ]
-        actions += [(os.POSIX_SPAWN_DUP2, source, FIRST_DATA_DESCRIPTOR + at) for at, source in enumerate(data)]
+        places = {
+            **dict(enumerate((self.null, *given[:2]))),
+            **dict(enumerate(given[2:], FIRST_DESCRIPTOR)),
+            **dict(enumerate(data, FIRST_DATA_DESCRIPTOR)),
+        }
         try:
             os.chdir(spec["cwd"])
             self.narrow(spec["cpus"])
-            return os.posix_spawn(
-                find(spec["argv"][0], spec["env"].get("PATH", os.defpath)),
-                spec["argv"],
-                spec["env"],
-                file_actions=actions,
-                setsid=True,
-                setsigmask=(),
-                setsigdef=IGNORED_HERE,
-            )
+            return start_confined(spec, places) if spec["confine"] else start_plain(spec, places)
         finally:
             os.chdir("/")
             self.narrow(0)
@@ -281,6 +275,53 @@ class Launcher:
             self.reap()
             self.watch()
             time.sleep(KILL_ROUND_SECONDS)
+
+
+def start_plain(spec: dict[str, Any], places: dict[int, int]) -> int:
+    """Start a process by posix_spawn, which copies nothing; `places` says which descriptor it has at each number."""
+    return os.posix_spawn(
+        spec["program"],
+        spec["argv"],
+        spec["env"],
+        file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in places.items()],
+        setsid=True,
+        setsigmask=(),
+        setsigdef=IGNORED_HERE,
+    )
+
+
+def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
+    """Start a process that confines itself first. Raises OSError when it cannot: then nothing has run."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setsid()
+            for ignored in IGNORED_HERE:
+                signal.signal(ignored, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
+            write = park(write)
+            for target, source in places.items():
+                os.dup2(source, target)
+            confine.forbid_new_privileges()
+            if spec["confine"]["files"]:
+                confine.restrict_files(
+                    spec["confine"]["readable"], filter(None, (spec["tmp"], *spec["confine"]["writable"]))
+                )
+            confine.filter_calls(spec["confine"]["filter"].encode("latin-1"))
+            os.execve(spec["program"], spec["argv"], spec["env"])
+        except OSError as error:
+            os.write(write, f"{error.errno or 0} {error.strerror}".encode())
+        finally:
+            os._exit(127)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        failure = pipe.read().decode()
+    if failure:
+        os.waitpid(pid, 0)
+        number, _, text = failure.partition(" ")
+        raise OSError(int(number), text)
+    return pid
 
 
 def park(number: int) -> int:

@@ -1,0 +1,100 @@
+"""What a process does to itself before it becomes a command that has no namespace: Landlock and a system call filter.
+
+Both hold for everything it starts and cannot be taken off. They come before the command's own argv, so `setpriv` and
+`prlimit` already run under them. Kernel interfaces: linux/landlock.h, linux/seccomp.h.
+"""
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Iterable
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
+SECCOMP_MODE_FILTER = 2
+#: The same numbers on every architecture.
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+RULESET_VERSION, PATH_BENEATH = 1, 1
+
+EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
+TRUNCATE, IOCTL_DEVICE = 1 << 14, 1 << 15
+#: Rights each version of Landlock knows, all of which a ruleset handles, that is: forbids unless a rule grants.
+RIGHTS_OF_VERSION = ((1, (1 << 13) - 1), (2, 1 << 13), (3, TRUNCATE), (5, IOCTL_DEVICE))
+READ = EXECUTE | READ_FILE | READ_DIR
+#: Rights that make sense for something that is no directory; the kernel refuses others.
+OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+#: Version 6: no abstract sockets and no signals beyond the sandbox.
+SCOPES, SCOPED_SINCE = 0b11, 6
+
+
+class Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def _call(number: int, *arguments: object) -> int:
+    result = int(ctypes.CDLL(None, use_errno=True).syscall(number, *arguments))
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+def landlock_version() -> int:
+    """Return the version of Landlock this kernel runs, 0 for none."""
+    if not hasattr(os, "O_PATH"):
+        return 0
+    try:
+        return _call(CREATE_RULESET, None, ctypes.c_size_t(0), RULESET_VERSION)
+    except OSError:
+        return 0
+
+
+def forbid_new_privileges() -> None:
+    """Ignore setuid programs from now on. Raises OSError."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "no_new_privs")
+
+
+def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> None:
+    """Open only what lies below these paths, and devices that hold nothing; paths that do not exist are left out.
+
+    Raises OSError when there is no Landlock.
+    """
+    version = _call(CREATE_RULESET, None, ctypes.c_size_t(0), RULESET_VERSION)
+    handled = sum(rights for since, rights in RIGHTS_OF_VERSION if version >= since)
+    attributes = struct.pack("=QQQ", handled, 0, SCOPES if version >= SCOPED_SINCE else 0)
+    # An older kernel takes a larger structure as long as what it does not know is zero.
+    ruleset = _call(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    try:
+        for path in readable:
+            _allow(ruleset, path, READ & handled)
+        for path in DEVICES:
+            _allow(ruleset, path, (READ_FILE | WRITE_FILE | TRUNCATE | IOCTL_DEVICE) & handled)
+        for path in writable:
+            _allow(ruleset, path, handled)
+        _call(RESTRICT_SELF, ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def _allow(ruleset: int, path: str, rights: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            if not os.path.isdir(path):  # noqa: PTH112 - pathlib is left out of this small process
+                rights &= OF_A_FILE
+            _call(ADD_RULE, ruleset, PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
+        finally:
+            os.close(descriptor)
+
+
+def filter_calls(program: bytes) -> None:
+    """Put a system call filter on: an array of struct sock_filter. Raises OSError."""
+    if not program:
+        return
+    record = Program(len(program) // 8, program)
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(record), 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")

@@ -1,0 +1,133 @@
+"""What each engine keeps hostile programs from, by running them: a verdict that changes silently fails.
+
+`stopped`: the attempt failed. `killed`: it succeeded until the watchdog saw it. `open`: nothing held it.
+A column is an engine and who the server is; `none` shows that the programs can succeed at all.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from minifn.sandbox.launcher.confine import landlock_version
+from tests.hostile.driver import attacks
+
+ROOT = Path(__file__).parents[2]
+#: A uid that no account has.
+USER = 20_301
+COLUMNS = ("bwrap root", "bwrap user", "process root", "process user", "none user")
+
+S, K, O = "stopped", "killed", "open"  # noqa: E741 - the letters of the table
+VERDICTS: dict[str, tuple[str, str, str, str, str]] = {
+    #                          bwrap root, bwrap user, process root, process user, none
+    "read_database": (S, S, S, S, O),
+    "list_data": (S, S, S, S, O),
+    "change_database_mode": (S, S, S, O, O),  # Landlock has no say in chmod
+    "write_data": (S, S, S, S, O),
+    "write_own_code": (S, S, S, S, O),
+    "write_outside_tmp": (S, S, S, S, O),
+    "read_other_build": (S, S, S, S, O),
+    "server_environment": (S, S, S, S, O),
+    "other_environment": (S, S, S, S, O),
+    "see_processes": (S, S, O, O, O),
+    "signal_server": (S, S, S, S, O),
+    "signal_launcher": (S, S, S, S, O),
+    "signal_other": (S, S, S, S, O),
+    "limit_server": (S, S, S, S, O),
+    "trace_other": (S, S, S, S, O),
+    "read_memory": (S, S, S, S, O),
+    "become_root": (S, S, S, S, O),
+    "user_namespace": (S, S, S, S, O),
+    "user_namespace_by_clone": (S, S, S, S, O),
+    "mount_something": (S, S, S, S, O),
+    "kernel_interfaces": (S, S, S, S, O),
+    "inherited_descriptors": (S, S, S, S, S),
+    "type_into_terminal": (S, S, S, S, S),
+    "other_socket": (S, S, S, S, O),
+    "abstract_socket": (O, O, S, S, O),  # belongs to the network namespace, which functions share with the host
+    "loopback": (O, O, O, O, O),
+    "fork_bomb": (S, S, S, K, K),
+    "memory_bomb": (S, S, S, S, K),
+    "memory_tree": (K, K, K, K, K),
+    "shared_memory": (K, K, K, K, K),
+    "fill_disk": (S, S, K, K, K),
+    "fill_devices": (S, S, S, S, O),
+    "open_everything": (S, S, S, S, O),
+    "dump_core": (S, S, S, S, O),
+}
+#: Open in the process engine on a kernel whose Landlock cannot confine signals and abstract sockets (before 6.12).
+NEEDS_SCOPES = {"signal_server", "signal_launcher", "signal_other", "abstract_socket"}
+
+
+def interpreter(uid: int) -> list[str]:
+    """The argv that starts a Python 3.11 as that user; skips when the user can reach none."""
+    if uid == os.geteuid():
+        return [sys.executable]
+    # The limit keeps a mistake in here from taking the machine along.
+    guard = ["prlimit", "--nproc=4000", "--"]
+    prefix = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", *guard]
+    for python in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
+        check = [
+            *prefix,
+            python,
+            "-c",
+            f"import os, sys; assert sys.version_info >= (3, 11); os.listdir({str(ROOT)!r})",
+        ]
+        if Path(python).exists() and subprocess.run(check, capture_output=True, check=False).returncode == 0:
+            return [*prefix, python]
+    pytest.skip("no Python 3.11 that a plain user can run: install one below /usr")
+
+
+@pytest.fixture(scope="module", params=COLUMNS)
+def column(request: pytest.FixtureRequest) -> tuple[str, dict[str, list[str]]]:
+    """A column's name and what every program came to in it."""
+    engine, _, who = str(request.param).partition(" ")
+    if sys.platform != "linux" or not Path("/usr/bin/python3").exists():
+        pytest.skip("the hostile programs need Linux and /usr/bin/python3")
+    if engine == "bwrap":
+        request.getfixturevalue("bwrap")
+    if who == "root" and os.geteuid() != 0:
+        pytest.skip("only a root server drops to a uid per function: run the tests as root too")
+    if engine == "process" and not landlock_version():
+        pytest.skip("this kernel has no Landlock: use Linux 5.13 or newer")
+    # Not below pytest's own directory, which only its owner can enter.
+    place = Path(tempfile.mkdtemp(prefix="minifn-hostile-"))
+    place.chmod(0o777)
+    uid = USER if who == "user" and os.geteuid() == 0 else os.geteuid()
+    finished = subprocess.run(
+        [*interpreter(uid), str(Path(__file__).with_name("driver.py")), engine, str(place / "data")],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "SERVER_SECRET": "do-not-tell",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    shutil.rmtree(place)
+    assert finished.returncode == 0, finished.stderr
+    found = json.loads(finished.stdout)
+    if "unavailable" in found:
+        pytest.skip(f"{request.param}: {found['unavailable'][0]}")
+    return str(request.param), found
+
+
+def test_every_program_is_in_the_table() -> None:
+    assert set(attacks()) == set(VERDICTS)
+
+
+@pytest.mark.parametrize("attack", VERDICTS)
+def test_verdict(column: tuple[str, dict[str, list[str]]], attack: str) -> None:
+    name, found = column
+    if name.startswith("process") and attack in NEEDS_SCOPES and landlock_version() < 6:
+        pytest.skip("this kernel's Landlock has no scopes: use Linux 6.12 or newer")
+    verdict, seen = found[attack]
+    assert verdict == VERDICTS[attack][COLUMNS.index(name)], seen
