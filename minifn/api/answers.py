@@ -15,7 +15,8 @@ logger = logging.getLogger("minifn.api")
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-#: Codes whose message is shown; any other is answered as a 500 with the message masked (Appwrite's `app/controllers/general.php`).
+#: Codes whose message is shown; any other is answered as a 500 with the message masked, as Appwrite's
+#: `app/controllers/general.php` does.
 PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 416, 429, 451, 501, 503})
 
 _JSON = (b"content-type", b"application/json; charset=UTF-8")

@@ -13,7 +13,7 @@ from minifn.api.lists import read_query
 from minifn.api.operations import EXECUTIONS_READ, EXECUTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
 from minifn.errors import ArgumentInvalid, BadRequest, ExecutionNotFound, FunctionNotFound, UserUnauthorized
-from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers
+from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers, Trigger
 from minifn.store import executions, lists
 from minifn.values import now_ms
 
@@ -71,7 +71,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     Order of checks: the schedule, whether the function exists and is enabled, whether it can run, who may execute it.
     """
     if params.scheduled_at:
-        _check_schedule(params)
+        _check_schedule(params, call.shape)
     caller = call.caller
     executor = call.minifn.executor
     await _visible(call, params.function_id)
@@ -90,20 +90,26 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         client_ip=call.client_ip,
     )
     if params.later:
-        trigger = "schedule" if params.scheduled_at else "http"
+        trigger: Trigger = "schedule" if params.scheduled_at else "http"
         execution = await executor.enqueue(target.function, request, trigger, params.scheduled_at)
         return json_answer(responses.execution(execution, call.shape, privileged=caller.privileged), 202)
     return _answer(call, await executor.execute(target, request))
 
 
-def _check_schedule(params: CreateExecution) -> None:
+def _check_schedule(params: CreateExecution, shape: Shape) -> None:
+    """Check when to run: a parameter's rule up to 1.7, the handler's own since."""
     at = params.scheduled_at
+    problem = ""
     if at % 60_000:
-        raise ArgumentInvalid.for_param("scheduledAt", "Seconds and milliseconds must be zero")
-    if at <= now_ms() + SCHEDULE_AHEAD_MS:
-        raise ArgumentInvalid.for_param("scheduledAt", "Value must be more than 60 seconds in the future")
+        problem = "Seconds and milliseconds must be zero"
+    elif at <= now_ms() + SCHEDULE_AHEAD_MS:
+        problem = "Value must be more than 60 seconds in the future"
+    if problem and shape < Shape.V1_8:
+        raise ArgumentInvalid.for_param("scheduledAt", problem)
     if not params.later:
         raise BadRequest("Scheduled executions must run asynchronously: set `async` to true.")
+    if problem:
+        raise BadRequest(f"Invalid scheduledAt: {problem}")
 
 
 async def _visible(call: Call, function_id: str) -> Function:

@@ -1,7 +1,8 @@
 """Which shape an answer has: the contract of one Appwrite version, chosen by `x-appwrite-response-format`.
 
-Every SDK sends the version it was generated for. Appwrite converts step by step (`src/Appwrite/Utopia/Response/Filters`);
-here a shape is the set of keys that version does not have, so an answer is made once, with every key, and then cut.
+Every SDK sends the version it was generated for. Appwrite converts answers step by step
+(`src/Appwrite/Utopia/Response/Filters`); here a shape is the set of keys that a version does not have, so an answer is
+made once, with every key, and then cut.
 """
 
 import enum

@@ -21,49 +21,16 @@ _HEADERS_MAX_CHARS = 16384
 _HEADERS_JSON_MAX_CHARS = 65535
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
+_RESOURCES = """
+    accounts users teams databases collections attributes indexes documents tables columns rows files buckets functions
+    execution executions sites log providers messages topics subscribers targets rules migrations vcs tokens webhooks
+    project keys platforms variables schedules
+"""
 #: Every scope a function or key may hold: Appwrite's public ones (`app/config/scopes.php`, both spellings of the
 #: execution scopes, and the resources of 1.9) and minifn's own `events.write`.
 SCOPES: frozenset[str] = frozenset(
-    {"sessions.write", "locale.read", "avatars.read", "health.read", "assistant.read", "events.write", "graphql"}
-    | {
-        f"{resource}.{right}"
-        for resource in [
-            "accounts",
-            "users",
-            "teams",
-            "databases",
-            "collections",
-            "attributes",
-            "indexes",
-            "documents",
-            "tables",
-            "columns",
-            "rows",
-            "files",
-            "buckets",
-            "functions",
-            "execution",
-            "executions",
-            "sites",
-            "log",
-            "providers",
-            "messages",
-            "topics",
-            "subscribers",
-            "targets",
-            "rules",
-            "migrations",
-            "vcs",
-            "tokens",
-            "webhooks",
-            "project",
-            "keys",
-            "platforms",
-            "variables",
-            "schedules",
-        ]
-        for right in ("read", "write")
-    }
+    {"sessions.write", "locale.read", "avatars.read", "health.read", "assistant.read", "events.write"}
+    | {f"{resource}.{right}" for resource in _RESOURCES.split() for right in ("read", "write")}
 )
 
 

@@ -78,7 +78,7 @@ class Integer:
 
     def __init__(self, minimum: int, maximum: int | Callable[[Limits], int]) -> None:
         self._minimum = minimum
-        self._maximum = maximum if callable(maximum) else lambda limits: typing.cast("int", maximum)
+        self._maximum: Callable[[Limits], int] = maximum if callable(maximum) else lambda limits: maximum
 
     def check(self, value: Any, limits: Limits) -> int:
         if isinstance(value, str) and _INTEGER_TEXT.fullmatch(value):

@@ -61,7 +61,9 @@ class OneRule(Params, frozen=True, kw_only=True):
 
 
 async def create(call: Call, params: CreateRule) -> ASGIApp:
-    """Give a function a domain."""
+    """Give a function a domain; 1.6 keeps those below the functions domain for itself."""
+    if params.domain.endswith(f".{call.minifn.config.functions_domain}"):
+        raise ArgumentInvalid.for_param("domain", "Domains below the functions domain are made by the server")
     return await _create(call, params.domain, params.resource_id, "")
 
 

@@ -1,0 +1,168 @@
+"""What holds for every answer: routes, errors, CORS, the small public operations, domain rules."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, cast
+
+import httpx
+import pytest
+
+from minifn.api import OPERATIONS, create_app
+from minifn.api.params import fields_of
+from minifn.service import Minifn
+from tests.api.site import Site, SiteServer, create_function, refusal
+
+
+def test_the_public_operations(guest: httpx.Client) -> None:
+    with httpx.Client(base_url=guest.base_url, trust_env=False) as nobody:
+        ping = nobody.get("/ping")
+        assert (ping.status_code, ping.text) == (200, "Pong!")
+        assert ping.headers["content-type"].startswith("text/plain")
+        version = nobody.get("/health/version", headers={"x-appwrite-project": "console"}).json()["version"]
+        assert version.startswith("1.")
+        assert nobody.get("/health").json()["status"] == "pass"
+    runtimes = guest.get("/functions/runtimes").json()
+    assert runtimes["total"] == len(runtimes["runtimes"]) > 0
+    python = next(item for item in runtimes["runtimes"] if item["key"] == "python")
+    assert set(python) == {"$id", "key", "name", "version", "base", "image", "logo", "supports"}
+
+
+def test_specifications(site: SiteServer, admin: httpx.Client) -> None:
+    answer = admin.get("/functions/specifications", params={"type": "runtimes"}).json()
+    assert (answer["total"], len(answer["specifications"])) == (9, 9)
+    assert answer["specifications"][0] == {"memory": 512, "cpus": 0.5, "enabled": True, "slug": "s-0.5vcpu-512mb"}
+
+
+def test_runtimes_before_1_6_have_no_key(site: SiteServer) -> None:
+    with site.client("1.5.0") as client:
+        assert "key" not in client.get("/functions/runtimes").json()["runtimes"][0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nothing"), ("POST", "/functions/x"), ("PATCH", "/functions"), ("GET", "/functions/"), ("GET", "")],
+)
+def test_unknown_routes(admin: httpx.Client, method: str, path: str) -> None:
+    answer = admin.request(method, path)
+    assert refusal(answer) == (404, "general_route_not_found")
+    assert answer.headers["cache-control"] == "no-cache, no-store, must-revalidate"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_bodies_that_are_broken(admin: httpx.Client) -> None:
+    headers = {"content-type": "application/json"}
+    answer = admin.post("/functions", content=b"{", headers=headers)
+    assert refusal(answer) == (400, "general_argument_invalid")
+    assert "JSON" in answer.json()["message"]
+    assert refusal(admin.get("/functions?search=%ff")) == (400, "general_argument_invalid")
+    long = admin.post("/functions", content=b" " * 21_000_000, headers=headers)
+    assert refusal(long) == (400, "general_argument_invalid")
+
+
+def test_answers_are_json_without_escapes(admin: httpx.Client) -> None:
+    function_id = create_function(admin, name="Grüße ✓")["$id"]
+    answer = admin.get(f"/functions/{function_id}")
+    assert answer.headers["content-type"] == "application/json; charset=UTF-8"
+    assert "Grüße ✓".encode() in answer.content
+
+
+def test_a_preflight(guest: httpx.Client) -> None:
+    origin = "http://localhost:5173"
+    with httpx.Client(base_url=guest.base_url, trust_env=False) as browser:
+        answer = browser.options("/functions/x/executions", headers={"origin": origin})
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == origin
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert set(answer.headers["access-control-allow-methods"].split(", ")) == {"GET", "POST", "PUT", "PATCH", "DELETE"}
+    allowed = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
+    assert allowed >= {
+        "origin", "cookie", "content-type", "accept", "authorization", "x-appwrite-project", "x-appwrite-key",
+        "x-appwrite-locale", "x-appwrite-mode", "x-appwrite-jwt", "x-appwrite-response-format", "x-appwrite-timeout",
+        "x-appwrite-id", "x-appwrite-timestamp", "x-appwrite-session", "x-appwrite-dev-key", "x-sdk-version",
+        "x-sdk-name", "x-sdk-language", "x-sdk-platform", "x-sdk-graphql", "content-range", "range", "cache-control",
+        "x-forwarded-for", "x-fallback-cookies", "x-appwrite-impersonate-user-id", "x-appwrite-impersonate-user-email",
+        "x-appwrite-impersonate-user-phone",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "status"), [("/ping", 200), ("/functions", 401), ("/nothing", 404)])
+def test_answers_to_browsers(guest: httpx.Client, path: str, status: int) -> None:
+    answer = guest.get(path, headers={"origin": "https://app.example.com"})
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    exposed = answer.headers["access-control-expose-headers"].lower()
+    assert {"x-appwrite-session", "x-fallback-cookies"} <= set(exposed.split(", "))
+    assert "access-control-allow-origin" not in guest.get(path).headers
+
+
+def test_rules(admin: httpx.Client) -> None:
+    function_id = create_function(admin)["$id"]
+    made = admin.post("/proxy/rules/function", json={"domain": "Hello.Example.com", "functionId": function_id})
+    assert made.status_code == 201
+    rule = made.json()
+    assert (rule["domain"], rule["resourceId"], rule["status"]) == ("hello.example.com", function_id, "verified")
+    old = {"domain": "old.example.com", "resourceType": "function", "resourceId": function_id}
+    assert admin.post("/proxy/rules", json=old).status_code == 201
+    assert refusal(admin.post("/proxy/rules", json=old)) == (409, "rule_already_exists")
+    unknown = {**old, "domain": "x.example.com", "resourceId": "unknown"}
+    assert refusal(admin.post("/proxy/rules", json=unknown)) == (404, "rule_resource_not_found")
+    for domain in ("localhost", "functions.localhost", "x.functions.localhost", "-a.com", "a b.com", ""):
+        assert refusal(admin.post("/proxy/rules", json={**old, "domain": domain}))[0] == 400, domain
+    queries = {
+        "queries[0]": '{"method":"limit","values":[1]}',
+        "queries[1]": '{"method":"equal","attribute":"resourceType","values":["function"]}',
+        "queries[2]": f'{{"method":"equal","attribute":"resourceId","values":["{function_id}"]}}',
+    }
+    found = admin.get("/proxy/rules", params=queries).json()
+    assert (found["total"], found["rules"][0]["domain"]) == (2, "hello.example.com")
+    assert admin.get(f"/proxy/rules/{rule['$id']}").json() == rule
+    assert admin.delete(f"/proxy/rules/{rule['$id']}").status_code == 204
+    assert refusal(admin.get(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
+    assert refusal(admin.delete(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
+
+
+@pytest.fixture
+def broken(site: SiteServer) -> Iterator[SiteServer]:
+    """The site while its function service fails in a way nobody foresaw."""
+
+    async def fail(*_: object, **__: object) -> Any:
+        raise RuntimeError("the password is hunter2")
+
+    setattr(site.site.functions, "page", fail)  # noqa: B010
+    yield site
+    delattr(site.site.functions, "page")
+
+
+def test_unforeseen_errors_are_masked_and_logged(
+    broken: SiteServer, admin: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = admin.get("/functions")
+    assert refusal(answer) == (500, "general_unknown")
+    assert answer.json()["message"] == "Server Error"
+    assert "GET /v1/functions failed" in caplog.text
+    assert "hunter2" in caplog.text
+
+
+def test_operations_are_declared_once() -> None:
+    names = [operation.name for operation in OPERATIONS]
+    assert len(names) == len(set(names))
+    routes = [(operation.method, operation.path) for operation in OPERATIONS]
+    assert len(routes) == len(set(routes))
+    for operation in OPERATIONS:
+        fields = {field.wire_name for field in fields_of(operation.params)}
+        in_path = {part[1:-1] for part in operation.path.split("/") if part.startswith("{")}
+        assert in_path - {"buildId"} <= fields, operation.name
+
+
+def test_the_app_starts_and_stops_what_it_serves(tmp_path: Any) -> None:
+    site = Site(tmp_path / "data")
+    app = create_app(cast("Minifn", site))
+
+    async def live() -> int:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test/v1") as client:
+                return (await client.get("/health")).status_code
+
+    assert asyncio.run(live()) == 200
