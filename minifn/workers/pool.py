@@ -17,6 +17,8 @@ logger = logging.getLogger("minifn.workers")
 
 #: A request is given to so many workers at most, each time the last one died before it had it.
 ATTEMPTS = 3
+#: Full workers get company when requests still wait after so long: a burst of fast calls needs no second process.
+GROW_SECONDS = 0.05
 
 
 @dataclass(kw_only=True, slots=True)
@@ -26,6 +28,7 @@ class Deployment:
     spec: WorkerSpec
     workers: list[Worker] = field(default_factory=list)
     starting: asyncio.Task[None] | None = None
+    growth: asyncio.TimerHandle | None = None
     #: Woken with None to look again, or with the answer when a worker could not be started.
     waiters: "deque[asyncio.Future[FunctionResponse | None]]" = field(default_factory=deque)
 
@@ -145,7 +148,7 @@ class Pool:
                 return worker
             waiter: asyncio.Future[FunctionResponse | None] = asyncio.get_running_loop().create_future()
             deployment.waiters.append(waiter)
-            self._grow(deployment)
+            self._consider_growth(deployment)
             try:
                 answer = await asyncio.wait_for(waiter, deadline - time.monotonic())
             except TimeoutError:
@@ -164,6 +167,18 @@ class Pool:
             deployment = self._deployments[spec.key] = Deployment(spec=spec)
         deployment.spec = spec
         return deployment
+
+    def _consider_growth(self, deployment: Deployment) -> None:
+        """Start a worker for those who wait: at once when there is none, else if they still wait a little later."""
+        if not any(worker.in_service for worker in deployment.workers):
+            self._grow(deployment)
+        elif deployment.growth is None:
+            deployment.growth = asyncio.get_running_loop().call_later(GROW_SECONDS, self._grow_if_waited, deployment)
+
+    def _grow_if_waited(self, deployment: Deployment) -> None:
+        deployment.growth = None
+        if deployment.waiters:
+            self._grow(deployment)
 
     def _grow(self, deployment: Deployment, load: bool = False) -> None:
         """Start one more worker if none is starting and the limits allow it."""
@@ -224,7 +239,7 @@ class Pool:
         if deployment is not None and deployment.waiters:
             deployment.wake(count=worker.slots_free)
             if deployment.waiters:
-                self._grow(deployment)
+                self._consider_growth(deployment)
         elif worker.busy == 0 and self._reaper is None and not self._closing:
             self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
 

@@ -84,6 +84,11 @@ class Worker(asyncio.Protocol):
         return len(self._calls) < self._slots
 
     @property
+    def in_service(self) -> bool:
+        """Whether it takes requests, now or when it has finished others."""
+        return self._slots > 0
+
+    @property
     def slots_free(self) -> int:
         """How many more requests it takes now."""
         return max(0, self._slots - len(self._calls))

@@ -38,8 +38,7 @@ def test_a_fast_call_overtakes_a_slow_one(language: Language, entry: str, tmp_pa
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
             await call("/")
             slow = asyncio.create_task(call("/sleep", query="2"))
-            while call.pool.busy == 0:
-                await asyncio.sleep(0)
+            await call.until(lambda: call.pool.busy == 1)
             began = time.monotonic()
             fast = [await call("/") for _ in range(5)]
             assert time.monotonic() - began < 1
@@ -90,8 +89,7 @@ def test_a_cancelled_call_frees_its_slot(language: Language, entry: str, tmp_pat
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
             await call("/")
             task = asyncio.create_task(call("/sleep", query="0.5"))
-            while call.pool.busy == 0:
-                await asyncio.sleep(0)
+            await call.until(lambda: call.pool.busy == 1)
             task.cancel()
             await asyncio.wait([task])
             assert call.pool.busy == 0

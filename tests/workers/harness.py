@@ -1,7 +1,8 @@
 """Real workers in real processes without isolation, for tests of the pool, the worker and the wrappers."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,13 @@ class Caller:
         """Call the function; `seconds` is both its timeout and the deadline."""
         request = FunctionRequest(path=path, timeout_seconds=seconds, **fields)
         return await self.pool.call(self.spec, request, time.monotonic() + seconds)
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 5) -> None:
+        """Return when the condition holds. Raises AssertionError after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            await asyncio.sleep(0.002)
 
 
 @asynccontextmanager

@@ -1,0 +1,180 @@
+"""The pool: which worker gets a request, when workers start and end."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from minifn.runtimes import RuntimeTable
+from minifn.workers.records import FunctionRequest, WorkerSpec
+from tests.runtimes.conftest import find_language
+from tests.workers.harness import FUNCTIONS, Language, function, pool_of
+
+
+@pytest.fixture(scope="module")
+def python() -> Language:
+    """Python functions, the quickest to start."""
+    return find_language(RuntimeTable.load(), "python")
+
+
+@pytest.fixture
+def timed(python: Language) -> WorkerSpec:
+    """A function that sleeps; one call at a time for each worker."""
+    return python.spec(FUNCTIONS / "contract_time", "main", concurrency=1)
+
+
+@pytest.fixture
+def counted(python: Language) -> WorkerSpec:
+    """A function that tells its process and how often it was called there."""
+    return python.spec(FUNCTIONS / "contract_failures", "main")
+
+
+def gone(pids: Iterable[int]) -> bool:
+    """Tell whether no such process runs."""
+    return not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_one_worker_serves_many_calls(counted: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, counted) as call:
+            answers = await asyncio.gather(*(call() for _ in range(200)))
+            assert len({json.loads(answer.body)["pid"] for answer in answers}) == 1
+            assert call.pool.workers == 1
+            assert all(answer.delivered and answer.duration_seconds > 0 for answer in answers)
+
+    asyncio.run(run())
+
+
+def test_full_workers_get_company_up_to_the_limit(timed: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, timed, function_workers_max=3) as call:
+            answers = await asyncio.gather(*(call("/sleep", query="0.2") for _ in range(9)))
+            assert {answer.status_code for answer in answers} == {200}
+            assert len({answer.body for answer in answers}) == 3
+            assert call.pool.workers == 3
+
+    asyncio.run(run())
+
+
+def test_waiting_for_a_free_worker_spends_the_deadline(timed: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, timed, function_workers_max=1) as call:
+            await call()
+            slow = asyncio.create_task(call("/sleep", query="1"))
+            await call.until(lambda: call.pool.busy == 1)
+            late = await call(seconds=0.2)
+            assert (late.failure, late.delivered) == ("timeout", False)
+            assert late.errors == "Execution timed out.\nNo worker was free in time.\n"
+            assert (await slow).status_code == 200
+            assert (await call()).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_an_idle_worker_of_another_function_makes_room(python: Language, tmp_path: Path) -> None:
+    async def run() -> None:
+        first = python.spec(FUNCTIONS / "contract_failures", "main")
+        second = python.spec(FUNCTIONS / "contract_answers", "main")
+        async with function(tmp_path, first, workers_max=1) as call:
+            assert (await call()).status_code == 200
+            call.spec = second
+            assert (await call("/text")).status_code == 200
+            call.spec = first
+            assert json.loads((await call()).body)["calls"] == 1
+
+    asyncio.run(run())
+
+
+def test_idle_workers_end(counted: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, counted, idle_seconds=0.3) as call:
+            pid = json.loads((await call()).body)["pid"]
+            began = time.monotonic()
+            await call.until(lambda: call.pool.workers == 0)
+            assert time.monotonic() - began > 0.2
+            assert gone([pid])
+            assert json.loads((await call()).body)["calls"] == 1
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_died_is_replaced_within_the_request(counted: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, counted) as call:
+            pid = json.loads((await call()).body)["pid"]
+            psutil.Process(pid).kill()
+            await call.until(lambda: gone([pid]) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+            await call.until(lambda: call.pool.workers == 0)
+            assert (await call()).status_code == 200
+
+    asyncio.run(run())
+
+
+def test_a_dropped_deployment_finishes_what_it_runs(timed: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, timed) as call:
+            running = asyncio.create_task(call("/sleep", query="0.3"))
+            await call.until(lambda: call.pool.busy == 1)
+            call.pool.drop(timed.key)
+            answer = await running
+            assert answer.status_code == 200
+            await call.until(lambda: call.pool.workers == 0)
+            assert (await call()).body != answer.body
+
+    asyncio.run(run())
+
+
+def test_a_changed_environment_gets_new_workers(python: Language, tmp_path: Path) -> None:
+    async def run() -> None:
+        case = FUNCTIONS / "contract_request"
+        async with function(tmp_path, python.spec(case, "main", {"COLOUR": "red"})) as call:
+            assert json.loads((await call("/environment")).body)["COLOUR"] == "red"
+            call.spec = python.spec(case, "main", {"COLOUR": "blue"})
+            assert json.loads((await call("/environment")).body)["COLOUR"] == "blue"
+            await call.until(lambda: call.pool.workers == 1)
+
+    asyncio.run(run())
+
+
+def test_prewarming_starts_one_worker(counted: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, counted) as call:
+            call.pool.prewarm(counted)
+            call.pool.prewarm(counted)
+            await call.until(lambda: call.pool.workers == 1)
+            assert (await call()).status_code == 200
+            call.pool.prewarm(counted)
+            assert call.pool.workers == 1
+
+    asyncio.run(run())
+
+
+def test_closing_ends_everything(timed: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pool_of(tmp_path) as pool:
+            request = FunctionRequest(path="/sleep", query="30")
+            running = asyncio.create_task(pool.call(timed, request, time.monotonic() + 60))
+            while pool.busy == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.002)
+            await pool.close()
+            assert (await running).failure == "died"
+            assert pool.workers == 0
+            refused = await pool.call(timed, request, time.monotonic() + 60)
+            assert (refused.failure, refused.status_code) == ("stopped", 500)
+
+    asyncio.run(run())
+
+
+def test_closing_while_a_worker_starts(timed: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with pool_of(tmp_path) as pool:
+            calls = [asyncio.create_task(pool.call(timed, FunctionRequest(), time.monotonic() + 60)) for _ in range(3)]
+            await asyncio.sleep(0)
+            await pool.close()
+            assert {(await call).failure for call in calls} <= {"stopped", "start", "died"}
+
+    asyncio.run(run())

@@ -1,0 +1,208 @@
+"""Workers that keep no rule of the protocol, or do not even start: each ends alone, with a clear reason."""
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minifn.sandbox.command import Command
+from minifn.workers.records import FunctionResponse, WorkerSpec
+from tests.workers.harness import Caller, function
+
+#: The start of every rogue: it can read requests and write whatever it likes.
+PRELUDE = """
+import json, os, struct, sys, time
+
+def send(header, body=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    data = struct.pack(">II", len(text), len(body)) + text + body
+    while data:
+        data = data[os.write(3, data):]
+
+def read():
+    lengths = os.read(3, 8)
+    if not lengths:
+        os._exit(0)
+    header_length, body_length = struct.unpack(">II", lengths)
+    header = json.loads(os.read(3, header_length))
+    return header, os.read(3, body_length) if body_length else b""
+
+def answer(request, body=b"right", **more):
+    send({"type": "response", "id": request["id"], "statusCode": 200, "headers": [], **more}, body)
+
+READY = {"type": "ready", "protocol": 1, "concurrency": 0}
+"""
+ANSWER_ALL = "\nsend(READY)\nwhile True:\n    request, _ = read()\n"
+
+
+def rogue(script: str) -> WorkerSpec:
+    """Return a worker made of a script."""
+    command = Command(argv=(sys.executable, "-I", "-S", "-c", PRELUDE + script), env={}, label="rogue")
+    return WorkerSpec(key="rogue", command=command)
+
+
+def first_answer(run_dir: Path, script: str, seconds: float = 5) -> FunctionResponse:
+    """Return the answer to one call."""
+
+    async def ask() -> FunctionResponse:
+        async with function(run_dir, rogue(script)) as call:
+            return await call(seconds=seconds)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        ("os.write(3, b'HTTP/1.1 200 OK' + bytes(100))", "the limit is"),
+        ("send(b'not json')", "bad frame header"),
+        ("send({'type': 'response', 'id': 1, 'statusCode': 'x'})", "bad frame header"),
+        ("send({'type': 'response', 'id': 1, 'statusCode': 1000, 'headers': []})", "status code 1000"),
+        ("send({'type': 'response', 'id': 1, 'statusCode': 200, 'headers': {'a': 'b'}})", "bad response headers"),
+        ("send({'type': 'response', 'id': 2, 'statusCode': 200, 'headers': []}, b'poison')", "request 2, which was"),
+        ("send({'type': 'log', 'id': 99, 'stream': 'logs'}, b'x')", "request 99, which was"),
+        ("send({'type': 'log', 'id': 0, 'stream': 'logs'}, b'x')", "request 0, which was"),
+        ("send(READY)", "ready was said twice"),
+        ("send({'type': 'request', 'id': 1})", "bad frame header"),
+    ],
+)
+def test_a_worker_that_breaks_the_protocol_is_ended(frame: str, reason: str, tmp_path: Path) -> None:
+    answer = first_answer(tmp_path, ANSWER_ALL + f"    {frame}\n")
+    assert (answer.status_code, answer.body, answer.failure) == (500, b"", "died")
+    assert answer.errors.startswith("The worker broke the protocol: ")
+    assert reason in answer.errors
+
+
+def test_an_early_answer_never_reaches_the_next_caller(tmp_path: Path) -> None:
+    async def run() -> None:
+        script = ANSWER_ALL + "    answer(request)\n    answer(request, b'poison')\n"
+        async with function(tmp_path, rogue(script)) as call:
+            assert [(await call()).body for _ in range(20)] == [b"right"] * 20
+            assert call.pool.workers == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("sys.stderr.write('no such library\\n'); sys.exit(3)", "exited with code 3"),
+        ("os.kill(os.getpid(), 11)", "ended by signal 11 (SIGSEGV)"),
+        ("send({'type': 'ready', 'protocol': 2})", "protocol 2 instead of 1"),
+    ],
+)
+def test_a_worker_that_does_not_start_says_why(script: str, reason: str, tmp_path: Path) -> None:
+    answer = first_answer(tmp_path, script)
+    assert (answer.status_code, answer.failure, answer.delivered) == (500, "start", False)
+    assert reason in answer.errors
+    assert ("no such library" in answer.errors) == ("library" in script)
+
+
+def test_a_program_that_is_missing(tmp_path: Path) -> None:
+    async def run() -> None:
+        spec = WorkerSpec(key="x", command=Command(argv=("/no/such/program",), env={}))
+        async with function(tmp_path, spec) as call:
+            answer = await call()
+            assert (answer.status_code, answer.failure) == (500, "start")
+            assert "/no/such/program" in answer.errors
+            assert call.pool.workers == 0
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_is_never_ready_times_out(tmp_path: Path) -> None:
+    began = time.monotonic()
+    answer = first_answer(tmp_path, "time.sleep(60)", seconds=0.3)
+    assert time.monotonic() - began < 3
+    assert (answer.status_code, answer.failure, answer.delivered) == (500, "timeout", False)
+    assert answer.errors == "Execution timed out.\nNo worker was started in time.\n"
+
+
+def test_a_silent_worker_is_ended_at_the_deadline_with_the_logs_so_far(tmp_path: Path) -> None:
+    async def run() -> None:
+        script = ANSWER_ALL + "    send({'type': 'log', 'id': request['id'], 'stream': 'logs'}, b'so far\\n')\n"
+        async with function(tmp_path, rogue(script)) as call:
+            began = time.monotonic()
+            answer = await call(seconds=0.2)
+            assert time.monotonic() - began < 2
+            assert (answer.failure, answer.logs, answer.errors) == ("timeout", "so far\n", "Execution timed out.\n")
+            assert answer.delivered
+            await call.until(lambda: call.pool.workers == 0)
+
+    asyncio.run(run())
+
+
+def test_a_crash_is_reported_with_the_output_of_this_call_only(tmp_path: Path) -> None:
+    async def run() -> None:
+        script = ANSWER_ALL + (
+            "    if request['path'] == '/crash':\n"
+            "        os.write(2, b'segment gone\\n'); os._exit(9)\n"
+            "    os.write(2, b'of another caller\\n'); time.sleep(0.05); answer(request)\n"
+        )
+        async with function(tmp_path, rogue(script)) as call:
+            await call()
+            crash = await call("/crash")
+            assert crash.errors == "The function's process exited with code 9 before it answered.\nsegment gone\n"
+
+    asyncio.run(run())
+
+
+def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
+    async def run() -> None:
+        script = ANSWER_ALL + "    os.write(1, bytes(60000)); os.write(2, bytes(60000)); answer(request)\n"
+        async with function(tmp_path, rogue(script)) as call:
+            answers = [await call() for _ in range(20)]
+            assert [answer.status_code for answer in answers] == [200] * 20
+
+    asyncio.run(run())
+
+
+def test_an_answer_just_before_the_end_counts(tmp_path: Path) -> None:
+    answer = first_answer(tmp_path, ANSWER_ALL + "    answer(request, bytes(5_000_000)); os._exit(1)\n")
+    assert (answer.status_code, len(answer.body)) == (200, 5_000_000)
+
+
+def test_a_stuck_call_takes_its_worker_out_of_service(tmp_path: Path) -> None:
+    async def run() -> None:
+        script = ANSWER_ALL + (
+            "    if request['path'] == '/stuck':\n"
+            "        answer(request, str(os.getpid()).encode(), failure='timeout', stuck=True)\n"
+            "        continue\n"
+            "    answer(request, str(os.getpid()).encode())\n"
+        )
+        async with function(tmp_path, rogue(script)) as call:
+            stuck = await call("/stuck")
+            assert stuck.failure == "timeout"
+            assert (await call()).body != stuck.body
+            await call.until(lambda: call.pool.workers == 1)
+
+    asyncio.run(run())
+
+
+def test_many_large_requests_at_once(tmp_path: Path) -> None:
+    script = """
+def read_whole(count):
+    parts = []
+    while count:
+        parts.append(os.read(3, count))
+        count -= len(parts[-1])
+    return b"".join(parts)
+
+send(READY)
+while True:
+    header_length, body_length = struct.unpack(">II", read_whole(8))
+    request = json.loads(read_whole(header_length))
+    answer(request, read_whole(body_length))
+"""
+
+    async def ask(call: Caller, number: int) -> bool:
+        body = bytes([number]) * 3_000_000
+        return (await call(body=body)).body == body
+
+    async def run() -> None:
+        async with function(tmp_path, rogue(script)) as call:
+            assert all(await asyncio.gather(*(ask(call, number) for number in range(8))))
+
+    asyncio.run(run())
