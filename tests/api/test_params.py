@@ -124,7 +124,8 @@ def test_execute_roles(role: str) -> None:
     "role",
     [
         "*", "role:all", "some-random-string", "any:x", "any/verified", "users:x", "users/odd", "user:", "user",
-        "team:", "team:t/", "member:m/x", "label:with-dash", "label:", "users/", "user:-a", "a" * 129, 7, None, "owners:x",
+        "team:", "team:t/", "member:m/x", "label:with-dash", "label:", "users/", "user:-a", "a" * 129, 7, None,
+        "owners:x",
     ],
 )  # fmt: skip
 def test_what_is_no_execute_role(role: object) -> None:
