@@ -255,4 +255,7 @@ def _checkpoint(conn: sqlite3.Connection) -> int:
 
 def give_back(conn: sqlite3.Connection, pages: int) -> None:
     """Return up to `pages` free pages of the file to the file system."""
-    conn.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+    (free,) = conn.execute("PRAGMA freelist_count").fetchone()
+    for _ in range(min(pages, free)):
+        # One at a time: the statement has no columns, so the sqlite3 module takes a single step of it.
+        conn.execute("PRAGMA incremental_vacuum(1)")

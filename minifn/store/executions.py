@@ -54,7 +54,7 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
             ),
         )  # fmt: skip
     except sqlite3.IntegrityError as exc:
-        if "executions.function" in str(exc):
+        if "NOT NULL" in str(exc):
             raise FunctionNotFound from exc
         raise
     return cursor.lastrowid or 0

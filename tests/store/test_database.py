@@ -1,0 +1,214 @@
+"""The writer's group commit, cancellation, notices of changes, migrations, and what is left after a kill."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from minifn.models import Execution, Function
+from minifn.store import database as database_module, executions, functions, schema, settings
+from minifn.store.database import Database, DatabaseClosed, connect, give_back
+from minifn.values import new_id
+
+
+def _fail(conn: sqlite3.Connection, name: str) -> None:
+    settings.put(conn, name, "half done")
+    raise ValueError(name)
+
+
+def _names(conn: sqlite3.Connection) -> set[str]:
+    return {row[0] for row in conn.execute("SELECT name FROM settings")}
+
+
+def test_a_failing_write_takes_nothing_else_of_its_batch_with_it(tmp_path: Path) -> None:
+    async def run() -> tuple[list[BaseException | None], set[str]]:
+        async with Database(tmp_path / "db") as database:
+            writes = [database.write(settings.put, f"good {n}", "v") for n in range(3)]
+            writes.insert(1, database.write(_fail, "bad"))
+            return await asyncio.gather(*writes, return_exceptions=True), await database.read(_names)
+
+    results, names = asyncio.run(run())
+    assert [type(result) for result in results] == [type(None), ValueError, type(None), type(None)]
+    assert names == {"good 0", "good 1", "good 2"}
+
+
+def test_a_cancelled_caller_does_not_take_the_write_back(tmp_path: Path) -> None:
+    async def run() -> str:
+        async with Database(tmp_path / "db") as database:
+
+            async def caller() -> None:
+                await database.write(settings.put, "name", "value")
+
+            task = asyncio.create_task(caller())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            return await database.read(settings.get, "name") or await database.write(settings.get, "name")
+
+    assert asyncio.run(run()) == "value"
+
+
+def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
+    async def run() -> None:
+        database = Database(tmp_path / "db")
+        await database.open()
+        writes = [database.write(settings.put, f"n{n}", "v") for n in range(1000)]
+        await database.close()
+        assert all(write.done() and write.exception() is None for write in writes)
+        with pytest.raises(DatabaseClosed):
+            database.write(settings.put, "late", "v")
+        await database.close()
+        async with Database(tmp_path / "db") as again:
+            assert len(await again.read(_names)) == 1000
+
+    asyncio.run(run())
+    assert not (tmp_path / "db-wal").exists()
+
+
+def test_listeners_hear_of_changed_functions_before_the_writer_does(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Database(tmp_path / "db") as database:
+            heard: list[set[str]] = []
+            database.subscribe(heard.append)
+            await database.write(functions.insert, Function(id="a", name="A", runtime="r"))
+            await database.write(settings.put, "unrelated", "v")
+            assert heard == []
+            await database.write(functions.mark_stale, "a")
+            assert heard == [{"a"}]
+            await database.write(functions.delete, "a")
+            assert heard == [{"a"}, {"a"}]
+
+    asyncio.run(run())
+
+
+def test_a_read_sees_one_snapshot(tmp_path: Path) -> None:
+    async def run() -> tuple[int, int]:
+        async with Database(tmp_path / "db") as database:
+            loop = asyncio.get_running_loop()
+
+            def count_twice(conn: sqlite3.Connection) -> tuple[int, int]:
+                before = len(_names(conn))
+                asyncio.run_coroutine_threadsafe(_put(database), loop).result(10)
+                return before, len(_names(conn))
+
+            return await database.read(count_twice)
+
+    async def _put(database: Database) -> None:
+        await database.write(settings.put, "meanwhile", "v")
+
+    assert asyncio.run(run()) == (0, 0)
+
+
+def test_readers_cannot_write(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Database(tmp_path / "db") as database:
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                await database.read(settings.put, "name", "value")
+
+    asyncio.run(run())
+
+
+def test_the_log_starts_over_under_steady_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "LOG_PAGES_MAX", 64)
+    monkeypatch.setattr(database_module, "CHECKPOINT_COMMITS", 8)
+
+    def restarts() -> int:
+        # The header's fourth word counts how often the log has started over (https://sqlite.org/walformat.html).
+        return int.from_bytes((tmp_path / "db-wal").read_bytes()[12:16])
+
+    async def run() -> None:
+        async with Database(tmp_path / "db") as database:
+            deadline = time.monotonic() + 20
+            while restarts() < 2:
+                await database.write(settings.put, new_id(), "v" * 5000)
+                assert time.monotonic() < deadline
+
+    asyncio.run(run())
+
+
+def test_a_file_of_a_newer_minifn_is_refused_and_left_alone(tmp_path: Path) -> None:
+    conn = connect(tmp_path / "db")
+    conn.execute("PRAGMA user_version = 1000")
+    conn.close()
+
+    async def run() -> None:
+        async with Database(tmp_path / "db"):
+            raise AssertionError("unreachable")
+
+    with pytest.raises(schema.DatabaseTooNew, match="upgrade minifn"):
+        asyncio.run(run())
+    assert connect(tmp_path / "db").execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+
+
+def test_free_pages_can_be_given_back(tmp_path: Path) -> None:
+    async def run() -> tuple[int, int]:
+        async with Database(tmp_path / "db") as database:
+            await database.write(settings.put, "long", "v" * 1_000_000)
+            await database.write(settings.put, "long", "")
+            before = await database.read(_pages)
+            await database.write(give_back, 1000)
+            return before, await database.read(_pages)
+
+    def _pages(conn: sqlite3.Connection) -> int:
+        return int(conn.execute("PRAGMA page_count").fetchone()[0])
+
+    before, after = asyncio.run(run())
+    assert after < before - 200
+
+
+_WRITER = """
+import asyncio, sys
+from pathlib import Path
+from minifn.models import Execution
+from minifn.store import executions
+from minifn.store.database import Database
+from minifn.values import new_id
+
+async def main():
+    async with Database(Path(sys.argv[1])) as database:
+        async def client():
+            while True:
+                execution = Execution(id=new_id(), function_id="fn", status="completed")
+                await database.write(executions.insert, execution)
+                sys.stdout.write(execution.id + "\\n")
+                sys.stdout.flush()
+        await asyncio.gather(*(client() for _ in range(16)))
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    async def prepare() -> None:
+        async with Database(tmp_path / "db") as database:
+            await database.write(functions.insert, Function(id="fn", name="Fn", runtime="r"))
+
+    asyncio.run(prepare())
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path / "db")], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    acknowledged = [writer.stdout.readline() for _ in range(2000)]
+    os.kill(writer.pid, signal.SIGKILL)
+    acknowledged += writer.stdout.readlines()
+    writer.stdout.close()
+    writer.wait()
+    ids = {line.decode().strip() for line in acknowledged if line.endswith(b"\n")}
+
+    async def check() -> set[str]:
+        async with Database(tmp_path / "db") as database:
+            return await database.read(lambda conn: {row[0] for row in conn.execute("SELECT id FROM executions")})
+
+    assert ids <= asyncio.run(check())
+
+
+def test_ids_of_executions_are_unique_within_a_function(conn: sqlite3.Connection) -> None:
+    execution = Execution(id=new_id(), function_id="fn", status="completed")
+    executions.insert(conn, execution)
+    with pytest.raises(sqlite3.IntegrityError):
+        executions.insert(conn, execution)
