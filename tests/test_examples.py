@@ -94,7 +94,7 @@ def test_example(name: str, server: Server, api: Api, request: pytest.FixtureReq
 
 def test_deploying_names_what_the_server_said(server: Server) -> None:
     with pytest.raises(RemoteError, match=r"POST /functions: 400 Invalid `runtime` param"):
-        deploy(server, {"$id": "nobody", "name": "x", "runtime": "python-0"})
+        deploy(server, {"$id": "nobody", "name": "x", "runtime": "python-0", "path": "python-hello"})
 
 
 def test_packing_leaves_out_what_a_build_makes(tmp_path: Path) -> None:
