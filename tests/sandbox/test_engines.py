@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.sandbox.command import FIRST_DATA_DESCRIPTOR, Bind, Command, EngineUnavailable, Limits, Network
+from minifn.sandbox.command import FIRST_DATA_DESCRIPTOR, Bind, Command, Confinement, EngineUnavailable, Limits, Network
 from minifn.sandbox.engines import BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
@@ -137,6 +137,20 @@ def test_process_as_a_plain_user_counts_no_processes_by_uid() -> None:
     assert wrapped.argv[:5] == ("/usr/bin/setpriv", "--no-new-privs", "--pdeathsig", "KILL", "--")
     assert not any("nproc" in item for item in wrapped.argv)
     assert wrapped.uid == 0
+
+
+def test_process_confines_itself_where_the_kernel_can() -> None:
+    engine = ProcessEngine(programs=PROGRAMS, root=False, readable=("/usr",), landlock=True, seccomp=b"F")
+    cache = Bind(source=Path("/srv/data/builds/.cache/f1"), target="/cache", writable=True)
+    wrapped = engine.wrap(command(binds=(CODE, cache)))
+    assert wrapped.confinement == Confinement(
+        files=True,
+        readable=("/usr", "/srv/data/builds/d1"),
+        writable=("/srv/data/builds/.cache/f1",),
+        filter=b"F",
+    )
+    assert wrapped.argv[0] == "/usr/bin/prlimit"
+    assert ProcessEngine(programs=PROGRAMS, root=False).wrap(command()).confinement is None
 
 
 def test_process_without_util_linux_is_a_plain_process() -> None:

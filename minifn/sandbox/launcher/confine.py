@@ -7,10 +7,11 @@ Both hold for everything it starts and cannot be taken off. They come before the
 import contextlib
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Iterable
 
-PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 38, 22
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 38, 22
 SECCOMP_MODE_FILTER = 2
 #: The same numbers on every architecture.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
@@ -42,6 +43,14 @@ def _call(number: int, *arguments: object) -> int:
     return result
 
 
+def _control(option: int, *arguments: object) -> None:
+    """Call prctl."""
+    padding = [0] * (4 - len(arguments))
+    if ctypes.CDLL(None, use_errno=True).prctl(option, *arguments, *padding):
+        error = ctypes.get_errno()
+        raise OSError(error, f"prctl {option}: {os.strerror(error)}")
+
+
 def landlock_version() -> int:
     """Return the version of Landlock this kernel runs, 0 for none."""
     if not hasattr(os, "O_PATH"):
@@ -52,10 +61,14 @@ def landlock_version() -> int:
         return 0
 
 
+def die_with_parent() -> None:
+    """Be killed when the launcher ends, in whatever way. Giving up root undoes it. Raises OSError."""
+    _control(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def forbid_new_privileges() -> None:
     """Ignore setuid programs from now on. Raises OSError."""
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "no_new_privs")
+    _control(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> None:
@@ -95,6 +108,4 @@ def filter_calls(program: bytes) -> None:
     """Put a system call filter on: an array of struct sock_filter. Raises OSError."""
     if not program:
         return
-    record = Program(len(program) // 8, program)
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(record), 0, 0):
-        raise OSError(ctypes.get_errno(), "seccomp")
+    _control(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(Program(len(program) // 8, program)))

@@ -303,6 +303,7 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
             write = park(write)
             for target, source in places.items():
                 os.dup2(source, target)
+            confine.die_with_parent()
             confine.forbid_new_privileges()
             if spec["confine"]["files"]:
                 confine.restrict_files(
