@@ -139,10 +139,11 @@ class Pool:
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks, return_exceptions=True)
 
     async def _wait_for_worker(self, spec: WorkerSpec, deadline: float) -> Worker | FunctionResponse:
+        # Only the first look may replace the spec: two requests with different ones would drop each other's for ever.
+        deployment = self._deployment(spec)
         while True:
             if self._closing:
                 return failed("stopped", "The server is stopping.\n")
-            deployment = self._deployment(spec)
             worker = deployment.free_worker()
             if worker is not None:
                 return worker
@@ -156,6 +157,7 @@ class Pool:
                 return failed("timeout", f"{TIMED_OUT}No worker was {state} in time.\n")
             if answer is not None:
                 return answer
+            deployment = self._deployments.get(spec.key) or self._deployment(spec)
 
     def _deployment(self, spec: WorkerSpec) -> Deployment:
         """Return the deployment; workers of an older spec (other variables, another size) are let go."""

@@ -140,6 +140,19 @@ def test_a_changed_environment_gets_new_workers(python: Language, tmp_path: Path
     asyncio.run(run())
 
 
+def test_requests_from_before_and_after_a_change_do_not_fight(python: Language, tmp_path: Path) -> None:
+    async def run() -> None:
+        case = FUNCTIONS / "contract_request"
+        specs = [python.spec(case, "main", {"COLOUR": colour}) for colour in ("red", "blue")]
+        async with pool_of(tmp_path) as pool:
+            request = FunctionRequest(path="/environment")
+            calls = (pool.call(specs[number % 2], request, time.monotonic() + 5) for number in range(8))
+            answers = await asyncio.gather(*calls)
+            assert [json.loads(answer.body or b"{}").get("COLOUR") for answer in answers] == ["blue"] * 8
+
+    asyncio.run(run())
+
+
 def test_prewarming_starts_one_worker(counted: WorkerSpec, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, counted) as call:
