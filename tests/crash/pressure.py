@@ -1,6 +1,7 @@
 """Clients that keep a server busy and remember every answer it gave, and what a dead server must not leave behind."""
 
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -80,11 +81,12 @@ class Pressure:
         self._over.wait(0.2)
 
     def _set(self, api: Api, count: int) -> None:
-        name, value = f"V{len(self._kept.variables)}", f"value {count}"
+        name, value = f"V{uuid.uuid4().hex}", f"value {count}"
         if count > 20:
             self._over.wait(0.1)
             return
-        variable = api.call("POST", f"/functions/{FUNCTION}/variables", 201, json={"key": name, "value": value})
+        body = {"key": name, "value": value, "secret": False}
+        variable = api.call("POST", f"/functions/{FUNCTION}/variables", 201, json=body)
         self._kept.variables[variable["$id"]] = value
 
 
