@@ -63,7 +63,7 @@ class Launcher:
         code = Bind(source=self._data.build(deployment.id), target=CODE)
         wrapper = Bind(source=installed.wrapper, target=WRAPPER)
         place = Place(code=self._engine.place(code), wrapper=self._engine.place(wrapper))
-        start = installed.start(place, memory_bytes=memory_bytes)
+        start = installed.start(place)
         system = system_variables(
             function,
             deployment,

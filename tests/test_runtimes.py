@@ -145,12 +145,12 @@ def test_public_tables_hold_what_every_user_can_run(tmp_path: Path) -> None:
 
 
 def test_starting_a_worker() -> None:
-    python = table(python="3.11.2").resolve("python-3.11").start(PLACE, memory_bytes=512 * 2**20)
+    python = table(python="3.11.2").resolve("python-3.11").start(PLACE)
     assert python.argv == ("/opt/3.11.2/bin/program", "-I", "-S", "/runtime/server.py")
     assert python.env["MINIFN_CODE"] == "/fn"
     assert python.env["PATH"] == "/fn/runtime-env/bin:/opt/3.11.2/bin:/usr/local/bin:/usr/bin:/bin"
-    node = table(node="20.1.0").resolve("node-20.0").start(PLACE, memory_bytes=512 * 2**20)
-    assert node.argv[1:] == ("--max-old-space-size=384", "/runtime/server.cjs")
+    node = table(node="20.1.0").resolve("node-20.0").start(PLACE)
+    assert node.argv[1:] == ("/runtime/server.cjs",)
 
 
 def test_a_function_that_needs_nothing_runs_no_build_command(tmp_path: Path) -> None:

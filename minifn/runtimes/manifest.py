@@ -1,7 +1,7 @@
 """The manifests below `runtimes/`: one JSON file per language family, data only.
 
 Keys, names and versions are those of Appwrite's own list (`src/Runtimes/Runtimes.php` of appwrite/runtimes).
-Argument lists and environments may hold `{interpreter}`, `{wrapper}`, `{code}`, `{cache}` and `{heap_mb}`.
+Argument lists and environments may hold `{interpreter}`, `{wrapper}`, `{code}` and `{cache}`.
 """
 
 from pathlib import Path

@@ -12,9 +12,6 @@ from minifn.runtimes.interpreters import Interpreter, Version, find_interpreters
 from minifn.runtimes.manifest import Family, Runtime, load_families
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-#: The part of a worker's memory that a language with a heap limit may use; the rest is for its stacks and buffers.
-HEAP_SHARE = 0.75
-MIB = 1024 * 1024
 
 
 class RuntimeUnavailable(Exception):
@@ -68,9 +65,9 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     #: Why the interpreter is of another version than asked for; "" when it is not. Belongs into the build log.
     note: str = ""
 
-    def start(self, place: Place, *, memory_bytes: int) -> Start:
-        """Return what starts a worker of this runtime; `memory_bytes` is the limit its process will have."""
-        words = self._words(place, memory_bytes)
+    def start(self, place: Place) -> Start:
+        """Return what starts a worker of this runtime."""
+        words = self._words(place)
         argv = tuple(_fill(word, words) for word in self.family.start)
         return Start(argv=argv, env={"PATH": self._path(words), "LANG": "C.UTF-8", "MINIFN_CODE": place.code})
 
@@ -114,13 +111,12 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
                 return install.command, note
         return "", ""
 
-    def _words(self, place: Place, memory_bytes: int = 0) -> dict[str, str]:
+    def _words(self, place: Place) -> dict[str, str]:
         return {
             "interpreter": str(self.interpreter.path),
             "wrapper": place.wrapper,
             "code": place.code,
             "cache": place.cache,
-            "heap_mb": str(max(int(memory_bytes * HEAP_SHARE) // MIB, 16)),
         }
 
     def _path(self, words: Mapping[str, str]) -> str:

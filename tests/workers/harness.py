@@ -17,7 +17,6 @@ from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
-MEMORY_BYTES = 512 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +33,7 @@ class Language:
     def spec(self, code: Path, entry: str, env: Mapping[str, str] | None = None, concurrency: int = 64) -> WorkerSpec:
         """Return how to start the function whose entry file is `entry` (without suffix) in `code`."""
         installed = self.table.resolve(self.runtime)
-        start = installed.start(Place(code=str(code), wrapper=str(installed.wrapper)), memory_bytes=MEMORY_BYTES)
+        start = installed.start(Place(code=str(code), wrapper=str(installed.wrapper)))
         env = {**(env or {}), "OPEN_RUNTIMES_ENTRYPOINT": entry + self.suffix, **start.env}
         command = Command(argv=start.argv, env=env, cwd=str(code), label=f"{code.name}/{entry}")
         return WorkerSpec(key=f"{code}/{entry}", command=command, concurrency=concurrency)
