@@ -156,6 +156,19 @@ def test_a_large_environment_passes(place: DataDir) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("env", [{"A": "x\0y"}, {"A=B": "x"}, {"A": "\ud800"}])
+def test_an_impossible_environment_fails_that_command_alone(
+    place: DataDir, engine_name: str, env: dict[str, str]
+) -> None:
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            with pytest.raises(SpawnFailed):
+                await spawner.spawn(engine.wrap(command("/bin/true", env={"PATH": PATH, **env})))
+            assert (await run(spawner, engine.wrap(command("/bin/true")), timeout_seconds=10)).ok
+
+    asyncio.run(main())
+
+
 def test_a_missing_program_says_so(place: DataDir) -> None:
     async def main() -> None:
         async with started(place, "none") as (spawner, engine):

@@ -117,9 +117,10 @@ class Launcher:
         given, self.descriptors = self.descriptors[:count], self.descriptors[count:]
         try:
             pid = self.start(spec, given)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument, "=" in a variable's name
             self.remove(spec["tmp"])
-            self.send({"op": "failed", "id": spec["id"], "error": f"{spec['argv'][0]}: {error.strerror}"})
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.send({"op": "failed", "id": spec["id"], "error": f"{spec['argv'][0]}: {reason}"})
             return
         finally:
             for descriptor in given:
@@ -235,8 +236,8 @@ class Launcher:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.records}/{item.pid}")  # noqa: PTH108
         code = os.waitstatus_to_exitcode(item.status)
-        if item.namespaced and code > 128:
-            code = 128 - code  # a shell-style report of the command's signal
+        if item.namespaced and 128 < code < 128 + signal.NSIG:
+            code = 128 - code  # bwrap reports a death by signal as shells do
         self.send(
             {
                 "op": "exited",
@@ -311,8 +312,8 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
                 )
             confine.filter_calls(spec["confine"]["filter"].encode("latin-1"))
             os.execve(spec["program"], spec["argv"], spec["env"])
-        except OSError as error:
-            os.write(write, f"{error.errno or 0} {error.strerror}".encode())
+        except (OSError, ValueError) as error:
+            os.write(write, str(error.strerror if isinstance(error, OSError) else error).encode())
         finally:
             os._exit(127)
     os.close(write)
@@ -320,8 +321,7 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
         failure = pipe.read().decode()
     if failure:
         os.waitpid(pid, 0)
-        number, _, text = failure.partition(" ")
-        raise OSError(int(number), text)
+        raise OSError(0, failure)
     return pid
 
 
