@@ -1,5 +1,6 @@
 """Deployments: upload, list, activate, rebuild, cancel, delete and download, in the spellings of 1.6 and of 1.8."""
 
+import asyncio
 from typing import Annotated
 
 from starlette.types import ASGIApp
@@ -125,7 +126,11 @@ async def download(call: Call, params: Download) -> ASGIApp:
     find = service.source if params.type == "source" else service.output
     path = await find(params.function_id, params.deployment_id)
     suffix = "" if call.shape < Shape.V1_8 else f"-{params.type}"
-    return FileAnswer(path, f"{params.deployment_id}{suffix}.tar.gz", call.header(b"range"))
+    name = f"{params.deployment_id}{suffix}.tar.gz"
+    try:
+        return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"))
+    except FileNotFoundError as exc:
+        raise DeploymentNotFound from exc
 
 
 async def download_build(call: Call, params: OneDeployment) -> ASGIApp:

@@ -1,9 +1,9 @@
 """Files as answers, whole or a range of them."""
 
 import asyncio
+import os
 import re
 from pathlib import Path
-from typing import BinaryIO
 
 from starlette.types import Receive, Scope, Send
 
@@ -33,13 +33,21 @@ def read_range(header: str, size_bytes: int) -> tuple[int, int]:
 
 
 class FileAnswer:
-    """An archive sent from disk, 256 KiB at a time. Raises StorageInvalidRange on construction."""
+    """An archive sent from disk, 256 KiB at a time.
+
+    The file is opened at once, so that it can be deleted while it is sent. Constructing blocks, and raises
+    FileNotFoundError and StorageInvalidRange.
+    """
 
     def __init__(self, path: Path, name: str, range_header: str) -> None:
-        self._path = path
-        size_bytes = path.stat().st_size
-        first, last = read_range(range_header, size_bytes) if range_header else (0, size_bytes - 1)
-        self._first = first
+        self._file = path.open("rb")
+        try:
+            size_bytes = os.fstat(self._file.fileno()).st_size
+            first, last = read_range(range_header, size_bytes) if range_header else (0, size_bytes - 1)
+            self._file.seek(first)
+        except BaseException:
+            self._file.close()
+            raise
         self._count = last - first + 1
         self._status = 206 if range_header else 200
         self._headers: RawHeaders = [
@@ -53,22 +61,13 @@ class FileAnswer:
             self._headers.append((b"content-range", f"bytes {first}-{last}/{size_bytes}".encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # Opened before the status goes out, so that a file deleted meanwhile is an error and not half an answer.
-        file = await asyncio.to_thread(self._path.open, "rb")
-        try:
+        with self._file:
             await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
-            if scope["method"] != "HEAD":
-                await self._send(file, send)
+            left = 0 if scope["method"] == "HEAD" else self._count
+            while left:
+                data = await asyncio.to_thread(self._file.read, min(left, _READ_BYTES))
+                if not data:
+                    raise OSError(f"{self._file.name} became shorter while it was sent")
+                left -= len(data)
+                await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
-        finally:
-            file.close()
-
-    async def _send(self, file: BinaryIO, send: Send) -> None:
-        await asyncio.to_thread(file.seek, self._first)
-        left = self._count
-        while left:
-            data = await asyncio.to_thread(file.read, min(left, _READ_BYTES))
-            if not data:
-                raise OSError(f"{self._path.name} became shorter while it was sent")
-            left -= len(data)
-            await send({"type": "http.response.body", "body": data, "more_body": True})

@@ -28,6 +28,8 @@ FUNCTIONS_READ = ("functions.read",)
 FUNCTIONS_WRITE = ("functions.write",)
 EXECUTIONS_READ = ("execution.read", "executions.read")
 EXECUTIONS_WRITE = ("execution.write", "executions.write")
+PROJECT_READ = ("project.read", "projects.read")
+PROJECT_WRITE = ("project.write", "projects.write")
 RULES_READ = ("rules.read",)
 RULES_WRITE = ("rules.write",)
 #: For operations open to everybody.

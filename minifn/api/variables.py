@@ -1,6 +1,6 @@
-"""Environment variables of a function."""
+"""Environment variables, of a function or of the whole project."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from starlette.types import ASGIApp
 
@@ -9,41 +9,38 @@ from minifn.api.answers import json_answer, no_content
 from minifn.api.formats import Shape
 from minifn.api.kinds import QueryTexts
 from minifn.api.lists import read_query
-from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
+from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, PROJECT_READ, PROJECT_WRITE, Call, Operation
 from minifn.api.params import Boolean, CustomId, Id, Params, Text
 from minifn.errors import ArgumentInvalid
 from minifn.functions import VariableChange
 from minifn.store import lists
 from minifn.values import new_id
 
-#: How many variables a list holds for clients that know no pages of them.
-_PAGE_MAX = 1000
+#: A list without queries has every variable, because clients before 1.9 know no pages of them.
+_ALL = ('{"method":"limit","values":[1000]}',)
 
 
-class CreateVariable(Params, frozen=True, kw_only=True):
+class NewVariable(Params, frozen=True, kw_only=True):
     """A new variable. Clients before 1.8 know no secret ones; later ones make them secret unless they say otherwise."""
 
-    function_id: Annotated[str, Id()]
     variable_id: Annotated[str, CustomId()] = ""
     key: Annotated[str, Text(255)]
     value: Annotated[str, Text(8192, 0)]
     secret: Annotated[bool, Boolean()] = True
 
 
-class UpdateVariable(Params, frozen=True, kw_only=True):
+class ChangedVariable(Params, frozen=True, kw_only=True):
     """What to change; what is left out stays."""
 
-    function_id: Annotated[str, Id()]
     variable_id: Annotated[str, Id()]
     key: Annotated[str | None, Text(255)] = None
     value: Annotated[str | None, Text(8192, 0)] = None
     secret: Annotated[bool | None, Boolean()] = None
 
 
-class ListVariables(Params, frozen=True, kw_only=True):
-    """Which variables of a function."""
+class SomeVariables(Params, frozen=True, kw_only=True):
+    """Which variables."""
 
-    function_id: Annotated[str, Id()]
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     total: Annotated[bool, Boolean(loose=True)] = True
 
@@ -51,11 +48,58 @@ class ListVariables(Params, frozen=True, kw_only=True):
 class OneVariable(Params, frozen=True, kw_only=True):
     """Which variable."""
 
-    function_id: Annotated[str, Id()]
     variable_id: Annotated[str, Id()]
 
 
-async def create(call: Call, params: CreateVariable) -> ASGIApp:
+class CreateVariable(NewVariable, frozen=True, kw_only=True):
+    """A new variable of a function."""
+
+    function_id: Annotated[str, Id()]
+
+
+class UpdateVariable(ChangedVariable, frozen=True, kw_only=True):
+    """What to change on a function's variable."""
+
+    function_id: Annotated[str, Id()]
+
+
+class ListVariables(SomeVariables, frozen=True, kw_only=True):
+    """Which variables of a function."""
+
+    function_id: Annotated[str, Id()]
+
+
+class FunctionVariable(OneVariable, frozen=True, kw_only=True):
+    """Which variable of a function."""
+
+    function_id: Annotated[str, Id()]
+
+
+class CreateProjectVariable(NewVariable, frozen=True, kw_only=True):
+    """A new variable of the project."""
+
+    function_id: ClassVar[str] = ""
+
+
+class UpdateProjectVariable(ChangedVariable, frozen=True, kw_only=True):
+    """What to change on the project's variable."""
+
+    function_id: ClassVar[str] = ""
+
+
+class ListProjectVariables(SomeVariables, frozen=True, kw_only=True):
+    """Which variables of the project."""
+
+    function_id: ClassVar[str] = ""
+
+
+class ProjectVariable(OneVariable, frozen=True, kw_only=True):
+    """Which variable of the project."""
+
+    function_id: ClassVar[str] = ""
+
+
+async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> ASGIApp:
     """Create a variable."""
     created = await call.minifn.functions.create_variable(
         params.function_id,
@@ -67,22 +111,21 @@ async def create(call: Call, params: CreateVariable) -> ASGIApp:
     return json_answer(responses.variable(created, call.shape), 201)
 
 
-async def list_variables(call: Call, params: ListVariables) -> ASGIApp:
-    """List a function's variables: all of them unless the client asks for a page."""
-    texts = params.queries if call.shape >= Shape.V1_8 else ()
-    query = read_query(texts or (f'{{"method":"limit","values":[{_PAGE_MAX}]}}',), lists.VARIABLES, call.shape)
+async def list_variables(call: Call, params: ListVariables | ListProjectVariables) -> ASGIApp:
+    """List variables: all of them unless the client asks for a page."""
+    query = read_query(params.queries or _ALL, lists.VARIABLES, call.shape)
     found = await call.minifn.functions.page_variables(params.function_id, query, count=params.total)
     items = [responses.variable(item, call.shape) for item in found.items]
     return json_answer(responses.listing("variables", found.total, items))
 
 
-async def get(call: Call, params: OneVariable) -> ASGIApp:
+async def get(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:
     """Return a variable."""
     found = await call.minifn.functions.get_variable(params.function_id, params.variable_id)
     return json_answer(responses.variable(found, call.shape))
 
 
-async def update(call: Call, params: UpdateVariable) -> ASGIApp:
+async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> ASGIApp:
     """Change a variable. Before 1.9 the key had to be given."""
     if params.key is None and call.shape < Shape.V1_9:
         raise ArgumentInvalid.missing("key")
@@ -94,17 +137,20 @@ async def update(call: Call, params: UpdateVariable) -> ASGIApp:
     return json_answer(responses.variable(changed, call.shape))
 
 
-async def delete(call: Call, params: OneVariable) -> ASGIApp:
+async def delete(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:
     """Delete a variable."""
     await call.minifn.functions.delete_variable(params.function_id, params.variable_id)
     return no_content()
 
 
+_OF_FUNCTION = "/functions/{functionId}/variables"
+_OF_PROJECT = "/project/variables"
+
 OPERATIONS = (
     Operation(
         name="functions.listVariables",
         method="GET",
-        path="/functions/{functionId}/variables",
+        path=_OF_FUNCTION,
         scopes=FUNCTIONS_READ,
         params=ListVariables,
         handler=list_variables,
@@ -112,7 +158,7 @@ OPERATIONS = (
     Operation(
         name="functions.createVariable",
         method="POST",
-        path="/functions/{functionId}/variables",
+        path=_OF_FUNCTION,
         scopes=FUNCTIONS_WRITE,
         params=CreateVariable,
         handler=create,
@@ -120,15 +166,15 @@ OPERATIONS = (
     Operation(
         name="functions.getVariable",
         method="GET",
-        path="/functions/{functionId}/variables/{variableId}",
+        path=f"{_OF_FUNCTION}/{{variableId}}",
         scopes=FUNCTIONS_READ,
-        params=OneVariable,
+        params=FunctionVariable,
         handler=get,
     ),
     Operation(
         name="functions.updateVariable",
         method="PUT",
-        path="/functions/{functionId}/variables/{variableId}",
+        path=f"{_OF_FUNCTION}/{{variableId}}",
         scopes=FUNCTIONS_WRITE,
         params=UpdateVariable,
         handler=update,
@@ -136,9 +182,49 @@ OPERATIONS = (
     Operation(
         name="functions.deleteVariable",
         method="DELETE",
-        path="/functions/{functionId}/variables/{variableId}",
+        path=f"{_OF_FUNCTION}/{{variableId}}",
         scopes=FUNCTIONS_WRITE,
-        params=OneVariable,
+        params=FunctionVariable,
+        handler=delete,
+    ),
+    Operation(
+        name="project.listVariables",
+        method="GET",
+        path=_OF_PROJECT,
+        scopes=PROJECT_READ,
+        params=ListProjectVariables,
+        handler=list_variables,
+    ),
+    Operation(
+        name="project.createVariable",
+        method="POST",
+        path=_OF_PROJECT,
+        scopes=PROJECT_WRITE,
+        params=CreateProjectVariable,
+        handler=create,
+    ),
+    Operation(
+        name="project.getVariable",
+        method="GET",
+        path=f"{_OF_PROJECT}/{{variableId}}",
+        scopes=PROJECT_READ,
+        params=ProjectVariable,
+        handler=get,
+    ),
+    Operation(
+        name="project.updateVariable",
+        method="PUT",
+        path=f"{_OF_PROJECT}/{{variableId}}",
+        scopes=PROJECT_WRITE,
+        params=UpdateProjectVariable,
+        handler=update,
+    ),
+    Operation(
+        name="project.deleteVariable",
+        method="DELETE",
+        path=f"{_OF_PROJECT}/{{variableId}}",
+        scopes=PROJECT_WRITE,
+        params=ProjectVariable,
         handler=delete,
     ),
 )

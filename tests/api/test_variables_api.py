@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.api.site import SiteServer, create_function, refusal
+from tests.api.site import SiteServer, create_function, deploy, refusal
 
 
 @pytest.fixture
@@ -86,6 +86,22 @@ def test_a_list_without_queries_is_whole(admin: httpx.Client, path: str) -> None
     for number in range(30):
         assert admin.post(path, json={"key": f"K{number}", "value": "x"}).status_code == 201
     assert len(admin.get(path).json()["variables"]) == 30
+
+
+def test_project_variables_reach_every_function(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+    function_id = deploy(site, admin)
+    variable = admin.post("/project/variables", json={"key": "SHARED", "value": "p", "secret": False}).json()
+    assert (variable["resourceType"], variable["resourceId"]) == ("project", "")
+    assert site.run(site.site.functions.target(function_id)).variables == {"SHARED": "p"}
+    admin.post(f"/functions/{function_id}/variables", json={"key": "SHARED", "value": "f"})
+    assert site.run(site.site.functions.target(function_id)).variables == {"SHARED": "f"}
+    one = f"/project/variables/{variable['$id']}"
+    assert admin.put(one, json={"key": "SHARED", "value": "q"}).json()["value"] == "q"
+    assert admin.get(one).json()["value"] == "q"
+    assert admin.get("/project/variables").json()["total"] == 1
+    assert admin.delete(one).status_code == 204
+    assert refusal(admin.get(one)) == (404, "variable_not_found")
+    assert refusal(guest.get("/project/variables")) == (401, "general_unauthorized_scope")
 
 
 def test_a_write_makes_the_function_stale(admin: httpx.Client, path: str) -> None:
