@@ -72,12 +72,13 @@ class World:
 
     async def until(self, deployment_id: str, reached: Callable[[Deployment], bool]) -> Deployment:
         """Wait until the deployment is as wanted."""
-        async with asyncio.timeout(20):
-            while True:
-                deployment = await self.get(deployment_id)
-                if reached(deployment):
-                    return deployment
-                await asyncio.sleep(0.01)
+        deadline = time.monotonic() + 20
+        while True:
+            deployment = await self.get(deployment_id)
+            if reached(deployment):
+                return deployment
+            assert time.monotonic() < deadline, f"still {deployment.status}: {deployment.build_logs}"
+            await asyncio.sleep(0.01)
 
     async def built(self, deployment: Deployment) -> Deployment:
         return await self.until(deployment.id, lambda now: now.status not in UNFINISHED_BUILD)
@@ -100,7 +101,6 @@ async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **
     config = Config(data=root, **settings)
     data = DataDir(root)
     data.prepare()
-    open_the_way(root)
     async with Spawner(data.run) as spawner, Database(data.database) as database:
         if await database.read(functions.get, "fn") is None:
             function = Function(
@@ -125,13 +125,6 @@ async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **
             yield world
 
 
-def open_the_way(root: Path) -> None:
-    """Let a function's own user reach the test's directory, as it can reach a real data directory."""
-    for parent in root.parents:
-        if parent.name.startswith("pytest-") or parent.parent.name.startswith("pytest-"):
-            parent.chmod(0o711)
-
-
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     """Each engine that can run here."""
@@ -140,9 +133,9 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_nothing_to_install_is_ready_soon_and_active(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_nothing_to_install_is_ready_soon_and_active(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             started = time.monotonic()
             deployment = await world.build(HELLO)
             took = time.monotonic() - started
@@ -160,9 +153,9 @@ def test_nothing_to_install_is_ready_soon_and_active(tmp_path: Path, runtimes: R
     asyncio.run(body())
 
 
-def test_commands_run_in_the_code_and_their_output_is_kept(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_commands_run_in_the_code_and_their_output_is_kept(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             commands = (
                 "printf '\\033[32mgreen\\033[0m\\n'; echo oops >&2; printf made >made.txt; mkdir sub; touch sub/x"
             )
@@ -175,9 +168,9 @@ def test_commands_run_in_the_code_and_their_output_is_kept(tmp_path: Path, runti
     asyncio.run(body())
 
 
-def test_the_environment_of_a_build(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine, port=8123) as world:
+        async with opened(data, runtimes, engine, port=8123) as world:
             given = {"PLAIN": "from fn", "APPWRITE_FUNCTION_ID": "forged", "bad=name": "x", "": "x"}
             for number, (key, value) in enumerate([*given.items(), ("PATH", "/nowhere")]):
                 variable = Variable(id=f"v{number}", function_id="fn", key=key, value=value)
@@ -209,12 +202,12 @@ def test_the_environment_of_a_build(tmp_path: Path, runtimes: RuntimeTable, engi
     asyncio.run(body())
 
 
-def test_a_build_cannot_reach_the_servers_files(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_a_build_cannot_reach_the_servers_files(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     if engine == "process" and os.geteuid() != 0:
         pytest.skip("the process engine protects files only when the server is root")
 
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             (world.data.root / "admin.key").write_text("key")
             (world.data.root / "admin.key").chmod(0o600)
             attempts = f"cat {world.data.root}/admin.key; ls {world.data.root}; echo x >{world.data.root}/x; id -u >id"
@@ -227,9 +220,9 @@ def test_a_build_cannot_reach_the_servers_files(tmp_path: Path, runtimes: Runtim
     asyncio.run(body())
 
 
-def test_what_is_published_is_read_only_to_the_function(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_what_is_published_is_read_only_to_the_function(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             commands = (
                 "chmod 4777 main.py; mkdir -m 0 closed; mkfifo pipe; ln -s main.py link; cp main.py run; chmod 755 run"
             )
@@ -260,11 +253,11 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("name", FAILURES)
-def test_failures_are_explained_in_the_log(name: str, tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_failures_are_explained_in_the_log(name: str, data: Path, runtimes: RuntimeTable) -> None:
     commands, *texts = FAILURES[name]
 
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             deployment = await world.build(HELLO, commands)
             assert deployment.status == "failed"
             for text in texts:
@@ -277,9 +270,9 @@ def test_failures_are_explained_in_the_log(name: str, tmp_path: Path, runtimes: 
     asyncio.run(body())
 
 
-def test_a_bad_archive_fails_the_build(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_a_bad_archive_fails_the_build(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             for content in (b"not an archive", packed()):
                 deployment = await world.build(content)
                 assert deployment.status == "failed"
@@ -288,9 +281,9 @@ def test_a_bad_archive_fails_the_build(tmp_path: Path, runtimes: RuntimeTable, e
     asyncio.run(body())
 
 
-def test_a_runtime_that_cannot_run_fails_the_build(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_a_runtime_that_cannot_run_fails_the_build(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             await world.database.write(
                 functions.update, msgspec.structs.replace(await world.function(), runtime="swift-5.10")
             )
@@ -301,9 +294,9 @@ def test_a_runtime_that_cannot_run_fails_the_build(tmp_path: Path, runtimes: Run
     asyncio.run(body())
 
 
-def test_a_missing_entrypoint_is_pointed_out(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_a_missing_entrypoint_is_pointed_out(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             deployment = await world.build(HELLO, entrypoint="src/other.py")
             assert deployment.status == "ready"
             assert "no file src/other.py" in deployment.build_logs
@@ -311,11 +304,9 @@ def test_a_missing_entrypoint_is_pointed_out(tmp_path: Path, runtimes: RuntimeTa
     asyncio.run(body())
 
 
-def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(
-    tmp_path: Path, runtimes: RuntimeTable, engine: str
-) -> None:
+def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             # Daemons that leave the session must go as well.
             commands = "echo started; setsid sleep 1000 & while sleep 0.05; do date >>alive; done"
             deployment = await world.upload(HELLO, commands)
@@ -333,9 +324,9 @@ def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(
     asyncio.run(body())
 
 
-def test_a_build_that_is_deleted_while_it_runs_leaves_nothing(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_a_build_that_is_deleted_while_it_runs_leaves_nothing(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             deployment = await world.upload(HELLO, "echo started; sleep 1000")
             await world.until(deployment.id, lambda now: "started\n" in now.build_logs)
             await world.service.delete("fn", deployment.id)
@@ -345,9 +336,9 @@ def test_a_build_that_is_deleted_while_it_runs_leaves_nothing(tmp_path: Path, ru
     asyncio.run(body())
 
 
-def test_the_deadline_ends_a_build(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_the_deadline_ends_a_build(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, build_timeout=1) as world:
+        async with opened(data, runtimes, build_timeout=1) as world:
             deployment = await world.build(HELLO, "trap '' TERM; sleep 1000")
             assert deployment.status == "failed"
             assert "Build timed out after 1 seconds." in deployment.build_logs
@@ -358,13 +349,13 @@ def test_the_deadline_ends_a_build(tmp_path: Path, runtimes: RuntimeTable) -> No
 
 
 def test_a_build_that_fills_the_disk_is_stopped(
-    tmp_path: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
+    data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_module, "GUARD_SECONDS", 0.05)
     monkeypatch.setattr("minifn.builder.publish.OUTPUT_FILES_MAX", 100)
 
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             deployment = await world.build(HELLO, "i=0; while :; do i=$((i+1)); : >f$i; done")
             assert deployment.status == "failed"
             assert "The build was stopped: the build has more than 100 files." in deployment.build_logs
@@ -372,14 +363,12 @@ def test_a_build_that_fills_the_disk_is_stopped(
     asyncio.run(body())
 
 
-def test_no_build_begins_on_a_full_disk(
-    tmp_path: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_build_begins_on_a_full_disk(data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minifn.builder.publish.FREE_BYTES_FLOOR", 10**18)
     monkeypatch.setattr("minifn.builder.publish.FREE_SHARE_FLOOR", 1.0)
 
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             deployment = await world.build(HELLO)
             assert deployment.status == "failed"
             assert "disk is almost full" in deployment.build_logs
@@ -387,9 +376,9 @@ def test_no_build_begins_on_a_full_disk(
     asyncio.run(body())
 
 
-def test_a_flood_of_output_keeps_its_end(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_a_flood_of_output_keeps_its_end(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes) as world:
+        async with opened(data, runtimes) as world:
             deployment = await world.build(HELLO, "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the end")
             assert deployment.status == "ready"
             assert len(deployment.build_logs) == 1_000_000
@@ -398,9 +387,9 @@ def test_a_flood_of_output_keeps_its_end(tmp_path: Path, runtimes: RuntimeTable)
     asyncio.run(body())
 
 
-def test_an_older_build_does_not_take_over(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_an_older_build_does_not_take_over(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, build_concurrency=2) as world:
+        async with opened(data, runtimes, build_concurrency=2) as world:
             older = await world.upload(HELLO, "echo started; while [ ! -e $TMPDIR/go ]; do sleep 0.02; done")
             await world.until(older.id, lambda now: "started\n" in now.build_logs)
             newer = await world.build(HELLO)
@@ -412,15 +401,14 @@ def test_an_older_build_does_not_take_over(tmp_path: Path, runtimes: RuntimeTabl
     asyncio.run(body())
 
 
-def test_an_interrupted_build_is_built_again_by_the_next_server(tmp_path: Path, runtimes: RuntimeTable) -> None:
+def test_an_interrupted_build_is_built_again_by_the_next_server(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
-        root = tmp_path / "data"
-        async with opened(root, runtimes) as world:
+        async with opened(data, runtimes) as world:
             marker = f"{world.data.cache('fn')}/second"
             commands = f"[ -e {marker} ] && exit 0; : >{marker}; : >left-over; echo started; sleep 1000"
             deployment = await world.upload(HELLO, commands)
             await world.until(deployment.id, lambda now: "started\n" in now.build_logs)
-        async with opened(root, runtimes) as world:
+        async with opened(data, runtimes) as world:
             again = await world.built(deployment)
             assert again.status == "ready", again.build_logs
             assert "started\n" not in again.build_logs
@@ -430,9 +418,9 @@ def test_an_interrupted_build_is_built_again_by_the_next_server(tmp_path: Path, 
     asyncio.run(body())
 
 
-def test_the_cache_is_kept_between_builds_of_a_function(tmp_path: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_the_cache_is_kept_between_builds_of_a_function(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
-        async with opened(tmp_path / "data", runtimes, engine) as world:
+        async with opened(data, runtimes, engine) as world:
             first = await world.build(HELLO, "echo kept >$XDG_CACHE_HOME/note")
             assert first.status == "ready", first.build_logs
             second = await world.build(HELLO, "cat $XDG_CACHE_HOME/note")

@@ -83,12 +83,14 @@ class Builder:
     def _begin(self, deployment: Deployment) -> None:
         task = asyncio.create_task(self._build(deployment), name=f"minifn-build-{deployment.id}")
         self._running[deployment.id] = task
-        task.add_done_callback(lambda _: self._release(deployment.id))
+        task.add_done_callback(functools.partial(self._release, deployment.id))
 
-    def _release(self, deployment_id: str) -> None:
-        self._running.pop(deployment_id, None)
+    def _release(self, deployment_id: str, task: asyncio.Task[None]) -> None:
+        del self._running[deployment_id]
         self._interrupted.discard(deployment_id)
         self._wake.set()
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("the end of build %s could not be recorded", deployment_id, exc_info=task.exception())
 
     async def _build(self, deployment: Deployment) -> None:
         started = time.monotonic()
