@@ -8,6 +8,8 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Self
 
+import msgspec
+
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.records import TIMED_OUT, FunctionRequest, FunctionResponse, WorkerSpec, failed
@@ -19,11 +21,12 @@ logger = logging.getLogger("minifn.workers")
 ATTEMPTS = 3
 #: Full workers get company when requests still wait after so long: a burst of fast calls needs no second process.
 GROW_SECONDS = 0.05
+STOPPING = "The server is stopping.\n"
 
 
 @dataclass(kw_only=True, slots=True)
-class Deployment:
-    """The workers of one deployment and who waits for one."""
+class DeploymentWorkers:
+    """The workers of one deployment and who waits for them."""
 
     spec: WorkerSpec
     workers: list[Worker] = field(default_factory=list)
@@ -69,11 +72,13 @@ class Pool:
         self._idle_seconds = idle_seconds
         self._workers_max = workers_max
         self._function_workers_max = function_workers_max
-        self._deployments: dict[str, Deployment] = {}
+        self._deployments: dict[str, DeploymentWorkers] = {}
         #: Every worker whose process is not known to have ended, also those that left their deployment.
         self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reaper: asyncio.TimerHandle | None = None
+        #: Somebody waits because there is no room for one more worker.
+        self._crowded = False
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -97,16 +102,17 @@ class Pool:
 
         Waiting for a worker, its cold start and the call spend the time until `deadline` (monotonic clock).
         """
+        began = time.monotonic()
         for _ in range(ATTEMPTS):
             deployment = self._deployments.get(spec.key)
             worker = deployment.free_worker() if deployment is not None and deployment.spec is spec else None
-            if worker is None:
+            if worker is not None:
+                response = await worker.call(request, deadline)
+            else:
                 found = await self._wait_for_worker(spec, deadline)
-                if isinstance(found, FunctionResponse):
-                    return found
-                worker = found
-            response = await worker.call(request, deadline)
-            if response.failure != "died" or response.delivered:
+                answer = found if isinstance(found, FunctionResponse) else await found.call(request, deadline)
+                response = msgspec.structs.replace(answer, duration_seconds=time.monotonic() - began)
+            if response.delivered or response.failure != "died":
                 break
         return response
 
@@ -131,19 +137,22 @@ class Pool:
         self._closing = True
         if self._reaper is not None:
             self._reaper.cancel()
+        starting = []
         for deployment in self._deployments.values():
-            deployment.wake(failed("stopped", "The server is stopping.\n"))
+            deployment.wake(failed("stopped", STOPPING))
             if deployment.starting is not None:
                 deployment.starting.cancel()
+                starting.append(deployment.starting)
         self._deployments.clear()
-        await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks, return_exceptions=True)
+        await asyncio.gather(*starting, return_exceptions=True)
+        await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
     async def _wait_for_worker(self, spec: WorkerSpec, deadline: float) -> Worker | FunctionResponse:
         # Only the first look may replace the spec: two requests with different ones would drop each other's for ever.
         deployment = self._deployment(spec)
         while True:
             if self._closing:
-                return failed("stopped", "The server is stopping.\n")
+                return failed("stopped", STOPPING)
             worker = deployment.free_worker()
             if worker is not None:
                 return worker
@@ -159,30 +168,30 @@ class Pool:
                 return answer
             deployment = self._deployments.get(spec.key) or self._deployment(spec)
 
-    def _deployment(self, spec: WorkerSpec) -> Deployment:
+    def _deployment(self, spec: WorkerSpec) -> DeploymentWorkers:
         """Return the deployment; workers of an older spec (other variables, another size) are let go."""
         deployment = self._deployments.get(spec.key)
         if deployment is not None and deployment.spec != spec:
             self.drop(spec.key)
             deployment = None
         if deployment is None:
-            deployment = self._deployments[spec.key] = Deployment(spec=spec)
+            deployment = self._deployments[spec.key] = DeploymentWorkers(spec=spec)
         deployment.spec = spec
         return deployment
 
-    def _consider_growth(self, deployment: Deployment) -> None:
+    def _consider_growth(self, deployment: DeploymentWorkers) -> None:
         """Start a worker for those who wait: at once when there is none, else if they still wait a little later."""
         if not any(worker.in_service for worker in deployment.workers):
             self._grow(deployment)
         elif deployment.growth is None:
             deployment.growth = asyncio.get_running_loop().call_later(GROW_SECONDS, self._grow_if_waited, deployment)
 
-    def _grow_if_waited(self, deployment: Deployment) -> None:
+    def _grow_if_waited(self, deployment: DeploymentWorkers) -> None:
         deployment.growth = None
         if deployment.waiters:
             self._grow(deployment)
 
-    def _grow(self, deployment: Deployment, load: bool = False) -> None:
+    def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:
         """Start one more worker if none is starting and the limits allow it."""
         if deployment.starting is not None or self._closing:
             return
@@ -191,6 +200,7 @@ class Pool:
         if of_function >= self._function_workers_max and deployment.workers:
             return
         if len(self._alive) >= self._workers_max and not self._make_room():
+            self._crowded = True
             return
         deployment.starting = self._run(self._start(deployment, load))
 
@@ -208,25 +218,25 @@ class Pool:
         self._stop(other, worker)
         return True
 
-    async def _start(self, deployment: Deployment, load: bool) -> None:
+    async def _start(self, deployment: DeploymentWorkers, load: bool) -> None:
         worker = Worker(deployment.spec)
-        self._alive.add(worker)
-        try:
-            await worker.start(self._spawner, self._engine)
-        except WorkerFailed as exc:
-            self._alive.discard(worker)
-            deployment.starting = None
-            logger.warning("%s: %s", deployment.spec.command.label, str(exc).rstrip())
-            deployment.wake(failed("start", str(exc)))
-            return
-        except BaseException:
-            self._alive.discard(worker)
-            deployment.starting = None
-            deployment.wake(failed("start", "The worker could not be started.\n"))
-            raise
-        deployment.starting = None
         worker.on_exit = self._exited
         worker.on_free = self._freed
+        self._alive.add(worker)
+        problem = "The worker could not be started.\n"
+        try:
+            await worker.start(self._spawner, self._engine)
+            problem = "" if worker.in_service else "The worker ended as soon as it had started.\n"
+        except WorkerFailed as exc:
+            problem = str(exc)
+        finally:
+            deployment.starting = None
+            if problem:
+                self._alive.discard(worker)
+                logger.warning("%s: %s", deployment.spec.command.label, problem.rstrip())
+                deployment.wake(failed("start", problem))
+        if problem:
+            return
         if self._deployments.get(deployment.spec.key) is not deployment:
             self._run(worker.stop())
             deployment.wake()
@@ -242,18 +252,25 @@ class Pool:
             deployment.wake(count=worker.slots_free)
             if deployment.waiters:
                 self._consider_growth(deployment)
-        elif worker.busy == 0 and self._reaper is None and not self._closing:
-            self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
+        elif worker.busy == 0 and not self._closing:
+            if self._crowded:
+                self._grow_where_needed()
+            if self._reaper is None:
+                self._reaper = asyncio.get_running_loop().call_later(self._idle_seconds, self._reap)
 
     def _exited(self, worker: Worker) -> None:
         self._alive.discard(worker)
         deployment = self._deployments.get(worker.spec.key)
         if deployment is not None and worker in deployment.workers:
             deployment.workers.remove(worker)
-        # There is room for one more now: for whoever waits, of whatever deployment.
+        self._grow_where_needed()
+
+    def _grow_where_needed(self) -> None:
+        """Start workers for deployments whose requests wait, now that there may be room."""
+        self._crowded = False
         for waiting in self._deployments.values():
             if waiting.waiters:
-                self._grow(waiting)
+                self._consider_growth(waiting)
 
     def _reap(self) -> None:
         """Stop the workers that have been idle for long, and come back when the next one will have been."""
@@ -272,7 +289,7 @@ class Pool:
         if next_due != float("inf"):
             self._reaper = asyncio.get_running_loop().call_later(next_due - now, self._reap)
 
-    def _stop(self, deployment: Deployment, worker: Worker) -> None:
+    def _stop(self, deployment: DeploymentWorkers, worker: Worker) -> None:
         deployment.workers.remove(worker)
         self._run(worker.stop())
 

@@ -151,6 +151,8 @@ class Context:
             self._native("\n")
         # Taking the call off the list decides who answers: its thread, the watcher, or nobody after a cancel.
         if self._worker.calls.pop(self._id, None) is None:
+            if self._worker.forked:
+                os._exit(0)
             return
         if error and self._logging:
             self._worker.channel.send(

@@ -35,6 +35,8 @@ class Worker:
         self.channel = channel
         #: Unanswered calls by id.
         self.calls: dict[int, Context] = {}
+        #: Whether this process is a child that the function forked.
+        self.forked = False
         self._function = function
         self._enforced_headers = enforced_headers
         self._printed_ahead = ""
@@ -63,6 +65,7 @@ class Worker:
 
     def forget(self) -> None:
         """In a forked child: leave the server and the calls to the parent."""
+        self.forked = True
         self.calls.clear()
         self.channel.close()
 
@@ -143,9 +146,12 @@ class Worker:
             self._leave_when_done()
 
     def _pass_turn(self) -> None:
-        """Let another thread read on."""
+        """Let another thread read on; when no more can be had, the first that is done with its call."""
         if self._idle_threads == 0:
-            self._start_thread(self._read_in_turns)
+            try:
+                self._start_thread(self._read_in_turns)
+            except RuntimeError as exc:
+                os.write(2, f"{exc}\n".encode())
         self._turn.release()
 
     def _read(self) -> None:

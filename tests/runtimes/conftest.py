@@ -20,14 +20,14 @@ def language(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Lan
     return find_language(runtime_table, request.param)
 
 
-@pytest.fixture(scope="session")
-def python(runtime_table: RuntimeTable) -> Language:
-    """Python, for what only it has."""
-    return find_language(runtime_table, "python")
+@pytest.fixture(scope="session", params=["newest", "oldest"])
+def python(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Language:
+    """Python, for what only it has: the newest and the oldest of this machine."""
+    return find_language(runtime_table, "python", oldest=request.param == "oldest")
 
 
-def find_language(table: RuntimeTable, key: str) -> Language:
-    """Return a family with the newest runtime that this machine runs; skips when there is none."""
+def find_language(table: RuntimeTable, key: str, oldest: bool = False) -> Language:
+    """Return a family with the newest (or oldest) runtime that this machine runs; skips when there is none."""
     found = [runtime.id for runtime in table.runnable() if runtime.key == key]
     if not found:
         last = [runtime.id for runtime in table.all() if runtime.key == key][-1]
@@ -35,4 +35,4 @@ def find_language(table: RuntimeTable, key: str) -> Language:
             table.resolve(last)
         except RuntimeUnavailable as exc:
             pytest.skip(str(exc))
-    return Language(key=key, suffix=SUFFIXES[key], runtime=found[-1], table=table)
+    return Language(key=key, suffix=SUFFIXES[key], runtime=found[0 if oldest else -1], table=table)
