@@ -22,7 +22,7 @@ const calls = new Map();
 // Native lines of the import when no request waits for it; the first request logs them.
 const importLines = [];
 let handler = null;
-let loading = null;
+let importing = null;
 let abandoned = 0;
 let stopping = false;
 
@@ -94,18 +94,18 @@ async function runCall(call, frame, body) {
 
 /** Imports the function once; after a failure the next request tries again. */
 async function importHandler() {
-  loading ??= load(environment.code, process.env.OPEN_RUNTIMES_ENTRYPOINT ?? "");
+  importing ??= Promise.resolve().then(() => load(environment.code, process.env.OPEN_RUNTIMES_ENTRYPOINT ?? ""));
   try {
-    handler = await loading;
+    handler = await importing;
     return handler;
   } finally {
-    loading = null;
+    importing = null;
   }
 }
 
 /** Returns the call that output from outside any call is for: the one that waits for the import, or the only one. */
 function onlyCall() {
-  return loading || calls.size === 1 ? calls.values().next().value : undefined;
+  return importing || calls.size === 1 ? calls.values().next().value : undefined;
 }
 
 /** Sends console output to the request it belongs to. */
@@ -115,7 +115,7 @@ function captureConsole() {
     console[name] = (...values) => {
       const call = currentCall.getStore() ?? onlyCall();
       if (call) call.writeNative(format(values));
-      else if (loading) importLines.push(format(values));
+      else if (importing) importLines.push(format(values));
       else original.apply(console, values);
     };
   }

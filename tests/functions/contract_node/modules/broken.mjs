@@ -1,0 +1,3 @@
+import "./absent.mjs";
+
+export default ({ res }) => res.empty();

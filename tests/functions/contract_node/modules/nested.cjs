@@ -1,0 +1,1 @@
+exports.default = { default: ({ res }) => res.text("nested") };
