@@ -69,8 +69,8 @@ def multipart_answer(content: Mapping[str, Any], status: int) -> Answer:
     for name, value in content.items():
         kind = b""
         if isinstance(value, list | dict):
-            kind, value = b"content-type: application/json\r\n", _encode(value)
-        head = b'--%b\r\ncontent-disposition: form-data; name="%b"\r\n%b\r\n' % (boundary, name.encode(), kind)
+            kind, value = b"Content-Type: application/json\r\n", _encode(value)
+        head = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n%b\r\n' % (boundary, name.encode(), kind)
         parts.append(head + _plain(value) + b"\r\n")
     body = b"".join(parts) + b"--" + boundary + b"--\r\n"
     return Answer(status, body, [(b"content-type", b"multipart/form-data; boundary=" + boundary)])

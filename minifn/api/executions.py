@@ -92,7 +92,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     if params.later:
         trigger: Trigger = "schedule" if params.scheduled_at else "http"
         execution = await executor.enqueue(target.function, request, trigger, params.scheduled_at)
-        return json_answer(responses.execution(execution, call.shape, privileged=caller.privileged), 202)
+        return _encoded(call, responses.execution(execution, call.shape, privileged=caller.privileged), 202)
     return _answer(call, await executor.execute(target, request))
 
 
@@ -121,15 +121,18 @@ async def _visible(call: Call, function_id: str) -> Function:
 
 
 def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
-    privileged = call.caller.privileged
-    if _wants_multipart(call.header(b"accept")):
-        content = responses.execution_result(result, result.body, call.shape, privileged=privileged)
-        return multipart_answer(content, 201)
-    try:
-        body = result.body.decode()
-    except UnicodeDecodeError as exc:
-        raise BinaryBody from exc
-    return json_answer(responses.execution_result(result, body, call.shape, privileged=privileged), 201)
+    body: str | bytes = result.body
+    if not _wants_multipart(call.header(b"accept")):
+        try:
+            body = result.body.decode()
+        except UnicodeDecodeError as exc:
+            raise BinaryBody from exc
+    content = responses.execution_result(result, body, call.shape, privileged=call.caller.privileged)
+    return _encoded(call, content, 201)
+
+
+def _encoded(call: Call, content: dict[str, Any], status: int) -> ASGIApp:
+    return (multipart_answer if _wants_multipart(call.header(b"accept")) else json_answer)(content, status)
 
 
 class BinaryBody(ArgumentInvalid):

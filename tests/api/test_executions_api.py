@@ -253,6 +253,8 @@ def test_multipart_in_and_out(admin: httpx.Client, function_id: str) -> None:
     assert fields["responseStatusCode"] == b"200"
     assert fields["scheduledAt"] == b""
     assert json.loads(fields["responseHeaders"])[0]["name"] == "content-type"
+    later = admin.post(path, json={"async": True}, headers={"accept": "multipart/form-data"})
+    assert (later.status_code, later.headers["content-type"][:19]) == (202, "multipart/form-data")
 
 
 def test_bytes_that_are_not_text_need_multipart(admin: httpx.Client, function_id: str) -> None:
