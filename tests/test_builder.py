@@ -3,27 +3,18 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
-from minifn.builder import Builder, BuildTools, build as build_module
-from minifn.config import Config
-from minifn.datadir import DataDir
-from minifn.deployments import DeploymentService, Effects, Upload, UploadedFile
+from minifn.builder import build as build_module
 from minifn.environment import APPWRITE_VERSION
-from minifn.models import UNFINISHED_BUILD, Deployment, Function, Variable
+from minifn.models import Variable
 from minifn.runtimes import RuntimeTable
-from minifn.sandbox.probe import choose
-from minifn.sandbox.spawner import Spawner
-from minifn.store import deployments, functions, variables
-from minifn.store.database import Database
-from minifn.tokens import Tokens
-from tests.packing import packed, packed_files
+from minifn.store import functions, variables
+from tests.building import opened
+from tests.packing import packed
 
 HELLO = {"main.py": "def main(context):\n    return context.res.text('hello')\n"}
 ENGINES = ("bwrap", "process")
@@ -33,96 +24,6 @@ ENGINES = ("bwrap", "process")
 def runtimes() -> RuntimeTable:
     """The runtimes of this machine."""
     return RuntimeTable.load()
-
-
-class World:
-    """A builder and the service that feeds it, on a real database with one function `fn`."""
-
-    def __init__(self, config: Config, tools: BuildTools) -> None:
-        self.data, self.database, self.tools = tools.data, tools.database, tools
-        self.builder = Builder(tools)
-        self.builder.on_status = self._on_status
-        self.builder.on_ready = lambda function, deployment: self.ready.append(deployment.id)
-        self.statuses: list[str] = []
-        self.ready: list[str] = []
-
-        async def nothing(deployment_id: str) -> None:
-            return
-
-        effects = Effects(
-            build=self.builder.wake, interrupt=self.builder.interrupt, retire=nothing, prewarm=lambda *_: None
-        )
-        self.service = DeploymentService(config, tools.data, tools.database, effects)
-
-    async def _on_status(self, function: Function, deployment: Deployment) -> None:
-        self.statuses.append(deployment.status)
-
-    async def upload(self, files: dict[str, str] | bytes, commands: str = "", **changes: Any) -> Deployment:
-        content = files if isinstance(files, bytes) else packed_files(files)
-        path = self.data.run / f"upload-{time.monotonic_ns()}"
-        path.write_bytes(content)
-        code = UploadedFile(path=path, size_bytes=len(content), filename="code.tar.gz")
-        upload = Upload(function_id="fn", code=code, commands=commands, activate=True)
-        return await self.service.upload(msgspec.structs.replace(upload, **changes))
-
-    async def get(self, deployment_id: str) -> Deployment:
-        deployment = await self.database.read(deployments.by_id, deployment_id)
-        assert deployment is not None
-        return deployment
-
-    async def until(self, deployment_id: str, reached: Callable[[Deployment], bool]) -> Deployment:
-        """Wait until the deployment is as wanted."""
-        deadline = time.monotonic() + 20
-        while True:
-            deployment = await self.get(deployment_id)
-            if reached(deployment):
-                return deployment
-            assert time.monotonic() < deadline, f"still {deployment.status}: {deployment.build_logs}"
-            await asyncio.sleep(0.01)
-
-    async def built(self, deployment: Deployment) -> Deployment:
-        return await self.until(deployment.id, lambda now: now.status not in UNFINISHED_BUILD)
-
-    async def build(self, files: dict[str, str] | bytes, commands: str = "", **changes: Any) -> Deployment:
-        return await self.built(await self.upload(files, commands, **changes))
-
-    async def function(self) -> Function:
-        function = await self.database.read(functions.get, "fn")
-        assert function is not None
-        return function
-
-    def published(self, deployment: Deployment, name: str) -> str:
-        return (self.data.build(deployment.id) / name).read_text()
-
-
-@asynccontextmanager
-async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **settings: Any) -> AsyncIterator[World]:
-    """A world on `root`, which may be used again, as a server is started again."""
-    config = Config(data=root, **settings)
-    data = DataDir(root)
-    data.prepare()
-    async with Spawner(data.run) as spawner, Database(data.database) as database:
-        if await database.read(functions.get, "fn") is None:
-            function = Function(
-                id="fn", name="My fn", runtime="python-3.11", entrypoint="main.py", scopes=("users.read",)
-            )
-            await database.write(functions.insert, function)
-        chosen = await choose(engine, spawner, data)
-        if chosen.name == "process" and os.geteuid() == 0:
-            runtimes = runtimes.public(data.run / "runtimes")
-        tools = BuildTools(
-            config=config,
-            data=data,
-            database=database,
-            engine=chosen,
-            spawner=spawner,
-            runtimes=runtimes,
-            tokens=Tokens("secret" * 8, config.project),
-            environ={"HTTP_PROXY": "http://proxy:1", "PIP_INDEX_URL": "http://index", "SERVER_SECRET": "hidden"},
-        )
-        world = World(config, tools)
-        async with world.builder:
-            yield world
 
 
 @pytest.fixture(params=ENGINES)
