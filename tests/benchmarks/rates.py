@@ -30,6 +30,7 @@ CONNECTIONS = (1, 16, 64)
 class Rate:
     """One measurement of one target."""
 
+    #: Right answers only.
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -56,7 +57,7 @@ def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Ra
     )
     result = json.loads(done.stdout)
     return Rate(
-        per_second=result["requests"] / result["seconds"],
+        per_second=(result["requests"] - sum(result["errors"].values())) / result["seconds"],
         p50_ms=result["p50_ms"],
         p99_ms=result["p99_ms"],
         cpu_us=1e6 * (cpu_seconds(target.pid) - before) / result["requests"],
