@@ -235,16 +235,18 @@ class Database:
             logger.warning("the event loop ended before the database was closed")
 
     def _settle(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
-        if touched is not None:
-            for listener in self._listeners:
-                listener(touched)
-        for future, result, error in outcomes:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
+        try:
+            if touched is not None:
+                for listener in self._listeners:
+                    listener(touched)
+        finally:
+            for future, result, error in outcomes:
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(result)
+                else:
+                    future.set_exception(error)
 
 
 def _checkpoint(conn: sqlite3.Connection) -> int:

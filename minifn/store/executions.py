@@ -6,6 +6,7 @@ function is to be called with: its `state` is `scheduled`, `waiting` or `process
 
 import sqlite3
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from minifn.store import lists
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
-from minifn.store.queries import INTEGER_MAX, Query
+from minifn.store.queries import INTEGER_MAX, Filter, Query
+from minifn.store.search import matches_words, words
 from minifn.store.table import Table
 
 TABLE = Table("executions", Execution)
@@ -233,7 +235,16 @@ def page(
     if user_id is not None:
         user = Condition("user_id = ? AND user_id <> ''", (user_id,))
         scope = Scope(join([prefix, user]), prefix, "executions_user_id")
+    if query.search and not matches_words(function_id, query.search):
+        query = replace(query, filters=(*query.filters, _id_search(query.search)))
     return list_page(conn, TABLE, lists.EXECUTIONS, query, scope, count=count)
+
+
+def _id_search(search: str) -> Filter:
+    """Return the filter of a search: executions are found by their function's id, else by their own."""
+    found = words(search) or [""]
+    ids = Filter("equal", "$id", tuple(found))
+    return Filter("or", children=(ids, Filter("startsWith", "$id", (found[-1],)))) if found != [""] else ids
 
 
 def delete(conn: sqlite3.Connection, function_id: str, execution_id: str) -> Execution:
@@ -253,14 +264,16 @@ def delete(conn: sqlite3.Connection, function_id: str, execution_id: str) -> Exe
 def delete_older(conn: sqlite3.Connection, before: int, limit: int) -> int:
     """Delete up to `limit` finished executions created before the instant `before`; return how many.
 
-    Looks at the oldest rows only: rows are inserted in order of creation, so no index of the time is needed.
+    Rows are stored in order of creation, so the oldest are looked at and no index of the time is needed: as many as
+    may be deleted, and as many more as there are unfinished ones, which can be in the way for long.
     """
-    rows = conn.execute(
-        "DELETE FROM executions WHERE sequence IN (SELECT sequence FROM executions ORDER BY sequence LIMIT ?)"
-        " AND created_at < ? AND status IN ('completed', 'failed')",
-        (limit, before),
-    )
-    return rows.rowcount
+    return conn.execute(
+        "DELETE FROM executions WHERE sequence IN (SELECT sequence FROM"
+        " (SELECT sequence, created_at, status FROM executions ORDER BY sequence"
+        "  LIMIT ? + (SELECT count(*) FROM execution_requests))"
+        " WHERE created_at < ? AND status IN ('completed', 'failed') LIMIT ?)",
+        (limit, before, limit),
+    ).rowcount
 
 
 def purge(conn: sqlite3.Connection, limit: int) -> int:

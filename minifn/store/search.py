@@ -12,13 +12,18 @@ _WORD = re.compile(r"\w+")
 def _needle(search: str) -> re.Pattern[str]:
     text = search.strip().lower()
     if len(text) > 1 and text[0] == text[-1] == '"':
-        words = _WORD.findall(text)
-        return re.compile(r"\b" + r"\W+".join(map(re.escape, words)) + r"\b" if words else r"(?!)")
-    words = _WORD.findall(_SYNTAX.sub(" ", text))
-    if not words:
+        phrase = _WORD.findall(text)
+        return re.compile(r"\b" + r"\W+".join(map(re.escape, phrase)) + r"\b" if phrase else r"(?!)")
+    alternatives = words(search)
+    if not alternatives:
         return re.compile(r"(?!)")
-    whole = [rf"\b{re.escape(word)}\b" for word in words[:-1]]
-    return re.compile("|".join([*whole, rf"\b{re.escape(words[-1])}"]))
+    whole = [rf"\b{re.escape(word)}\b" for word in alternatives[:-1]]
+    return re.compile("|".join([*whole, rf"\b{re.escape(alternatives[-1])}"]))
+
+
+def words(search: str) -> list[str]:
+    """Return the words of a search, in lower case."""
+    return _WORD.findall(_SYNTAX.sub(" ", search.lower()))
 
 
 def matches_words(text: str, search: str) -> bool:

@@ -179,3 +179,24 @@ def test_a_function_created_again_does_not_inherit_executions(conn: sqlite3.Conn
     assert not executions.finish(conn, job.execution)
     assert [executions.purge(conn, 3), executions.purge(conn, 3), executions.purge(conn, 3)] == [3, 2, 0]
     assert conn.execute("SELECT count(*) FROM executions").fetchone() == (0,)
+
+
+def test_unfinished_executions_do_not_keep_old_ones_from_being_deleted(conn: sqlite3.Connection) -> None:
+    for _ in range(5):
+        enqueue(conn, status="scheduled", scheduled_at=10**12, created_at=1)
+    for _ in range(3):
+        executions.insert(conn, finished(created_at=2))
+    assert [executions.delete_older(conn, 7, 2) for _ in range(3)] == [2, 1, 0]
+
+
+def test_executions_are_searched_by_their_function_and_their_id(conn: sqlite3.Connection) -> None:
+    first, second = finished(id="660aa1"), finished(id="660bb2")
+    for execution in (first, second):
+        executions.insert(conn, execution)
+
+    def found(search: str) -> list[str]:
+        return [item.id for item in executions.page(conn, "fn", Query(search=search)).items]
+
+    assert found("fn") == found("x 660") == [first.id, second.id]
+    assert found("660AA1 nothing") == found("660a") == [first.id]
+    assert found("bb2") == found("***") == []
