@@ -9,9 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from minifn.api import account, catalog, deployments, executions, functions, health, rules, variables
+from minifn.api import account, catalog, deployments, executions, functions, health, rules, templates, variables
 from minifn.api.answers import error_answer
 from minifn.api.cors import Cors
+from minifn.api.domains import Domains
 from minifn.api.operations import Context, Endpoint, Operation
 from minifn.errors import RouteNotFound
 from minifn.service import Minifn
@@ -21,6 +22,7 @@ from minifn.service import Minifn
 OPERATIONS: tuple[Operation, ...] = (
     *executions.OPERATIONS,
     *catalog.OPERATIONS,
+    *templates.OPERATIONS,
     *functions.OPERATIONS,
     *deployments.OPERATIONS,
     *variables.OPERATIONS,
@@ -47,7 +49,7 @@ def create_app(minifn: Minifn) -> Starlette:
             Route(f"/v1{operation.path}", Endpoint(operation, context), methods=[operation.method], name=operation.name)
             for operation in OPERATIONS
         ],
-        middleware=[Middleware(Cors)],
+        middleware=[Middleware(Domains, minifn), Middleware(Cors)],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=lifespan,
     )
