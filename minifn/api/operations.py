@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.api import bodies
 from minifn.api.answers import error_answer, unexpected_answer
-from minifn.api.auth import Authenticator
+from minifn.api.auth import GUEST, Authenticator
 from minifn.api.formats import Shape, shape_of
 from minifn.api.offers import offered
 from minifn.api.params import Limits, Params, Reader, fields_of
@@ -75,7 +75,7 @@ class Call:
         #: By lower-case name; the last one of a name.
         self.headers = headers
         self.shape: Shape = shape_of(self.header(b"x-appwrite-response-format"))
-        self.caller: Caller = Caller(kind=CallerKind.GUEST)
+        self.caller: Caller = GUEST
         #: The files of an upload, on disk until the handler returns.
         self.files: dict[str, UploadedFile] = {}
 

@@ -33,6 +33,24 @@ def test_specifications(site: SiteServer, admin: httpx.Client) -> None:
     assert answer["specifications"][0] == {"memory": 512, "cpus": 0.5, "enabled": True, "slug": "s-0.5vcpu-512mb"}
 
 
+def test_templates(guest: httpx.Client) -> None:
+    listed = guest.get("/functions/templates").json()
+    assert (listed["total"], listed["templates"][0]["id"]) == (1, "starter")
+    runtimes = {item["name"] for item in listed["templates"][0]["runtimes"]}
+    assert any(name.startswith("python-") for name in runtimes)
+    assert guest.get("/functions/templates/starter").json() == listed["templates"][0]
+    assert refusal(guest.get("/functions/templates/unknown")) == (404, "function_template_not_found")
+    for params, total in (
+        ({"useCases[]": "starter", "runtimes[]": min(runtimes)}, 1),
+        ({"useCases[]": "ai"}, 0),
+        ({"runtimes[]": "swift-5.5"}, 0),
+        ({"offset": "1"}, 0),
+    ):
+        assert guest.get("/functions/templates", params=params).json()["total"] == total
+    for wrong in ({"limit": "0"}, {"useCases[]": "games"}, {"runtimes[]": "cobol-60"}, {"offset": "5001"}):
+        assert refusal(guest.get("/functions/templates", params=wrong)) == (400, "general_argument_invalid")
+
+
 def test_runtimes_before_1_6_have_no_key(site: SiteServer) -> None:
     with site.client("1.5.0") as client:
         assert "key" not in client.get("/functions/runtimes").json()["runtimes"][0]
