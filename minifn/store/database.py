@@ -49,7 +49,7 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     conn.execute("PRAGMA foreign_keys = ON")
     conn.execute("PRAGMA synchronous = NORMAL")
     conn.execute("PRAGMA wal_autocheckpoint = 0")
-    conn.execute("PRAGMA cache_size = -16384")
+    conn.execute("PRAGMA cache_size = -4096")
     conn.execute("PRAGMA temp_store = MEMORY")
     if readonly:
         conn.execute("PRAGMA query_only = ON")
@@ -90,8 +90,8 @@ class Database:
 
     async def open(self) -> None:
         """Create or migrate the file and start the threads. Raises sqlite3.Error and schema.DatabaseTooNew."""
-        self._loop = asyncio.get_running_loop()
         self._conn = await asyncio.to_thread(self._open_writer)
+        self._loop = asyncio.get_running_loop()
         for thread in (self._writer, self._checkpointer, *self._readers):
             thread.start()
 
@@ -144,13 +144,18 @@ class Database:
 
     def _open_writer(self) -> sqlite3.Connection:
         conn = connect(self.path)
-        conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        conn.execute("PRAGMA journal_mode = WAL")
-        conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")
-        schema.migrate(conn)
-        conn.create_function("touch", 1, self._touched.add)
-        for trigger in schema.TOUCH_TRIGGERS:
-            conn.execute(trigger)
+        try:
+            conn.execute("PRAGMA cache_size = -8192")
+            conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            conn.execute("PRAGMA journal_mode = WAL")
+            conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")
+            schema.migrate(conn)
+            conn.create_function("touch", 1, self._touched.add)
+            for trigger in schema.TOUCH_TRIGGERS:
+                conn.execute(trigger)
+        except BaseException:
+            conn.close()
+            raise
         return conn
 
     def _write_loop(self) -> None:
