@@ -25,8 +25,6 @@ from minifn.workers.records import (
     failed,
 )
 
-__all__ = ["FunctionRequest", "FunctionResponse", "Worker", "WorkerFailed", "WorkerSpec"]
-
 #: A worker that is not ready after so long is given up.
 START_SECONDS = 60.0
 #: The wrapper ends a call at its deadline; a wrapper that cannot is ended this much later.

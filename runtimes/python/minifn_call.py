@@ -12,6 +12,8 @@ import os
 import time
 
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
+#: Escaped and in a frame's header they may take six times as much.
+HEADERS_LIMIT_BYTES = 128 * 1024
 LOG_LIMIT_CHARS = 8000
 LOAD_LOG_LIMIT_CHARS = 1_000_000
 NATIVE_NOTICE = "Native logs detected. Use context.log() or context.error() for better experience.\n"
@@ -199,7 +201,15 @@ def normalize(output: object) -> tuple[int, str, bytes]:
     for name, value in (output.get("headers") or {}).items():
         values = value if isinstance(value, (list, tuple)) else (value,)
         pairs += [(str(name), str(each)) for each in values if each is not None]
-    return status, dump_json(pairs) if pairs else "[]", body
+    return status, encode_headers(pairs) if pairs else "[]", body
+
+
+def encode_headers(pairs: list[tuple[str, str]]) -> str:
+    """Return the headers as JSON. Raises ValueError for what a frame cannot carry."""
+    size = len("".join([name + value for name, value in pairs]).encode("utf-8"))
+    if size > HEADERS_LIMIT_BYTES:
+        raise ValueError(f"the headers have {size} bytes, the limit is {HEADERS_LIMIT_BYTES}")
+    return dump_json(pairs)
 
 
 def describe(exc: BaseException) -> str:
@@ -210,9 +220,11 @@ def describe(exc: BaseException) -> str:
     try:
         import traceback
 
-        return "".join(traceback.format_exception(type(exc), exc, trace)).rstrip()
+        text = "".join(traceback.format_exception(type(exc), exc, trace)).rstrip()
     except Exception:  # a traceback module of the user's own, or an exception that cannot be shown
         return type(exc).__name__
+    # What went wrong is said last.
+    return text if len(text) <= LOG_LIMIT_CHARS else f"...{text[3 - LOG_LIMIT_CHARS :]}"
 
 
 class Load:

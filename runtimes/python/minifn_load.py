@@ -29,6 +29,7 @@ class Function:
         self.is_coroutine = False
         self._code = code
         self._entrypoint = entrypoint
+        self._path = os.path.normpath(os.path.join(code, entrypoint))
 
     def prepare(self) -> None:
         """Make the function's files and the packages of its build importable, as for a script next to them.
@@ -38,8 +39,7 @@ class Function:
         package = type(sys)("function")
         package.__path__ = [self._code]
         sys.modules["function"] = package
-        entry_folder = os.path.dirname(os.path.join(self._code, self._entrypoint))
-        sys.path[:0] = dict.fromkeys((entry_folder, self._code))
+        sys.path[:0] = dict.fromkeys((os.path.dirname(self._path), self._code))
         environment = os.path.join(self._code, "runtime-env")
         packages = os.path.join(
             environment, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"
@@ -58,7 +58,7 @@ class Function:
     def load(self) -> str:
         """Import the entry file. Returns "" or what is wrong; then it may be tried again."""
         entrypoint = self._entrypoint
-        if not os.path.isfile(os.path.join(self._code, entrypoint)):
+        if not os.path.isfile(self._path):
             return f"Failed to load entrypoint, file {entrypoint} does not exist."
         name = "function." + os.path.splitext(os.path.normpath(entrypoint))[0].replace("/", ".")
         try:

@@ -83,6 +83,18 @@ def test_what_cannot_be_sent_is_said(python: Language, tmp_path: Path) -> None:
     assert (array.status_code, array.body) == (200, b"array")
 
 
+def test_the_end_of_a_long_trace_is_kept(python: Language, tmp_path: Path) -> None:
+    (answer,) = answers(python, tmp_path, "/deep-trouble")
+    assert answer.errors.endswith("ValueError: the end\n")
+    assert len(answer.errors) == 8001
+
+
+def test_headers_that_cannot_be_sent(python: Language, tmp_path: Path) -> None:
+    for answer in answers(python, tmp_path, "/surrogate-header", "/many-headers", "/no-headers"):
+        assert (answer.status_code, answer.failure) == (500, "")
+        assert answer.errors.startswith("Response invalid: ")
+
+
 def test_exit_functions_run_when_a_worker_is_stopped(python: Language, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
 

@@ -205,3 +205,21 @@ def test_closing_while_a_worker_starts(timed: WorkerSpec, tmp_path: Path) -> Non
             assert {(await call).failure for call in calls} <= {"stopped", "start", "died"}
 
     asyncio.run(run())
+
+
+def test_calls_are_cheap(counted: WorkerSpec, tmp_path: Path) -> None:
+    """A tenth of what an idle machine does: it would take a wait in the path of every call to fail this."""
+
+    async def run() -> None:
+        async with function(tmp_path, counted, function_workers_max=1) as call:
+            await call()
+
+            async def client() -> None:
+                for _ in range(100):
+                    assert (await call()).status_code == 200
+
+            began = time.monotonic()
+            await asyncio.gather(*(client() for _ in range(64)))
+            assert 6400 / (time.monotonic() - began) > 6000
+
+    asyncio.run(run())

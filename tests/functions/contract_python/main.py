@@ -82,7 +82,18 @@ def lone_surrogate(context):
     return context.res.text("fine")
 
 
+def deep_trouble(context):
+    try:
+        raise KeyError("x" * 20_000)
+    except KeyError as exc:
+        raise ValueError("the end") from exc
+
+
 ACTIONS = {
+    "/deep-trouble": deep_trouble,
+    "/surrogate-header": lambda context: context.res.text("", 200, {"x": "\udc80"}),
+    "/many-headers": lambda context: context.res.text("", 200, {"x": "x" * 200_000}),
+    "/no-headers": lambda context: {"headers": "none"},
     "/exit": leave,
     "/quit": quit_early,
     "/descriptors": descriptors,
