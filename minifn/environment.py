@@ -24,6 +24,11 @@ def merge_variables(variables: Iterable[Variable]) -> dict[str, str]:
     return {variable.key: variable.value for variable in ordered}
 
 
+def can_be_set(name: str, value: str) -> bool:
+    """Tell whether an operating system takes the variable: Appwrite allows names that none does."""
+    return bool(name) and "=" not in name and "\0" not in name + value
+
+
 def system_variables(
     function: Function, deployment: Deployment, *, project: str, endpoint: str, runtime: tuple[str, str], slug: str
 ) -> dict[str, str]:

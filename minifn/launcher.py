@@ -2,9 +2,9 @@
 
 from minifn.config import Config
 from minifn.datadir import DataDir
-from minifn.environment import specification, system_variables
+from minifn.environment import can_be_set, specification, system_variables
 from minifn.functions import Target
-from minifn.models import Function
+from minifn.models import Deployment, Function
 from minifn.runtimes import Place, RuntimeTable
 from minifn.sandbox.command import Bind, Command, Limits
 from minifn.sandbox.engines import Engine
@@ -41,22 +41,21 @@ class Launcher:
 
     def worker(self, target: Target) -> WorkerSpec:
         """Return how to start a worker of `target`, which has a deployment. Raises RuntimeUnavailable."""
-        function_id = target.function.id
-        known = self._specs.get(function_id)
+        assert target.deployment is not None
+        key = target.deployment.id
+        known = self._specs.get(key)
         if known is None or known[0] is not target:
-            known = self._specs[function_id] = (target, self._describe(target))
+            spec = self._describe(target, target.deployment)
+            # Warm workers go on serving after a change that does not concern them.
+            known = self._specs[key] = (target, known[1] if known is not None and known[1] == spec else spec)
         return known[1]
 
-    def forget(self, function_id: str) -> None:
-        """Drop what is remembered of a function; "" drops all."""
-        if function_id:
-            self._specs.pop(function_id, None)
-        else:
-            self._specs.clear()
+    def forget(self, deployment_id: str) -> None:
+        """Drop what is remembered of a deployment that is gone."""
+        self._specs.pop(deployment_id, None)
 
-    def _describe(self, target: Target) -> WorkerSpec:
-        function, deployment = target.function, target.deployment
-        assert deployment is not None
+    def _describe(self, target: Target, deployment: Deployment) -> WorkerSpec:
+        function = target.function
         installed = self._runtimes.resolve(function.runtime)
         size = specification(function.runtime_specification)
         memory_bytes = size.memory_mb * _MIB
@@ -72,9 +71,10 @@ class Launcher:
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=size.slug,
         )
+        own = {name: value for name, value in target.variables.items() if can_be_set(name, value)}
         command = Command(
             argv=start.argv,
-            env={**target.variables, **system, **start.env},
+            env={**own, **system, **start.env},
             cwd=place.code,
             binds=(code, wrapper, *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds)),
             limits=Limits(

@@ -98,9 +98,7 @@ class Minifn:
         self.functions = FunctionService(
             self.database, installations=[pair.partition("=")[0] for pair in config.git_installations]
         )
-        launcher = Launcher(config, data, self.engine, self.runtimes)
-        self._launcher = launcher
-        self.functions.on_change(launcher.forget)
+        self._launcher = launcher = Launcher(config, data, self.engine, self.runtimes)
         self.pool = await stack.enter_async_context(
             Pool(
                 self.spawner,
@@ -180,6 +178,7 @@ class Minifn:
 
     async def _retire(self, deployment_id: str) -> None:
         self.pool.drop(deployment_id)
+        self._launcher.forget(deployment_id)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(coroutine)

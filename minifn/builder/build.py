@@ -8,10 +8,10 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, unpack_binds, uploads
+from minifn.builder.inherited import passed_paths, passed_through
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import (
     OUTPUT_BYTES_MAX,
@@ -26,7 +26,7 @@ from minifn.builder.publish import (
 )
 from minifn.config import Config
 from minifn.datadir import DataDir, remove_tree
-from minifn.environment import specification, system_variables
+from minifn.environment import can_be_set, specification, system_variables
 from minifn.launcher import CODE, WRAPPER, function_uid
 from minifn.models import Deployment, Function
 from minifn.runtimes import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
@@ -92,6 +92,7 @@ class Build:
         self._log = log
         self._directory = tools.data.build(deployment.id)
         self._cache = tools.data.cache(function.id)
+        self._passed = passed_through(tools.environ, tools.config.build_env_passthrough)
         self._size = specification(function.build_specification)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
         #: What the engine makes of the function's uid: 0 unless the server is root and the engine drops to it.
@@ -202,12 +203,13 @@ class Build:
         self, plan: BuildPlan, installed: Installed, argv: tuple[str, ...], variables: Mapping[str, str]
     ) -> Command:
         place = self._place(installed)
+        shown = dict.fromkeys((*plan.binds, *passed_paths(self._passed, self._tools.data.root)))
         memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * 1024 * 1024)
         return Command(
             argv=argv,
             env=self._environment(plan, installed, variables),
             cwd=place.code,
-            binds=(*self._binds(installed), *(Bind(source=path, target=str(path)) for path in plan.binds)),
+            binds=(*self._binds(installed), *(Bind(source=path, target=str(path)) for path in shown)),
             limits=Limits(
                 memory_bytes=memory_bytes,
                 processes=PROCESSES_MAX,
@@ -231,7 +233,7 @@ class Build:
             slug=function.build_specification,
         )
         wanted = {
-            **passed_through(tools.environ, tools.config.build_env_passthrough),
+            **self._passed,
             **plan.env,
             "TMPDIR": f"{self._place(installed).cache}/tmp/{self._deployment.id}",
             **variables,
@@ -311,16 +313,6 @@ class Build:
             remove_tree(self._cache)
         if not keep:
             remove_tree(self._directory)
-
-
-def passed_through(environ: Mapping[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
-    """Return the variables whose names match one of the globs."""
-    return {name: value for name, value in environ.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
-
-
-def can_be_set(name: str, value: str) -> bool:
-    """Tell whether an operating system takes the variable: Appwrite allows names that none does."""
-    return bool(name) and "=" not in name and "\0" not in name + value
 
 
 def holds(directory: Path, entrypoint: str) -> bool:
