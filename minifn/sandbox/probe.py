@@ -39,7 +39,8 @@ SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 ETC = (
     *("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies"),
     *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/services", "/etc/protocols"),
-    *("/etc/gai.conf", "/etc/mime.types"),
+    # pip asks which distribution this is, and takes "denied" for an error where "missing" is none.
+    *("/etc/gai.conf", "/etc/mime.types", "/etc/os-release", "/etc/lsb-release", "/etc/debian_version"),
 )
 SYSTEM_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 #: What a process without a root of its own reads besides: identities, the state of the machine.
