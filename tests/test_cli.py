@@ -231,3 +231,9 @@ def run_curl(line: str) -> str:
     """Return what a printed curl line answers."""
     done = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=30, check=True)
     return done.stdout
+
+
+def test_only_the_owner_can_read_what_a_server_keeps(started: Server) -> None:
+    files = [path for path in started.data.iterdir() if path.is_file()]
+    assert {"minifn.db", "admin.key", "jwt.secret"} <= {path.name for path in files}
+    assert [path.name for path in files if path.stat().st_mode & 0o077] == []

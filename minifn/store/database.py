@@ -143,6 +143,9 @@ class Database:
         self._listeners.append(listener)
 
     def _open_writer(self) -> sqlite3.Connection:
+        # It holds variables and hashes of keys, in a directory others may pass through; SQLite gives the log its mode.
+        self.path.touch(mode=0o600)
+        self.path.chmod(0o600)
         conn = connect(self.path)
         try:
             conn.execute("PRAGMA cache_size = -8192")
