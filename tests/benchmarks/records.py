@@ -26,6 +26,10 @@ QUERIES: dict[str, list[dict[str, object]]] = {
         {"method": "equal", "attribute": "status", "values": ["failed"]},
         {"method": "orderDesc", "attribute": "$createdAt"},
     ],
+    "status and path": [
+        {"method": "equal", "attribute": "status", "values": ["failed"]},
+        {"method": "equal", "attribute": "requestPath", "values": ["/77"]},
+    ],
     "nothing matches": [{"method": "equal", "attribute": "status", "values": ["processing"]}],
 }
 
