@@ -155,7 +155,7 @@ class RuntimeTable:
         It lacks interpreters below private directories; the wrappers are copied to `place`, where everybody reads them.
         """
         shutil.rmtree(place, ignore_errors=True)
-        shutil.copytree(self._root, place, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(self._root, place)
         for path in (place, *place.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
         usable = {key: tuple(one for one in found if one.public) for key, found in self.interpreters.items()}

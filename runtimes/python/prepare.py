@@ -15,13 +15,13 @@ from glob import glob
 
 VERSION = "%d.%d" % sys.version_info[:2]
 
-#: `pip` as a package whose modules live elsewhere. It has no metadata: `pip install --upgrade pip` writes over it.
+#: `pip` as a package that continues in the one below `place`, a folder or a wheel. It has no metadata, so that
+#: `pip install --upgrade pip` writes a real one over it.
 PIP_STUB = """\
-import os
-__path__ = [{path!r}]
-__file__ = os.path.join(__path__[0], "__init__.py")
-__version__ = {version!r}
-from pip._internal.utils.entrypoints import _wrapper as main
+from importlib.machinery import PathFinder
+_spec = PathFinder.find_spec("pip", [{place!r}])
+__path__ = list(_spec.submodule_search_locations)
+exec(_spec.loader.get_code("pip"))
 """
 
 #: An `#!` line that finds the interpreter beside the script, so that the code may be moved after the build.
@@ -32,40 +32,29 @@ RELOCATABLE = b"""#!/bin/sh
 
 
 def find_pip():
-    """Return the folder of a pip package, which may lie in a wheel; None when there is none."""
-    prefix = sys.base_prefix
+    """Return the folder or wheel that holds a pip this interpreter can use; None when there is none."""
+    library = os.path.join(sys.base_prefix, "lib", "python" + VERSION)
     places = [
-        os.path.join(prefix, "lib", "python" + VERSION, "site-packages", "pip"),
-        os.path.join(prefix, "lib", "python" + VERSION, "dist-packages", "pip"),
-        os.path.join(prefix, "local", "lib", "python" + VERSION, "dist-packages", "pip"),
+        os.path.join(library, "site-packages"),
+        os.path.join(library, "dist-packages"),
+        os.path.join(sys.base_prefix, "local", "lib", "python" + VERSION, "dist-packages"),
+        os.path.join(sys.base_prefix, "lib", "python3", "dist-packages"),
     ]
-    if prefix == "/usr":
-        places.append("/usr/lib/python3/dist-packages/pip")
     for place in places:
-        if os.path.isfile(os.path.join(place, "__main__.py")):
+        if os.path.isfile(os.path.join(place, "pip", "__main__.py")):
             return place
-    wheels = glob(os.path.join(prefix, "lib", "python" + VERSION, "ensurepip", "_bundled", "pip-*.whl"))
+    wheels = glob(os.path.join(library, "ensurepip", "_bundled", "pip-*.whl"))
     wheels += glob("/usr/share/python-wheels/pip-*.whl")
     if wheels:
-        return os.path.join(sorted(wheels)[-1], "pip")
-    borrowed = os.environ.get("MINIFN_PIP", "")
-    return borrowed if os.path.isfile(os.path.join(borrowed, "__main__.py")) else None
-
-
-def pip_version(pip):
-    """Return the version of the pip package `pip`, from its wheel's name or its own text."""
-    wheel = os.path.basename(os.path.dirname(pip))
-    if wheel.endswith(".whl"):
-        return wheel.split("-")[1]
-    with open(os.path.join(pip, "__init__.py"), encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("__version__"):
-                return line.split("=")[1].strip().strip("\"'")
-    return "0"
+        return wheels[0]
+    borrowed = os.environ.get("MINIFN_PIP")
+    return os.path.dirname(borrowed) if borrowed else None
 
 
 def make_environment(root):
     """Make the virtual environment `root` anew; returns the folder of its programs."""
+    if os.path.islink(root):
+        os.unlink(root)
     shutil.rmtree(root, ignore_errors=True)
     programs = os.path.join(root, "bin")
     packages = os.path.join(root, "lib", "python" + VERSION, "site-packages")
@@ -88,7 +77,7 @@ def make_environment(root):
     else:
         stub = os.path.join(packages, "pip")
         os.mkdir(stub)
-        write(os.path.join(stub, "__init__.py"), PIP_STUB.format(path=pip, version=pip_version(pip)))
+        write(os.path.join(stub, "__init__.py"), PIP_STUB.format(place=pip))
         for name in ("pip", "pip3", "pip" + VERSION):
             script = os.path.join(programs, name)
             write(script, '#!/bin/sh\nexec "$(dirname -- "$0")/python" -m pip "$@"\n')
