@@ -1,0 +1,69 @@
+"""What a finished build may hold before it is handed over, and what builds inherit from the server."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from minifn.builder import publish
+from minifn.builder.inherited import passed_paths, passed_through
+from minifn.builder.publish import OutputRefused, Owner, Usage, check_usage, measure, seal
+
+
+def test_files_that_passed_variables_name_are_shown(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "ca.pem").write_text("x")
+    (data / "secret.pem").write_text("x")
+    environ = {
+        "PIP_CERT": f"{tmp_path}/ca.pem",
+        "PIP_FIND_LINKS": f"https://wheels.example {tmp_path}/missing",
+        "SSL_CERT_DIR": str(tmp_path),
+        "NODE_EXTRA_CA_CERTS": f"{data}/secret.pem",
+        "API_KEY": "hidden",
+    }
+    passed = passed_through(environ, ("PIP_*", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"))
+    assert set(passed) == {"PIP_CERT", "PIP_FIND_LINKS", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"}
+    # A directory above the data directory would show everything in it.
+    assert [path for path in passed_paths(passed, data) if path.is_relative_to(tmp_path)] == [tmp_path / "ca.pem"]
+
+
+def test_sealing_refuses_what_the_build_did_not_own(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputRefused, match="belongs to somebody else"):
+        seal(tmp_path, Owner(builder_uid=os.geteuid() + 1), ())
+
+
+@pytest.mark.parametrize(
+    ("link", "accepted"),
+    [("/fn/a", True), ("/usr/bin/env", True), ("/fn/../etc", False), ("/fnord", False), ("..", False)],
+)
+def test_links_of_a_build(link: str, accepted: bool, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(link)
+    owner = Owner(builder_uid=os.geteuid())
+    if accepted:
+        assert seal(tmp_path, owner, ("/fn", "/usr")).files == 1
+    else:
+        with pytest.raises(OutputRefused, match="outside the deployment"):
+            seal(tmp_path, owner, ("/fn", "/usr"))
+
+
+def test_links_are_never_followed(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "big").write_bytes(b"x" * 1000)
+    build = tmp_path / "build"
+    build.mkdir()
+    (build / "own").write_bytes(b"x" * 10)
+    (build / "link").symlink_to(outside)
+    assert measure(build) == Usage(size_bytes=10, files=2)
+    assert seal(build, Owner(builder_uid=os.geteuid()), (str(outside),)) == Usage(size_bytes=10, files=2)
+    assert outside.stat().st_mode & 0o777 == 0o755
+
+
+def test_too_large_a_build_is_refused() -> None:
+    check_usage(Usage(size_bytes=publish.OUTPUT_BYTES_MAX, files=publish.OUTPUT_FILES_MAX))
+    with pytest.raises(OutputRefused, match="larger than 2,000 MB"):
+        check_usage(Usage(size_bytes=publish.OUTPUT_BYTES_MAX + 1))
+    with pytest.raises(OutputRefused, match="files"):
+        check_usage(Usage(files=publish.OUTPUT_FILES_MAX + 1))
