@@ -110,6 +110,14 @@ def test_the_first_start_shows_the_key_and_the_second_does_not(data: Path) -> No
     assert server.key not in second
 
 
+@pytest.mark.parametrize(("host", "engine", "warned"), [("0.0.0.0", "none", True), ("127.0.0.1", "none", False)])
+def test_an_open_door_without_walls_is_pointed_out(data: Path, host: str, engine: str, warned: bool) -> None:
+    server = Server(data, host=host, sandbox=engine)
+    with server:
+        pass
+    assert ("warning  other machines reach this server" in server.log.read_text()) is warned
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_server_and_all_it_started(data: Path, number: signal.Signals) -> None:
     with Server(data) as server:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import ipaddress
 import logging
 import signal
 import socket
@@ -23,6 +24,8 @@ from minifn.store.schema import DatabaseTooNew
 #: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
 GRACE_SECONDS = 10
 BACKLOG = 2048
+#: Engines with namespaces, fit for code that is not trusted.
+WALLED = ("bwrap",)
 
 #: What a command does with the running server, given its URL; serving goes on until a signal.
 Ready = Callable[[Minifn, str], Coroutine[None, None, None]]
@@ -45,12 +48,23 @@ async def announce(minifn: Minifn, url: str) -> None:
 def describe(minifn: Minifn, url: str) -> list[str]:
     """Return the lines a started server shows: where it answers, where its files are, how strong its walls are."""
     key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
+    exposed = not is_loopback(minifn.config.host) and minifn.engine.name not in WALLED
+    warning = ["warning  other machines reach this server, and its engine is no wall: see `minifn doctor`"]
     return [
         f"minifn   {url}/v1  (project {minifn.config.project})",
         f"data     {minifn.data.root}",
         f"sandbox  {minifn.engine.name}: {minifn.engine.strength}",
         f"key in   {key_file}",
+        *(warning if exposed else ()),
     ]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class CannotStart(Exception):
@@ -145,9 +159,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
     async def announced(self) -> None:
-        """Raise what the coroutine raised, if it failed rather than being stopped."""
-        if self._announcing and not self._announcing.cancelled():
-            await self._announcing
+        """Wait for the coroutine's end and raise what it raised, if it failed rather than being stopped."""
+        if self._announcing:
+            await asyncio.wait({self._announcing})
+            if not self._announcing.cancelled():
+                self._announcing.result()
 
     def _stop_when_failed(self, task: "asyncio.Task[None]") -> None:
         self.should_exit = self.should_exit or (not task.cancelled() and task.exception() is not None)
