@@ -70,7 +70,11 @@ class World:
             await asyncio.sleep(0.01)
 
     async def built(self, deployment: Deployment) -> Deployment:
-        return await self.until(deployment.id, lambda now: now.status not in UNFINISHED_BUILD)
+        """Wait until the build has ended and everybody was told."""
+        ended = await self.until(deployment.id, lambda now: now.status not in UNFINISHED_BUILD)
+        telling = [task for task in asyncio.all_tasks() if task.get_name() == f"minifn-build-{deployment.id}"]
+        await asyncio.gather(*telling)
+        return ended
 
     async def build(self, files: dict[str, str] | bytes, commands: str = "", **changes: Any) -> Deployment:
         return await self.built(await self.upload(files, commands, **changes))
