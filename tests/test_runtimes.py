@@ -29,8 +29,7 @@ go-1.25 go-1.26 rust-1.83 flutter-3.27 flutter-3.29 flutter-3.32 flutter-3.35 fl
 
 
 def interpreter(version: str, path: str = "") -> Interpreter:
-    place = Path(path or f"/opt/{version}/bin/program")
-    return Interpreter(path=place, version=parse_version(version), found=place)
+    return Interpreter(path=Path(path or f"/opt/{version}/bin/program"), version=parse_version(version))
 
 
 def table(**versions: str) -> RuntimeTable:
@@ -107,7 +106,7 @@ def test_only_programs_count_and_links_lead_to_them(tmp_path: Path) -> None:
     (links / "python3-config").symlink_to(real)
     finder = Finder(names=("python3", r"python3\.\d+"), version=("--version",), oldest="3.8")
     (found,) = find_interpreters(finder, search_path=f"{shims}:{links}:{tmp_path / 'none'}")
-    assert (found.path, found.found, found.version) == (real, links / "python3", sys.version_info[:3])
+    assert (found.path, found.version) == (real, sys.version_info[:3])
 
 
 def test_too_old_or_broken_programs_are_left_out(tmp_path: Path) -> None:

@@ -33,11 +33,9 @@ def parse_version(text: str) -> Version:
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A program that runs one language."""
 
-    #: The program itself, no link.
+    #: The program itself, no link; tools such as npm lie beside it.
     path: Path
     version: Version
-    #: Where it was found when that was a link into its installation; tools such as npm lie beside it.
-    found: Path
 
     @property
     def version_text(self) -> str:
@@ -61,7 +59,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if self.system:
             return ()
         prefix = self.path.parent.parent
-        if self.path.parent.name != "bin" or prefix in (Path.home(), Path("/")):
+        if self.path.parent.name != "bin" or prefix in (_home(), Path("/")):
             return (self.path,)
         return tuple(prefix / part for part in PREFIX_PARTS if (prefix / part).is_dir())
 
@@ -77,18 +75,15 @@ def find_interpreters(finder: Finder, *, search_path: str) -> tuple[Interpreter,
     Each candidate is asked for its version, all at once; what does not answer within PROBE_SECONDS is left out.
     """
     oldest = parse_version(finder.oldest)
-    candidates = dict(_programs(finder, search_path))
-    probes = [(path, found, _ask(path, finder.version)) for path, found in candidates.items()]
+    probes = [(path, _ask(path, finder.version)) for path in _programs(finder, search_path)]
     interpreters = (
-        Interpreter(path=path, version=version, found=found)
-        for path, found, probe in probes
-        if (version := _answer(probe)) >= oldest
+        Interpreter(path=path, version=version) for path, probe in probes if (version := _answer(probe)) >= oldest
     )
     return tuple(sorted(interpreters, key=lambda interpreter: interpreter.rank))
 
 
-def _programs(finder: Finder, search_path: str) -> Iterator[tuple[Path, Path]]:
-    """Yield each program once: its real path and the path it was found by."""
+def _programs(finder: Finder, search_path: str) -> Iterator[Path]:
+    """Yield the real path of each program once."""
     names = [re.compile(name) for name in finder.names]
     seen: set[Path] = set()
     for directory in _directories(finder.places, search_path):
@@ -96,24 +91,32 @@ def _programs(finder: Finder, search_path: str) -> Iterator[tuple[Path, Path]]:
             entries = sorted(directory.iterdir())
         except OSError:
             continue
-        for found in entries:
-            if not any(name.fullmatch(found.name) for name in names):
+        for entry in entries:
+            if not any(name.fullmatch(entry.name) for name in names):
                 continue
-            path = found.resolve()
+            path = entry.resolve()
             known_name = any(name.fullmatch(path.name) for name in names)
             if path not in seen and known_name and _is_program(path):
                 seen.add(path)
-                yield path, found
+                yield path
 
 
 def _directories(places: Iterable[str], search_path: str) -> Iterator[Path]:
-    for text in search_path.split(os.pathsep):
-        if text:
-            yield Path(text)
+    yield from (Path(text) for text in search_path.split(os.pathsep) if text.startswith("/"))
+    home = _home()
     server = str(Path(getattr(sys, "_base_executable", sys.executable)).parent)
     for place in places:
-        pattern = Path(place.replace("{server}", server)).expanduser()
-        yield from sorted(Path("/").glob(str(pattern.relative_to("/"))))
+        if home or not place.startswith("~"):
+            pattern = place.replace("{server}", server).replace("~", str(home))
+            yield from sorted(Path("/").glob(pattern.lstrip("/")))
+
+
+def _home() -> Path | None:
+    """Return the server's home directory; a container's user may have none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
 
 
 def _is_program(path: Path) -> bool:

@@ -121,9 +121,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
 
     def _path(self, words: Mapping[str, str]) -> str:
         own = [_fill(entry, words) for entry in self.family.path]
-        beside = dict.fromkeys(str(path.parent) for path in (self.interpreter.found, self.interpreter.path))
-        kept = [entry for entry in beside if entry not in SYSTEM_PATH.split(":")]
-        return ":".join([*own, *kept, SYSTEM_PATH])
+        beside = str(self.interpreter.path.parent)
+        return ":".join([*own, *([] if beside in SYSTEM_PATH.split(":") else [beside]), SYSTEM_PATH])
 
 
 class RuntimeTable:

@@ -74,13 +74,17 @@ def test_values_in_logs(javascript: Language, tmp_path: Path) -> None:
 
 
 def test_errors_show_their_stack_without_the_wrapper(javascript: Language, tmp_path: Path) -> None:
-    logged, rejected = answers(javascript, tmp_path, "/error", "/reject")
+    logged, rejected, caused = answers(javascript, tmp_path, "/error", "/reject", "/cause")
     first, *frames = logged.errors.splitlines()
     assert first == "Error: logged"
     assert frames[-1].endswith(" after")
     assert "contract_node/main.js" in frames[0]
     assert "server.cjs" not in logged.errors + rejected.errors
     assert rejected.errors.startswith("TypeError: rejected\n")
+    assert [line for line in caused.errors.splitlines() if "Error" in line] == [
+        "Error: outer",
+        "Caused by: Error: inner",
+    ]
 
 
 def test_anything_may_be_thrown(javascript: Language, tmp_path: Path) -> None:

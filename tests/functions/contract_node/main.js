@@ -37,6 +37,7 @@ const VALUES = [
   [{ cause: new RangeError("inner") }, '{"cause":{"name":"RangeError","message":"inner"}}'],
   [new Point(), '{"x":1,"big":"1970-01-01T00:00:00.000Z"}'],
   [Object.create(null), "{}"],
+  [Object.assign(Object.create({ toString: null }), { big: 1n }), "[object Object]"],
 ];
 
 const ROUTES = {
@@ -56,6 +57,9 @@ const ROUTES = {
   },
   "/throw-object": () => {
     throw { code: 7 };
+  },
+  "/cause": () => {
+    throw new Error("outer", { cause: new Error("inner") });
   },
   "/reject": () => Promise.reject(new TypeError("rejected")),
   "/native": ({ res }) => {
