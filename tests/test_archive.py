@@ -16,7 +16,6 @@ from minifn.archive import UNPACK_PROGRAM, pack, unpack_argv, unpack_main
 from minifn.archive.unpack_main import Checker, Refused, leads_outside, split, unpack
 from tests.packing import member, packed
 
-
 needs_links = pytest.mark.skipif(
     not hasattr(tarfile, "data_filter"), reason="tarfile has no data filter here: use Python 3.11.4 or newer"
 )
