@@ -71,6 +71,10 @@ class CannotStart(Exception):
     """The machine or the data directory does not allow what the settings ask for."""
 
 
+class CannotGoOn(Exception):
+    """The server lost something it cannot work without: whoever watches it is to start it again."""
+
+
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -83,6 +87,8 @@ def run(config: Config, ready: Ready) -> None:
                 runner.run(_serve(config, listener, ready))
             except CannotStart as error:
                 fail(f"cannot start: {error}")
+            except CannotGoOn as error:
+                fail(f"stopped: {error}")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -123,8 +129,12 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
             await stack.enter_async_context(minifn)
         except (SandboxError, DatabaseTooNew, sqlite3.Error, OSError) as error:
             raise CannotStart(error) from error
+        lost = minifn.spawner.lost
+        lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         await server.serve(sockets=[listener])
         await server.announced()
+        if lost.done():
+            raise CannotGoOn("the launcher of functions ended unexpectedly")
 
 
 def url_of(config: Config) -> str:

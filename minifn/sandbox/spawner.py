@@ -197,6 +197,9 @@ class Spawner:
             logger.error("the launcher did not end in %s s", STOP_SECONDS)
             self._launcher.kill()
             await asyncio.to_thread(self._launcher.wait)
+        if self.lost.done():
+            # Nobody was left to kill what had gone its own way.
+            await asyncio.to_thread(kill_strays, self.run_dir)
         self._end_all("the server stopped")
 
     async def spawn(

@@ -150,6 +150,21 @@ def test_a_killed_worker_costs_its_execution_and_no_other(engine: str, data: Pat
         assert api.execute(FUNCTION)["status"] == "completed"
 
 
+def test_a_server_without_its_launcher_ends_and_says_why(engine: str, data: Path) -> None:
+    server = Server(data, sandbox=engine).start()
+    with server.api as api:
+        prepare(api)
+        api.execute(FUNCTION)
+    before = relatives(server)
+    (launcher,) = (process for process in before if "launcher.main" in " ".join(process.cmdline()))
+    launcher.kill()
+    assert server.process.wait(10) == 1
+    assert server.log_tail().splitlines()[-1] == "minifn: stopped: the launcher of functions ended unexpectedly"
+    gone(before, server, seconds=1)
+    with server, server.api as api:
+        assert api.execute(FUNCTION)["status"] == "completed"
+
+
 def test_stop_finishes_what_runs_and_leaves_no_process(engine: str, data: Path) -> None:
     kept = Acknowledged()
     server = Server(data, sandbox=engine).start()
