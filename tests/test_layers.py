@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors config values models datadir",
         "store runtimes sandbox archive cron patterns tokens environment",
         "workers",
-        "functions deployments keys",
+        "functions rules deployments keys",
         "launcher",
         "executor builder",
         "events scheduler maintenance",
