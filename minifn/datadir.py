@@ -1,11 +1,16 @@
 """Where everything lies in the data directory, and who may look at it."""
 
+import errno
 import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterable
 from pathlib import Path
+
+#: How often a tree is tried to be removed that is still being written to.
+REMOVE_ATTEMPTS = 5
 
 
 class DataDir:
@@ -91,16 +96,23 @@ class DataDir:
 
 def remove_tree(path: Path) -> None:
     """Delete a file or a tree, also one with unreadable directories; a missing one is fine. Raises OSError."""
-    try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    except FileNotFoundError:
-        return
-    except PermissionError:
-        _open_directories(path)
-        shutil.rmtree(path)
+    for attempt in range(REMOVE_ATTEMPTS):
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            return
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            _open_directories(path)
+        except OSError as exc:
+            if exc.errno != errno.ENOTEMPTY or attempt == REMOVE_ATTEMPTS - 1:
+                raise
+            # A process that is being killed has written once more.
+            time.sleep(0.05)
+    shutil.rmtree(path)
 
 
 def _open_directories(root: Path) -> None:

@@ -12,7 +12,7 @@ from minifn.builder import build as build_module
 from minifn.environment import APPWRITE_VERSION
 from minifn.models import Variable
 from minifn.runtimes import RuntimeTable
-from minifn.store import functions, variables
+from minifn.store import deployments, functions, variables
 from tests.building import opened
 from tests.packing import packed
 
@@ -221,6 +221,37 @@ def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(data: Path, runti
             assert (await world.function()).deployment_id == ""
             # The next one is not held up.
             assert (await world.build(HELLO)).status == "ready"
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("moment", ["processing", "building"])
+def test_a_build_that_nobody_wants_any_more_changes_nothing(moment: str, data: Path, runtimes: RuntimeTable) -> None:
+    async def body() -> None:
+        async with opened(data, runtimes) as world:
+            files = HELLO | {f"folder/{number}": "" for number in range(3000)}
+            deployment = await world.upload(files, "echo go; sleep 0.3")
+            await world.until(deployment.id, lambda now: now.status == moment)
+            # As if the cancellation came too late to interrupt.
+            await world.database.write(deployments.cancel, "fn", deployment.id, 1)
+            ended = await world.built(deployment)
+            assert ended.status == "canceled"
+            assert "Internal error" not in ended.build_logs
+            assert not world.data.build(deployment.id).exists()
+            assert world.ready == []
+
+    asyncio.run(body())
+
+
+def test_stopping_the_server_keeps_what_is_ready(data: Path, runtimes: RuntimeTable) -> None:
+    async def body() -> None:
+        for _ in range(5):
+            async with opened(data, runtimes) as world:
+                deployment = await world.upload(HELLO)
+                await world.until(deployment.id, lambda now: "Build finished" in now.build_logs)
+            async with opened(data, runtimes) as world:
+                assert (await world.built(deployment)).status == "ready"
+                assert world.published(deployment, "main.py") == HELLO["main.py"]
 
     asyncio.run(body())
 

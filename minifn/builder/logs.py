@@ -36,11 +36,15 @@ class BuildLog:
         if len(self._pending) > LOG_LIMIT_CHARS:
             await self.flush()
 
-    async def flush(self) -> None:
-        """Store everything so far."""
+    def close(self) -> None:
+        """Drop what has not been stored; nothing is stored from now on by itself."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def flush(self) -> None:
+        """Store everything so far."""
+        self.close()
         async with self._turn:
             text, self._pending = self._pending[-LOG_LIMIT_CHARS:], ""
             if text:

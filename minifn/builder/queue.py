@@ -107,14 +107,26 @@ class Builder:
             await asyncio.to_thread(build.clear, keep=status == "ready")
             await log.flush()
             result = BuildResult(status=status, duration_seconds=seconds, build_size_bytes=usage.size_bytes)
-            ended = await database.write(deployments.finish, deployment.id, result, now_ms())
+            ended = await self._record(deployment, result)
         except Superseded:
             logger.info("deployment %s was canceled or deleted during its build", deployment.id)
         finally:
+            log.close()
             if ended is None:
                 await asyncio.to_thread(build.clear, keep=False)
         if ended is not None:
             await self._tell(function, ended)
+
+    async def _record(self, deployment: Deployment, result: BuildResult) -> Deployment | None:
+        """Store how a build ended; None when it was canceled or deleted meanwhile.
+
+        A task that is canceled while it waits learns the outcome all the same: the files must stay if it is `ready`.
+        """
+        recording = self._tools.database.write(deployments.finish, deployment.id, result, now_ms())
+        try:
+            return await asyncio.shield(recording)
+        except asyncio.CancelledError:
+            return await recording
 
     async def _attempt(
         self, build: Build, function: Function, merged: dict[str, str], log: BuildLog
@@ -124,6 +136,8 @@ class Builder:
         try:
             async with asyncio.timeout(timeout_seconds):
                 usage = await build.run(merged, functools.partial(self._tell, function))
+        except Superseded:
+            raise
         except TimeoutError:
             log.note(f"Build timed out after {timeout_seconds} seconds.")
         except BuildError as exc:
