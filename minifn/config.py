@@ -47,6 +47,7 @@ class Config:
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
+    origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own and localhost; * = all")
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
     build_concurrency: int = _setting(os.cpu_count() or 1, "builds at once", minimum=1, shown="CPU count")
     async_concurrency: int = _setting(

@@ -204,6 +204,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def privileged(self) -> bool:
         """Whether this is an API key or the administrator."""
         return self.kind is CallerKind.KEY
+    #: The e-mail address of an operator who signed in with the admin key, "" for everybody else.
+    operator: str = ""
 
 
 class Specification(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 Both are HS256 under MINIFN_JWT_SECRET, so an app that embeds minifn mints user tokens with any JWT library.
 """
 
+import hashlib
 import time
 from typing import Any
 
@@ -38,6 +39,32 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     teams: tuple[Team, ...] = ()
 
 
+class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the session of the operator, who signed in with the admin key, says."""
+
+    operator: str
+    session_id: str
+    exp: int
+
+
+class OperatorTokens:
+    """Mints and checks the operator's sessions. Another admin key ends them all."""
+
+    def __init__(self, admin_key: str) -> None:
+        self._secret = hashlib.sha256(f"operator {admin_key}".encode()).hexdigest()
+
+    def mint(self, claims: OperatorClaims) -> str:
+        """Return a token for `claims`."""
+        return jwt.encode(msgspec.to_builtins(claims), self._secret, _ALGORITHM)
+
+    def verify(self, token: str) -> OperatorClaims | None:
+        """Return what `token` says, None when it is forged, expired or malformed."""
+        try:
+            return msgspec.convert(_decode(token, self._secret), OperatorClaims)
+        except msgspec.ValidationError:
+            return None
+
+
 class Tokens:
     """Mints and checks both kinds of token. `now` arguments are seconds since the epoch."""
 
@@ -52,7 +79,7 @@ class Tokens:
 
     def verify_user(self, token: str) -> UserClaims:
         """Return what `token` says. Raises UserJwtInvalid when it is forged, expired or malformed."""
-        payload = self._decode(token)
+        payload = _decode(token, self._secret)
         if payload is None or "scopes" in payload:
             raise UserJwtInvalid
         try:
@@ -89,15 +116,16 @@ class Tokens:
 
     def verify_key(self, secret: str) -> frozenset[str]:
         """Return the scopes of a function key. Raises ApiKeyExpired when forged, expired or of another project."""
-        payload = self._decode(secret.partition("_")[2])
+        payload = _decode(secret.partition("_")[2], self._secret)
         scopes = payload.get("scopes") if payload else None
         if payload is None or not isinstance(scopes, list) or payload.get("projectId") != self._project:
             raise ApiKeyExpired
         return frozenset(str(scope) for scope in scopes)
 
-    def _decode(self, token: str) -> dict[str, Any] | None:
-        try:
-            payload = jwt.decode(token, self._secret, algorithms=[_ALGORITHM], options={"require": ["exp"]})
-        except jwt.InvalidTokenError:
-            return None
-        return dict(payload)
+
+def _decode(token: str, secret: str) -> dict[str, Any] | None:
+    try:
+        payload = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["exp"]})
+    except jwt.InvalidTokenError:
+        return None
+    return dict(payload)

@@ -9,7 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from minifn.api import account, catalog, deployments, executions, functions, health, rules, templates, variables
+from minifn.api import (
+    account,
+    catalog,
+    console,
+    deployments,
+    executions,
+    functions,
+    health,
+    rules,
+    templates,
+    variables,
+)
 from minifn.api.answers import error_answer
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
@@ -28,6 +39,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *variables.OPERATIONS,
     *rules.OPERATIONS,
     *account.OPERATIONS,
+    *console.OPERATIONS,
     *health.OPERATIONS,
 )
 

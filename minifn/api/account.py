@@ -1,4 +1,7 @@
-"""Anonymous sessions, so that the web SDK works with no other service: a user is an id that a session vouches for."""
+"""Sessions: anonymous ones, so that the web SDK works with no other service, and the operator's.
+
+A user is an id that a session vouches for; the operator is whoever knows the admin key.
+"""
 
 import time
 from typing import Annotated, Any
@@ -6,15 +9,18 @@ from typing import Annotated, Any
 import msgspec
 from starlette.types import ASGIApp
 
-from minifn.api.answers import RawHeaders, json_answer, no_content
+from minifn.api import operators
+from minifn.api.answers import json_answer, no_content
 from minifn.api.auth import SESSION_SECONDS
 from minifn.api.operations import PUBLIC, Call, Operation
 from minifn.api.params import Integer, NoParams, Params, Text
-from minifn.errors import UnauthorizedScope, UserSessionNotFound
+from minifn.errors import UnauthorizedScope, UserInvalidCredentials, UserSessionNotFound
 from minifn.models import CallerKind
 from minifn.tokens import UserClaims
 from minifn.values import format_instant, new_id, now_ms
 
+#: The one account of the project `console`.
+OPERATOR_ID = "operator"
 #: What Appwrite gives a client JWT, seconds.
 _JWT_SECONDS = 900
 
@@ -23,6 +29,13 @@ class CreateJwt(Params, frozen=True, kw_only=True):
     """How long the JWT lives, seconds."""
 
     duration: Annotated[int, Integer(0, 3600)] = _JWT_SECONDS
+
+
+class EmailSession(Params, frozen=True, kw_only=True):
+    """Who signs in. The password is the admin key; the e-mail address is kept as it is given."""
+
+    email: Annotated[str, Text(320)] = "operator@localhost"
+    password: Annotated[str, Text(1024)]
 
 
 class OneSession(Params, frozen=True, kw_only=True):
@@ -35,29 +48,33 @@ async def create_session(call: Call, params: NoParams) -> ASGIApp:
     """Make an anonymous user and a session of theirs, given as cookies and, for browsers without, as a header."""
     user_id = new_id()
     session_id, value, expires_at = call.context.authenticator.mint_session(user_id)
-    headers = _cookies(call, value, SESSION_SECONDS)
-    fallback = msgspec.json.encode({_cookie_name(call): value})
+    name = _cookie_name(call)
+    headers = [_cookie(call, name, value, SESSION_SECONDS), _cookie(call, f"{name}_legacy", value, SESSION_SECONDS)]
+    fallback = msgspec.json.encode({name: value})
     headers += [(b"x-fallback-cookies", fallback), (b"x-appwrite-session", value.encode())]
-    return json_answer(_session(call, session_id, user_id, expires_at), 201, headers)
+    return json_answer(_session(call, session_id, user_id, expires_at, "anonymous"), 201, headers)
+
+
+async def create_email_session(call: Call, params: EmailSession) -> ASGIApp:
+    """Sign the operator in, in the project `console`. Users of the project have no passwords."""
+    if call.in_project:
+        raise UserInvalidCredentials("Users of this project have no passwords; the operator signs in to `console`.")
+    claims, value = call.context.operators.sign_in(params.email, params.password, call.client_ip)
+    headers = [_cookie(call, operators.COOKIE, value, operators.SESSION_SECONDS)]
+    return json_answer(_session(call, claims.session_id, OPERATOR_ID, claims.exp * 1000, "email"), 201, headers)
 
 
 def _cookie_name(call: Call) -> str:
     return f"a_session_{call.minifn.config.project}"
 
 
-def _cookies(call: Call, value: str, seconds: int) -> RawHeaders:
+def _cookie(call: Call, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
     secure = "; secure" if call.scope.get("scheme") == "https" else ""
-    return [
-        (
-            b"set-cookie",
-            f"{_cookie_name(call)}{suffix}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}".encode(),
-        )
-        for suffix in ("", "_legacy")
-    ]
+    return b"set-cookie", f"{name}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}".encode()
 
 
-def _session(call: Call, session_id: str, user_id: str, expires_at: int) -> dict[str, Any]:
-    created_at = format_instant(expires_at - SESSION_SECONDS * 1000)
+def _session(call: Call, session_id: str, user_id: str, expires_at: int, provider: str) -> dict[str, Any]:
+    created_at = format_instant(now_ms())
     empty = (
         "providerUid providerAccessToken providerAccessTokenExpiry providerRefreshToken osCode osName osVersion "
         "clientType clientCode clientName clientVersion clientEngine clientEngineVersion deviceName deviceBrand "
@@ -69,11 +86,11 @@ def _session(call: Call, session_id: str, user_id: str, expires_at: int) -> dict
         "$updatedAt": created_at,
         "userId": user_id,
         "expire": format_instant(expires_at),
-        "provider": "anonymous",
+        "provider": provider,
         "ip": call.client_ip,
         **dict.fromkeys(empty.split(), ""),
         "current": True,
-        "factors": ["anonymous"],
+        "factors": ["password" if provider == "email" else provider],
         # Only server SDKs with a key see a session's secret in Appwrite; others have the cookie.
         "secret": "",
     }
@@ -87,22 +104,23 @@ def _require_user(call: Call) -> str:
 
 
 async def get(call: Call, params: NoParams) -> ASGIApp:
-    """Return the user who is calling; minifn knows of users only what their token says."""
-    user_id = _require_user(call)
+    """Return the user or operator who is calling; minifn knows of users only what their token says."""
+    address = call.caller.operator
+    user_id = OPERATOR_ID if address else _require_user(call)
     now = format_instant(now_ms())
     return json_answer(
         {
             "$id": user_id,
             "$createdAt": now,
             "$updatedAt": now,
-            "name": "",
+            "name": "Operator" if address else "",
             "registration": now,
             "status": True,
             "labels": sorted(role[6:] for role in call.caller.roles if role.startswith("label:")),
             "passwordUpdate": "",
-            "email": "",
+            "email": address,
             "phone": "",
-            "emailVerification": "users/verified" in call.caller.roles,
+            "emailVerification": bool(address) or "users/verified" in call.caller.roles,
             "phoneVerification": False,
             "mfa": False,
             "prefs": {},
@@ -121,12 +139,18 @@ async def create_jwt(call: Call, params: CreateJwt) -> ASGIApp:
 
 
 async def delete_session(call: Call, params: OneSession) -> ASGIApp:
-    """Take the caller's session back from their browser."""
-    _require_user(call)
-    if params.session_id not in ("current", call.caller.session_id):
+    """Take the caller's session back from their browser; the operator's ends everywhere."""
+    caller = call.caller
+    if not caller.operator:
+        _require_user(call)
+    if params.session_id not in ("current", caller.session_id):
         raise UserSessionNotFound
-    headers = _cookies(call, "", 0)
-    return no_content([*headers, (b"x-fallback-cookies", b"{}")])
+    if caller.operator:
+        await call.context.operators.sign_out(caller.session_id)
+        return no_content([_cookie(call, operators.COOKIE, "", 0)])
+    name = _cookie_name(call)
+    cookies = [_cookie(call, name, "", 0), _cookie(call, f"{name}_legacy", "", 0)]
+    return no_content([*cookies, (b"x-fallback-cookies", b"{}")])
 
 
 OPERATIONS = (
@@ -138,7 +162,24 @@ OPERATIONS = (
         params=NoParams,
         handler=create_session,
     ),
-    Operation(name="account.get", method="GET", path="/account", scopes=PUBLIC, params=NoParams, handler=get),
+    Operation(
+        name="account.createEmailPasswordSession",
+        method="POST",
+        path="/account/sessions/email",
+        scopes=PUBLIC,
+        params=EmailSession,
+        handler=create_email_session,
+        needs_project=False,
+    ),
+    Operation(
+        name="account.get",
+        method="GET",
+        path="/account",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=get,
+        needs_project=False,
+    ),
     Operation(
         name="account.createJWT",
         method="POST",
@@ -154,5 +195,6 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=OneSession,
         handler=delete_session,
+        needs_project=False,
     ),
 )

@@ -1,4 +1,4 @@
-"""Who is calling: an API key, a function's own key, a user by JWT or session, or a guest.
+"""Who is calling: an API key, a function's own key, the operator, a user by JWT or session, or a guest.
 
 Sessions are stateless: a session is a long-lived client JWT in the envelope that Appwrite's SDKs pass back unread, so a
 restart or a second process forgets nobody.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from minifn.api.operators import Operators
 from minifn.errors import ProjectNotFound, UserApiKeyAndSessionSet, UserJwtInvalid
 from minifn.keys import Keys
 from minifn.models import Caller, CallerKind
@@ -43,11 +44,12 @@ class Envelope(msgspec.Struct, frozen=True):
 class Authenticator:
     """Finds the caller of a request from its headers."""
 
-    def __init__(self, *, project: str, admin_key: str, keys: Keys, tokens: Tokens) -> None:
+    def __init__(self, *, project: str, admin_key: str, keys: Keys, tokens: Tokens, operators: Operators) -> None:
         self._project = project.encode()
         self._admin_key = admin_key.encode()
         self._keys = keys
         self._tokens = tokens
+        self._operators = operators
         self._users: dict[str, tuple[int, Caller]] = {}
         self._cookie_names = (f"a_session_{project}", f"a_session_{project}_legacy")
 
@@ -59,7 +61,7 @@ class Authenticator:
         """
         if project != self._project and project not in (b"", b"console"):
             raise ProjectNotFound
-        user = self._user(headers)
+        user = await self._operator(headers, project) or self._user(headers)
         secret = headers.get(b"x-appwrite-key")
         if not secret:
             return user or GUEST
@@ -73,6 +75,15 @@ class Authenticator:
         expires = int(time.time()) + SESSION_SECONDS
         secret = self._tokens.mint_user(UserClaims(user_id=user_id, session_id=session_id, exp=expires))
         return session_id, base64.b64encode(msgspec.json.encode(Envelope(user_id, secret))).decode(), expires * 1000
+
+    async def _operator(self, headers: Mapping[bytes, bytes], project: bytes) -> Caller | None:
+        """Return the operator: in the project `console`, and in this project for clients that say so."""
+        if b"cookie" not in headers or (project == self._project and headers.get(b"x-appwrite-mode") != b"admin"):
+            return None
+        claims = await self._operators.identify(headers)
+        if claims is None:
+            return None
+        return msgspec.structs.replace(ADMIN, operator=claims.operator, session_id=claims.session_id)
 
     async def _key(self, secret: bytes) -> Caller:
         if hmac.compare_digest(secret, self._admin_key):

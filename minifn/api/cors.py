@@ -35,8 +35,8 @@ _CROSS_ORIGIN = [
 class Cors:
     """Adds the common headers to every answer and answers OPTIONS itself.
 
-    Any origin is allowed, with credentials, because minifn knows no list of an app's sites. What keeps a foreign site
-    from using a visitor's session is that the session cookie is `SameSite=Lax` and everything else needs a header.
+    Any origin may read answers, refusals too: which pages may change something is decided by `origins.py`, and the
+    operator's session counts for pages of this host alone.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,8 +1,8 @@
 """An operation of the API, declared as data, and the steps every request to one goes through.
 
-The order of the steps is part of the contract (Appwrite's `app/controllers/shared/api.php`): who is calling, the scope,
-the project, then each parameter in its order, and only then whether the thing exists. A caller without the scope never
-learns whether a function exists, nor whether a parameter was right.
+The order of the steps is part of the contract (Appwrite's `app/controllers/shared/api.php`): from which page, who is
+calling, the scope, the project, then each parameter in its order, and only then whether the thing exists. A caller
+without the scope never learns whether a function exists, nor whether a parameter was right.
 """
 
 import functools
@@ -17,6 +17,8 @@ from minifn.api.answers import error_answer, unexpected_answer
 from minifn.api.auth import GUEST, Authenticator
 from minifn.api.formats import Shape, shape_of
 from minifn.api.offers import offered
+from minifn.api.operators import Operators
+from minifn.api.origins import Origins
 from minifn.api.params import Limits, Params, Reader, fields_of
 from minifn.deployments import UploadedFile
 from minifn.errors import AccessForbidden, MinifnError, UnauthorizedScope
@@ -30,6 +32,9 @@ EXECUTIONS_READ = ("execution.read", "executions.read")
 EXECUTIONS_WRITE = ("execution.write", "executions.write")
 PROJECT_READ = ("project.read",)
 PROJECT_WRITE = ("project.write",)
+#: No API key can have it: the operator's, and the admin key's.
+PROJECTS_READ = ("projects.read",)
+USERS_READ = ("users.read",)
 RULES_READ = ("rules.read",)
 RULES_WRITE = ("rules.write",)
 #: For operations open to everybody.
@@ -49,8 +54,22 @@ class Context:
         """Finds callers."""
         minifn = self.minifn
         return Authenticator(
-            project=minifn.config.project, admin_key=minifn.admin_key, keys=minifn.keys, tokens=minifn.tokens
+            project=minifn.config.project,
+            admin_key=minifn.admin_key,
+            keys=minifn.keys,
+            tokens=minifn.tokens,
+            operators=self.operators,
         )
+
+    @functools.cached_property
+    def operators(self) -> Operators:
+        """Signs operators in and out."""
+        return Operators(self.minifn.database, self.minifn.admin_key)
+
+    @functools.cached_property
+    def origins(self) -> Origins:
+        """The pages that may call."""
+        return Origins(self.minifn.config.origins)
 
     @functools.cached_property
     def limits(self) -> Limits:
@@ -66,7 +85,7 @@ class Context:
 class Call:
     """One request, as a handler sees it."""
 
-    __slots__ = ("caller", "context", "files", "headers", "minifn", "scope", "shape")
+    __slots__ = ("caller", "context", "files", "headers", "in_project", "minifn", "scope", "shape")
 
     def __init__(self, context: Context, scope: Scope, headers: dict[bytes, bytes]) -> None:
         self.minifn = context.minifn
@@ -76,6 +95,8 @@ class Call:
         self.headers = headers
         self.shape: Shape = shape_of(self.header(b"x-appwrite-response-format"))
         self.caller: Caller = GUEST
+        #: Whether the request names this project, and not none or the project `console`.
+        self.in_project = False
         #: The files of an upload, on disk until the handler returns.
         self.files: dict[str, UploadedFile] = {}
 
@@ -138,10 +159,11 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
         call = Call(self._context, scope, dict(scope["headers"]))
-        project_given = await self._authenticate(call)
+        self._context.origins.check(scope["method"], call.headers)
+        await self._authenticate(call)
         if self._scopes:
             self._check_scopes(call.caller)
-        if operation.needs_project and not project_given:
+        if operation.needs_project and not call.in_project:
             raise AccessForbidden("This operation belongs to a project: name it in the X-Appwrite-Project header.")
         path_params = scope["path_params"]
         if operation.upload:
@@ -155,8 +177,8 @@ class Endpoint:
             given = {**sent, **path_params}
         return await operation.handler(call, self._reader.read(given))
 
-    async def _authenticate(self, call: Call) -> bool:
-        """Set the caller; return whether the request named this project."""
+    async def _authenticate(self, call: Call) -> None:
+        """Set the caller and whether the request names this project."""
         project = call.headers.get(b"x-appwrite-project", b"")
         query = call.scope["query_string"]
         if b"project=" in query:
@@ -164,7 +186,7 @@ class Endpoint:
             if isinstance(given, str):
                 project = given.encode()
         call.caller = await self._context.authenticator.identify(call.headers, project)
-        return project not in (b"", b"console")
+        call.in_project = project not in (b"", b"console")
 
     def _check_scopes(self, caller: Caller) -> None:
         if caller.scopes is not None and self._scopes.isdisjoint(caller.scopes):

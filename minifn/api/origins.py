@@ -1,0 +1,64 @@
+"""Which pages a browser may call this server from.
+
+Appwrite asks each app to register its sites. A server that runs by itself knows two kinds of site without being told:
+its own host, and whatever runs on the visitor's machine, where apps are developed. Others are named in a setting.
+"""
+
+import fnmatch
+import ipaddress
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from minifn.errors import UnknownOrigin
+
+_CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def host_of(url: str) -> str:
+    """Return the host of an Origin or Referer header, in lower case and without port; "" when it names none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is the visitor's own machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_same_host(headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether a request comes from no page at all, or from one of the very host and port that it goes to."""
+    origin = headers.get(b"origin")
+    return origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()
+
+
+class Origins:
+    """The pages that may change something: of this host, of the visitor's machine, and of the hosts in `allowed`.
+
+    `allowed` are host names; `*` in one stands for anything, so that `*` alone allows every page.
+    """
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        self._allowed = tuple(pattern.lower() for pattern in allowed)
+
+    def check(self, method: str, headers: Mapping[bytes, bytes]) -> None:
+        """Raise UnknownOrigin when a page that is not allowed wants to change something without an API key."""
+        origin = headers.get(b"origin") or headers.get(b"referer")
+        if not origin or method not in _CHANGING or b"x-appwrite-key" in headers:
+            return
+        host = host_of(origin.decode("latin-1"))
+        if not (
+            is_loopback(host)
+            or host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}")
+            or any(fnmatch.fnmatchcase(host, pattern) for pattern in self._allowed)
+        ):
+            raise UnknownOrigin(
+                "Invalid Origin. This page's host is not one of those in MINIFN_ORIGINS, nor this server's own: "
+                f"{host or origin.decode('latin-1')[:100]}"
+            )
