@@ -24,6 +24,12 @@ def merge_variables(variables: Iterable[Variable]) -> dict[str, str]:
     return {variable.key: variable.value for variable in ordered}
 
 
+def authority(host: str, port: int) -> str:
+    """Return `host:port` as clients on this machine reach a server bound to `host`: a wildcard by loopback."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"
+
+
 def can_be_set(name: str, value: str) -> bool:
     """Tell whether an operating system takes the variable: Appwrite allows names that none does."""
     return bool(name) and "=" not in name and "\0" not in name + value

@@ -2,7 +2,7 @@
 
 from minifn.config import Config
 from minifn.datadir import DataDir
-from minifn.environment import can_be_set, specification, system_variables
+from minifn.environment import authority, can_be_set, specification, system_variables
 from minifn.functions import Target
 from minifn.models import Deployment, Function
 from minifn.runtimes import Place, RuntimeTable
@@ -36,7 +36,7 @@ class Launcher:
         self._engine = engine
         self._runtimes = runtimes
         #: What a function sees as host when its caller named none.
-        self.authority = f"{config.host}:{config.port}"
+        self.authority = authority(config.host, config.port)
         self._specs: dict[str, tuple[Target, WorkerSpec]] = {}
 
     def worker(self, target: Target) -> WorkerSpec:

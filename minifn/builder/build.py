@@ -26,7 +26,7 @@ from minifn.builder.publish import (
 )
 from minifn.config import Config
 from minifn.datadir import DataDir, remove_tree
-from minifn.environment import can_be_set, specification, system_variables
+from minifn.environment import authority, can_be_set, specification, system_variables
 from minifn.launcher import CODE, WRAPPER, function_uid
 from minifn.models import Deployment, Function
 from minifn.runtimes import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
@@ -228,7 +228,7 @@ class Build:
             function,
             self._deployment,
             project=tools.config.project,
-            endpoint=f"http://{tools.config.host}:{tools.config.port}/v1",
+            endpoint=f"http://{authority(tools.config.host, tools.config.port)}/v1",
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )

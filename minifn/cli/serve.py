@@ -17,6 +17,7 @@ import uvloop
 
 from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
+from minifn.environment import authority
 from minifn.sandbox.command import SandboxError
 from minifn.service import Minifn
 from minifn.store.schema import DatabaseTooNew
@@ -139,8 +140,7 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
 
 def url_of(config: Config) -> str:
     """Return the address to type: a wildcard bind is reached by loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
-    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+    return f"http://{authority(config.host, config.port)}"
 
 
 class Server(uvicorn.Server):
