@@ -1,8 +1,9 @@
-"""Event names: which ones may be subscribed to.
+"""Event names: which ones may be subscribed to, which ones happen, and which subscriptions one of those reaches.
 
 An event is `type.id`, repeated for resources inside resources, then an action and perhaps an attribute:
 `users.42.create`, `users.42.update.email`, `databases.*.collections.*.documents.*.create`.
-The catalogue follows Appwrite's `app/config/events.php`, the rule its `src/Appwrite/Event/Validator/Event.php`.
+The catalogue follows Appwrite's `app/config/events.php`, the rule its `src/Appwrite/Event/Validator/Event.php`, the
+names that an event generates its `src/Appwrite/Event/Event.php`.
 """
 
 import re
@@ -12,6 +13,19 @@ from dataclasses import dataclass, field
 #: What an embedding app may call the parts of its own events.
 _OWN_PART = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9_-]*")
 _MAX_PARTS = 7
+#: For so many ids in an event: which of them become `*`, in Appwrite's order, between all of them real and none.
+_MIXES: Mapping[int, tuple[frozenset[int], ...]] = {
+    1: (),
+    2: (frozenset({1}), frozenset({0})),
+    3: (
+        frozenset({1}),
+        frozenset({0, 1}),
+        frozenset({0}),
+        frozenset({2}),
+        frozenset({0, 2}),
+        frozenset({1, 2}),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -85,3 +99,34 @@ def is_subscribable(name: str) -> bool:
     if rest[0] not in resource.actions or len(rest) > 2:
         return False
     return len(rest) == 1 or rest[1] in resource.actions[rest[0]]
+
+
+def is_event(name: str) -> bool:
+    """Tell whether `name` is one that can happen: subscribable, every id named, and an action at its end."""
+    parts = name.split(".")
+    if "*" in parts or not is_subscribable(name):
+        return False
+    return parts[0] not in CATALOGUE or (len(parts) > 2 and parts[_ids(parts) * 2] in _WRITES.split())
+
+
+def names(event: str) -> tuple[str, ...]:
+    """Return every name that the event `event` goes by, the most specific first: itself.
+
+    With its attribute, with its action, without, and then each resource around it; each of these with all its ids,
+    with `*` for all of them, and with every mix. Four names for one id, ten for two, twenty-two for three; two, four
+    or eight more with an attribute.
+    """
+    parts = event.split(".")
+    ids = _ids(parts)
+    every = frozenset(range(ids))
+    found: dict[str, None] = {}
+    for length in (*range(len(parts), ids * 2, -1), *range(ids * 2, 0, -2)):
+        for hidden in (frozenset[int](), every, *_MIXES[ids]):
+            shown = ["*" if place % 2 and place // 2 in hidden else part for place, part in enumerate(parts[:length])]
+            found[".".join(shown)] = None
+    return tuple(found)
+
+
+def _ids(parts: list[str]) -> int:
+    """Return how many ids an event has that ends with an action, or with an action and an attribute."""
+    return (len(parts) - 1) // 2
