@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minifn.values import is_domain
+
 #: The isolation engines by strength, strongest first; `auto` takes the first whose probe passes.
 ENGINES = ("bwrap", "sandlock", "process", "none")
 
@@ -45,9 +47,9 @@ class Config:
     jwt_secret: str = _setting("", "signs client JWTs; made at first start and kept in jwt.secret", secret=True)
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
+    origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own and localhost; * = all")
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
-    origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own and localhost; * = all")
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
     build_concurrency: int = _setting(os.cpu_count() or 1, "builds at once", minimum=1, shown="CPU count")
     async_concurrency: int = _setting(
@@ -70,6 +72,9 @@ class Config:
         object.__setattr__(self, "data", Path(self.data).absolute())
         for item in dataclasses.fields(self):
             check(item, getattr(self, item.name))
+        object.__setattr__(self, "functions_domain", self.functions_domain.lower())
+        if not is_domain(f"id.{self.functions_domain}"):
+            raise ConfigError(f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}")
         for pair in self.git_installations:
             name, _, base = pair.partition("=")
             if not name or not base:

@@ -112,6 +112,13 @@ class RateLimitExceeded(MinifnError):
     code = 429
 
 
+class RequestTooLarge(MinifnError):
+    """The request's body is longer than this server accepts."""
+
+    type = "general_request_too_large"
+    code = 413
+
+
 class NotImplementedByServer(MinifnError):
     """This method was not fully implemented on this server."""
 

@@ -13,8 +13,8 @@ from minifn.errors import (
     VariableCannotUnsetSecret,
     VariableNotFound,
 )
-from minifn.models import DEFAULT_SPECIFICATION, Deployment, Function, Rule, Variable
-from minifn.store import deployments, functions, rules, variables
+from minifn.models import DEFAULT_SPECIFICATION, Deployment, Function, Variable
+from minifn.store import deployments, functions, variables
 from minifn.store.database import Database
 from minifn.store.paging import Page
 from minifn.store.queries import Query
@@ -188,19 +188,6 @@ class FunctionService:
     async def delete_variable(self, function_id: str, variable_id: str) -> Variable:
         """Delete and return a variable. Raises FunctionNotFound and VariableNotFound."""
         return await self._database.write(_delete_variable, function_id, variable_id)
-
-    async def create_rule(self, domain: str, function_id: str, branch: str = "") -> Rule:
-        """Give a function a domain. Raises RuleResourceNotFound and RuleAlreadyExists."""
-        now = now_ms()
-        rule = Rule(
-            id=new_id(),
-            created_at=now,
-            updated_at=now,
-            domain=domain.lower(),
-            function_id=function_id,
-            branch=branch,
-        )
-        return await self._database.write(rules.insert, rule)
 
     def _check_provider(self, settings: FunctionSettings) -> None:
         if settings.installation_id and settings.installation_id not in self._installations:

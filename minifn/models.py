@@ -174,11 +174,16 @@ class ApiKey(Record, frozen=True, kw_only=True):
 
 
 class Rule(Record, frozen=True, kw_only=True):
-    """A domain of one's own that answers as a function."""
+    """A domain that answers as a function."""
 
     domain: str
     function_id: str
     branch: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether the function has this domain by itself, made of its id."""
+        return self.id == self.function_id
 
 
 class CallerKind(enum.Enum):
@@ -199,13 +204,13 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] | None = frozenset()
     user_id: str = ""
     session_id: str = ""
+    #: The e-mail address of an operator who signed in with the admin key, "" for everybody else.
+    operator: str = ""
 
     @property
     def privileged(self) -> bool:
         """Whether this is an API key or the administrator."""
         return self.kind is CallerKind.KEY
-    #: The e-mail address of an operator who signed in with the admin key, "" for everybody else.
-    operator: str = ""
 
 
 class Specification(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from minifn.functions import FunctionService
 from minifn.keys import Keys
 from minifn.launcher import Launcher
 from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
+from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.probe import choose
@@ -52,6 +53,7 @@ class Minifn:
     tokens: Tokens
     keys: Keys
     functions: FunctionService
+    rules: RuleService
     deployments: DeploymentService
     builder: Builder
     pool: Pool
@@ -98,6 +100,8 @@ class Minifn:
         self.functions = FunctionService(
             self.database, installations=[pair.partition("=")[0] for pair in config.git_installations]
         )
+        self.rules = RuleService(self.database, config.functions_domain)
+        await self.rules.open()
         self._launcher = launcher = Launcher(config, data, self.engine, self.runtimes)
         self.pool = await stack.enter_async_context(
             Pool(

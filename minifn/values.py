@@ -19,6 +19,9 @@ CHUNK_BYTES = 5 * 1024 * 1024
 #: Largest body of a request to a function, and of its answer, bytes.
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
 
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+#: At least two labels, of which the last is not a number: so no address.
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 _id_lock = threading.Lock()
 _last_id_us = 0
@@ -36,6 +39,11 @@ def new_id() -> str:
 def is_id(value: str) -> bool:
     """Tell whether `value` is a well-formed id: 1 to 36 of `A-Za-z0-9._-`, beginning with a letter or digit."""
     return _ID.fullmatch(value) is not None
+
+
+def is_domain(value: str) -> bool:
+    """Tell whether `value` is a lower-case domain name with a dot in it, and no address."""
+    return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
 
 
 def now_ms() -> int:

@@ -14,14 +14,12 @@ from minifn.errors import (
     FunctionRuntimeUnsupported,
     InstallationNotFound,
     MinifnError,
-    RuleAlreadyExists,
-    RuleResourceNotFound,
     VariableAlreadyExists,
     VariableCannotUnsetSecret,
     VariableNotFound,
 )
 from minifn.functions import FunctionService, FunctionSettings, VariableChange
-from minifn.models import Deployment, Execution, Function
+from minifn.models import Deployment, Execution, Function, Rule
 from minifn.store import deployments, executions, functions as store, rules
 from minifn.store.database import Database
 from minifn.store.queries import Query
@@ -150,11 +148,10 @@ def test_a_deleted_function_takes_everything_with_it(run: Callable[[Scenario], N
         function = await service.create("hello", SETTINGS)
         deployment = await activate(database, function)
         variable = await service.create_variable("hello", "KEY", "value")
-        rule = await service.create_rule("Hello.Example", "hello")
-        assert (await database.read(rules.by_domain, "hello.example")) == rule
+        await database.write(rules.insert, Rule(id="rule", domain="hello.example", function_id="hello"))
         deleted, deployment_ids = await service.delete("hello")
         assert (deleted.id, deployment_ids) == ("hello", [deployment.id])
-        assert await database.read(rules.every) == []
+        assert await database.read(rules.by_domain, "hello.example") is None
         assert await database.read(deployments.by_id, deployment.id) is None
         for missing in (service.get("hello"), service.target("hello"), service.get_variable("hello", variable.id)):
             with pytest.raises(FunctionNotFound):
@@ -253,17 +250,5 @@ def test_executions_leave_targets_alone(run: Callable[[Scenario], None]) -> None
         execution = Execution(id=new_id(), function_id="hello", status="completed")
         await database.write(executions.insert, execution)
         assert service.cached_target("hello") is target
-
-    run(scenario)
-
-
-def test_rules_name_functions_that_exist_and_domains_once(run: Callable[[Scenario], None]) -> None:
-    async def scenario(database: Database, service: FunctionService) -> None:
-        await service.create("hello", SETTINGS)
-        await service.create_rule("a.example", "hello")
-        with pytest.raises(RuleAlreadyExists):
-            await service.create_rule("A.example", "hello")
-        with pytest.raises(RuleResourceNotFound):
-            await service.create_rule("b.example", "nobody")
 
     run(scenario)

@@ -17,7 +17,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 
 #: Codes whose message is shown; any other is answered as a 500 with the message masked, as Appwrite's
 #: `app/controllers/general.php` does.
-PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 416, 429, 451, 501, 503})
+PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503})
 
 _JSON = (b"content-type", b"application/json; charset=UTF-8")
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -92,13 +92,16 @@ def error_answer(error: MinifnError) -> Answer:
     if code not in PUBLISHABLE_CODES:
         logger.error("%s: %s", error.type, message, exc_info=error)
         code, message = 500, "Server Error"
-    content = {"message": message, "code": code, "type": error.type, "version": APPWRITE_VERSION}
-    return json_answer(content, code, _UNCACHED)
+    return problem_answer(code, message, error.type)
 
 
 def unexpected_answer(error: Exception, scope: Scope) -> Answer:
     """Return the masked answer to an error nobody foresaw, and log it with its traceback."""
     logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-    return json_answer(
-        {"message": "Server Error", "code": 500, "type": MinifnError.type, "version": APPWRITE_VERSION}, 500, _UNCACHED
-    )
+    return problem_answer(500, "Server Error", MinifnError.type)
+
+
+def problem_answer(code: int, message: str, kind: str) -> Answer:
+    """Return the JSON that every error has; `kind` is its type."""
+    content = {"message": message, "code": code, "type": kind, "version": APPWRITE_VERSION}
+    return json_answer(content, code, _UNCACHED)

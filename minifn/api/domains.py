@@ -1,30 +1,45 @@
 """Functions on domains of their own: `<functionId>.<functions domain>`, and the domains that rules give to functions.
 
 Any method and path reach the function, and its answer goes out as it is. Keys, sessions and JWTs count for nothing
-here: the function must be open to guests (Appwrite's `app/controllers/general.php`, `router`).
+here: the function must be open to guests (Appwrite's `app/controllers/general.php`, `router`). As with every execution,
+its record is committed before the answer leaves, where Appwrite writes it afterwards and may lose it.
 """
-
-import html
-import time
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from minifn.api.answers import Answer, error_answer, unexpected_answer
-from minifn.api.bodies import read_bytes
-from minifn.errors import DeploymentNotFound, FunctionNotFound, MinifnError, RuleNotFound, UserUnauthorized
+from minifn.api import bodies
+from minifn.api.answers import Answer, RawHeaders, error_answer, problem_answer, unexpected_answer
+from minifn.api.hosts import host_of
+from minifn.api.pages import page_of, wants_json
+from minifn.errors import (
+    DeploymentNotFound,
+    FunctionExecutePermissionMissing,
+    FunctionNotFound,
+    MinifnError,
+    NotImplementedByServer,
+    RequestTooLarge,
+    RuleNotFound,
+)
+from minifn.functions import Target
 from minifn.models import ExecutionRequest, ExecutionResult, Headers
 from minifn.service import Minifn
-from minifn.store import rules
+from minifn.values import BODY_LIMIT_BYTES
 
 #: Roles of everybody, of which `execute` must hold one.
 OPEN_ROLES = frozenset({"any", "guests"})
-#: How long a domain without a function of that name is believed to have the rule, or none, that it had.
-TRUST_SECONDS = 1.0
-_CACHED_MAX = 1000
-#: Headers that are the connection's, or that only the server may set.
-_NOT_FORWARDED = frozenset({"connection", "keep-alive", "transfer-encoding", "upgrade", "x-appwrite-event"})
-_NOT_ANSWERED = frozenset({"connection", "content-length", "keep-alive", "transfer-encoding"})
+#: Headers of one connection, not of what is sent over it (RFC 9110, 7.6.1).
+HOP_BY_HOP = frozenset(
+    {
+        "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+        "transfer-encoding", "upgrade",
+    }
+)  # fmt: skip
+#: What a caller may not tell a function; the other x-appwrite-* headers of the server replace the caller's.
+_NOT_FORWARDED = HOP_BY_HOP | {"x-appwrite-event"}
+_NOT_ANSWERED = HOP_BY_HOP | {"content-length"}
 _WITHOUT_BODY = frozenset({204, 304})
+#: The type of an error that the function answered with, and left to the server to put into words.
+_UNKNOWN = MinifnError.type
 
 
 class Domains:
@@ -33,104 +48,119 @@ class Domains:
     def __init__(self, app: ASGIApp, minifn: Minifn) -> None:
         self._app = app
         self._minifn = minifn
-        self._suffix = f".{minifn.config.functions_domain.lower()}"
-        #: Host -> (the function its rule names, "" for none; monotonic time of the look at the database).
-        self._ruled: dict[str, tuple[str, float]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        function_id = await self._function(scope) if scope["type"] == "http" else None
+        kind = scope["type"]
+        function_id = await self._minifn.rules.function_of(host_of(scope)) if kind != "lifespan" else None
         if function_id is None:
             await self._app(scope, receive, send)
+            return
+        if kind == "websocket":
+            await send({"type": "websocket.close", "code": 1003, "reason": "Functions do not speak WebSocket."})
             return
         try:
             answer = await self._answer(function_id, scope, receive)
         except MinifnError as exc:
-            answer = _page(error_answer(exc), exc, scope)
+            answer = _shown(error_answer(exc), scope)
         except Exception as exc:
-            answer = unexpected_answer(exc, scope)
+            answer = _shown(unexpected_answer(exc, scope), scope)
+        if scope["method"] == "HEAD":
+            answer.body = b""
         await answer(scope, receive, send)
 
-    async def _function(self, scope: Scope) -> str | None:
-        """Return the function a request is for, "" when nobody has the domain, None when it is for the API."""
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
-        host = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
-        if host in ("", "localhost") or host.startswith("[") or host.replace(".", "").isdecimal():
-            return None
-        ruled = await self._rule(host)
-        if ruled:
-            return ruled
-        return host.removesuffix(self._suffix) if host.endswith(self._suffix) else None
-
-    async def _rule(self, host: str) -> str:
-        function_id, looked_at = self._ruled.get(host, ("", 0.0))
-        now = time.monotonic()
-        if not looked_at or now - looked_at > TRUST_SECONDS:
-            rule = await self._minifn.database.read(rules.by_domain, host)
-            function_id = rule.function_id if rule else ""
-            if len(self._ruled) >= _CACHED_MAX:
-                self._ruled.clear()
-            self._ruled[host] = (function_id, now)
-        return function_id
-
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
-        executor = self._minifn.executor
-        try:
-            target = await executor.ready(function_id)
-        except FunctionNotFound as exc:
-            raise RuleNotFound("Nothing is here yet: this domain is not connected to a function.") from exc
-        except DeploymentNotFound as exc:
-            raise DeploymentNotFound("No active deployments: the function has no code to run yet.") from exc
-        if not target.function.enabled:
-            raise FunctionNotFound
-        if OPEN_ROLES.isdisjoint(target.function.execute):
-            raise UserUnauthorized("Execution not permitted: the function's execute access excludes guests.")
-        path = scope["raw_path"].decode("latin-1") if scope.get("raw_path") else scope["path"]
+        target = await self._target(function_id)
+        headers = forwarded(scope["headers"])
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
         request = ExecutionRequest(
             method=scope["method"],
             path=f"{path}?{query}" if query else path,
-            headers=forwarded(scope["headers"]),
-            body=await read_bytes(receive),
+            headers=headers,
+            body=await _read(scope, receive),
             client_ip=str(client[0]) if client else "",
         )
-        return answered(await executor.execute(target, request))
+        return answered(await self._minifn.executor.execute(target, request), scope)
+
+    async def _target(self, function_id: str) -> Target:
+        """Return what to run. Raises, in Appwrite's order, what keeps it from running for a guest."""
+        minifn = self._minifn
+        try:
+            function = (await minifn.functions.target(function_id)).function
+        except FunctionNotFound as exc:
+            raise RuleNotFound(
+                f"Nothing is here yet. Start with this domain by creating a function with the ID {function_id!r}, or by"
+                " giving the domain to a function with a rule."
+            ) from exc
+        if not function.enabled:
+            raise FunctionNotFound
+        try:
+            target = await minifn.executor.ready(function_id)
+        except DeploymentNotFound as exc:
+            raise DeploymentNotFound(
+                "No active deployments. View deployments of this function and activate one, or upload one."
+            ) from exc
+        if OPEN_ROLES.isdisjoint(function.execute):
+            raise FunctionExecutePermissionMissing(
+                "Execution not permitted. View settings of this function: whoever calls it by its domain is a guest, so"
+                " its execute access must hold `any` or `guests`."
+            )
+        return target
 
 
-def forwarded(raw: list[tuple[bytes, bytes]]) -> Headers:
+async def _read(scope: Scope, receive: Receive) -> bytes:
+    """Return the body. Raises RequestTooLarge, before reading any of it when its length is announced."""
+    too_large = f"The request's body is too large. Functions take up to {BODY_LIMIT_BYTES:,} bytes."
+    for name, value in scope["headers"]:
+        if name == b"upgrade" and b"websocket" in value.lower():
+            raise NotImplementedByServer(
+                "WebSockets do not reach functions. Call this domain with plain HTTP requests."
+            )
+        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
+            raise RequestTooLarge(too_large)
+    try:
+        return await bodies.read_bytes(receive)
+    except bodies.BodyTooLong as exc:
+        raise RequestTooLarge(too_large) from exc
+
+
+def forwarded(raw: RawHeaders) -> Headers:
     """Return a request's headers for the function: one value a name, cookies joined as cookies are."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        if name not in _NOT_FORWARDED:
-            separator = "; " if name == "cookie" else ", "
-            headers[name] = f"{headers[name]}{separator}{value}" if name in headers else value
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name in headers:
+            headers[name] += f"{'; ' if name == 'cookie' else ', '}{value}"
+        elif name not in _NOT_FORWARDED:
+            headers[name] = value
     return tuple(headers.items())
 
 
-def answered(result: ExecutionResult) -> Answer:
-    """Return a function's answer as it came."""
-    headers = [
-        (name.encode("latin-1", "replace"), value.encode("latin-1", "replace"))
-        for name, value in result.headers
-        if name not in _NOT_ANSWERED
-    ]
-    status = result.execution.response_status_code
-    answer = Answer(status, b"" if status in _WITHOUT_BODY else result.body, headers)
-    if status in _WITHOUT_BODY:
-        # RFC 9110: neither carries the length of a body it does not have.
+def answered(result: ExecutionResult, scope: Scope) -> Answer:
+    """Return a function's answer as it came; an error without a body as a page, or as JSON for who asks for JSON."""
+    # A status that HTTP has no meaning for, or that no answer may end with, would break the connection.
+    status = code if 200 <= (code := result.execution.response_status_code) <= 599 else 500
+    headers = [(name.encode("latin-1"), _encoded(value)) for name, value in result.headers if name not in _NOT_ANSWERED]
+    body = result.body
+    if status >= 400 and not body and scope["method"] != "HEAD":
+        problem = _shown(problem_answer(status, "The function answered with an error and no more.", _UNKNOWN), scope)
+        kept = [item for item in headers if not item[0].startswith(b"content-")]
+        content_type = next(item for item in problem.headers if item[0] == b"content-type")
+        return Answer(status, problem.body, [content_type, *kept])
+    answer = Answer(status, b"" if status in _WITHOUT_BODY else body, headers)
+    if status in _WITHOUT_BODY or (scope["method"] == "HEAD" and not body):
+        # Nobody knows how long the body is that such an answer does not have.
         answer.headers.pop()
     return answer
 
 
-def _page(answer: Answer, error: MinifnError, scope: Scope) -> Answer:
-    """Return an error as a page for people, as JSON for who asks for JSON."""
-    accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-    if b"application/json" in accept:
-        return answer
-    shown = "Server Error" if answer.status >= 500 else error.message
-    lines = (f"Error {answer.status}", shown, error.type)
-    page = "<!doctype html><meta charset=utf-8><title>{}</title><h1>{}</h1><p>{}</p><code>{}</code>\n".format(
-        lines[0], *(html.escape(line) for line in lines)
-    )
-    return Answer(answer.status, page.encode(), [(b"content-type", b"text/html; charset=UTF-8")])
+def _encoded(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()
+
+
+def _shown(problem: Answer, scope: Scope) -> Answer:
+    return problem if wants_json(scope) else page_of(problem)

@@ -1,28 +1,26 @@
 """Domain rules: which function answers for a host name."""
 
-import re
 from typing import Annotated, Any
 
 from starlette.types import ASGIApp
 
 from minifn.api import responses
 from minifn.api.answers import json_answer, no_content
+from minifn.api.hosts import host_of
 from minifn.api.kinds import QueryTexts
 from minifn.api.lists import read_query
 from minifn.api.operations import RULES_READ, RULES_WRITE, Call, Operation
 from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
-from minifn.errors import ArgumentInvalid, RuleNotFound
-from minifn.store import lists, rules
-
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
+from minifn.errors import ArgumentInvalid
+from minifn.store import lists
+from minifn.values import is_domain
 
 
 class Domain:
-    """A host name, in lower case."""
+    """A domain name, returned in lower case."""
 
     def check(self, value: Any, limits: Limits) -> str:
-        if isinstance(value, str) and len(value) <= 253 and _DOMAIN.fullmatch(value.lower()):
+        if isinstance(value, str) and is_domain(value.lower()):
             return value.lower()
         raise ValueError("Value must be a valid domain")
 
@@ -73,32 +71,29 @@ async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp
 
 
 async def _create(call: Call, domain: str, function_id: str, branch: str) -> ASGIApp:
-    if domain == "localhost" or domain == call.minifn.config.functions_domain:
+    if domain == host_of(call.scope):
+        # The API must stay reachable by the name it is reached by.
         raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
-    rule = await call.minifn.functions.create_rule(domain, function_id, branch)
+    rule = await call.minifn.rules.create(domain, function_id, branch)
     return json_answer(responses.rule(rule, call.shape), 201)
 
 
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
-    """List rules."""
+    """List rules. First come the domains that functions have by themselves."""
     query = read_query(params.queries, lists.RULES, call.shape, params.search)
-    found = await call.minifn.database.read(rules.page, query, count=params.total)
+    found = await call.minifn.rules.page(query, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))
 
 
 async def get(call: Call, params: OneRule) -> ASGIApp:
     """Return a rule."""
-    rule = await call.minifn.database.read(rules.get, params.rule_id)
-    if rule is None:
-        raise RuleNotFound
-    return json_answer(responses.rule(rule, call.shape))
+    return json_answer(responses.rule(await call.minifn.rules.get(params.rule_id), call.shape))
 
 
 async def delete(call: Call, params: OneRule) -> ASGIApp:
-    """Take a domain away from its function."""
-    if not await call.minifn.database.write(rules.delete, params.rule_id):
-        raise RuleNotFound
+    """Take a domain away from its function; the one made of the function's id stays."""
+    await call.minifn.rules.delete(params.rule_id)
     return no_content()
 
 

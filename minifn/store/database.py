@@ -135,7 +135,8 @@ class Database:
         return future
 
     def subscribe(self, listener: Callable[[set[str]], None]) -> None:
-        """Have `listener(function_ids)` called on the loop after each commit that changed functions or variables.
+        """Have `listener(function_ids)` called on the loop after each commit that changed functions, variables or
+        rules.
 
         It runs before the writer's callers are woken: who has awaited a write never sees an older cache. The id ""
         stands for the project's variables.

@@ -1,10 +1,10 @@
-"""Rules: domains of one's own that answer as a function."""
+"""Rules: domains that answer as a function. Each function has one by itself; rules in the table give it more."""
 
 import sqlite3
 
-from minifn.errors import RuleAlreadyExists, RuleResourceNotFound
+from minifn.errors import BadRequest, RuleAlreadyExists, RuleNotFound, RuleResourceNotFound
 from minifn.models import Rule
-from minifn.store import lists
+from minifn.store import functions, lists
 from minifn.store.conditions import ALWAYS, Condition
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -12,41 +12,63 @@ from minifn.store.queries import Query
 from minifn.store.table import Table
 
 TABLE = Table("rules", Rule)
+#: The rules of the table and those that functions have by themselves, whose id is the function's.
+DOMAINS = Table("domains", Rule)
+#: The setting that the domains of functions end with.
+FUNCTIONS_DOMAIN = "functions_domain"
 
 
 def insert(conn: sqlite3.Connection, rule: Rule) -> Rule:
-    """Insert and return `rule` with its sequence. Raises RuleResourceNotFound and RuleAlreadyExists."""
-    if not conn.execute("SELECT 1 FROM functions WHERE id = ?", (rule.function_id,)).fetchone():
+    """Insert and return `rule`; asked for the domain that the function has by itself, return that.
+
+    Raises RuleResourceNotFound and RuleAlreadyExists.
+    """
+    if functions.get(conn, rule.function_id) is None:
         raise RuleResourceNotFound
-    try:
+    known = by_domain(conn, rule.domain)
+    if known is None:
         return TABLE.insert(conn, rule)
-    except sqlite3.IntegrityError as exc:
-        raise RuleAlreadyExists from exc
+    if known.own and known.function_id == rule.function_id:
+        return known
+    raise RuleAlreadyExists
 
 
-def get(conn: sqlite3.Connection, rule_id: str) -> Rule | None:
-    """Return one rule."""
-    return TABLE.first(conn, "id = ?", rule_id)
+def get(conn: sqlite3.Connection, rule_id: str) -> Rule:
+    """Return one rule. Raises RuleNotFound."""
+    rule = DOMAINS.first(conn, "id = ?", rule_id)
+    if rule is None:
+        raise RuleNotFound
+    return rule
 
 
 def by_domain(conn: sqlite3.Connection, domain: str) -> Rule | None:
     """Return the rule of a domain (lower-case)."""
-    return TABLE.first(conn, "domain = ?", domain)
+    return DOMAINS.first(conn, "domain = ?", domain)
 
 
-def every(conn: sqlite3.Connection) -> list[Rule]:
-    """Return all rules in order of creation."""
-    return TABLE.all(conn, "1 ORDER BY sequence")
+def routes(conn: sqlite3.Connection) -> dict[str, str]:
+    """Return the function's id by domain, for all domains of which the id cannot be read off.
+
+    These are the domains of rules, and those of functions whose id is not in lower case, as host names are; where two
+    ids differ in their case only, the one in lower case has the domain.
+    """
+    rows = conn.execute(
+        "SELECT domain, function_id FROM domains WHERE id <> function_id OR function_id <> lower(function_id)"
+        " AND lower(function_id) NOT IN (SELECT id FROM functions) ORDER BY sequence"
+    )
+    return dict(rows.fetchall())
 
 
-def delete(conn: sqlite3.Connection, rule_id: str) -> bool:
-    """Delete one rule; tell whether it was there."""
-    return conn.execute("DELETE FROM rules WHERE id = ?", (rule_id,)).rowcount > 0
+def delete(conn: sqlite3.Connection, rule_id: str) -> None:
+    """Delete one rule. Raises RuleNotFound, and BadRequest for the domain that a function has by itself."""
+    if get(conn, rule_id).own:
+        raise BadRequest("A function keeps the domain of its ID for as long as it exists.")
+    conn.execute("DELETE FROM rules WHERE id = ?", (rule_id,))
 
 
 def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[Rule]:
-    """Return a page of the rules."""
+    """Return a page of all rules."""
     scope = ALWAYS
     if query.search:
         scope = Condition("matches_words(id || ' ' || domain, ?)", (query.search,))
-    return list_page(conn, TABLE, lists.RULES, query, Scope(scope), count=count)
+    return list_page(conn, DOMAINS, lists.RULES, query, Scope(scope), count=count)

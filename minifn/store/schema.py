@@ -181,15 +181,33 @@ MIGRATIONS = (
     );
     CREATE INDEX rules_function ON rules (function_id);
     """,
+    """
+    -- Every domain that answers as a function: first the one each function has by itself, then those of rules.
+    CREATE VIEW domains AS
+    SELECT
+        sequence - 1099511627776 AS sequence,
+        id,
+        created_at,
+        created_at AS updated_at,
+        lower(id) || '.' || (SELECT value FROM settings WHERE name = 'functions_domain') AS domain,
+        id AS function_id,
+        '' AS branch
+    FROM functions
+    UNION ALL
+    SELECT sequence, id, created_at, updated_at, domain, function_id, branch FROM rules;
+    """,
 )
 
-#: Temporary triggers of the writer's connection: they name the functions whose cached targets a commit made stale.
+#: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.
 TOUCH_TRIGGERS = (
+    "CREATE TEMP TRIGGER touch_function_insert AFTER INSERT ON functions BEGIN SELECT touch(NEW.id); END",
     "CREATE TEMP TRIGGER touch_function_update AFTER UPDATE ON functions BEGIN SELECT touch(NEW.id); END",
     "CREATE TEMP TRIGGER touch_function_delete AFTER DELETE ON functions BEGIN SELECT touch(OLD.id); END",
     "CREATE TEMP TRIGGER touch_variable_insert AFTER INSERT ON variables BEGIN SELECT touch(NEW.function_id); END",
     "CREATE TEMP TRIGGER touch_variable_update AFTER UPDATE ON variables BEGIN SELECT touch(NEW.function_id); END",
     "CREATE TEMP TRIGGER touch_variable_delete AFTER DELETE ON variables BEGIN SELECT touch(OLD.function_id); END",
+    "CREATE TEMP TRIGGER touch_rule_insert AFTER INSERT ON rules BEGIN SELECT touch(NEW.function_id); END",
+    "CREATE TEMP TRIGGER touch_rule_delete AFTER DELETE ON rules BEGIN SELECT touch(OLD.function_id); END",
 )
 
 

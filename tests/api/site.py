@@ -21,6 +21,7 @@ from minifn.functions import FunctionService
 from minifn.keys import Keys
 from minifn.launcher import Launcher
 from minifn.models import Deployment, Execution, Function
+from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable
 from minifn.sandbox.engines import NoEngine
 from minifn.service import Minifn
@@ -88,6 +89,8 @@ class Site:
         self.database = await self._stack.enter_async_context(Database(self.data.database))
         self.keys = Keys(self.database)
         self.functions = FunctionService(self.database)
+        self.rules = RuleService(self.database, self.config.functions_domain)
+        await self.rules.open()
         self.deployments = DeploymentService(
             self.config,
             self.data,

@@ -18,6 +18,8 @@ def main(context):
         return res.text("short", 418, {"x-kind": "stout", "set-cookie": "a=1"})
     if req.path == "/empty":
         return res.empty()
+    if req.path == "/gone":
+        return res.text("", 410, {"content-encoding": "gzip", "x-kept": "1"})
     if req.path == "/raise":
         raise RuntimeError("no")
     return res.json({
@@ -79,10 +81,20 @@ def test_the_answer_goes_out_as_it_is_and_is_recorded(server: Server, echo: str,
     assert execution["$permissions"] == []
 
 
-@pytest.mark.parametrize(("path", "status"), [("/empty", 204), ("/raise", 500)])
-def test_answers_without_a_body(server: Server, echo: str, path: str, status: int) -> None:
-    answer = visit(server, echo, path=path)
-    assert (answer.status_code, answer.content) == (status, b"")
+def test_an_answer_without_a_body_stays_empty(server: Server, echo: str) -> None:
+    answer = visit(server, echo, path="/empty")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert "content-length" not in answer.headers
+
+
+@pytest.mark.parametrize(("path", "status"), [("/raise", 500), ("/gone", 410)])
+def test_an_error_without_a_body_becomes_a_page_or_json(server: Server, echo: str, path: str, status: int) -> None:
+    page = visit(server, echo, path=path)
+    assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=UTF-8")
+    assert f"Error {status}" in page.text
+    assert page.headers["x-appwrite-execution-id"]
+    said = visit(server, echo, path=path, headers=[("accept", "application/json")])
+    assert (said.status_code, said.json()["code"]) == (status, status)
 
 
 def test_head_has_no_body(server: Server, echo: str) -> None:

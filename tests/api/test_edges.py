@@ -1,4 +1,4 @@
-"""What holds for every answer: routes, errors, CORS, the small public operations, domain rules."""
+"""What holds for every answer: routes, errors, CORS, the small public operations."""
 
 import asyncio
 from collections.abc import Iterator
@@ -112,32 +112,6 @@ def test_answers_to_browsers(guest: httpx.Client, path: str, status: int) -> Non
     exposed = answer.headers["access-control-expose-headers"].lower()
     assert {"x-appwrite-session", "x-fallback-cookies"} <= set(exposed.split(", "))
     assert "access-control-allow-origin" not in guest.get(path).headers
-
-
-def test_rules(admin: httpx.Client) -> None:
-    function_id = create_function(admin)["$id"]
-    made = admin.post("/proxy/rules/function", json={"domain": "Hello.Example.com", "functionId": function_id})
-    assert made.status_code == 201
-    rule = made.json()
-    assert (rule["domain"], rule["resourceId"], rule["status"]) == ("hello.example.com", function_id, "verified")
-    old = {"domain": "old.example.com", "resourceType": "function", "resourceId": function_id}
-    assert admin.post("/proxy/rules", json=old).status_code == 201
-    assert refusal(admin.post("/proxy/rules", json=old)) == (409, "rule_already_exists")
-    unknown = {**old, "domain": "x.example.com", "resourceId": "unknown"}
-    assert refusal(admin.post("/proxy/rules", json=unknown)) == (404, "rule_resource_not_found")
-    for domain in ("localhost", "functions.localhost", "x.functions.localhost", "-a.com", "a b.com", ""):
-        assert refusal(admin.post("/proxy/rules", json={**old, "domain": domain}))[0] == 400, domain
-    queries = {
-        "queries[0]": '{"method":"limit","values":[1]}',
-        "queries[1]": '{"method":"equal","attribute":"resourceType","values":["function"]}',
-        "queries[2]": f'{{"method":"equal","attribute":"resourceId","values":["{function_id}"]}}',
-    }
-    found = admin.get("/proxy/rules", params=queries).json()
-    assert (found["total"], found["rules"][0]["domain"]) == (2, "hello.example.com")
-    assert admin.get(f"/proxy/rules/{rule['$id']}").json() == rule
-    assert admin.delete(f"/proxy/rules/{rule['$id']}").status_code == 204
-    assert refusal(admin.get(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
-    assert refusal(admin.delete(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
 
 
 @pytest.fixture

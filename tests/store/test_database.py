@@ -78,6 +78,8 @@ def test_listeners_hear_of_changed_functions_before_the_writer_does(tmp_path: Pa
             heard: list[set[str]] = []
             database.subscribe(heard.append)
             await database.write(functions.insert, Function(id="a", name="A", runtime="r"))
+            assert heard == [{"a"}]
+            heard.clear()
             await database.write(settings.put, "unrelated", "v")
             assert heard == []
             await database.write(functions.mark_stale, "a")

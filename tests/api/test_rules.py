@@ -1,0 +1,138 @@
+"""Domain rules: what may be given to whom, what is listed, and the domain each function has by itself."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.site import SiteServer, create_function, refusal
+
+
+def query(method: str, attribute: str = "", *values: Any) -> str:
+    return json.dumps({"method": method, "attribute": attribute, "values": list(values)})
+
+
+def listed(client: httpx.Client, *queries: str, **params: str) -> tuple[int, list[str]]:
+    """The total and the domains of a list."""
+    answer = client.get("/proxy/rules", params={"queries[]": list(queries), **params})
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    return found["total"], [rule["domain"] for rule in found["rules"]]
+
+
+def give(client: httpx.Client, domain: str, function_id: str) -> Any:
+    answer = client.post("/proxy/rules/function", json={"domain": domain, "functionId": function_id})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def test_a_rule_is_made_shown_and_deleted(admin: httpx.Client) -> None:
+    function_id = create_function(admin)["$id"]
+    rule = give(admin, "Made.Example.com", function_id)
+    assert (rule["domain"], rule["resourceId"], rule["status"]) == ("made.example.com", function_id, "verified")
+    assert admin.get(f"/proxy/rules/{rule['$id']}").json() == rule
+    assert admin.delete(f"/proxy/rules/{rule['$id']}").status_code == 204
+    assert refusal(admin.get(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
+    assert refusal(admin.delete(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
+
+
+def test_every_function_has_a_domain_from_the_start(admin: httpx.Client) -> None:
+    function_id = create_function(admin, functionId="Own_Domain")["$id"]
+    domain = "own_domain.functions.localhost"
+    # What the CLI of 1.6 and of 1.8 ask for to show where a function answers.
+    old = (query("equal", "resourceType", "function"), query("equal", "resourceId", function_id))
+    new = (
+        query("equal", "deploymentResourceType", "function"),
+        query("equal", "deploymentResourceId", function_id),
+        query("equal", "trigger", "manual"),
+    )
+    for queries in (old, new):
+        assert listed(admin, query("limit", "", 1), *queries) == (1, [domain])
+    rule = admin.get(f"/proxy/rules/{function_id}").json()
+    assert (rule["domain"], rule["deploymentResourceId"]) == (domain, function_id)
+    assert refusal(admin.delete(f"/proxy/rules/{function_id}")) == (400, "general_bad_request")
+    admin.delete(f"/functions/{function_id}")
+    assert refusal(admin.get(f"/proxy/rules/{function_id}")) == (404, "rule_not_found")
+
+
+def test_asking_for_a_functions_own_domain_changes_nothing(admin: httpx.Client) -> None:
+    first, second = (create_function(admin)["$id"] for _ in range(2))
+    assert give(admin, f"{first}.functions.localhost", first)["$id"] == first
+    taken = {"domain": f"{first}.functions.localhost", "functionId": second}
+    assert refusal(admin.post("/proxy/rules/function", json=taken)) == (409, "rule_already_exists")
+    assert listed(admin, query("equal", "resourceId", first))[0] == 1
+
+
+def test_lists_have_own_domains_first_and_pages(admin: httpx.Client) -> None:
+    function_id = create_function(admin)["$id"]
+    rules = [give(admin, f"{name}.example.com", function_id) for name in ("alpha", "beta", "gamma")]
+    mine = query("equal", "resourceId", function_id)
+    domains = [f"{function_id}.functions.localhost", *(rule["domain"] for rule in rules)]
+    assert listed(admin, mine) == (4, domains)
+    assert listed(admin, mine, query("limit", "", 2)) == (4, domains[:2])
+    assert listed(admin, mine, query("cursorAfter", "", function_id)) == (4, domains[1:])
+    assert listed(admin, mine, query("cursorBefore", "", rules[0]["$id"])) == (4, domains[:1])
+    assert listed(admin, mine, query("orderDesc")) == (4, domains[::-1])
+    assert listed(admin, query("equal", "domain", "beta.example.com")) == (1, domains[2:3])
+    assert listed(admin, mine, search="gamma") == (1, domains[3:])
+    assert listed(admin, mine, total="false") == (0, domains)
+
+
+@pytest.mark.parametrize(
+    "domain", ["localhost", "functions.localhost", "127.0.0.1", "10.0.0.1", "-a.com", "a b.com", "a.com:80", "com", ""]
+)
+def test_domains_that_nobody_gets(admin: httpx.Client, domain: str) -> None:
+    function_id = create_function(admin)["$id"]
+    new = {"domain": domain, "functionId": function_id}
+    old = {"domain": domain, "resourceType": "function", "resourceId": function_id}
+    assert refusal(admin.post("/proxy/rules/function", json=new)) == (400, "general_argument_invalid")
+    assert refusal(admin.post("/proxy/rules", json=old)) == (400, "general_argument_invalid")
+
+
+def test_1_6_keeps_what_is_below_the_functions_domain_and_1_8_gives_it(admin: httpx.Client) -> None:
+    function_id = create_function(admin)["$id"]
+    old = {"domain": "below.functions.localhost", "resourceType": "function", "resourceId": function_id}
+    assert refusal(admin.post("/proxy/rules", json=old)) == (400, "general_argument_invalid")
+    assert give(admin, "below.functions.localhost", function_id)["domain"] == "below.functions.localhost"
+
+
+def test_the_name_of_the_api_cannot_be_taken_from_it(admin: httpx.Client) -> None:
+    new = {"domain": "api.example.com", "functionId": create_function(admin)["$id"]}
+    answer = admin.post("/proxy/rules/function", json=new, headers={"host": "API.example.com:443"})
+    assert refusal(answer) == (400, "general_argument_invalid")
+
+
+def test_a_domain_is_given_once_and_to_functions_that_exist(admin: httpx.Client) -> None:
+    function_id = create_function(admin)["$id"]
+    old = {"domain": "once.example.com", "resourceType": "function", "resourceId": function_id}
+    assert admin.post("/proxy/rules", json=old).status_code == 201
+    assert refusal(admin.post("/proxy/rules", json=old)) == (409, "rule_already_exists")
+    unknown = {**old, "domain": "unknown.example.com", "resourceId": "unknown"}
+    assert refusal(admin.post("/proxy/rules", json=unknown)) == (404, "rule_resource_not_found")
+
+
+def test_each_version_has_its_own_names(admin: httpx.Client, site: SiteServer) -> None:
+    function_id = create_function(admin)["$id"]
+    with site.admin("1.6.0") as old, site.admin("1.8.0") as new:
+        assert old.get(f"/proxy/rules/{function_id}").json()["resourceId"] == function_id
+        assert "deploymentResourceId" not in old.get(f"/proxy/rules/{function_id}").json()
+        assert new.get(f"/proxy/rules/{function_id}").json()["deploymentResourceId"] == function_id
+        assert "resourceId" not in new.get(f"/proxy/rules/{function_id}").json()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope"),
+    [
+        ("GET", "/proxy/rules", "rules.read"),
+        ("GET", "/proxy/rules/x", "rules.read"),
+        ("POST", "/proxy/rules", "rules.write"),
+        ("POST", "/proxy/rules/function", "rules.write"),
+        ("DELETE", "/proxy/rules/x", "rules.write"),
+    ],
+)
+def test_rules_need_their_scopes(site: SiteServer, method: str, path: str, scope: str) -> None:
+    with site.client(x_appwrite_key=site.key("functions.write")) as other:
+        assert refusal(other.request(method, path)) == (401, "general_unauthorized_scope")
+    with site.client(x_appwrite_key=site.key(scope)) as allowed:
+        assert allowed.request(method, path).status_code != 401
