@@ -19,12 +19,14 @@ from minifn.api import (
     health,
     rules,
     templates,
+    usage,
     variables,
 )
 from minifn.api.answers import error_answer
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.operations import Context, Endpoint, Operation
+from minifn.api.shortcut import Shortcut
 from minifn.errors import RouteNotFound
 from minifn.service import Minifn
 
@@ -34,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *executions.OPERATIONS,
     *catalog.OPERATIONS,
     *templates.OPERATIONS,
+    *usage.OPERATIONS,
     *functions.OPERATIONS,
     *deployments.OPERATIONS,
     *variables.OPERATIONS,
@@ -61,7 +64,11 @@ def create_app(minifn: Minifn) -> Starlette:
             Route(f"/v1{operation.path}", Endpoint(operation, context), methods=[operation.method], name=operation.name)
             for operation in OPERATIONS
         ],
-        middleware=[Middleware(Domains, minifn), Middleware(Cors)],
+        middleware=[
+            Middleware(Domains, minifn),
+            Middleware(Cors),
+            Middleware(Shortcut, Endpoint(executions.CREATE, context)),
+        ],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=lifespan,
     )

@@ -88,6 +88,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         user_id=caller.user_id,
         session_id=caller.session_id,
         client_ip=call.client_ip,
+        depth=caller.depth,
     )
     if params.later:
         trigger: Trigger = "schedule" if params.scheduled_at else "http"
@@ -184,15 +185,16 @@ async def delete(call: Call, params: OneExecution) -> ASGIApp:
     return no_content()
 
 
+CREATE = Operation(
+    name="functions.createExecution",
+    method="POST",
+    path="/functions/{functionId}/executions",
+    scopes=EXECUTIONS_WRITE,
+    params=CreateExecution,
+    handler=create,
+)
 OPERATIONS = (
-    Operation(
-        name="functions.createExecution",
-        method="POST",
-        path="/functions/{functionId}/executions",
-        scopes=EXECUTIONS_WRITE,
-        params=CreateExecution,
-        handler=create,
-    ),
+    CREATE,
     Operation(
         name="functions.getExecution",
         method="GET",
