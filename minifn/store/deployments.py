@@ -11,7 +11,7 @@ import msgspec
 
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
 from minifn.models import Deployment, DeploymentStatus, Function
-from minifn.store import functions, lists
+from minifn.store import functions, lists, usage
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -140,6 +140,8 @@ def finish(conn: sqlite3.Connection, deployment_id: str, result: BuildResult, no
         changes += ", build_logs = ?"
         values.append(result.build_logs[-LOG_LIMIT_CHARS:])
     deployment = _move(conn, deployment_id, ("processing", "building"), changes, *values)
+    if deployment is not None:
+        usage.count_build(conn, deployment_id, now)
     if deployment is not None and deployment.status == "ready" and deployment.activate:
         conn.execute(
             "UPDATE functions SET deployment_id = ?, deployment_created_at = ?, live = 1, updated_at = ?"

@@ -13,7 +13,7 @@ import msgspec
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution, ExecutionRequest, Headers
-from minifn.store import lists
+from minifn.store import lists, usage
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -164,6 +164,7 @@ def finish(conn: sqlite3.Connection, execution: Execution) -> bool:
             e.logs, e.errors, e.duration_seconds, e.sequence,
         ),
     )  # fmt: skip
+    usage.count_late(conn, e.sequence)
     return True
 
 
@@ -174,7 +175,10 @@ def recover(conn: sqlite3.Connection, reason: str, now: int) -> int:
         " WHERE sequence IN (SELECT execution FROM execution_requests WHERE state = 'processing')",
         (reason, now),
     )
-    return conn.execute("DELETE FROM execution_requests WHERE state = 'processing'").rowcount
+    rows = conn.execute("DELETE FROM execution_requests WHERE state = 'processing' RETURNING execution").fetchall()
+    for (sequence,) in rows:
+        usage.count_late(conn, sequence)
+    return len(rows)
 
 
 def requeue(conn: sqlite3.Connection, sequence: int, now: int) -> None:
@@ -257,6 +261,7 @@ def delete(conn: sqlite3.Connection, function_id: str, execution_id: str) -> Exe
         raise ExecutionNotFound
     if execution.status in ("waiting", "processing"):
         raise ExecutionInProgress
+    usage.count_early(conn, execution.sequence)
     conn.execute("DELETE FROM executions WHERE sequence = ?", (execution.sequence,))
     return execution
 
@@ -267,13 +272,20 @@ def delete_older(conn: sqlite3.Connection, before: int, limit: int) -> int:
     Rows are stored in order of creation, so the oldest are looked at and no index of the time is needed: as many as
     may be deleted, and as many more as there are unfinished ones, which can be in the way for long.
     """
-    return conn.execute(
-        "DELETE FROM executions WHERE sequence IN (SELECT sequence FROM"
-        " (SELECT sequence, created_at, status FROM executions ORDER BY sequence"
-        "  LIMIT ? + (SELECT count(*) FROM execution_requests))"
-        " WHERE created_at < ? AND status IN ('completed', 'failed') LIMIT ?)",
-        (limit, before, limit),
-    ).rowcount
+    sequences = [
+        row[0]
+        for row in conn.execute(
+            "SELECT sequence FROM (SELECT sequence, created_at, status FROM executions ORDER BY sequence"
+            "  LIMIT ? + (SELECT count(*) FROM execution_requests))"
+            " WHERE created_at < ? AND status IN ('completed', 'failed') LIMIT ?",
+            (limit, before, limit),
+        )
+    ]
+    if not sequences:
+        return 0
+    usage.count_through(conn, max(sequences))
+    conn.executemany("DELETE FROM executions WHERE sequence = ?", [(sequence,) for sequence in sequences])
+    return len(sequences)
 
 
 def purge(conn: sqlite3.Connection, limit: int) -> int:

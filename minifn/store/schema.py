@@ -196,6 +196,21 @@ MIGRATIONS = (
     UNION ALL
     SELECT sequence, id, created_at, updated_at, domain, function_id, branch FROM rules;
     """,
+    """
+    -- What each function (its sequence) used in each hour since the epoch.
+    CREATE TABLE usage (
+        function INTEGER NOT NULL REFERENCES functions (sequence) ON DELETE CASCADE,
+        hour INTEGER NOT NULL,
+        executions INTEGER NOT NULL,
+        executions_ms REAL NOT NULL,
+        executions_mb_seconds REAL NOT NULL,
+        builds_ready INTEGER NOT NULL,
+        builds_failed INTEGER NOT NULL,
+        builds_ms REAL NOT NULL,
+        builds_mb_seconds REAL NOT NULL,
+        PRIMARY KEY (function, hour)
+    ) WITHOUT ROWID;
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.

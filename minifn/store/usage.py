@@ -1,0 +1,174 @@
+"""How much functions were used: one row for each function and hour, kept when the executions themselves are deleted.
+
+Writing an execution costs nothing more for it. Executions are counted later, in the order of their rows and once each:
+the setting `_MARK` is the sequence up to which that is done. What finishes or is deleted behind the mark, or is deleted
+before the mark has reached it, is counted on the spot. Builds are few and counted as they end.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+from minifn.models import DEFAULT_SPECIFICATION, SPECIFICATIONS
+from minifn.store import settings
+from minifn.store.database import Database
+
+HOUR_MS = 3_600_000
+#: Rows counted in one transaction: a few milliseconds, so that other writes need not wait for long.
+ROWS_MAX = 4_000
+
+_MARK = "usage_counted"
+_MEMORY = {item.slug: item.memory_mb * item.cpus for item in SPECIFICATIONS}
+#: A build has at least this much memory, MB, as in Appwrite.
+_BUILD_MEMORY_MB = 1024
+
+
+@dataclass(frozen=True)
+class Used:
+    """What was used, of one hour or altogether. Times in milliseconds, `mb_seconds` is memory x CPUs x time."""
+
+    executions: int = 0
+    executions_ms: float = 0.0
+    executions_mb_seconds: float = 0.0
+    builds_ready: int = 0
+    builds_failed: int = 0
+    builds_ms: float = 0.0
+    builds_mb_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What there is: how many functions and deployments, and the bytes of archives and builds."""
+
+    functions: int = 0
+    deployments: int = 0
+    source_bytes: int = 0
+    build_bytes: int = 0
+
+
+_COLUMNS = tuple(Used.__dataclass_fields__)
+_SUMS = ", ".join(f"coalesce(sum({column}), 0)" for column in _COLUMNS)
+
+
+async def catch_up(database: Database) -> None:
+    """Count every finished execution that is stored by now."""
+    while await database.write(count_next):
+        pass
+
+
+def count_next(conn: sqlite3.Connection, limit: int = ROWS_MAX) -> bool:
+    """Count the next `limit` rows; tell whether there are more."""
+    (last,) = conn.execute("SELECT coalesce(max(sequence), 0) FROM executions").fetchone()
+    through = min(last, _mark(conn) + limit)
+    count_through(conn, through)
+    return bool(through < last)
+
+
+def count_through(conn: sqlite3.Connection, sequence: int) -> None:
+    """Count the executions up to `sequence` that are not counted yet."""
+    mark = _mark(conn)
+    if sequence > mark:
+        _count(conn, "sequence > ? AND sequence <= ?", mark, sequence)
+        settings.put(conn, _MARK, str(sequence))
+
+
+def count_late(conn: sqlite3.Connection, sequence: int) -> None:
+    """Count an execution that has just finished, if the mark went past it before."""
+    if sequence <= _mark(conn):
+        _count(conn, "sequence = ?", sequence)
+
+
+def count_early(conn: sqlite3.Connection, sequence: int) -> None:
+    """Count an execution that is about to be deleted, if the mark has not reached it."""
+    if sequence > _mark(conn):
+        _count(conn, "sequence = ?", sequence)
+
+
+def count_build(conn: sqlite3.Connection, deployment_id: str, now: int) -> None:
+    """Count a build that has just ended, ready or failed."""
+    function, specification, status, started_at = conn.execute(
+        "SELECT functions.sequence, build_specification, status, build_started_at FROM deployments"
+        " JOIN functions ON functions.id = function_id WHERE deployments.id = ?",
+        (deployment_id,),
+    ).fetchone()
+    taken_ms = max(0, now - started_at) if started_at else 0
+    memory = max(_memory(specification), _BUILD_MEMORY_MB)
+    ready = status == "ready"
+    used = Used(
+        builds_ready=ready, builds_failed=not ready, builds_ms=taken_ms, builds_mb_seconds=taken_ms / 1000 * memory
+    )
+    _add(conn, function, now // HOUR_MS, used)
+
+
+def used(conn: sqlite3.Connection, function_id: str | None = None) -> Used:
+    """Return what a function, or all of them, used altogether."""
+    where, values = _of(function_id)
+    return Used(*conn.execute(f"SELECT {_SUMS} FROM usage WHERE {where}", values).fetchone())
+
+
+def used_by_hour(conn: sqlite3.Connection, first_hour: int, function_id: str | None = None) -> dict[int, Used]:
+    """Return what a function, or all of them, used in each hour (since the epoch) from `first_hour` on."""
+    where, values = _of(function_id)
+    rows = conn.execute(
+        f"SELECT hour, {_SUMS} FROM usage WHERE {where} AND hour >= ? GROUP BY hour", (*values, first_hour)
+    )
+    return {hour: Used(*sums) for hour, *sums in rows}
+
+
+def kept(conn: sqlite3.Connection, function_id: str | None = None) -> Kept:
+    """Return what there is of a function, or of all of them."""
+    return next(iter(_kept(conn, "0", 0, function_id).values()), Kept())
+
+
+def kept_by_hour(conn: sqlite3.Connection, first_hour: int, function_id: str | None = None) -> dict[int, Kept]:
+    """Return what was made in each hour (since the epoch) from `first_hour` on, and is still there."""
+    return _kept(conn, f"created_at / {HOUR_MS}", first_hour, function_id)
+
+
+def _kept(conn: sqlite3.Connection, hour: str, first_hour: int, function_id: str | None) -> dict[int, Kept]:
+    values = () if function_id is None else (function_id,)
+    owner, itself = ("1", "1") if function_id is None else ("function_id = ?", "id = ?")
+    rows = conn.execute(
+        f"SELECT hour, sum(functions), sum(deployments), sum(source), sum(build) FROM ("
+        f" SELECT {hour} AS hour, 0 AS functions, 1 AS deployments, source_size_bytes AS source,"
+        f"  build_size_bytes AS build FROM deployments WHERE {owner}"
+        f" UNION ALL SELECT {hour}, 1, 0, 0, 0 FROM functions WHERE {itself}"
+        f") WHERE hour >= ? GROUP BY hour",
+        (*values, *values, first_hour),
+    )
+    return {key: Kept(*sums) for key, *sums in rows}
+
+
+def _of(function_id: str | None) -> tuple[str, tuple[str, ...]]:
+    if function_id is None:
+        return "1", ()
+    return "function = (SELECT sequence FROM functions WHERE id = ?)", (function_id,)
+
+
+def _mark(conn: sqlite3.Connection) -> int:
+    return int(settings.get(conn, _MARK, "0"))
+
+
+def _count(conn: sqlite3.Connection, where: str, *values: int) -> None:
+    rows = conn.execute(
+        "SELECT function, hour, count, seconds, runtime_specification FROM ("
+        f" SELECT function, updated_at / {HOUR_MS} AS hour, count(*) AS count, sum(duration_seconds) AS seconds"
+        f" FROM executions NOT INDEXED WHERE {where} AND status IN ('completed', 'failed') GROUP BY 1, 2"
+        ") JOIN functions ON functions.sequence = function",
+        values,
+    ).fetchall()
+    for function, hour, count, seconds, specification in rows:
+        memory_seconds = seconds * _memory(specification)
+        _add(conn, function, hour, Used(count, seconds * 1000, memory_seconds))
+
+
+def _memory(specification: str) -> float:
+    return _MEMORY.get(specification, _MEMORY[DEFAULT_SPECIFICATION])
+
+
+def _add(conn: sqlite3.Connection, function: int, hour: int, more: Used) -> None:
+    marks = ", ".join("?" * (len(_COLUMNS) + 2))
+    sums = ", ".join(f"{column} = {column} + excluded.{column}" for column in _COLUMNS)
+    conn.execute(
+        f"INSERT INTO usage (function, hour, {', '.join(_COLUMNS)}) VALUES ({marks}) ON CONFLICT DO UPDATE SET {sums}",
+        (function, hour, *(getattr(more, column) for column in _COLUMNS)),
+    )
