@@ -13,6 +13,7 @@ import msgspec
 
 from minifn.archive import pack, uploads
 from minifn.archive.uploads import Chunk
+from minifn.changes import Changes
 from minifn.config import Config
 from minifn.datadir import DataDir, remove_tree
 from minifn.errors import (
@@ -79,11 +80,14 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True):
 class DeploymentService:
     """Everything that happens to deployments but their builds."""
 
-    def __init__(self, config: Config, data: DataDir, database: Database, effects: Effects) -> None:
+    def __init__(
+        self, config: Config, data: DataDir, database: Database, effects: Effects, changes: Changes | None = None
+    ) -> None:
         self._config = config
         self._data = data
         self._database = database
         self._effects = effects
+        self._changes = changes or Changes()
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
 
@@ -136,6 +140,7 @@ class DeploymentService:
         except sqlite3.IntegrityError as exc:
             source.unlink(missing_ok=True)
             raise FunctionNotFound from exc
+        self._changes.tell("create", stored)
         self._effects.build()
         return stored
 
@@ -151,6 +156,7 @@ class DeploymentService:
         part = self._data.upload(deployment.id)
         await asyncio.to_thread(uploads.store_chunk, file.path, start, chunk, part)
         stored, completed = await self._database.write(_receive, _stamped(deployment), chunk)
+        self._changes.tell("update" if earlier else "create", stored)
         if completed:
             await asyncio.to_thread(uploads.complete, part, self._data.source(deployment.id))
             self._effects.build()
@@ -191,6 +197,7 @@ class DeploymentService:
         """
         _, deployment = await self._both(function_id, deployment_id)
         function = await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
+        self._changes.tell("update", deployment)
         self._effects.prewarm(function, deployment)
         return function
 
@@ -203,6 +210,7 @@ class DeploymentService:
         deployment = await self._database.write(
             deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
+        self._changes.tell("update", deployment)
         await self._effects.interrupt(deployment_id)
         return deployment
 
@@ -213,6 +221,7 @@ class DeploymentService:
         """
         await self._function(function_id)
         deployment = await self._database.write(deployments.delete, function_id, deployment_id, now_ms())
+        self._changes.tell("delete", deployment)
         await self._discard(deployment_id)
         return deployment
 

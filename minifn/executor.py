@@ -8,11 +8,12 @@ functions. One monotonic deadline is handed down: waiting for a worker, its cold
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Sequence
 from types import TracebackType
 
 import msgspec
 
+from minifn.changes import Changes
 from minifn.config import Config
 from minifn.environment import APPWRITE_VERSION
 from minifn.errors import (
@@ -50,8 +51,6 @@ TOKEN_GRACE_SECONDS = 60
 #: What an execution says that was running when the server was killed.
 INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
 
-Finished = Callable[[ExecutionResult], Awaitable[None]]
-
 
 class Executor:
     """Runs executions now or later. An async context manager: inside it, queued executions run."""
@@ -64,6 +63,7 @@ class Executor:
         pool: Pool,
         launcher: Launcher,
         tokens: Tokens,
+        changes: Changes | None = None,
     ) -> None:
         self._config = config
         self._database = database
@@ -76,8 +76,7 @@ class Executor:
         self._turn = 0
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
-        #: Told of every finished execution; set by the service, so that an execution can itself be an event.
-        self.on_finished: Finished | None = None
+        self._changes = changes or Changes()
 
     async def __aenter__(self) -> "Executor":
         failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
@@ -125,7 +124,7 @@ class Executor:
             response = msgspec.structs.replace(response, errors=_join(response.errors, message))
         result = _finish(target, execution, response)
         await self._database.write(executions.insert, result.execution)
-        await self._tell(result)
+        self._changes.tell("create", result.execution, result=result)
         if capped:
             raise FunctionSynchronousTimeout
         return result
@@ -142,12 +141,36 @@ class Executor:
             deployment_id=function.deployment_id,
         )
         await self._database.write(executions.enqueue, execution, request)
+        self._changes.tell("create", execution)
         self._wake.set()
         return execution
 
+    async def enqueue_each(self, functions: Sequence[Function], request: ExecutionRequest) -> list[Execution]:
+        """Store an execution of each of `functions`, caused by one event, in one write; return them once they are safe.
+
+        A function that was deleted meanwhile gets none.
+        """
+        waiting = [
+            msgspec.structs.replace(_caused(function, request), status="waiting", deployment_id=function.deployment_id)
+            for function in functions
+        ]
+        stored = await self._database.write(executions.enqueue_each, waiting, request)
+        for execution in stored:
+            self._changes.tell("create", execution)
+        self._wake.set()
+        return stored
+
+    async def refuse(self, function: Function, request: ExecutionRequest, reason: str) -> None:
+        """Store an execution, caused by an event, that failed for `reason` before it ran. Raises FunctionNotFound."""
+        execution = _failed(_caused(function, request), reason)
+        await self._database.write(executions.insert, execution)
+        self._changes.tell("create", execution)
+
     async def delete(self, function_id: str, execution_id: str) -> Execution:
         """Delete a finished or scheduled execution and return it. Raises ExecutionNotFound and ExecutionInProgress."""
-        return await self._database.write(executions.delete, function_id, execution_id)
+        execution = await self._database.write(executions.delete, function_id, execution_id)
+        self._changes.tell("delete", execution)
+        return execution
 
     async def _run_queue(self) -> None:
         limit = self._config.async_concurrency
@@ -160,6 +183,7 @@ class Executor:
                 await self._database.write(executions.release_due, now)
                 jobs, self._turn = await self._database.write(executions.claim, free, now, after=self._turn)
                 for job in jobs:
+                    self._changes.tell("update", job.execution)
                     task = asyncio.create_task(self._run_queued(job.execution, job.request))
                     self._running.add(task)
                     task.add_done_callback(self._release)
@@ -190,7 +214,7 @@ class Executor:
             logger.exception("execution %s could not be run", execution.id)
             result = ExecutionResult(execution=_failed(execution, f"Internal error: {type(exc).__name__}"))
         if await self._database.write(executions.finish, result.execution):
-            await self._tell(result)
+            self._changes.tell("update", result.execution)
 
     async def _answer_queued(self, execution: Execution, request: ExecutionRequest) -> ExecutionResult:
         try:
@@ -218,7 +242,7 @@ class Executor:
         host = headers.setdefault("host", self._launcher.authority)
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
-        headers["x-appwrite-key"] = self._tokens.mint_key(function.scopes, lifetime)
+        headers["x-appwrite-key"] = self._tokens.mint_key(function.scopes, lifetime, depth=request.depth)
         headers["x-appwrite-user-id"] = request.user_id
         headers["x-appwrite-user-jwt"] = self._user_jwt(request, lifetime)
         headers["x-appwrite-country-code"] = ""
@@ -253,10 +277,6 @@ class Executor:
         expires = int(time.time()) + lifetime_seconds
         return self._tokens.mint_user(UserClaims(user_id=request.user_id, session_id=request.session_id, exp=expires))
 
-    async def _tell(self, result: ExecutionResult) -> None:
-        if self.on_finished is not None:
-            await self.on_finished(result)
-
 
 def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> Execution:
     created_at = now_ms()
@@ -275,6 +295,11 @@ def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> E
         request_path=request.path,
         request_headers=tuple(stored),
     )
+
+
+def _caused(function: Function, request: ExecutionRequest) -> Execution:
+    """Return the execution of a function that an event causes. It belongs to no user, whoever caused the event."""
+    return msgspec.structs.replace(_begin(function, request, "event"), user_id="")
 
 
 def _finish(target: Target, execution: Execution, response: FunctionResponse) -> ExecutionResult:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
+from minifn.changes import Action, Changes
 from minifn.errors import (
     ArgumentInvalid,
     FunctionNotFound,
@@ -14,7 +15,7 @@ from minifn.errors import (
     VariableNotFound,
 )
 from minifn.models import DEFAULT_SPECIFICATION, Deployment, Function, Variable
-from minifn.store import deployments, functions, variables
+from minifn.store import deployments, functions, usage, variables
 from minifn.store.database import Database
 from minifn.store.paging import Page
 from minifn.store.queries import Query
@@ -75,11 +76,17 @@ class FunctionService:
     """
 
     def __init__(
-        self, database: Database, *, installations: Collection[str] = (), runtimes: Collection[str] | None = None
+        self,
+        database: Database,
+        *,
+        installations: Collection[str] = (),
+        runtimes: Collection[str] | None = None,
+        changes: Changes | None = None,
     ) -> None:
         self._database = database
         self._installations = installations
         self._runtimes = runtimes
+        self._changes = changes or Changes()
         self._targets: dict[str, Target] = {}
         self._generation = 0
         self._listeners: list[Callable[[str], None]] = []
@@ -116,7 +123,7 @@ class FunctionService:
         now = now_ms()
         fields = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
         function = Function(id=_given_id(function_id), created_at=now, updated_at=now, **fields)
-        return await self._database.write(functions.insert, function)
+        return await self._told("create", await self._database.write(functions.insert, function))
 
     async def get(self, function_id: str) -> Function:
         """Return one function. Raises FunctionNotFound."""
@@ -128,16 +135,21 @@ class FunctionService:
 
     async def update(self, function_id: str, settings: FunctionSettings) -> Function:
         """Change every setting of a function. Raises FunctionNotFound, InstallationNotFound and ArgumentInvalid."""
-        await self.get(function_id)
+        stored = await self.get(function_id)
         self._check_provider(settings)
-        return await self._database.write(_update, function_id, settings, now_ms())
+        if settings.runtime_specification != stored.runtime_specification:
+            # What ran so far is counted with the memory it ran with.
+            await usage.catch_up(self._database)
+        return await self._told("update", await self._database.write(_update, function_id, settings, now_ms()))
 
     async def delete(self, function_id: str) -> tuple[Function, list[str]]:
         """Delete a function; return it and the ids of its deployments, whose files the caller removes.
 
         Raises FunctionNotFound.
         """
-        return await self._database.write(_delete, function_id)
+        function, deployment_ids = await self._database.write(_delete, function_id)
+        self._changes.tell("delete", function)
+        return function, deployment_ids
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Function]:
         """Return a page of the functions."""
@@ -164,7 +176,9 @@ class FunctionService:
             value=value,
             secret=secret,
         )
-        return await self._database.write(_create_variable, variable)
+        created = await self._database.write(_create_variable, variable)
+        self._changes.tell("create", created)
+        return created
 
     async def get_variable(self, function_id: str, variable_id: str) -> Variable:
         """Return one variable. Raises FunctionNotFound and VariableNotFound."""
@@ -183,11 +197,22 @@ class FunctionService:
 
         Raises FunctionNotFound, VariableNotFound, VariableAlreadyExists and VariableCannotUnsetSecret.
         """
-        return await self._database.write(_update_variable, function_id, variable_id, change, now_ms())
+        variable = await self._database.write(_update_variable, function_id, variable_id, change, now_ms())
+        self._changes.tell("update", variable)
+        return variable
 
     async def delete_variable(self, function_id: str, variable_id: str) -> Variable:
         """Delete and return a variable. Raises FunctionNotFound and VariableNotFound."""
-        return await self._database.write(_delete_variable, function_id, variable_id)
+        variable = await self._database.write(_delete_variable, function_id, variable_id)
+        self._changes.tell("delete", variable)
+        return variable
+
+    async def _told(self, action: Action, function: Function) -> Function:
+        """Say what was done to a function, and return it."""
+        if self._changes.heard:
+            owned = await self._database.read(variables.of_function, function.id)
+            self._changes.tell(action, function, variables=tuple(owned))
+        return function
 
     def _check_provider(self, settings: FunctionSettings) -> None:
         if settings.installation_id and settings.installation_id not in self._installations:

@@ -206,6 +206,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str = ""
     #: The e-mail address of an operator who signed in with the admin key, "" for everybody else.
     operator: str = ""
+    #: Of a function that calls: how many executions caused by events lie behind it.
+    depth: int = 0
 
     @property
     def privileged(self) -> bool:

@@ -7,7 +7,7 @@ names that an event generates its `src/Appwrite/Event/Event.php`.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: What an embedding app may call the parts of its own events.
@@ -109,14 +109,13 @@ def is_event(name: str) -> bool:
     return parts[0] not in CATALOGUE or (len(parts) > 2 and parts[_ids(parts) * 2] in _WRITES.split())
 
 
-def names(event: str) -> tuple[str, ...]:
-    """Return every name that the event `event` goes by, the most specific first: itself.
+def names(parts: Sequence[str]) -> tuple[str, ...]:
+    """Return every name that an event goes by, given the parts of its own; the most specific comes first: its own.
 
     With its attribute, with its action, without, and then each resource around it; each of these with all its ids,
     with `*` for all of them, and with every mix. Four names for one id, ten for two, twenty-two for three; two, four
     or eight more with an attribute.
     """
-    parts = event.split(".")
     ids = _ids(parts)
     every = frozenset(range(ids))
     found: dict[str, None] = {}
@@ -127,6 +126,6 @@ def names(event: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _ids(parts: list[str]) -> int:
+def _ids(parts: Sequence[str]) -> int:
     """Return how many ids an event has that ends with an action, or with an action and an attribute."""
     return (len(parts) - 1) // 2

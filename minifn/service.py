@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from minifn.builder import Builder, BuildTools
+from minifn.changes import Changes
 from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.deployments import DeploymentService, Effects
 from minifn.errors import FunctionNotFound
+from minifn.events import Events
 from minifn.executor import Executor
 from minifn.functions import FunctionService
 from minifn.keys import Keys
@@ -58,12 +60,16 @@ class Minifn:
     builder: Builder
     pool: Pool
     executor: Executor
+    events: Events
+    #: What happens to functions, deployments, executions and variables.
+    changes: Changes
     #: The secret of the key with every scope, and whether it was made by this start.
     admin_key: str
     admin_key_is_new: bool
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.changes = Changes()
         self._stack = AsyncExitStack()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -98,7 +104,9 @@ class Minifn:
         self.tokens = Tokens(jwt_secret, config.project)
         self.keys = Keys(self.database)
         self.functions = FunctionService(
-            self.database, installations=[pair.partition("=")[0] for pair in config.git_installations]
+            self.database,
+            installations=[pair.partition("=")[0] for pair in config.git_installations],
+            changes=self.changes,
         )
         self.rules = RuleService(self.database, config.functions_domain)
         await self.rules.open()
@@ -121,6 +129,7 @@ class Minifn:
                 spawner=self.spawner,
                 runtimes=self.runtimes,
                 tokens=self.tokens,
+                changes=self.changes,
             )
         )
         self.builder.on_ready = self._prewarm
@@ -131,13 +140,15 @@ class Minifn:
             Effects(
                 build=self.builder.wake, interrupt=self.builder.interrupt, retire=self._retire, prewarm=self._prewarm
             ),
+            self.changes,
         )
         await self.deployments.tidy()
         stack.push_async_callback(self._finish_tasks)
         await stack.enter_async_context(self.builder)
         self.executor = await stack.enter_async_context(
-            Executor(config, self.database, self.functions, self.pool, launcher, self.tokens)
+            Executor(config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
         )
+        self.events = Events(self.database, self.functions, self.executor)
 
     async def execute(
         self,
@@ -160,6 +171,14 @@ class Minifn:
             body=body.encode() if isinstance(body, str) else body,
         )
         return await self.executor.execute(target, request)
+
+    async def emit(self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "") -> int:
+        """Queue an execution of every function that subscribes to `event`; return how many, once they are safe.
+
+        `event` is a name such as `orders.42.create`; `payload` is the body of the executions, an object or JSON.
+        Raises ArgumentInvalid when the name is not one of an event.
+        """
+        return await self.events.emit(event, payload, user_id=user_id)
 
     def _load_runtimes(self) -> RuntimeTable:
         """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""

@@ -39,6 +39,14 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     teams: tuple[Team, ...] = ()
 
 
+class FunctionKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function's own key says."""
+
+    scopes: frozenset[str]
+    #: How many executions caused by events lie behind the one that was given the key.
+    depth: int
+
+
 class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the session of the operator, who signed in with the admin key, says."""
 
@@ -71,7 +79,7 @@ class Tokens:
     def __init__(self, secret: str, project: str) -> None:
         self._secret = secret
         self._project = project
-        self._keys: dict[tuple[tuple[str, ...], int], tuple[float, str]] = {}
+        self._keys: dict[tuple[tuple[str, ...], int, int], tuple[float, str]] = {}
 
     def mint_user(self, claims: UserClaims) -> str:
         """Return a client JWT for `claims`."""
@@ -90,19 +98,22 @@ class Tokens:
             raise UserJwtInvalid("The JWT token is invalid: `userId` is not an ID")
         return claims
 
-    def mint_key(self, scopes: tuple[str, ...], lifetime_seconds: int, now: float | None = None) -> str:
-        """Return an API key that holds `scopes` for at least `lifetime_seconds`.
+    def mint_key(
+        self, scopes: tuple[str, ...], lifetime_seconds: int, now: float | None = None, *, depth: int = 0
+    ) -> str:
+        """Return an API key that holds `scopes` for at least `lifetime_seconds`, for an execution of this `depth`.
 
         Signing costs more than the rest of a warm execution's bookkeeping, so a key serves for KEY_REUSE_SECONDS.
         """
         moment = time.time() if now is None else now
-        slot = (scopes, lifetime_seconds)
+        slot = (scopes, lifetime_seconds, depth)
         minted_at, token = self._keys.get(slot, (0.0, ""))
         if moment - minted_at > KEY_REUSE_SECONDS or minted_at > moment:
             payload = {
                 "projectId": self._project,
                 "scopes": list(scopes),
                 "exp": int(moment) + lifetime_seconds + KEY_REUSE_SECONDS,
+                **({"depth": depth} if depth else {}),
             }
             token = KEY_PREFIXES[0] + jwt.encode(payload, self._secret, _ALGORITHM)
             if len(self._keys) > 1000:
@@ -114,13 +125,13 @@ class Tokens:
         """Tell whether `secret` claims to be a key that `mint_key` made."""
         return secret.startswith(KEY_PREFIXES)
 
-    def verify_key(self, secret: str) -> frozenset[str]:
-        """Return the scopes of a function key. Raises ApiKeyExpired when forged, expired or of another project."""
+    def verify_key(self, secret: str) -> FunctionKey:
+        """Return what a function key says. Raises ApiKeyExpired when forged, expired or of another project."""
         payload = _decode(secret.partition("_")[2], self._secret)
         scopes = payload.get("scopes") if payload else None
         if payload is None or not isinstance(scopes, list) or payload.get("projectId") != self._project:
             raise ApiKeyExpired
-        return frozenset(str(scope) for scope in scopes)
+        return FunctionKey(scopes=frozenset(map(str, scopes)), depth=int(payload.get("depth", 0)))
 
 
 def _decode(token: str, secret: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from minifn.builder import Builder, BuildTools
+from minifn.changes import Change
 from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.deployments import DeploymentService, Effects, Upload, UploadedFile
@@ -30,7 +31,7 @@ class World:
     def __init__(self, config: Config, tools: BuildTools) -> None:
         self.data, self.database, self.tools = tools.data, tools.database, tools
         self.builder = Builder(tools)
-        self.builder.on_status = self._on_status
+        tools.changes.listen(self._note_status)
         self.builder.on_ready = lambda function, deployment: self.ready.append(deployment.id)
         self.statuses: list[str] = []
         self.ready: list[str] = []
@@ -43,8 +44,9 @@ class World:
         )
         self.service = DeploymentService(config, tools.data, tools.database, effects)
 
-    async def _on_status(self, function: Function, deployment: Deployment) -> None:
-        self.statuses.append(deployment.status)
+    def _note_status(self, change: Change) -> None:
+        if isinstance(change.record, Deployment) and change.record.status not in self.statuses[-1:]:
+            self.statuses.append(change.record.status)
 
     async def upload(self, files: dict[str, str] | bytes, commands: str = "", **changes: Any) -> Deployment:
         content = files if isinstance(files, bytes) else packed_files(files)

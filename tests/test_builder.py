@@ -44,7 +44,7 @@ def test_nothing_to_install_is_ready_soon_and_active(data: Path, runtimes: Runti
             assert took < 5
             assert (await world.function()).deployment_id == deployment.id
             assert world.ready == [deployment.id]
-            assert world.statuses == ["building", "ready"]
+            assert world.statuses == ["processing", "building", "ready"]
             assert world.published(deployment, "main.py") == HELLO["main.py"]
             assert list((world.data.build(deployment.id) / "__pycache__").glob("main.*.pyc"))
             assert deployment.build_duration_seconds == max(1, round(took))
@@ -92,7 +92,7 @@ def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: 
             assert env["APPWRITE_FUNCTION_RUNTIME_VERSION"] == "3.11"
             assert env["APPWRITE_VERSION"] == APPWRITE_VERSION
             assert env["OPEN_RUNTIMES_ENTRYPOINT"] == "main.py"
-            assert world.tools.tokens.verify_key(env["APPWRITE_FUNCTION_API_KEY"]) == {"users.read"}
+            assert world.tools.tokens.verify_key(env["APPWRITE_FUNCTION_API_KEY"]).scopes == {"users.read"}
             assert env["HTTP_PROXY"] == "http://proxy:1"
             assert env["PIP_INDEX_URL"] == "http://index"
             assert "SERVER_SECRET" not in env

@@ -149,7 +149,7 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
             assert headers["x-appwrite-trigger"] == "http"
             assert headers["x-appwrite-user-id"] == "u1"
             assert minifn.tokens.verify_user(headers["x-appwrite-user-jwt"]).session_id == "s1"
-            assert minifn.tokens.verify_key(headers["x-appwrite-key"]) == {"users.read"}
+            assert minifn.tokens.verify_key(headers["x-appwrite-key"]).scopes == {"users.read"}
             assert "x-appwrite-event" not in headers
 
     asyncio.run(main())

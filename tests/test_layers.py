@@ -16,7 +16,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "errors config values models datadir",
-        "store runtimes sandbox archive cron patterns tokens environment",
+        "store runtimes sandbox archive cron patterns tokens environment changes",
         "workers",
         "functions rules deployments keys",
         "launcher",

@@ -90,7 +90,8 @@ class Authenticator:
             return ADMIN
         text = secret.decode("latin-1")
         if self._tokens.is_function_key(text):
-            return Caller(kind=CallerKind.KEY, scopes=self._tokens.verify_key(text) | _KEY_SCOPES)
+            own = self._tokens.verify_key(text)
+            return Caller(kind=CallerKind.KEY, scopes=own.scopes | _KEY_SCOPES, depth=own.depth)
         key = await self._keys.verify(text)
         if key is None:
             return GUEST

@@ -6,7 +6,7 @@ It all happens in the directory the function will run from; nobody looks there b
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +24,7 @@ from minifn.builder.publish import (
     own,
     seal,
 )
+from minifn.changes import Changes
 from minifn.config import Config
 from minifn.datadir import DataDir, remove_tree
 from minifn.environment import authority, can_be_set, specification, system_variables
@@ -78,6 +79,7 @@ class BuildTools:
     runtimes: RuntimeTable
     #: Makes the API keys that builds are given.
     tokens: Tokens
+    changes: Changes = field(default_factory=Changes)
     #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -98,16 +100,16 @@ class Build:
         #: What the engine makes of the function's uid: 0 unless the server is root and the engine drops to it.
         self._uid = tools.engine.wrap(probe).uid
 
-    async def run(self, variables: Mapping[str, str], on_building: Callable[[Deployment], Awaitable[None]]) -> Usage:
+    async def run(self, variables: Mapping[str, str]) -> Usage:
         """Build, and return what was published. Raises BuildError, and Superseded when nobody wants it any more."""
         try:
-            return await self._steps(variables, on_building)
+            return await self._steps(variables)
         except (RuntimeUnavailable, OutputRefused) as exc:
             raise BuildError(str(exc)) from exc
         except SandboxError as exc:
             raise BuildError(f"The build could not be started: {exc}") from exc
 
-    async def _steps(self, variables: Mapping[str, str], on_building: Callable[[Deployment], Awaitable[None]]) -> Usage:
+    async def _steps(self, variables: Mapping[str, str]) -> Usage:
         tools, deployment = self._tools, self._deployment
         if not deployment.entrypoint:
             raise BuildError("The deployment has no entrypoint.")
@@ -122,7 +124,7 @@ class Build:
         building = await tools.database.write(deployments.start_building, deployment.id, now_ms())
         if building is None:
             raise Superseded
-        await on_building(building)
+        tools.changes.tell("update", building)
         place = self._place(installed)
         plan = installed.build(place, commands=deployment.commands, code=self._directory)
         for note in plan.notes:

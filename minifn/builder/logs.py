@@ -1,23 +1,28 @@
-"""A build's log, stored while it is written: clients poll `buildLogs` of a deployment to follow a build."""
+"""A build's log, stored while it is written: clients follow a build by `buildLogs` of its deployment."""
 
 import asyncio
 import codecs
 import time
 
+from minifn.changes import Changes
 from minifn.store import deployments
 from minifn.store.database import Database
 from minifn.values import LOG_LIMIT_CHARS
 
 #: Output waits this long for more before it is stored.
 FLUSH_SECONDS = 0.25
+#: A change of a deployment carries the whole log: long ones are told of less often, at this rate.
+TOLD_CHARS_PER_SECOND = 200_000
 
 
 class BuildLog:
     """Collects text and appends it to a deployment's build logs; the store keeps their end."""
 
-    def __init__(self, database: Database, deployment_id: str) -> None:
+    def __init__(self, database: Database, deployment_id: str, changes: Changes) -> None:
         self._database = database
         self._deployment_id = deployment_id
+        self._changes = changes
+        self._told_until = 0.0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = ""
         self._line_open = False
@@ -60,6 +65,15 @@ class BuildLog:
 
     def _flush_soon(self) -> None:
         self._timer = None
-        task = asyncio.get_running_loop().create_task(self.flush())
+        task = asyncio.get_running_loop().create_task(self._flush_and_tell())
         self._flushes.add(task)
         task.add_done_callback(self._flushes.discard)
+
+    async def _flush_and_tell(self) -> None:
+        await self.flush()
+        if not self._changes.heard or time.monotonic() < self._told_until:
+            return
+        deployment = await self._database.read(deployments.by_id, self._deployment_id)
+        if deployment is not None:
+            self._changes.tell("update", deployment)
+            self._told_until = time.monotonic() + len(deployment.build_logs) / TOLD_CHARS_PER_SECOND

@@ -6,7 +6,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 
 from minifn.builder.build import Build, BuildError, BuildTools, Superseded
@@ -20,7 +20,6 @@ from minifn.values import now_ms
 
 logger = logging.getLogger("minifn.builder")
 
-OnStatus = Callable[[Function, Deployment], Awaitable[None]]
 OnReady = Callable[[Function, Deployment], None]
 
 
@@ -33,8 +32,6 @@ class Builder:
         self._interrupted: set[str] = set()
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
-        #: Told when a build begins its work (`building`) and when it has ended; set by the service.
-        self.on_status: OnStatus | None = None
         #: Told of a deployment that has just become the active one; set by the service.
         self.on_ready: OnReady | None = None
 
@@ -77,6 +74,7 @@ class Builder:
                 deployment = await self._tools.database.write(deployments.claim, now_ms())
                 if deployment is None:
                     break
+                self._tools.changes.tell("update", deployment)
                 self._begin(deployment)
             await self._wake.wait()
 
@@ -98,7 +96,7 @@ class Builder:
         function, merged = await database.read(_inputs, deployment.function_id)
         if function is None:
             return
-        log = BuildLog(database, deployment.id)
+        log = BuildLog(database, deployment.id, self._tools.changes)
         build = Build(self._tools, function, deployment, log)
         ended = None
         try:
@@ -135,7 +133,7 @@ class Builder:
         timeout_seconds = self._tools.config.build_timeout
         try:
             async with asyncio.timeout(timeout_seconds):
-                usage = await build.run(merged, functools.partial(self._tell, function))
+                usage = await build.run(merged)
         except Superseded:
             raise
         except TimeoutError:
@@ -151,9 +149,8 @@ class Builder:
         return "failed", Usage()
 
     async def _tell(self, function: Function, deployment: Deployment) -> None:
-        """Say how a deployment stands now."""
-        if self.on_status is not None:
-            await self.on_status(function, deployment)
+        """Say how a build ended."""
+        self._tools.changes.tell("update", deployment)
         if deployment.status != "ready":
             return
         current = await self._tools.database.read(functions.get, function.id)

@@ -6,6 +6,7 @@ function is to be called with: its `state` is `scheduled`, `waiting` or `process
 
 import sqlite3
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -75,6 +76,16 @@ def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRe
         ),
     )  # fmt: skip
     return sequence
+
+
+def enqueue_each(conn: sqlite3.Connection, waiting: list[Execution], request: ExecutionRequest) -> list[Execution]:
+    """Insert executions of different functions with the same request; return those whose function still exists."""
+    stored = []
+    for execution in waiting:
+        with suppress(FunctionNotFound):
+            enqueue(conn, execution, request)
+            stored.append(execution)
+    return stored
 
 
 def claim(
