@@ -35,7 +35,7 @@ HOP_BY_HOP = frozenset(
     }
 )  # fmt: skip
 #: What a caller may not tell a function; the other x-appwrite-* headers of the server replace the caller's.
-_NOT_FORWARDED = HOP_BY_HOP | {"x-appwrite-event"}
+_NOT_FORWARDED = HOP_BY_HOP | {"x-appwrite-event", "x-appwrite-client-ip"}
 _NOT_ANSWERED = HOP_BY_HOP | {"content-length"}
 _WITHOUT_BODY = frozenset({204, 304})
 #: The type of an error that the function answered with, and left to the server to put into words.
