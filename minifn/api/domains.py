@@ -110,7 +110,10 @@ class Domains:
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes:
-    """Return the body. Raises RequestTooLarge, before reading any of it when its length is announced."""
+    """Return the body. Raises NotImplementedByServer for a WebSocket's handshake, and RequestTooLarge.
+
+    A length that is announced is refused before any of the body is read.
+    """
     too_large = f"The request's body is too large. Functions take up to {BODY_LIMIT_BYTES:,} bytes."
     for name, value in scope["headers"]:
         if name == b"upgrade" and b"websocket" in value.lower():
