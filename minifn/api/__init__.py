@@ -17,6 +17,7 @@ from minifn.api import (
     executions,
     functions,
     health,
+    legacy,
     rules,
     templates,
     usage,
@@ -25,6 +26,7 @@ from minifn.api import (
 from minifn.api.answers import error_answer
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
+from minifn.api.formats import Shape, shape_of
 from minifn.api.operations import Context, Endpoint, Operation
 from minifn.api.shortcut import Shortcut
 from minifn.errors import RouteNotFound
@@ -45,6 +47,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *console.OPERATIONS,
     *health.OPERATIONS,
 )
+#: What clients of 0.x get in place of an operation, by its method and path.
+LEGACY = {(operation.method, operation.path): operation for operation in legacy.OPERATIONS}
 
 
 def create_app(minifn: Minifn) -> Starlette:
@@ -59,15 +63,26 @@ def create_app(minifn: Minifn) -> Starlette:
             yield
 
     context = Context(minifn)
+
+    def endpoint(operation: Operation) -> Endpoint:
+        old = LEGACY.get((operation.method, operation.path))
+        return Endpoint(operation, context, Endpoint(old, context) if old else None)
+
+    create_execution = endpoint(executions.CREATE)
     app = Starlette(
         routes=[
-            Route(f"/v1{operation.path}", Endpoint(operation, context), methods=[operation.method], name=operation.name)
+            Route(
+                f"/v1{operation.path}",
+                create_execution if operation is executions.CREATE else endpoint(operation),
+                methods=[operation.method],
+                name=operation.name,
+            )
             for operation in OPERATIONS
         ],
         middleware=[
             Middleware(Domains, minifn),
             Middleware(Cors),
-            Middleware(Shortcut, Endpoint(executions.CREATE, context)),
+            Middleware(Shortcut, create_execution),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=lifespan,
@@ -78,6 +93,7 @@ def create_app(minifn: Minifn) -> Starlette:
 
 async def _no_route(request: Request, exc: Exception) -> Response:
     """Answer unknown paths, and known ones with another method, as Appwrite does: 404."""
-    answer = error_answer(RouteNotFound())
+    shape = shape_of(request.headers.get("x-appwrite-response-format", ""))
+    answer = error_answer(RouteNotFound(), typed=shape >= Shape.V1_3)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -86,22 +86,27 @@ def _plain(value: Any) -> bytes:
     return str(value).encode()
 
 
-def error_answer(error: MinifnError) -> Answer:
-    """Return the JSON of an error; one that is not for publication is logged and masked."""
+def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
+    """Return the JSON of an error; one that is not for publication is logged and masked.
+
+    Errors of 0.x are not `typed`.
+    """
     code, message = error.code, error.message
     if code not in PUBLISHABLE_CODES:
         logger.error("%s: %s", error.type, message, exc_info=error)
         code, message = 500, "Server Error"
-    return problem_answer(code, message, error.type)
+    return problem_answer(code, message, error.type if typed else "")
 
 
-def unexpected_answer(error: Exception, scope: Scope) -> Answer:
+def unexpected_answer(error: Exception, scope: Scope, *, typed: bool = True) -> Answer:
     """Return the masked answer to an error nobody foresaw, and log it with its traceback."""
     logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
-    return problem_answer(500, "Server Error", MinifnError.type)
+    return problem_answer(500, "Server Error", MinifnError.type if typed else "")
 
 
 def problem_answer(code: int, message: str, kind: str) -> Answer:
-    """Return the JSON that every error has; `kind` is its type."""
+    """Return the JSON that every error has; `kind` is its type, "" for none."""
     content = {"message": message, "code": code, "type": kind, "version": APPWRITE_VERSION}
+    if not kind:
+        del content["type"]
     return json_answer(content, code, _UNCACHED)

@@ -13,6 +13,7 @@ from minifn.api.lists import read_query
 from minifn.api.operations import EXECUTIONS_READ, EXECUTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
 from minifn.errors import ArgumentInvalid, BadRequest, ExecutionNotFound, FunctionNotFound, UserUnauthorized
+from minifn.functions import Target
 from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers, Trigger
 from minifn.store import executions, lists
 from minifn.values import now_ms
@@ -27,13 +28,16 @@ SCHEDULE_AHEAD_MS = 60_000
 class Body:
     """The body for a function: text, or bytes when the request is multipart. Returned as bytes."""
 
+    def __init__(self, maximum: int = BODY_MAX_CHARS) -> None:
+        self._maximum = maximum
+
     def check(self, value: Any, limits: Limits) -> bytes:
-        if isinstance(value, str | bytes) and len(value) <= BODY_MAX_CHARS:
+        if isinstance(value, str | bytes) and len(value) <= self._maximum:
             return value.encode() if isinstance(value, str) else value
-        raise ValueError(f"Value must be a valid string and no longer than {BODY_MAX_CHARS} chars")
+        raise ValueError(f"Value must be a valid string and no longer than {self._maximum} chars")
 
     def schema(self, limits: Limits) -> dict[str, Any]:
-        return {"type": "string", "maxLength": BODY_MAX_CHARS}
+        return {"type": "string", "maxLength": self._maximum}
 
 
 class CreateExecution(Params, frozen=True, kw_only=True):
@@ -74,17 +78,12 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         _check_schedule(params, call.shape)
     caller = call.caller
     executor = call.minifn.executor
-    await _visible(call, params.function_id)
-    target = await executor.ready(params.function_id)
-    if not caller.privileged and caller.roles.isdisjoint(target.function.execute):
-        raise UserUnauthorized(
-            "No permissions provided for action 'execute': the function's execute access excludes you."
-        )
+    target = await permitted(call, params.function_id)
     request = ExecutionRequest(
         method=params.method,
         path=params.path,
         headers=params.headers,
-        body=params.data if call.shape is Shape.V1_3 and params.data else params.body,
+        body=params.data if call.shape <= Shape.V1_3 and params.data else params.body,
         user_id=caller.user_id,
         session_id=caller.session_id,
         client_ip=call.client_ip,
@@ -113,7 +112,22 @@ def _check_schedule(params: CreateExecution, shape: Shape) -> None:
         raise BadRequest(f"Invalid scheduledAt: {problem}")
 
 
-async def _visible(call: Call, function_id: str) -> Function:
+async def permitted(call: Call, function_id: str) -> Target:
+    """Return what is needed to run a function that the caller may execute.
+
+    Raises FunctionNotFound, DeploymentNotFound, BuildNotReady and UserUnauthorized, in this order.
+    """
+    caller = call.caller
+    await visible(call, function_id)
+    target = await call.minifn.executor.ready(function_id)
+    if not caller.privileged and caller.roles.isdisjoint(target.function.execute):
+        raise UserUnauthorized(
+            "No permissions provided for action 'execute': the function's execute access excludes you."
+        )
+    return target
+
+
+async def visible(call: Call, function_id: str) -> Function:
     """Return the function. Raises FunctionNotFound when there is none, and to clients when it is disabled."""
     function = (await call.minifn.functions.target(function_id)).function
     if not function.enabled and not call.caller.privileged:
@@ -155,7 +169,7 @@ def _wants_multipart(accept: str) -> bool:
 async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     """List a function's executions; a user's own only."""
     caller = call.caller
-    await _visible(call, params.function_id)
+    await visible(call, params.function_id)
     query = read_query(params.queries, lists.EXECUTIONS, call.shape)
     user_id = None if caller.privileged else caller.user_id
     found = await call.minifn.database.read(
@@ -168,7 +182,7 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
 async def get(call: Call, params: OneExecution) -> ASGIApp:
     """Return one execution; a user's own only."""
     caller = call.caller
-    await _visible(call, params.function_id)
+    await visible(call, params.function_id)
     user_id = None if caller.privileged else caller.user_id
     found = await call.minifn.database.read(executions.get, params.function_id, params.execution_id, user_id=user_id)
     if found is None:
@@ -180,7 +194,7 @@ async def delete(call: Call, params: OneExecution) -> ASGIApp:
     """Delete a finished or scheduled execution. Clients have the scope but see no function here, as in Appwrite."""
     if not call.caller.privileged:
         raise FunctionNotFound
-    await _visible(call, params.function_id)
+    await visible(call, params.function_id)
     await call.minifn.executor.delete(params.function_id, params.execution_id)
     return no_content()
 

@@ -13,6 +13,8 @@ from typing import Any
 class Shape(enum.IntEnum):
     """Shapes by age. FULL has the keys of every version at once, for clients that name none or a newer one."""
 
+    V0_7 = 0
+    V0_8 = 1
     V1_3 = 3
     V1_4 = 4
     V1_5 = 5
@@ -30,7 +32,9 @@ _SHAPES = (
     ((1, 6), Shape.V1_6),
     ((1, 5), Shape.V1_5),
     ((1, 4), Shape.V1_4),
-    ((0, 0), Shape.V1_3),
+    ((0, 12), Shape.V1_3),
+    ((0, 8), Shape.V0_8),
+    ((0, 0), Shape.V0_7),
 )
 
 _DATES_1_8 = ("deploymentCreatedAt", "latestDeploymentId", "latestDeploymentCreatedAt", "latestDeploymentStatus")
@@ -103,7 +107,7 @@ def shape_of(header: str) -> Shape:
 
 
 def cut(model: str, answer: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """Remove from `answer` what its shape does not have, and return it."""
-    for key in _ABSENT[model][shape]:
+    """Remove from `answer` what its shape does not have, and return it. Shapes of 0.x begin as that of 1.3."""
+    for key in _ABSENT[model][max(shape, Shape.V1_3)]:
         answer.pop(key, None)
     return answer

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp
 
 from minifn.api import responses
 from minifn.api.answers import json_answer, no_content
+from minifn.api.formats import Shape
 from minifn.api.kinds import Cron, EventName, QueryTexts, Role, ScopeName, SpecificationSlug
 from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
@@ -74,7 +75,24 @@ class OneFunction(Params, frozen=True, kw_only=True):
     function_id: Annotated[str, Id()]
 
 
-def _settings(params: CreateFunction, default: str) -> FunctionSettings:
+#: Clients before 1.4 know no commands: what their builds run, by family.
+_COMMANDS_1_3 = {
+    "node": "npm install",
+    "python": "pip install --no-cache-dir -r requirements.txt",
+    "dart": "dart pub get",
+    "php": "composer update",
+    "ruby": "bundle install",
+    "swift": "swift package resolve",
+    "dotnet": "dotnet restore",
+}
+
+
+def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSettings:
+    """Return what is asked for; `runtime` is the one that the function will have."""
+    default = _default_specification(call)
+    commands = params.commands
+    if call.shape <= Shape.V1_3:
+        commands = _COMMANDS_1_3.get(runtime.rpartition("-")[0], "")
     old = params.specification or default
     return FunctionSettings(
         name=params.name,
@@ -87,7 +105,7 @@ def _settings(params: CreateFunction, default: str) -> FunctionSettings:
         schedule=params.schedule,
         timeout_seconds=params.timeout,
         entrypoint=params.entrypoint,
-        commands=params.commands,
+        commands=commands,
         installation_id=params.installation_id,
         provider_repository_id=params.provider_repository_id,
         provider_branch=params.provider_branch,
@@ -109,7 +127,7 @@ async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
 
 async def create(call: Call, params: CreateFunction) -> ASGIApp:
     """Create a function."""
-    settings = _settings(params, _default_specification(call))
+    settings = _settings(call, params, params.runtime)
     function = await call.minifn.functions.create(params.function_id, settings)
     return json_answer(responses.function(function, (), call.shape), 201)
 
@@ -122,7 +140,10 @@ def _default_specification(call: Call) -> str:
 
 async def update(call: Call, params: UpdateFunction) -> ASGIApp:
     """Change a function's settings."""
-    settings = _settings(params, _default_specification(call))
+    runtime = params.runtime
+    if not runtime and call.shape <= Shape.V1_3:
+        runtime = (await call.minifn.functions.get(params.function_id)).runtime
+    settings = _settings(call, params, runtime)
     return await answer(call, await call.minifn.functions.update(params.function_id, settings))
 
 

@@ -13,15 +13,16 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.api import bodies
-from minifn.api.answers import error_answer, unexpected_answer
+from minifn.api.answers import Answer, error_answer, unexpected_answer
 from minifn.api.auth import GUEST, Authenticator
 from minifn.api.formats import Shape, shape_of
 from minifn.api.offers import offered
 from minifn.api.operators import Operators
 from minifn.api.origins import Origins
 from minifn.api.params import Limits, Params, Reader, fields_of
+from minifn.api.rates import Allowance, Rate
 from minifn.deployments import UploadedFile
-from minifn.errors import AccessForbidden, MinifnError, UnauthorizedScope
+from minifn.errors import AccessForbidden, MinifnError, RateLimitExceeded, UnauthorizedScope
 from minifn.models import Caller, CallerKind
 from minifn.service import Minifn
 from minifn.values import CHUNK_BYTES
@@ -37,8 +38,12 @@ PROJECTS_READ = ("projects.read",)
 USERS_READ = ("users.read",)
 RULES_READ = ("rules.read",)
 RULES_WRITE = ("rules.write",)
+EVENTS_WRITE = ("events.write",)
 #: For operations open to everybody.
 PUBLIC = ()
+
+#: The window of rate limits.
+RATE_SECONDS = 60
 
 _ROLE_LABELS = {CallerKind.KEY: "applications", CallerKind.USER: "users", CallerKind.GUEST: "guests"}
 
@@ -85,7 +90,7 @@ class Context:
 class Call:
     """One request, as a handler sees it."""
 
-    __slots__ = ("caller", "context", "files", "headers", "in_project", "minifn", "scope", "shape")
+    __slots__ = ("allowance", "caller", "context", "files", "headers", "in_project", "minifn", "scope", "shape")
 
     def __init__(self, context: Context, scope: Scope, headers: dict[bytes, bytes]) -> None:
         self.minifn = context.minifn
@@ -97,6 +102,8 @@ class Call:
         self.caller: Caller = GUEST
         #: Whether the request names this project, and not none or the project `console`.
         self.in_project = False
+        #: What is left of the operation's rate limit, if it has one.
+        self.allowance: Allowance | None = None
         #: The files of an upload, on disk until the handler returns.
         self.files: dict[str, UploadedFile] = {}
 
@@ -130,14 +137,18 @@ class Operation:
     needs_project: bool = True
     #: Whether its multipart body brings files.
     upload: bool = False
+    #: How often one address may call it in RATE_SECONDS, 0 for no limit. Keys are not counted.
+    rate_limit: int = 0
 
 
 class Endpoint:
-    """An operation that answers requests: an ASGI application."""
+    """An operation that answers requests: an ASGI application. `legacy` answers clients of 0.x in its place."""
 
-    def __init__(self, operation: Operation, context: Context) -> None:
+    def __init__(self, operation: Operation, context: Context, legacy: "Endpoint | None" = None) -> None:
         self.operation = operation
         self._context = context
+        self._legacy = legacy
+        self._rate = Rate(operation.rate_limit, RATE_SECONDS) if operation.rate_limit else None
         self._scopes = frozenset(operation.scopes)
         fields = fields_of(operation.params)
         #: Whether there are parameters besides those in the path.
@@ -148,21 +159,28 @@ class Endpoint:
         return Reader(self.operation.params, self._context.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = Call(self._context, scope, dict(scope["headers"]))
+        old = call.shape < Shape.V1_3
+        endpoint = self._legacy if old and self._legacy is not None else self
+        answer: ASGIApp
         try:
-            answer = await self._answer(scope, receive)
+            answer = await endpoint._answer(call, scope, receive)
         except MinifnError as exc:
-            answer = error_answer(exc)
+            answer = error_answer(exc, typed=not old)
         except Exception as exc:
-            answer = unexpected_answer(exc, scope)
+            answer = unexpected_answer(exc, scope, typed=not old)
+        if call.allowance is not None and isinstance(answer, Answer):
+            answer.headers += call.allowance.headers()
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+    async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
-        call = Call(self._context, scope, dict(scope["headers"]))
         self._context.origins.check(scope["method"], call.headers)
         await self._authenticate(call)
         if self._scopes:
             self._check_scopes(call.caller)
+        if self._rate is not None:
+            self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
             raise AccessForbidden("This operation belongs to a project: name it in the X-Appwrite-Project header.")
         path_params = scope["path_params"]
@@ -193,6 +211,15 @@ class Endpoint:
             raise UnauthorizedScope(
                 f"User (role: {_ROLE_LABELS[caller.kind]}) missing scope ({self.operation.scopes[0]})"
             )
+
+    def _check_rate(self, rate: Rate, call: Call) -> None:
+        key = f"{call.header(b'host')} {call.client_ip}"
+        if call.caller.privileged:
+            call.allowance = rate.look(key)
+            return
+        call.allowance = rate.count(key)
+        if call.allowance.exceeded:
+            raise RateLimitExceeded
 
     async def _answer_upload(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
         content_type = call.header(b"content-type")

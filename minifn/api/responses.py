@@ -24,6 +24,8 @@ from minifn.values import format_instant
 
 #: What `version` of a function says: the Open Runtimes API its handler is written for.
 _OPEN_RUNTIMES = {Shape.V1_8: "v5", Shape.V1_9: "v5", Shape.FULL: "v5"}
+#: What 0.8 keeps of an output, characters from its end.
+_OUTPUT_CHARS_0 = 4000
 
 
 def _instant(instant_ms: int) -> str:
@@ -121,7 +123,7 @@ def deployment(record: Deployment, shape: Shape) -> dict[str, Any]:
         "chunksTotal": record.chunks_total,
         "chunksUploaded": record.chunks_uploaded,
     }
-    if shape is Shape.V1_3:
+    if shape <= Shape.V1_3:
         answer["size"] = record.total_size_bytes
     return cut("deployment", answer, shape)
 
@@ -171,7 +173,10 @@ def execution(record: Execution, shape: Shape, *, privileged: bool) -> dict[str,
     if shape is Shape.FULL or shape is Shape.V1_9:
         return answer
     cut("execution", answer, shape)
-    return _execution_1_3(answer) if shape is Shape.V1_3 else answer
+    if shape > Shape.V1_3:
+        return answer
+    answer = _execution_1_3(answer)
+    return answer if shape is Shape.V1_3 else _execution_0(answer, record, shape)
 
 
 def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
@@ -187,10 +192,29 @@ def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape) -> dict[str, Any]:
+    """Return an execution of 0.7 and 0.8, when functions were programs with an exit code."""
+    status = "waiting" if answer["status"] == "scheduled" else answer["status"]
+    old = {
+        "$id": record.id,
+        "functionId": record.function_id,
+        "dateCreated": record.created_at // 1000,
+        "trigger": record.trigger,
+        "status": status,
+        "exitCode": int(status == "failed"),
+        "stdout": answer["stdout"][-_OUTPUT_CHARS_0:],
+        "stderr": answer["stderr"][-_OUTPUT_CHARS_0:],
+        "time": record.duration_seconds,
+    }
+    if shape is Shape.V0_7:
+        old["$permissions"] = {"read": [f"user:{record.user_id}"] if record.user_id else [], "write": []}
+    return old
+
+
 def execution_result(result: ExecutionResult, body: str | bytes, shape: Shape, *, privileged: bool) -> dict[str, Any]:
     """Return a synchronous execution with what is not stored of it: the body and every header of the answer."""
     answer = execution(result.execution, shape, privileged=privileged)
-    answer["response" if shape is Shape.V1_3 else "responseBody"] = body
+    answer["response" if shape <= Shape.V1_3 else "responseBody"] = body
     answer["responseHeaders"] = _headers(result.headers)
     return answer
 
@@ -205,7 +229,7 @@ def variable(record: Variable, shape: Shape) -> dict[str, Any]:
         "resourceType": "function" if record.function_id else "project",
         "resourceId": record.function_id,
     }
-    if shape is Shape.V1_3:
+    if shape <= Shape.V1_3:
         answer["functionId"] = record.function_id
     return cut("variable", answer, shape)
 

@@ -25,6 +25,9 @@ FUNCTION = Function(id="f", name="f", runtime="python-3.11", deployment_id="d", 
         ("1.4.0", Shape.V1_4),
         ("1.3.0", Shape.V1_3),
         ("0.15.3", Shape.V1_3),
+        ("0.11.0", Shape.V0_8),
+        ("0.8.0", Shape.V0_8),
+        ("0.7.0", Shape.V0_7),
     ],
 )
 def test_the_shape_of_a_version(header: str, shape: Shape) -> None:
