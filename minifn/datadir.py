@@ -31,6 +31,11 @@ class DataDir:
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
 
+    def key_files(self, *, existing: bool = True) -> tuple[Path, ...]:
+        """The key files: all there can be, or those there are."""
+        files = (self.admin_key, self.jwt_secret)
+        return tuple(path for path in files if path.exists()) if existing else files
+
     def prepare(self) -> None:
         """Create the directories, mode 0700. Raises OSError when the place cannot be written."""
         for path in (self.root, self.deployments, self.builds, self.caches, self.logs, self.run):

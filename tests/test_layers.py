@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors config values models datadir",
         "store runtimes sandbox archive cron patterns tokens environment changes",
         "workers",
-        "functions rules deployments keys",
+        "functions rules deployments keys backup",
         "launcher",
         "executor builder",
         "events scheduler maintenance",

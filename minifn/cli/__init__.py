@@ -13,6 +13,8 @@ COMMANDS = {
     "doctor": "minifn.cli.doctor:doctor",
     "keys": "minifn.cli.keys:keys",
     "token": "minifn.cli.keys:token",
+    "backup": "minifn.cli.backup:backup",
+    "restore": "minifn.cli.backup:restore",
 }
 
 

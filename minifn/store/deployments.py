@@ -75,6 +75,11 @@ def ids(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in conn.execute("SELECT id FROM deployments")}
 
 
+def uploaded(conn: sqlite3.Connection) -> set[str]:
+    """Return the ids of the deployments whose archive has arrived whole."""
+    return {row[0] for row in conn.execute("SELECT id FROM deployments WHERE chunks_uploaded >= chunks_total")}
+
+
 def add_chunk(conn: sqlite3.Connection, deployment_id: str, number: int, now: int) -> tuple[Deployment, bool]:
     """Note that chunk `number` (from 0) is on disk; return the deployment and whether this one completed it.
 
@@ -101,11 +106,15 @@ def chunks(conn: sqlite3.Connection, deployment_id: str) -> set[int]:
 
 
 def claim(conn: sqlite3.Connection, now: int) -> Deployment | None:
-    """Take the oldest uploaded deployment that waits for its build: `waiting` becomes `processing`."""
+    """Take an uploaded deployment that waits for its build: `waiting` becomes `processing`.
+
+    The oldest comes first, but before it those that are their functions' active ones: after a restore these have
+    nothing to answer with.
+    """
     row = conn.execute(
         "UPDATE deployments SET status = 'processing', build_started_at = ?, updated_at = ? WHERE sequence = ("
         " SELECT sequence FROM deployments WHERE status = 'waiting' AND chunks_uploaded >= chunks_total"
-        " ORDER BY sequence LIMIT 1) RETURNING id, function_id",
+        " ORDER BY id NOT IN (SELECT deployment_id FROM functions), sequence LIMIT 1) RETURNING id, function_id",
         (now, now),
     ).fetchone()
     if row is None:
@@ -222,6 +231,17 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
     for (function_id,) in rows:
         refresh_latest(conn, function_id)
     return len(rows)
+
+
+def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
+    """Queue every ready deployment to be built again; which one is active stays as it is. For a restored database."""
+    conn.execute(
+        "UPDATE deployments SET status = 'waiting', activate = 0, build_started_at = 0, build_logs = '',"
+        " updated_at = ? WHERE status = 'ready'",
+        (now,),
+    )
+    for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():
+        refresh_latest(conn, function_id)
 
 
 def expired(conn: sqlite3.Connection, now: int) -> list[Deployment]:

@@ -192,6 +192,16 @@ def recover(conn: sqlite3.Connection, reason: str, now: int) -> int:
     return len(rows)
 
 
+def abandon(conn: sqlite3.Connection, reason: str, now: int) -> int:
+    """Fail everything that runs, waits or is due, with `reason` in its errors; return how many."""
+    conn.execute(
+        "UPDATE execution_requests SET state = 'processing' WHERE state = 'waiting'"
+        " OR (state = 'scheduled' AND due_at <= ?)",
+        (now,),
+    )
+    return recover(conn, reason, now)
+
+
 def requeue(conn: sqlite3.Connection, sequence: int, now: int) -> None:
     """Put a claimed execution back among the waiting ones: the server stops before it has run."""
     conn.execute(

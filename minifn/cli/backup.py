@@ -1,0 +1,49 @@
+"""`minifn backup` and `minifn restore`: a data directory in one file, and back."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from minifn import backup as backups
+from minifn.cli.options import configuration, fail, settings
+from minifn.datadir import DataDir
+from minifn.store.schema import DatabaseTooNew
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@click.option("--without-keys", is_flag=True, help="leave the key files out; a restored server needs them all the same")
+@settings(("data",))
+def backup(file: Path, without_keys: bool, data: str | None) -> None:
+    """Copy a data directory to FILE, while its server goes on."""
+    directory = DataDir(configuration(data=data).data)
+    done = _done(lambda: backups.backup(directory, file, keys=not without_keys))
+    keys = f"{done.keys} key files: keep it as safe as them" if done.keys else "no key files"
+    click.echo(f"{file}: {done.deployments} deployments, {keys}")
+    if done.left_out:
+        click.echo(f"minifn: {done.left_out} deployments are left out: their archives are not complete", err=True)
+
+
+@click.command()
+@click.argument("file", type=FILE)
+@settings(("data",))
+def restore(file: Path, data: str | None) -> None:
+    """Put the backup FILE into a new or empty data directory."""
+    directory = DataDir(configuration(data=data).data)
+    done = _done(lambda: backups.restore(file, directory))
+    click.echo(f"{directory.root}: {done.deployments} deployments, which the first start builds again")
+    if not done.keys:
+        click.echo(f"The backup has no key files: copy yours to {directory.root} before the first start.")
+
+
+def _done(work: Callable[[], backups.Summary]) -> backups.Summary:
+    try:
+        return work()
+    except (backups.BackupError, DatabaseTooNew, OSError) as error:
+        fail(str(error))
+    except sqlite3.Error as error:
+        fail(f"the database cannot be read: {error}")
