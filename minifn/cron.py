@@ -1,9 +1,9 @@
 """Cron expressions: five fields in UTC, or a macro such as `@hourly`.
 
 The grammar is that of Appwrite's library (dragonmantank/cron-expression 3.3, `src/Cron/*Field.php`): lists, ranges,
-steps, names, `?`, `L` and `15W` as days of the month, `5L` (the last Friday) and `5#3` (the third Friday) as days of the
-week, 0 and 7 for Sunday. When both kinds of day are restricted, either is enough. No library at hand reads all of it:
-croniter takes `0-0` for every minute and `#`, `L` and `W` together with the other kind of day for a condition on both.
+steps, names, `?`, `L` and `15W` as days of the month, `5L` (the last Friday) and `5#3` (the third Friday) as days of
+the week, 0 and 7 for Sunday. When both kinds of day are restricted, either is enough. No Python library reads all of
+it: croniter takes `0-0` for every minute, and `#`, `L` and `W` beside the other kind of day for a condition on both.
 """
 
 import calendar

@@ -8,7 +8,7 @@ functions. One monotonic deadline is handed down: waiting for a worker, its cold
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 import msgspec
@@ -21,6 +21,7 @@ from minifn.errors import (
     DeploymentNotFound,
     FunctionSynchronousTimeout,
     MinifnError,
+    Overloaded,
 )
 from minifn.functions import FunctionService, Target
 from minifn.launcher import Launcher
@@ -77,11 +78,16 @@ class Executor:
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         self._changes = changes or Changes()
+        #: How many executions wait, or more: set right whenever a claim finds that none are left.
+        self._backlog = 0
+        #: Told that an execution was stored that is due later; set by the service.
+        self.on_scheduled: Callable[[], None] | None = None
 
     async def __aenter__(self) -> "Executor":
         failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
         if failed:
             logger.warning("%d executions were interrupted by the last stop and are marked as failed", failed)
+        self._backlog = await self._database.read(executions.waiting)
         self._runner = asyncio.create_task(self._run_queue(), name="minifn-queue")
         return self
 
@@ -132,7 +138,11 @@ class Executor:
     async def enqueue(
         self, function: Function, request: ExecutionRequest, trigger: Trigger = "http", scheduled_at: int = 0
     ) -> Execution:
-        """Store an execution to run soon, or at the instant `scheduled_at`, and return it once it is safe."""
+        """Store an execution to run soon, or at the instant `scheduled_at`, and return it once it is safe.
+
+        Raises Overloaded.
+        """
+        self._check_room()
         execution = _begin(function, request, trigger)
         execution = msgspec.structs.replace(
             execution,
@@ -141,23 +151,48 @@ class Executor:
             deployment_id=function.deployment_id,
         )
         await self._database.write(executions.enqueue, execution, request)
-        self._changes.tell("create", execution)
-        self._wake.set()
+        if not scheduled_at:
+            self.note_queued([execution])
+        else:
+            self._changes.tell("create", execution)
+            if self.on_scheduled is not None:
+                self.on_scheduled()
         return execution
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether as many executions wait as the server accepts."""
+        return self._backlog >= self._config.queue_limit
+
+    def note_queued(self, queued: Sequence[Execution]) -> None:
+        """Run executions that were just stored as waiting."""
+        for execution in queued:
+            self._changes.tell("create", execution)
+        self.note_released(len(queued))
+
+    def note_released(self, count: int) -> None:
+        """Run that many executions that were stored as scheduled, and now wait."""
+        self._backlog += count
+        self._wake.set()
+
+    def _check_room(self) -> None:
+        if self.overloaded:
+            # Executions that were deleted while they waited are still counted: the next claim finds out.
+            self._wake.set()
+            raise Overloaded
 
     async def enqueue_each(self, functions: Sequence[Function], request: ExecutionRequest) -> list[Execution]:
         """Store an execution of each of `functions`, caused by one event, in one write; return them once they are safe.
 
-        A function that was deleted meanwhile gets none.
+        A function that was deleted meanwhile gets none. Raises Overloaded.
         """
+        self._check_room()
         waiting = [
             msgspec.structs.replace(_caused(function, request), status="waiting", deployment_id=function.deployment_id)
             for function in functions
         ]
         stored = await self._database.write(executions.enqueue_each, waiting, request)
-        for execution in stored:
-            self._changes.tell("create", execution)
-        self._wake.set()
+        self.note_queued(stored)
         return stored
 
     async def refuse(self, function: Function, request: ExecutionRequest, reason: str) -> None:
@@ -179,9 +214,8 @@ class Executor:
             free = limit - len(self._running)
             # Claiming a few at a time keeps a full queue to one write for several executions.
             if free >= max(1, limit // 4):
-                now = now_ms()
-                await self._database.write(executions.release_due, now)
-                jobs, self._turn = await self._database.write(executions.claim, free, now, after=self._turn)
+                jobs, self._turn = await self._database.write(executions.claim, free, now_ms(), after=self._turn)
+                self._backlog = self._backlog - free if len(jobs) == free else 0
                 for job in jobs:
                     self._changes.tell("update", job.execution)
                     task = asyncio.create_task(self._run_queued(job.execution, job.request))
@@ -189,20 +223,11 @@ class Executor:
                     task.add_done_callback(self._release)
                 if len(jobs) == free:
                     continue
-            await self._wait_for_work()
+            await self._wake.wait()
 
     def _release(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._wake.set()
-
-    async def _wait_for_work(self) -> None:
-        due = await self._database.read(executions.next_due)
-        timeout_seconds = None if due is None else max(0.0, (due - now_ms()) / 1000)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            return
 
     async def _run_queued(self, execution: Execution, request: ExecutionRequest) -> None:
         try:
@@ -237,20 +262,19 @@ class Executor:
 
     def _request(self, function: Function, execution: Execution, request: ExecutionRequest) -> FunctionRequest:
         headers = dict(request.headers)
-        queued = execution.status != "processing" or execution.scheduled_at or execution.trigger != "http"
         lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
         host = headers.setdefault("host", self._launcher.authority)
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(function.scopes, lifetime, depth=request.depth)
         headers["x-appwrite-user-id"] = request.user_id
-        headers["x-appwrite-user-jwt"] = self._user_jwt(request, lifetime)
+        headers["x-appwrite-user-jwt"] = self._user_jwt(execution, request, lifetime)
         headers["x-appwrite-country-code"] = ""
         headers["x-appwrite-continent-code"] = ""
         headers["x-appwrite-continent-eu"] = "false"
         if request.client_ip:
             headers["x-appwrite-client-ip"] = request.client_ip
-        if queued:
+        if _was_queued(execution):
             headers["x-appwrite-event"] = request.event
         if execution.trigger == "event":
             headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
@@ -271,11 +295,20 @@ class Executor:
             logging=function.logging,
         )
 
-    def _user_jwt(self, request: ExecutionRequest, lifetime_seconds: int) -> str:
-        if not request.session_id:
+    def _user_jwt(self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int) -> str:
+        """Return a token of who asked for the execution: at once only of a session, later of any user.
+
+        As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do.
+        """
+        known = request.user_id if _was_queued(execution) else request.session_id
+        if not known or execution.trigger == "event":
             return ""
-        expires = int(time.time()) + lifetime_seconds
-        return self._tokens.mint_user(UserClaims(user_id=request.user_id, session_id=request.session_id, exp=expires))
+        claims = UserClaims(
+            user_id=request.user_id,
+            session_id="" if execution.scheduled_at else request.session_id,
+            exp=int(time.time()) + lifetime_seconds,
+        )
+        return self._tokens.mint_user(claims)
 
 
 def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> Execution:
@@ -295,6 +328,11 @@ def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> E
         request_path=request.path,
         request_headers=tuple(stored),
     )
+
+
+def _was_queued(execution: Execution) -> bool:
+    """Tell whether an execution was stored before it ran: only then does it have a sequence."""
+    return execution.sequence > 0
 
 
 def _caused(function: Function, request: ExecutionRequest) -> Execution:

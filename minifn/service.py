@@ -27,6 +27,7 @@ from minifn.runtimes import RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
+from minifn.scheduler import Scheduler
 from minifn.store.database import Database
 from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
@@ -149,6 +150,8 @@ class Minifn:
             Executor(config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
         )
         self.events = Events(self.database, self.functions, self.executor)
+        scheduler = await stack.enter_async_context(Scheduler(self.database, self.functions, self.executor))
+        self.executor.on_scheduled = scheduler.wake
 
     async def execute(
         self,

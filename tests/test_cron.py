@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from minifn import cron
 
-MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
-WEEKDAYS = "SUN MON TUE WED THU FRI SAT".split()
+MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+WEEKDAYS = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]
 MINUTE = timedelta(minutes=1)
 
 
@@ -73,7 +73,16 @@ def test_expressions_of_appwrite_are_valid(expression: str) -> None:
             "1.5 * * * *",
         ),
         *("R * * * *", "H * * * *", "h(0-5) * * * *", "* * LW * *", "* * 1,L * *", "* * 1,15W * *", "* * * * 5#6"),
-        *("* * * * L", "* * * * L5", "@reboot", "@every 5m", "1- * * * *", "1,, * * * *", "*-5 * * * *", "１ * * * *"),
+        *(
+            "* * * * L",
+            "* * * * L5",
+            "@reboot",
+            "@every 5m",
+            "1- * * * *",
+            "1,, * * * *",
+            "*-5 * * * *",
+            "\uff11 * * * *",
+        ),
     ],
 )
 def test_others_are_not(expression: str) -> None:

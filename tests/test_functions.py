@@ -20,7 +20,7 @@ from minifn.errors import (
 )
 from minifn.functions import FunctionService, FunctionSettings, VariableChange
 from minifn.models import Deployment, Execution, Function, Rule
-from minifn.store import deployments, executions, functions as store, rules
+from minifn.store import deployments, executions, rules, schedules
 from minifn.store.database import Database
 from minifn.store.queries import Query
 from minifn.values import is_id, new_id, now_ms
@@ -131,9 +131,7 @@ def test_a_changed_schedule_is_to_be_computed_again(run: Callable[[Scenario], No
     async def scenario(database: Database, service: FunctionService) -> None:
         function = await service.create("hello", changed(schedule="0 * * * *"))
         await activate(database, function)
-        assert [item.id for item in await database.read(store.scheduled)] == ["hello"]
-        assert await database.write(store.move_schedule, "hello", 0, 3_600_000)
-        assert not await database.write(store.move_schedule, "hello", 0, 3_600_000)
+        await database.write(schedules.apply, [schedules.Move(function_id="hello", from_at=0, to_at=3_600_000)])
         assert (await service.get("hello")).schedule_next == 3_600_000
         kept = await service.update("hello", changed(schedule="0 * * * *"))
         assert kept.schedule_next == 3_600_000

@@ -26,6 +26,8 @@ _UNCACHED: RawHeaders = [
     (b"expires", b"0"),
     (b"pragma", b"no-cache"),
 ]
+#: Seconds after which a busy server may be asked again.
+_RETRY_LATER = (b"retry-after", b"5")
 _encode = msgspec.json.Encoder().encode
 
 

@@ -94,9 +94,8 @@ def claim(
     """Take up to `limit` waiting executions: they become `processing`. Return them and where the next claim begins.
 
     Fair: each function in turn gives one, its oldest, in rounds; the turn begins behind the function `after` (what
-    the claim before returned, 0 at first). Functions in `skip` (ids) are left alone. What is scheduled and due waits.
+    the claim before returned, 0 at first). Functions in `skip` (ids) are left alone.
     """
-    release_due(conn, now)
     turns = _turns(conn, limit, after, skip)
     rounds = [
         (place, turn, sequence)
@@ -213,9 +212,6 @@ def requeue(conn: sqlite3.Connection, sequence: int, now: int) -> None:
 
 def release_due(conn: sqlite3.Connection, now: int) -> int:
     """Make the scheduled executions that are due `waiting`; return how many."""
-    due_at = next_due(conn)
-    if due_at is None or due_at > now:
-        return 0
     rows = conn.execute(
         "UPDATE execution_requests SET state = 'waiting' WHERE state = 'scheduled' AND due_at <= ? RETURNING execution",
         (now,),

@@ -63,24 +63,6 @@ def mark_stale(conn: sqlite3.Connection, function_id: str) -> None:
     conn.execute("UPDATE functions SET live = 0 WHERE ? IN ('', id)", (function_id,))
 
 
-def scheduled(conn: sqlite3.Connection) -> list[Function]:
-    """Return the functions with a schedule and an active deployment, the next due first."""
-    return TABLE.all(conn, "schedule <> '' AND deployment_id <> '' ORDER BY schedule_next")
-
-
 def listening(conn: sqlite3.Connection) -> list[Function]:
     """Return the functions that subscribe to events, by name."""
     return TABLE.all(conn, "events <> '[]' ORDER BY name, sequence")
-
-
-def move_schedule(conn: sqlite3.Connection, function_id: str, due_at: int, next_at: int) -> bool:
-    """Move a schedule from `due_at` to `next_at`; False when it was no longer due then.
-
-    Whoever gets True runs the tick: it is handed out once, also to competing schedulers.
-    """
-    changed = conn.execute(
-        "UPDATE functions SET schedule_previous = schedule_next, schedule_next = ?"
-        " WHERE id = ? AND schedule_next = ? AND schedule <> '' AND deployment_id <> ''",
-        (next_at, function_id, due_at),
-    )
-    return changed.rowcount > 0

@@ -211,6 +211,10 @@ MIGRATIONS = (
         PRIMARY KEY (function, hour)
     ) WITHOUT ROWID;
     """,
+    """
+    -- What the scheduler looks at: also functions that have lost their deployment since they were planned.
+    CREATE INDEX functions_due ON functions (schedule_next) WHERE schedule_next > 0;
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.

@@ -113,12 +113,15 @@ def test_a_scheduled_execution_waits_for_its_instant(conn: sqlite3.Connection) -
     later = enqueue(conn, status="scheduled", scheduled_at=2000)
     sooner = enqueue(conn, status="scheduled", scheduled_at=1000)
     assert executions.next_due(conn) == 1000
+    assert executions.release_due(conn, 999) == 0
     assert claimed(conn, now=999) == []
+    assert executions.release_due(conn, 1000) == 1
     (job,), _ = executions.claim(conn, 5, 1000)
     assert job.execution.id == sooner.id
     assert executions.next_due(conn) == 2000
     executions.delete(conn, "fn", later.id)
     assert executions.next_due(conn) is None
+    assert executions.release_due(conn, 5000) == 0
     assert claimed(conn, now=5000) == []
 
 
