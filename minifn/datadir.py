@@ -28,6 +28,10 @@ class DataDir:
         self.logs = root / "logs"
         #: What lives only while a server runs: sockets, temporary directories, records of processes, uploads.
         self.run = root / "run"
+        #: Where git works, each time in a directory of its own.
+        self.git = root / "run" / "git"
+        #: `<function id>/`: the git repositories that functions are pushed to.
+        self.repositories = root / "repositories"
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
 
@@ -38,7 +42,7 @@ class DataDir:
 
     def prepare(self) -> None:
         """Create the directories, mode 0700. Raises OSError when the place cannot be written."""
-        for path in (self.root, self.deployments, self.builds, self.caches, self.logs, self.run):
+        for path in (self.root, self.deployments, self.builds, self.caches, self.logs, self.repositories, self.run):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def source(self, deployment_id: str) -> Path:
@@ -61,6 +65,10 @@ class DataDir:
     def cache(self, function_id: str) -> Path:
         """A function's build cache (pip, npm)."""
         return self.caches / function_id
+
+    def repository(self, function_id: str) -> Path:
+        """The directory with the git repository that a function is pushed to."""
+        return self.repositories / function_id
 
     def remove_deployment(self, deployment_id: str) -> None:
         """Delete every file of a deployment. Raises OSError."""

@@ -254,7 +254,8 @@ class DeploymentService:
         """Remove what a deleted function and its deployments, whose rows are gone, have left on disk."""
         for deployment_id in deployment_ids:
             await self._discard(deployment_id)
-        await asyncio.to_thread(remove_tree, self._data.cache(function_id))
+        for path in (self._data.cache(function_id), self._data.repository(function_id)):
+            await asyncio.to_thread(remove_tree, path)
 
     async def tidy(self) -> None:
         """Remove files that belong to no deployment. For the start of a server, before requests come in."""

@@ -215,6 +215,26 @@ MIGRATIONS = (
     -- What the scheduler looks at: also functions that have lost their deployment since they were planned.
     CREATE INDEX functions_due ON functions (schedule_next) WHERE schedule_next > 0;
     """,
+    """
+    -- Deployments that come from a git repository and are not here yet.
+    CREATE TABLE git_fetches (
+        deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
+        installation_id TEXT NOT NULL,
+        repository TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        folder TEXT NOT NULL,
+        baseline INTEGER NOT NULL
+    ) WITHOUT ROWID;
+
+    -- Commits of a branch that were deployed, or need not be: each is looked at once.
+    CREATE TABLE git_commits (
+        sequence INTEGER PRIMARY KEY,
+        function_id TEXT NOT NULL REFERENCES functions (id) ON DELETE CASCADE,
+        branch TEXT NOT NULL,
+        commit_hash TEXT NOT NULL,
+        UNIQUE (function_id, branch, commit_hash)
+    );
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.
