@@ -26,7 +26,7 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
 )
-from minifn.models import Deployment, Function
+from minifn.models import Deployment, DeploymentType, Function
 from minifn.store import deployments, functions
 from minifn.store.database import Database
 from minifn.values import is_id, new_id, now_ms
@@ -62,6 +62,17 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str = ""
     #: The header x-sdk-language.
     sdk_language: str = ""
+
+
+class Template(msgspec.Struct, frozen=True, kw_only=True):
+    """Code to begin from, of which there is a copy in `folder`."""
+
+    folder: Path
+    #: What the function runs unless it says otherwise.
+    entrypoint: str
+    owner: str
+    repository: str
+    url: str
 
 
 class Effects(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +142,26 @@ class DeploymentService:
         Raises FunctionNotFound when the function is gone.
         """
         return await self._insert(deployment, uploads.store_whole, archive)
+
+    async def add_template(
+        self, function_id: str, template: Template, *, activate: bool, kind: DeploymentType = "vcs"
+    ) -> Deployment:
+        """Store a new deployment of a template's code and queue its build. Raises FunctionNotFound."""
+        function = await self._function(function_id)
+        deployment = Deployment(
+            id=new_id(),
+            function_id=function.id,
+            type=kind,
+            entrypoint=function.entrypoint or template.entrypoint,
+            commands=function.commands,
+            activate=activate,
+            provider_repository_name=template.repository,
+            provider_repository_owner=template.owner,
+            provider_repository_url=template.url,
+        )
+        archive = self._data.upload(deployment.id)
+        await asyncio.to_thread(pack, template.folder, archive)
+        return await self.add(msgspec.structs.replace(deployment, source_size_bytes=archive.stat().st_size), archive)
 
     async def _insert(self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path) -> Deployment:
         source = self._data.source(deployment.id)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from starlette.types import ASGIApp
 
-from minifn.api import responses
+from minifn.api import responses, templates
 from minifn.api.answers import json_answer, no_content
 from minifn.api.formats import Shape
 from minifn.api.kinds import Cron, EventName, QueryTexts, Role, ScopeName, SpecificationSlug
@@ -52,6 +52,17 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     build_specification: Annotated[str | None, SpecificationSlug()] = None
     runtime_specification: Annotated[str | None, SpecificationSlug()] = None
     deployment_retention: Annotated[int, Integer(0, 36500)] = 0
+
+
+class CreateFromTemplate(CreateFunction, frozen=True, kw_only=True):
+    """A new function; clients before 1.7 may have a template deployed at once, later ones ask for that by itself."""
+
+    template_repository: Annotated[str, Text(128, 0)] = ""
+    template_owner: Annotated[str, Text(128, 0)] = ""
+    template_root_directory: Annotated[str, Text(128, 0)] = ""
+    template_version: Annotated[str, Text(128, 0)] = ""
+    #: What clients before 1.6 call the version.
+    template_branch: Annotated[str, Text(128, 0)] = ""
 
 
 class UpdateFunction(CreateFunction, frozen=True, kw_only=True):
@@ -125,10 +136,16 @@ async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
     return json_answer(responses.function(function, owned, call.shape), status)
 
 
-async def create(call: Call, params: CreateFunction) -> ASGIApp:
+async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
     """Create a function."""
     settings = _settings(call, params, params.runtime)
+    template = None
+    place = (params.template_owner, params.template_repository, params.template_root_directory)
+    if call.shape < Shape.V1_8 and all(place) and (params.template_version or params.template_branch):
+        template = templates.find(call, *place)
     function = await call.minifn.functions.create(params.function_id, settings)
+    if template is not None:
+        await call.minifn.deployments.add_template(function.id, template, activate=True, kind="manual")
     return json_answer(responses.function(function, (), call.shape), 201)
 
 
@@ -182,7 +199,7 @@ OPERATIONS = (
         method="POST",
         path="/functions",
         scopes=FUNCTIONS_WRITE,
-        params=CreateFunction,
+        params=CreateFromTemplate,
         handler=create,
     ),
     Operation(

@@ -1,4 +1,7 @@
-"""Function templates: the starter functions that Appwrite publishes, one per language."""
+"""Function templates, and deployments made of them: a starter function for each language, named as Appwrite names its.
+
+The code is minifn's own and comes with it, so that a template is deployed without a network.
+"""
 
 from typing import Annotated, Any
 
@@ -6,13 +9,15 @@ from starlette.types import ASGIApp
 
 from minifn.api import responses
 from minifn.api.answers import json_answer
-from minifn.api.operations import PUBLIC, Call, Operation
-from minifn.api.params import Integer, ListOf, OneOf, Params, Text
-from minifn.errors import FunctionTemplateNotFound
+from minifn.api.operations import FUNCTIONS_WRITE, PUBLIC, Call, Operation
+from minifn.api.params import Boolean, Id, Integer, ListOf, OneOf, Params, Text
+from minifn.deployments import Template
+from minifn.errors import ArgumentInvalid, FunctionTemplateNotFound, InstallationNotFound, ProviderRepositoryNotFound
 
 USE_CASES = ("dev-tools", "starter", "databases", "ai", "messaging", "utilities")
 
-#: Language -> (install commands, entrypoint, folder) in the repository github.com/appwrite/templates.
+OWNER, REPOSITORY = "appwrite", "templates"
+#: Language -> (install commands, entrypoint, folder) as in the repository github.com/appwrite/templates.
 _STARTERS = {
     "node": ("npm install", "src/main.js", "node/starter"),
     "python": ("pip install -r requirements.txt", "src/main.py", "python/starter"),
@@ -23,6 +28,29 @@ _STARTERS = {
     "ruby": ("bundle install", "lib/main.rb", "ruby/starter"),
     "deno": ("deno cache src/main.ts", "src/main.ts", "deno/starter"),
 }
+
+
+class CreateTemplateDeployment(Params, frozen=True, kw_only=True):
+    """Which template. What is bundled has one version, which goes by every reference."""
+
+    function_id: Annotated[str, Id()]
+    repository: Annotated[str, Text(128)]
+    owner: Annotated[str, Text(128)]
+    root_directory: Annotated[str, Text(128, 0)]
+    type: Annotated[str, OneOf(("commit", "branch", "tag"))] = "tag"
+    reference: Annotated[str, Text(128)] = ""
+    #: What 1.8 calls the reference.
+    version: Annotated[str, Text(128)] = ""
+    activate: Annotated[bool, Boolean(loose=True)] = False
+
+
+class CreateVcsDeployment(Params, frozen=True, kw_only=True):
+    """Which state of the function's repository."""
+
+    function_id: Annotated[str, Id()]
+    type: Annotated[str, OneOf(("commit", "branch", "tag"))]
+    reference: Annotated[str, Text(255)]
+    activate: Annotated[bool, Boolean(loose=True)] = False
 
 
 class ListTemplates(Params, frozen=True, kw_only=True):
@@ -45,7 +73,7 @@ def _templates(call: Call) -> list[dict[str, Any]]:
         {"name": runtime.id, "commands": commands, "entrypoint": entrypoint, "providerRootDirectory": folder}
         for runtime in call.minifn.runtimes.runnable()
         for key, (commands, entrypoint, folder) in _STARTERS.items()
-        if runtime.key == key
+        if runtime.key == key and call.minifn.runtimes.starter(key)
     ]
     return [
         {
@@ -59,13 +87,13 @@ def _templates(call: Call) -> list[dict[str, Any]]:
             "timeout": 15,
             "useCases": ["starter"],
             "runtimes": runtimes,
-            "instructions": "Each language's folder of github.com/appwrite/templates has a README.",
+            "instructions": "Each has a README in its code.",
             "vcsProvider": "github",
-            "providerRepositoryId": "templates",
-            "providerOwner": "appwrite",
+            "providerRepositoryId": REPOSITORY,
+            "providerOwner": OWNER,
             "providerVersion": "0.2.*",
             "variables": [],
-            "scopes": ["users.read"],
+            "scopes": [],
         }
     ]
 
@@ -89,6 +117,37 @@ async def get_template(call: Call, params: OneTemplate) -> ASGIApp:
     raise FunctionTemplateNotFound
 
 
+def find(call: Call, owner: str, repository: str, root_directory: str) -> Template:
+    """Return a bundled template. Raises ProviderRepositoryNotFound for every other repository and folder."""
+    wanted = root_directory.removeprefix("./").strip("/")
+    for key, (_, entrypoint, root) in _STARTERS.items():
+        folder = call.minifn.runtimes.starter(key)
+        if folder is not None and (owner, repository, wanted) == (OWNER, REPOSITORY, root):
+            url = f"https://github.com/{OWNER}/{REPOSITORY}"
+            return Template(folder=folder, entrypoint=entrypoint, owner=OWNER, repository=REPOSITORY, url=url)
+    raise ProviderRepositoryNotFound(
+        f"{owner}/{repository}, folder {wanted!r}, is not one of the templates that come with this server."
+    )
+
+
+async def deploy_template(call: Call, params: CreateTemplateDeployment) -> ASGIApp:
+    """Deploy a template."""
+    if not (params.reference or params.version):
+        raise ArgumentInvalid.missing("reference")
+    await call.minifn.functions.get(params.function_id)
+    template = find(call, params.owner, params.repository, params.root_directory)
+    deployment = await call.minifn.deployments.add_template(params.function_id, template, activate=params.activate)
+    return json_answer(responses.deployment(deployment, call.shape), 202)
+
+
+async def deploy_repository(call: Call, params: CreateVcsDeployment) -> ASGIApp:
+    """Deploy from the function's repository."""
+    function = await call.minifn.functions.get(params.function_id)
+    if not function.installation_id:
+        raise InstallationNotFound
+    raise ProviderRepositoryNotFound
+
+
 OPERATIONS = (
     Operation(
         name="functions.listTemplates",
@@ -105,5 +164,21 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=OneTemplate,
         handler=get_template,
+    ),
+    Operation(
+        name="functions.createTemplateDeployment",
+        method="POST",
+        path="/functions/{functionId}/deployments/template",
+        scopes=FUNCTIONS_WRITE,
+        params=CreateTemplateDeployment,
+        handler=deploy_template,
+    ),
+    Operation(
+        name="functions.createVcsDeployment",
+        method="POST",
+        path="/functions/{functionId}/deployments/vcs",
+        scopes=FUNCTIONS_WRITE,
+        params=CreateVcsDeployment,
+        handler=deploy_repository,
     ),
 )

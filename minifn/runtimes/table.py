@@ -160,6 +160,11 @@ class RuntimeTable:
         usable = {key: tuple(one for one in found if one.public) for key, found in self.interpreters.items()}
         return RuntimeTable(self._families, usable, place)
 
+    def starter(self, key: str) -> Path | None:
+        """Return the folder of a family's function to begin from, None when it has none."""
+        folder = self._root / key / "starter"
+        return folder if folder.is_dir() else None
+
     def all(self) -> tuple[Runtime, ...]:
         """Return every runtime of Appwrite's list."""
         return tuple(self._runtimes.values())
