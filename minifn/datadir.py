@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import shutil
 import stat
 import time
 from collections.abc import Iterable
@@ -62,6 +61,10 @@ class DataDir:
         # No id contains `~`, so no other deployment's archive can have this name.
         return self.deployments / f"{deployment_id}~output.tar.gz"
 
+    def scratch(self, deployment_id: str) -> Path:
+        """A build's temporary files, beside what the build owns: a script could have left a link inside of that."""
+        return self.builds / f"{deployment_id}~tmp"
+
     def cache(self, function_id: str) -> Path:
         """A function's build cache (pip, npm)."""
         return self.caches / function_id
@@ -108,30 +111,56 @@ class DataDir:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a file or a tree, also one with unreadable directories; a missing one is fine. Raises OSError."""
+    """Delete a file or a tree, whatever its owner made of it; a missing one is fine. Raises OSError.
+
+    Links are never followed, directories may be closed, nested without end, or still be written to.
+    """
     for attempt in range(REMOVE_ATTEMPTS):
         try:
             if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
+                _empty(path)
+                path.rmdir()
             else:
                 path.unlink()
             return
-        except FileNotFoundError:
-            return
-        except PermissionError:
-            _open_directories(path)
         except OSError as exc:
-            if exc.errno != errno.ENOTEMPTY or attempt == REMOVE_ATTEMPTS - 1:
+            if not os.path.lexists(path):
+                return
+            if exc.errno not in (errno.ENOTEMPTY, errno.ENOENT) or attempt == REMOVE_ATTEMPTS - 1:
                 raise
-            # A process that is being killed has written once more.
-            time.sleep(0.05)
-    shutil.rmtree(path)
+        # A process that is being killed has written once more.
+        time.sleep(0.05)
 
 
-def _open_directories(root: Path) -> None:
-    """Let the owner into every directory of a tree, without following links."""
-    root.chmod(0o700)
-    for _, directories, _, descriptor in os.fwalk(root):
-        for name in directories:
-            if stat.S_ISDIR(os.stat(name, dir_fd=descriptor, follow_symlinks=False).st_mode):
-                os.chmod(name, 0o700, dir_fd=descriptor)
+def _empty(path: Path) -> None:
+    """Delete everything in a directory. What lies deeper is moved up first, so that no path grows long."""
+    top = _open_directory(str(path), None)
+    moved = f"{secrets.token_hex(8)}-"
+    count = 0
+    try:
+        while names := os.listdir(top):  # noqa: PTH208 - a descriptor
+            for name in names:
+                if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+                    os.unlink(name, dir_fd=top)
+                    continue
+                inner = _open_directory(name, top)
+                try:
+                    for below in os.listdir(inner):  # noqa: PTH208
+                        if stat.S_ISDIR(os.stat(below, dir_fd=inner, follow_symlinks=False).st_mode):
+                            count += 1
+                            os.close(_open_directory(below, inner))
+                            os.rename(below, f"{moved}{count}", src_dir_fd=inner, dst_dir_fd=top)
+                        else:
+                            os.unlink(below, dir_fd=inner)
+                finally:
+                    os.close(inner)
+                os.rmdir(name, dir_fd=top)
+    finally:
+        os.close(top)
+
+
+def _open_directory(name: str, parent: int | None) -> int:
+    """Open a directory to change what is in it; without root's right to everything, its owner is let in first."""
+    if os.geteuid() != 0:
+        os.chmod(name, 0o700, dir_fd=parent)
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

@@ -98,7 +98,7 @@ def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: 
             assert "SERVER_SECRET" not in env
             assert "/usr/bin" in env["PATH"].split(":")
             assert world.published(deployment, "pwd.txt").strip() == env["VIRTUAL_ENV"].rpartition("/")[0]
-            assert not list((world.data.cache("fn") / "tmp").iterdir())
+            assert not world.data.scratch(deployment.id).exists()
 
     asyncio.run(body())
 
@@ -327,7 +327,7 @@ def test_an_older_build_does_not_take_over(data: Path, runtimes: RuntimeTable) -
             older = await world.upload(HELLO, "echo started; while [ ! -e $TMPDIR/go ]; do sleep 0.02; done")
             await world.until(older.id, lambda now: "started\n" in now.build_logs)
             newer = await world.build(HELLO)
-            (world.data.cache("fn") / "tmp" / older.id / "go").write_text("")
+            (world.data.scratch(older.id) / "go").write_text("")
             assert (await world.built(older)).status == "ready"
             assert (await world.function()).deployment_id == newer.id
             assert world.ready == [newer.id]

@@ -8,6 +8,7 @@ import pytest
 from minifn.builder import publish
 from minifn.builder.inherited import passed_paths, passed_through
 from minifn.builder.publish import OutputRefused, Owner, Usage, check_usage, measure, seal
+from minifn.datadir import remove_tree
 
 
 def test_files_that_passed_variables_name_are_shown(tmp_path: Path) -> None:
@@ -67,3 +68,22 @@ def test_too_large_a_build_is_refused() -> None:
         check_usage(Usage(size_bytes=publish.OUTPUT_BYTES_MAX + 1))
     with pytest.raises(OutputRefused, match="files"):
         check_usage(Usage(files=publish.OUTPUT_FILES_MAX + 1))
+
+
+def test_a_tree_is_removed_whatever_its_owner_made_of_it(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "kept").write_text("x")
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "link").symlink_to(outside)
+    (tree / "a" / "b" / "closed").mkdir(parents=True)
+    (tree / "a" / "b" / "link").symlink_to(outside)
+    (tree / "a" / "b" / "closed" / "file").write_text("x")
+    for name in ("a/b/closed", "a/b", "a"):
+        (tree / name).chmod(0)
+    remove_tree(tree)
+    assert not tree.exists()
+    assert (outside / "kept").exists()
+    assert outside.stat().st_mode & 0o777 == 0o755
+    remove_tree(tree)

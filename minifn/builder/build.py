@@ -41,6 +41,8 @@ from minifn.values import now_ms
 
 #: Where a build sees its function's cache.
 CACHE = "/cache"
+#: Where a build sees its temporary files: on disk, since package managers unpack more than fits into a /tmp in memory.
+SCRATCH = "/scratch"
 #: Where the unpacking program sees the archive.
 ARCHIVE = "/archive.tar.gz"
 UNPACK_SECONDS = 60
@@ -94,6 +96,7 @@ class Build:
         self._log = log
         self._directory = tools.data.build(deployment.id)
         self._cache = tools.data.cache(function.id)
+        self._scratch = tools.data.scratch(deployment.id)
         self._passed = passed_through(tools.environ, tools.config.build_env_passthrough)
         self._size = specification(function.build_specification)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
@@ -153,12 +156,9 @@ class Build:
         if self._uid:
             # The way to the caches of their own, for an engine that shows the host's file system.
             data.caches.chmod(0o711)
-        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    @property
-    def _scratch(self) -> Path:
-        """A build's temporary files: on disk, because package managers unpack more than fits into a /tmp in memory."""
-        return self._cache / "tmp" / self._deployment.id
+        self._cache.mkdir(mode=0o700, exist_ok=True)
+        remove_tree(self._scratch)
+        self._scratch.mkdir(mode=0o700)
 
     async def _unpack(self) -> None:
         """Unpack as the server's own user: the program is minifn's, and the archive is readable by nobody else."""
@@ -184,21 +184,23 @@ class Build:
         """Give the build's directories to the function's user."""
         if self._uid:
             own(self._directory, self._uid)
-            for path in (self._cache, self._scratch.parent, self._scratch):
+            # Only what lies in a directory of the server: below these a script may have left links.
+            for path in (self._cache, self._scratch):
                 os.chown(path, self._uid, self._uid)
             # An engine enters the directory before it becomes that user, and without root's right to enter any.
             os.chown(self._directory, self._uid, 0)
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
-        code, cache, wrapper = (self._tools.engine.place(bind) for bind in self._binds(installed))
+        code, cache, wrapper, _ = (self._tools.engine.place(bind) for bind in self._binds(installed))
         return Place(code=code, wrapper=wrapper, cache=cache)
 
-    def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind]:
+    def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind, Bind]:
         return (
             Bind(source=self._directory, target=CODE, writable=True),
             Bind(source=self._cache, target=CACHE, writable=True),
             Bind(source=installed.wrapper, target=WRAPPER),
+            Bind(source=self._scratch, target=SCRATCH, writable=True),
         )
 
     def _command(
@@ -237,7 +239,7 @@ class Build:
         wanted = {
             **self._passed,
             **plan.env,
-            "TMPDIR": f"{self._place(installed).cache}/tmp/{self._deployment.id}",
+            "TMPDIR": tools.engine.place(self._binds(installed)[-1]),
             **variables,
             **system,
             "APPWRITE_FUNCTION_API_KEY": tools.tokens.mint_key(function.scopes, tools.config.build_timeout),
@@ -311,7 +313,11 @@ class Build:
     def clear(self, *, keep: bool) -> None:
         """Remove what a build leaves behind: its temporary files, an overgrown cache, all of it unless `keep`."""
         remove_tree(self._scratch)
-        if measure(self._cache).size_bytes > CACHE_BYTES_MAX:
+        try:
+            overgrown = measure(self._cache).size_bytes > CACHE_BYTES_MAX
+        except OutputRefused:
+            overgrown = True
+        if overgrown:
             remove_tree(self._cache)
         if not keep:
             remove_tree(self._directory)

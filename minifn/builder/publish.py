@@ -17,6 +17,7 @@ from minifn.archive.unpack_main import leads_outside, shown
 #: What a build may leave behind.
 OUTPUT_BYTES_MAX = 2_000_000_000
 OUTPUT_FILES_MAX = 300_000
+LEVELS_MAX = 100
 #: Builds stop when the disk has less than this left, or less than this share of it when that is smaller.
 FREE_BYTES_FLOOR = 1_000_000_000
 FREE_SHARE_FLOOR = 0.1
@@ -57,37 +58,51 @@ def check_usage(usage: Usage) -> None:
 
 
 def measure(directory: Path) -> Usage:
-    """Return what lies below `directory`, which may change meanwhile; links count as files of no size."""
+    """Return what lies below `directory`, which may change meanwhile; links count as files of no size.
+
+    Raises OutputRefused when it nests too deep.
+    """
     size_bytes = files = 0
-    for status in _walk(directory):
+    for status in _walk(str(directory), None, 0):
         files += 1
         size_bytes += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return Usage(size_bytes=size_bytes, files=files)
 
 
-def _walk(directory: Path | str) -> Iterator[os.stat_result]:
+def _walk(name: str, parent: int | None, level: int) -> Iterator[os.stat_result]:
+    check_level(level)
     try:
-        with os.scandir(directory) as entries:
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        # Gone, replaced, or closed by the build itself: `seal` opens every directory before anything is published.
+        return
+    try:
+        with os.scandir(descriptor) as entries:
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    yield from _walk(entry.path)
+                    yield from _walk(entry.name, descriptor, level + 1)
                 else:
                     yield status
-    except (FileNotFoundError, PermissionError):
-        # Gone, or closed by the build itself: `seal` opens every directory before anything is published.
-        return
+    finally:
+        os.close(descriptor)
+
+
+def check_level(level: int) -> None:
+    """Raise OutputRefused for a directory that lies deeper than any build needs."""
+    if level > LEVELS_MAX:
+        raise OutputRefused(f"directories nest more than {LEVELS_MAX} levels deep")
 
 
 def own(directory: Path, uid: int) -> None:
-    """Give `directory` and all below it to `uid`."""
-    for _, directories, files, descriptor in os.fwalk(directory, onerror=_raise):
-        os.chown(descriptor, uid, uid)
+    """Give `directory` and all below it to `uid`, itself last: until then that user cannot get in and move things."""
+    for _, directories, files, descriptor in os.fwalk(directory, topdown=False, onerror=_raise):
         for name in (*directories, *files):
             os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+    os.chown(directory, uid, uid)
 
 
 def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> Usage:
@@ -95,18 +110,23 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> Usage:
 
     Absolute links may lead below `link_roots` (paths as the build saw them), relative ones nowhere out of the tree.
     Sockets, pipes and devices are removed. Returns what is left. Raises OutputRefused and OSError.
+
+    Should a process of the build's user still live, it changes nothing: a directory is taken from it before it is
+    read, and owners change before modes, which only an owner can change back.
     """
     size_bytes = files = 0
     group = 0o050 if owner.gid != -1 else 0
-    directory.chmod(0o700 | group)
     os.chown(directory, owner.uid, owner.gid)
+    directory.chmod(0o700 | group)
     for folder, directories, names, descriptor in os.fwalk(directory, onerror=_raise):
         place = Path(folder).relative_to(directory)
+        check_level(len(place.parts))
         for name in (*directories, *names):
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             path = place / name
             if status.st_uid != owner.builder_uid:
                 raise OutputRefused(f"{shown(str(path))} belongs to somebody else (uid {status.st_uid})")
+            os.chown(name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
             if stat.S_ISLNK(status.st_mode):
                 _check_link(path, os.readlink(name, dir_fd=descriptor), link_roots)
             elif stat.S_ISREG(status.st_mode):
@@ -118,7 +138,6 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> Usage:
             else:
                 os.unlink(name, dir_fd=descriptor)
                 continue
-            os.chown(name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
             files += not stat.S_ISDIR(status.st_mode)
     usage = Usage(size_bytes=size_bytes, files=files)
     check_usage(usage)

@@ -102,7 +102,7 @@ class Builder:
         try:
             status, usage = await self._attempt(build, function, merged, log)
             seconds = max(1, math.ceil(time.monotonic() - started))
-            await asyncio.to_thread(build.clear, keep=status == "ready")
+            await _clear(build, keep=status == "ready")
             await log.flush()
             result = BuildResult(status=status, duration_seconds=seconds, build_size_bytes=usage.size_bytes)
             ended = await self._record(deployment, result)
@@ -111,7 +111,7 @@ class Builder:
         finally:
             log.close()
             if ended is None:
-                await asyncio.to_thread(build.clear, keep=False)
+                await _clear(build, keep=False)
         if ended is not None:
             await self._tell(function, ended)
 
@@ -156,6 +156,14 @@ class Builder:
         current = await self._tools.database.read(functions.get, function.id)
         if self.on_ready is not None and current is not None and current.deployment_id == deployment.id:
             self.on_ready(current, deployment)
+
+
+async def _clear(build: Build, *, keep: bool) -> None:
+    """Remove what a build leaves behind. How the build ended counts also when that fails."""
+    try:
+        await asyncio.to_thread(build.clear, keep=keep)
+    except OSError:
+        logger.exception("files of a build could not be removed; the next start tries again")
 
 
 def _inputs(conn: sqlite3.Connection, function_id: str) -> tuple[Function | None, dict[str, str]]:

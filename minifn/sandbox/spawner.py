@@ -38,10 +38,10 @@ LINGER_SECONDS = 2.0
 #: Seconds to wait for the launcher of a previous server to finish killing.
 LOCK_SECONDS = 8.0
 STOP_SECONDS = 8.0
-#: What the child runs: its package alone is put on the path, under `-I -S`.
+#: What the child runs, under `-I -S`: this package comes last, where it hides nothing of the standard library.
 BOOT = """import sys
-sys.path.insert(0, sys.argv[1])
-from launcher.main import main
+sys.path.append(sys.argv[1])
+from minifn.sandbox.launcher.main import main
 main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
 """
 
@@ -169,7 +169,7 @@ class Spawner:
         self._loop.add_reader(self._socket.fileno(), self._receive)
 
     def _arguments(self, control: socket.socket) -> tuple[object, ...]:
-        return Path(__file__).parent, control.fileno(), os.getpid(), self._records
+        return Path(__file__).parents[2], control.fileno(), os.getpid(), self._records
 
     async def _lock(self) -> int:
         """Return the locked descriptor that the launcher keeps for as long as it lives."""
@@ -229,7 +229,8 @@ class Spawner:
 
     def _message(self, wrapped: Wrapped, number: int, descriptors: int) -> dict[str, Any]:
         limits = wrapped.limits
-        cookie = f"{self._cookie}.{number}"
+        # A process that escaped its parent is known by it, so no command may guess another's.
+        cookie = f"{self._cookie}.{secrets.token_hex(8)}"
         # Also with a namespace: bwrap killed in its first milliseconds can leave an init behind.
         env = {**wrapped.env, tree.COOKIE: cookie}
         tmp = ""

@@ -4,6 +4,8 @@ import logging
 import time
 from pathlib import Path
 
+from minifn.datadir import remove_tree
+
 from .launcher import proc, tree
 
 logger = logging.getLogger("minifn.sandbox")
@@ -22,15 +24,14 @@ def kill_strays(run_dir: Path) -> int:
     cookie_file = run_dir / "cookie"
     cookie = cookie_file.read_bytes() if cookie_file.exists() else b""
     recorded = {
-        int(record.name): int(record.read_text().partition(" ")[0] or 0)
+        int(record.name): int(start)
         for record in (records.iterdir() if records.is_dir() else ())
-        if record.name.isdigit()
+        # After a loss of power a record may hold nothing, or zeros.
+        if record.name.isdigit() and (start := record.read_bytes().partition(b" ")[0]).isdigit()
     }
 
     def strays() -> set[int]:
-        roots = {
-            pid for pid, started in recorded.items() if started and proc.started(pid) == started and proc.alive(pid)
-        }
+        roots = {pid for pid, started in recorded.items() if proc.started(pid) == started and proc.alive(pid)}
         if cookie:
             wanted = cookie + b"."
             roots |= {
@@ -51,5 +52,5 @@ def kill_strays(run_dir: Path) -> int:
         record.unlink()
     tmp = run_dir / "tmp"
     for directory in tmp.iterdir() if tmp.is_dir() else ():
-        tree.remove(str(directory))
+        remove_tree(directory)
     return len(found)

@@ -1,13 +1,12 @@
 """A place that every uid can reach, unlike pytest's own temporary directories."""
 
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.datadir import DataDir, remove_tree
 
 
 @pytest.fixture
@@ -18,4 +17,4 @@ def place() -> Iterator[DataDir]:
     data = DataDir(root / "data")
     data.prepare()
     yield data
-    shutil.rmtree(root)
+    remove_tree(root)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import stat
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def test_root_never_runs_functions_as_root(place: DataDir, monkeypatch: pytest.M
     if os.geteuid():
         pytest.skip("only a root server drops to a uid per function: run the tests as root too")
     monkeypatch.setattr(probe, "find_programs", Programs)
+    monkeypatch.setattr(probe, "find_bwrap", lambda: "/usr/bin/bwrap")
     for name in ("bwrap", "process"):
         with pytest.raises(EngineUnavailable, match="setpriv"):
             chosen(name, place)
@@ -90,7 +92,8 @@ def test_protections_are_seen_from_inside(
 
 
 def test_what_is_not_seen_to_hold_is_not_called_on() -> None:
-    assert {one.name for one in judge("bwrap", HELD) if one.state != "ON"} == {"memory", "network"}
+    weak = {"memory", "network"} if hasattr(tarfile, "data_filter") else {"memory", "network", "archives"}
+    assert {one.name for one in judge("bwrap", HELD) if one.state != "ON"} == weak
     for change, name in (
         ({"seen": ["90"]}, "other processes"),
         ({"reads": ["/x"]}, "server's files"),

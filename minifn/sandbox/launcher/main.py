@@ -127,7 +127,8 @@ class Launcher:
                 os.close(descriptor)
         item = Tree(spec, pid, time.monotonic())
         self.trees[item.id] = self.by_pid[pid] = item
-        with open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
+        # On a full disk the cookie in its environment is enough to find it again.
+        with contextlib.suppress(OSError), open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
             record.write(f"{item.started} {spec['cookie']}\n")
         self.send({"op": "spawned", "id": item.id, "pid": pid, "started": item.started})
 
@@ -252,10 +253,18 @@ class Launcher:
         """Remove a private temporary directory in a child, because a big one takes long."""
         if not path:
             return
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            # Too many processes: the next start removes it.
+            return
         if pid == 0:
             try:
-                tree.remove(path)
+                from pathlib import Path
+
+                from minifn.datadir import remove_tree
+
+                remove_tree(Path(path))
             finally:
                 os._exit(0)
         self.removers.add(pid)

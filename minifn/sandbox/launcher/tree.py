@@ -18,6 +18,8 @@ TMP_SECONDS = 1.0
 MEMORY_SLACK = 1.1
 #: A private temporary directory with more entries than this is as good as full.
 TMP_ENTRIES = 50_000
+#: Characters of the longest path that is looked into; the kernel takes no more than 4095 bytes.
+PATH_MAX = 3000
 
 
 class Tree:
@@ -106,11 +108,16 @@ def kill_all(members: Callable[[], Iterable[int]]) -> None:
 
 
 def used_bytes(path: str, enough: int) -> int:
-    """Return the disk space below a directory, more than `enough` when it has too many entries; never follows links."""
+    """Return the disk space below a directory, more than `enough` when it has too many entries or nests too deep to
+    see; never follows links.
+    """
     total = entries = 0
     waiting = [path]
     while waiting:
-        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as found:
+        directory = waiting.pop()
+        if len(directory) > PATH_MAX:
+            return enough + 1
+        with contextlib.suppress(OSError), os.scandir(directory) as found:
             for entry in found:
                 entries += 1
                 if entries > TMP_ENTRIES:
@@ -120,20 +127,3 @@ def used_bytes(path: str, enough: int) -> int:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
     return total
-
-
-def remove(path: str) -> None:
-    """Remove a directory that its owner may have made hard to remove."""
-    import shutil  # only the short-lived child that removes things pays for it
-
-    def open_up(function: Any, failed: str, _: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(failed), 0o700)  # noqa: PTH101, PTH120
-            if not os.path.islink(failed):  # noqa: PTH114
-                os.chmod(failed, 0o700)  # noqa: PTH101
-            if os.path.isdir(failed) and not os.path.islink(failed):  # noqa: PTH112, PTH114
-                shutil.rmtree(failed, ignore_errors=True)
-            else:
-                function(failed)
-
-    shutil.rmtree(path, onerror=open_up)
