@@ -11,10 +11,13 @@ from starlette.routing import Route
 
 from minifn import Config, Minifn, __version__, errors
 from minifn.api import OPERATIONS
+from minifn.api.broadcast import channels_of
 from minifn.api.operations import Operation
+from minifn.changes import NAMES, Change
 from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
+from minifn.models import Deployment, Execution, Function, Variable
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -109,6 +112,22 @@ def test_every_route_is_an_operation(tmp_path: Path) -> None:
     routes = Minifn(Config(data=tmp_path / "data")).app.routes
     paths = {route.path for route in routes if isinstance(route, Route)}
     assert paths == {f"/v1{operation.path}" for operation in OPERATIONS}
+
+
+def test_events_table() -> None:
+    bracketed: list[Function | Deployment | Execution | Variable] = [
+        Function(id="[functionId]", name="", runtime=""),
+        Deployment(id="[deploymentId]", function_id="[functionId]"),
+        Execution(id="[executionId]", function_id="[functionId]"),
+        Variable(id="[variableId]", function_id="[functionId]", key="", value=""),
+        Variable(id="[variableId]", function_id="", key="", value=""),
+    ]
+    described = []
+    for record in bracketed:
+        name = ".".join(Change(action="update", record=record).event).removesuffix(".update")
+        described.append([f"`{name}`", ", ".join(f"`{channel}`" for channel in channels_of(record))])
+    assert rows("Events") == described
+    assert {type(record) for record in bracketed} == set(NAMES)
 
 
 def test_error_types_table() -> None:

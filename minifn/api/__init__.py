@@ -7,13 +7,14 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from minifn.api import (
     account,
     catalog,
     console,
     deployments,
+    events,
     executions,
     functions,
     health,
@@ -28,6 +29,7 @@ from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.formats import Shape, shape_of
 from minifn.api.operations import Context, Endpoint, Operation
+from minifn.api.realtime import Realtime
 from minifn.api.shortcut import Shortcut
 from minifn.errors import RouteNotFound
 from minifn.service import Minifn
@@ -43,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *deployments.OPERATIONS,
     *variables.OPERATIONS,
     *rules.OPERATIONS,
+    *events.OPERATIONS,
     *account.OPERATIONS,
     *console.OPERATIONS,
     *health.OPERATIONS,
@@ -78,7 +81,8 @@ def create_app(minifn: Minifn) -> Starlette:
                 name=operation.name,
             )
             for operation in OPERATIONS
-        ],
+        ]
+        + [WebSocketRoute("/v1/realtime", Realtime(context))],
         middleware=[
             Middleware(Domains, minifn),
             Middleware(Cors),

@@ -15,7 +15,7 @@ from minifn.api.auth import SESSION_SECONDS
 from minifn.api.operations import PUBLIC, Call, Operation
 from minifn.api.params import Integer, NoParams, Params, Text
 from minifn.errors import UnauthorizedScope, UserInvalidCredentials, UserSessionNotFound
-from minifn.models import CallerKind
+from minifn.models import Caller, CallerKind
 from minifn.tokens import UserClaims
 from minifn.values import format_instant, new_id, now_ms
 
@@ -104,30 +104,34 @@ def _require_user(call: Call) -> str:
 
 
 async def get(call: Call, params: NoParams) -> ASGIApp:
-    """Return the user or operator who is calling; minifn knows of users only what their token says."""
-    address = call.caller.operator
-    user_id = OPERATOR_ID if address else _require_user(call)
+    """Return the user or operator who is calling."""
+    if not call.caller.operator:
+        _require_user(call)
+    return json_answer(user(call.caller))
+
+
+def user(caller: Caller) -> dict[str, Any]:
+    """Return a user or operator as the wire has them; minifn knows of users only what their token says."""
+    address = caller.operator
     now = format_instant(now_ms())
-    return json_answer(
-        {
-            "$id": user_id,
-            "$createdAt": now,
-            "$updatedAt": now,
-            "name": "Operator" if address else "",
-            "registration": now,
-            "status": True,
-            "labels": sorted(role[6:] for role in call.caller.roles if role.startswith("label:")),
-            "passwordUpdate": "",
-            "email": address,
-            "phone": "",
-            "emailVerification": bool(address) or "users/verified" in call.caller.roles,
-            "phoneVerification": False,
-            "mfa": False,
-            "prefs": {},
-            "targets": [],
-            "accessedAt": now,
-        }
-    )
+    return {
+        "$id": OPERATOR_ID if address else caller.user_id,
+        "$createdAt": now,
+        "$updatedAt": now,
+        "name": "Operator" if address else "",
+        "registration": now,
+        "status": True,
+        "labels": sorted(role[6:] for role in caller.roles if role.startswith("label:")),
+        "passwordUpdate": "",
+        "email": address,
+        "phone": "",
+        "emailVerification": bool(address) or "users/verified" in caller.roles,
+        "phoneVerification": False,
+        "mfa": False,
+        "prefs": {},
+        "targets": [],
+        "accessedAt": now,
+    }
 
 
 async def create_jwt(call: Call, params: CreateJwt) -> ASGIApp:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 from collections.abc import Callable, Coroutine, Generator
+from typing import Any, cast
 
 import click
 import uvicorn
@@ -25,6 +26,8 @@ from minifn.store.schema import DatabaseTooNew
 #: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
 GRACE_SECONDS = 10
 BACKLOG = 2048
+#: The largest message a realtime client may send.
+MESSAGE_BYTES_MAX = 64 * 1024
 #: Engines with namespaces, fit for code that is not trusted.
 WALLED = ("bwrap",)
 
@@ -112,7 +115,9 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
         uvicorn.Config(
             minifn.app,
             http="httptools",
-            ws="none",
+            ws=cast("type[asyncio.Protocol]", websocket_protocol),
+            ws_max_size=MESSAGE_BYTES_MAX,
+            ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
             access_log=config.access_log,
@@ -136,6 +141,13 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
         await server.announced()
         if lost.done():
             raise CannotGoOn("the launcher of functions ended unexpectedly")
+
+
+def websocket_protocol(**connection: Any) -> asyncio.Protocol:
+    """Return the protocol of one WebSocket; its library is imported for the first, since most servers see none."""
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+    return WebSocketsSansIOProtocol(**connection)
 
 
 def url_of(config: Config) -> str:

@@ -13,9 +13,11 @@ import httpx
 import uvicorn
 
 from minifn.api import create_app
+from minifn.changes import Changes
 from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.deployments import DeploymentService, Effects
+from minifn.events import Events
 from minifn.executor import Executor
 from minifn.functions import FunctionService
 from minifn.keys import Keys
@@ -81,6 +83,7 @@ class Site:
         self.tokens = Tokens("secret-that-is-long-enough-for-hs256", self.config.project)
         self.runtimes = RuntimeTable.load()
         self.pool = EchoPool()
+        self.changes = Changes()
         self.effects: list[tuple[str, str]] = []
         self._stack = AsyncExitStack()
 
@@ -88,7 +91,7 @@ class Site:
         self.data.prepare()
         self.database = await self._stack.enter_async_context(Database(self.data.database))
         self.keys = Keys(self.database)
-        self.functions = FunctionService(self.database)
+        self.functions = FunctionService(self.database, changes=self.changes)
         self.rules = RuleService(self.database, self.config.functions_domain)
         await self.rules.open()
         self.deployments = DeploymentService(
@@ -96,11 +99,13 @@ class Site:
             self.data,
             self.database,
             Effects(build=self._note_build, interrupt=self._interrupt, retire=self._retire, prewarm=self._prewarm),
+            self.changes,
         )
         launcher = Launcher(self.config, self.data, NoEngine(), self.runtimes)
         self.executor = await self._stack.enter_async_context(
-            Executor(self.config, self.database, self.functions, self.pool, launcher, self.tokens)
+            Executor(self.config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
         )
+        self.events = Events(self.database, self.functions, self.executor)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,7 +140,7 @@ class SiteServer:
         self.port = free_port()
         config = uvicorn.Config(
             create_app(cast("Minifn", self.site)), host="127.0.0.1", port=self.port, log_level="warning",
-            server_header=False, lifespan="on",
+            server_header=False, lifespan="on", ws="websockets-sansio", ws_per_message_deflate=False,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._loop = asyncio.new_event_loop()

@@ -1,0 +1,171 @@
+"""Which changes reach which realtime connections, and in what form: decided here, sent by `realtime`."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from minifn import patterns
+from minifn.api import responses
+from minifn.api.formats import Shape
+from minifn.api.operations import EXECUTIONS_READ, FUNCTIONS_READ, PROJECT_READ
+from minifn.changes import Change, Changes
+from minifn.models import Caller, CallerKind, Deployment, Execution, Function, Record
+from minifn.values import format_instant, now_ms
+
+#: What waits for a connection at most. One that reads more slowly than things happen is closed, not waited for.
+WAITING_MESSAGES_MAX = 1000
+WAITING_BYTES_MAX = 8 * 1024 * 1024
+
+_encode = msgspec.json.encode
+
+
+class Connection:
+    """One client: who it is, what it wants to hear, and what it has not been sent yet."""
+
+    def __init__(self, caller: Caller) -> None:
+        self.caller = caller
+        #: Subscription id -> channels; "" is the one made by the URL, which has no id.
+        self.subscriptions: dict[str, tuple[str, ...]] = {}
+        #: Whether more happened than the client could read.
+        self.overrun = False
+        self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
+        self._wake = asyncio.Event()
+
+    @property
+    def channels(self) -> list[str]:
+        """Every channel of every subscription, once."""
+        return list(dict.fromkeys(channel for channels in self.subscriptions.values() for channel in channels))
+
+    def put(self, message: bytes) -> None:
+        """Have a message sent; too many are dropped, all of them."""
+        if self.overrun:
+            return
+        self._waiting.append(message)
+        self._waiting_bytes += len(message)
+        if len(self._waiting) > WAITING_MESSAGES_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
+            self.overrun = True
+            self._waiting.clear()
+        self._wake.set()
+
+    async def take(self) -> bytes:
+        """Return the next message, once there is one. Raises Overrun."""
+        while not self._waiting:
+            if self.overrun:
+                raise Overrun
+            self._wake.clear()
+            await self._wake.wait()
+        message = self._waiting.popleft()
+        self._waiting_bytes -= len(message)
+        return message
+
+
+class Overrun(Exception):
+    """The client reads more slowly than things happen."""
+
+
+class Broadcast:
+    """Turns changes into messages for the connections that subscribe to them and may know of them.
+
+    Listens only while there is one that could hear something: changes cost nothing otherwise.
+    """
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._by_channel: dict[str, set[Connection]] = {}
+        self._joined: dict[Connection, list[str]] = {}
+
+    def join(self, connection: Connection) -> None:
+        """Let a connection hear what its caller and subscriptions are now; guests may read nothing."""
+        self.leave(connection)
+        if connection.caller.kind is CallerKind.GUEST:
+            return
+        channels = connection.channels
+        if channels and not self._joined:
+            self._changes.listen(self._send)
+        if channels:
+            self._joined[connection] = channels
+        for channel in channels:
+            self._by_channel.setdefault(channel, set()).add(connection)
+
+    def leave(self, connection: Connection) -> None:
+        """Let a connection hear nothing any more."""
+        channels = self._joined.pop(connection, None)
+        if channels is None:
+            return
+        for channel in channels:
+            self._by_channel[channel].discard(connection)
+            if not self._by_channel[channel]:
+                del self._by_channel[channel]
+        if not self._joined:
+            self._changes.ignore(self._send)
+
+    def _send(self, change: Change) -> None:
+        channels = channels_of(change.record)
+        members = {member for channel in channels for member in self._by_channel.get(channel, ())}
+        #: The same for everybody but for what a key may see of an execution.
+        encoded: dict[bool, bytes] = {}
+        for member in members:
+            if may_read(member.caller, change.record):
+                privileged = member.caller.privileged
+                if privileged not in encoded:
+                    encoded[privileged] = _encode(content(change, channels, privileged=privileged))
+                member.put(_message(encoded[privileged], member, channels))
+
+
+def channels_of(record: Record) -> tuple[str, ...]:
+    """Return the channels on which changes of a record are told: its own kind's, then its function's."""
+    kind = {Function: "functions", Deployment: "deployments", Execution: "executions"}.get(type(record), "variables")
+    own = (kind, f"{kind}.{record.id}")
+    function_id = _owner(record)
+    return (*own, "functions", f"functions.{function_id}") if function_id else own
+
+
+def _owner(record: Record) -> str:
+    """Return the function that a record belongs to, "" for a function itself and for what is the project's."""
+    return str(getattr(record, "function_id", ""))
+
+
+def may_read(caller: Caller, record: Record) -> bool:
+    """Tell whether a caller may know of a record: keys by scope; users of their own executions."""
+    if caller.kind is CallerKind.USER:
+        return isinstance(record, Execution) and record.user_id == caller.user_id
+    scopes: tuple[str, ...] = EXECUTIONS_READ
+    if not isinstance(record, Execution):
+        scopes = FUNCTIONS_READ if isinstance(record, Function) or _owner(record) else PROJECT_READ
+    return caller.privileged and (caller.scopes is None or not caller.scopes.isdisjoint(scopes))
+
+
+def content(change: Change, channels: tuple[str, ...], *, privileged: bool) -> dict[str, Any]:
+    """Return what clients are told of a change: Appwrite's event, with what its API would answer as the payload."""
+    return {
+        "events": patterns.names(change.event),
+        "channels": channels,
+        "timestamp": format_instant(now_ms()),
+        "payload": _payload(change, privileged=privileged),
+    }
+
+
+def _payload(change: Change, *, privileged: bool) -> Mapping[str, Any]:
+    record = change.record
+    if isinstance(record, Function):
+        return responses.function(record, change.variables, Shape.FULL)
+    if isinstance(record, Deployment):
+        return responses.deployment(record, Shape.FULL)
+    if not isinstance(record, Execution):
+        return responses.variable(record, Shape.FULL)
+    if change.result is None:
+        return responses.execution(record, Shape.FULL, privileged=privileged)
+    body = change.result.body.decode(errors="replace")
+    return responses.execution_result(change.result, body, Shape.FULL, privileged=privileged)
+
+
+def _message(encoded: bytes, member: Connection, channels: tuple[str, ...]) -> bytes:
+    """Return the event for one connection: it adds which of its subscriptions the event is for, when they have ids."""
+    ids = [name for name, wanted in member.subscriptions.items() if name and not set(wanted).isdisjoint(channels)]
+    if ids:
+        encoded = encoded[:-1] + b',"subscriptions":' + _encode(ids) + b"}"
+    return b'{"type":"event","data":' + encoded + b"}"
