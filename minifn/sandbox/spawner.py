@@ -12,7 +12,6 @@ session. When this process ends, however it ends, so does every command.
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
 import logging
 import os
@@ -27,16 +26,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, Exit, SandboxError, SpawnFailed, Wrapped
+from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, Exit, SpawnFailed, Wrapped
 from .launcher import tree
+from .lock import acquire, yield_soon
 from .strays import kill_strays
 
 logger = logging.getLogger("minifn.sandbox")
 
 #: Seconds an idle process goes on being watched closely: so that a busy one costs no message per request.
 LINGER_SECONDS = 2.0
-#: Seconds to wait for the launcher of a previous server to finish killing.
-LOCK_SECONDS = 8.0
 STOP_SECONDS = 8.0
 #: What the child runs, under `-I -S`: this package comes last, where it hides nothing of the standard library.
 BOOT = """import sys
@@ -150,7 +148,7 @@ class Spawner:
         self.lost = self._loop.create_future()
         for path in (self.run_dir, self.tmp_dir, self._records):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = await self._lock()
+        lock = await acquire(self.run_dir)
         await asyncio.to_thread(kill_strays, self.run_dir)
         (self.run_dir / "cookie").write_text(self._cookie)
         self._socket, theirs = socket.socketpair()
@@ -171,23 +169,10 @@ class Spawner:
     def _arguments(self, control: socket.socket) -> tuple[object, ...]:
         return Path(__file__).parents[2], control.fileno(), os.getpid(), self._records
 
-    async def _lock(self) -> int:
-        """Return the locked descriptor that the launcher keeps for as long as it lives."""
-        descriptor = os.open(self.run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        deadline = self._loop.time() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return descriptor
-            except BlockingIOError:
-                if self._loop.time() > deadline:
-                    os.close(descriptor)
-                    raise SandboxError(f"another server is using {self.run_dir.parent}") from None
-            await asyncio.sleep(0.05)
-
     async def stop(self) -> None:
         """Kill every command and end the launcher."""
         self._stopping = True
+        yield_soon(self.run_dir)
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._socket.close()

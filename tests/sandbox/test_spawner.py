@@ -307,13 +307,15 @@ def test_watch_sends_little(place: DataDir) -> None:
     asyncio.run(main())
 
 
-def test_one_server_per_directory(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minifn.sandbox.spawner.LOCK_SECONDS", 0.1)
+def test_one_server_per_directory(place: DataDir) -> None:
+    """A living server is known at once; only for one that ends is its lock waited for."""
 
     async def main() -> None:
         async with Spawner(place.run):
-            with pytest.raises(SandboxError, match="another server"):
+            began = time.monotonic()
+            with pytest.raises(SandboxError, match=rf"another server \(process {os.getpid()}\) is using"):
                 await Spawner(place.run).start()
+            assert time.monotonic() - began < 0.5
         async with Spawner(place.run):
             pass
 

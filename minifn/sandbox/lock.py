@@ -1,0 +1,62 @@
+"""One server for each data directory: the lock that its launcher keeps for as long as it lives."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from .command import SandboxError
+from .launcher import proc
+
+#: Seconds to wait for the launcher of a server that has died, or is about to end, to finish killing.
+WAIT_SECONDS = 8.0
+POLL_SECONDS = 0.05
+
+
+async def acquire(run_dir: Path) -> int:
+    """Return the locked descriptor, to be handed to the launcher; the file names this process.
+
+    Raises SandboxError: at once when the process that the file names lives, else when the wait was in vain.
+    """
+    descriptor = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not _lock(descriptor):
+            holder = _living_holder(descriptor)
+            if holder or time.monotonic() > deadline:
+                who = f"another server (process {holder})" if holder else "another server"
+                raise SandboxError(f"{who} is using {run_dir.parent}")
+            await asyncio.sleep(POLL_SECONDS)
+        pid = os.getpid()
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{pid} {proc.started(pid)}\n".encode(), 0)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def yield_soon(run_dir: Path) -> None:
+    """Let a successor wait for the lock from now on: this server is about to end."""
+    # On a disk that refuses it the successor is told to come back later, no more.
+    with contextlib.suppress(OSError):
+        os.truncate(run_dir / "lock", 0)
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _living_holder(descriptor: int) -> int:
+    """Return the pid of the living server that the file names, 0 when there is none."""
+    words = os.pread(descriptor, 64, 0).split()
+    if len(words) != 2 or not all(word.isdigit() for word in words):
+        return 0
+    pid, started = map(int, words)
+    return pid if proc.alive(pid) and proc.started(pid) == started else 0
