@@ -1,13 +1,16 @@
 """Fixtures that several test folders share: a running server, and what a machine may lack."""
 
+import asyncio
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.clocks import Play, Story, opened
 from tests.serving import Api, Server
 
 
@@ -52,3 +55,17 @@ def data() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="minifn-") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "data"
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
+    """Runs a story with a scheduler whose clock it turns."""
+
+    def run(story: Story, **config: Any) -> None:
+        async def main() -> None:
+            async with opened(tmp_path, **config) as world:
+                await story(world)
+
+        asyncio.run(main())
+
+    return run

@@ -6,6 +6,7 @@ Keys follow Appwrite's `src/Appwrite/Utopia/Response/Model` (`Func`, `Deployment
 from collections.abc import Iterable
 from typing import Any
 
+from minifn import cron
 from minifn.api.formats import Shape, cut
 from minifn.models import (
     DEFAULT_SPECIFICATION,
@@ -20,7 +21,7 @@ from minifn.models import (
     Variable,
 )
 from minifn.runtimes import Runtime
-from minifn.values import format_instant
+from minifn.values import format_instant, now_ms
 
 #: What `version` of a function says: the Open Runtimes API its handler is written for.
 _OPEN_RUNTIMES = {Shape.V1_8: "v5", Shape.V1_9: "v5", Shape.FULL: "v5"}
@@ -65,8 +66,8 @@ def function(record: Function, variables: Iterable[Variable], shape: Shape, *, i
         "vars": [variable(item, shape) for item in variables],
         "events": record.events,
         "schedule": record.schedule,
-        "scheduleNext": _instant(record.schedule_next),
-        "schedulePrevious": _instant(record.schedule_previous),
+        "scheduleNext": "",
+        "schedulePrevious": "",
         "timeout": record.timeout_seconds,
         "entrypoint": record.entrypoint,
         "commands": record.commands,
@@ -85,6 +86,10 @@ def function(record: Function, variables: Iterable[Variable], shape: Shape, *, i
     }
     if shape < Shape.V1_6 and not in_list:
         del answer["scopes"], answer["specification"]
+    if shape < Shape.V1_4 and record.schedule:
+        # What the schedule says, whether the function has a deployment to run or not.
+        answer["scheduleNext"] = _instant(cron.next_run(record.schedule, now_ms()) or 0)
+        answer["schedulePrevious"] = _instant(cron.previous_run(record.schedule, now_ms()) or 0)
     return cut("function", answer, shape)
 
 

@@ -1,5 +1,6 @@
 """Shapes of answers by the version that a client names."""
 
+import msgspec
 import pytest
 
 from minifn.api import responses
@@ -51,6 +52,15 @@ def test_functions_by_version() -> None:
     }  # fmt: skip
     assert keys(Shape.V1_6) - keys(Shape.V1_5) == {"scopes", "specification"}
     assert keys(Shape.V1_3) - keys(Shape.V1_4) == {"scheduleNext", "schedulePrevious"}
+
+
+def test_old_clients_see_when_a_schedule_runs() -> None:
+    def runs(schedule: str) -> list[str]:
+        answer = responses.function(msgspec.structs.replace(FUNCTION, schedule=schedule), (), Shape.V1_3)
+        return [str(answer[name])[10:] for name in ("schedulePrevious", "scheduleNext")]
+
+    assert runs("30 16 * * *") == ["T16:30:00.000+00:00"] * 2
+    assert runs("") == runs("0 0 30 2 *") == ["", ""]
 
 
 def test_list_items_keep_what_1_5_loses() -> None:
