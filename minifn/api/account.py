@@ -52,7 +52,7 @@ async def create_session(call: Call, params: NoParams) -> ASGIApp:
     headers = [_cookie(call, name, value, SESSION_SECONDS), _cookie(call, f"{name}_legacy", value, SESSION_SECONDS)]
     fallback = msgspec.json.encode({name: value})
     headers += [(b"x-fallback-cookies", fallback), (b"x-appwrite-session", value.encode())]
-    return json_answer(_session(call, session_id, user_id, expires_at, "anonymous"), 201, headers)
+    return json_answer(_session(call, session_id, user_id, expires_at, "anonymous", value), 201, headers)
 
 
 async def create_email_session(call: Call, params: EmailSession) -> ASGIApp:
@@ -73,7 +73,9 @@ def _cookie(call: Call, name: str, value: str, seconds: int) -> tuple[bytes, byt
     return b"set-cookie", f"{name}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}".encode()
 
 
-def _session(call: Call, session_id: str, user_id: str, expires_at: int, provider: str) -> dict[str, Any]:
+def _session(
+    call: Call, session_id: str, user_id: str, expires_at: int, provider: str, value: str = ""
+) -> dict[str, Any]:
     created_at = format_instant(now_ms())
     empty = (
         "providerUid providerAccessToken providerAccessTokenExpiry providerRefreshToken osCode osName osVersion "
@@ -91,8 +93,8 @@ def _session(call: Call, session_id: str, user_id: str, expires_at: int, provide
         **dict.fromkeys(empty.split(), ""),
         "current": True,
         "factors": ["password" if provider == "email" else provider],
-        # Only server SDKs with a key see a session's secret in Appwrite; others have the cookie.
-        "secret": "",
+        # Servers with a key pass it on to their own visitors; browsers have the cookie.
+        "secret": value if call.caller.privileged else "",
     }
 
 

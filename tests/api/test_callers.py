@@ -215,3 +215,9 @@ def test_no_answer_holds_a_secret(site: SiteServer, admin: httpx.Client) -> None
 def test_the_administrator_has_every_scope() -> None:
     assert ADMIN.scopes is None
     assert ADMIN.privileged
+
+
+def test_a_key_sees_the_secret_of_a_session_it_makes(admin: httpx.Client, site: SiteServer) -> None:
+    session = admin.post("/account/sessions/anonymous", json={}).json()
+    with site.client(**{"x-appwrite-session": session["secret"]}) as user:
+        assert user.get("/account").json()["$id"] == session["userId"]
