@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2] / ".sdk"
-PYTHON_VERSIONS = ("6.1.0", "27.0.0")
-NODE_VERSIONS = ("14.2.0", "27.1.0")
+PYTHON_VERSIONS = ("6.1.0", "9.0.3", "22.2.0", "27.0.0")
+NODE_VERSIONS = ("14.2.0", "20.3.0", "27.1.0")
+WEB_VERSIONS = ("16.1.0", "27.0.0")
 CLI_VERSIONS = ("6.2.3", "12.0.1")
-PACKAGES = {"python": "appwrite", "node": "node-appwrite", "cli": "appwrite-cli"}
+PACKAGES = {"python": "appwrite", "node": "node-appwrite", "web": "appwrite", "cli": "appwrite-cli"}
 
 
 def place(client: str, version: str) -> Path:
@@ -57,10 +58,9 @@ def main() -> None:
     if shutil.which("npm") is None:
         print("npm is not on PATH: the Node SDKs and the CLIs are left out")
         return
-    for version in NODE_VERSIONS:
-        install("node", version)
-    for version in CLI_VERSIONS:
-        install("cli", version)
+    for client, versions in (("node", NODE_VERSIONS), ("web", WEB_VERSIONS), ("cli", CLI_VERSIONS)):
+        for version in versions:
+            install(client, version)
 
 
 if __name__ == "__main__":

@@ -72,12 +72,13 @@ def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, 
         pytest.skip(f"appwrite {version} is not installed: {INSTALL}")
     environ = {
         **archives,
+        "FUNCTION": f"python-{version}",
         "RUNTIME": api.runtime("python"),
         "ENTRYPOINT": "main.py",
         "PYTHONPATH": str(place("python", version)),
     }
-    script = SCRIPTS / f"python_{version.partition('.')[0]}.py"
-    assert run_script([sys.executable, str(script)], server, environ, tmp_path).splitlines()[-1] == "deleted"
+    script = SCRIPTS / "python" / "scenario.py"
+    assert run_script([sys.executable, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
 
 
 @pytest.mark.parametrize("version", NODE_VERSIONS)

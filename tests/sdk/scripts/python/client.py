@@ -1,0 +1,83 @@
+"""One face for the `appwrite` package of every version: answers are dictionaries, calls and refusals are checked.
+
+From 17 on the package answers with pydantic models, which have no defaults until 25: building one checks that every
+field is there and of its type. The dictionaries here come from those models, so nothing escapes that check.
+"""
+
+import inspect
+import os
+import time
+
+from appwrite.client import Client
+from appwrite.exception import AppwriteException
+
+
+def connect(**credentials):
+    """Return a client of this project; credentials are `key`, `session` or `jwt`."""
+    client = Client().set_endpoint(os.environ["ENDPOINT"]).set_project(os.environ["PROJECT"])
+    for name, value in credentials.items():
+        getattr(client, f"set_{name}")(value)
+    return client
+
+
+def response_format():
+    """Return the version this package was made for, such as (1, 6)."""
+    headers = {name.lower(): value for name, value in Client()._global_headers.items()}
+    return tuple(int(part) for part in headers["x-appwrite-response-format"].split(".")[:2])
+
+
+def plain(answer):
+    """Return a model as the dictionary it was made from, other answers as they are."""
+    return answer.to_dict() if hasattr(answer, "to_dict") else answer
+
+
+class Service:
+    """A service whose methods return dictionaries, leave out arguments that this version has not, and are counted."""
+
+    def __init__(self, service):
+        self._service = service
+        self.called = set()
+
+    def __getattr__(self, name):
+        method = getattr(self._service, name)
+        known = inspect.signature(method).parameters
+
+        def call(*arguments, **named):
+            self.called.add(name)
+            return plain(method(*arguments, **{key: value for key, value in named.items() if key in known}))
+
+        return call
+
+    def has(self, name):
+        """Whether this version has a method."""
+        return hasattr(self._service, name)
+
+    def check_all_called(self, reasons):
+        """Raise AssertionError unless every method was called, or is in `reasons` and was not."""
+        methods = {name for name, value in vars(type(self._service)).items() if callable(value) and name[0] != "_"}
+        assert self.called | set(reasons) >= methods, methods - self.called - set(reasons)
+        assert not self.called & set(reasons), self.called & set(reasons)
+
+
+def refused(code, kind, call, *arguments, **named):
+    """Check that a call is refused, with what the package makes of the refusal."""
+    error = None
+    try:
+        call(*arguments, **named)
+    except AppwriteException as raised:
+        error = raised
+    assert error is not None, f"expected {code} {kind}"
+    assert (error.code, error.type) == (code, kind), (error.code, error.type, error.message)
+    assert error.message
+
+
+def until(call, status):
+    """Call until the answer has a status. Raises AssertionError for another final one, and after a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = call()
+        if found["status"] == status:
+            return found
+        assert found["status"] not in ("failed", "ready", "canceled", "completed"), found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
