@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,13 @@ def test_an_archive_can_be_grown_to_one_chunk() -> None:
     assert gzip.decompress(longer) == gzip.decompress(archive)
 
 
+def beside_modules(family: str, sdk: Path, folder: Path) -> Path:
+    """Copy a family's scripts to where they find their SDK, and return the one to run."""
+    shutil.copytree(SCRIPTS / family, folder / family)
+    (folder / "node_modules").symlink_to(sdk / "node_modules")
+    return folder / family / "scenario.mjs"
+
+
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
 def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path) -> None:
     if not place("python", version).exists():
@@ -85,8 +93,11 @@ def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, 
 def test_node_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str) -> None:
     if not place("node", version).exists():
         pytest.skip(f"node-appwrite {version} is not installed: {INSTALL}")
-    script = tmp_path / "scenario.mjs"
-    script.write_bytes((SCRIPTS / f"node_{version.partition('.')[0]}.mjs").read_bytes())
-    (tmp_path / "node_modules").symlink_to(place("node", version) / "node_modules")
-    environ = {**archives, "RUNTIME": api.runtime("node"), "ENTRYPOINT": "main.js"}
-    assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "deleted"
+    environ = {
+        **archives,
+        "FUNCTION": f"node-{version}",
+        "RUNTIME": api.runtime("node"),
+        "ENTRYPOINT": "main.js",
+    }
+    script = beside_modules("node", place("node", version), tmp_path)
+    assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"

@@ -1,0 +1,62 @@
+// One face for the JavaScript SDKs of every version: methods take one object, are counted, and refusals are checked.
+import assert from "node:assert/strict";
+import { setTimeout as pause } from "node:timers/promises";
+
+/** The names of a method's parameters; those of newer versions take one object and say so by their first one. */
+function parametersOf(method) {
+  const written = /\(([^)]*)\)/.exec(method.toString())[1].split(",");
+  const names = written.map((name) => name.split("=")[0].trim()).filter(Boolean);
+  return names[0] === "paramsOrFirst" ? null : names;
+}
+
+export class Service {
+  called = new Set();
+
+  constructor(service) {
+    const proxy = new Proxy(this, {
+      get: (self, name) => {
+        if (name in self || typeof service[name] !== "function") return self[name];
+        return (parameters = {}) => {
+          self.called.add(name);
+          const names = parametersOf(service[name]);
+          return names ? service[name](...names.map((key) => parameters[key])) : service[name](parameters);
+        };
+      },
+    });
+    this.service = service;
+    return proxy;
+  }
+
+  has(name) {
+    return typeof this.service[name] === "function";
+  }
+
+  /** Fails unless every method was called, or is in `reasons` and was not. */
+  checkAllCalled(reasons) {
+    const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(this.service));
+    const missed = methods.filter((name) => name !== "constructor" && !this.called.has(name) && !(name in reasons));
+    assert.deepEqual(missed, [], "neither called nor explained");
+    assert.deepEqual(Object.keys(reasons).filter((name) => this.called.has(name)), [], "called and explained");
+  }
+}
+
+/** Checks that a promise is refused, and what the SDK makes of the refusal. */
+export const refused = (code, type, promise) =>
+  assert.rejects(promise, (error) => {
+    assert.equal(error.constructor.name, "AppwriteException", String(error.stack));
+    assert.deepEqual([error.code, error.type], [code, type], error.message);
+    assert.ok(error.message);
+    return true;
+  });
+
+/** Calls until the answer has a status. */
+export async function until(call, status) {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const found = await call();
+    if (found.status === status) return found;
+    assert.ok(!["failed", "ready", "canceled", "completed"].includes(found.status), JSON.stringify(found));
+    assert.ok(Date.now() < deadline, JSON.stringify(found));
+    await pause(20);
+  }
+}
