@@ -6,19 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtimes.conftest import SUFFIXES
 from tests.workers.harness import FUNCTIONS, Language, function
 
-
-@pytest.fixture(params=["def", "async def"])
-def entry(request: pytest.FixtureRequest, language: Language) -> str:
-    """The entry file of the case; Python has one for each kind of function."""
-    if request.param == "async def":
-        if language.key != "python":
-            pytest.skip(f"{language.key} functions are all asynchronous: the other variant tests them")
-        return "main_async"
-    return "main"
+#: Every language by the entry file of its case; Python has one for each kind of function.
+every_kind = pytest.mark.parametrize(
+    ("language", "entry"),
+    [*((key, "main") for key in SUFFIXES), ("python", "main_async")],
+    indirect=["language"],
+)
 
 
+@every_kind
 def test_calls_run_at_once(language: Language, entry: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
@@ -33,6 +32,7 @@ def test_calls_run_at_once(language: Language, entry: str, tmp_path: Path) -> No
     asyncio.run(run())
 
 
+@every_kind
 def test_a_fast_call_overtakes_a_slow_one(language: Language, entry: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
@@ -49,6 +49,7 @@ def test_a_fast_call_overtakes_a_slow_one(language: Language, entry: str, tmp_pa
     asyncio.run(run())
 
 
+@every_kind
 def test_soft_timeout_fails_one_call(language: Language, entry: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
@@ -67,6 +68,7 @@ def test_soft_timeout_fails_one_call(language: Language, entry: str, tmp_path: P
     asyncio.run(run())
 
 
+@every_kind
 def test_a_busy_loop_ends_with_its_worker(language: Language, entry: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
@@ -84,6 +86,7 @@ def test_a_busy_loop_ends_with_its_worker(language: Language, entry: str, tmp_pa
     asyncio.run(run())
 
 
+@every_kind
 def test_a_cancelled_call_frees_its_slot(language: Language, entry: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
