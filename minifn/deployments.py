@@ -297,6 +297,18 @@ class DeploymentService:
         await self._effects.interrupt(deployment_id)
         await self._effects.retire(deployment_id)
         await asyncio.to_thread(self._data.remove_deployment, deployment_id)
+    async def expire(self, now: int, limit: int) -> int:
+        """Delete up to `limit` deployments that outlived the retention of their function, and return how many."""
+        ids = await self._database.read(deployments.expired, now, limit)
+        if not ids:
+            return 0
+        # What became active since is not deleted.
+        deleted = await self._database.write(deployments.delete_expired, ids, now)
+        for deployment in deleted:
+            self._changes.tell("delete", deployment)
+            await self._discard(deployment.id)
+        return len(deleted)
+
 
     async def _function(self, function_id: str) -> Function:
         function = await self._database.read(functions.get, function_id)

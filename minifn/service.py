@@ -22,6 +22,7 @@ from minifn.functions import FunctionService
 from minifn.keys import Keys
 from minifn.launcher import Launcher
 from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
+from minifn.maintenance import Maintenance
 from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.engines import Engine
@@ -64,6 +65,7 @@ class Minifn:
     events: Events
     #: What happens to functions, deployments, executions and variables.
     changes: Changes
+    maintenance: Maintenance
     #: The secret of the key with every scope, and whether it was made by this start.
     admin_key: str
     admin_key_is_new: bool
@@ -169,6 +171,9 @@ class Minifn:
         target = await self.executor.ready(function_id)
         request = ExecutionRequest(
             method=method,
+        self.maintenance = await stack.enter_async_context(
+            Maintenance(config, self.database, self.deployments, self.builder)
+        )
             path=path,
             headers=tuple((name.lower(), value) for name, value in (headers or {}).items()),
             body=body.encode() if isinstance(body, str) else body,

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from types import TracebackType
 
 from minifn.builder.build import Build, BuildError, BuildTools, Superseded
+from minifn.builder.caches import least_used, set_aside
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import Usage
+from minifn.datadir import remove_tree
 from minifn.environment import merge_variables
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.store import deployments, functions, variables
@@ -30,6 +32,8 @@ class Builder:
         self._tools = tools
         self._running: dict[str, asyncio.Task[None]] = {}
         self._interrupted: set[str] = set()
+        #: Deployment -> function, of the builds that run.
+        self._building: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         #: Told of a deployment that has just become the active one; set by the service.
@@ -68,6 +72,15 @@ class Builder:
         await asyncio.wait([task])
 
     async def _run(self) -> None:
+    async def trim_caches(self, limit_bytes: int) -> int:
+        """Remove the build caches that were not used for longest until the rest is no larger; return how many."""
+        found = await asyncio.to_thread(least_used, self._tools.data.caches, limit_bytes)
+        # Taken out of the way at once, so that a build that begins now makes a new one.
+        removed = [set_aside(path) for path in found if path.name not in self._building.values()]
+        for path in removed:
+            await asyncio.to_thread(remove_tree, path)
+        return len(removed)
+
         while True:
             self._wake.clear()
             while len(self._running) < self._tools.config.build_concurrency:
@@ -82,9 +95,10 @@ class Builder:
         task = asyncio.create_task(self._build(deployment), name=f"minifn-build-{deployment.id}")
         self._running[deployment.id] = task
         task.add_done_callback(functools.partial(self._release, deployment.id))
+        self._building[deployment.id] = deployment.function_id
 
     def _release(self, deployment_id: str, task: asyncio.Task[None]) -> None:
-        del self._running[deployment_id]
+        del self._running[deployment_id], self._building[deployment_id]
         self._interrupted.discard(deployment_id)
         self._wake.set()
         if not task.cancelled() and task.exception() is not None:

@@ -264,9 +264,10 @@ def _checkpoint(conn: sqlite3.Connection) -> int:
     return int(pages)
 
 
-def give_back(conn: sqlite3.Connection, pages: int) -> None:
-    """Return up to `pages` free pages of the file to the file system."""
+def give_back(conn: sqlite3.Connection, pages: int) -> int:
+    """Return up to `pages` free pages of the file to the file system; return how many."""
     (free,) = conn.execute("PRAGMA freelist_count").fetchone()
     for _ in range(min(pages, free)):
         # One at a time: the statement has no columns, so the sqlite3 module takes a single step of it.
         conn.execute("PRAGMA incremental_vacuum(1)")
+    return int(min(pages, free))

@@ -20,6 +20,11 @@ from minifn.store.table import Table
 from minifn.values import LOG_LIMIT_CHARS
 
 TABLE = Table("deployments", Deployment)
+_EXPIRED = (
+    "status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
+    " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
+    " AND deployment_retention_days > 0 AND deployments.created_at < ? - deployment_retention_days * 86400000)"
+)
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -244,15 +249,15 @@ def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
         refresh_latest(conn, function_id)
 
 
-def expired(conn: sqlite3.Connection, now: int) -> list[Deployment]:
-    """Return the inactive finished deployments older than their function's retention (0 days = for ever)."""
-    return TABLE.all(
-        conn,
-        "status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
-        " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
-        " AND deployment_retention_days > 0 AND deployments.created_at < ? - deployment_retention_days * 86400000)",
-        now,
-    )
+def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:
+    """Return up to `limit` ids of finished deployments that their functions no longer keep (see `delete_expired`)."""
+    return [row[0] for row in conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?", (now, limit))]
+
+
+def delete_expired(conn: sqlite3.Connection, deployment_ids: list[str], now: int) -> list[Deployment]:
+    """Delete and return those that are inactive and older than their function's retention (0 days = for ever)."""
+    found = [TABLE.first(conn, f"id = ? AND {_EXPIRED}", deployment_id, now) for deployment_id in deployment_ids]
+    return [delete(conn, deployment.function_id, deployment.id, now) for deployment in found if deployment]
 
 
 def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:

@@ -307,13 +307,12 @@ def delete_older(conn: sqlite3.Connection, before: int, limit: int) -> int:
 
 def purge(conn: sqlite3.Connection, limit: int) -> int:
     """Delete up to `limit` executions of deleted functions; return how many."""
-    row = conn.execute("SELECT sequence FROM deleted_functions LIMIT 1").fetchone()
-    if row is None:
-        return 0
-    deleted = conn.execute(
-        "DELETE FROM executions WHERE sequence IN (SELECT sequence FROM executions WHERE function = ? LIMIT ?)",
-        (row[0], limit),
-    ).rowcount
-    if deleted < limit:
-        conn.execute("DELETE FROM deleted_functions WHERE sequence = ?", row)
+    deleted = 0
+    while deleted < limit and (row := conn.execute("SELECT sequence FROM deleted_functions LIMIT 1").fetchone()):
+        deleted += conn.execute(
+            "DELETE FROM executions WHERE sequence IN (SELECT sequence FROM executions WHERE function = ? LIMIT ?)",
+            (row[0], limit - deleted),
+        ).rowcount
+        if deleted < limit:
+            conn.execute("DELETE FROM deleted_functions WHERE sequence = ?", row)
     return deleted

@@ -179,9 +179,13 @@ def test_retention_spares_the_active_deployment(conn: sqlite3.Connection) -> Non
     young = upload(conn, created_at=86_400_000 * 3)
     build(conn, young)
     now = 86_400_000 * 4
-    assert deployments.expired(conn, now) == []
+    assert deployments.expired(conn, now, 10) == []
     functions.update(conn, msgspec.structs.replace(function(conn), deployment_retention_days=2))
-    assert [item.id for item in deployments.expired(conn, now)] == [old.id]
+    assert deployments.expired(conn, now, 10) == [old.id]
+    assert deployments.expired(conn, now, 0) == []
+    gone = deployments.delete_expired(conn, [kept.id, old.id, young.id], now)
+    assert [item.id for item in gone] == [old.id]
+    assert deployments.ids(conn) == {kept.id, young.id}
 
 
 def test_lists_are_filtered_and_searched(conn: sqlite3.Connection) -> None:

@@ -184,6 +184,15 @@ def test_a_function_created_again_does_not_inherit_executions(conn: sqlite3.Conn
     assert conn.execute("SELECT count(*) FROM executions").fetchone() == (0,)
 
 
+def test_purging_does_not_stop_at_a_function_that_never_ran(conn: sqlite3.Connection) -> None:
+    functions.insert(conn, Function(id="idle", name="idle", runtime="r"))
+    functions.delete(conn, "idle")
+    executions.insert(conn, finished())
+    functions.delete(conn, "fn")
+    assert [executions.purge(conn, 5), executions.purge(conn, 5)] == [1, 0]
+    assert conn.execute("SELECT count(*) FROM deleted_functions").fetchone() == (0,)
+
+
 def test_unfinished_executions_do_not_keep_old_ones_from_being_deleted(conn: sqlite3.Connection) -> None:
     for _ in range(5):
         enqueue(conn, status="scheduled", scheduled_at=10**12, created_at=1)

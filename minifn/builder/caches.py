@@ -1,0 +1,32 @@
+"""The build caches of all functions together: which of them to give up when they have grown too large."""
+
+from pathlib import Path
+
+from minifn.builder.publish import measure
+from minifn.values import new_id
+
+#: No id begins like this.
+_ASIDE = "~"
+
+
+def least_used(caches: Path, limit_bytes: int) -> list[Path]:
+    """Return the caches that were used longest ago, as many as it takes to bring the others below `limit_bytes`."""
+    sizes = {path: measure(path).size_bytes for path in caches.iterdir()}
+    excess_bytes = sum(sizes.values()) - limit_bytes
+    found = []
+    for path in sorted(sizes, key=_used_at):
+        # What an earlier run has set aside, and did not come to remove, is of no use to anybody.
+        if excess_bytes > 0 or path.name.startswith(_ASIDE):
+            found.append(path)
+            excess_bytes -= sizes[path]
+    return found
+
+
+def set_aside(cache: Path) -> Path:
+    """Give a cache a name that no build uses, and return it. Raises OSError."""
+    return cache.rename(cache.with_name(_ASIDE + new_id()))
+
+
+def _used_at(cache: Path) -> float:
+    """Return when a build last made or removed its temporary directory there."""
+    return max(path.stat().st_mtime for path in (cache, cache / "tmp") if path.exists())
