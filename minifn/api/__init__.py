@@ -19,6 +19,7 @@ from minifn.api import (
     functions,
     health,
     legacy,
+    openapi,
     rules,
     templates,
     usage,
@@ -49,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *account.OPERATIONS,
     *console.OPERATIONS,
     *health.OPERATIONS,
+    *openapi.OPERATIONS,
 )
 #: What clients of 0.x get in place of an operation, by its method and path.
 LEGACY = {(operation.method, operation.path): operation for operation in legacy.OPERATIONS}
@@ -65,7 +67,7 @@ def create_app(minifn: Minifn) -> Starlette:
         async with minifn:
             yield
 
-    context = Context(minifn)
+    context = Context(minifn, OPERATIONS)
 
     def endpoint(operation: Operation) -> Endpoint:
         old = LEGACY.get((operation.method, operation.path))

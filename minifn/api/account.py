@@ -14,7 +14,12 @@ from minifn.api.answers import json_answer, no_content
 from minifn.api.auth import SESSION_SECONDS
 from minifn.api.operations import PUBLIC, Call, Operation
 from minifn.api.params import Integer, NoParams, Params, Text
-from minifn.errors import UnauthorizedScope, UserInvalidCredentials, UserSessionNotFound
+from minifn.errors import (
+    RateLimitExceeded,
+    UnauthorizedScope,
+    UserInvalidCredentials,
+    UserSessionNotFound,
+)
 from minifn.models import Caller, CallerKind
 from minifn.tokens import UserClaims
 from minifn.values import format_instant, new_id, now_ms
@@ -175,6 +180,7 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=EmailSession,
         handler=create_email_session,
+        errors=(UserInvalidCredentials, RateLimitExceeded),
         needs_project=False,
     ),
     Operation(
@@ -201,6 +207,7 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=OneSession,
         handler=delete_session,
+        errors=(UserSessionNotFound,),
         needs_project=False,
     ),
 )

@@ -29,6 +29,7 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=NoParams,
         handler=list_runtimes,
+        model="runtimes",
     ),
     Operation(
         name="functions.listSpecifications",
@@ -37,5 +38,6 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=NoParams,
         handler=list_specifications,
+        model="specifications",
     ),
 )

@@ -10,7 +10,9 @@ from minifn.api.lists import read_query
 from minifn.api.operations import PROJECTS_READ, USERS_READ, Call, Operation
 from minifn.api.params import Boolean, Id, NoParams, Params, Text
 from minifn.api.responses import listing
-from minifn.errors import ProjectNotFound
+from minifn.errors import (
+    ProjectNotFound,
+)
 from minifn.store.queries import Attribute, Kind
 from minifn.values import format_instant, now_ms
 
@@ -109,6 +111,7 @@ OPERATIONS = (
         scopes=PROJECTS_READ,
         params=OneProject,
         handler=get_project,
+        errors=(ProjectNotFound,),
         needs_project=False,
     ),
     Operation(name="users.list", method="GET", path="/users", scopes=USERS_READ, params=ListUsers, handler=list_users),

@@ -14,7 +14,20 @@ from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, Id, OneOf, Params, Text
 from minifn.deployments import Upload
-from minifn.errors import DeploymentNotFound
+from minifn.errors import (
+    BuildAlreadyCompleted,
+    BuildNotReady,
+    CursorNotFound,
+    DeploymentNotFound,
+    FunctionEntrypointMissing,
+    FunctionNotFound,
+    QueryInvalid,
+    StorageFileEmpty,
+    StorageFileTypeUnsupported,
+    StorageInvalidContentRange,
+    StorageInvalidFileSize,
+    StorageInvalidRange,
+)
 from minifn.store import deployments, lists
 
 _DEPLOYMENT = "/functions/{functionId}/deployments/{deploymentId}"
@@ -147,6 +160,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=ListDeployments,
         handler=list_deployments,
+        model="deployments",
+        errors=(FunctionNotFound, CursorNotFound, QueryInvalid),
     ),
     Operation(
         name="functions.createDeployment",
@@ -155,6 +170,17 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=CreateDeployment,
         handler=create,
+        statuses=(202,),
+        model="deployment",
+        errors=(
+            FunctionNotFound,
+            FunctionEntrypointMissing,
+            StorageFileEmpty,
+            StorageFileTypeUnsupported,
+            StorageInvalidContentRange,
+            StorageInvalidFileSize,
+            DeploymentNotFound,
+        ),
         upload=True,
     ),
     Operation(
@@ -164,6 +190,9 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=rebuild,
+        statuses=(202, 204),
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.updateFunctionDeployment",
@@ -172,6 +201,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=activate,
+        model="function",
+        errors=(FunctionNotFound, DeploymentNotFound, BuildNotReady),
     ),
     Operation(
         name="functions.getDeployment",
@@ -180,6 +211,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=OneDeployment,
         handler=get,
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.updateDeployment",
@@ -188,6 +221,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=activate,
+        model="function",
+        errors=(FunctionNotFound, DeploymentNotFound, BuildNotReady),
     ),
     Operation(
         name="functions.deleteDeployment",
@@ -196,6 +231,7 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=delete,
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.getDeploymentDownload",
@@ -204,6 +240,9 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=Download,
         handler=download,
+        statuses=(200, 206),
+        content_type="application/gzip",
+        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
     ),
     Operation(
         name="functions.getBuildDownload",
@@ -212,6 +251,9 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=OneDeployment,
         handler=download_build,
+        statuses=(200, 206),
+        content_type="application/gzip",
+        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
     ),
     Operation(
         name="functions.updateDeploymentStatus",
@@ -220,6 +262,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=cancel,
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound, BuildAlreadyCompleted),
     ),
     Operation(
         name="functions.createBuild",
@@ -228,6 +272,9 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=rebuild,
+        statuses=(202, 204),
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.createBuildOfBuild",
@@ -236,6 +283,9 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=rebuild,
+        statuses=(202, 204),
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.updateDeploymentBuild",
@@ -244,5 +294,6 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneDeployment,
         handler=cancel_build,
+        errors=(FunctionNotFound, DeploymentNotFound, BuildAlreadyCompleted),
     ),
 )

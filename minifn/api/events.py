@@ -9,6 +9,7 @@ from minifn import patterns
 from minifn.api.answers import json_answer
 from minifn.api.operations import EVENTS_WRITE, Call, Operation
 from minifn.api.params import Limits, Params, Text
+from minifn.errors import Overloaded
 
 #: Characters of an event's name.
 _NAME_MAX_CHARS = 256
@@ -60,5 +61,7 @@ OPERATIONS = (
         scopes=EVENTS_WRITE,
         params=CreateEvent,
         handler=create,
+        statuses=(202,),
+        errors=(Overloaded,),
     ),
 )

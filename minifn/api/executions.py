@@ -12,7 +12,20 @@ from minifn.api.kinds import Instant, QueryTexts, RequestHeaders
 from minifn.api.lists import read_query
 from minifn.api.operations import EXECUTIONS_READ, EXECUTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
-from minifn.errors import ArgumentInvalid, BadRequest, ExecutionNotFound, FunctionNotFound, UserUnauthorized
+from minifn.errors import (
+    ArgumentInvalid,
+    BadRequest,
+    BuildNotReady,
+    CursorNotFound,
+    DeploymentNotFound,
+    ExecutionInProgress,
+    ExecutionNotFound,
+    FunctionNotFound,
+    FunctionSynchronousTimeout,
+    Overloaded,
+    QueryInvalid,
+    UserUnauthorized,
+)
 from minifn.functions import Target
 from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers, Trigger
 from minifn.store import executions, lists
@@ -206,6 +219,17 @@ CREATE = Operation(
     scopes=EXECUTIONS_WRITE,
     params=CreateExecution,
     handler=create,
+    statuses=(201, 202),
+    model="execution",
+    errors=(
+        FunctionNotFound,
+        DeploymentNotFound,
+        BuildNotReady,
+        UserUnauthorized,
+        BadRequest,
+        FunctionSynchronousTimeout,
+        Overloaded,
+    ),
 )
 OPERATIONS = (
     CREATE,
@@ -216,6 +240,8 @@ OPERATIONS = (
         scopes=EXECUTIONS_READ,
         params=OneExecution,
         handler=get,
+        model="execution",
+        errors=(FunctionNotFound, ExecutionNotFound),
     ),
     Operation(
         name="functions.listExecutions",
@@ -224,6 +250,8 @@ OPERATIONS = (
         scopes=EXECUTIONS_READ,
         params=ListExecutions,
         handler=list_executions,
+        model="executions",
+        errors=(FunctionNotFound, CursorNotFound, QueryInvalid),
     ),
     Operation(
         name="functions.deleteExecution",
@@ -232,5 +260,6 @@ OPERATIONS = (
         scopes=EXECUTIONS_WRITE,
         params=OneExecution,
         handler=delete,
+        errors=(FunctionNotFound, ExecutionNotFound, ExecutionInProgress),
     ),
 )

@@ -12,6 +12,15 @@ from minifn.api.kinds import Cron, EventName, QueryTexts, Role, ScopeName, Speci
 from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, CustomId, Id, Integer, Limits, ListOf, OneOf, Params, Text
+from minifn.errors import (
+    CursorNotFound,
+    FunctionAlreadyExists,
+    FunctionNotFound,
+    FunctionRuntimeUnsupported,
+    InstallationNotFound,
+    ProviderRepositoryNotFound,
+    QueryInvalid,
+)
 from minifn.functions import FunctionSettings
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
 from minifn.store import lists, variables
@@ -193,6 +202,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=ListFunctions,
         handler=list_functions,
+        model="functions",
+        errors=(CursorNotFound, QueryInvalid),
     ),
     Operation(
         name="functions.create",
@@ -201,6 +212,13 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=CreateFromTemplate,
         handler=create,
+        model="function",
+        errors=(
+            FunctionAlreadyExists,
+            FunctionRuntimeUnsupported,
+            InstallationNotFound,
+            ProviderRepositoryNotFound,
+        ),
     ),
     Operation(
         name="functions.get",
@@ -209,6 +227,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=OneFunction,
         handler=get,
+        model="function",
+        errors=(FunctionNotFound,),
     ),
     Operation(
         name="functions.update",
@@ -217,6 +237,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=UpdateFunction,
         handler=update,
+        model="function",
+        errors=(FunctionNotFound, InstallationNotFound),
     ),
     Operation(
         name="functions.delete",
@@ -225,5 +247,6 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=OneFunction,
         handler=delete,
+        errors=(FunctionNotFound,),
     ),
 )

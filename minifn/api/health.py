@@ -31,7 +31,14 @@ async def health(call: Call, params: NoParams) -> ASGIApp:
 
 OPERATIONS = (
     Operation(
-        name="ping", method="GET", path="/ping", scopes=PUBLIC, params=NoParams, handler=ping, needs_project=False
+        name="ping",
+        method="GET",
+        path="/ping",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=ping,
+        needs_project=False,
+        content_type="text/plain",
     ),
     Operation(
         name="health.getVersion",

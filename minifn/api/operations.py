@@ -51,8 +51,12 @@ _ROLE_LABELS = {CallerKind.KEY: "applications", CallerKind.USER: "users", Caller
 class Context:
     """What every operation needs of the server, looked up at the first request."""
 
-    def __init__(self, minifn: Minifn) -> None:
+    def __init__(self, minifn: Minifn, operations: "tuple[Operation, ...]" = ()) -> None:
         self.minifn = minifn
+        #: Everything the API can do.
+        self.operations = operations
+        #: Answers that are made once, by name.
+        self.made: dict[str, bytes] = {}
 
     @functools.cached_property
     def authenticator(self) -> Authenticator:
@@ -137,6 +141,14 @@ class Operation:
     needs_project: bool = True
     #: Whether its multipart body brings files.
     upload: bool = False
+    #: The statuses of its answers; () = 200, of a POST 201 and of a DELETE 204.
+    statuses: tuple[int, ...] = ()
+    #: What its answers hold, as `models.py` names it: one record, or a list when it is a plural; "" = any object.
+    model: str = ""
+    #: What its answers are, unless JSON.
+    content_type: str = "application/json"
+    #: What it refuses with, besides what every operation may refuse with.
+    errors: tuple[type[MinifnError], ...] = ()
     #: How often one address may call it in RATE_SECONDS, 0 for no limit. Keys are not counted.
     rate_limit: int = 0
 

@@ -184,6 +184,8 @@ class Field(msgspec.Struct, frozen=True):
     wire_name: str
     required: bool
     kind: Kind
+    #: What the handler gets when nothing was sent; means nothing for a required one.
+    default: Any = None
 
 
 @functools.cache
@@ -196,6 +198,7 @@ def fields_of(declaration: type[Params]) -> tuple[Field, ...]:
             item.encode_name,
             item.default is msgspec.NODEFAULT and item.default_factory is msgspec.NODEFAULT,
             typing.cast("Kind", annotations[item.name].__metadata__[0]),
+            None if item.default is msgspec.NODEFAULT else item.default,
         )
         for item in msgspec.structs.fields(declaration)
     )

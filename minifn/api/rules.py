@@ -11,7 +11,14 @@ from minifn.api.kinds import QueryTexts
 from minifn.api.lists import read_query
 from minifn.api.operations import RULES_READ, RULES_WRITE, Call, Operation
 from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
-from minifn.errors import ArgumentInvalid
+from minifn.errors import (
+    ArgumentInvalid,
+    CursorNotFound,
+    QueryInvalid,
+    RuleAlreadyExists,
+    RuleNotFound,
+    RuleResourceNotFound,
+)
 from minifn.store import lists
 from minifn.values import is_domain
 
@@ -105,6 +112,8 @@ OPERATIONS = (
         scopes=RULES_READ,
         params=ListRules,
         handler=list_rules,
+        model="rules",
+        errors=(CursorNotFound, QueryInvalid),
     ),
     Operation(
         name="proxy.createRule",
@@ -113,6 +122,8 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateRule,
         handler=create,
+        model="rule",
+        errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
     Operation(
         name="proxy.createFunctionRule",
@@ -121,6 +132,8 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateFunctionRule,
         handler=create_for_function,
+        model="rule",
+        errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
     Operation(
         name="proxy.getRule",
@@ -129,6 +142,8 @@ OPERATIONS = (
         scopes=RULES_READ,
         params=OneRule,
         handler=get,
+        model="rule",
+        errors=(RuleNotFound,),
     ),
     Operation(
         name="proxy.deleteRule",
@@ -137,5 +152,6 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=delete,
+        errors=(RuleNotFound,),
     ),
 )

@@ -12,7 +12,13 @@ from minifn.api.answers import json_answer
 from minifn.api.operations import FUNCTIONS_WRITE, PUBLIC, Call, Operation
 from minifn.api.params import Boolean, Id, Integer, ListOf, OneOf, Params, Text
 from minifn.deployments import Template
-from minifn.errors import ArgumentInvalid, FunctionTemplateNotFound, InstallationNotFound, ProviderRepositoryNotFound
+from minifn.errors import (
+    ArgumentInvalid,
+    FunctionNotFound,
+    FunctionTemplateNotFound,
+    InstallationNotFound,
+    ProviderRepositoryNotFound,
+)
 
 USE_CASES = ("dev-tools", "starter", "databases", "ai", "messaging", "utilities")
 
@@ -164,6 +170,7 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=OneTemplate,
         handler=get_template,
+        errors=(FunctionTemplateNotFound,),
     ),
     Operation(
         name="functions.createTemplateDeployment",
@@ -172,6 +179,9 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=CreateTemplateDeployment,
         handler=deploy_template,
+        statuses=(202,),
+        model="deployment",
+        errors=(FunctionNotFound, ProviderRepositoryNotFound),
     ),
     Operation(
         name="functions.createVcsDeployment",
@@ -180,5 +190,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=CreateVcsDeployment,
         handler=deploy_repository,
+        statuses=(202,),
+        model="deployment",
+        errors=(FunctionNotFound, InstallationNotFound, ProviderRepositoryNotFound),
     ),
 )

@@ -12,6 +12,9 @@ from minifn.api.answers import json_answer
 from minifn.api.formats import Shape
 from minifn.api.operations import FUNCTIONS_READ, Call, Operation
 from minifn.api.params import Id, OneOf, Params
+from minifn.errors import (
+    FunctionNotFound,
+)
 from minifn.store import usage
 from minifn.store.usage import HOUR_MS, Kept, Used
 from minifn.values import format_instant
@@ -145,5 +148,6 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=FunctionUsage,
         handler=of_function,
+        errors=(FunctionNotFound,),
     ),
 )

@@ -11,7 +11,15 @@ from minifn.api.kinds import QueryTexts
 from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, PROJECT_READ, PROJECT_WRITE, Call, Operation
 from minifn.api.params import Boolean, CustomId, Id, Params, Text
-from minifn.errors import ArgumentInvalid
+from minifn.errors import (
+    ArgumentInvalid,
+    CursorNotFound,
+    FunctionNotFound,
+    QueryInvalid,
+    VariableAlreadyExists,
+    VariableCannotUnsetSecret,
+    VariableNotFound,
+)
 from minifn.functions import VariableChange
 from minifn.store import lists
 from minifn.values import new_id
@@ -154,6 +162,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=ListVariables,
         handler=list_variables,
+        model="variables",
+        errors=(FunctionNotFound, CursorNotFound, QueryInvalid),
     ),
     Operation(
         name="functions.createVariable",
@@ -162,6 +172,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=CreateVariable,
         handler=create,
+        model="variable",
+        errors=(FunctionNotFound, VariableAlreadyExists),
     ),
     Operation(
         name="functions.getVariable",
@@ -170,6 +182,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=FunctionVariable,
         handler=get,
+        model="variable",
+        errors=(FunctionNotFound, VariableNotFound),
     ),
     Operation(
         name="functions.updateVariable",
@@ -178,6 +192,8 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=UpdateVariable,
         handler=update,
+        model="variable",
+        errors=(FunctionNotFound, VariableNotFound, VariableAlreadyExists, VariableCannotUnsetSecret),
     ),
     Operation(
         name="functions.deleteVariable",
@@ -186,6 +202,7 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=FunctionVariable,
         handler=delete,
+        errors=(FunctionNotFound, VariableNotFound),
     ),
     Operation(
         name="project.listVariables",
@@ -194,6 +211,8 @@ OPERATIONS = (
         scopes=PROJECT_READ,
         params=ListProjectVariables,
         handler=list_variables,
+        model="variables",
+        errors=(CursorNotFound, QueryInvalid),
     ),
     Operation(
         name="project.createVariable",
@@ -202,6 +221,8 @@ OPERATIONS = (
         scopes=PROJECT_WRITE,
         params=CreateProjectVariable,
         handler=create,
+        model="variable",
+        errors=(VariableAlreadyExists,),
     ),
     Operation(
         name="project.getVariable",
@@ -210,6 +231,8 @@ OPERATIONS = (
         scopes=PROJECT_READ,
         params=ProjectVariable,
         handler=get,
+        model="variable",
+        errors=(VariableNotFound,),
     ),
     Operation(
         name="project.updateVariable",
@@ -218,6 +241,8 @@ OPERATIONS = (
         scopes=PROJECT_WRITE,
         params=UpdateProjectVariable,
         handler=update,
+        model="variable",
+        errors=(VariableNotFound, VariableAlreadyExists, VariableCannotUnsetSecret),
     ),
     Operation(
         name="project.deleteVariable",
@@ -226,5 +251,6 @@ OPERATIONS = (
         scopes=PROJECT_WRITE,
         params=ProjectVariable,
         handler=delete,
+        errors=(VariableNotFound,),
     ),
 )
