@@ -80,6 +80,7 @@ class Executor:
         self._changes = changes or Changes()
         #: How many executions wait, or more: set right whenever a claim finds that none are left.
         self._backlog = 0
+        self._halted = False
         #: Told that an execution was stored that is due later; set by the service.
         self.on_scheduled: Callable[[], None] | None = None
 
@@ -89,18 +90,28 @@ class Executor:
             logger.warning("%d executions were interrupted by the last stop and are marked as failed", failed)
         self._backlog = await self._database.read(executions.waiting)
         self._runner = asyncio.create_task(self._run_queue(), name="minifn-queue")
+        self._runner.add_done_callback(_report_death)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop claiming, then put what still runs back into the queue, to run again at the next start."""
+        """Stop claiming, then put what was claimed and has not ended back into the queue, for the next start."""
+        if self._runner is None:
+            return
+        tasks, self._runner = [self._runner, *self._running], None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
+        await self._database.write(executions.requeue, now_ms())
+
+    async def halt(self) -> None:
+        """End what runs: synchronous executions fail and are answered, queued ones run again at the next start."""
+        self._halted = True
         if self._runner is not None:
             self._runner.cancel()
-            await asyncio.gather(self._runner, return_exceptions=True)
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await self._pool.close()
 
     async def ready(self, function_id: str) -> Target:
         """Return what is needed to run a function.
@@ -118,12 +129,15 @@ class Executor:
         """Run a function and return its finished, stored execution.
 
         Raises FunctionSynchronousTimeout, after storing the failed execution, when the cap for synchronous executions
-        passed before the function's own timeout did.
+        passed before the function's own timeout did, and Overloaded, with nothing run or stored, when too many
+        executions wait for a worker.
         """
         function = target.function
         cap = min(function.timeout_seconds, self._config.sync_timeout)
         execution = _begin(function, request, trigger)
         response = await self._call(target, execution, request, cap)
+        if response.failure == "overloaded":
+            raise Overloaded
         capped = response.failure == "timeout" and cap < function.timeout_seconds
         if capped:
             message = f"{FunctionSynchronousTimeout.__doc__}\nError Code: 408"
@@ -214,7 +228,7 @@ class Executor:
             free = limit - len(self._running)
             # Claiming a few at a time keeps a full queue to one write for several executions.
             if free >= max(1, limit // 4):
-                jobs, self._turn = await self._database.write(executions.claim, free, now_ms(), after=self._turn)
+                jobs, self._turn = await self._database.insist(executions.claim, free, now_ms(), after=self._turn)
                 self._backlog = self._backlog - free if len(jobs) == free else 0
                 for job in jobs:
                     self._changes.tell("update", job.execution)
@@ -232,13 +246,12 @@ class Executor:
     async def _run_queued(self, execution: Execution, request: ExecutionRequest) -> None:
         try:
             result = await self._answer_queued(execution, request)
-        except asyncio.CancelledError:
-            await self._database.write(executions.requeue, execution.sequence, now_ms())
-            raise
         except Exception as exc:
             logger.exception("execution %s could not be run", execution.id)
             result = ExecutionResult(execution=_failed(execution, f"Internal error: {type(exc).__name__}"))
-        if await self._database.write(executions.finish, result.execution):
+        if self._halted and result.execution.status == "failed":
+            return
+        if await self._database.insist(executions.finish, result.execution):
             self._changes.tell("update", result.execution)
 
     async def _answer_queued(self, execution: Execution, request: ExecutionRequest) -> ExecutionResult:
@@ -247,18 +260,25 @@ class Executor:
         except MinifnError as exc:
             failed = _failed(execution, f"{exc.message}\nError Code: {exc.code}")
             return ExecutionResult(execution=msgspec.structs.replace(failed, deployment_id=""))
-        response = await self._call(target, execution, request, target.function.timeout_seconds)
+        response = await self._call(target, execution, request, target.function.timeout_seconds, patient=True)
         return _finish(target, execution, response)
 
     async def _call(
-        self, target: Target, execution: Execution, request: ExecutionRequest, timeout_seconds: float
+        self,
+        target: Target,
+        execution: Execution,
+        request: ExecutionRequest,
+        timeout_seconds: float,
+        *,
+        patient: bool = False,
     ) -> FunctionResponse:
         deadline = time.monotonic() + timeout_seconds
         try:
             spec = self._launcher.worker(target)
         except RuntimeUnavailable as exc:
             return FunctionResponse(status_code=500, errors=f"{exc}\nError Code: 500", failure="start")
-        return await self._pool.call(spec, self._request(target.function, execution, request), deadline)
+        call = self._request(target.function, execution, request)
+        return await self._pool.call(spec, call, deadline, patient=patient)
 
     def _request(self, function: Function, execution: Execution, request: ExecutionRequest) -> FunctionRequest:
         headers = dict(request.headers)
@@ -328,6 +348,11 @@ def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> E
         request_path=request.path,
         request_headers=tuple(stored),
     )
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        logger.critical("the queue has stopped: no queued execution runs any more", exc_info=task.exception())
 
 
 def _was_queued(execution: Execution) -> bool:

@@ -148,10 +148,12 @@ class Form:
 
     def close(self) -> None:
         """Remove the files that nobody has moved away."""
-        if self._file is not None:
-            self._file.close()
         for path in self._made:
             path.unlink(missing_ok=True)
+        if self._file is not None:
+            # What a full disk did not take is written once more by `close`; nobody needs it.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of the body. Raises ArgumentInvalid when it is malformed or breaks a limit."""

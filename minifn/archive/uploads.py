@@ -55,14 +55,17 @@ def store_whole(file: Path, source: Path) -> None:
     """Move `file` to `source`; on return both the content and the name are on disk. Raises OSError."""
     temporary = source.with_name(source.name + "~new")
     try:
-        file.rename(temporary)
-    except OSError:
-        # Another file system.
-        shutil.copyfile(file, temporary)
-    temporary.chmod(0o600)
-    with temporary.open("rb") as content:
-        os.fsync(content.fileno())
-    temporary.replace(source)
+        try:
+            file.rename(temporary)
+        except OSError:
+            # Another file system.
+            shutil.copyfile(file, temporary)
+        temporary.chmod(0o600)
+        with temporary.open("rb") as content:
+            os.fsync(content.fileno())
+        temporary.replace(source)
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_directory(source.parent)
 
 
@@ -73,6 +76,7 @@ def store_copy(original: Path, source: Path) -> None:
     except FileNotFoundError:
         raise
     except OSError:
+        # No links on this file system, or too many to this file.
         shutil.copyfile(original, source)
         source.chmod(0o600)
         with source.open("rb") as content:

@@ -53,7 +53,7 @@ class BuildLog:
         async with self._turn:
             text, self._pending = self._pending[-LOG_LIMIT_CHARS:], ""
             if text:
-                await self._database.write(deployments.append_logs, self._deployment_id, text)
+                await self._database.insist(deployments.append_logs, self._deployment_id, text)
 
     def _add(self, text: str) -> None:
         if not text:

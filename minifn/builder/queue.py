@@ -17,6 +17,7 @@ from minifn.datadir import remove_tree
 from minifn.environment import merge_variables
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.store import deployments, functions, variables
+from minifn.store.database import INSIST_SECONDS, may_pass
 from minifn.store.deployments import BuildResult
 from minifn.values import now_ms
 
@@ -31,9 +32,9 @@ class Builder:
     def __init__(self, tools: BuildTools) -> None:
         self._tools = tools
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._interrupted: set[str] = set()
         #: Deployment -> function, of the builds that run.
         self._building: dict[str, str] = {}
+        self._interrupted: set[str] = set()
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
         #: Told of a deployment that has just become the active one; set by the service.
@@ -71,7 +72,6 @@ class Builder:
             task.cancel()
         await asyncio.wait([task])
 
-    async def _run(self) -> None:
     async def trim_caches(self, limit_bytes: int) -> int:
         """Remove the build caches that were not used for longest until the rest is no larger; return how many."""
         found = await asyncio.to_thread(least_used, self._tools.data.caches, limit_bytes)
@@ -81,10 +81,11 @@ class Builder:
             await asyncio.to_thread(remove_tree, path)
         return len(removed)
 
+    async def _run(self) -> None:
         while True:
             self._wake.clear()
             while len(self._running) < self._tools.config.build_concurrency:
-                deployment = await self._tools.database.write(deployments.claim, now_ms())
+                deployment = await self._tools.database.insist(deployments.claim, now_ms())
                 if deployment is None:
                     break
                 self._tools.changes.tell("update", deployment)
@@ -94,8 +95,8 @@ class Builder:
     def _begin(self, deployment: Deployment) -> None:
         task = asyncio.create_task(self._build(deployment), name=f"minifn-build-{deployment.id}")
         self._running[deployment.id] = task
-        task.add_done_callback(functools.partial(self._release, deployment.id))
         self._building[deployment.id] = deployment.function_id
+        task.add_done_callback(functools.partial(self._release, deployment.id))
 
     def _release(self, deployment_id: str, task: asyncio.Task[None]) -> None:
         del self._running[deployment_id], self._building[deployment_id]
@@ -134,11 +135,16 @@ class Builder:
 
         A task that is canceled while it waits learns the outcome all the same: the files must stay if it is `ready`.
         """
-        recording = self._tools.database.write(deployments.finish, deployment.id, result, now_ms())
-        try:
-            return await asyncio.shield(recording)
-        except asyncio.CancelledError:
-            return await recording
+        while True:
+            recording = self._tools.database.write(deployments.finish, deployment.id, result, now_ms())
+            try:
+                return await asyncio.shield(recording)
+            except asyncio.CancelledError:
+                return await recording
+            except sqlite3.Error as exc:
+                if not may_pass(exc):
+                    raise
+            await asyncio.sleep(INSIST_SECONDS)
 
     async def _attempt(
         self, build: Build, function: Function, merged: dict[str, str], log: BuildLog

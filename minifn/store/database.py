@@ -8,6 +8,7 @@ run twice, and must have no effect but on its connection.
 """
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -37,10 +38,22 @@ LOG_PAGES_MAX = 16_384
 #: Jobs of one transaction; more wait for the next, so that the first callers are not kept waiting.
 BATCH_MAX = 256
 READERS = 2
+#: Seconds between two attempts of a write that must not be given up.
+INSIST_SECONDS = 1.0
+#: What SQLite says of a disk that is full, broken or read-only, and of a file that another process keeps locked.
+PASSING_ERRORS = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+)
 
 
 class DatabaseClosed(RuntimeError):
     """The database was closed (or never opened): nothing can be read or written."""
+
+
+def may_pass(error: BaseException) -> bool:
+    """Tell whether a write failed by the state of the machine, so that the same write may succeed later."""
+    # The lower byte is the kind of error, the rest says more.
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS
 
 
 def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
@@ -124,6 +137,23 @@ class Database:
         self._writes.put((fn, args, kwargs, future))
         return future
 
+    async def insist(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Write what must not be lost: again and again while the machine is in no state to store it.
+
+        Raises like `write`.
+        """
+        told = False
+        while True:
+            try:
+                return await self.write(fn, *args, **kwargs)
+            except sqlite3.Error as error:
+                if not may_pass(error):
+                    raise
+                if not told:
+                    logger.error("cannot write to the database (%s); it is tried again until it can", error)
+                told = True
+            await asyncio.sleep(INSIST_SECONDS)
+
     def read(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
@@ -191,7 +221,9 @@ class Database:
         except Exception as error:
             # Out of disk space, SQLite has rolled back by itself.
             if conn.in_transaction:
-                conn.execute("ROLLBACK")
+                # Refused on a broken disk: the next attempt comes here first, and without this thread nobody writes.
+                with contextlib.suppress(sqlite3.Error):
+                    conn.execute("ROLLBACK")
             if len(jobs) == 1:
                 return [(jobs[0][3], None, error)]
             return [outcome for job in jobs for outcome in self._commit(conn, [job])]

@@ -201,13 +201,14 @@ def abandon(conn: sqlite3.Connection, reason: str, now: int) -> int:
     return recover(conn, reason, now)
 
 
-def requeue(conn: sqlite3.Connection, sequence: int, now: int) -> None:
-    """Put a claimed execution back among the waiting ones: the server stops before it has run."""
+def requeue(conn: sqlite3.Connection, now: int) -> None:
+    """Put the claimed executions that have not ended back among the waiting ones: the server stops."""
     conn.execute(
-        "UPDATE executions SET status = 'waiting', updated_at = ? WHERE sequence = ? AND status = 'processing'",
-        (now, sequence),
+        "UPDATE executions SET status = 'waiting', updated_at = ?"
+        " WHERE sequence IN (SELECT execution FROM execution_requests WHERE state = 'processing')",
+        (now,),
     )
-    conn.execute("UPDATE execution_requests SET state = 'waiting' WHERE execution = ?", (sequence,))
+    conn.execute("UPDATE execution_requests SET state = 'waiting' WHERE state = 'processing'")
 
 
 def release_due(conn: sqlite3.Connection, now: int) -> int:

@@ -1,6 +1,7 @@
 """The warm processes of all deployments: started on demand, shared, stopped when idle."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -22,6 +23,10 @@ ATTEMPTS = 3
 #: Full workers get company when requests still wait after so long: a burst of fast calls needs no second process.
 GROW_SECONDS = 0.05
 STOPPING = "The server is stopping.\n"
+#: So many calls wait for a worker at most, and so many of one deployment, so that it cannot take all the room.
+WAITING_MAX = 4_000
+DEPLOYMENT_WAITING_MAX = 1_000
+OVERLOADED = "Too many requests wait for a worker.\n"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,6 +39,8 @@ class DeploymentWorkers:
     growth: asyncio.TimerHandle | None = None
     #: Woken with None to look again, or with the answer when a worker could not be started.
     waiters: "deque[asyncio.Future[FunctionResponse | None]]" = field(default_factory=deque)
+    #: How many calls wait, those included that have been woken and have not looked yet.
+    waiting: int = 0
 
     def free_worker(self) -> Worker | None:
         """Return the least busy worker that takes a request."""
@@ -76,6 +83,8 @@ class Pool:
         #: Every worker whose process is not known to have ended, also those that left their deployment.
         self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Calls that wait for a worker.
+        self._waiting = 0
         self._reaper: asyncio.TimerHandle | None = None
         #: Somebody waits because there is no room for one more worker.
         self._crowded = False
@@ -97,10 +106,13 @@ class Pool:
         """Requests that workers have in hand."""
         return sum(worker.busy for worker in self._alive)
 
-    async def call(self, spec: WorkerSpec, request: FunctionRequest, deadline: float) -> FunctionResponse:
+    async def call(
+        self, spec: WorkerSpec, request: FunctionRequest, deadline: float, *, patient: bool = False
+    ) -> FunctionResponse:
         """Run the function of a deployment; failures are in the answer, never raised.
 
-        Waiting for a worker, its cold start and the call spend the time until `deadline` (monotonic clock).
+        Waiting for a worker, its cold start and the call spend the time until `deadline` (monotonic clock). However
+        many wait already, a `patient` call waits too: for callers that bound their calls themselves.
         """
         began = time.monotonic()
         for _ in range(ATTEMPTS):
@@ -109,7 +121,7 @@ class Pool:
             if worker is not None:
                 response = await worker.call(request, deadline)
             else:
-                found = await self._wait_for_worker(spec, deadline)
+                found = await self._wait_for_worker(spec, deadline, patient)
                 answer = found if isinstance(found, FunctionResponse) else await found.call(request, deadline)
                 response = msgspec.structs.replace(answer, duration_seconds=time.monotonic() - began)
             if response.delivered or response.failure != "died":
@@ -147,9 +159,22 @@ class Pool:
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
-    async def _wait_for_worker(self, spec: WorkerSpec, deadline: float) -> Worker | FunctionResponse:
+    async def _wait_for_worker(self, spec: WorkerSpec, deadline: float, patient: bool) -> Worker | FunctionResponse:
         # Only the first look may replace the spec: two requests with different ones would drop each other's for ever.
         deployment = self._deployment(spec)
+        full = self._waiting >= WAITING_MAX or deployment.waiting >= DEPLOYMENT_WAITING_MAX
+        if full and not patient:
+            return failed("overloaded", OVERLOADED)
+        self._waiting += 1
+        deployment.waiting += 1
+        try:
+            return await self._next_worker(deployment, deadline)
+        finally:
+            self._waiting -= 1
+            deployment.waiting -= 1
+
+    async def _next_worker(self, deployment: DeploymentWorkers, deadline: float) -> Worker | FunctionResponse:
+        spec = deployment.spec
         while True:
             if self._closing:
                 return failed("stopped", STOPPING)
@@ -162,6 +187,8 @@ class Pool:
             try:
                 answer = await asyncio.wait_for(waiter, deadline - time.monotonic())
             except TimeoutError:
+                with contextlib.suppress(ValueError):
+                    deployment.waiters.remove(waiter)
                 state = "started" if not deployment.workers else "free"
                 return failed("timeout", f"{TIMED_OUT}No worker was {state} in time.\n")
             if answer is not None:

@@ -19,8 +19,8 @@ FLOOD_LIMIT_BYTES = 64 * 1024 * 1024
 TIMED_OUT = "Execution timed out.\n"
 
 #: "" the function answered; `timeout` it ran out of time; `start` no worker could be started; `died` its process ended
-#: before it answered; `stopped` the server stops.
-Failure = Literal["", "timeout", "start", "died", "stopped"]
+#: before it answered; `stopped` the server stops; `overloaded` too many calls wait already.
+Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _CACHED_HEADERS_BYTES = 512

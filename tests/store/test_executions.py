@@ -139,7 +139,7 @@ def test_what_was_running_when_the_server_was_killed_has_failed(conn: sqlite3.Co
 def test_an_interrupted_execution_can_go_back_into_the_queue(conn: sqlite3.Connection) -> None:
     enqueued = enqueue(conn)
     executions.claim(conn, 1, 1)
-    executions.requeue(conn, enqueued.sequence, 2)
+    executions.requeue(conn, 2)
     (job,), _ = executions.claim(conn, 1, 3)
     assert job.request == REQUEST
 
