@@ -154,6 +154,9 @@ class Minifn:
         self.events = Events(self.database, self.functions, self.executor)
         scheduler = await stack.enter_async_context(Scheduler(self.database, self.functions, self.executor))
         self.executor.on_scheduled = scheduler.wake
+        self.maintenance = await stack.enter_async_context(
+            Maintenance(config, self.database, self.deployments, self.builder)
+        )
 
     async def execute(
         self,
@@ -171,9 +174,6 @@ class Minifn:
         target = await self.executor.ready(function_id)
         request = ExecutionRequest(
             method=method,
-        self.maintenance = await stack.enter_async_context(
-            Maintenance(config, self.database, self.deployments, self.builder)
-        )
             path=path,
             headers=tuple((name.lower(), value) for name, value in (headers or {}).items()),
             body=body.encode() if isinstance(body, str) else body,
