@@ -165,12 +165,15 @@ class DeploymentService:
 
     async def _insert(self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path) -> Deployment:
         source = self._data.source(deployment.id)
-        await asyncio.to_thread(store, archive, source)
         try:
+            await asyncio.to_thread(store, archive, source)
             stored = await self._database.write(deployments.insert, _stamped(deployment))
-        except sqlite3.IntegrityError as exc:
+        except Exception as exc:
+            # Without its row nobody would find the file. Not when cancelled: the row is certain from `write` on.
             source.unlink(missing_ok=True)
-            raise FunctionNotFound from exc
+            if isinstance(exc, sqlite3.IntegrityError):
+                raise FunctionNotFound from exc
+            raise
         self._changes.tell("create", stored)
         self._effects.build()
         return stored
@@ -185,8 +188,14 @@ class DeploymentService:
                 return earlier
         file, start = _content(chunk, upload)
         part = self._data.upload(deployment.id)
-        await asyncio.to_thread(uploads.store_chunk, file.path, start, chunk, part)
-        stored, completed = await self._database.write(_receive, _stamped(deployment), chunk)
+        try:
+            await asyncio.to_thread(uploads.store_chunk, file.path, start, chunk, part)
+            stored, completed = await self._database.write(_receive, _stamped(deployment), chunk)
+        except Exception:
+            if not upload.deployment_id:
+                # The id was made for this very chunk, so that no other chunk can lie in the file.
+                part.unlink(missing_ok=True)
+            raise
         self._changes.tell("update" if earlier else "create", stored)
         if completed:
             await asyncio.to_thread(uploads.complete, part, self._data.source(deployment.id))
@@ -288,15 +297,6 @@ class DeploymentService:
         for path in (self._data.cache(function_id), self._data.repository(function_id)):
             await asyncio.to_thread(remove_tree, path)
 
-    async def tidy(self) -> None:
-        """Remove files that belong to no deployment. For the start of a server, before requests come in."""
-        known = await self._database.read(deployments.ids)
-        await asyncio.to_thread(self._data.remove_strangers, known)
-
-    async def _discard(self, deployment_id: str) -> None:
-        await self._effects.interrupt(deployment_id)
-        await self._effects.retire(deployment_id)
-        await asyncio.to_thread(self._data.remove_deployment, deployment_id)
     async def expire(self, now: int, limit: int) -> int:
         """Delete up to `limit` deployments that outlived the retention of their function, and return how many."""
         ids = await self._database.read(deployments.expired, now, limit)
@@ -309,6 +309,15 @@ class DeploymentService:
             await self._discard(deployment.id)
         return len(deleted)
 
+    async def tidy(self) -> None:
+        """Remove files that belong to no deployment. For the start of a server, before requests come in."""
+        known = await self._database.read(deployments.ids)
+        await asyncio.to_thread(self._data.remove_strangers, known)
+
+    async def _discard(self, deployment_id: str) -> None:
+        await self._effects.interrupt(deployment_id)
+        await self._effects.retire(deployment_id)
+        await asyncio.to_thread(self._data.remove_deployment, deployment_id)
 
     async def _function(self, function_id: str) -> Function:
         function = await self._database.read(functions.get, function_id)
