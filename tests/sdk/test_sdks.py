@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdk.install import NODE_VERSIONS, PYTHON_VERSIONS, place
+from tests.sdk.install import NODE_VERSIONS, PYTHON_VERSIONS, WEB_VERSIONS, place
 from tests.serving import FUNCTIONS, PROJECT, Api, Server, pack
 
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -68,10 +68,10 @@ def test_an_archive_can_be_grown_to_one_chunk() -> None:
 
 
 def beside_modules(family: str, sdk: Path, folder: Path) -> Path:
-    """Copy a family's scripts to where they find their SDK, and return the one to run."""
-    shutil.copytree(SCRIPTS / family, folder / family)
+    """Copy the scripts to where they find this SDK, and return the one to run."""
+    shutil.copytree(SCRIPTS, folder / "scripts")
     (folder / "node_modules").symlink_to(sdk / "node_modules")
-    return folder / family / "scenario.mjs"
+    return folder / "scripts" / family / "scenario.mjs"
 
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
@@ -100,4 +100,17 @@ def test_node_sdk(version: str, server: Server, api: Api, archives: dict[str, st
         "ENTRYPOINT": "main.js",
     }
     script = beside_modules("node", place("node", version), tmp_path)
+    assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
+
+
+@pytest.mark.parametrize("version", WEB_VERSIONS)
+def test_web_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str) -> None:
+    if not place("web", version).exists():
+        pytest.skip(f"appwrite {version} for the web is not installed: {INSTALL}")
+    environ = {**archives}
+    for variable, role in (("FOR_ANY", "any"), ("FOR_USERS", "users")):
+        environ[variable] = f"web-{version}-{role}"
+        api.create(environ[variable], api.runtime("python"), entrypoint="main.py", execute=[role])
+        api.deploy(environ[variable], pack(FUNCTIONS / "sdk"))
+    script = beside_modules("web", place("web", version), tmp_path)
     assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
