@@ -20,9 +20,9 @@ from typing import BinaryIO
 import msgspec
 
 from minifn import __version__
-from minifn.archive import uploads
-from minifn.datadir import DataDir, remove_tree
+from minifn.datadir import DataDir, remove_tree, sync_directory
 from minifn.store import deployments, executions, schema
+from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
 from minifn.store.database import connect
 from minifn.values import is_id, now_ms
 
@@ -56,6 +56,8 @@ class Summary:
     #: Deployments whose archive is missing or incomplete: they are not in the copy.
     left_out: int
     keys: int
+    #: Whether there are encrypted variables, whose key is not in the copy.
+    locked: bool
 
 
 def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
@@ -71,7 +73,7 @@ def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
         with _writing(part) as content, tarfile.open(fileobj=content, mode="w") as archive:
             summary = _fill(_Writer(archive), data, Path(place) / "database", keys=keys)
         part.replace(file)
-    uploads.sync_directory(file.absolute().parent)
+    sync_directory(file.absolute().parent)
     return summary
 
 
@@ -94,7 +96,7 @@ def restore(file: Path, data: DataDir) -> Summary:
             # The database last: without it the directory is no server's yet.
             path.rename(data.root / path.relative_to(staged.root))
         for directory in (data.deployments, data.root):
-            uploads.sync_directory(directory)
+            sync_directory(directory)
     except BaseException:
         for path in data.root.iterdir():
             remove_tree(path)
@@ -120,7 +122,8 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
     for path in files:
         writer.add(path, path.name)
     writer.finish()
-    return Summary(deployments=len(kept), left_out=len(known) - len(kept), keys=len(files))
+    locked = bool(stored_fingerprint(copy)) and data.variables_key not in files
+    return Summary(deployments=len(kept), left_out=len(known) - len(kept), keys=len(files), locked=locked)
 
 
 def _copy_database(source: Path, copy: Path) -> None:
@@ -269,7 +272,18 @@ def _make_ready(staged: DataDir) -> Summary:
         deployments.rebuild_ready(conn, now)
         executions.abandon(conn, RESTORED, now)
         conn.execute("COMMIT")
-    return Summary(deployments=len(known), left_out=0, keys=len(staged.key_files()))
+    return Summary(deployments=len(known), left_out=0, keys=len(staged.key_files()), locked=_check_key(staged))
+
+
+def _check_key(staged: DataDir) -> bool:
+    """Return whether variables are encrypted with a key that is not there. Raises BackupError for another key."""
+    fingerprint = stored_fingerprint(staged.database)
+    if not fingerprint or not staged.variables_key.exists():
+        return bool(fingerprint)
+    with contextlib.suppress(VariablesKeyError):
+        if VariableCipher(staged.variables_key.read_text().strip()).fingerprint == fingerprint:
+            return False
+    raise BackupError("the backup's variables.key is not the key of its variables")
 
 
 @contextlib.contextmanager

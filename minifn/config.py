@@ -5,6 +5,7 @@ Each setting is declared once, here; the command line, the README's table and th
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,9 @@ BUILD_PASSTHROUGH = (
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
+VARIABLES_KEY = re.compile(r"[0-9a-fA-F]{64}")
+
+
 class ConfigError(ValueError):
     """A setting has a value it cannot have; the message is one line that names it."""
 
@@ -45,6 +49,9 @@ class Config:
     project: str = _setting("minifn", "project id that clients send in x-appwrite-project")
     api_key: str = _setting("", "key with every scope; made at first start and kept in admin.key", secret=True)
     jwt_secret: str = _setting("", "signs client JWTs; made at first start and kept in jwt.secret", secret=True)
+    variables_key: str = _setting(
+        "", "encrypts variables, 64 hexadecimal digits; made at first start and kept in variables.key", secret=True
+    )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
     origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own and localhost; * = all")
@@ -76,6 +83,8 @@ class Config:
         object.__setattr__(self, "functions_domain", self.functions_domain.lower())
         if not is_domain(f"id.{self.functions_domain}"):
             raise ConfigError(f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}")
+        if self.variables_key and not VARIABLES_KEY.fullmatch(self.variables_key):
+            raise ConfigError("MINIFN_VARIABLES_KEY must be 64 hexadecimal digits")
         for pair in self.git_installations:
             name, _, base = pair.partition("=")
             if not name or not base:

@@ -33,10 +33,11 @@ class DataDir:
         self.repositories = root / "repositories"
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
+        self.variables_key = root / "variables.key"
 
     def key_files(self, *, existing: bool = True) -> tuple[Path, ...]:
         """The key files: all there can be, or those there are."""
-        files = (self.admin_key, self.jwt_secret)
+        files = (self.admin_key, self.jwt_secret, self.variables_key)
         return tuple(path for path in files if path.exists()) if existing else files
 
     def prepare(self) -> None:
@@ -104,9 +105,15 @@ class DataDir:
             return path.read_text().strip(), False
         except FileNotFoundError:
             secret = secrets.token_hex(32)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
+            # Whole or not at all, and on disk before anything depends on it.
+            new = path.with_name(f"{path.name}~new")
+            new.unlink(missing_ok=True)
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(secret + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            new.rename(path)
+            sync_directory(path.parent)
             return secret, True
 
 
@@ -130,6 +137,15 @@ def remove_tree(path: Path) -> None:
                 raise
         # A process that is being killed has written once more.
         time.sleep(0.05)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _empty(path: Path) -> None:

@@ -29,6 +29,7 @@ from minifn.sandbox.engines import Engine
 from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
 from minifn.scheduler import Scheduler
+from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
@@ -101,7 +102,8 @@ class Minifn:
         self.spawner = await stack.enter_async_context(Spawner(data.run))
         self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
         jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
-        self.database = await stack.enter_async_context(Database(data.database))
+        cipher = load_cipher(data, config.variables_key)
+        self.database = await stack.enter_async_context(Database(data.database, cipher))
         self.engine = await choose(config.sandbox, self.spawner, data)
         self.runtimes = await asyncio.to_thread(self._load_runtimes)
         self.tokens = Tokens(jwt_secret, config.project)

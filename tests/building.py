@@ -20,6 +20,7 @@ from minifn.runtimes import RuntimeTable
 from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
 from minifn.store import deployments, functions
+from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
 from tests.packing import packed_files
@@ -96,7 +97,7 @@ async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **
     config = Config(data=root, **settings)
     data = DataDir(root)
     data.prepare()
-    async with Spawner(data.run) as spawner, Database(data.database) as database:
+    async with Spawner(data.run) as spawner, Database(data.database, VariableCipher("0" * 64)) as database:
         if await database.read(functions.get, "fn") is None:
             function = Function(
                 id="fn", name="My fn", runtime="python-3.11", entrypoint="main.py", scopes=("users.read",)

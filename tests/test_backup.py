@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import json
 import sqlite3
@@ -18,10 +19,12 @@ from minifn.backup import RESTORED, BackupError, Summary, backup, restore
 from minifn.datadir import DataDir
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.store import deployments, executions, functions
+from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database, connect
 from minifn.values import new_id, now_ms
 from tests.serving import FUNCTIONS, Server, pack
 
+LOCKED = "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.\n"
 ARCHIVE = pack(FUNCTIONS / "hello")
 
 
@@ -58,7 +61,8 @@ def kept(tmp_path: Path) -> DataDir:
         deployments.activate(conn, "fn", "old", now_ms())
 
     async def prepare() -> None:
-        async with Database(data.database) as database:
+        key, _ = data.keep_secret(data.variables_key, "")
+        async with Database(data.database, VariableCipher(key)) as database:
             await database.write(fill)
 
     asyncio.run(prepare())
@@ -87,7 +91,7 @@ def rewritten(file: Path, change: Callable[[tarfile.TarInfo, bytes], bytes | Non
 
 def test_a_restored_directory_has_everything_and_builds_what_was_ready(kept: DataDir, tmp_path: Path) -> None:
     file = tmp_path / "copy.tar"
-    assert backup(kept, file) == Summary(deployments=2, left_out=1, keys=2)
+    assert backup(kept, file) == Summary(deployments=2, left_out=1, keys=3, locked=False)
     assert file.stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     data, conn = restored(file, tmp_path / "again")
@@ -113,9 +117,7 @@ def test_a_restored_directory_has_everything_and_builds_what_was_ready(kept: Dat
     for ours, theirs in zip(data.key_files(), kept.key_files(), strict=True):
         assert ours.read_bytes() == theirs.read_bytes()
         assert ours.stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in data.root.iterdir()) == [
-        "admin.key", "builds", "deployments", "jwt.secret", "logs", "minifn.db", "run",
-    ]  # fmt: skip
+    assert {path.name for path in data.root.iterdir()} == {path.name for path in kept.root.iterdir()}
 
 
 def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Path) -> None:
@@ -146,11 +148,11 @@ def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Pa
 
 def test_keys_can_be_left_out(kept: DataDir, tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--without-keys", "--data", kept.root)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'copy.tar'}: 2 deployments, no key files\n")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'copy.tar'}: 2 deployments, no key files\n" + LOCKED)
     assert "1 deployments are left out" in done.stderr
     done = minifn("restore", tmp_path / "copy.tar", "--data", tmp_path / "again")
     assert done.returncode == 0
-    assert "no key files" in done.stdout
+    assert "put variables.key into" in done.stdout
     assert not DataDir(tmp_path / "again").key_files()
 
 
@@ -171,7 +173,9 @@ def test_what_cannot_be_copied_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "no database", "outside", "link", "newer", "foreign"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "other key", "missing", "no database", "outside", "link", "newer", "foreign"]
+)
 def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path: Path, damage: str) -> None:
     file = tmp_path / "copy.tar"
     backup(kept, file)
@@ -187,6 +191,12 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path:
             if damage == "link":
                 member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
             return None if damage == "missing" else content
+        if member.name == "variables.key" and damage == "other key":
+            content = b"0" * 64
+        if member.name == "manifest.json" and damage == "other key":
+            manifest = json.loads(content)
+            manifest["files"]["variables.key"] = hashlib.sha256(b"0" * 64).hexdigest()
+            return json.dumps(manifest).encode()
         return None if member.name == "minifn.db" and damage == "no database" else content
 
     file = rewritten(file, spoil)

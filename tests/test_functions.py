@@ -21,6 +21,7 @@ from minifn.errors import (
 from minifn.functions import FunctionService, FunctionSettings, VariableChange
 from minifn.models import Deployment, Execution, Function, Rule
 from minifn.store import deployments, executions, rules, schedules
+from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 from minifn.store.queries import Query
 from minifn.values import is_id, new_id, now_ms
@@ -36,7 +37,7 @@ def run(tmp_path: Path) -> Callable[[Scenario], None]:
 
     def run_scenario(scenario: Scenario) -> None:
         async def main() -> None:
-            async with Database(tmp_path / "minifn.db") as database:
+            async with Database(tmp_path / "minifn.db", VariableCipher("0" * 64)) as database:
                 service = FunctionService(database, installations=["local"], runtimes=["python-3.11", "node-20.0"])
                 await scenario(database, service)
 

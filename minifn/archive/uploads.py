@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from minifn.datadir import sync_directory
 from minifn.errors import StorageInvalidContentRange
 from minifn.values import CHUNK_BYTES
 
@@ -115,12 +116,3 @@ def complete(part: Path, source: Path) -> bool:
         return source.exists()
     sync_directory(source.parent)
     return True
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` survive a loss of power."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

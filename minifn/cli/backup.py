@@ -24,6 +24,8 @@ def backup(file: Path, without_keys: bool, data: str | None) -> None:
     done = _done(lambda: backups.backup(directory, file, keys=not without_keys))
     keys = f"{done.keys} key files: keep it as safe as them" if done.keys else "no key files"
     click.echo(f"{file}: {done.deployments} deployments, {keys}")
+    if done.locked:
+        click.echo("The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.")
     if done.left_out:
         click.echo(f"minifn: {done.left_out} deployments are left out: their archives are not complete", err=True)
 
@@ -36,8 +38,8 @@ def restore(file: Path, data: str | None) -> None:
     directory = DataDir(configuration(data=data).data)
     done = _done(lambda: backups.restore(file, directory))
     click.echo(f"{directory.root}: {done.deployments} deployments, which the first start builds again")
-    if not done.keys:
-        click.echo(f"The backup has no key files: copy yours to {directory.root} before the first start.")
+    if done.locked:
+        click.echo(f"Before it, put variables.key into {directory.root}, or set MINIFN_VARIABLES_KEY as it was.")
 
 
 def _done(work: Callable[[], backups.Summary]) -> backups.Summary:

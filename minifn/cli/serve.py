@@ -21,6 +21,7 @@ from minifn.config import Config
 from minifn.environment import authority
 from minifn.sandbox.command import SandboxError
 from minifn.service import Minifn
+from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
 
 #: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
@@ -133,7 +134,7 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(minifn)
-        except (SandboxError, DatabaseTooNew, sqlite3.Error, OSError) as error:
+        except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
             raise CannotStart(error) from error
         lost = minifn.spawner.lost
         lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))

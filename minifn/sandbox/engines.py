@@ -7,6 +7,7 @@
 | none | nothing; for development | visible | what the server may write |
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,7 +23,10 @@ LOADER_VARIABLES = (
     *("LD_", "GLIBC_", "MALLOC_", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NIS_PATH"),
     *("NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TZDIR"),
 )
-ENV = "/usr/bin/env"
+#: The variable in which they travel, and the program that makes them of it once the command is confined. Their values
+#: do not go by arguments, which every user of the machine can read. (Beside them a shell drops names that are none.)
+LATE = "MINIFN_LATE"
+LATE_PROGRAM = ("/bin/sh", "-c", f'eval "${LATE}"; unset {LATE}; exec "$@"', "sh")
 
 
 class Engine(Protocol):
@@ -86,13 +90,19 @@ def drop_argv(programs: Programs, uid: int) -> tuple[str, ...]:
 
 def loader_argv(env: Mapping[str, str]) -> tuple[str, ...]:
     """Return the prefix that sets the command's loader variables once it is confined, () when it has none."""
-    late = {name: value for name, value in env.items() if name.startswith(LOADER_VARIABLES)}
-    return (ENV, *(f"{name}={value}" for name, value in late.items())) if late else ()
+    return LATE_PROGRAM if any(map(_is_late, env)) else ()
 
 
 def confining_env(env: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that the programs which confine the command may see."""
-    return {name: value for name, value in env.items() if not name.startswith(LOADER_VARIABLES)}
+    kept = {name: value for name, value in env.items() if not _is_late(name)}
+    late = [f"export {name}={shlex.quote(value)}" for name, value in env.items() if _is_late(name)]
+    return {**kept, LATE: "\n".join(late)} if late else kept
+
+
+def _is_late(name: str) -> bool:
+    # No loader knows a name that is no identifier, and no shell could set it.
+    return name.startswith(LOADER_VARIABLES) and name.isascii() and name.isidentifier()
 
 
 class BwrapEngine:

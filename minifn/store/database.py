@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from minifn.store import schema
+from minifn.store.cipher import VariableCipher, adopt, equip
 from minifn.store.search import matches_words
 
 logger = logging.getLogger(__name__)
@@ -56,8 +57,11 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS
 
 
-def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
-    """Return a connection with minifn's settings; transactions are explicit. Raises sqlite3.Error."""
+def connect(path: Path, *, readonly: bool = False, cipher: VariableCipher | None = None) -> sqlite3.Connection:
+    """Return a connection with minifn's settings; transactions are explicit. Raises sqlite3.Error.
+
+    Without a `cipher` it can do everything but read and write variables.
+    """
     conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10)
     conn.execute("PRAGMA foreign_keys = ON")
     conn.execute("PRAGMA synchronous = NORMAL")
@@ -67,17 +71,21 @@ def connect(path: Path, *, readonly: bool = False) -> sqlite3.Connection:
     if readonly:
         conn.execute("PRAGMA query_only = ON")
     conn.create_function("matches_words", 2, matches_words, deterministic=True)
+    if cipher is not None:
+        equip(conn, cipher)
     return conn
 
 
 class Database:
     """The database of one server, bound to the event loop that opened it.
 
-    `async with Database(path) as database:` creates or migrates the file, and drains and closes it.
+    `async with Database(path) as database:` creates or migrates the file, and drains and closes it. Without a `cipher`
+    it can do everything but read and write variables.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, cipher: VariableCipher | None = None) -> None:
         self.path = path
+        self._cipher = cipher
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writes: SimpleQueue[Job | None] = SimpleQueue()
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
@@ -102,7 +110,10 @@ class Database:
         await self.close()
 
     async def open(self) -> None:
-        """Create or migrate the file and start the threads. Raises sqlite3.Error and schema.DatabaseTooNew."""
+        """Create or migrate the file and start the threads.
+
+        Raises sqlite3.Error, schema.DatabaseTooNew and cipher.VariablesKeyError.
+        """
         self._conn = await asyncio.to_thread(self._open_writer)
         self._loop = asyncio.get_running_loop()
         for thread in (self._writer, self._checkpointer, *self._readers):
@@ -177,13 +188,15 @@ class Database:
         # It holds variables and hashes of keys, in a directory others may pass through; SQLite gives the log its mode.
         self.path.touch(mode=0o600)
         self.path.chmod(0o600)
-        conn = connect(self.path)
+        conn = connect(self.path, cipher=self._cipher)
         try:
             conn.execute("PRAGMA cache_size = -8192")
             conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")
             schema.migrate(conn)
+            if self._cipher is not None:
+                adopt(conn, self._cipher)
             conn.create_function("touch", 1, self._touched.add)
             for trigger in schema.TOUCH_TRIGGERS:
                 conn.execute(trigger)
@@ -230,7 +243,7 @@ class Database:
         return outcomes
 
     def _read_loop(self) -> None:
-        conn = connect(self.path, readonly=True)
+        conn = connect(self.path, readonly=True, cipher=self._cipher)
         while (job := self._reads.get()) is not None:
             fn, args, kwargs, future = job
             outcome: Outcome

@@ -1,10 +1,17 @@
-"""Environment variables of functions, and of the project (function id "")."""
+"""Environment variables of functions, and of the project (function id "").
 
+Records hold values as they are; the rows hold them encrypted, by the SQL functions of `cipher.equip`.
+"""
+
+import dataclasses
 import sqlite3
+
+import msgspec
 
 from minifn.errors import VariableAlreadyExists
 from minifn.models import Variable
 from minifn.store import lists
+from minifn.store.cipher import VariablesKeyError
 from minifn.store.conditions import Condition
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -17,20 +24,22 @@ TABLE = Table("variables", Variable)
 def insert(conn: sqlite3.Connection, variable: Variable) -> Variable:
     """Insert and return `variable` with its sequence. Raises VariableAlreadyExists for a taken id or key."""
     try:
-        return TABLE.insert(conn, variable)
+        inserted = TABLE.insert(conn, _sealed(conn, variable))
     except sqlite3.IntegrityError as exc:
         raise VariableAlreadyExists from exc
+    return msgspec.structs.replace(variable, sequence=inserted.sequence)
 
 
 def get(conn: sqlite3.Connection, function_id: str, variable_id: str) -> Variable | None:
     """Return one variable of a function."""
-    return TABLE.first(conn, "id = ? AND function_id = ?", variable_id, function_id)
+    variable = TABLE.first(conn, "id = ? AND function_id = ?", variable_id, function_id)
+    return None if variable is None else _opened(conn, variable)
 
 
 def update(conn: sqlite3.Connection, variable: Variable) -> bool:
     """Overwrite a variable's row; tell whether it was there. Raises VariableAlreadyExists for a taken key."""
     try:
-        return TABLE.update(conn, variable)
+        return TABLE.update(conn, _sealed(conn, variable))
     except sqlite3.IntegrityError as exc:
         raise VariableAlreadyExists from exc
 
@@ -43,7 +52,7 @@ def delete(conn: sqlite3.Connection, function_id: str, variable_id: str) -> bool
 
 def of_function(conn: sqlite3.Connection, function_id: str) -> list[Variable]:
     """Return every variable of a function in order of creation."""
-    return TABLE.all(conn, "function_id = ? ORDER BY sequence", function_id)
+    return [_opened(conn, one) for one in TABLE.all(conn, "function_id = ? ORDER BY sequence", function_id)]
 
 
 def of_functions(conn: sqlite3.Connection, function_ids: list[str]) -> dict[str, list[Variable]]:
@@ -51,12 +60,24 @@ def of_functions(conn: sqlite3.Connection, function_ids: list[str]) -> dict[str,
     found: dict[str, list[Variable]] = {function_id: [] for function_id in function_ids}
     marks = ", ".join("?" * len(function_ids))
     for variable in TABLE.all(conn, f"function_id IN ({marks}) ORDER BY sequence", *function_ids):
-        found[variable.function_id].append(variable)
+        found[variable.function_id].append(_opened(conn, variable))
     return found
 
 
 def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
     """Return a page of a function's variables."""
-    return list_page(
-        conn, TABLE, lists.VARIABLES, query, Scope(Condition("function_id = ?", (function_id,))), count=count
-    )
+    scope = Scope(Condition("function_id = ?", (function_id,)))
+    found = list_page(conn, TABLE, lists.VARIABLES, query, scope, count=count)
+    return dataclasses.replace(found, items=tuple(_opened(conn, one) for one in found.items))
+
+
+def _sealed(conn: sqlite3.Connection, variable: Variable) -> Variable:
+    (value,) = conn.execute("SELECT seal(?, ?)", (variable.value, variable.id)).fetchone()
+    return msgspec.structs.replace(variable, value=value)
+
+
+def _opened(conn: sqlite3.Connection, variable: Variable) -> Variable:
+    (value,) = conn.execute("SELECT unseal(?, ?)", (variable.value, variable.id)).fetchone()
+    if value is None:
+        raise VariablesKeyError(f"the variable {variable.id} cannot be decrypted: its row was changed from outside")
+    return msgspec.structs.replace(variable, value=value)

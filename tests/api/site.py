@@ -28,6 +28,7 @@ from minifn.runtimes import RuntimeTable
 from minifn.sandbox.engines import NoEngine
 from minifn.service import Minifn
 from minifn.store import deployments, executions
+from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
 from minifn.tokens import Tokens
@@ -89,7 +90,7 @@ class Site:
 
     async def __aenter__(self) -> Self:
         self.data.prepare()
-        self.database = await self._stack.enter_async_context(Database(self.data.database))
+        self.database = await self._stack.enter_async_context(Database(self.data.database, VariableCipher("0" * 64)))
         self.keys = Keys(self.database)
         self.functions = FunctionService(self.database, changes=self.changes)
         self.rules = RuleService(self.database, self.config.functions_domain)
