@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minifn.values import is_domain
+from minifn.values import is_domain, is_id
 
 #: The isolation engines by strength, strongest first; `auto` takes the first whose probe passes.
 ENGINES = ("bwrap", "sandlock", "process", "none")
@@ -26,6 +26,9 @@ BUILD_PASSTHROUGH = (
 
 #: What a yes-or-no setting may say.
 SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+#: Where the repositories of an installation are.
+_GIT_BASE = re.compile(r"(/|file:///|https?://[^/])[^\s\x00-\x1f\x7f\"\\?#]*")
 
 
 VARIABLES_KEY = re.compile(r"[0-9a-fA-F]{64}")
@@ -89,6 +92,12 @@ class Config:
             name, _, base = pair.partition("=")
             if not name or not base:
                 raise ConfigError(f"MINIFN_GIT_INSTALLATIONS must be NAME=BASE pairs, not {pair!r}")
+            if not is_id(name) or not _GIT_BASE.fullmatch(base):
+                # The base is not shown: it may hold a password.
+                raise ConfigError(
+                    f"MINIFN_GIT_INSTALLATIONS: the base of {name!r} must be an absolute path, or begin with file:///,"
+                    " https:// or http://"
+                )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **flags: Any) -> "Config":

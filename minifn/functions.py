@@ -15,6 +15,7 @@ from minifn.errors import (
     VariableNotFound,
 )
 from minifn.models import DEFAULT_SPECIFICATION, Deployment, Function, Variable
+from minifn.references import folder, is_reference, is_repository
 from minifn.store import deployments, functions, usage, variables
 from minifn.store.database import Database
 from minifn.store.paging import Page
@@ -67,6 +68,9 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 #: Settings whose change makes the active deployment differ from what the function says.
 _BUILT_FROM = ("name", "entrypoint", "commands", "provider_root_directory", "runtime")
+
+#: What a function's connection to a repository is made of; disconnecting clears it.
+_CONNECTION = ("installation_id", "provider_branch", "provider_root_directory", "provider_silent_mode")
 
 
 class FunctionService:
@@ -222,6 +226,12 @@ class FunctionService:
                 "When connecting to VCS (Version Control System), you need to provide"
                 ' "installationId" and "providerBranch".'
             )
+        if settings.provider_repository_id and not is_repository(settings.provider_repository_id):
+            raise ArgumentInvalid.for_param("providerRepositoryId", "Value must be a path such as owner/name")
+        if settings.provider_branch and not is_reference(settings.provider_branch):
+            raise ArgumentInvalid.for_param("providerBranch", "Value must be the name of a branch")
+        if folder(settings.provider_root_directory) is None:
+            raise ArgumentInvalid.for_param("providerRootDirectory", "Value must be a folder inside the repository")
 
     def _forget(self, function_ids: set[str]) -> None:
         self._generation += 1
@@ -260,7 +270,12 @@ def _existing(conn: sqlite3.Connection, function_id: str) -> Function:
 def _update(conn: sqlite3.Connection, function_id: str, settings: FunctionSettings, now: int) -> Function:
     stored = _existing(conn, function_id)
     changes = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
-    for name in ("runtime", "entrypoint"):
+    kept: tuple[str, ...] = ("runtime", "entrypoint")
+    if stored.provider_repository_id and settings.provider_repository_id is None:
+        kept = (*kept, *_CONNECTION)
+    elif stored.provider_repository_id and not settings.provider_repository_id:
+        changes.update(dict.fromkeys(_CONNECTION, ""), provider_silent_mode=False)
+    for name in kept:
         changes[name] = changes[name] or getattr(stored, name)
     changes["live"] = all(changes[name] == getattr(stored, name) for name in _BUILT_FROM)
     if changes["schedule"] != stored.schedule:

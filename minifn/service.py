@@ -19,10 +19,11 @@ from minifn.errors import FunctionNotFound
 from minifn.events import Events
 from minifn.executor import Executor
 from minifn.functions import FunctionService
+from minifn.git import GitService, GitTools
 from minifn.keys import Keys
 from minifn.launcher import Launcher
-from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
 from minifn.maintenance import Maintenance
+from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
 from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.engines import Engine
@@ -63,10 +64,11 @@ class Minifn:
     builder: Builder
     pool: Pool
     executor: Executor
+    git: GitService
     events: Events
+    maintenance: Maintenance
     #: What happens to functions, deployments, executions and variables.
     changes: Changes
-    maintenance: Maintenance
     #: The secret of the key with every scope, and whether it was made by this start.
     admin_key: str
     admin_key_is_new: bool
@@ -152,6 +154,21 @@ class Minifn:
         await stack.enter_async_context(self.builder)
         self.executor = await stack.enter_async_context(
             Executor(config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
+        )
+        self.git = await stack.enter_async_context(
+            GitService(
+                GitTools(
+                    config=config,
+                    data=data,
+                    database=self.database,
+                    engine=self.engine,
+                    spawner=self.spawner,
+                    build=self.builder.wake,
+                    secret=jwt_secret,
+                    changes=self.changes,
+                    environ=dict(os.environ),
+                )
+            )
         )
         self.events = Events(self.database, self.functions, self.executor)
         scheduler = await stack.enter_async_context(Scheduler(self.database, self.functions, self.executor))

@@ -15,13 +15,13 @@ LIMIT_LINES = 400
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "errors config values models datadir",
-        "store runtimes sandbox archive cron patterns tokens environment changes",
+        "errors config values models datadir room",
+        "store runtimes sandbox archive cron patterns references tokens environment changes",
         "workers",
         "functions rules deployments keys backup",
         "launcher",
         "executor builder",
-        "events scheduler maintenance",
+        "events scheduler maintenance git",
         "service",
         "minifn api console doctor",
         "cli",

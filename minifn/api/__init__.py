@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 
 from minifn.api import (
     account,
@@ -24,11 +24,13 @@ from minifn.api import (
     templates,
     usage,
     variables,
+    vcs,
 )
 from minifn.api.answers import error_answer
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.formats import Shape, shape_of
+from minifn.api.gitpush import GitPushes
 from minifn.api.operations import Context, Endpoint, Operation
 from minifn.api.realtime import Realtime
 from minifn.api.shortcut import Shortcut
@@ -43,6 +45,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *templates.OPERATIONS,
     *usage.OPERATIONS,
     *functions.OPERATIONS,
+    *vcs.OPERATIONS,
     *deployments.OPERATIONS,
     *variables.OPERATIONS,
     *rules.OPERATIONS,
@@ -84,7 +87,7 @@ def create_app(minifn: Minifn) -> Starlette:
             )
             for operation in OPERATIONS
         ]
-        + [WebSocketRoute("/v1/realtime", Realtime(context))],
+        + [WebSocketRoute("/v1/realtime", Realtime(context)), Mount("/git", GitPushes(context))],
         middleware=[
             Middleware(Domains, minifn),
             Middleware(Cors),

@@ -155,6 +155,8 @@ async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
     function = await call.minifn.functions.create(params.function_id, settings)
     if template is not None:
         await call.minifn.deployments.add_template(function.id, template, activate=True, kind="manual")
+    if function.provider_repository_id:
+        await call.minifn.git.follow(function)
     return json_answer(responses.function(function, (), call.shape), 201)
 
 
@@ -170,7 +172,11 @@ async def update(call: Call, params: UpdateFunction) -> ASGIApp:
     if not runtime and call.shape <= Shape.V1_3:
         runtime = (await call.minifn.functions.get(params.function_id)).runtime
     settings = _settings(call, params, runtime)
-    return await answer(call, await call.minifn.functions.update(params.function_id, settings))
+    before = await call.minifn.functions.get(params.function_id)
+    function = await call.minifn.functions.update(params.function_id, settings)
+    if function.provider_repository_id or before.provider_repository_id:
+        await call.minifn.git.follow(function, before)
+    return await answer(call, function)
 
 
 async def get(call: Call, params: OneFunction) -> ASGIApp:

@@ -16,7 +16,6 @@ from minifn.errors import (
     ArgumentInvalid,
     FunctionNotFound,
     FunctionTemplateNotFound,
-    InstallationNotFound,
     ProviderRepositoryNotFound,
 )
 
@@ -47,15 +46,6 @@ class CreateTemplateDeployment(Params, frozen=True, kw_only=True):
     reference: Annotated[str, Text(128)] = ""
     #: What 1.8 calls the reference.
     version: Annotated[str, Text(128)] = ""
-    activate: Annotated[bool, Boolean(loose=True)] = False
-
-
-class CreateVcsDeployment(Params, frozen=True, kw_only=True):
-    """Which state of the function's repository."""
-
-    function_id: Annotated[str, Id()]
-    type: Annotated[str, OneOf(("commit", "branch", "tag"))]
-    reference: Annotated[str, Text(255)]
     activate: Annotated[bool, Boolean(loose=True)] = False
 
 
@@ -146,14 +136,6 @@ async def deploy_template(call: Call, params: CreateTemplateDeployment) -> ASGIA
     return json_answer(responses.deployment(deployment, call.shape), 202)
 
 
-async def deploy_repository(call: Call, params: CreateVcsDeployment) -> ASGIApp:
-    """Deploy from the function's repository."""
-    function = await call.minifn.functions.get(params.function_id)
-    if not function.installation_id:
-        raise InstallationNotFound
-    raise ProviderRepositoryNotFound
-
-
 OPERATIONS = (
     Operation(
         name="functions.listTemplates",
@@ -182,16 +164,5 @@ OPERATIONS = (
         statuses=(202,),
         model="deployment",
         errors=(FunctionNotFound, ProviderRepositoryNotFound),
-    ),
-    Operation(
-        name="functions.createVcsDeployment",
-        method="POST",
-        path="/functions/{functionId}/deployments/vcs",
-        scopes=FUNCTIONS_WRITE,
-        params=CreateVcsDeployment,
-        handler=deploy_repository,
-        statuses=(202,),
-        model="deployment",
-        errors=(FunctionNotFound, InstallationNotFound, ProviderRepositoryNotFound),
     ),
 )

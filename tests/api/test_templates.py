@@ -55,14 +55,6 @@ def test_templates_that_are_none(admin: httpx.Client, change: dict[str, Any], ex
     assert refusal(answer) == (404, "function_not_found")
 
 
-def test_repositories_need_an_installation(admin: httpx.Client) -> None:
-    body = {"type": "branch", "reference": "main", "activate": True}
-    path = f"/functions/{create_function(admin)['$id']}/deployments/vcs"
-    assert refusal(admin.post(path, json=body)) == (404, "installation_not_found")
-    assert refusal(admin.post(path, json={**body, "type": "x"})) == (400, "general_argument_invalid")
-    assert refusal(admin.post("/functions/unknown/deployments/vcs", json=body)) == (404, "function_not_found")
-
-
 def test_creating_from_a_template_before_1_7(site: SiteServer, admin: httpx.Client) -> None:
     names = {"owner": "Owner", "repository": "Repository", "rootDirectory": "RootDirectory"}
     template = {f"template{names[name]}": value for name, value in PYTHON.items()}

@@ -1,0 +1,114 @@
+"""Reads from a repository: its branches, one commit of it as an archive, the paths that differ between two commits.
+
+Nothing is ever checked out: git packs the tree of a commit by itself, as deployments are packed, so that links and
+names in it are judged where every uploaded archive is, when it is unpacked.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from minifn.archive import uploads
+from minifn.git.installations import Remote
+from minifn.git.program import Git, GitFailed, Run
+
+#: How much larger than an archive a repository may be, of which perhaps one folder is deployed.
+REPOSITORY_FACTOR = 10
+#: The name that a fetched commit has in the repository it is fetched into.
+FETCHED = "refs/minifn/fetched"
+#: What is kept of a commit's message and of its author's name, characters.
+TEXT_CHARS = 1000
+_HEAD = re.compile(r"^([0-9a-f]{40,64})\trefs/heads/(\S+)$", re.MULTILINE)
+#: An archive is what a checkout would be: attributes may neither leave files out of it nor write into them.
+_ATTRIBUTES = "* -export-ignore -export-subst\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commit:
+    """What is known of a commit."""
+
+    hash: str
+    author: str
+    message: str
+
+
+class Fetcher:
+    """Reads from remotes. `archive_bytes` is the largest archive that may come of it."""
+
+    def __init__(self, git: Git, archive_bytes: int) -> None:
+        self._git = git
+        self._archive_bytes = archive_bytes
+        self._repository_bytes = REPOSITORY_FACTOR * archive_bytes
+
+    async def heads(self, remote: Remote) -> dict[str, str]:
+        """Return the commit of each branch by its name. Raises GitFailed."""
+        async with self._git.place(remote) as place:
+            arguments = ("ls-remote", "--heads", "--", self._git.address(remote))
+            text = await self._git.run(self._run(place, arguments, remote))
+        return {name: commit for commit, name in _HEAD.findall(text)}
+
+    async def archive(self, remote: Remote, reference: str, folder: str, target: Path) -> Commit:
+        """Write one folder of a commit, "" for all of it, to the .tar.gz `target` and return the commit.
+
+        `reference` is a full one (`refs/heads/main`) or a whole hash. Raises GitFailed.
+        """
+        async with self._git.place(remote) as place:
+            await self._fetch(place, remote, reference)
+            (place / "repository.git" / "info").mkdir(exist_ok=True)
+            (place / "repository.git" / "info" / "attributes").write_text(_ATTRIBUTES)
+            commit = await self._describe(place)
+            if folder:
+                await self._check_folder(place, folder)
+            # Relative to the repository that git works in.
+            output = "--output=../source.tar.gz"
+            tree = f"{FETCHED}:{folder}"
+            arguments = ("archive", "--format=tar.gz", output, tree)
+            await self._git.run(self._run(place, arguments, file_bytes=self._archive_bytes))
+            await asyncio.to_thread(uploads.store_whole, place / "source.tar.gz", target)
+        return commit
+
+    async def changed(self, remote: Remote, before: str, after: str) -> list[str] | None:
+        """Return the paths that differ between two commits; None when one of them is there no more."""
+        async with self._git.place(remote) as place:
+            try:
+                await self._fetch(place, remote, before, f"{FETCHED}-before")
+                await self._fetch(place, remote, after)
+            except GitFailed:
+                return None
+            arguments = ("diff", "--name-only", "--no-renames", "-z", f"{FETCHED}-before", FETCHED, "--")
+            text = await self._git.run(self._run(place, arguments))
+        return [path for path in text.split("\0") if path]
+
+    async def _fetch(self, place: Path, remote: Remote, reference: str, name: str = FETCHED) -> None:
+        if not (place / "repository.git").exists():
+            await self._git.run(self._run(place, ("init", "--quiet", "--bare", "--template=", "--", "repository.git")))
+        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        arguments = ("fetch", *options, "--", self._git.address(remote), f"+{reference}:{name}")
+        await self._git.run(self._run(place, arguments, remote))
+
+    async def _describe(self, place: Path) -> Commit:
+        arguments = ("log", "-1", "--no-show-signature", "--format=%x00%H%x00%an%x00%B%x00", FETCHED, "--")
+        text = await self._git.run(self._run(place, arguments))
+        parts = text.split("\0")
+        if len(parts) != 5:
+            raise GitFailed(f"the reference is no commit: {text.strip()[:200]}")
+        return Commit(hash=parts[1], author=parts[2][:TEXT_CHARS], message=parts[3].strip()[:TEXT_CHARS])
+
+    async def _check_folder(self, place: Path, folder: str) -> None:
+        try:
+            kind = await self._git.run(self._run(place, ("cat-file", "-t", f"{FETCHED}:{folder}")))
+        except GitFailed as exc:
+            raise GitFailed(f"the commit has no folder {folder!r}") from exc
+        if kind.strip() != "tree":
+            raise GitFailed(f"{folder!r} is no folder in this commit")
+
+    def _run(self, place: Path, arguments: tuple[str, ...], remote: Remote | None = None, file_bytes: int = 0) -> Run:
+        repository = (place / "repository.git").exists()
+        chosen = ("-C", "repository.git") if repository else ()
+        return Run(
+            arguments=(*chosen, *arguments),
+            place=place,
+            remote=remote,
+            file_bytes=file_bytes or self._repository_bytes,
+        )

@@ -1,0 +1,198 @@
+"""The git command line, always confined by the server's engine and with nothing of anybody's configuration.
+
+git reads repositories of strangers, so that each run is a command of its own with limits and a deadline, sees one
+directory to work in and at most one repository besides, and has a network only to reach a URL. It asks nobody for a
+password, runs no hooks, follows no submodules and starts no shell.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from minifn.archive import unpack_binds, unpack_interpreter
+from minifn.builder.inherited import passed_paths, passed_through
+from minifn.config import Config
+from minifn.datadir import DataDir, remove_tree
+from minifn.git.installations import REPOSITORY, Remote, without_credentials
+from minifn.sandbox.command import Bind, Command, Exit, Limits, Network, SandboxError
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Spawner, run
+
+#: Where git is looked for: what every sandbox shows.
+SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
+HOW_TO_GET = "install the package git (Debian, Ubuntu, Fedora, Alpine: `git`)"
+#: Where a sandbox shows the directory that git works in.
+WORK = "/work"
+GIT_SECONDS = 300
+MEMORY_BYTES = 1024 * 1024 * 1024
+#: Of one run: more than any list of branches that minifn looks at.
+OUTPUT_BYTES_MAX = 4 * 1024 * 1024
+#: The end of what git said that people are shown.
+MESSAGE_CHARS = 2000
+#: Packs are kept as they come, in one file: so the limit of a file's size holds for a whole repository.
+SETTINGS = """\
+[safe]
+\tdirectory = *
+[core]
+\thooksPath = /dev/null
+[init]
+\tdefaultBranch = main
+[fetch]
+\tunpackLimit = 1
+[receive]
+\tunpackLimit = 1
+\tautogc = false
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[submodule]
+\trecurse = false
+[credential]
+\thelper =
+"""
+#: git reads requests from its standard input, which a command does not have: descriptor 3 becomes it.
+WITH_INPUT = "import os, sys; os.dup2(3, 0); os.closerange(3, 10); os.execvp(sys.argv[1], sys.argv[1:])"
+
+
+class GitFailed(Exception):
+    """git did not do what it was asked; the message, without credentials, is for people."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One call of git."""
+
+    arguments: tuple[str, ...]
+    #: The directory it works in, with its settings beside the repository.
+    place: Path
+    remote: Remote | None = None
+    #: The largest file it may write, bytes.
+    file_bytes: int
+    environment: Mapping[str, str] | None = None
+
+
+class Git:
+    """Runs git. `environ` is the server's environment, of which git gets what builds get: proxies and certificates."""
+
+    def __init__(
+        self, config: Config, data: DataDir, engine: Engine, spawner: Spawner, environ: Mapping[str, str]
+    ) -> None:
+        self._data = data
+        self._engine = engine
+        self._spawner = spawner
+        self._passed = passed_through(environ, config.build_env_passthrough)
+
+    @contextlib.asynccontextmanager
+    async def place(self, remote: Remote | None = None) -> AsyncIterator[Path]:
+        """A directory to work in that is thrown away: empty but for the settings of git."""
+        self._data.git.mkdir(mode=0o700, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=self._data.git))
+        try:
+            settings = SETTINGS
+            if remote is not None and remote.authorization:
+                settings += f'[http "{remote.url}"]\n\textraHeader = "Authorization: {remote.authorization}"\n'
+            (place / "settings").write_text(settings)
+            yield place
+        finally:
+            remove_tree(place)
+
+    async def run(self, call: Run) -> str:
+        """Return what git printed. Raises GitFailed."""
+        try:
+            wrapped = self._engine.wrap(self.command(call))
+            output = await run(self._spawner, wrapped, timeout_seconds=GIT_SECONDS, output_bytes=OUTPUT_BYTES_MAX)
+        except SandboxError as exc:
+            raise GitFailed(f"git could not be started: {exc}") from exc
+        if not output.ok:
+            raise GitFailed(explain(output.exit, output.text, call.file_bytes))
+        return output.text
+
+    async def start(self, call: Run, given: int, printed: int) -> Exit:
+        """Run git with the descriptor `given` as its standard input and `printed` as its output. Raises GitFailed."""
+        command = self.command(call)
+        interpreter = str(unpack_interpreter())
+        wrapped = self._engine.wrap(
+            Command(
+                argv=(interpreter, "-I", "-S", "-c", WITH_INPUT, *command.argv),
+                env=command.env,
+                cwd=command.cwd,
+                binds=(*command.binds, *(Bind(source=path, target=str(path)) for path in unpack_binds())),
+                limits=command.limits,
+                network=command.network,
+                label=command.label,
+            )
+        )
+        try:
+            process = await self._spawner.spawn(wrapped, (given,), stdout=printed)
+        except SandboxError as exc:
+            raise GitFailed(f"git could not be started: {exc}") from exc
+        try:
+            return await asyncio.wait_for(process.wait(), GIT_SECONDS)
+        except TimeoutError as exc:
+            raise GitFailed(f"git took longer than {GIT_SECONDS} s") from exc
+        finally:
+            if process.exit is None:
+                process.kill_soon()
+
+    def command(self, call: Run) -> Command:
+        """Return the command of a call. Raises GitFailed when the machine has no git."""
+        program = shutil.which("git", path=SEARCH_PATH)
+        if program is None:
+            raise GitFailed(f"git is not installed on this server: {HOW_TO_GET}")
+        work = Bind(source=call.place, target=WORK, writable=True)
+        binds = [work]
+        protocol = "file"
+        shown: Sequence[Path] = ()
+        if call.remote is not None:
+            protocol = call.remote.protocol
+            if call.remote.path is not None:
+                binds.append(Bind(source=call.remote.path, target=REPOSITORY))
+            else:
+                shown = passed_paths(self._passed, self._data.root)
+        online = call.remote is not None and call.remote.path is None
+        environment = {
+            **(self._passed if online else {}),
+            "PATH": SEARCH_PATH,
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": f"{self._engine.place(work)}/settings",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": protocol,
+            "GIT_OPTIONAL_LOCKS": "0",
+            **(call.environment or {}),
+        }
+        if online and "SSL_CERT_FILE" in self._passed:
+            environment["GIT_SSL_CAINFO"] = self._passed["SSL_CERT_FILE"]
+        return Command(
+            argv=(program, *call.arguments),
+            env=environment,
+            cwd=self._engine.place(work),
+            binds=(*binds, *(Bind(source=path, target=str(path)) for path in shown)),
+            limits=Limits(memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS),
+            # Only an engine with namespaces can take the network away.
+            network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
+            label=f"git {call.arguments[0]}",
+        )
+
+    def address(self, remote: Remote) -> str:
+        """Return how git names a remote: a URL, or the path at which a command sees the directory."""
+        if remote.path is None:
+            return remote.url
+        return self._engine.place(Bind(source=remote.path, target=REPOSITORY))
+
+
+def explain(exit: Exit, text: str, file_bytes: int) -> str:
+    """Return why git failed: its own words, or the limit it ran into."""
+    # An indexing child dies of SIGXFSZ, and git reports the number.
+    if exit.signal == 25 or "signal 25" in text or "File too large" in text:
+        return f"the repository, or what is deployed of it, is larger than {file_bytes:,} bytes"
+    if exit.reason:
+        return f"git was stopped: {exit.reason}"
+    said = without_credentials(text).strip()[-MESSAGE_CHARS:]
+    return said or f"git ended with code {exit.code}, signal {exit.signal}"

@@ -1,0 +1,142 @@
+"""What git does for the server: functions connected to repositories, pushes told by their hosts, pushes to minifn."""
+
+import asyncio
+import hashlib
+import hmac
+from contextlib import AsyncExitStack
+from typing import Self
+
+from minifn.datadir import remove_tree
+from minifn.errors import (
+    AccessForbidden,
+    ArgumentInvalid,
+    FunctionEntrypointMissing,
+    FunctionNotFound,
+    InstallationNotFound,
+)
+from minifn.git.fetching import Fetcher
+from minifn.git.installations import Installations
+from minifn.git.polling import Poller, source
+from minifn.git.program import Git
+from minifn.git.pushing import PushedRepositories, pushed_source
+from minifn.git.queue import FetchQueue, GitTools
+from minifn.models import Deployment, Function
+from minifn.references import is_commit, is_reference
+from minifn.store import functions, git
+
+
+def events_secret(server_secret: str, installation_id: str) -> str:
+    """Return the secret with which the host of an installation signs what it tells of pushes."""
+    return hmac.new(server_secret.encode(), f"git events {installation_id}".encode(), hashlib.sha256).hexdigest()
+
+
+class GitService:
+    """An async context manager: inside it, repositories are looked at and deployments fetched."""
+
+    def __init__(self, tools: GitTools) -> None:
+        self._tools = tools
+        program = Git(tools.config, tools.data, tools.engine, tools.spawner, tools.environ)
+        fetcher = Fetcher(program, tools.config.upload_limit)
+        self._installations = Installations(tools.config.git_installations)
+        self._queue = FetchQueue(tools, fetcher, self._installations)
+        self._poller = Poller(tools.database, fetcher, self._queue, tools.config.git_poll)
+        self._stack = AsyncExitStack()
+        #: The repositories that are pushed to this server.
+        self.pushed = PushedRepositories(tools, program, self._queue)
+
+    async def __aenter__(self) -> Self:
+        await self._remove_strangers()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._queue)
+            await stack.enter_async_context(self._poller)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def _remove_strangers(self) -> None:
+        """Remove the repositories of functions that are gone."""
+        known = {function.id for function in await self._tools.database.read(functions.every)}
+        for path in list(self._tools.data.repositories.iterdir()):
+            if path.name not in known:
+                await asyncio.to_thread(remove_tree, path)
+
+    async def follow(self, function: Function, before: Function | None = None) -> None:
+        """Deploy the head of a function's branch if it has just been connected, or is to another branch than before."""
+        if before is not None and _connection(before) == _connection(function):
+            return
+        await self._tools.database.write(git.forget, function.id)
+        if function.provider_repository_id:
+            reference = f"refs/heads/{function.provider_branch}"
+            await self._queue.add(
+                function, source(function, reference, baseline=True), branch=function.provider_branch, activate=True
+            )
+
+    async def deploy(self, function_id: str, kind: str, reference: str, *, activate: bool) -> Deployment:
+        """Deploy a `branch`, `commit` or `tag` of the repository that a function is connected to, or pushed to.
+
+        Raises FunctionNotFound, InstallationNotFound, FunctionEntrypointMissing and ArgumentInvalid.
+        """
+        function = await self._function(function_id)
+        full = full_reference(kind, reference)
+        if function.provider_repository_id:
+            wanted = source(function, full)
+        elif self._tools.data.repository(function.id).exists():
+            wanted = pushed_source(function, full)
+        else:
+            raise InstallationNotFound("The function is connected to no repository, and none was pushed to it.")
+        if not function.entrypoint:
+            raise FunctionEntrypointMissing
+        branch = reference if kind == "branch" else ""
+        deployment = await self._queue.add(function, wanted, branch=branch, activate=activate)
+        if deployment is None:
+            raise FunctionNotFound
+        return deployment
+
+    async def pushed_elsewhere(self, installation_id: str, body: bytes, signature: str, names: set[str]) -> int:
+        """Look at the repositories of an installation that a host tells of, and return how many that are.
+
+        `signature` is GitHub's `X-Hub-Signature-256` of `body`, `names` what the body calls the repository.
+        Raises InstallationNotFound, and AccessForbidden for a signature that is not the installation's.
+        """
+        if installation_id not in {installation.name for installation in self._installations.all}:
+            raise InstallationNotFound
+        key = events_secret(self._tools.secret, installation_id).encode()
+        expected = f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
+        if not hmac.compare_digest(expected.encode(), signature.encode()):
+            raise AccessForbidden("The signature is not that of this installation: see `minifn git`.")
+        found = [
+            repository
+            for repository in await self._tools.database.read(git.repositories)
+            if repository.installation_id == installation_id and _is_one_of(repository.name, names)
+        ]
+        for repository in found:
+            self._poller.look_soon(repository)
+        return len(found)
+
+    async def _function(self, function_id: str) -> Function:
+        function = await self._tools.database.read(functions.get, function_id)
+        if function is None:
+            raise FunctionNotFound
+        return function
+
+
+def full_reference(kind: str, reference: str) -> str:
+    """Return a reference as git takes it without doubt. Raises ArgumentInvalid."""
+    if kind == "commit":
+        if not is_commit(reference.lower()):
+            raise ArgumentInvalid.for_param("reference", "A commit must be named by its whole hash")
+        return reference.lower()
+    if not is_reference(reference):
+        raise ArgumentInvalid.for_param("reference", f"Value must be the name of a {kind}")
+    return f"refs/{'heads' if kind == 'branch' else 'tags'}/{reference}"
+
+
+def _connection(function: Function) -> tuple[str, str, str]:
+    return function.installation_id, function.provider_repository_id, function.provider_branch
+
+
+def _is_one_of(name: str, names: set[str]) -> bool:
+    own = name.removesuffix(".git")
+    return any(told == own or told.endswith(f"/{own}") for told in names)

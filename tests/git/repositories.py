@@ -1,0 +1,54 @@
+"""Real git repositories for tests, made with the git command."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+MAIN = "def main(context):\n    return context.res.text({text!r})\n"
+
+
+def git(folder: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run git in a folder, with nobody's configuration, and return what it did."""
+    known = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    done = subprocess.run(
+        ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", *arguments],
+        cwd=folder,
+        env={**known, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_TERMINAL_PROMPT": "0", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert not check or done.returncode == 0, f"git {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    return done
+
+
+class Repository:
+    """A repository with a working tree."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+        git(path, "init", "--quiet", "-b", "main")
+
+    def commit(self, files: Mapping[str, str], message: str = "A change", branch: str = "main") -> str:
+        """Write files on a branch, commit them and return the commit's hash."""
+        if branch != self.branch():
+            exists = git(self.path, "rev-parse", "--verify", "-q", branch, check=False).returncode == 0
+            git(self.path, "checkout", "-q", *([] if exists else ["-b"]), branch)
+        for name, content in files.items():
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+        git(self.path, "add", "-A")
+        git(self.path, "commit", "-q", "--allow-empty", "-m", message)
+        return git(self.path, "rev-parse", "HEAD").stdout.strip()
+
+    def branch(self) -> str:
+        return git(self.path, "symbolic-ref", "--short", "HEAD").stdout.strip()
+
+
+def answering(text: str) -> str:
+    """The code of a function that answers with `text`."""
+    return MAIN.format(text=text)
