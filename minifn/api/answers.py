@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from minifn.environment import APPWRITE_VERSION
-from minifn.errors import MinifnError
+from minifn.errors import MinifnError, Overloaded
 
 logger = logging.getLogger("minifn.api")
 
@@ -97,7 +97,10 @@ def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
     if code not in PUBLISHABLE_CODES:
         logger.error("%s: %s", error.type, message, exc_info=error)
         code, message = 500, "Server Error"
-    return problem_answer(code, message, error.type if typed else "")
+    answer = problem_answer(code, message, error.type if typed else "")
+    if isinstance(error, Overloaded):
+        answer.headers.append(_RETRY_LATER)
+    return answer
 
 
 def unexpected_answer(error: Exception, scope: Scope, *, typed: bool = True) -> Answer:
@@ -111,4 +114,4 @@ def problem_answer(code: int, message: str, kind: str) -> Answer:
     content = {"message": message, "code": code, "type": kind, "version": APPWRITE_VERSION}
     if not kind:
         del content["type"]
-    return json_answer(content, code, _UNCACHED)
+    return json_answer(content, code, [*_UNCACHED, _RETRY_LATER] if code == 503 else _UNCACHED)

@@ -54,7 +54,9 @@ class EchoPool(Pool):
     def __init__(self) -> None:
         self.requests: list[FunctionRequest] = []
 
-    async def call(self, spec: WorkerSpec, request: FunctionRequest, deadline: float) -> FunctionResponse:
+    async def call(
+        self, spec: WorkerSpec, request: FunctionRequest, deadline: float, *, patient: bool = False
+    ) -> FunctionResponse:
         self.requests.append(request)
         headers = (("content-type", "application/json"), ("x-own", "1"))
         if request.path == "/binary":
