@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from minifn.api import account, bodies
+from minifn.api.auth import GUEST
 from minifn.api.broadcast import Broadcast, Connection, Overrun
 from minifn.api.operations import Context
 from minifn.errors import ArgumentInvalid, MinifnError, ProjectNotFound, UserJwtInvalid
@@ -67,6 +68,7 @@ class Client:
         self._context = context
         self._broadcast = broadcast
         self._socket = socket
+        self._connection = Connection(GUEST)
         self._headers: dict[bytes, bytes] = dict(socket.scope["headers"])
         self._project = b""
         self._trusted_until = 0.0
@@ -81,20 +83,21 @@ class Client:
         for name, header in (("jwt", b"x-appwrite-jwt"), ("mode", b"x-appwrite-mode")):
             if given.get(name):
                 self._headers[header] = _text(given[name])
-        self._connection = connection = Connection(await self._identify(self._headers))
+        connection = self._connection
+        connection.caller = await self._identify(self._headers)
         channels = given.get("channels", ())
         if channels:
             connection.subscriptions[""] = _channels(channels)
         self._broadcast.join(connection)
         try:
             self._say("connected", {"channels": connection.channels, "user": _user(connection.caller)})
-            await self._exchange(connection)
+            await self._exchange()
         finally:
             self._broadcast.leave(connection)
 
-    async def _exchange(self, connection: Connection) -> None:
+    async def _exchange(self) -> None:
         """Read and write side by side, until one of them ends."""
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write(connection))]
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -104,7 +107,7 @@ class Client:
         for end in ends:
             if isinstance(end, Exception) and not isinstance(end, Overrun):
                 raise end
-        if connection.overrun:
+        if self._connection.overrun:
             # The connection ends without a word when there is no room for one: the server drops it.
             with suppress(WebSocketDisconnect, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -117,9 +120,9 @@ class Client:
                 raise WebSocketDisconnect(message.get("code", 1000))
             await self._answer(message.get("text") or message.get("bytes") or "")
 
-    async def _write(self, connection: Connection) -> None:
+    async def _write(self) -> None:
         while True:
-            message = await connection.take()
+            message = await self._connection.take()
             await self._check_again()
             await self._socket.send_text(message.decode())
 

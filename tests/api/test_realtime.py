@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -262,6 +262,30 @@ def test_who_does_not_get_in(site: SiteServer) -> None:
         assert "not valid" in client.refused()
 
 
+def test_who_loses_their_rights_hears_nothing_more(
+    site: SiteServer, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    function_id = deploy(site, admin)
+    monkeypatch.setattr("minifn.api.realtime.TRUST_SECONDS", 0)
+    key, secret = site.run(site.site.keys.create("short", ["executions.read"]))
+    with listening(site.port, "executions", headers={"x-appwrite-key": secret}) as client:
+        admin.post(f"/functions/{function_id}/executions", json={})
+        client.event()
+        assert site.run(site.site.keys.delete(key.id))
+        admin.post(f"/functions/{function_id}/executions", json={})
+        assert "no longer" in client.refused()
+
+
+def test_a_server_with_listeners_stops_at_once(tmp_path: Path) -> None:
+    with ExitStack() as client_stack:
+        with SiteServer(tmp_path / "data") as site:
+            client = client_stack.enter_context(admin_listening(site, "executions"))
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 5
+        with pytest.raises(ConnectionClosed):
+            client.next()
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -352,47 +376,3 @@ def test_a_build_is_followed_live(server: Server, api: Api, tmp_path: Path) -> N
         assert list(dict.fromkeys(item["status"] for item in seen)) == ["waiting", "processing", "building", "ready"]
         running = [item["buildLogs"] for item in seen if item["status"] == "building"]
         assert any("first\n" in log and "second\n" not in log for log in running)
-
-
-def test_events_from_outside(site: SiteServer, admin: httpx.Client) -> None:
-    function_id = deploy(site, admin, events=["orders.*.create"])
-    answer = admin.post("/events", json={"event": "orders.7.create", "payload": {"a": 1}, "userId": "ada"})
-    assert (answer.status_code, answer.json()) == (202, {"total": 1})
-    deadline = time.monotonic() + SECONDS
-    while not (requests := [item for item in site.site.pool.requests if item.body == b'{"a":1}']):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    headers = dict(requests[0].headers)
-    assert headers["x-appwrite-event"] == "orders.7.create"
-    assert headers["x-appwrite-trigger"] == "event"
-    assert headers["x-appwrite-user-id"] == "ada"
-    assert headers["content-type"] == "application/json"
-    assert "x-appwrite-client-ip" not in headers
-    (execution,) = admin.get(f"/functions/{function_id}/executions").json()["executions"]
-    assert (execution["trigger"], execution["$permissions"]) == ("event", [])
-
-
-@pytest.mark.parametrize(
-    "body", [{}, {"event": "orders"}, {"event": "functions.f.create"}, {"event": "a.1.b", "payload": [1]}]
-)
-def test_events_that_are_refused(admin: httpx.Client, body: dict[str, Any]) -> None:
-    assert admin.post("/events", json=body).status_code == 400
-
-
-def test_events_need_their_scope(site: SiteServer, guest: httpx.Client) -> None:
-    body = {"event": "orders.1.create"}
-    assert guest.post("/events", json=body).status_code == 401
-    with site.client(x_appwrite_key=site.key("functions.write")) as other:
-        assert other.post("/events", json=body).status_code == 401
-    with site.client(x_appwrite_key=site.key("events.write")) as right:
-        assert right.post("/events", json=body).status_code == 202
-
-
-def test_a_function_that_answers_its_own_event_is_stopped(site: SiteServer, admin: httpx.Client) -> None:
-    function_id = deploy(site, admin, events=["loops.*.create"])
-    for depth, total in ((9, 1), (10, 0)):
-        key = site.site.tokens.mint_key(("events.write",), 60, depth=depth)
-        with site.client(x_appwrite_key=key) as function:
-            assert function.post("/events", json={"event": "loops.1.create"}).json() == {"total": total}
-    newest = admin.get(f"/functions/{function_id}/executions").json()["executions"]
-    assert any("was not delivered" in item["errors"] for item in newest)
