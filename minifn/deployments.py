@@ -27,12 +27,15 @@ from minifn.errors import (
     StorageInvalidFileSize,
 )
 from minifn.models import Deployment, DeploymentType, Function
+from minifn.room import Room
 from minifn.store import deployments, functions
 from minifn.store.database import Database
 from minifn.values import is_id, new_id, now_ms
 
 #: Last line of the build log of a canceled build; clients look for it.
 CANCELED = "Build has been canceled."
+#: Archives that may be on their way in at once: each lies on disk.
+UPLOADS_MAX = 64
 
 
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,8 @@ class DeploymentService:
         self._database = database
         self._effects = effects
         self._changes = changes or Changes()
+        #: Who receives an archive takes one.
+        self.incoming = Room(UPLOADS_MAX)
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
 

@@ -33,6 +33,7 @@ from minifn.models import (
     Headers,
     Trigger,
 )
+from minifn.room import Room
 from minifn.runtimes import RuntimeUnavailable
 from minifn.store import executions
 from minifn.store.database import Database
@@ -49,6 +50,8 @@ STORED_REQUEST_HEADERS = frozenset({"content-type", "agent", "content-length", "
 STORED_RESPONSE_HEADERS = frozenset({"content-type", "content-length"})
 #: How much longer than the function's timeout the keys and JWTs given to it live, seconds.
 TOKEN_GRACE_SECONDS = 60
+#: Of all the bodies that wait for their function, or are being read for it.
+BODIES_BYTES_MAX = 512 * 1024 * 1024
 #: What an execution says that was running when the server was killed.
 INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
 
@@ -81,6 +84,8 @@ class Executor:
         #: How many executions wait, or more: set right whenever a claim finds that none are left.
         self._backlog = 0
         self._halted = False
+        #: Memory for the bodies of requests; who reads one takes of it.
+        self.bodies = Room(BODIES_BYTES_MAX)
         #: Told that an execution was stored that is due later; set by the service.
         self.on_scheduled: Callable[[], None] | None = None
 

@@ -17,6 +17,7 @@ from starlette.types import Receive
 from minifn.api.params import nest
 from minifn.deployments import UploadedFile
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
+from minifn.room import Room
 from minifn.values import BODY_LIMIT_BYTES
 
 #: Bytes of one field that is not a file, in an upload.
@@ -50,9 +51,24 @@ async def chunks(receive: Receive, limit_bytes: int) -> AsyncIterator[bytes]:
             yield body
 
 
-async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
-    """Return the whole body. Raises BodyTooLong, or ArgumentInvalid when it is cut short."""
-    return b"".join([part async for part in chunks(receive, limit_bytes)])
+async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES, room: Room | None = None) -> bytes:
+    """Return the whole body, for which memory was taken of `room`: the caller gives it back.
+
+    Raises BodyTooLong, Overloaded when memory is short, or ArgumentInvalid when it is cut short.
+    """
+    parts = []
+    taken = 0
+    try:
+        async for part in chunks(receive, limit_bytes):
+            if room is not None:
+                room.take(len(part))
+                taken += len(part)
+            parts.append(part)
+    except BaseException:
+        if room is not None:
+            room.give(taken)
+        raise
+    return b"".join(parts)
 
 
 def decode(body: bytes, content_type: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from minifn.errors import (
 )
 from minifn.functions import Target
 from minifn.models import ExecutionRequest, ExecutionResult, Headers
+from minifn.room import Room
 from minifn.service import Minifn
 from minifn.values import BODY_LIMIT_BYTES
 
@@ -74,14 +75,19 @@ class Domains:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
+        executor = self._minifn.executor
+        body = await _read(scope, receive, executor.bodies)
         request = ExecutionRequest(
             method=scope["method"],
             path=f"{path}?{query}" if query else path,
             headers=headers,
-            body=await _read(scope, receive),
+            body=body,
             client_ip=str(client[0]) if client else "",
         )
-        return answered(await self._minifn.executor.execute(target, request), scope)
+        try:
+            return answered(await executor.execute(target, request), scope)
+        finally:
+            executor.bodies.give(len(body))
 
     async def _target(self, function_id: str) -> Target:
         """Return what to run. Raises, in Appwrite's order, what keeps it from running for a guest."""
@@ -109,8 +115,10 @@ class Domains:
         return target
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes:
-    """Return the body. Raises NotImplementedByServer for a WebSocket's handshake, and RequestTooLarge.
+async def _read(scope: Scope, receive: Receive, room: Room) -> bytes:
+    """Return the body, its memory taken of `room`.
+
+    Raises NotImplementedByServer for a WebSocket's handshake, RequestTooLarge and Overloaded.
 
     A length that is announced is refused before any of the body is read.
     """
@@ -123,7 +131,7 @@ async def _read(scope: Scope, receive: Receive) -> bytes:
         if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
             raise RequestTooLarge(too_large)
     try:
-        return await bodies.read_bytes(receive)
+        return await bodies.read_bytes(receive, room=room)
     except bodies.BodyTooLong as exc:
         raise RequestTooLarge(too_large) from exc
 

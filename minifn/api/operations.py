@@ -198,14 +198,21 @@ class Endpoint:
         path_params = scope["path_params"]
         if operation.upload:
             return await self._answer_upload(call, path_params, receive)
-        given = path_params
-        if self._takes_more:
-            if scope["method"] in ("GET", "HEAD"):
-                sent = bodies.parse_query(scope["query_string"])
-            else:
-                sent = bodies.decode(await bodies.read_bytes(receive), call.header(b"content-type"))
-            given = {**sent, **path_params}
-        return await operation.handler(call, self._reader.read(given))
+        if not self._takes_more:
+            return await operation.handler(call, self._reader.read(path_params))
+        if scope["method"] in ("GET", "HEAD"):
+            sent = bodies.parse_query(scope["query_string"])
+            return await operation.handler(call, self._reader.read({**sent, **path_params}))
+        return await self._answer_body(call, path_params, receive)
+
+    async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
+        room = call.minifn.executor.bodies
+        body = await bodies.read_bytes(receive, room=room)
+        try:
+            sent = bodies.decode(body, call.header(b"content-type"))
+            return await self.operation.handler(call, self._reader.read({**sent, **path_params}))
+        finally:
+            room.give(len(body))
 
     async def _authenticate(self, call: Call) -> None:
         """Set the caller and whether the request names this project."""
@@ -238,8 +245,12 @@ class Endpoint:
         minifn = call.minifn
         limit_bytes = minifn.config.upload_limit + CHUNK_BYTES
         if not content_type.lower().startswith("multipart/form-data"):
-            sent = bodies.decode(await bodies.read_bytes(receive), content_type)
-            return await self.operation.handler(call, self._reader.read({**sent, **path_params}))
-        async with bodies.upload(receive, content_type, minifn.data.deployments, limit_bytes) as form:
-            call.files = form.files()
-            return await self.operation.handler(call, self._reader.read({**form.params(), **path_params}))
+            return await self._answer_body(call, path_params, receive)
+        incoming = minifn.deployments.incoming
+        incoming.take(1)
+        try:
+            async with bodies.upload(receive, content_type, minifn.data.deployments, limit_bytes) as form:
+                call.files = form.files()
+                return await self.operation.handler(call, self._reader.read({**form.params(), **path_params}))
+        finally:
+            incoming.give(1)

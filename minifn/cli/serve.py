@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import errno
+import functools
 import ipaddress
 import logging
 import signal
@@ -16,6 +17,7 @@ import click
 import uvicorn
 import uvloop
 
+from minifn.cli.connections import Connection, hang_up_silent, raise_descriptors
 from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
 from minifn.environment import authority
@@ -26,6 +28,10 @@ from minifn.store.schema import DatabaseTooNew
 
 #: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
 GRACE_SECONDS = 10
+#: After that executions fail, and their callers get so long to hear of it.
+ANSWER_SECONDS = 3
+#: How often connections are looked at that say nothing.
+LOOK_SECONDS = 10.0
 BACKLOG = 2048
 #: The largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
@@ -115,7 +121,7 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
     server = Server(
         uvicorn.Config(
             minifn.app,
-            http="httptools",
+            http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
             ws=cast("type[asyncio.Protocol]", websocket_protocol),
             ws_max_size=MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,
@@ -124,9 +130,10 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
             access_log=config.access_log,
             server_header=False,
             backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
         ),
         lambda: ready(minifn, url_of(config)),
+        lambda: minifn.executor.halt(),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -162,9 +169,16 @@ class Server(uvicorn.Server):
     uvicorn raises a signal again after serving, which would end the process before the workers are stopped.
     """
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], Coroutine[None, None, None]]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        ready: Callable[[], Coroutine[None, None, None]],
+        halt: Callable[[], Coroutine[None, None, None]],
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        #: Ends what still runs when the grace is over.
+        self._halt = halt
         self._announcing: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -176,10 +190,24 @@ class Server(uvicorn.Server):
         self._announcing = asyncio.create_task(self._ready(), name="ready")
         self._announcing.add_done_callback(self._stop_when_failed)
 
+    async def on_tick(self, counter: int) -> bool:
+        # uvicorn ticks ten times a second.
+        if counter % (10 * LOOK_SECONDS) == 0:
+            hang_up_silent(self.server_state.connections, asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._announcing:
             self._announcing.cancel()
+        halting = asyncio.create_task(self._halt_after_grace())
         await super().shutdown(sockets=sockets)
+        halting.cancel()
+        await asyncio.wait([halting])
+
+    async def _halt_after_grace(self) -> None:
+        # A second signal sets `force_exit`: uvicorn then waits for nothing.
+        await asyncio.sleep(GRACE_SECONDS)
+        await self._halt()
 
     async def announced(self) -> None:
         """Wait for the coroutine's end and raise what it raised, if it failed rather than being stopped."""
