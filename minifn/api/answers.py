@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from minifn.environment import APPWRITE_VERSION
-from minifn.errors import MinifnError, Overloaded
+from minifn.errors import MinifnError
 
 logger = logging.getLogger("minifn.api")
 
@@ -97,10 +97,7 @@ def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
     if code not in PUBLISHABLE_CODES:
         logger.error("%s: %s", error.type, message, exc_info=error)
         code, message = 500, "Server Error"
-    answer = problem_answer(code, message, error.type if typed else "")
-    if isinstance(error, Overloaded):
-        answer.headers.append(_RETRY_LATER)
-    return answer
+    return problem_answer(code, message, error.type if typed else "")
 
 
 def unexpected_answer(error: Exception, scope: Scope, *, typed: bool = True) -> Answer:
