@@ -115,25 +115,25 @@ def following(plan: Plan, now: int) -> int:
 def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
     """Return what becomes of a schedule that is due, or not planned yet, at `now`; ticks before `since` were missed."""
     if not plan.next_at:
-        return Move(function_id=plan.function_id, from_at=0, to_at=following(plan, now))
+        return _move(plan, following(plan, now))
     runs = plan.next_at >= since and now - plan.next_at <= LATE_MAX_MS
     if runs and overloaded:
         logger.warning("a tick of function %s is skipped: too many executions are waiting", plan.function_id)
         runs = False
-    return Move(
-        function_id=plan.function_id,
-        from_at=plan.next_at,
-        to_at=following(plan, now) if plan.deployment_id else 0,
-        execution=_execution(plan, now) if runs else None,
-    )
+    to_at = following(plan, now) if plan.deployment_id else 0
+    return _move(plan, to_at, _execution(plan, now) if runs else None)
 
 
 def correct(plan: Plan, now: int) -> Move | None:
     """Return the move of a schedule that was planned by a clock ahead of `now`, None when the plan is right."""
     to_at = following(plan, now)
-    if plan.next_at <= to_at:
-        return None
-    return Move(function_id=plan.function_id, from_at=plan.next_at, to_at=to_at)
+    return _move(plan, to_at) if to_at < plan.next_at else None
+
+
+def _move(plan: Plan, to_at: int, execution: Execution | None = None) -> Move:
+    return Move(
+        function_id=plan.function_id, schedule=plan.schedule, from_at=plan.next_at, to_at=to_at, execution=execution
+    )
 
 
 def _execution(plan: Plan, now: int) -> Execution:

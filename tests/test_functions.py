@@ -132,7 +132,8 @@ def test_a_changed_schedule_is_to_be_computed_again(run: Callable[[Scenario], No
     async def scenario(database: Database, service: FunctionService) -> None:
         function = await service.create("hello", changed(schedule="0 * * * *"))
         await activate(database, function)
-        await database.write(schedules.apply, [schedules.Move(function_id="hello", from_at=0, to_at=3_600_000)])
+        move = schedules.Move(function_id="hello", schedule="0 * * * *", from_at=0, to_at=3_600_000)
+        await database.write(schedules.apply, [move])
         assert (await service.get("hello")).schedule_next == 3_600_000
         kept = await service.update("hello", changed(schedule="0 * * * *"))
         assert kept.schedule_next == 3_600_000

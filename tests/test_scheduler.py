@@ -206,6 +206,17 @@ def test_a_tick_that_was_not_committed_did_not_happen(play: Play) -> None:
     play(story)
 
 
+def test_a_schedule_that_changes_while_it_is_planned_is_planned_again(play: Play) -> None:
+    async def story(world: World) -> None:
+        await world.add("@hourly")
+        (plan,) = await world.database.read(schedules.pending, NOON, 5)
+        await world.change(schedule="@daily")
+        assert await world.database.write(schedules.apply, [decide(plan, NOON, NOON)]) == []
+        assert await world.step(NOON) == NOON + DAY // 2
+
+    play(story)
+
+
 def test_too_many_waiting_executions_cost_ticks_but_not_the_schedule(play: Play) -> None:
     async def story(world: World) -> None:
         await world.add("* * * * *")

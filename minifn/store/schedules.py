@@ -13,7 +13,7 @@ from minifn.store import executions
 
 _COLUMNS = "id, deployment_id, schedule, schedule_next, schedule_previous"
 _UNPLANNED = "schedule <> '' AND deployment_id <> '' AND schedule_next = 0"
-_PLANNED = "schedule_next > 0"
+_PLANNED = "schedule_next > 0 AND schedule <> ''"
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
@@ -32,6 +32,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule that goes on from one instant to the next one."""
 
     function_id: str
+    #: The expression that says so: it may have been changed since.
+    schedule: str
     from_at: int
     #: 0: no longer planned.
     to_at: int
@@ -73,8 +75,8 @@ def apply(conn: sqlite3.Connection, moves: list[Move]) -> list[Execution]:
         previous_at = "schedule_next" if move.execution else "schedule_previous"
         changed = conn.execute(
             f"UPDATE functions SET schedule_previous = {previous_at}, schedule_next = ?"
-            " WHERE id = ? AND schedule_next = ? AND schedule <> ''",
-            (move.to_at, move.function_id, move.from_at),
+            " WHERE id = ? AND schedule = ? AND schedule_next = ?",
+            (move.to_at, move.function_id, move.schedule, move.from_at),
         )
         if changed.rowcount and move.execution:
             executions.enqueue(conn, move.execution, ExecutionRequest())
