@@ -46,10 +46,17 @@ def settings(names: Iterable[str]) -> Callable[[Command], Command]:
 
 
 def configuration(**flags: str | bool | None) -> Config:
-    """Return the settings of the environment, overridden by the options given; ends the process with 2 on a bad one."""
+    """Return the settings of the environment, overridden by the options given; ends the process with 2 on a bad one.
+
+    Secrets are taken out of the environment, so that nothing this process starts inherits them.
+    """
     given = {name: str(value) for name, value in flags.items() if value is not None}
+    environ = dict(os.environ)
+    for item in FIELDS.values():
+        if item.metadata.get("secret"):
+            os.environ.pop(variable(item), None)
     try:
-        return Config.from_env({**os.environ, **{variable(FIELDS[name]): text for name, text in given.items()}})
+        return Config.from_env({**environ, **{variable(FIELDS[name]): text for name, text in given.items()}})
     except ConfigError as error:
         message = str(error)
         for name in given:

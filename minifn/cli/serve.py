@@ -22,6 +22,7 @@ from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
 from minifn.environment import authority
 from minifn.sandbox.command import SandboxError
+from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.service import Minifn
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
@@ -88,6 +89,8 @@ class CannotGoOn(Exception):
 
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
+    # A function that has the server's uid must not read its environment, in which a secret was given, nor its memory.
+    forbid_dumps()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("minifn", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.INFO)

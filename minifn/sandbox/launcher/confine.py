@@ -7,11 +7,13 @@ Both hold for everything it starts and cannot be taken off. They come before the
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import struct
+import sys
 from collections.abc import Iterable
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 38, 22
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
 SECCOMP_MODE_FILTER = 2
 #: The same numbers on every architecture.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
@@ -69,6 +71,16 @@ def die_with_parent() -> None:
 def forbid_new_privileges() -> None:
     """Ignore setuid programs from now on. Raises OSError."""
     _control(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def forbid_dumps() -> None:
+    """Keep this process to itself until it runs another program: nobody but root reads its memory or environment.
+
+    It leaves no core file either. Raises OSError; does nothing where there is no prctl.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if sys.platform == "linux":
+        _control(PR_SET_DUMPABLE, 0)
 
 
 def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> None:

@@ -377,6 +377,8 @@ def main(control: int, server: int, records: str) -> None:
     """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid."""
     close_on_exec()
     become_subreaper()
+    # The environments of functions pass through here, with the variables that are their secrets.
+    confine.forbid_dumps()
     wakeup, wake = os.pipe()
     os.set_blocking(wake, False)
     for number in (signal.SIGINT, signal.SIGHUP):

@@ -1,0 +1,98 @@
+"""The server's own secrets: who can read them while it runs."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minifn.cli.options import configuration
+from minifn.sandbox.launcher import confine
+from tests.serving import Api, Server, pack
+
+SECRETS = {"api_key": "key-5f1e", "jwt_secret": "jwt-5f1e" * 8, "variables_key": "5f1e" * 16}
+#: Reads whatever another process's environment or memory shows.
+SPIES = b"""
+import pathlib
+def main(context):
+    seen = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        try:
+            seen.append(path.read_bytes().decode("latin-1"))
+        except OSError:
+            continue
+    return context.res.json(seen)
+"""
+#: A process that keeps to itself: it says so, waits, and has a secret in its environment.
+SHY = "import sys; sys.path.insert(0, sys.argv[1]); import confine; {}; print('ready', flush=True); sys.stdin.read()"
+OTHER_UID = 61_234
+
+
+@pytest.fixture
+def spied(data: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A server of the engine that the test names, given its secrets by the environment."""
+    with Server(data, sandbox=request.param, **SECRETS) as server:
+        yield server
+
+
+@pytest.mark.parametrize("spied", ["auto", "process"], indirect=True)
+def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: Server) -> None:
+    with Api(spied.endpoint, SECRETS["api_key"]) as api:
+        api.create("spy", api.runtime("python"), entrypoint="main.py", execute=["any"])
+        log = api.deploy("spy", pack(extra={"main.py": SPIES}), commands="cat /proc/*/environ /proc/self/environ; true")
+        seen = "".join(json.loads(api.execute("spy")["responseBody"])) + log["buildLogs"]
+        assert "APPWRITE_FUNCTION_ID" in seen
+        for process in spied.tree()[1:]:
+            seen += Path(f"/proc/{process.pid}/environ").read_bytes().decode("latin-1")
+    assert not [name for name, secret in SECRETS.items() if secret in seen]
+    assert not any((spied.data / name).exists() for name in ("admin.key", "jwt.secret", "variables.key"))
+
+
+def test_secrets_are_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(f"MINIFN_{name.upper()}", secret)
+    config = configuration(data=str(tmp_path))
+    assert {name: getattr(config, name) for name in SECRETS} == SECRETS
+    assert not [name for name in os.environ if name.removeprefix("MINIFN_").lower() in SECRETS]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how processes show each other is told here for Linux")
+@pytest.mark.parametrize(("keeps", "shown"), [("pass", True), ("confine.forbid_dumps()", False)])
+def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, shown: bool) -> None:
+    """The control: without the call, it can."""
+    python = shutil.which("python3", path="/usr/bin")
+    if python is None or os.geteuid() != 0:
+        pytest.skip("needs root, to start processes of another user, and /usr/bin/python3")
+    place = tmp_path / "place"
+    shutil.copytree(Path(confine.__file__).parent, place)
+    for path in (place, *place.parents):
+        if path.is_relative_to(Path("/tmp")) and path != Path("/tmp"):
+            path.chmod(0o755)
+    shy = subprocess.Popen(
+        [python, "-I", "-S", "-c", SHY.format(keeps), str(place)],
+        env={"SECRET": "5f1e"},
+        user=OTHER_UID,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert shy.stdin is not None
+    assert shy.stdout is not None
+    with shy.stdin, shy.stdout:
+        assert shy.stdout.readline() == b"ready\n"
+        for file, mark in (("environ", b"5f1e"), ("maps", b"python")):
+            looked = subprocess.run(
+                ["/bin/cat", f"/proc/{shy.pid}/{file}"], user=OTHER_UID, capture_output=True, check=False
+            )
+            assert (mark in looked.stdout) is shown
+    shy.wait()
+
+
+def test_a_server_and_its_launcher_leave_no_core(data: Path) -> None:
+    with Server(data) as server:
+        for process in server.tree():
+            assert process.rlimit(resource.RLIMIT_CORE)[0] == 0
