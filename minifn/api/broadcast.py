@@ -29,8 +29,8 @@ class Connection:
         self.caller = caller
         #: Subscription id -> channels; "" is the one made by the URL, which has no id.
         self.subscriptions: dict[str, tuple[str, ...]] = {}
-        #: Whether more happened than the client could read.
-        self.overrun = False
+        #: Set when more happened than the client could read.
+        self.overrun = asyncio.Event()
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
@@ -42,29 +42,23 @@ class Connection:
 
     def put(self, message: bytes) -> None:
         """Have a message sent; too many are dropped, all of them."""
-        if self.overrun:
+        if self.overrun.is_set():
             return
         self._waiting.append(message)
         self._waiting_bytes += len(message)
         if len(self._waiting) > WAITING_MESSAGES_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
-            self.overrun = True
+            self.overrun.set()
             self._waiting.clear()
         self._wake.set()
 
     async def take(self) -> bytes:
-        """Return the next message, once there is one. Raises Overrun."""
+        """Return the next message, once there is one."""
         while not self._waiting:
-            if self.overrun:
-                raise Overrun
             self._wake.clear()
             await self._wake.wait()
         message = self._waiting.popleft()
         self._waiting_bytes -= len(message)
         return message
-
-
-class Overrun(Exception):
-    """The client reads more slowly than things happen."""
 
 
 class Broadcast:

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from minifn.api import account, bodies
 from minifn.api.auth import GUEST
-from minifn.api.broadcast import Broadcast, Connection, Overrun
+from minifn.api.broadcast import Broadcast, Connection
 from minifn.api.operations import Context
 from minifn.errors import ArgumentInvalid, MinifnError, ProjectNotFound, UserJwtInvalid
 from minifn.models import Caller, CallerKind
@@ -96,8 +96,9 @@ class Client:
             self._broadcast.leave(connection)
 
     async def _exchange(self) -> None:
-        """Read and write side by side, until one of them ends."""
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._write())]
+        """Read and write side by side, until one of them ends or the client is too far behind."""
+        overrun = self._connection.overrun
+        tasks = [asyncio.ensure_future(part) for part in (self._read(), self._write(), overrun.wait())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -105,9 +106,9 @@ class Client:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
-            if isinstance(end, Exception) and not isinstance(end, Overrun):
+            if isinstance(end, Exception):
                 raise end
-        if self._connection.overrun:
+        if overrun.is_set():
             # The connection ends without a word when there is no room for one: the server drops it.
             with suppress(WebSocketDisconnect, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
