@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import logging
 import re
 import tempfile
 import zlib
@@ -22,6 +23,8 @@ from minifn.git.program import GitFailed
 from minifn.git.pushing import SERVICES, PushRefused
 from minifn.models import Caller, CallerKind, Function
 from minifn.values import is_id
+
+logger = logging.getLogger("minifn.api")
 
 _PATH = re.compile(r"/([^/]+)\.git/(info/refs|git-upload-pack|git-receive-pack)")
 _PROTOCOL = re.compile(r"version=\d")
@@ -55,6 +58,8 @@ def _refusal(error: Exception) -> Answer:
     if isinstance(error, MinifnError):
         return _text(error.code, error.message, _CHALLENGE if error.code == 401 else [])
     code = {Malformed: 400, PushRefused: 413}.get(type(error), 503)
+    if code == 503:
+        logger.error("a repository could not be served: %s", error)
     return _text(code, str(error))
 
 

@@ -83,7 +83,7 @@ class Fetcher:
     async def _fetch(self, place: Path, remote: Remote, reference: str, name: str = FETCHED) -> None:
         if not (place / "repository.git").exists():
             await self._git.run(self._run(place, ("init", "--quiet", "--bare", "--template=", "--", "repository.git")))
-        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+        options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules")
         arguments = ("fetch", *options, "--", self._git.address(remote), f"+{reference}:{name}")
         await self._git.run(self._run(place, arguments, remote))
 

@@ -2,7 +2,7 @@
 
 git reads repositories of strangers, so that each run is a command of its own with limits and a deadline, sees one
 directory to work in and at most one repository besides, and has a network only to reach a URL. It asks nobody for a
-password, runs no hooks, follows no submodules and starts no shell.
+password, runs no hooks and follows no submodules.
 """
 
 import asyncio
@@ -33,6 +33,8 @@ MEMORY_BYTES = 1024 * 1024 * 1024
 OUTPUT_BYTES_MAX = 4 * 1024 * 1024
 #: The end of what git said that people are shown.
 MESSAGE_CHARS = 2000
+#: Where git looks for them, in its home: what it works in.
+SETTINGS_FILE = ".gitconfig"
 #: Packs are kept as they come, in one file: so the limit of a file's size holds for a whole repository.
 SETTINGS = """\
 [safe]
@@ -43,6 +45,8 @@ SETTINGS = """\
 \tdefaultBranch = main
 [fetch]
 \tunpackLimit = 1
+[uploadpack]
+\tallowAnySHA1InWant = true
 [receive]
 \tunpackLimit = 1
 \tautogc = false
@@ -96,7 +100,7 @@ class Git:
             settings = SETTINGS
             if remote is not None and remote.authorization:
                 settings += f'[http "{remote.url}"]\n\textraHeader = "Authorization: {remote.authorization}"\n'
-            (place / "settings").write_text(settings)
+            (place / SETTINGS_FILE).write_text(settings)
             yield place
         finally:
             remove_tree(place)
@@ -161,7 +165,7 @@ class Git:
             "LC_ALL": "C.UTF-8",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": f"{self._engine.place(work)}/settings",
+            "HOME": self._engine.place(work),
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ALLOW_PROTOCOL": protocol,
             "GIT_OPTIONAL_LOCKS": "0",

@@ -17,7 +17,7 @@ from minifn.builder.publish import OutputRefused, check_space, measure
 from minifn.environment import authority
 from minifn.git import pktlines
 from minifn.git.fetching import REPOSITORY_FACTOR
-from minifn.git.program import SETTINGS, Git, GitFailed, Run
+from minifn.git.program import SETTINGS, SETTINGS_FILE, Git, GitFailed, Run
 from minifn.git.queue import PUSHED, FetchQueue, GitTools
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
 from minifn.references import folder
@@ -72,7 +72,8 @@ class PushedRepositories:
         Raises GitFailed, PushRefused and pktlines.Malformed before anything is yielded.
         """
         push = await asyncio.to_thread(pktlines.read_push, request)
-        request.seek(0)
+        # git reads from the descriptor, which the buffer of the file object is ahead of.
+        os.lseek(request.fileno(), 0, os.SEEK_SET)
         place = await self._open(function)
         async with self._turns.setdefault(function.id, asyncio.Lock()):
             await self._make_room(place)
@@ -97,7 +98,7 @@ class PushedRepositories:
         async with self._turns.setdefault(function.id, asyncio.Lock()):
             if not (place / PUSHED / "HEAD").exists():
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
-                await asyncio.to_thread((place / "settings").write_text, SETTINGS)
+                await asyncio.to_thread((place / SETTINGS_FILE).write_text, SETTINGS)
                 await self._run(place, ("init", "--quiet", "--bare", "--template=", "--", PUSHED))
         return place
 

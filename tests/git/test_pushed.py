@@ -1,0 +1,202 @@
+"""`git push` to the server itself, with the real git command."""
+
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.git.repositories import Repository, answering, git
+from tests.serving import Api, Server
+
+
+@pytest.fixture
+def api(git_server: Server) -> Iterator[Api]:
+    with git_server.api as client:
+        yield client
+
+
+def address(server: Server, function_id: str, key: str = "") -> str:
+    return f"http://any:{key or server.key}@127.0.0.1:{server.port}/git/{function_id}.git"
+
+
+def create(api: Api, name: str, **settings: object) -> str:
+    api.create(name, api.runtime("python"), **{"entrypoint": "main.py", "execute": ["any"], **settings})
+    return name
+
+
+def test_a_push_deploys_and_shows_the_build(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "pushed", commands="echo all well; echo to stderr >&2")
+    commit = repository.commit({"main.py": answering("pushed")})
+    told = git(repository.path, "push", address(git_server, function_id), "main").stderr
+    assert f"remote: -----> Building pushed from main ({commit[:7]})" in told
+    assert "remote: all well" in told
+    assert "remote: to stderr" in told
+    assert "remote: -----> Deployed to http://pushed.functions.localhost:" in told
+    assert api.execute(function_id)["responseBody"] == "pushed"
+    deployment = api.call("GET", f"/functions/{function_id}/deployments", 200)["deployments"][0]
+    assert (deployment["type"], deployment["providerCommitHash"], deployment["providerBranch"]) == (
+        "vcs",
+        commit,
+        "main",
+    )
+    again = git(repository.path, "push", address(git_server, function_id), "main").stderr
+    assert "up-to-date" in again
+    assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 1
+
+
+def test_a_failed_build_is_told_and_leaves_the_old_one(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "failing", commands="test ! -f broken")
+    repository.commit({"main.py": answering("good")})
+    git(repository.path, "push", address(git_server, function_id), "main")
+    repository.commit({"broken": "yes"})
+    pushed = git(repository.path, "push", address(git_server, function_id), "main")
+    assert "remote: -----> Build failed" in pushed.stderr
+    assert api.execute(function_id)["responseBody"] == "good"
+
+
+def test_other_branches_wait_to_be_activated(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "branches", providerBranch="live")
+    repository.commit({"main.py": answering("main")})
+    told = git(repository.path, "push", address(git_server, function_id), "main").stderr
+    assert "Built, not active" in told
+    repository.commit({"main.py": answering("live")}, branch="live")
+    git(repository.path, "push", address(git_server, function_id), "live", "HEAD:refs/tags/v1")
+    assert api.execute(function_id)["responseBody"] == "live"
+    asked = api.call("POST", f"/functions/{function_id}/deployments/vcs", 202, json={
+        "type": "branch", "reference": "main", "activate": True,
+    })  # fmt: skip
+    assert api.built(function_id, asked["$id"])["status"] == "ready"
+    assert api.execute(function_id)["responseBody"] == "main"
+
+
+def test_a_push_can_be_forced_taken_back_and_cloned(
+    api: Api, git_server: Server, repository: Repository, tmp_path: Path
+) -> None:
+    function_id = create(api, "cloned")
+    first = repository.commit({"main.py": answering("first")})
+    repository.commit({"main.py": answering("second")})
+    git(repository.path, "push", address(git_server, function_id), "main", "main:other")
+    git(repository.path, "push", "--force", address(git_server, function_id), f"{first}:main")
+    assert api.execute(function_id)["responseBody"] == "first"
+    git(repository.path, "push", address(git_server, function_id), ":other")
+    git(tmp_path, "clone", "-q", address(git_server, function_id), "copy")
+    assert (tmp_path / "copy" / "main.py").read_text() == answering("first")
+    git(repository.path, "-c", "protocol.version=0", "fetch", "-q", address(git_server, function_id), "main")
+
+
+def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_path: Path) -> None:
+    function_id = create(api, "guarded")
+    repository.commit({"main.py": answering("x")})
+
+    def refused(key: str) -> str:
+        told = git(repository.path, "push", address(git_server, function_id, key), "main", check=False)
+        assert told.returncode
+        return told.stderr
+
+    url = f"{git_server.url}/git/{function_id}.git/info/refs?service=git-receive-pack"
+    with httpx.Client(trust_env=False) as client:
+        guest = client.get(url)
+        assert guest.status_code == 401
+        assert guest.headers["www-authenticate"].startswith("Basic ")
+        assert client.get(url, headers={"authorization": "Basic !!"}).status_code == 401
+        assert client.get(url.replace("receive-pack", "evil"), auth=("x", git_server.key)).status_code == 403
+        for name in ("..", "%2e%2e", "a%2fb", "..%2f..%2fetc", "-x", "nobody"):
+            strange = client.get(f"{git_server.url}/git/{name}.git/info/refs?service=git-upload-pack",
+                                 auth=("x", git_server.key))  # fmt: skip
+            assert strange.status_code == 404, name
+    assert "Authentication failed" in refused("wrong-key")
+    reader = make_key(git_server, "functions.read")
+    assert "403" in refused(reader)
+    assert "functions.write" in refused(reader)
+    git(tmp_path, "ls-remote", address(git_server, function_id, reader))
+    writer = make_key(git_server, "functions.write")
+    git(repository.path, "push", address(git_server, function_id, writer), "main")
+
+
+def make_key(server: Server, scope: str) -> str:
+    command = [sys.executable, "-m", "minifn", "keys", "create", "--name", "t", "--scope", scope]
+    done = subprocess.run(
+        [*command, "--data", str(server.data)], capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout.strip()
+
+
+def test_a_push_is_not_larger_than_an_upload(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "large")
+    (repository.path / "noise").write_bytes(os.urandom(1_500_000))
+    repository.commit({"main.py": answering("large")})
+    told = git(repository.path, "push", address(git_server, function_id), "main", check=False)
+    assert told.returncode
+    assert "413" in told.stderr
+    assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 0
+
+
+def test_links_in_a_pushed_tree_do_not_pass(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "links")
+    (repository.path / "secret").symlink_to("../../../../etc/passwd")
+    repository.commit({"main.py": answering("x")})
+    told = git(repository.path, "push", address(git_server, function_id), "main").stderr
+    assert "remote: -----> Build failed" in told
+    assert "secret" in told
+
+
+def test_only_the_folder_of_the_function_is_deployed(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "folder", providerRootDirectory="functions/one")
+    repository.commit({"functions/one/main.py": answering("one"), "functions/two/main.py": answering("two")})
+    git(repository.path, "push", address(git_server, function_id), "HEAD:master")
+    assert api.execute(function_id)["responseBody"] == "one"
+    assert list((git_server.data / "run" / "git").iterdir()) == []
+
+
+def test_what_is_not_git_is_refused(api: Api, git_server: Server) -> None:
+    function_id = create(api, "garbage")
+    url = f"{git_server.url}/git/{function_id}.git"
+    with httpx.Client(trust_env=False, auth=("x", git_server.key)) as client:
+        for body in (b"", b"garbage", b"00zz", b"ffff0", b"0005x" * 2000):
+            assert client.post(f"{url}/git-receive-pack", content=body).status_code == 400, body
+        gzipped = {"content-encoding": "gzip"}
+        assert client.post(f"{url}/git-upload-pack", content=b"no gzip", headers=gzipped).status_code == 400
+        bomb = gzip.compress(bytes(20_000_000))
+        assert client.post(f"{url}/git-upload-pack", content=bomb, headers=gzipped).status_code == 413
+        assert client.get(f"{url}/info/refs").status_code == 403
+        assert client.get(f"{url}/objects/info/packs").status_code == 404
+        assert client.get(f"{url}/../../admin.key").status_code == 404
+
+
+def test_the_repository_goes_with_its_function(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "deleted")
+    repository.commit({"main.py": answering("x")})
+    git(repository.path, "push", address(git_server, function_id), "main")
+    kept = git_server.data / "repositories" / function_id
+    assert kept.is_dir()
+    api.call("DELETE", f"/functions/{function_id}", 204)
+    assert not kept.exists()
+    assert git(repository.path, "push", address(git_server, function_id), "main", check=False).returncode
+    create(api, function_id)
+    assert "Deployed" in git(repository.path, "push", address(git_server, function_id), "main").stderr
+
+
+def test_the_pusher_sees_the_log_while_the_build_runs(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "slow", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done")
+    repository.commit({"main.py": answering("x")})
+    pushing = subprocess.Popen(
+        ["git", "push", address(git_server, function_id), "main"],
+        cwd=repository.path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
+    )
+    assert pushing.stderr is not None
+    with pushing:
+        lines = iter(pushing.stderr.readline, "")
+        assert any("remote: begun" in line for line in lines)
+        assert pushing.poll() is None
+        (deployment,) = api.call("GET", f"/functions/{function_id}/deployments", 200)["deployments"]
+        api.call("PATCH", f"/functions/{function_id}/deployments/{deployment['$id']}/status", 200)
+        assert any("Build canceled" in line for line in lines)
+        assert pushing.wait(20) == 0
