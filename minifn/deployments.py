@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -104,6 +105,9 @@ class DeploymentService:
         self._changes = changes or Changes()
         #: Who receives an archive takes one.
         self.incoming = Room(UPLOADS_MAX)
+        #: The chunks of one deployment are taken one after the other: one that comes again while the last one completes
+        #: the archive must not write to it.
+        self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
 
@@ -186,6 +190,10 @@ class DeploymentService:
     async def _add_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
         if not is_id(deployment.id):
             raise ArgumentInvalid("Invalid `x-appwrite-id` header: it must be the ID of a deployment.")
+        async with self._uploading.setdefault(deployment.id, asyncio.Lock()):
+            return await self._take_chunk(deployment, chunk, upload)
+
+    async def _take_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
         earlier = await self._database.read(deployments.by_id, deployment.id)
         if earlier is not None:
             _check_same_upload(earlier, deployment)

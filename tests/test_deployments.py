@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tarfile
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -364,3 +365,33 @@ async def test_forgetting_and_tidying_leave_only_what_is_known(world: World) -> 
     await world.service.forget("fn", [kept.id])
     assert list(world.data.deployments.iterdir()) == []
     assert list(world.data.caches.iterdir()) == []
+
+
+@in_world
+async def test_a_chunk_that_comes_again_late_does_not_touch_the_archive(world: World) -> None:
+    whole = os.urandom(CHUNK_BYTES + 17)
+    await world.chunk(whole, 0, "mine")
+    go_on = threading.Event()
+
+    class SlowPath(type(Path())):  # type: ignore[misc]
+        """A file of zeros whose content is long in coming."""
+
+        def open(self, *args: Any, **kwargs: Any) -> Any:
+            go_on.wait(10)
+            return super().open(*args, **kwargs)
+
+    file = world.file(bytes(CHUNK_BYTES))
+    again = world.request(msgspec.structs.replace(file, path=SlowPath(file.path)))
+    header = f"bytes 0-{CHUNK_BYTES - 1}/{len(whole)}"
+    late = asyncio.create_task(
+        world.service.upload(msgspec.structs.replace(again, content_range=header, deployment_id="mine"))
+    )
+    await asyncio.sleep(0)
+    last = asyncio.create_task(world.chunk(whole, 1, "mine"))
+    await asyncio.wait([last], timeout=0.3)
+    source = world.data.source("mine")
+    complete = source.read_bytes() if last.done() else b""
+    go_on.set()
+    await asyncio.gather(late, last)
+    assert complete in (b"", source.read_bytes())
+    assert not world.data.upload("mine").exists()

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
+import re
 import tempfile
+from binascii import a2b_qp
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
-from urllib.parse import parse_qsl
 
 import msgspec
 from python_multipart.exceptions import FormParserError
@@ -24,6 +25,8 @@ from minifn.values import BODY_LIMIT_BYTES
 _FIELD_LIMIT_BYTES = 1024 * 1024
 _PARTS_MAX = 200
 _PAIRS_MAX = 1000
+_NO_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_NO_ESCAPES_MAX = 10_000
 #: Bytes of an upload besides its files.
 _UPLOAD_OVERHEAD_BYTES = 2 * 1024 * 1024
 #: File data that is put together before it is written.
@@ -104,10 +107,29 @@ def _decode_json(body: bytes) -> dict[str, Any]:
 def parse_query(query: bytes) -> dict[str, Any]:
     """Return the params of a query string or urlencoded body, nested as PHP does."""
     try:
-        pairs = parse_qsl(query.decode(), keep_blank_values=True, errors="strict", max_num_fields=_PAIRS_MAX)
+        if query.count(b"&") >= _PAIRS_MAX:
+            raise ValueError("too many pairs")
+        pairs = [
+            (_unquote(name).decode(), _unquote(value).decode())
+            for name, _, value in (pair.partition(b"=") for pair in query.split(b"&") if pair)
+        ]
     except ValueError as exc:
         raise ArgumentInvalid(f"The params are not urlencoded UTF-8 text, or more than {_PAIRS_MAX}.") from exc
     return nest(pairs)
+
+
+def _unquote(text: bytes) -> bytes:
+    """Undo percent-encoding, in one pass of C code: `urllib.parse` takes seconds for a body of nothing but escapes.
+
+    Quoted-printable differs in its sign alone. A sign that escapes nothing stays as it is, as in PHP; raises ValueError
+    for text full of them.
+    """
+    if b"%" not in text:
+        return text.replace(b"+", b" ")
+    kept, count = _NO_ESCAPE.subn(b"%25", text, _NO_ESCAPES_MAX)
+    if count == _NO_ESCAPES_MAX:
+        raise ValueError("too many signs that escape nothing")
+    return a2b_qp(kept.replace(b"+", b" ").replace(b"=", b"%3D").replace(b"%", b"="))
 
 
 def _decode_multipart(body: bytes, content_type: str) -> dict[str, Any]:

@@ -2,6 +2,10 @@
 
 import asyncio
 import os
+import time
+from collections.abc import Callable
+
+from minifn.workers.records import FLOOD_LIMIT_BYTES, FLOOD_SECONDS
 
 #: Kept for reports about crashes.
 TAIL_BYTES = 64 * 1024
@@ -10,11 +14,30 @@ READ_BYTES = 256 * 1024
 CLOSING_READS = 8
 
 
+class Meter:
+    """Tells when so much comes that taking it would keep the server from its work."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._began = time.monotonic()
+
+    def floods(self, count: int) -> bool:
+        """Note `count` more bytes, and tell whether FLOOD_LIMIT_BYTES came within FLOOD_SECONDS."""
+        self._bytes += count
+        if self._bytes <= FLOOD_LIMIT_BYTES:
+            return False
+        began, self._began = self._began, time.monotonic()
+        self._bytes = 0
+        return self._began - began < FLOOD_SECONDS
+
+
 class OutputTail:
     """Reads a pipe for as long as the worker lives, so that nothing in it ever blocks on a full pipe."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, on_flood: Callable[[], None]) -> None:
         self._descriptor = descriptor
+        self._on_flood = on_flood
+        self._meter = Meter()
         self._tail = bytearray()
         #: Bytes read so far.
         self.total = 0
@@ -48,6 +71,8 @@ class OutputTail:
         self.total += len(data)
         self._tail += data
         del self._tail[:-TAIL_BYTES]
+        if self._meter.floods(len(data)):
+            self._on_flood()
         return True
 
     def _detach(self) -> None:

@@ -186,9 +186,14 @@ class Pool:
             self._consider_growth(deployment)
             try:
                 answer = await asyncio.wait_for(waiter, deadline - time.monotonic())
-            except TimeoutError:
+            except BaseException as exc:
+                if waiter.done() and not waiter.cancelled():
+                    # Woken for a slot that it no longer takes.
+                    deployment.wake(count=1)
                 with contextlib.suppress(ValueError):
                     deployment.waiters.remove(waiter)
+                if not isinstance(exc, TimeoutError):
+                    raise
                 state = "started" if not deployment.workers else "free"
                 return failed("timeout", f"{TIMED_OUT}No worker was {state} in time.\n")
             if answer is not None:

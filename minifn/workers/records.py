@@ -16,6 +16,8 @@ from minifn.workers.protocol import decode_headers
 LOG_LIMIT_BYTES = 5 * 1024 * 1024
 #: A call that logs more than this altogether is ended with its worker.
 FLOOD_LIMIT_BYTES = 64 * 1024 * 1024
+#: The same within so many seconds is what a worker may send that belongs to no call.
+FLOOD_SECONDS = 10.0
 TIMED_OUT = "Execution timed out.\n"
 
 #: "" the function answered; `timeout` it ran out of time; `start` no worker could be started; `died` its process ended

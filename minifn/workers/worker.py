@@ -14,7 +14,7 @@ from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Process, Spawner
 from minifn.workers import protocol
 from minifn.workers.call import Call, describe_exit
-from minifn.workers.output import OutputTail
+from minifn.workers.output import Meter, OutputTail
 from minifn.workers.protocol import Decoder, Log, ProtocolError, Ready, Response
 from minifn.workers.records import (
     FLOOD_LIMIT_BYTES,
@@ -34,6 +34,8 @@ STOP_GRACE_SECONDS = 2.0
 #: After the socket closed the process should end, after the process ended the socket should close.
 CLOSE_SECONDS = 0.5
 SOCKET_BUFFER_BYTES = 1024 * 1024
+#: What the smallest frame counts for in a flood: work, if not bytes.
+FRAME_BYTES = 64
 
 
 class WorkerFailed(Exception):
@@ -57,6 +59,7 @@ class Worker(asyncio.Protocol):
         self._output: OutputTail
         self._transport: asyncio.Transport
         self._decoder = Decoder()
+        self._meter = Meter()
         self._calls: dict[int, Call] = {}
         self._last_id = 0
         self._slots = 0
@@ -100,7 +103,7 @@ class Worker(asyncio.Protocol):
         """Start the process and wait until it takes requests. Raises WorkerFailed."""
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
-        self._output = OutputTail(reading)
+        self._output = OutputTail(reading, self._flooded)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         env = {**self.spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
@@ -258,7 +261,7 @@ class Worker(asyncio.Protocol):
             self._stuck = True
             self._retire()
         if call is None:
-            return self._check_issued(frame.id)
+            return self._check_issued(frame.id, len(body))
         if not 100 <= frame.status_code <= 999:
             raise ProtocolError(f"status code {frame.status_code}")
         body = b"" if frame.status_code in (204, 304) else body
@@ -269,14 +272,21 @@ class Worker(asyncio.Protocol):
     def _log(self, frame: Log, body: bytes) -> None:
         call = self._calls.get(frame.id)
         if call is None:
-            return self._check_issued(frame.id)
+            return self._check_issued(frame.id, len(body))
         call.log(frame.stream, body)
+        if self._meter.floods(FRAME_BYTES):
+            self._flooded()
         if call.logged > FLOOD_LIMIT_BYTES:
             self._kill(f"The execution logged more than {FLOOD_LIMIT_BYTES // 1024**2} MB.\n")
 
-    def _check_issued(self, number: int) -> None:
+    def _check_issued(self, number: int, size_bytes: int) -> None:
         if not 1 <= number <= self._last_id:
             raise ProtocolError(f"a frame for request {number}, which was never made")
+        if self._meter.floods(FRAME_BYTES + size_bytes):
+            self._flooded()
+
+    def _flooded(self) -> None:
+        self._kill("The function's process wrote faster than can be kept up with.\n")
 
     # The end
 

@@ -1,9 +1,12 @@
 """What requests carry: JSON, urlencoded and multipart bodies, in whatever pieces they arrive."""
 
 import asyncio
+import contextlib
 import itertools
+import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_plus
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -136,3 +139,17 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
             assert isinstance(bodies.decode(body, kind), dict)
         except ArgumentInvalid:
             continue
+
+
+@given(st.lists(st.sampled_from([b"%", b"%4", b"%41", b"%3d", b"=", b"+", b"\r\n", b"\n", b" ", b"z", b"\x00", b"_"])))
+def test_percent_encoding_is_undone_as_by_the_standard_library(parts: list[bytes]) -> None:
+    text = b"".join(parts)
+    assert bodies.parse_query(b"a=" + text.replace(b"&", b"")) == {"a": unquote_plus(text.decode())}
+
+
+@pytest.mark.parametrize("text", [b"%41", b"%41a", b"%", b"%c3%a9"])
+def test_a_body_of_escapes_does_not_hold_the_server_up(text: bytes) -> None:
+    began = time.process_time()
+    with contextlib.suppress(ArgumentInvalid):
+        bodies.decode(b"body=" + text * (10_000_000 // len(text)), "application/x-www-form-urlencoded")
+    assert time.process_time() - began < 0.5

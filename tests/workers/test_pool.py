@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from minifn.runtimes import RuntimeTable
-from minifn.workers.records import FunctionRequest, WorkerSpec
+from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS, Language, function, pool_of
 
@@ -221,5 +221,26 @@ def test_calls_are_cheap(counted: WorkerSpec, tmp_path: Path) -> None:
             began = time.monotonic()
             await asyncio.gather(*(client() for _ in range(64)))
             assert 6400 / (time.monotonic() - began) > 6000
+
+    asyncio.run(run())
+
+
+def test_who_gives_up_when_woken_wakes_the_next(timed: WorkerSpec, tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, timed, function_workers_max=1) as call:
+            await call()
+            tasks: list[asyncio.Task[FunctionResponse]] = []
+
+            async def first() -> None:
+                await call("/sleep", query="0.2")
+                # It was woken by the end of this call, and has not run yet.
+                tasks[0].cancel()
+
+            holder = asyncio.create_task(first())
+            await call.until(lambda: call.pool.busy == 1)
+            tasks += [asyncio.create_task(call(seconds=5)) for _ in range(2)]
+            await holder
+            assert (await asyncio.wait_for(tasks[1], 2)).failure == ""
+            await asyncio.gather(tasks[0], return_exceptions=True)
 
     asyncio.run(run())

@@ -34,6 +34,10 @@ def answer(request, body=b"right", **more):
 
 READY = {"type": "ready", "protocol": 1, "concurrency": 0}
 """
+NOTHING = """
+HEADER = b'{"type":"log","id":1,"stream":"logs"}'
+NOTHING = struct.pack(">II", len(HEADER), 0) + HEADER
+"""
 ANSWER_ALL = "\nsend(READY)\nwhile True:\n    request, _ = read()\n"
 
 
@@ -206,3 +210,29 @@ while True:
             assert all(await asyncio.gather(*(ask(call, number) for number in range(8))))
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        "os.write(1, bytes(65536))",
+        "send({'type': 'log', 'id': 1, 'stream': 'logs'}, b'x' * 65536)",
+        "os.write(3, NOTHING * 1000)",
+    ],
+)
+def test_a_worker_that_floods_the_server_between_calls_is_ended(flood: str, tmp_path: Path) -> None:
+    async def run() -> None:
+        script = f"{NOTHING}{ANSWER_ALL}    answer(request)\n    while True: {flood}\n"
+        async with function(tmp_path, rogue(script)) as call:
+            assert (await call()).body == b"right"
+            await call.until(lambda: call.pool.workers == 0, 20)
+
+    asyncio.run(run())
+
+
+def test_a_call_of_endless_empty_logs_is_ended(tmp_path: Path) -> None:
+    answer = first_answer(tmp_path, f"{NOTHING}{ANSWER_ALL}    while True: os.write(3, NOTHING * 1000)\n", seconds=60)
+    assert (answer.failure, answer.errors) == (
+        "died",
+        "The function's process wrote faster than can be kept up with.\n",
+    )
