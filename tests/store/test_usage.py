@@ -58,6 +58,7 @@ def test_nothing_is_lost_or_counted_twice(conn: sqlite3.Connection, seed: int) -
     finished = 0
     claimed: list[Execution] = []
     deletable: list[str] = []
+    conn.execute("BEGIN")
     for moment in range(150):
         step = choose.choice(("sync", "sync", "queue", "claim", "finish", "delete", "retention", "count", "recover"))
         if step == "sync":
