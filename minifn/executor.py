@@ -387,7 +387,8 @@ def _finish(target: Target, execution: Execution, response: FunctionResponse) ->
         response_headers=tuple(item for item in headers if item[0] in STORED_RESPONSE_HEADERS),
         logs=keep_tail(response.logs, "Logs") if logged else "",
         errors=keep_tail(response.errors, "Errors") if logged else "",
-        duration_seconds=response.duration_seconds,
+        # To the microsecond: some SDKs make texts of numbers with more than 15 digits.
+        duration_seconds=round(response.duration_seconds, 6),
     )
     return ExecutionResult(execution=finished, body=response.body, headers=headers)
 
