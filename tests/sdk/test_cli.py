@@ -1,18 +1,85 @@
-"""Appwrite's own command line, as published, against a real server: set up with a key, push, run, pull, delete."""
+"""Appwrite's own command line, as published, against a real server: with a key, and signed in as the operator."""
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.sdk.install import CLI_VERSIONS, place
-from tests.serving import PROJECT, Api, Server
+from tests.serving import PROJECT, Api, Server, wait_until
 
-SOURCE = 'def main(context):\n    return context.res.text("answer " + context.req.body)\n'
+SOURCE = """import os
+
+def main(context):
+    return context.res.text(os.environ.get("GREETING", "no greeting") + " " + context.req.body)
+"""
 PROJECT_FILES = {"6": "appwrite.json", "12": "appwrite.config.json"}
+FIRST = '{"method":"limit","values":[1]}'
+#: Commands of `appwrite functions` that no server can answer, or that need a repository host.
+UNSERVED = {
+    "get-deployment-download": "asks for /v1http://host/v1/functions/...",
+    "create-template-deployment": "needs a repository host",
+    "create-vcs-deployment": "needs a repository host",
+    "help": "asks no server",
+}
+
+
+class Cli:
+    """One version of the command line, with a home directory and therefore a login of its own."""
+
+    def __init__(self, version: str, home: Path, server: Server) -> None:
+        self.major = version.partition(".")[0]
+        self.called: set[str] = set()
+        program = place("cli", version) / "node_modules" / ".bin" / "appwrite"
+        if not program.exists():
+            pytest.skip(f"appwrite-cli {version} is not installed: python tests/sdk/install.py")
+        home.mkdir()
+        self.run = runner(program, home, server)
+
+    def functions(self, folder: Path, command: str, **options: str) -> Any:
+        """Run `appwrite functions <command>` and return its JSON, or None where it prints none."""
+        self.called.add(command)
+        given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
+        printed = self.run(folder, "functions", command, *given, "--json").strip()
+        return json.loads(printed) if printed.startswith("{") else None
+
+    def check_all_called(self, folder: Path) -> None:
+        """Raise AssertionError unless every command was called, or is in UNSERVED."""
+        shown = set(re.findall(r"^  ([a-z][a-z-]+) ", self.run(folder, "functions", "--help"), re.MULTILINE))
+        assert len(shown) > 20
+        assert not shown - self.called - set(UNSERVED)
+
+
+def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
+    """Return a callable that runs one command in a folder and returns what it printed.
+
+    It raises AssertionError unless the command succeeds (or is `refused=True`); some exit with 0 after a failure, but
+    say so.
+    """
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
+
+    def run(folder: Path, *arguments: str, refused: bool = False) -> str:
+        done = subprocess.run(
+            [str(program), *arguments],
+            cwd=folder,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        failed = done.returncode != 0 or "✗" in done.stdout or "Error" in done.stdout
+        assert failed == refused, f"{arguments}\n{done.stdout}\n--- server ---\n{server.log_tail()}"
+        return done.stdout
+
+    return run
 
 
 def settings(function_id: str, runtime: str) -> dict[str, object]:
@@ -32,6 +99,8 @@ def settings(function_id: str, runtime: str) -> dict[str, object]:
         "entrypoint": "main.py",
         "commands": "",
         "path": f"functions/{function_id}",
+        # The older one takes variables from here, the newer one from the folder's .env.
+        "vars": [{"key": "GREETING", "value": "hello"}],
     }
 
 
@@ -44,70 +113,138 @@ def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
         source = folder / str(entry["path"])
         source.mkdir(parents=True)
         (source / "main.py").write_text(SOURCE)
+        (source / ".env").write_text("GREETING=hello\n")
     return folder
 
 
-@pytest.mark.parametrize("version", CLI_VERSIONS)
-def test_cli(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
-    program = place("cli", version) / "node_modules" / ".bin" / "appwrite"
-    if not program.exists():
-        pytest.skip(f"appwrite-cli {version} is not installed: python tests/sdk/install.py")
-    major = version.partition(".")[0]
-    function_id, runtime = f"cli-{major}", api.runtime("python")
-    entry = settings(function_id, runtime)
-    work = project(tmp_path / "work", PROJECT_FILES[major], entry)
-    run = runner(program, tmp_path, server)
+def answer(execution: Any) -> str:
+    """What a function answered that the CLI ran."""
+    assert execution["status"] == "completed", execution
+    assert isinstance(execution["duration"], float), "the CLI shows numbers of more than 15 digits as texts"
+    return str(execution["responseBody"])
 
-    run(work, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
-    if major == "12":
+
+@pytest.mark.parametrize("version", CLI_VERSIONS)
+def test_push_and_pull_with_a_key(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
+    cli = Cli(version, tmp_path / "home", server)
+    function_id, runtime = f"cli-{cli.major}", api.runtime("python")
+    entry = settings(function_id, runtime)
+    work = project(tmp_path / "work", PROJECT_FILES[cli.major], entry)
+
+    cli.run(work, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
+    if cli.major == "12":
         # Its first push of a new function asks for a login before it sends anything: the function is made beforehand.
-        named = ["--function-id", function_id, "--name", function_id, "--runtime", runtime]
-        run(work, "functions", "create", *named)
-    run(work, "--force", "push", "functions", "--function-id", function_id)
+        cli.functions(work, "create", function_id=function_id, name=function_id, runtime=runtime)
+    cli.run(work, "--force", "push", "functions", "--function-id", function_id)
     function = api.call("GET", f"/functions/{function_id}", 200)
     assert (function["execute"], function["scopes"], function["runtime"]) == (["any"], ["users.read"], runtime)
     deployment = api.call("GET", f"/functions/{function_id}/deployments/{function['deploymentId']}", 200)
     assert (deployment["status"], deployment["type"], deployment["entrypoint"]) == ("ready", "cli", "main.py")
+    assert answer(cli.functions(work, "create-execution", function_id=function_id, body="hi")) == "no greeting hi"
 
-    answer = run(work, "functions", "create-execution", "--function-id", function_id, "--body", "hi", "--json")
-    assert "answer hi" in answer
-    assert function_id in run(work, "functions", "list", "--json")
-
-    run(work, "--force", "push", "functions", "--function-id", function_id)
+    cli.run(work, "--force", "push", "functions", "--function-id", function_id, "--with-variables")
     again = api.call("GET", f"/functions/{function_id}", 200)
     assert again["deploymentId"] != function["deploymentId"]
+    assert [(item["key"], item["value"]) for item in again["vars"]] == [("GREETING", "hello")]
+    assert api.execute(function_id, body="you")["responseBody"] == "hello you"
 
-    elsewhere = project(tmp_path / "elsewhere", PROJECT_FILES[major], None)
-    run(elsewhere, "--all", "--force", "pull", "functions")
+    elsewhere = project(tmp_path / "elsewhere", PROJECT_FILES[cli.major], None)
+    cli.run(elsewhere, "--all", "--force", "pull", "functions")
     assert (elsewhere / "functions" / function_id / "main.py").read_text() == SOURCE
+    pulled = json.loads((elsewhere / PROJECT_FILES[cli.major]).read_text())["functions"]
+    mine = next(item for item in pulled if item["$id"] == function_id)
+    assert {name: mine[name] for name in entry if name in mine} == {name: entry[name] for name in mine}
+    api.call("DELETE", f"/functions/{function_id}", 204)
 
-    run(work, "functions", "delete", "--function-id", function_id)
+
+@pytest.mark.parametrize("version", CLI_VERSIONS)
+def test_push_of_a_new_function_by_the_operator(
+    version: str, server: Server, api: Api, tmp_path: Path, node: str
+) -> None:
+    cli = Cli(version, tmp_path / "home", server)
+    function_id = f"cli-new-{cli.major}"
+    entry = settings(function_id, api.runtime("python"))
+    work = project(tmp_path / "work", PROJECT_FILES[cli.major], entry)
+
+    wrong = ("--email", "ops@example.com", "--password", "wrong password")
+    cli.run(work, "login", "--endpoint", server.endpoint, *wrong, refused=True)
+    cli.run(work, "login", "--endpoint", server.endpoint, "--email", "ops@example.com", "--password", server.key)
+    assert "ops@example.com" in cli.run(work, "whoami")
+    cli.run(work, "--force", "push", "functions", "--function-id", function_id, "--with-variables")
+    assert api.execute(function_id, body="you")["responseBody"] == "hello you"
+    assert function_id in [item["$id"] for item in cli.functions(work, "list")["functions"]]
+    cli.run(work, "logout")
+    cli.run(work, "functions", "list", refused=True)
+    api.call("DELETE", f"/functions/{function_id}", 204)
+
+
+@pytest.mark.parametrize("version", CLI_VERSIONS)
+def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
+    cli = Cli(version, tmp_path / "home", server)
+    old = cli.major == "6"
+    function_id, runtime = f"cli-all-{cli.major}", api.runtime("python")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "main.py").write_text(SOURCE)
+    cli.run(tmp_path, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
+
+    def run(command: str, **options: str) -> Any:
+        return cli.functions(tmp_path, command, **options)
+
+    made = run("create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20")
+    assert (made["$id"], made["execute"], made["timeout"]) == (function_id, ["any"], 20)
+    assert runtime in [item["$id"] for item in run("list-runtimes")["runtimes"]]
+    assert run("list-specifications")["total"] >= 2
+    assert run("get-template", template_id=run("list-templates")["templates"][0]["id"])["runtimes"]
+    assert run("list", search="All")["functions"]
+    assert len(run("list", queries=FIRST)["functions"]) == 1
+    assert run("get", function_id=function_id)["name"] == "All"
+    assert run("update", function_id=function_id, name="All of it", entrypoint="main.py")["name"] == "All of it"
+    of_function = {"function_id": function_id}
+
+    made = run("create-variable", **of_function, key="GREETING", value="hello")
+    one = {**of_function, "variable_id": made["$id"]}
+    assert run("update-variable", **one, key="GREETING", value="good day")["key"] == "GREETING"
+    assert run("get-variable", **one)["key"] == "GREETING"
+    assert run("list-variables", **of_function)["total"] == 1
+
+    first = run("create-deployment", **of_function, code=str(folder), activate="true")
+    api.built(function_id, first["$id"])
+    assert run("get-deployment", **of_function, deployment_id=first["$id"])["status"] == "ready"
+    assert run("list-deployments", **of_function, queries=FIRST)["total"] == 1
+    assert answer(run("create-execution", **of_function, body="you", xpath="/a", method="PUT")) == "good day you"
+    planned = run("create-execution", **of_function, **{"async": "true"}, headers='{"x-own":"1"}')
+    execution = {**of_function, "execution_id": planned["$id"]}
+    wait_until(lambda: run("get-execution", **execution)["status"] == "completed", 20, "the execution is over")
+    run("delete-execution", **execution)
+    assert run("list-executions", **of_function)["total"] == 1
+
+    one = {**of_function, "deployment_id": first["$id"]}
+    rebuilt = rebuild(cli, tmp_path, one)
+    api.built(function_id, rebuilt)
+    activated = run("update-deployment" if old else "update-function-deployment", **one)
+    assert activated["deployment" if old else "deploymentId"] == first["$id"]
+    slow = run("create-deployment", **of_function, code=str(folder), activate="false", commands="sleep 60")
+    slow_one = {**of_function, "deployment_id": slow["$id"]}
+    canceled = run("update-deployment-build" if old else "update-deployment-status", **slow_one)
+    assert canceled["status"] == "canceled"
+    run("delete-deployment", **of_function, deployment_id=rebuilt)
+
+    usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
+    assert (usage["range"], len(usage["executions"])) == ("24h", 24)
+    assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
+    run("delete-variable", **of_function, variable_id=made["$id"])
+    run("delete", **of_function)
     api.call("GET", f"/functions/{function_id}", 404)
+    cli.check_all_called(tmp_path)
 
 
-def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
-    """Return a callable that runs one command in a folder and returns what it printed.
-
-    It raises AssertionError when the command fails, or says so: the CLI exits with 0 after some failures.
-    """
-    environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
-
-    def run(folder: Path, *arguments: str) -> str:
-        done = subprocess.run(
-            [str(program), *arguments],
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        told = f"{arguments}\n{done.stdout}\n--- server ---\n{server.log_tail()}"
-        assert done.returncode == 0, told
-        assert "✗" not in done.stdout, told
-        assert "Error" not in done.stdout, told
-        return done.stdout
-
-    return run
+def rebuild(cli: Cli, folder: Path, deployment: dict[str, str]) -> str:
+    """Build a deployment again and return the id of the new one, which the older CLI does not tell."""
+    if cli.major != "6":
+        return str(cli.functions(folder, "create-duplicate-deployment", **deployment)["$id"])
+    cli.functions(folder, "create-build", **deployment)
+    newest = '{"method":"orderDesc","values":["$id"]}'
+    listed = cli.functions(folder, "list-deployments", function_id=deployment["function_id"], queries=newest)
+    assert listed["total"] == 2
+    return str(listed["deployments"][0]["$id"])

@@ -118,6 +118,7 @@ async function executions(small) {
   assert.ok(execution.responseHeaders.some(({ name }) => name === "x-answered-by"));
   assert.equal(execution.logs.trim(), "a line for the logs");
   assert.equal(execution.errors.trim(), "a line for the errors");
+  assert.equal(typeof execution.duration, "number");
   shape(execution, "", "deploymentId");
   if (!OLD) assert.equal(execution.deploymentId, small.$id);
 

@@ -31,6 +31,7 @@ async function guest() {
   const execution = await functions.createExecution({ functionId: FOR_ANY, body: "hello", xpath: "/page?x=1" });
   assert.deepEqual([execution.status, execution.logs, execution.errors], ["completed", "", ""]);
   assert.deepEqual(execution.$permissions, []);
+  assert.equal(typeof execution.duration, "number");
   assert.deepEqual(JSON.parse(execution.responseBody).query, { x: "1" });
   await refused(401, "general_unauthorized_scope", account.get());
   await refused(401, "general_unauthorized_scope", functions.listExecutions({ functionId: FOR_ANY }));
