@@ -12,6 +12,8 @@ DESCRIPTORS = 65_536
 CONNECTIONS_MAX = 10_000
 #: A connection that owes the server a request, or the rest of one, is closed when nothing has come for so long.
 SILENCE_SECONDS = 60.0
+#: The first line and the headers of a request, or what follows its body; the parser would take any number.
+HEAD_BYTES_MAX = 128 * 1024
 REFUSAL = (
     b'{"message":"The server has as many connections as it accepts. Try again later.","code":503,'
     b'"type":"general_service_overloaded"}'
@@ -35,6 +37,8 @@ class Connection(HttpToolsProtocol):
         self._connections_max = connections_max
         #: When the client last sent something, on the loop's clock.
         self.heard_at = self.loop.time()
+        #: Bytes that came since the last that were a body's, or ended a head.
+        self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Part of asyncio.Protocol."""
@@ -50,7 +54,28 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
         self.heard_at = self.loop.time()
+        self._head_bytes += len(data)
         super().data_received(data)
+        if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.send_400_response(f"The request's headers are longer than {HEAD_BYTES_MAX:,} bytes.")
+            else:
+                self.hang_up()
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        self._head_bytes = 0
+        super().on_body(body)
 
     @property
     def owes(self) -> bool:
