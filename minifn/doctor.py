@@ -7,6 +7,7 @@ import platform
 import resource
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import psutil
 
 from minifn.config import Config
 from minifn.datadir import DataDir
+from minifn.git.program import HOW_TO_GET, find_git
 from minifn.runtimes import RuntimeTable
 from minifn.sandbox.command import EngineUnavailable
 from minifn.sandbox.probe import choose, protections
@@ -149,7 +151,19 @@ def _machine(config: Config) -> list[Check]:
         _at_least("open files", open_files, OPEN_FILES_WANTED, str(open_files), f"ulimit -n {OPEN_FILES_WANTED}"),
         _at_least("memory", memory_bytes, MEMORY_WANTED_BYTES, memory, "stop something else"),
         _at_least("disk", disk_bytes, DISK_WANTED_BYTES, disk, "set MINIFN_DATA to a larger disk"),
+        _git(),
     ]
+
+
+def _git() -> Check:
+    """Only deployments from repositories need it."""
+    program = find_git()
+    if program is None:
+        detail = "not found: no deployments from repositories, and no git push"
+        return Check(group="machine", name="git", state="OFF", detail=detail, remedy=HOW_TO_GET)
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    version = done.stdout.strip().removeprefix("git version ")
+    return Check(group="machine", name="git", state="ON", detail=f"{version}  {program}")
 
 
 def _data_directory(data: Path, existing: Path) -> Check:

@@ -189,12 +189,23 @@ def test_a_token_says_who_the_user_is(data: Path) -> None:
     assert 7100 < claims["exp"] - time.time() <= 7200
 
 
+def test_hosts_of_repositories_get_a_secret_of_their_own(data: Path) -> None:
+    installations = "one=/srv/git,two=https://user:hidden@example.com/org"
+    done = minifn("git", "--git-installations", installations, "--data", str(data), "--port", "8123")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines[0] == ["one", "/srv/git"]
+    assert lines[1] == ["webhook", "http://127.0.0.1:8123/v1/vcs/one/events"]
+    assert lines[3] == ["two", "https://example.com/org"]
+    assert lines[2][1] != lines[5][1]
+    assert len(lines[2][1]) == 64
+
+
 def test_doctor_reports_the_same_in_both_forms(data: Path) -> None:
     done = minifn("doctor", "--json", "--data", str(data))
     report = json.loads(done.stdout)
     assert done.returncode == (0 if report["works"] else 1)
     names = {(check["group"], check["name"]) for check in report["checks"]}
-    assert {("sandbox", "engine"), ("machine", "data directory"), ("runtimes", "python")} <= names
+    assert {("sandbox", "engine"), ("machine", "data directory"), ("machine", "git"), ("runtimes", "python")} <= names
     shown = minifn("doctor", "--data", str(data)).stdout
     for check in report["checks"]:
         assert check["name"] in shown

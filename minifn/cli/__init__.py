@@ -13,6 +13,7 @@ COMMANDS = {
     "doctor": "minifn.cli.doctor:doctor",
     "keys": "minifn.cli.keys:keys",
     "token": "minifn.cli.keys:token",
+    "git": "minifn.cli.git:git",
     "backup": "minifn.cli.backup:backup",
     "restore": "minifn.cli.backup:restore",
 }

@@ -145,7 +145,7 @@ class Git:
 
     def command(self, call: Run) -> Command:
         """Return the command of a call. Raises GitFailed when the machine has no git."""
-        program = shutil.which("git", path=SEARCH_PATH)
+        program = find_git()
         if program is None:
             raise GitFailed(f"git is not installed on this server: {HOW_TO_GET}")
         work = Bind(source=call.place, target=WORK, writable=True)
@@ -189,6 +189,11 @@ class Git:
         if remote.path is None:
             return remote.url
         return self._engine.place(Bind(source=remote.path, target=REPOSITORY))
+
+
+def find_git() -> str | None:
+    """Return the path of the git command, if this machine has it."""
+    return shutil.which("git", path=SEARCH_PATH)
 
 
 def explain(exit: Exit, text: str, file_bytes: int) -> str:

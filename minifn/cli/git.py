@@ -1,0 +1,23 @@
+"""`minifn git`: what the hosts of repositories must be told, so that they tell of pushes."""
+
+import click
+
+from minifn.cli.options import configuration, settings
+from minifn.datadir import DataDir
+from minifn.environment import authority
+from minifn.git.installations import Installations
+from minifn.git.service import events_secret
+
+
+@click.command()
+@settings(("git_installations", "data", "host", "port"))
+def git(**flags: str | None) -> None:
+    """List the installations of repositories, with the address and the secret of their webhooks."""
+    config = configuration(**flags)
+    data = DataDir(config.data)
+    data.prepare()
+    secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+    for installation in Installations(config.git_installations).all:
+        click.echo(f"{installation.name}  {installation.directory or installation.url}")
+        click.echo(f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/{installation.name}/events")
+        click.echo(f"  secret   {events_secret(secret, installation.name)}")
