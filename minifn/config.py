@@ -16,6 +16,9 @@ from minifn.values import is_domain, is_id
 #: The isolation engines by strength, strongest first; `auto` takes the first whose probe passes.
 ENGINES = ("bwrap", "sandlock", "process", "none")
 
+#: What a function may reach, the least first.
+NETWORKS = ("none", "isolated", "host")
+
 #: Variables builds inherit unless the setting says otherwise: proxies, CA bundles and package indexes.
 BUILD_PASSTHROUGH = (
     "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
@@ -56,6 +59,7 @@ class Config:
         "", "encrypts variables, 64 hexadecimal digits; made at first start and kept in variables.key", secret=True
     )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
+    network: str = _setting("host", "what functions reach at most; builds reach the host's", choices=NETWORKS)
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
     origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own and localhost; * = all")
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)

@@ -19,7 +19,7 @@ from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.git.program import HOW_TO_GET, find_git
 from minifn.runtimes import RuntimeTable
-from minifn.sandbox.command import EngineUnavailable
+from minifn.sandbox.command import EngineUnavailable, Network
 from minifn.sandbox.probe import choose, protections
 from minifn.sandbox.spawner import Spawner
 
@@ -77,14 +77,14 @@ def examine(config: Config) -> Report:
         Path(place).chmod(0o711)
         data = DataDir(Path(place) / "data")
         data.prepare()
-        sandbox = asyncio.run(_sandbox(config.sandbox, data))
+        sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
     return Report(checks=(*sandbox, *_runtimes(RuntimeTable.load()), *_machine(config)))
 
 
-async def _sandbox(name: str, data: DataDir) -> list[Check]:
+async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
     async with Spawner(data.run) as spawner:
         try:
-            engine = await choose(name, spawner, data)
+            engine = await choose(name, spawner, data, network)
             chosen = Check(
                 group="sandbox",
                 name="engine",
@@ -101,7 +101,7 @@ async def _sandbox(name: str, data: DataDir) -> list[Check]:
                 remedy="MINIFN_SANDBOX=auto takes what works",
                 required=True,
             )
-        found = await protections(spawner, data, name)
+        found = await protections(spawner, data, name, network)
     return [
         chosen,
         *(

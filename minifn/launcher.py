@@ -1,12 +1,14 @@
 """What a worker of a function is started with: command, environment, places and limits."""
 
-from minifn.config import Config
+from collections.abc import Mapping
+
+from minifn.config import NETWORKS, Config
 from minifn.datadir import DataDir
 from minifn.environment import authority, can_be_set, specification, system_variables
 from minifn.functions import Target
 from minifn.models import Deployment, Function
 from minifn.runtimes import Place, RuntimeTable
-from minifn.sandbox.command import Bind, Command, Limits
+from minifn.sandbox.command import Bind, Command, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.workers.records import WorkerSpec
 
@@ -16,6 +18,8 @@ UID_COUNT = 40_000
 #: Where a sandbox shows a function's code and its language's wrapper.
 CODE = "/fn"
 WRAPPER = "/runtime"
+#: The variable by which a function gives up network.
+NETWORK_VARIABLE = "MINIFN_NETWORK"
 #: Processes and threads of one worker, and files it may have open.
 WORKER_PROCESSES = 256
 WORKER_FILES = 1024
@@ -25,6 +29,15 @@ _MIB = 1024 * 1024
 def function_uid(function: Function) -> int:
     """Return the uid of a function's processes when the server is root; otherwise they have the server's."""
     return UID_BASE + function.sequence % UID_COUNT
+
+
+def network_of(ceiling: str, variables: Mapping[str, str]) -> Network:
+    """Return what a function reaches: what its variable MINIFN_NETWORK says, at most the server's `ceiling`.
+
+    A word that is none of NETWORKS counts as the least.
+    """
+    wanted = variables.get(NETWORK_VARIABLE, ceiling)
+    return Network(min(wanted if wanted in NETWORKS else NETWORKS[0], ceiling, key=NETWORKS.index))
 
 
 class Launcher:
@@ -83,6 +96,7 @@ class Launcher:
                 open_files=WORKER_FILES,
                 cpus=size.cpus,
             ),
+            network=network_of(self._config.network, target.variables),
             uid=function_uid(function),
             label=f"{function.id} {deployment.id}",
         )

@@ -26,6 +26,7 @@ from minifn.maintenance import Maintenance
 from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
 from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
+from minifn.sandbox.command import Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
@@ -106,7 +107,7 @@ class Minifn:
         jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
         cipher = load_cipher(data, config.variables_key)
         self.database = await stack.enter_async_context(Database(data.database, cipher))
-        self.engine = await choose(config.sandbox, self.spawner, data)
+        self.engine = await choose(config.sandbox, self.spawner, data, Network(config.network))
         self.runtimes = await asyncio.to_thread(self._load_runtimes)
         self.tokens = Tokens(jwt_secret, config.project)
         self.keys = Keys(self.database)

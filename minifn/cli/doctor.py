@@ -15,7 +15,7 @@ COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
-@settings(("data", "sandbox"))
+@settings(("data", "sandbox", "network"))
 def doctor(as_json: bool, **flags: str | None) -> None:
     """Say what works on this machine, and what mends the rest."""
     report = examine(configuration(**flags))

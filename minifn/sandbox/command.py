@@ -36,6 +36,8 @@ class Network(enum.Enum):
 
     #: The host's network, loopback included.
     HOST = "host"
+    #: Other hosts, through pasta: not the host's loopback.
+    ISOLATED = "isolated"
     #: Nothing but a loopback of its own.
     NONE = "none"
 

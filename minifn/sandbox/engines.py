@@ -29,6 +29,14 @@ LATE = "MINIFN_LATE"
 LATE_PROGRAM = ("/bin/sh", "-c", f'eval "${LATE}"; unset {LATE}; exec "$@"', "sh")
 
 
+#: How pasta gives a command the network without the host's loopback: no ports from or to the host, in the foreground,
+#: because some versions hang otherwise.
+PASTA_OPTIONS = (
+    *("--foreground", "--config-net", "--no-map-gw"),
+    *("--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"),
+)
+
+
 class Engine(Protocol):
     """An isolation method."""
 
@@ -112,10 +120,22 @@ class BwrapEngine:
     strength = "namespaces: sees only its own code and processes, writes only to a private /tmp"
 
     def __init__(
-        self, *, bwrap: str, programs: Programs, layout: Layout, seccomp: bytes, uid: int, nested: bool
+        self,
+        *,
+        bwrap: str,
+        programs: Programs,
+        layout: Layout,
+        seccomp: bytes,
+        uid: int,
+        nested: bool,
+        pasta: str = "",
     ) -> None:
-        """`uid` is the server's: as 0, commands drop to their own. `nested`: bwrap can forbid user namespaces."""
+        """`uid` is the server's: as 0, commands drop to their own. `nested`: bwrap can forbid user namespaces.
+
+        `pasta` is the program that isolates a network, "" when commands cannot ask for that.
+        """
         self._bwrap = bwrap
+        self._pasta = pasta
         self._programs = programs
         self._seccomp = seccomp
         self._uid = uid
@@ -143,7 +163,13 @@ class BwrapEngine:
         yield from ("--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm")
 
     def wrap(self, command: Command) -> Wrapped:
-        """Return bwrap's argv; its options travel by descriptor, so that no path of the host shows inside."""
+        """Return bwrap's argv; its options travel by descriptor, so that no path of the host shows inside.
+
+        Raises EngineUnavailable for an isolated network without pasta.
+        """
+        isolated = command.network is Network.ISOLATED
+        if isolated and not self._pasta:
+            raise EngineUnavailable("an isolated network is to be had with MINIFN_NETWORK=isolated for the server only")
         options = [*self._options]
         if command.network is Network.NONE:
             options.append("--unshare-net")
@@ -171,6 +197,7 @@ class BwrapEngine:
         dropped = drop_argv(self._programs, command.uid) if self._root and command.uid else ()
         return Wrapped(
             argv=(
+                *((self._pasta, *PASTA_OPTIONS, "--") if isolated else ()),
                 *(self._bwrap, "--args", str(FIRST_DATA_DESCRIPTOR), "--", *dropped),
                 *limits_argv(self._programs, limits, count_processes=not self._root or bool(command.uid)),
                 *loader_argv(command.env),
@@ -183,7 +210,8 @@ class BwrapEngine:
             label=command.label,
             uid=uid if self._root else 0,
             data=(arguments, *data),
-            namespaced=True,
+            # Around an isolated command is pasta: not the init, but the whole tree is to be killed.
+            namespaced=not isolated,
         )
 
 
@@ -229,9 +257,8 @@ class ProcessEngine:
         return str(bind.source)
 
     def wrap(self, command: Command) -> Wrapped:
-        """Return the argv. Raises EngineUnavailable for a command without network: nothing here could hold it."""
-        if command.network is Network.NONE:
-            raise EngineUnavailable("the process engine cannot take the network away; use bwrap")
+        """Return the argv. Raises EngineUnavailable for a command with less network: nothing here could hold it."""
+        _refuse_less_network(self.name, command)
         prefix: tuple[str, ...] = ()
         if self._root:
             prefix = (*drop_argv(self._programs, command.uid), "--pdeathsig", "KILL", "--")
@@ -281,7 +308,8 @@ class NoEngine:
         return str(bind.source)
 
     def wrap(self, command: Command) -> Wrapped:
-        """Return the command as it is."""
+        """Return the command as it is. Raises EngineUnavailable for a command with less network."""
+        _refuse_less_network(self.name, command)
         return Wrapped(
             argv=command.argv,
             env=dict(command.env),
@@ -290,6 +318,11 @@ class NoEngine:
             label=command.label,
             private_tmp=True,
         )
+
+
+def _refuse_less_network(engine: str, command: Command) -> None:
+    if command.network is not Network.HOST:
+        raise EngineUnavailable(f"the engine {engine} cannot take the network away; use bwrap")
 
 
 def _parents(path: str, made: set[str]) -> Iterable[str]:

@@ -18,7 +18,7 @@ from typing import Literal
 from minifn.datadir import DataDir
 
 from . import seccomp
-from .command import Command, EngineUnavailable, Limits, SandboxError, Wrapped
+from .command import Command, EngineUnavailable, Limits, Network, SandboxError, Wrapped
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
 from .launcher.confine import landlock_version
 from .spawner import Output, Spawner, run
@@ -48,32 +48,53 @@ READABLE = ("/etc/passwd", "/etc/group", "/etc/os-release", "/proc", "/sys/fs/cg
 LINUX = sys.platform == "linux"
 
 
-async def choose(name: str, spawner: Spawner, data: DataDir | None = None) -> Engine:
+async def choose(name: str, spawner: Spawner, data: DataDir | None = None, network: Network = Network.HOST) -> Engine:
     """Return the engine called `name`, or for "auto" the strongest that runs. Raises EngineUnavailable.
 
-    An engine asked for by name is never replaced by a weaker one. With the process engine and a server that is root,
-    the way to the builds in `data` is opened to the uids of functions.
+    An engine asked for by name is never replaced by a weaker one, nor a `network` by one that reaches more. With the
+    process engine and a server that is root, the way to the builds in `data` is opened to the uids of functions.
     """
     if name == "none":
-        return NoEngine()
+        return await _confining(NoEngine(), spawner, network)
     failures = []
     for candidate in AUTOMATIC if name == "auto" else (name,):
         try:
-            return await _try(candidate, spawner, data)
+            return await _confining(await _try(candidate, spawner, data, network), spawner, network)
         except EngineUnavailable as error:
             failures.append(f"{candidate}: {error}")
     raise EngineUnavailable("; ".join(failures))
 
 
-async def _try(name: str, spawner: Spawner, data: DataDir | None) -> Engine:
+async def _try(name: str, spawner: Spawner, data: DataDir | None, network: Network) -> Engine:
     if name == "bwrap":
-        return await try_bwrap(spawner)
+        return await try_bwrap(spawner, find_pasta() if network is Network.ISOLATED else "")
     if name == "process":
         return await try_process(spawner, data)
     raise EngineUnavailable(f"there is no engine {name!r} on this machine")
 
 
-async def try_bwrap(spawner: Spawner) -> BwrapEngine:
+async def _confining(engine: Engine, spawner: Spawner, network: Network) -> Engine:
+    """Return `engine` after it has run something with no more than `network`. Raises EngineUnavailable."""
+    if network is not Network.HOST:
+        output = await _probe(spawner, engine, "/bin/cat", "/proc/net/dev", network=network)
+        links = {line.partition(":")[0].strip() for line in output.text.splitlines() if ":" in line}
+        if not output.ok or (links == {"lo"}) is not (network is Network.NONE):
+            reason = output.exit.reason or last_line(output.text) or f"exit {output.exit.code}"
+            raise EngineUnavailable(f"MINIFN_NETWORK={network.value} does not work here: {reason}")
+    return engine
+
+
+def find_pasta() -> str:
+    """Return the program that isolates networks. Raises EngineUnavailable."""
+    if os.geteuid() == 0:
+        raise EngineUnavailable("MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up root's rights")
+    pasta = shutil.which("pasta", path=SEARCH_PATH)
+    if pasta is None:
+        raise EngineUnavailable("MINIFN_NETWORK=isolated needs pasta (apt install passt)")
+    return pasta
+
+
+async def try_bwrap(spawner: Spawner, pasta: str = "") -> BwrapEngine:
     """Return a bwrap engine that has just run a sandbox. Raises EngineUnavailable with the reason."""
     bwrap = find_bwrap()
     if not bwrap:
@@ -91,6 +112,7 @@ async def try_bwrap(spawner: Spawner) -> BwrapEngine:
             seccomp=seccomp.program(platform.machine()),
             uid=os.geteuid(),
             nested=nested,
+            pasta=pasta,
         )
         output = await _probe(spawner, engine, "/bin/true")
         if output.ok:
@@ -132,12 +154,13 @@ def open_ways(spawner: Spawner, data: DataDir | None) -> None:
         path.chmod(0o711)
 
 
-async def _probe(spawner: Spawner, engine: Engine, *argv: str) -> Output:
+async def _probe(spawner: Spawner, engine: Engine, *argv: str, network: Network = Network.HOST) -> Output:
     command = Command(
         argv=argv,
         env={"PATH": SEARCH_PATH, "PROBE": str(spawner.run_dir / "lock")},
         limits=Limits(memory_bytes=256 * 2**20, processes=64, open_files=64, cpu_seconds=5),
         uid=PROBE_UID,
+        network=network,
         label=f"{engine.name} probe",
     )
     try:
@@ -189,6 +212,7 @@ echo "seen $(ls -d /proc/[0-9]* | wc -l)"
 for place in / /usr /var/tmp /dev; do
   (: >"$place/.minifn-probe") 2>/dev/null && rm "$place/.minifn-probe" && echo "writes $place"
 done
+echo "links $(grep -c : /proc/net/dev)"
 (: <"$PROBE") 2>/dev/null && echo "reads $PROBE"
 unshare --user true 2>/dev/null && echo "nests yes"
 ulimit -d | sed "s/^/data /"
@@ -208,19 +232,26 @@ class Protection:
     remedy: str = ""
 
 
-async def protections(spawner: Spawner, data: DataDir | None = None, name: str = "auto") -> tuple[Protection, ...]:
-    """Return what the engine `name` protects from on this machine, found by a process that looks from inside it."""
+async def protections(
+    spawner: Spawner, data: DataDir | None = None, name: str = "auto", network: Network = Network.HOST
+) -> tuple[Protection, ...]:
+    """Return what the engine `name` protects from on this machine, and which engines there are."""
     found = [await _engine_state(candidate, spawner, data) for candidate in AUTOMATIC]
     try:
-        engine = await choose(name, spawner, data)
-        output = await _probe(spawner, engine, "/bin/sh", "-c", SELF_REPORT)
+        engine = await choose(name, spawner, data, network)
+        return (*found, *await inspect(engine, spawner, network))
     except EngineUnavailable as error:
         return (*found, Protection(name="isolation", state="OFF", reason=str(error), remedy=INSTALL_BWRAP))
+
+
+async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[Protection, ...]:
+    """Return what an engine protects from, found by a process that looks from inside it. Raises EngineUnavailable."""
+    output = await _probe(spawner, engine, "/bin/sh", "-c", SELF_REPORT, network=network)
     seen: dict[str, list[str]] = {}
     for line in output.text.splitlines():
         key, _, value = line.partition(":" if ":" in line else " ")
         seen.setdefault(key, []).append(value.strip())
-    return (*found, *judge(engine.name, seen))
+    return judge(engine.name, seen, network)
 
 
 async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Protection:
@@ -231,7 +262,7 @@ async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Pr
     return Protection(name=f"engine {name}", state="ON", reason=engine.strength)
 
 
-def judge(engine: str, seen: Mapping[str, list[str]]) -> tuple[Protection, ...]:
+def judge(engine: str, seen: Mapping[str, list[str]], network: Network = Network.HOST) -> tuple[Protection, ...]:
     """Return the protections that a report from inside an engine shows: SELF_REPORT's lines by their first word."""
 
     def one(name: str, held: bool, good: str, bad: str, *, weak: State = "OFF", remedy: str = USE_BWRAP) -> Protection:
@@ -278,11 +309,13 @@ def judge(engine: str, seen: Mapping[str, list[str]]) -> tuple[Protection, ...]:
         ),
         one(
             "network",
-            False,
-            "",
-            "functions use the host's network: they reach its loopback and its neighbours",
+            network is Network.NONE and seen.get("links") == ["1"],
+            "functions reach nothing",
+            "functions reach the host's neighbours, not its loopback"
+            if network is Network.ISOLATED
+            else "functions use the host's network: they reach its loopback and its neighbours",
             weak="DEGRADED",
-            remedy="let a firewall keep functions from addresses they must not reach",
+            remedy="MINIFN_NETWORK=none, or a firewall that keeps functions from addresses they must not reach",
         ),
         one(
             "kill",
