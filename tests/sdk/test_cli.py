@@ -20,11 +20,9 @@ def main(context):
 """
 PROJECT_FILES = {"6": "appwrite.json", "12": "appwrite.config.json"}
 FIRST = '{"method":"limit","values":[1]}'
-#: Commands of `appwrite functions` that no server can answer, or that need a repository host.
+#: Commands of `appwrite functions` that no server can answer.
 UNSERVED = {
     "get-deployment-download": "asks for /v1http://host/v1/functions/...",
-    "create-template-deployment": "needs a repository host",
-    "create-vcs-deployment": "needs a repository host",
     "help": "asks no server",
 }
 
@@ -41,11 +39,11 @@ class Cli:
         home.mkdir()
         self.run = runner(program, home, server)
 
-    def functions(self, folder: Path, command: str, **options: str) -> Any:
+    def functions(self, folder: Path, command: str, *, refused: bool = False, **options: str) -> Any:
         """Run `appwrite functions <command>` and return its JSON, or None where it prints none."""
         self.called.add(command)
         given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
-        printed = self.run(folder, "functions", command, *given, "--json").strip()
+        printed = self.run(folder, "functions", command, *given, "--json", refused=refused).strip()
         return json.loads(printed) if printed.startswith("{") else None
 
     def check_all_called(self, folder: Path) -> None:
@@ -188,8 +186,8 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     (folder / "main.py").write_text(SOURCE)
     cli.run(tmp_path, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
 
-    def run(command: str, **options: str) -> Any:
-        return cli.functions(tmp_path, command, **options)
+    def run(command: str, *, refused: bool = False, **options: str) -> Any:
+        return cli.functions(tmp_path, command, refused=refused, **options)
 
     made = run("create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20")
     assert (made["$id"], made["execute"], made["timeout"]) == (function_id, ["any"], 20)
@@ -230,6 +228,12 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     assert canceled["status"] == "canceled"
     run("delete-deployment", **of_function, deployment_id=rebuilt)
 
+    if not old:
+        version = {"type": "tag", "reference": "0.2.*"}
+        starter = {"owner": "appwrite", "repository": "templates", "root_directory": "python/starter"}
+        made_of_template = run("create-template-deployment", **of_function, **starter, **version)
+        assert made_of_template["providerRepositoryName"] == "templates"
+        run("create-vcs-deployment", **of_function, type="branch", reference="main", refused=True)
     usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
     assert (usage["range"], len(usage["executions"])) == ("24h", 24)
     assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1

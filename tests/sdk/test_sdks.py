@@ -83,6 +83,7 @@ def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, 
         "FUNCTION": f"python-{version}",
         "RUNTIME": api.runtime("python"),
         "ENTRYPOINT": "main.py",
+        "STARTER": "python/starter",
         "PYTHONPATH": str(place("python", version)),
     }
     script = SCRIPTS / "python" / "scenario.py"
@@ -98,6 +99,7 @@ def test_node_sdk(version: str, server: Server, api: Api, archives: dict[str, st
         "FUNCTION": f"node-{version}",
         "RUNTIME": api.runtime("node"),
         "ENTRYPOINT": "main.js",
+        "STARTER": "node/starter",
     }
     script = beside_modules("node", place("node", version), tmp_path)
     assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"

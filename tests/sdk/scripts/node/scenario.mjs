@@ -7,7 +7,7 @@ import { check } from "./queries.mjs";
 import { Service, refused, until } from "./service.mjs";
 
 const { Account, Client, ExecutionMethod, ID, Query } = sdk;
-const { ENDPOINT, PROJECT, KEY, RUNTIME, ENTRYPOINT, FUNCTION, CODE_SMALL, CODE_LARGE, CODE_CHUNK } = process.env;
+const { ENDPOINT, PROJECT, KEY, RUNTIME, ENTRYPOINT, FUNCTION, STARTER, CODE_SMALL, CODE_LARGE, CODE_CHUNK } = process.env;
 const functionId = FUNCTION;
 const connect = () => new Client().setEndpoint(ENDPOINT).setProject(PROJECT);
 const functions = new Service(new sdk.Functions(connect().setKey(KEY)));
@@ -16,9 +16,6 @@ const FORMAT = Number(/^1\.(\d+)/.exec(connect().headers["X-Appwrite-Response-Fo
 /** Clients before 1.7 have other names for half of the deployments' methods and fields. */
 const OLD = FORMAT < 7;
 const [SIZE, ACTIVE] = OLD ? ["size", "deployment"] : ["sourceSize", "deploymentId"];
-const UNSERVED = OLD
-  ? {}
-  : { createTemplateDeployment: "needs a repository host", createVcsDeployment: "needs a repository host" };
 
 /** Checks which keys an answer has: those of this version's format, not those of the other. */
 function shape(answer, old, newer) {
@@ -170,6 +167,17 @@ async function laterDeployments(small, large) {
   await refused(404, "deployment_not_found", deployment(newest.$id));
 }
 
+/** Templates come with the server; a function that was not connected has no repository. */
+async function repositories() {
+  const template = { functionId, owner: "appwrite", repository: "templates", rootDirectory: STARTER };
+  const version = { type: "tag", reference: "0.2.*", version: "0.2.*" };
+  const made = await functions.createTemplateDeployment({ ...template, ...version });
+  assert.deepEqual([made.type, made.providerRepositoryName, made.activate], ["vcs", "templates", false]);
+  await functions.deleteDeployment({ functionId, deploymentId: made.$id });
+  const branch = functions.createVcsDeployment({ functionId, type: "branch", reference: "main" });
+  await refused(404, "installation_not_found", branch);
+}
+
 async function callers() {
   const guest = new Service(new sdk.Functions(connect()));
   await refused(401, "general_unauthorized_scope", guest.list());
@@ -202,8 +210,9 @@ await variables();
 const small = await deployments();
 await executions(small);
 await laterDeployments(small, await uploadsInChunks());
+if (!OLD) await repositories();
 await callers();
 await check(functions, `${functionId}-q`, RUNTIME);
 await remove();
-functions.checkAllCalled(UNSERVED);
+functions.checkAllCalled();
 console.log("all called");
