@@ -15,6 +15,8 @@ from minifn.git.program import Git, GitFailed, Run
 
 #: How much larger than an archive a repository may be, of which perhaps one folder is deployed.
 REPOSITORY_FACTOR = 10
+#: A host that does not list its branches in this time is taken for unreachable.
+LOOK_SECONDS = 60
 #: The name that a fetched commit has in the repository it is fetched into.
 FETCHED = "refs/minifn/fetched"
 #: What is kept of a commit's message and of its author's name, characters.
@@ -45,7 +47,14 @@ class Fetcher:
         """Return the commit of each branch by its name. Raises GitFailed."""
         async with self._git.place(remote) as place:
             arguments = ("ls-remote", "--heads", "--", self._git.address(remote))
-            text = await self._git.run(self._run(place, arguments, remote))
+            call = Run(
+                arguments=arguments,
+                place=place,
+                remote=remote,
+                file_bytes=self._repository_bytes,
+                seconds=LOOK_SECONDS,
+            )
+            text = await self._git.run(call)
         return {name: commit for commit, name in _HEAD.findall(text)}
 
     async def archive(self, remote: Remote, reference: str, folder: str, target: Path) -> Commit:

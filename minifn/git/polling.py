@@ -31,7 +31,7 @@ class Poller:
         self._fetcher = fetcher
         self._queue = queue
         self._interval_seconds = interval_seconds
-        self._looking = asyncio.Lock()
+        self._looking: dict[Repository, asyncio.Lock] = {}
         #: What was said last of repositories that could not be read.
         self._complaints: dict[Repository, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -69,14 +69,16 @@ class Poller:
                 await asyncio.sleep(self._interval_seconds)
             for repository in repositories:
                 await asyncio.sleep(self._interval_seconds / len(repositories))
-                try:
-                    await self.look(repository)
-                except Exception:
-                    logger.exception("%s could not be looked at", repository.name)
+                # One that takes long to answer is not asked again meanwhile, and holds up no other.
+                if not self._turn(repository).locked():
+                    self.look_soon(repository)
+
+    def _turn(self, repository: Repository) -> asyncio.Lock:
+        return self._looking.setdefault(repository, asyncio.Lock())
 
     async def look(self, repository: Repository) -> None:
         """Deploy what has been pushed to a repository since the last look."""
-        async with self._looking:
+        async with self._turn(repository):
             functions = await self._database.read(git.connected, repository)
             if not functions:
                 return

@@ -77,6 +77,7 @@ class Run:
     remote: Remote | None = None
     #: The largest file it may write, bytes.
     file_bytes: int
+    seconds: float = GIT_SECONDS
     environment: Mapping[str, str] | None = None
 
 
@@ -109,7 +110,7 @@ class Git:
         """Return what git printed. Raises GitFailed."""
         try:
             wrapped = self._engine.wrap(self.command(call))
-            output = await run(self._spawner, wrapped, timeout_seconds=GIT_SECONDS, output_bytes=OUTPUT_BYTES_MAX)
+            output = await run(self._spawner, wrapped, timeout_seconds=call.seconds, output_bytes=OUTPUT_BYTES_MAX)
         except SandboxError as exc:
             raise GitFailed(f"git could not be started: {exc}") from exc
         if not output.ok:

@@ -1,4 +1,4 @@
-"""Deployments that come from git: queued in the database, fetched one after the other, then built like any other."""
+"""Deployments that come from git: queued in the database, fetched a few at a time, then built like any other."""
 
 import asyncio
 import logging
@@ -30,6 +30,9 @@ logger = logging.getLogger("minifn.git")
 #: The directory of a repository that is pushed to minifn, within its function's.
 PUSHED = "repository.git"
 
+#: Of one installation.
+FETCHES_AT_ONCE = 2
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitTools:
@@ -57,6 +60,8 @@ class FetchQueue:
         self._installations = installations
         self._wake = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(remove_tree, self._tools.data.git)
@@ -67,9 +72,10 @@ class FetchQueue:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop; what is in the queue is fetched by the next server."""
-        assert self._runner is not None
-        self._runner.cancel()
-        await asyncio.gather(self._runner, return_exceptions=True)
+        tasks = [task for task in (self._runner, *self._fetching.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def remote(self, installation_id: str, repository: str) -> Remote:
         """Return where a repository is. Raises RepositoryMissing."""
@@ -111,10 +117,18 @@ class FetchQueue:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
-            fetch = await self._tools.database.write(git.next_fetch)
-            if fetch is None:
-                await self._wake.wait()
-                continue
+            # Before the list is read: one that ends meanwhile is still in it, and must not begin again.
+            self._fetching = {key: task for key, task in self._fetching.items() if not task.done()}
+            for fetch in await self._tools.database.write(git.pending):
+                key = fetch.deployment.id
+                if key not in self._fetching:
+                    self._fetching[key] = asyncio.create_task(self._attempt(fetch), name=f"minifn-git-fetch-{key}")
+            await self._wake.wait()
+
+    async def _attempt(self, fetch: Fetch) -> None:
+        """Fetch a deployment when its installation is free: a host that does not answer holds up no other."""
+        turn = self._turns.setdefault(fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE))
+        async with turn:
             try:
                 await self._fetch(fetch)
             except Exception:

@@ -60,20 +60,29 @@ def insert(conn: sqlite3.Connection, deployment: Deployment, source: Source, *, 
     return inserted
 
 
-def next_fetch(conn: sqlite3.Connection) -> Fetch | None:
-    """Return the oldest deployment to fetch; what was canceled is forgotten."""
+def pending(conn: sqlite3.Connection) -> list[Fetch]:
+    """Return the deployments to fetch, the oldest first; what was canceled is forgotten."""
     conn.execute(
         "DELETE FROM git_fetches WHERE deployment_id NOT IN (SELECT id FROM deployments WHERE status = 'waiting')"
     )
-    row = conn.execute(
+    rows = conn.execute(
         "SELECT deployment_id, installation_id, repository, reference, folder, baseline FROM git_fetches"
-        " JOIN deployments ON deployments.id = deployment_id ORDER BY deployments.sequence LIMIT 1"
-    ).fetchone()
-    if row is None:
-        return None
-    deployment = deployments.by_id(conn, row[0])
+        " JOIN deployments ON deployments.id = deployment_id ORDER BY deployments.sequence"
+    )
+    return [_fetch(conn, row) for row in rows.fetchall()]
+
+
+def _fetch(conn: sqlite3.Connection, row: tuple[str, str, str, str, str, int]) -> Fetch:
+    deployment_id, installation_id, repository, reference, folder, baseline = row
+    deployment = deployments.by_id(conn, deployment_id)
     assert deployment is not None
-    source = Source(installation_id=row[1], repository=row[2], reference=row[3], folder=row[4], baseline=bool(row[5]))
+    source = Source(
+        installation_id=installation_id,
+        repository=repository,
+        reference=reference,
+        folder=folder,
+        baseline=bool(baseline),
+    )
     return Fetch(deployment=deployment, source=source)
 
 

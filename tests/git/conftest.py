@@ -44,4 +44,5 @@ def git_server(place: Path, base: Path) -> Iterator[Server]:
 @pytest.fixture
 def repository(base: Path, request: pytest.FixtureRequest) -> Repository:
     """A new repository of the installation, named as the test is."""
-    return Repository(base / "team" / str(request.node.name))
+    name = str(request.node.name).replace("[", "-").replace("]", "")
+    return Repository(base / "team" / name)

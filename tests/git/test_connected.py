@@ -1,5 +1,6 @@
 """Functions connected to repositories: deployed at once, at each push, and when asked."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -12,7 +13,14 @@ from typing import Any
 
 import pytest
 
+from minifn.config import Config
+from minifn.datadir import DataDir
+from minifn.git.fetching import Fetcher
+from minifn.git.installations import Remote
+from minifn.git.program import Git, GitFailed
 from minifn.git.service import events_secret
+from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.spawner import Spawner
 from tests.git.repositories import Repository, answering, git
 from tests.serving import Api, Server, wait_until
 
@@ -223,7 +231,8 @@ def test_the_archive_is_the_folder_without_git(api: Api, repository: Repository)
 
 
 def test_a_signed_event_makes_the_server_look(place: Path, base: Path, repository: Repository) -> None:
-    with Server(place / "data-events", git_installations=f"local={base}", git_poll=3600) as server, server.api as api:
+    settings = {"git_installations": f"local={base}", "git_poll": 3600}
+    with Server(place / "data-events", **settings) as server, server.api as api:
         first = repository.commit({"main.py": answering("first")})
         function_id = connect(api, repository)
         assert built(api, function_id, first)["status"] == "ready"
@@ -243,3 +252,42 @@ def test_a_signed_event_makes_the_server_look(place: Path, base: Path, repositor
             assert api.call("POST", path, 202, content=body, headers=headers) == {"total": 1}
         assert built(api, function_id, second)["status"] == "ready"
         assert len(deployments(api, function_id)) == 2
+
+
+def test_a_restart_goes_on_fetching(place: Path, base: Path, repository: Repository) -> None:
+    commit = repository.commit({"main.py": answering("first")})
+    settings = {"git_installations": f"local={base}", "git_poll": 3600}
+    with Server(place / "data-restart", **settings) as server:
+        with server.api as api:
+            function_id = connect(api, repository)
+        server.kill()
+    with Server(place / "data-restart", **settings) as server, server.api as api:
+        assert built(api, function_id, commit)["status"] == "ready"
+        assert len(deployments(api, function_id)) == 1
+
+
+def test_without_git_a_deployment_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("minifn.git.program.SEARCH_PATH", str(tmp_path))
+    data = DataDir(tmp_path / "data")
+    data.prepare()
+
+    async def heads() -> None:
+        async with Spawner(data.run) as spawner:
+            program = Git(Config(data=data.root), data, NoEngine(), spawner, {})
+            await Fetcher(program, 1000).heads(Remote(path=tmp_path))
+
+    with pytest.raises(GitFailed, match="install the package git"):
+        asyncio.run(heads())
+    assert list(data.git.iterdir()) == []
+
+
+@pytest.mark.parametrize("engine", ["process", "none"])
+def test_other_engines(place: Path, base: Path, repository: Repository, engine: str) -> None:
+    commit = repository.commit({"main.py": answering(engine)})
+    settings = {"git_installations": f"local={base}", "sandbox": engine}
+    with Server(place / f"data-{engine}", **settings) as server, server.api as api:
+        function_id = connect(api, repository)
+        assert built(api, function_id, commit)["status"] == "ready"
+        address = f"http://x:{server.key}@127.0.0.1:{server.port}/git/{function_id}.git"
+        told = git(repository.path, "push", address, "HEAD:main").stderr
+        assert "-----> Deployed to" in told
