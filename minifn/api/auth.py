@@ -161,7 +161,7 @@ def _fallback(header: str, names: tuple[str, ...]) -> list[str]:
         return []
     try:
         cookies = msgspec.json.decode(header)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return []
     if not isinstance(cookies, dict):
         return []
@@ -173,5 +173,5 @@ def _open(value: str) -> str | None:
     try:
         padded = base64.b64decode(value.replace("%3D", "=").replace("%3d", "=") + "==")
         return msgspec.json.decode(padded, type=Envelope).secret
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
         return None

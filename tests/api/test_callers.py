@@ -172,6 +172,8 @@ def test_a_stale_session_makes_a_guest(site: SiteServer) -> None:
         {"x-appwrite-session": "%%%"},
         {"cookie": f"a_session_{PROJECT}=bm90aGluZw=="},
         {"x-fallback-cookies": "[]"},
+        {"x-fallback-cookies": "[" * 20_000},
+        {"x-appwrite-session": base64.b64encode(b'{"a":' + b"[" * 20_000).decode()},
         {"x-fallback-cookies": f'{{"a_session_{PROJECT}": 5}}'},
     ):
         with site.client() as client:

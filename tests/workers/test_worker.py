@@ -232,7 +232,5 @@ def test_a_worker_that_floods_the_server_between_calls_is_ended(flood: str, tmp_
 
 def test_a_call_of_endless_empty_logs_is_ended(tmp_path: Path) -> None:
     answer = first_answer(tmp_path, f"{NOTHING}{ANSWER_ALL}    while True: os.write(3, NOTHING * 1000)\n", seconds=60)
-    assert (answer.failure, answer.errors) == (
-        "died",
-        "The function's process wrote faster than can be kept up with.\n",
-    )
+    assert answer.failure == "died"
+    assert answer.errors.startswith("The function's process wrote faster than can be kept up with.\n")
