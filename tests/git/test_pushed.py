@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.git.repositories import Repository, answering, git
-from tests.serving import Api, Server
+from tests.serving import Api, Server, wait_until
 
 
 @pytest.fixture
@@ -200,3 +200,22 @@ def test_the_pusher_sees_the_log_while_the_build_runs(api: Api, git_server: Serv
         api.call("PATCH", f"/functions/{function_id}/deployments/{deployment['$id']}/status", 200)
         assert any("Build canceled" in line for line in lines)
         assert pushing.wait(20) == 0
+
+
+def test_a_server_is_an_installation_for_another(
+    api: Api, git_server: Server, repository: Repository, place: Path
+) -> None:
+    function_id = create(api, "upstream")
+    commit = repository.commit({"main.py": answering("by http")})
+    git(repository.path, "push", address(git_server, function_id), "main")
+    base = f"http://any:{git_server.key}@127.0.0.1:{git_server.port}/git"
+    with Server(place / "data-downstream", git_installations=f"up={base}", git_poll=1) as server, server.api as below:
+        create(below, "down", installationId="up", providerRepositoryId=f"{function_id}.git", providerBranch="main")
+        (deployment,) = below.call("GET", "/functions/down/deployments", 200)["deployments"]
+        assert below.built("down", deployment["$id"])["providerCommitHash"] == commit
+        assert below.execute("down")["responseBody"] == "by http"
+        repository.commit({"main.py": answering("again")})
+        git(repository.path, "push", address(git_server, function_id), "main")
+        wait_until(lambda: below.execute("down")["responseBody"] == "again", 20, "the second push is deployed")
+        (seen, *_) = below.call("GET", "/functions/down/deployments", 200)["deployments"]
+        assert git_server.key not in str(seen) + server.log_tail()
