@@ -115,6 +115,11 @@ class Config:
         return cls(**values)
 
 
+def is_weaker(engine: str, other: str) -> bool:
+    """Tell whether an engine keeps less than another; one that is not known compares with none."""
+    return engine in ENGINES and other in ENGINES and ENGINES.index(engine) > ENGINES.index(other)
+
+
 def variable(item: "dataclasses.Field[Any]") -> str:
     """Return the environment variable of a setting."""
     return f"MINIFN_{item.name.upper()}"

@@ -12,7 +12,7 @@ import psutil
 
 from minifn.builder import Builder, BuildTools
 from minifn.changes import Changes
-from minifn.config import Config
+from minifn.config import Config, is_weaker
 from minifn.datadir import DataDir
 from minifn.deployments import DeploymentService, Effects
 from minifn.errors import FunctionNotFound
@@ -26,11 +26,12 @@ from minifn.maintenance import Maintenance
 from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
 from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
-from minifn.sandbox.command import Network
+from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
-from minifn.sandbox.probe import choose
+from minifn.sandbox.probe import Protection, choose, inspect
 from minifn.sandbox.spawner import Spawner
 from minifn.scheduler import Scheduler
+from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
@@ -73,11 +74,14 @@ class Minifn:
     #: The secret of the key with every scope, and whether it was made by this start.
     admin_key: str
     admin_key_is_new: bool
+    #: The engine of the last start when it was a stronger one, else "".
+    stronger_before: str
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.changes = Changes()
         self._stack = AsyncExitStack()
+        self._protections: tuple[Protection, ...] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @cached_property
@@ -108,6 +112,8 @@ class Minifn:
         cipher = load_cipher(data, config.variables_key)
         self.database = await stack.enter_async_context(Database(data.database, cipher))
         self.engine = await choose(config.sandbox, self.spawner, data, Network(config.network))
+        before = await self.database.write(settings.swap, "engine", self.engine.name)
+        self.stronger_before = before if is_weaker(self.engine.name, before) else ""
         self.runtimes = await asyncio.to_thread(self._load_runtimes)
         self.tokens = Tokens(jwt_secret, config.project)
         self.keys = Keys(self.database)
@@ -207,6 +213,15 @@ class Minifn:
         Raises ArgumentInvalid when the name is not one of an event.
         """
         return await self.events.emit(event, payload, user_id=user_id)
+
+    async def protections(self) -> tuple[Protection, ...]:
+        """Return what functions are kept from, found once by a process that looks from inside the engine."""
+        if self._protections is None:
+            try:
+                self._protections = await inspect(self.engine, self.spawner, Network(self.config.network))
+            except SandboxError as error:
+                return (Protection(name="isolation", state="OFF", reason=str(error)),)
+        return self._protections
 
     def _load_runtimes(self) -> RuntimeTable:
         """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""

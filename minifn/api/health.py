@@ -1,6 +1,8 @@
 """Whether the server is up, and what it speaks."""
 
+import dataclasses
 import time
+from typing import Any
 
 from starlette.types import ASGIApp
 
@@ -22,11 +24,18 @@ async def version(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def health(call: Call, params: NoParams) -> ASGIApp:
-    """Answer `pass` once the database has answered."""
+    """Answer `pass` once the database has answered; a key is told what functions are kept from as well."""
     started = time.perf_counter()
     await call.minifn.database.read(settings.get, "health")
     milliseconds = round((time.perf_counter() - started) * 1000)
-    return json_answer({"name": "database", "ping": milliseconds, "status": "pass"})
+    answer: dict[str, Any] = {"name": "database", "ping": milliseconds, "status": "pass"}
+    scopes = call.caller.scopes
+    if scopes is None or "health.read" in scopes:
+        minifn = call.minifn
+        answer["engine"] = {"name": minifn.engine.name, "strength": minifn.engine.strength}
+        answer["network"] = minifn.config.network
+        answer["protections"] = [dataclasses.asdict(one) for one in await minifn.protections()]
+    return json_answer(answer)
 
 
 OPERATIONS = (

@@ -62,12 +62,17 @@ def describe(minifn: Minifn, url: str) -> list[str]:
     key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
     exposed = not is_loopback(minifn.config.host) and minifn.engine.name not in WALLED
     warning = ["warning  other machines reach this server, and its engine is no wall: see `minifn doctor`"]
+    weaker = [
+        f"warning  WEAKER ENGINE THAN AT THE LAST START: {minifn.engine.name}, it was {minifn.stronger_before}."
+        f" `minifn doctor` says why; --sandbox {minifn.stronger_before} refuses to start instead"
+    ]
     return [
         f"minifn   {url}/v1  (project {minifn.config.project})",
         f"data     {minifn.data.root}",
         f"sandbox  {minifn.engine.name}: {minifn.engine.strength}",
         f"key in   {key_file}",
         *(warning if exposed else ()),
+        *(weaker if minifn.stronger_before else ()),
     ]
 
 
