@@ -14,6 +14,8 @@ import time
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
 #: Escaped and in a frame's header they may take six times as much.
 HEADERS_LIMIT_BYTES = 128 * 1024
+#: What JSON puts around a name and a value.
+PAIR_BYTES = 8
 LOG_LIMIT_CHARS = 8000
 LOAD_LOG_LIMIT_CHARS = 1_000_000
 NATIVE_NOTICE = "Native logs detected. Use context.log() or context.error() for better experience.\n"
@@ -206,7 +208,7 @@ def normalize(output: object) -> tuple[int, str, bytes]:
 
 def encode_headers(pairs: list[tuple[str, str]]) -> str:
     """Return the headers as JSON. Raises ValueError for what a frame cannot carry."""
-    size = len("".join([name + value for name, value in pairs]).encode("utf-8"))
+    size = len("".join([name + value for name, value in pairs]).encode("utf-8")) + PAIR_BYTES * len(pairs)
     if size > HEADERS_LIMIT_BYTES:
         raise ValueError(f"the headers have {size} bytes, the limit is {HEADERS_LIMIT_BYTES}")
     return dump_json(pairs)

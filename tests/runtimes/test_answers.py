@@ -84,3 +84,35 @@ def test_largest_answer(language: Language, tmp_path: Path) -> None:
     large, after = answers(language, tmp_path, "/large", "/text")
     assert (large.status_code, len(large.body)) == (200, 20 * 1024 * 1024)
     assert after.status_code == 200
+
+
+MANY_HEADERS = {
+    ".py": """def main(context):
+    count, value = map(int, context.req.query_string.split(","))
+    return context.res.text("x", 200, {"a": ['"' * value] * count})
+""",
+    ".js": """module.exports = ({ req, res }) => {
+  const [count, value] = req.queryString.split(",").map(Number);
+  return res.text("x", 200, { a: Array(count).fill('"'.repeat(value)) });
+};
+""",
+}
+
+
+def test_headers_that_do_not_fit_fail_their_call_alone(language: Language, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / f"main{language.suffix}").write_text(MANY_HEADERS[language.suffix])
+
+    async def run() -> None:
+        async with function(tmp_path / "run", language.spec(code, "main")) as call:
+            assert (await call(query="100,1000")).status_code == 200
+            # Node.js takes more than Python, but never more than a frame does.
+            assert (await call(query="1,524000")).failure == ""
+            for query in ("130000,0", "520000,0", "1,2000000"):
+                answer = await call(query=query)
+                assert (answer.status_code, answer.failure) == (500, ""), query
+                assert "the limit is" in answer.errors
+            assert call.pool.workers == 1
+
+    asyncio.run(run())
