@@ -1,0 +1,204 @@
+"""A disk that is full, or lost something: clear errors, nothing corrupt, and all goes on when it is well again."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import pytest
+
+from tests.crash.invariants import check_database, check_files
+from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, prepare, send_chunk
+from tests.serving import FUNCTIONS, Api, Server, pack, wait_until
+
+DISK_BYTES = 96 * 1024 * 1024
+
+
+class Disk(Protocol):
+    """A data directory's disk."""
+
+    data: Path
+
+    def fill(self, server: Server) -> None:
+        """Leave no space."""
+
+    def clear(self, server: Server) -> None:
+        """Give the space back."""
+
+
+class SmallDisk:
+    """A file system of its own, filled by a file."""
+
+    def __init__(self, mount: Path) -> None:
+        self.data = mount / "data"
+        self._ballast = mount / "ballast"
+
+    def fill(self, server: Server) -> None:
+        with self._ballast.open("ab", buffering=0) as file:
+            for size in (1 << 20, 1):
+                try:
+                    while True:
+                        file.write(bytes(size << 12))
+                except OSError:
+                    continue
+
+    def clear(self, server: Server) -> None:
+        self._ballast.unlink()
+
+
+class SmallFiles:
+    """No file of the server may grow: what a machine without root's rights can do to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+
+    def fill(self, server: Server) -> None:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    def clear(self, server: Server) -> None:
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@pytest.fixture(params=["disk", "limit"])
+def disk(request: pytest.FixtureRequest, data: Path) -> Iterator[Disk]:
+    """Both ways to run out of space."""
+    if request.param == "limit":
+        yield SmallFiles(data.parent)
+        return
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system: run the tests as root")
+    mount = data.parent / "disk"
+    mount.mkdir(mode=0o711)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=711", "tmpfs", str(mount)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    try:
+        yield SmallDisk(mount)
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """The status and type of an error."""
+    return answer.status_code, answer.json()["type"]
+
+
+def use_up_log(api: Api) -> None:
+    """Write until the database has to grow: its log reuses the space it has."""
+    for number in range(200):
+        body = {"key": f"FILL{number}", "value": "x" * 8000}
+        if api.http.post(f"/functions/{CHURNED}/variables", json=body).status_code != 201:
+            return
+    raise AssertionError("the disk is not full")
+
+
+def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
+    failed = (500, "general_unknown")
+    server = Server(disk.data)
+    server.log = data.with_name("server.log")
+    with server, server.api as api:
+        prepare(api)
+        code = pack(FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)})
+        running = api.enqueue(FUNCTION, path="/?seconds=1")
+        building = api.upload(FUNCTION, pack(FUNCTIONS / "pause"))["$id"]
+        wait_until(lambda: status(api, building) == "building", 10, "it builds")
+        disk.fill(server)
+        use_up_log(api)
+        executions = f"/functions/{FUNCTION}/executions"
+        assert problem(api.http.post(executions, json={})) == failed
+        assert problem(api.http.post(executions, json={"async": True})) == failed
+        uploads = f"/functions/{CHURNED}/deployments"
+        for content, headers in (
+            (code, {}),
+            (code[:CHUNK_BYTES], {"content-range": f"bytes 0-{CHUNK_BYTES - 1}/{len(code)}"}),
+        ):
+            file = {"code": ("code.tar.gz", content)}
+            answer = api.http.post(uploads, files=file, data={"activate": "true"}, headers=headers)
+            assert problem(answer) == failed
+        assert api.call("GET", executions, 200)["total"] > 0
+        assert api.call("GET", "/health/version", 200)
+        disk.clear(server)
+
+        assert api.finished(FUNCTION, running["$id"])["status"] == "completed"
+        assert api.built(FUNCTION, building)["status"] in ("ready", "failed")
+        assert api.execute(FUNCTION)["status"] == "completed"
+        assert api.finished(FUNCTION, api.enqueue(FUNCTION)["$id"])["status"] == "completed"
+        api.deploy(CHURNED, code)
+        deployment_id = send_chunk(api, code, 0)
+        assert send_chunk(api, code, CHUNK_BYTES, deployment_id) == deployment_id
+        assert api.built(CHURNED, deployment_id)["status"] == "ready"
+        for row in list(api.pages(executions, "executions")):
+            assert api.finished(FUNCTION, row["$id"])
+        if isinstance(disk, SmallDisk):
+            # The other way, not even the log may grow.
+            assert "disk is full" in server.log.read_text()
+        assert server.stop() == 0
+        check_database(disk.data)
+        check_files(disk.data)
+
+
+def status(api: Api, deployment_id: str) -> str:
+    """How far a build of FUNCTION is."""
+    return str(api.call("GET", f"/functions/{FUNCTION}/deployments/{deployment_id}", 200)["status"])
+
+
+def test_lost_files_cost_what_they_held_and_no_more(data: Path) -> None:
+    with Server(data) as server, server.api as api:
+        prepare(api)
+        first = api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]
+        shutil.rmtree(data / "builds" / first)
+        (data / "deployments" / f"{first}.tar.gz").unlink()
+        for worker in server.workers():
+            worker.send_signal(signal.SIGKILL)
+        wait_until(lambda: not server.workers(), 10, "the workers are gone")
+        body = '{"name": "World"}'
+        lost = api.execute(CHURNED, body=body)
+        assert (lost["status"], lost["responseStatusCode"]) == ("failed", 500)
+        assert lost["errors"]
+        path = f"/functions/{CHURNED}/deployments/{first}"
+        for kind in ("source", "output"):
+            answer = api.http.get(f"{path}/download", params={"type": kind})
+            assert answer.status_code in (404, 500), (kind, answer.text)
+        assert api.http.post(f"{path}/build").status_code == 404
+        api.deploy(CHURNED, pack(FUNCTIONS / "hello"))
+        again = api.execute(CHURNED, body=body)
+        assert again["status"] == "completed", again["errors"]
+        assert api.execute(FUNCTION)["status"] == "completed"
+
+
+def test_a_second_server_is_refused_at_once(data: Path) -> None:
+    with Server(data) as server, server.api as api:
+        second = Server(data)
+        began = time.monotonic()
+        second.launch()
+        assert second.process.wait(10) == 1
+        assert time.monotonic() - began < 2
+        line = second.log_tail().splitlines()[-1]
+        assert line == f"minifn: cannot start: another server (process {server.process.pid}) is using {data}"
+        assert api.call("GET", "/health/version", 200)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system read-only: run the tests as root")
+def test_a_read_only_disk_is_one_line(disk: Disk) -> None:
+    if not isinstance(disk, SmallDisk):
+        pytest.skip("nothing is mounted")
+    mount = disk.data.parent
+    with Server(disk.data):
+        pass
+    subprocess.run(["mount", "-o", "remount,ro", str(mount)], check=True)
+    server = Server(disk.data)
+    server.log = mount.parent / "log"
+    server.launch()
+    assert server.process.wait(10) == 1
+    assert server.log_tail().startswith("minifn: cannot start: ")
+    assert server.log_tail().count("\n") == 1
+    subprocess.run(["mount", "-o", "remount,rw", str(mount)], check=True)
+    with Server(disk.data) as again, again.api as api:
+        prepare(api)
