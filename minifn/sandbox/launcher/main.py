@@ -171,15 +171,15 @@ class Launcher:
         os.sched_setaffinity(0, [self.cores[(self.next_core + at) % len(self.cores)] for at in range(wanted)])
         self.next_core = (self.next_core + wanted) % len(self.cores)
 
-    def reap(self) -> None:
-        """Collect every child that ended, ours or inherited."""
+    def reap(self) -> bool:
+        """Collect every child that ended, ours or inherited; tell whether there are others."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             self.removers.discard(pid)
             if item := self.by_pid.pop(pid, None):
                 item.status = status
@@ -190,7 +190,8 @@ class Launcher:
         due = [item for item in self.trees.values() if item.check_at <= now or item.killed or item.status is not None]
         if not due:
             return
-        strays = self.adopt()
+        # Whose root is gone is reported as ended, so that nothing of it may be overlooked.
+        strays = self.adopt(sure=any(item.status is not None for item in due))
         for item in due:
             if item.status is None and not item.killed and (reason := item.check(now)):
                 item.reason = reason
@@ -198,7 +199,7 @@ class Launcher:
             if item.killed or item.status is not None:
                 self.finish(item, strays)
 
-    def adopt(self) -> bool:
+    def adopt(self, *, sure: bool = False) -> bool:
         """Give the orphans among our children to their trees and kill those without; tell whether there were any.
 
         An orphan is known by the cookie in its environment. One that hid it belongs to nobody and dies at once.
@@ -207,7 +208,7 @@ class Launcher:
         for item in self.trees.values():
             item.adopted = []
         strays: list[int] = []
-        for pid in proc.children(os.getpid()):
+        for pid in proc.children(os.getpid(), sure=sure):
             if pid in self.by_pid or pid in self.removers or not proc.alive(pid):
                 continue
             owner = owners.get(proc.environment_value(pid, tree.COOKIE.encode()) or b"-")
@@ -281,9 +282,11 @@ class Launcher:
         deadline = time.monotonic() + STOP_SECONDS
         for item in list(self.trees.values()):
             item.killed = True
-        while (self.trees or self.removers) and time.monotonic() < deadline:
-            self.reap()
-            self.watch()
+        while (self.reap() or self.trees) and time.monotonic() < deadline:
+            if self.trees:
+                self.watch()
+            else:
+                self.adopt(sure=True)
             time.sleep(KILL_ROUND_SECONDS)
 
 

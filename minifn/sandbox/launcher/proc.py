@@ -36,9 +36,13 @@ def pids() -> list[int]:
         return []
 
 
-def children(pid: int) -> list[int]:
-    """Return the children of every thread of a process."""
-    if not HAS_CHILDREN_FILES:
+def children(pid: int, *, sure: bool = False) -> list[int]:
+    """Return the children of every thread of a process.
+
+    While some of them exit others may be missed, which matters to nobody who looks again; `sure` misses none, and reads
+    about every process of the machine.
+    """
+    if sure or not HAS_CHILDREN_FILES:
         return [candidate for candidate in pids() if parent(candidate) == pid]
     try:
         tasks = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
