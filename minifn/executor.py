@@ -7,7 +7,6 @@ functions. One monotonic deadline is handed down: waiting for a worker, its cold
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -53,7 +52,6 @@ STORED_RESPONSE_HEADERS = frozenset({"content-type", "content-length"})
 TOKEN_GRACE_SECONDS = 60
 #: Of all the bodies that wait for their function, or are being read for it.
 BODIES_BYTES_MAX = 512 * 1024 * 1024
-_PORT = re.compile(r"[0-9]{1,5}")
 #: What an execution says that was running when the server was killed.
 INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
 
@@ -313,7 +311,7 @@ class Executor:
             method=request.method,
             scheme=scheme,
             host=name,
-            port=int(port) if _PORT.fullmatch(port) else 443 if scheme == "https" else 80,
+            port=int(port) if port.isdecimal() and len(port) < 6 else 443 if scheme == "https" else 80,
             path=path if path.startswith("/") else f"/{path}",
             query=query,
             headers=tuple(headers.items()),

@@ -61,7 +61,7 @@ def test_output_of_calls_at_once_is_kept_apart(python: Language, tmp_path: Path)
 
     async def run() -> None:
         async with function(tmp_path, python.spec(CASE, "main"), function_workers_max=1) as call:
-            await asyncio.gather(*(echo(call, number) for number in range(1500)))
+            await asyncio.gather(*(echo(call, number) for number in range(1000)))
             assert call.pool.workers == 1
 
     asyncio.run(run())
