@@ -175,7 +175,7 @@ def test_refusals_of_every_version(site: SiteServer, version: str) -> None:
         function, nothing = f"/functions/{ids['functionId']}", "/functions/nothing"
         new = {"functionId": ids["functionId"], "name": "again", "runtime": RUNTIME}
         building = upload(admin, ids["functionId"], activate="false")["$id"]
-        given = {"data": {"activate": "true"}}
+        activate = {"activate": "true"}
         chunk = {"content-range": "bytes 9-5/20"}
         for expected, answer in (
             ((404, "general_route_not_found"), admin.get("/nothing")),
@@ -200,11 +200,11 @@ def test_refusals_of_every_version(site: SiteServer, version: str) -> None:
             ((400, "storage_file_empty"), admin.post(f"{function}/deployments", json={"activate": True})),
             (
                 (400, "storage_file_type_unsupported"),
-                admin.post(f"{function}/deployments", files={"code": ("code.zip", b"x")}, **given),
+                admin.post(f"{function}/deployments", files={"code": ("code.zip", b"x")}, data=activate),
             ),
             (
                 (400, "storage_invalid_content_range"),
-                admin.post(f"{function}/deployments", files={"code": (ARCHIVE, b"x")}, headers=chunk, **given),
+                admin.post(f"{function}/deployments", files={"code": (ARCHIVE, b"x")}, data=activate, headers=chunk),
             ),
             (
                 (416, "storage_invalid_range"),

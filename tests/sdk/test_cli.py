@@ -39,18 +39,27 @@ class Cli:
         home.mkdir()
         self.run = runner(program, home, server)
 
-    def functions(self, folder: Path, command: str, *, refused: bool = False, **options: str) -> Any:
+    def functions(self, folder: Path, command: str, **options: str) -> Any:
         """Run `appwrite functions <command>` and return its JSON, or None where it prints none."""
         self.called.add(command)
-        given = [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
-        printed = self.run(folder, "functions", command, *given, "--json", refused=refused).strip()
+        printed = self.run(folder, "functions", command, *given(options), "--json").strip()
         return json.loads(printed) if printed.startswith("{") else None
+
+    def refused(self, folder: Path, command: str, **options: str) -> str:
+        """Run `appwrite functions <command>`, which the server refuses, and return what it printed."""
+        self.called.add(command)
+        return self.run(folder, "functions", command, *given(options), refused=True)
 
     def check_all_called(self, folder: Path) -> None:
         """Raise AssertionError unless every command was called, or is in UNSERVED."""
         shown = set(re.findall(r"^  ([a-z][a-z-]+) ", self.run(folder, "functions", "--help"), re.MULTILINE))
         assert len(shown) > 20
         assert not shown - self.called - set(UNSERVED)
+
+
+def given(options: dict[str, str]) -> list[str]:
+    """Return options as the command line takes them."""
+    return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
 
 
 def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
@@ -186,8 +195,8 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     (folder / "main.py").write_text(SOURCE)
     cli.run(tmp_path, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
 
-    def run(command: str, *, refused: bool = False, **options: str) -> Any:
-        return cli.functions(tmp_path, command, refused=refused, **options)
+    def run(command: str, **options: str) -> Any:
+        return cli.functions(tmp_path, command, **options)
 
     made = run("create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20")
     assert (made["$id"], made["execute"], made["timeout"]) == (function_id, ["any"], 20)
@@ -229,11 +238,10 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     run("delete-deployment", **of_function, deployment_id=rebuilt)
 
     if not old:
-        version = {"type": "tag", "reference": "0.2.*"}
         starter = {"owner": "appwrite", "repository": "templates", "root_directory": "python/starter"}
-        made_of_template = run("create-template-deployment", **of_function, **starter, **version)
-        assert made_of_template["providerRepositoryName"] == "templates"
-        run("create-vcs-deployment", **of_function, type="branch", reference="main", refused=True)
+        of_template = run("create-template-deployment", **of_function, **starter, type="tag", reference="0.2.*")
+        assert of_template["providerRepositoryName"] == "templates"
+        cli.refused(tmp_path, "create-vcs-deployment", **of_function, type="branch", reference="main")
     usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
     assert (usage["range"], len(usage["executions"])) == ("24h", 24)
     assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
