@@ -100,7 +100,9 @@ class Git:
         try:
             settings = SETTINGS
             if remote is not None and remote.authorization:
+                # Where a host redirects to, nobody has said that it may know the password.
                 settings += f'[http "{remote.url}"]\n\textraHeader = "Authorization: {remote.authorization}"\n'
+                settings += "\tfollowRedirects = false\n"
             (place / SETTINGS_FILE).write_text(settings)
             yield place
         finally:

@@ -81,10 +81,11 @@ class PushedRepositories:
                 await self._serve(place, ("receive-pack", "--stateless-rpc", PUSHED), "", request, printed)
                 answer = await asyncio.to_thread(_whole, printed)
             pushed = await self._accepted(place, push) if push.branches() else {}
+        # Before anything is answered: a pusher who goes away leaves no branch behind that was taken and not deployed.
+        begun = [(branch, commit, await self._deploy(function, branch, commit)) for branch, commit in pushed.items()]
         tells = "side-band-64k" in push.capabilities and answer.endswith(pktlines.FLUSH)
         yield answer.removesuffix(pktlines.FLUSH) if tells else answer
-        for branch, commit in pushed.items():
-            deployment = await self._deploy(function, branch, commit)
+        for branch, commit, deployment in begun:
             if tells and deployment is not None:
                 yield pktlines.progress(f"-----> Building {function.id} from {branch} ({commit[:7]})\n")
                 async for told in self._follow(deployment):
