@@ -17,6 +17,7 @@ from minifn.changes import NAMES, Change
 from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
+from tests.sdk import install
 from minifn.models import Deployment, Execution, Function, Variable
 
 ROOT = Path(__file__).parents[1]
@@ -128,6 +129,12 @@ def test_events_table() -> None:
         described.append([f"`{name}`", ", ".join(f"`{channel}`" for channel in channels_of(record))])
     assert rows("Events") == described
     assert {type(record) for record in bracketed} == set(NAMES)
+
+
+def test_clients_that_are_named_are_those_of_the_tests() -> None:
+    [named] = [text for text in README.split("\n\n") if text.startswith("Every method of their Functions service")]
+    tested = [*install.PYTHON_VERSIONS, *install.NODE_VERSIONS, *install.WEB_VERSIONS, *install.CLI_VERSIONS]
+    assert re.findall(r"\d+\.\d+\.\d+", named) == tested
 
 
 def test_error_types_table() -> None:
