@@ -5,8 +5,10 @@ import hashlib
 import hmac
 import json
 import os
+import sqlite3
 import tarfile
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -101,15 +103,21 @@ def test_pushes_deploy_once_and_only_wanted_branches(api: Api, repository: Repos
     assert other not in hashes
 
 
-def test_paths_decide_which_pushes_deploy(api: Api, repository: Repository) -> None:
+def looked_at(server: Server, commit: str) -> bool:
+    with closing(sqlite3.connect(server.data / "minifn.db")) as conn:
+        return conn.execute("SELECT 1 FROM git_commits WHERE commit_hash = ?", (commit,)).fetchone() is not None
+
+
+def test_paths_decide_which_pushes_deploy(api: Api, git_server: Server, repository: Repository) -> None:
     first = repository.commit({"fn/main.py": answering("first"), "docs/a.md": "a"})
     function_id = connect(api, repository, providerRootDirectory="./fn/", providerPaths=["fn"])
     assert built(api, function_id, first)["status"] == "ready"
-    repository.commit({"docs/a.md": "b"})
-    wait_until(lambda: repository.path.exists(), 1, "a look")
+    documented = repository.commit({"docs/a.md": "b"})
+    wait_until(lambda: looked_at(git_server, documented), 20, "a look at the second commit")
     second = repository.commit({"fn/main.py": answering("second")})
     assert built(api, function_id, second)["status"] == "ready"
     assert api.execute(function_id)["responseBody"] == "second"
+    assert [item["providerCommitHash"] for item in deployments(api, function_id)] == [first, second]
 
 
 def test_a_reference_is_deployed_when_asked(api: Api, repository: Repository) -> None:
@@ -130,6 +138,19 @@ def test_a_reference_is_deployed_when_asked(api: Api, repository: Repository) ->
     failed = api.built(function_id, asked["$id"])
     assert failed["status"] == "failed"
     assert "nowhere" in failed["buildLogs"]
+
+
+def test_another_branch_is_deployed_at_once(api: Api, repository: Repository) -> None:
+    first = repository.commit({"main.py": answering("first")})
+    second = repository.commit({"main.py": answering("second")}, branch="next")
+    function_id = connect(api, repository)
+    assert built(api, function_id, first)["status"] == "ready"
+    settings = {"installationId": "local", "providerRepositoryId": f"team/{repository.path.name}"}
+    path = f"/functions/{function_id}"
+    api.call("PUT", path, 200, json={"name": "x", **settings, "providerBranch": "main", "timeout": 9})
+    api.call("PUT", path, 200, json={"name": "x", **settings, "providerBranch": "next"})
+    assert built(api, function_id, second)["activate"] is True
+    assert len(deployments(api, function_id)) == 2
 
 
 def test_disconnecting_ends_it(api: Api, repository: Repository) -> None:
