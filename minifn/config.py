@@ -61,7 +61,7 @@ class Config:
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     network: str = _setting("host", "what functions reach at most; builds reach the host's", choices=NETWORKS)
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
-    origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own and localhost; * = all")
+    origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own address and localhost; * = all")
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)

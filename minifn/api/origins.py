@@ -1,7 +1,9 @@
 """Which pages a browser may call this server from.
 
 Appwrite asks each app to register its sites. A server that runs by itself knows two kinds of site without being told:
-its own host, and whatever runs on the visitor's machine, where apps are developed. Others are named in a setting.
+its own address, and whatever runs on the visitor's machine, where apps are developed. Others are named in a setting, also
+the server's own names: any name can be made to lead here (DNS rebinding), so that a page whose host is the request's own
+proves nothing by it unless that is a number.
 """
 
 import fnmatch
@@ -32,6 +34,15 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_address(host: str) -> bool:
+    """Tell whether a host is a number, which no DNS server can have chosen."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def is_same_host(headers: Mapping[bytes, bytes]) -> bool:
     """Tell whether a request comes from no page at all, or from one of the very host and port that it goes to."""
     origin = headers.get(b"origin")
@@ -39,7 +50,7 @@ def is_same_host(headers: Mapping[bytes, bytes]) -> bool:
 
 
 class Origins:
-    """The pages that may change something: of this host, of the visitor's machine, and of the hosts in `allowed`.
+    """The pages that may change something: of this address, of the visitor's machine, and of the hosts in `allowed`.
 
     `allowed` are host names; `*` in one stands for anything, so that `*` alone allows every page.
     """
@@ -55,10 +66,10 @@ class Origins:
         host = host_of(origin.decode("latin-1"))
         if not (
             is_loopback(host)
-            or host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}")
+            or (is_address(host) and host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}"))
             or any(fnmatch.fnmatchcase(host, pattern) for pattern in self._allowed)
         ):
             raise UnknownOrigin(
-                "Invalid Origin. This page's host is not one of those in MINIFN_ORIGINS, nor this server's own: "
+                "Invalid Origin. This page's host is not one of those in MINIFN_ORIGINS, nor this server's address: "
                 f"{host or origin.decode('latin-1')[:100]}"
             )

@@ -159,7 +159,10 @@ def test_named_pages_may_call() -> None:
     for refused in ((), ("example.com",), ("app.example.com.test",)):
         with pytest.raises(UnknownOrigin):
             Origins(refused).check("POST", headers)
-    Origins(()).check("POST", {b"origin": b"https://api.example.com", b"host": b"api.example.com:8443"})
+    Origins(()).check("POST", {b"origin": b"http://192.0.2.1:3000", b"host": b"192.0.2.1:8000"})
+    with pytest.raises(UnknownOrigin):
+        # The names of the page and of the request agree in DNS rebinding, too.
+        Origins(()).check("POST", {b"origin": b"http://evil.test:8000", b"host": b"evil.test:8000"})
     with pytest.raises(UnknownOrigin):
         Origins(()).check("DELETE", {b"referer": b"https://evil.test/page"})
 
