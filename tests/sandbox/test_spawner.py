@@ -355,13 +355,14 @@ async def main() -> None:
         engine = await choose(sys.argv[2], spawner, data)
         script = f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]}"
         command = Command(argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, uid=int(sys.argv[4]))
+        await spawner.spawn(engine.wrap(Command(argv=("/bin/sleep", "0.5"), env={})))
         await (await spawner.spawn(engine.wrap(command))).wait()
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("victims", ["server", "server and launcher"])
+@pytest.mark.parametrize("victims", ["server", "server with unread news", "server and launcher"])
 def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
     async def main() -> None:
         name = marker()
@@ -373,12 +374,15 @@ def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
         )
         await until(lambda: len(sleeping(name)) == 2)
         launchers = proc.children(server.pid)
+        if victims == "server with unread news":
+            server.send_signal(signal.SIGSTOP)
+            await until(lambda: len(list((place.run / "processes").iterdir())) == 1)
         server.kill()
-        if victims != "server":
+        if victims == "server and launcher":
             for pid in launchers:
                 os.kill(pid, signal.SIGKILL)
         server.wait()
-        if victims == "server":
+        if victims != "server and launcher":
             await until(lambda: not marked(name))
         async with Spawner(place.run):
             assert not marked(name)

@@ -85,7 +85,11 @@ class Launcher:
     def receive(self) -> None:
         """Read what the server sent and obey the complete lines."""
         space = socket.CMSG_SPACE(4 * 128)
-        data, ancillary, _, _ = self.control.recvmsg(1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        try:
+            data, ancillary, _, _ = self.control.recvmsg(1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        except ConnectionResetError:  # The server was killed before it had read everything.
+            self.stopping = True
+            return
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 numbers = array.array("i", content[: len(content) - len(content) % 4])
@@ -190,8 +194,7 @@ class Launcher:
         due = [item for item in self.trees.values() if item.check_at <= now or item.killed or item.status is not None]
         if not due:
             return
-        # Whose root is gone is reported as ended, so that nothing of it may be overlooked.
-        strays = self.adopt(sure=any(item.status is not None for item in due))
+        strays = self.adopt(sure=any(item.status is not None for item in due))  # Before an end is reported.
         for item in due:
             if item.status is None and not item.killed and (reason := item.check(now)):
                 item.reason = reason
@@ -235,7 +238,7 @@ class Launcher:
             return
         del self.trees[item.id]
         self.remove(item.tmp)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # On a read-only disk a record stays that names nobody.
             os.unlink(f"{self.records}/{item.pid}")  # noqa: PTH108
         code = os.waitstatus_to_exitcode(item.status)
         if item.namespaced and 128 < code < 128 + signal.NSIG:
