@@ -17,8 +17,8 @@ from minifn.changes import NAMES, Change
 from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
-from tests.sdk import install
 from minifn.models import Deployment, Execution, Function, Variable
+from tests.sdk import install
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

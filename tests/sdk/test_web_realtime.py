@@ -1,18 +1,15 @@
-"""The web SDK's `subscribe`, old and new, against a real server."""
+"""The web SDK's `subscribe` against a real server: channels in the URL by the older one, by messages by the newer."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.sdk.install import place
+from tests.sdk.install import WEB_VERSIONS, place
 from tests.sdk.test_sdks import INSTALL, SCRIPTS, run_script
 from tests.serving import FUNCTIONS, Api, Server, pack
 
-#: One for each protocol: channels in the URL, channels by messages.
-VERSIONS = ("16.1.0", "27.0.0")
 
-
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", WEB_VERSIONS)
 def test_subscribe(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
     if not place("web", version).exists():
         pytest.skip(f"appwrite {version} for the web is not installed: {INSTALL}")
