@@ -1,13 +1,18 @@
-"""The filter's verdict on every system call of both architectures, by an interpreter of its own bytes."""
+"""The filter's verdict on every system call of both architectures, by an interpreter of its bytes; its files."""
 
 import errno
 import struct
+from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 
-from minifn.sandbox.seccomp import ARCHITECTURES, CHECKED, DENIED, OTHERS, SHARED, program
+from minifn.sandbox import seccomp
+from minifn.sandbox.seccomp import program
+from minifn.sandbox.seccomp.assemble import ARCHITECTURES, CHECKED, DENIED, OTHERS, SHARED, files
 
 ALLOWED = 0
+ROOT = Path(__file__).parents[2]
 MACHINES = sorted(ARCHITECTURES)
 
 
@@ -30,6 +35,16 @@ def verdict(filter: bytes, arch: int, number: int, *arguments: int) -> int:
                 0x45: bool(accumulator & operand),
             }[operation]
             at += when_true if holds else when_false
+
+
+def test_the_files_are_what_the_script_makes() -> None:
+    shipped = {path.name: path.read_bytes() for path in Path(seccomp.__file__).parent.glob("*.bpf")}
+    assert shipped == files(), "python -m minifn.sandbox.seccomp.assemble writes them anew"
+
+
+def test_the_wheel_carries_the_files() -> None:
+    included = {file.distribution_path for file in WheelBuilder(str(ROOT)).recurse_included_files()}
+    assert {f"minifn/sandbox/seccomp/{name}" for name in files()} <= included
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -1,4 +1,6 @@
-"""The system call filter of a sandbox: a deny-list much like Docker's, assembled here without libseccomp.
+"""Makes the filters that lie here as files: a deny-list much like Docker's, assembled without libseccomp.
+
+    python -m minifn.sandbox.seccomp.assemble      # writes them anew; a test compares
 
 Denied calls answer an error instead of killing, so that programs that merely probe go on. Everything else is allowed:
 the kernel remembers that, so a filter costs next to nothing. Numbers are those of Linux's unistd.h.
@@ -7,6 +9,9 @@ the kernel remembers that, so a filter costs next to nothing. Numbers are those 
 import errno
 import struct
 from collections.abc import Iterable
+from pathlib import Path
+
+from . import MACHINES, file_name
 
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6]
 _NUMBER, _ARCH = 0, 4
@@ -27,7 +32,9 @@ _SOCKET_FAMILIES = (17, 38, 40, 21)
 _AF_UNIX = 1
 
 #: AUDIT_ARCH_* by `platform.machine()`.
-ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+ARCHITECTURES = dict(zip(MACHINES, (0xC000003E, 0xC00000B7), strict=True))
+#: (namespaced, unix_sockets) of the filters that engines ask for.
+KINDS = ((True, True), (False, True), (False, False))
 
 #: name: (x86-64, aarch64); 0 where an architecture has no such call.
 DENIED: dict[str, tuple[int, int]] = {
@@ -112,16 +119,10 @@ OTHERS: dict[str, tuple[int, int, int]] = {
 CHECKED: dict[str, tuple[int, int]] = {"clone": (56, 220), "clone3": (435, 435), "ioctl": (16, 29), "socket": (41, 198)}
 
 
-def program(machine: str, *, namespaced: bool = True, unix_sockets: bool = True) -> bytes:
-    """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
-
-    Without a namespace of its own a process is also kept from the settings of other processes. Without `unix_sockets`
-    it cannot make any (pairs remain): nothing else keeps it from the sockets of its own user.
-    """
-    if machine not in ARCHITECTURES:
-        return b""
+def assemble(machine: str, *, namespaced: bool, unix_sockets: bool) -> bytes:
+    """Return a filter as an array of struct sock_filter; the arguments are those of `program`."""
     families = _SOCKET_FAMILIES if unix_sockets else (*_SOCKET_FAMILIES, _AF_UNIX)
-    return b"".join(struct.pack("=HBBI", *instruction) for instruction in _assemble(machine, namespaced, families))
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in _assemble(machine, namespaced, families))
 
 
 def _assemble(machine: str, namespaced: bool, families: Iterable[int]) -> Iterable[tuple[int, int, int, int]]:
@@ -177,3 +178,19 @@ def _argument(
     body = [*_load(_ARGUMENTS[argument]), *rule, (_RETURN, 0, 0, _ALLOW)]
     yield (_EQUAL, 0, len(body), number)
     yield from body
+
+
+def files() -> dict[str, bytes]:
+    """Return every file there is to be, by name."""
+    return {
+        file_name(machine, namespaced, unix_sockets): assemble(
+            machine, namespaced=namespaced, unix_sockets=unix_sockets
+        )
+        for machine in MACHINES
+        for namespaced, unix_sockets in KINDS
+    }
+
+
+if __name__ == "__main__":
+    for name, content in files().items():
+        (Path(__file__).parent / name).write_bytes(content)

@@ -1,0 +1,25 @@
+"""The system call filters of sandboxes, as the bytes the kernel takes: made by `assemble.py`, read here."""
+
+from functools import cache
+from pathlib import Path
+
+#: `platform.machine()` of those there are filters for.
+MACHINES = ("x86_64", "aarch64")
+
+
+@cache
+def program(machine: str, *, namespaced: bool = True, unix_sockets: bool = True) -> bytes:
+    """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
+
+    Without a namespace of its own a process is also kept from the settings of other processes. Without `unix_sockets`
+    it cannot make any (pairs remain): nothing else keeps it from the sockets of its own user.
+    """
+    if machine not in MACHINES:
+        return b""
+    return (Path(__file__).parent / file_name(machine, namespaced, unix_sockets)).read_bytes()
+
+
+def file_name(machine: str, namespaced: bool, unix_sockets: bool) -> str:
+    """Return the name of the file that holds a filter."""
+    kind = "namespaced" if namespaced else "own-uid"
+    return f"{machine}-{kind if unix_sockets else 'shared-uid'}.bpf"
