@@ -77,6 +77,28 @@ def test_waiting_for_a_free_worker_spends_the_deadline(timed: WorkerSpec, tmp_pa
     asyncio.run(run())
 
 
+def test_calls_that_would_wait_in_too_long_a_line_are_refused_at_once(
+    timed: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minifn.workers.pool.DEPLOYMENT_WAITING_MAX", 2)
+
+    async def run() -> None:
+        async with function(tmp_path, timed, function_workers_max=1) as call:
+            await call()
+            began = time.monotonic()
+            answers = await asyncio.gather(*(call("/sleep", query="0.3") for _ in range(5)))
+            assert [answer.failure for answer in answers] == ["", "", "", "overloaded", "overloaded"]
+            assert time.monotonic() - began < 2
+            slow = asyncio.create_task(call("/sleep", query="0.5"))
+            await call.until(lambda: call.pool.busy == 1)
+            # Whoever gave up waiting leaves room behind.
+            for _ in range(4):
+                assert (await call(seconds=0.05)).failure == "timeout"
+            assert (await slow).failure == ""
+
+    asyncio.run(run())
+
+
 def test_an_idle_worker_of_another_function_makes_room(python: Language, tmp_path: Path) -> None:
     async def run() -> None:
         first = python.spec(FUNCTIONS / "contract_failures", "main")
