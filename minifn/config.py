@@ -61,7 +61,9 @@ class Config:
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     network: str = _setting("host", "what functions reach at most; builds reach the host's", choices=NETWORKS)
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
-    origins: tuple[str, ...] = _setting((), "hosts of pages that may call, besides its own address and localhost; * = all")
+    origins: tuple[str, ...] = _setting(
+        (), "hosts of pages that may call, besides its own address and localhost; * = all"
+    )
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
@@ -76,6 +78,7 @@ class Config:
     memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
     retention_days: int = _setting(14, "executions older than this are deleted; 0 = keep", minimum=0)
     git_installations: tuple[str, ...] = _setting((), "NAME=BASE pairs that repository deployments may use")
+    templates: str = _setting("", "directory or URL of the template repositories that are not bundled")
     git_poll: int = _setting(60, "seconds between looks at connected repositories", minimum=1)
     build_env_passthrough: tuple[str, ...] = _setting(
         BUILD_PASSTHROUGH, "names (globs) copied from the server into builds", shown="proxy, CA and package-index names"
@@ -96,12 +99,11 @@ class Config:
             name, _, base = pair.partition("=")
             if not name or not base:
                 raise ConfigError(f"MINIFN_GIT_INSTALLATIONS must be NAME=BASE pairs, not {pair!r}")
-            if not is_id(name) or not _GIT_BASE.fullmatch(base):
-                # The base is not shown: it may hold a password.
-                raise ConfigError(
-                    f"MINIFN_GIT_INSTALLATIONS: the base of {name!r} must be an absolute path, or begin with file:///,"
-                    " https:// or http://"
-                )
+            if not is_id(name):
+                raise ConfigError(f"MINIFN_GIT_INSTALLATIONS: {name!r} cannot be the name of an installation")
+            check_git_base(base, f"MINIFN_GIT_INSTALLATIONS: the base of {name!r}")
+        if self.templates:
+            check_git_base(self.templates, "MINIFN_TEMPLATES")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **flags: Any) -> "Config":
@@ -138,6 +140,12 @@ def parse(item: "dataclasses.Field[Any]", text: str) -> Any:
     except (ValueError, KeyError):
         wanted = {bool: "true or false", int: "a whole number"}.get(type(default), "a number")
         raise ConfigError(f"{variable(item)} must be {wanted}, not {text!r}") from None
+
+
+def check_git_base(base: str, name: str) -> None:
+    """Raise ConfigError unless repositories can be below `base`. It is not shown: it may hold a password."""
+    if not _GIT_BASE.fullmatch(base):
+        raise ConfigError(f"{name} must be an absolute path, or begin with file:///, https:// or http://")
 
 
 def check(item: "dataclasses.Field[Any]", value: Any) -> None:

@@ -153,7 +153,7 @@ class DeploymentService:
         return await self._insert(deployment, uploads.store_whole, archive)
 
     async def add_template(
-        self, function_id: str, template: Template, *, activate: bool, kind: DeploymentType = "vcs"
+        self, function_id: str, template: Template, *, activate: bool, kind: DeploymentType
     ) -> Deployment:
         """Store a new deployment of a template's code and queue its build. Raises FunctionNotFound."""
         function = await self._function(function_id)

@@ -12,9 +12,11 @@ from minifn.api.kinds import Cron, EventName, QueryTexts, Role, ScopeName, Speci
 from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, CustomId, Id, Integer, Limits, ListOf, OneOf, Params, Text
+from minifn.deployments import Template
 from minifn.errors import (
     CursorNotFound,
     FunctionAlreadyExists,
+    FunctionEntrypointMissing,
     FunctionNotFound,
     FunctionRuntimeUnsupported,
     InstallationNotFound,
@@ -24,6 +26,7 @@ from minifn.errors import (
 from minifn.functions import FunctionSettings
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
 from minifn.store import lists, variables
+from minifn.store.git import Source
 
 
 def _runtimes(limits: Limits) -> Iterable[str]:
@@ -148,16 +151,30 @@ async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
 async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
     """Create a function."""
     settings = _settings(call, params, params.runtime)
-    template = None
-    place = (params.template_owner, params.template_repository, params.template_root_directory)
-    if call.shape < Shape.V1_8 and all(place) and (params.template_version or params.template_branch):
-        template = templates.find(call, *place)
+    template = None if call.shape >= Shape.V1_8 else _template(call, params)
+    if isinstance(template, Source) and not settings.entrypoint:
+        raise FunctionEntrypointMissing
     function = await call.minifn.functions.create(params.function_id, settings)
     if template is not None:
-        await call.minifn.deployments.add_template(function.id, template, activate=True, kind="manual")
+        await templates.deploy(call, function.id, template, activate=True, kind="manual")
     if function.provider_repository_id:
         await call.minifn.git.follow(function)
     return json_answer(responses.function(function, (), call.shape), 201)
+
+
+def _template(call: Call, params: CreateFromTemplate) -> Template | Source | None:
+    """Return the template that is to be deployed at once, None unless it is named in full."""
+    place = (params.template_owner, params.template_repository, params.template_root_directory)
+    reference = params.template_version or params.template_branch
+    if not (all(place) and reference):
+        return None
+    wanted = templates.Wanted(
+        repository=f"{params.template_owner}/{params.template_repository}",
+        root_directory=params.template_root_directory,
+        type="tag" if params.template_version else "branch",
+        reference=reference,
+    )
+    return templates.find(call, wanted)
 
 
 def _default_specification(call: Call) -> str:

@@ -1,10 +1,12 @@
 """Function templates, and deployments made of them: a starter function for each language, named as Appwrite names its.
 
-The code is minifn's own and comes with it, so that a template is deployed without a network.
+The code is minifn's own and comes with it, so that a template is deployed without a network. Templates of other
+repositories are fetched from where MINIFN_TEMPLATES says.
 """
 
 from typing import Annotated, Any
 
+import msgspec
 from starlette.types import ASGIApp
 
 from minifn.api import responses
@@ -14,10 +16,14 @@ from minifn.api.params import Boolean, Id, Integer, ListOf, OneOf, Params, Text
 from minifn.deployments import Template
 from minifn.errors import (
     ArgumentInvalid,
+    FunctionEntrypointMissing,
     FunctionNotFound,
     FunctionTemplateNotFound,
     ProviderRepositoryNotFound,
 )
+from minifn.git import template_source
+from minifn.models import Deployment, DeploymentType
+from minifn.store.git import Source
 
 USE_CASES = ("dev-tools", "starter", "databases", "ai", "messaging", "utilities")
 
@@ -35,8 +41,18 @@ _STARTERS = {
 }
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which folder of which state of a repository."""
+
+    #: Its owner and its name.
+    repository: str
+    root_directory: str
+    type: str
+    reference: str
+
+
 class CreateTemplateDeployment(Params, frozen=True, kw_only=True):
-    """Which template. What is bundled has one version, which goes by every reference."""
+    """Which template. What is bundled has one version, which goes by every reference; other tags may be globs."""
 
     function_id: Annotated[str, Id()]
     repository: Annotated[str, Text(128)]
@@ -113,17 +129,27 @@ async def get_template(call: Call, params: OneTemplate) -> ASGIApp:
     raise FunctionTemplateNotFound
 
 
-def find(call: Call, owner: str, repository: str, root_directory: str) -> Template:
-    """Return a bundled template. Raises ProviderRepositoryNotFound for every other repository and folder."""
-    wanted = root_directory.removeprefix("./").strip("/")
+def find(call: Call, wanted: Wanted) -> Template | Source:
+    """Return a bundled template, or where to fetch another. Raises ProviderRepositoryNotFound and ArgumentInvalid."""
+    root_directory = wanted.root_directory.removeprefix("./").strip("/")
     for key, (_, entrypoint, root) in _STARTERS.items():
         folder = call.minifn.runtimes.starter(key)
-        if folder is not None and (owner, repository, wanted) == (OWNER, REPOSITORY, root):
+        if folder is not None and (wanted.repository, root_directory) == (f"{OWNER}/{REPOSITORY}", root):
             url = f"https://github.com/{OWNER}/{REPOSITORY}"
             return Template(folder=folder, entrypoint=entrypoint, owner=OWNER, repository=REPOSITORY, url=url)
-    raise ProviderRepositoryNotFound(
-        f"{owner}/{repository}, folder {wanted!r}, is not one of the templates that come with this server."
-    )
+    return template_source(call.minifn.config, wanted.repository, root_directory, wanted.type, wanted.reference)
+
+
+async def deploy(
+    call: Call, function_id: str, template: Template | Source, *, activate: bool, kind: DeploymentType = "vcs"
+) -> Deployment:
+    """Deploy what `find` returned, and return the deployment; `kind` is that of a bundled template's.
+
+    Raises FunctionNotFound and FunctionEntrypointMissing.
+    """
+    if isinstance(template, Source):
+        return await call.minifn.git.deploy_template(function_id, template, activate=activate)
+    return await call.minifn.deployments.add_template(function_id, template, activate=activate, kind=kind)
 
 
 async def deploy_template(call: Call, params: CreateTemplateDeployment) -> ASGIApp:
@@ -131,8 +157,13 @@ async def deploy_template(call: Call, params: CreateTemplateDeployment) -> ASGIA
     if not (params.reference or params.version):
         raise ArgumentInvalid.missing("reference")
     await call.minifn.functions.get(params.function_id)
-    template = find(call, params.owner, params.repository, params.root_directory)
-    deployment = await call.minifn.deployments.add_template(params.function_id, template, activate=params.activate)
+    wanted = Wanted(
+        repository=f"{params.owner}/{params.repository}",
+        root_directory=params.root_directory,
+        type=params.type,
+        reference=params.reference or params.version,
+    )
+    deployment = await deploy(call, params.function_id, find(call, wanted), activate=params.activate)
     return json_answer(responses.deployment(deployment, call.shape), 202)
 
 
@@ -163,6 +194,6 @@ OPERATIONS = (
         handler=deploy_template,
         statuses=(202,),
         model="deployment",
-        errors=(FunctionNotFound, ProviderRepositoryNotFound),
+        errors=(FunctionNotFound, ProviderRepositoryNotFound, FunctionEntrypointMissing),
     ),
 )

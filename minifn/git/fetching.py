@@ -22,6 +22,7 @@ FETCHED = "refs/minifn/fetched"
 #: What is kept of a commit's message and of its author's name, characters.
 TEXT_CHARS = 1000
 _HEAD = re.compile(r"^([0-9a-f]{40,64})\trefs/heads/(\S+)$", re.MULTILINE)
+_TAG = re.compile(r"^[0-9a-f]{40,64}\t(refs/tags/\S+)$", re.MULTILINE)
 #: An archive is what a checkout would be: attributes may neither leave files out of it nor write into them.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
 
@@ -60,9 +61,12 @@ class Fetcher:
     async def archive(self, remote: Remote, reference: str, folder: str, target: Path) -> Commit:
         """Write one folder of a commit, "" for all of it, to the .tar.gz `target` and return the commit.
 
-        `reference` is a full one (`refs/heads/main`) or a whole hash. Raises GitFailed.
+        `reference` is a full one (`refs/heads/main`), a whole hash, or a glob of tags (`refs/tags/0.2.*`), of which
+        the highest version is taken. Raises GitFailed.
         """
         async with self._git.place(remote) as place:
+            if "*" in reference:
+                reference = await self._newest(place, remote, reference)
             await self._fetch(place, remote, reference)
             (place / "repository.git" / "info").mkdir(exist_ok=True)
             (place / "repository.git" / "info" / "attributes").write_text(_ATTRIBUTES)
@@ -88,6 +92,14 @@ class Fetcher:
             arguments = ("diff", "--name-only", "--no-renames", "-z", f"{FETCHED}-before", FETCHED, "--")
             text = await self._git.run(self._run(place, arguments))
         return [path for path in text.split("\0") if path]
+
+    async def _newest(self, place: Path, remote: Remote, glob: str) -> str:
+        options = ("--tags", "--refs", "--sort=version:refname")
+        arguments = ("ls-remote", *options, "--", self._git.address(remote), glob)
+        tags = _TAG.findall(await self._git.run(self._run(place, arguments, remote)))
+        if not tags:
+            raise GitFailed(f"no tag matches {glob.removeprefix('refs/tags/')!r}")
+        return str(tags[-1])
 
     async def _fetch(self, place: Path, remote: Remote, reference: str, name: str = FETCHED) -> None:
         if not (place / "repository.git").exists():

@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 from minifn.references import is_repository
 
+#: The installation that templates come from. No function can be connected to it: this is no id.
+TEMPLATES = ".templates"
 #: Where a sandbox shows a repository of this machine's disk.
 REPOSITORY = "/repository"
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
@@ -90,16 +92,18 @@ class Installation:
 
 
 class Installations:
-    """The installations of a server, by name."""
+    """The installations of a server, by name. `templates` is the base of template repositories, "" for none."""
 
-    def __init__(self, pairs: Iterable[str]) -> None:
+    def __init__(self, pairs: Iterable[str], templates: str = "") -> None:
         self.all = tuple(Installation.parse(pair) for pair in pairs)
-        self._by_name = {installation.name: installation for installation in self.all}
+        known = (*self.all, Installation.parse(f"{TEMPLATES}={templates}")) if templates else self.all
+        self._by_name = {installation.name: installation for installation in known}
 
     def find(self, name: str) -> Installation:
         """Return one. Raises RepositoryMissing when the server's settings name it no more."""
         if name not in self._by_name:
-            raise RepositoryMissing(f"the installation {name!r} is not among MINIFN_GIT_INSTALLATIONS any more")
+            setting = "MINIFN_TEMPLATES" if name == TEMPLATES else "MINIFN_GIT_INSTALLATIONS"
+            raise RepositoryMissing(f"the installation {name!r} is not in {setting} any more")
         return self._by_name[name]
 
 

@@ -6,6 +6,7 @@ import hmac
 from contextlib import AsyncExitStack
 from typing import Self
 
+from minifn.config import Config
 from minifn.datadir import remove_tree
 from minifn.errors import (
     AccessForbidden,
@@ -13,16 +14,18 @@ from minifn.errors import (
     FunctionEntrypointMissing,
     FunctionNotFound,
     InstallationNotFound,
+    ProviderRepositoryNotFound,
 )
 from minifn.git.fetching import Fetcher
-from minifn.git.installations import Installations
+from minifn.git.installations import TEMPLATES, Installations
 from minifn.git.polling import Poller, source
 from minifn.git.program import Git
 from minifn.git.pushing import PushedRepositories, pushed_source
 from minifn.git.queue import FetchQueue, GitTools
 from minifn.models import Deployment, Function
-from minifn.references import is_commit, is_reference
+from minifn.references import folder, is_commit, is_reference, is_repository
 from minifn.store import functions, git
+from minifn.store.git import Source
 
 
 def events_secret(server_secret: str, installation_id: str) -> str:
@@ -37,7 +40,7 @@ class GitService:
         self._tools = tools
         program = Git(tools.config, tools.data, tools.engine, tools.spawner, tools.environ)
         fetcher = Fetcher(program, tools.config.upload_limit)
-        self._installations = Installations(tools.config.git_installations)
+        self._installations = Installations(tools.config.git_installations, tools.config.templates)
         self._queue = FetchQueue(tools, fetcher, self._installations)
         self._poller = Poller(tools.database, fetcher, self._queue, tools.config.git_poll)
         self._stack = AsyncExitStack()
@@ -86,10 +89,17 @@ class GitService:
             wanted = pushed_source(function, full)
         else:
             raise InstallationNotFound("The function is connected to no repository, and none was pushed to it.")
+        return await self._add(function, wanted, activate=activate)
+
+    async def deploy_template(self, function_id: str, template: Source, *, activate: bool) -> Deployment:
+        """Deploy what `template_source` returned. Raises FunctionNotFound and FunctionEntrypointMissing."""
+        return await self._add(await self._function(function_id), template, activate=activate)
+
+    async def _add(self, function: Function, wanted: Source, *, activate: bool) -> Deployment:
         if not function.entrypoint:
             raise FunctionEntrypointMissing
-        branch = reference if kind == "branch" else ""
-        deployment = await self._queue.add(function, wanted, branch=branch, activate=activate)
+        _, heads, branch = wanted.reference.partition("refs/heads/")
+        deployment = await self._queue.add(function, wanted, branch=branch if heads else "", activate=activate)
         if deployment is None:
             raise FunctionNotFound
         return deployment
@@ -120,6 +130,24 @@ class GitService:
         if function is None:
             raise FunctionNotFound
         return function
+
+
+def template_source(config: Config, repository: str, path: str, kind: str, reference: str) -> Source:
+    """Return the folder `path` of a template repository (`owner/name`) below MINIFN_TEMPLATES.
+
+    A tag may be a glob, such as `0.2.*`. Raises ProviderRepositoryNotFound and ArgumentInvalid.
+    """
+    inside = folder(path)
+    if not config.templates or not is_repository(repository) or inside is None:
+        raise ProviderRepositoryNotFound(
+            f"{repository}, folder {path!r}, is not one of the templates that come with this server"
+            + (", and cannot be one of MINIFN_TEMPLATES." if config.templates else ", and MINIFN_TEMPLATES is not set.")
+        )
+    if kind == "tag" and is_reference(reference.replace("*", "0")):
+        full = f"refs/tags/{reference}"
+    else:
+        full = full_reference(kind, reference)
+    return Source(installation_id=TEMPLATES, repository=repository, reference=full, folder=inside)
 
 
 def full_reference(kind: str, reference: str) -> str:
