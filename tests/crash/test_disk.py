@@ -186,9 +186,8 @@ def test_a_second_server_is_refused_at_once(data: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system read-only: run the tests as root")
+@pytest.mark.parametrize("disk", ["disk"], indirect=True)
 def test_a_read_only_disk_is_one_line(disk: Disk) -> None:
-    if not isinstance(disk, SmallDisk):
-        pytest.skip("nothing is mounted")
     mount = disk.data.parent
     with Server(disk.data):
         pass
