@@ -7,6 +7,7 @@ functions. One monotonic deadline is handed down: waiting for a worker, its cold
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -16,13 +17,7 @@ import msgspec
 from minifn.changes import Changes
 from minifn.config import Config
 from minifn.environment import APPWRITE_VERSION
-from minifn.errors import (
-    BuildNotReady,
-    DeploymentNotFound,
-    FunctionSynchronousTimeout,
-    MinifnError,
-    Overloaded,
-)
+from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronousTimeout, MinifnError, Overloaded
 from minifn.functions import FunctionService, Target
 from minifn.launcher import Launcher
 from minifn.models import (
@@ -109,7 +104,10 @@ class Executor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
-        await self._database.write(executions.requeue, now_ms())
+        try:
+            await self._database.write(executions.requeue, now_ms())
+        except sqlite3.Error as exc:
+            logger.error("what was running cannot be queued again (%s) and will be marked as failed", exc)
 
     async def halt(self) -> None:
         """End what runs: synchronous executions fail and are answered, queued ones run again at the next start."""

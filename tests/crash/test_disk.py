@@ -144,6 +144,26 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
         check_files(disk.data)
 
 
+@pytest.mark.parametrize("disk", ["limit"], indirect=True)
+def test_a_server_stops_in_order_on_a_full_disk(disk: Disk) -> None:
+    server = Server(disk.data)
+    with server, server.api as api:
+        prepare(api)
+        queued = [api.enqueue(FUNCTION, path="/?seconds=1")["$id"] for _ in range(10)]
+        building = api.upload(FUNCTION, pack(FUNCTIONS / "pause"))["$id"]
+        wait_until(lambda: status(api, building) == "building", 10, "it builds")
+        disk.fill(server)
+        use_up_log(api)
+        assert server.stop(15) == 0
+    check_database(disk.data)
+    with server, server.api as api:
+        for execution_id in queued:
+            assert api.finished(FUNCTION, execution_id)
+        assert api.built(FUNCTION, building)["status"] == "ready"
+        assert api.execute(FUNCTION)["status"] == "completed"
+    check_files(disk.data)
+
+
 def status(api: Api, deployment_id: str) -> str:
     """How far a build of FUNCTION is."""
     return str(api.call("GET", f"/functions/{FUNCTION}/deployments/{deployment_id}", 200)["status"])
