@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.cli.demo import BODIES, examples, examples_root
+from minifn.cli.demo import BODIES, EVENT, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError, pack
 from tests.sdk.install import place
 from tests.serving import PROJECT, Api, Server, free_port, wait_until
@@ -75,7 +75,7 @@ ANSWERS: dict[str, Callable[[httpx.Response], None]] = {
 def test_every_folder_of_examples_is_tried() -> None:
     folders = {path.name for path in examples_root().iterdir() if path.is_dir()}
     assert folders == {*EXAMPLES, "embedding"}
-    assert set(ANSWERS) == set(EXAMPLES)
+    assert {*ANSWERS, "python-welcome", "python-clock"} == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("name", list(ANSWERS))
@@ -91,6 +91,39 @@ def test_example(name: str, server: Server, api: Api, request: pytest.FixtureReq
     ANSWERS[name](answer)
     execution = api.execute(name, body=BODIES.get(name, ""))
     assert (execution["status"], execution["responseStatusCode"]) == ("completed", 200), execution["errors"]
+
+
+def executed(api: Api, name: str, seconds: float) -> Any:
+    """Return the first execution of a function that nobody called, once it is over."""
+    path = f"/functions/{name}/executions"
+    execution = wait_until(lambda: next(api.pages(path, "executions"), None), seconds, f"an execution of {name}")
+    return api.finished(name, execution["$id"])
+
+
+def test_the_example_that_an_event_calls(server: Server, api: Api) -> None:
+    entry = EXAMPLES["python-welcome"]
+    deployment = deploy(server, {**entry, "runtime": api.runtime("python")})
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    assert api.call("POST", "/events", 202, json=EVENT) == {"total": 1}
+    execution = executed(api, "python-welcome", 10)
+    assert (execution["status"], execution["trigger"]) == ("completed", "event"), execution["errors"]
+    assert execution["logs"].strip() == "users.42.create: a welcome goes to Ada <ada@example.com>"
+    assert api.execute("python-welcome")["responseStatusCode"] == 400
+
+
+def test_the_example_that_a_schedule_calls(server: Server, api: Api) -> None:
+    entry = EXAMPLES["python-clock"]
+    deployment = deploy(server, {**entry, "runtime": api.runtime("python")})
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    if os.environ.get("TESTS_TAKE_MINUTES"):
+        execution = executed(api, "python-clock", 70)
+        assert re.fullmatch(r"schedule at \d\d:\d\d:0[01], [01] s into the minute", execution["logs"].strip())
+    else:
+        execution = api.execute("python-clock")
+        assert execution["logs"].startswith("http at ")
+    assert execution["status"] == "completed", execution["errors"]
+    # It would tick on beside every later test.
+    api.call("DELETE", "/functions/python-clock", 204)
 
 
 def test_deploying_names_what_the_server_said(server: Server) -> None:

@@ -5,6 +5,7 @@ import json
 import shlex
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ BUILD_SECONDS = 180
 #: How much of a failed build's log is shown.
 BUILD_LOG_LINES = 8
 PACKAGE = Path(__file__).parents[1]
+#: What the examples that events call are told.
+EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
 #: Example -> what to send it.
 BODIES = {"python-hello": "Ada", "python-qrcode": "minifn", "node-hello": "Ada", "node-markdown": "*Hello* **Ada**"}
 
@@ -48,20 +51,32 @@ async def show(minifn: Minifn, url: str) -> None:
                 family = entry["runtime"].partition("-")[0]
                 if family in runtimes:
                     here = {**entry, "runtime": runtimes[family]}
-                    tasks.create_task(_deploy(remote, here, lines(minifn.config, url, key, entry["$id"]), deadline))
+                    tasks.create_task(_deploy(remote, here, lines(minifn.config, url, key, entry), deadline))
                 else:
                     click.echo(f"\n{entry['$id']}: left out, no {family} found on this machine")
     click.echo("\nCtrl-C stops the server and removes its directory.")
 
 
-def lines(config: Config, url: str, key: str, function_id: str) -> list[str]:
-    """Return what to paste: the function's own address, and the API call that keeps a record of the execution."""
+def lines(config: Config, url: str, key: str, entry: Mapping[str, Any]) -> list[str]:
+    """Return what to paste for an example: a call of its own address and one by the API, or its event and records."""
+    function_id = entry["$id"]
+    executions = f"{url}/v1/functions/{function_id}/executions"
+
+    def call(target: str, body: Mapping[str, Any] | None = None) -> str:
+        headers = [f"x-appwrite-project: {config.project}", f"x-appwrite-key: {key}"]
+        given: tuple[str, ...] = ()
+        if body is not None:
+            headers.append("content-type: application/json")
+            given = ("-d", json.dumps(body))
+        return shlex.join(["curl", "-s", *(part for header in headers for part in ("-H", header)), *given, target])
+
+    if entry["events"]:
+        return [call(f"{url}/v1/events", EVENT), call(executions)]
+    if entry["schedule"]:
+        return [call(executions)]
     body = BODIES.get(function_id, "")
     direct = f"http://{function_id}.{config.functions_domain}:{config.port}/"
-    headers = (f"x-appwrite-project: {config.project}", f"x-appwrite-key: {key}", "content-type: application/json")
-    call = ["curl", "-s", *(part for header in headers for part in ("-H", header))]
-    call += ["-d", json.dumps({"body": body}), f"{url}/v1/functions/{function_id}/executions"]
-    return [shlex.join(["curl", "-s", *(("-d", body) if body else ()), direct]), shlex.join(call)]
+    return [shlex.join(["curl", "-s", *(("-d", body) if body else ()), direct]), call(executions, {"body": body})]
 
 
 async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadline: float) -> None:
