@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 
 from tests.crash.pressure import CHURNED, FUNCTION, LISTENER, Acknowledged
-from tests.serving import FINAL_EXECUTION, Api, Server, mentions, wait_until
+from tests.serving import FINAL_BUILD, FINAL_EXECUTION, FUNCTIONS, Api, Server, mentions, pack, wait_until
 
-OPEN_BUILD = ("waiting", "processing", "building")
+RUNNING = ("processing", "building")
 
 
 def relatives(server: Server) -> list[psutil.Process]:
@@ -78,6 +78,7 @@ def check_files(data: Path) -> None:
     assert statuses <= {"scheduled", *FINAL_EXECUTION}
     assert left in ([], [("scheduled",)])
     assert strangers == 0
+    assert all(status in FINAL_BUILD for _, status, whole in rows if whole)
     archives = {f"{name}.tar.gz" if whole else f"{name}.part" for name, _, whole in rows}
     assert {path.name for path in (data / "deployments").iterdir() if "~output" not in path.name} == archives
     built = {name for name, status, _ in rows if status == "ready"}
@@ -116,11 +117,13 @@ def check_deployments(api: Api, kept: Acknowledged) -> None:
     assert active in rows
     for deployment_id in kept.churned:
         assert api.built(CHURNED, deployment_id, seconds=120)["status"] == "ready"
-    for row in list(api.pages(f"/functions/{CHURNED}/deployments", "deployments")):
-        # Half an upload waits for the rest.
-        if row["status"] in OPEN_BUILD and row["$id"] not in kept.begun:
-            assert api.built(CHURNED, row["$id"], seconds=120)
-    rows = {row["$id"]: row["status"] for row in api.pages(f"/functions/{CHURNED}/deployments", "deployments")}
+    # Half an upload waits for the rest. Everything else is built before what comes last.
+    api.deploy(CHURNED, pack(FUNCTIONS / "hello"), seconds=120)
+    path = f"/functions/{CHURNED}/deployments"
+    wait_until(
+        lambda: {row["status"] for row in api.pages(path, "deployments")}.isdisjoint(RUNNING), 60, "builds ended"
+    )
+    rows = {row["$id"]: row["status"] for row in api.pages(path, "deployments")}
     assert kept.begun | kept.churned <= set(rows)
     assert kept.deleted.isdisjoint(rows)
     assert {rows[name] for name in kept.begun - kept.churned} <= {"waiting", "ready"}
