@@ -5,7 +5,7 @@ here: the function must be open to guests (Appwrite's `app/controllers/general.p
 its record is committed before the answer leaves, where Appwrite writes it afterwards and may lose it.
 """
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minifn.api import bodies
 from minifn.api.answers import Answer, RawHeaders, error_answer, problem_answer, unexpected_answer
@@ -39,6 +39,7 @@ HOP_BY_HOP = frozenset(
 _NOT_FORWARDED = HOP_BY_HOP | {"x-appwrite-event", "x-appwrite-client-ip"}
 _NOT_ANSWERED = HOP_BY_HOP | {"content-length"}
 _WITHOUT_BODY = frozenset({204, 304})
+NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain HTTP requests."
 #: The type of an error that the function answered with, and left to the server to put into words.
 _UNKNOWN = MinifnError.type
 
@@ -57,7 +58,7 @@ class Domains:
             await self._app(scope, receive, send)
             return
         if kind == "websocket":
-            await send({"type": "websocket.close", "code": 1003, "reason": "Functions do not speak WebSocket."})
+            await refuse_websocket(scope, receive, send)
             return
         try:
             answer = await self._answer(function_id, scope, receive)
@@ -125,15 +126,25 @@ async def _read(scope: Scope, receive: Receive, room: Room) -> bytes:
     too_large = f"The request's body is too large. Functions take up to {BODY_LIMIT_BYTES:,} bytes."
     for name, value in scope["headers"]:
         if name == b"upgrade" and b"websocket" in value.lower():
-            raise NotImplementedByServer(
-                "WebSockets do not reach functions. Call this domain with plain HTTP requests."
-            )
+            raise NotImplementedByServer(NO_WEBSOCKETS)
         if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
             raise RequestTooLarge(too_large)
     try:
         return await bodies.read_bytes(receive, room=room)
     except bodies.BodyTooLong as exc:
         raise RequestTooLarge(too_large) from exc
+
+
+async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a handshake with an error in words, or with nothing but a refusal where the server cannot do better."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1003, "reason": NO_WEBSOCKETS})
+        return
+
+    async def send_as_handshake(message: Message) -> None:
+        await send({**message, "type": f"websocket.{message['type']}"})
+
+    await _shown(error_answer(NotImplementedByServer(NO_WEBSOCKETS)), scope)(scope, receive, send_as_handshake)
 
 
 def forwarded(raw: RawHeaders) -> Headers:

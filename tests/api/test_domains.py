@@ -1,5 +1,6 @@
 """Functions on their own domains: what reaches them, what comes back, and who is refused."""
 
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -216,8 +217,10 @@ def test_bodies_up_to_the_limit(server: Server, echo: str) -> None:
 
 
 def test_websockets_are_refused_in_words(server: Server, echo: str) -> None:
-    upgrade = [("connection", "Upgrade"), ("upgrade", "WebSocket")]
-    answer = visit(server, echo, headers=[*upgrade, ("accept", "application/json")])
+    key = base64.b64encode(bytes(16)).decode()
+    handshake = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]
+    handshake += [("sec-websocket-key", key), ("accept", "application/json")]
+    answer = visit(server, echo, headers=handshake)
     assert kind(answer) == (405, "general_not_implemented")
     assert "WebSockets do not reach functions" in answer.json()["message"]
 

@@ -92,13 +92,13 @@ def test_project_variables_reach_every_function(site: SiteServer, admin: httpx.C
     function_id = deploy(site, admin)
     variable = admin.post("/project/variables", json={"key": "SHARED", "value": "p", "secret": False}).json()
     assert (variable["resourceType"], variable["resourceId"]) == ("project", "")
-    assert site.run(site.site.functions.target(function_id)).variables == {"SHARED": "p"}
+    assert site.run(site.site.functions.target(function_id)).variables["SHARED"] == "p"
     admin.post(f"/functions/{function_id}/variables", json={"key": "SHARED", "value": "f"})
-    assert site.run(site.site.functions.target(function_id)).variables == {"SHARED": "f"}
+    assert site.run(site.site.functions.target(function_id)).variables["SHARED"] == "f"
     one = f"/project/variables/{variable['$id']}"
     assert admin.put(one, json={"key": "SHARED", "value": "q"}).json()["value"] == "q"
     assert admin.get(one).json()["value"] == "q"
-    assert admin.get("/project/variables").json()["total"] == 1
+    assert variable["$id"] in [item["$id"] for item in admin.get("/project/variables").json()["variables"]]
     assert admin.delete(one).status_code == 204
     assert refusal(admin.get(one)) == (404, "variable_not_found")
     assert refusal(guest.get("/project/variables")) == (401, "general_unauthorized_scope")
