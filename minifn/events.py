@@ -37,6 +37,8 @@ class Events:
         #: Name -> the functions that subscribe to it, by their names; None until it is read (again).
         self._subscribers: dict[str, list[Function]] | None = None
         self._generation = 0
+        #: One reads them for all who wait: a storm must not begin with a read of each of its events.
+        self._reading = asyncio.Lock()
         self._turns = asyncio.Semaphore(WRITES_MAX)
         functions.on_change(self._forget)
 
@@ -66,11 +68,13 @@ class Events:
 
     async def _listening(self, event: str) -> list[Function]:
         subscribers = self._subscribers
-        while subscribers is None:
-            generation = self._generation
-            subscribers = by_event(await self._database.read(function_rows.listening))
-            if generation == self._generation:
-                self._subscribers = subscribers
+        if subscribers is None:
+            async with self._reading:
+                while (subscribers := self._subscribers) is None:
+                    generation = self._generation
+                    read = by_event(await self._database.read(function_rows.listening))
+                    if generation == self._generation:
+                        self._subscribers = read
         found = [function for name in patterns.names(event.split(".")) for function in subscribers.get(name, ())]
         once = {function.id: function for function in found}
         return sorted(once.values(), key=lambda function: (function.name, function.sequence))

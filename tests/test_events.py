@@ -3,6 +3,8 @@
 import asyncio
 import json
 import logging
+import os
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,9 @@ from minifn.config import Config
 from minifn.errors import ArgumentInvalid
 from minifn.events import DEPTH_MAX
 from minifn.functions import FunctionSettings
-from minifn.models import Execution
+from minifn.models import Execution, Function
 from minifn.service import Minifn
-from minifn.store import executions
+from minifn.store import executions, functions
 from minifn.store.queries import Query
 from tests.test_executor import deploy
 
@@ -157,11 +159,11 @@ def test_a_loop_ends_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
-    events, functions = 400, 20
+    events, subscribers = (10_000 if os.environ.get("TESTS_TAKE_MINUTES") else 400), 20
 
     async def scenario() -> None:
-        async with Minifn(config(tmp_path)) as minifn:
-            for number in range(functions):
+        async with Minifn(config(tmp_path, queue_limit=events * subscribers)) as minifn:
+            for number in range(subscribers):
                 await listening(minifn, f"fn-{number}", "orders.*.create")
             # What is queued stays, to be counted.
             await minifn.executor.__aexit__(None, None, None)
@@ -171,14 +173,33 @@ def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
                 begun = time.monotonic()
                 await minifn.database.write(lambda conn: conn.execute("SELECT 1").fetchone())
                 longest = max(longest, time.monotonic() - begun)
-            assert [task.result() for task in storm] == [functions] * events
+            assert [task.result() for task in storm] == [subscribers] * events
             assert longest < 0.5
             total = await minifn.database.read(
                 lambda conn: conn.execute("SELECT count(*) FROM execution_requests").fetchone()
             )
-            assert total == (events * functions,)
+            assert total == (events * subscribers,)
 
     asyncio.run(scenario())
+
+
+def test_who_listens_is_read_once_for_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[sqlite3.Connection] = []
+    listed = functions.listening
+
+    def counted(conn: sqlite3.Connection) -> list[Function]:
+        reads.append(conn)
+        return listed(conn)
+
+    async def scenario() -> None:
+        async with Minifn(config(tmp_path)) as minifn:
+            await listening(minifn, "fn", "orders.*.create")
+            storm = [minifn.emit(f"orders.{number}.create", {}) for number in range(50)]
+            assert await asyncio.gather(*storm) == [1] * 50
+
+    monkeypatch.setattr(functions, "listening", counted)
+    asyncio.run(scenario())
+    assert len(reads) == 1
 
 
 def test_a_functions_own_events_know_how_deep_they_are(tmp_path: Path) -> None:
