@@ -1,6 +1,8 @@
 """`minifn doctor`: the report of minifn.doctor as a table."""
 
+import os
 import sys
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -10,6 +12,8 @@ from rich.text import Text
 from minifn.cli.options import configuration, settings
 from minifn.doctor import Report, examine
 
+#: Of a report that goes to no terminal, characters.
+WIDTH = 200
 COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 
 
@@ -28,7 +32,9 @@ def doctor(as_json: bool, **flags: str | None) -> None:
 
 def show(report: Report) -> None:
     """Print the report as a table, and below it what to do."""
-    console = Console(highlight=False)
+    # A file or a pipe has no width, and lines that are cut in two are found by no search.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH)
+    home = f"{Path.home()}/"
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("", "", "state", "found"):
         table.add_column(heading, overflow="fold")
@@ -37,7 +43,7 @@ def show(report: Report) -> None:
         shown_group = check.group if check.group != group else ""
         group = check.group
         state = Text(check.state, style=COLOURS[check.state])
-        table.add_row(Text(shown_group, style="bold"), Text(check.name), state, Text(check.detail))
+        table.add_row(Text(shown_group, style="bold"), Text(check.name), state, Text(check.detail.replace(home, "~/")))
     console.print(table)
     for check in report.checks:
         if check.remedy:
