@@ -46,7 +46,8 @@ class Cors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        extra = _ALWAYS
+        asked = scope["method"] == "OPTIONS"
+        extra = [*_ALWAYS, *_CROSS_ORIGIN] if asked else _ALWAYS
         for name, value in scope["headers"]:
             if name == b"origin":
                 extra = [*_ALWAYS, (b"access-control-allow-origin", value), *_CROSS_ORIGIN]
@@ -57,5 +58,5 @@ class Cors:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        app = no_content() if scope["method"] == "OPTIONS" else self._app
+        app = no_content() if asked else self._app
         await app(scope, receive, send_with_headers)

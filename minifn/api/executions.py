@@ -64,7 +64,7 @@ class CreateExecution(Params, frozen=True, kw_only=True):
     path: Annotated[str, Text(2048)] = "/"
     method: Annotated[str, OneOf(METHODS)] = "POST"
     headers: Annotated[Headers, RequestHeaders()] = ()
-    scheduled_at: Annotated[int, Instant()] = 0
+    scheduled_at: Annotated[int | None, Instant()] = None
 
 
 class ListExecutions(Params, frozen=True, kw_only=True):
@@ -72,6 +72,8 @@ class ListExecutions(Params, frozen=True, kw_only=True):
 
     function_id: Annotated[str, Id()]
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    #: Only of clients before 1.7: later there is none, and what is sent counts for nothing.
+    search: Annotated[str, Text(256, 0)] = ""
     total: Annotated[bool, Boolean(loose=True)] = True
 
 
@@ -87,8 +89,8 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
 
     Order of checks: the schedule, whether the function exists and is enabled, whether it can run, who may execute it.
     """
-    if params.scheduled_at:
-        _check_schedule(params, call.shape)
+    if params.scheduled_at is not None:
+        _check_schedule(params.scheduled_at, params.later, call.shape)
     caller = call.caller
     executor = call.minifn.executor
     target = await permitted(call, params.function_id)
@@ -104,14 +106,13 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     )
     if params.later:
         trigger: Trigger = "schedule" if params.scheduled_at else "http"
-        execution = await executor.enqueue(target.function, request, trigger, params.scheduled_at)
+        execution = await executor.enqueue(target.function, request, trigger, params.scheduled_at or 0)
         return _encoded(call, responses.execution(execution, call.shape, privileged=caller.privileged), 202)
     return _answer(call, await executor.execute(target, request))
 
 
-def _check_schedule(params: CreateExecution, shape: Shape) -> None:
+def _check_schedule(at: int, later: bool, shape: Shape) -> None:
     """Check when to run: a parameter's rule up to 1.7, the handler's own since."""
-    at = params.scheduled_at
     problem = ""
     if at % 60_000:
         problem = "Seconds and milliseconds must be zero"
@@ -119,7 +120,7 @@ def _check_schedule(params: CreateExecution, shape: Shape) -> None:
         problem = "Value must be more than 60 seconds in the future"
     if problem and shape < Shape.V1_8:
         raise ArgumentInvalid.for_param("scheduledAt", problem)
-    if not params.later:
+    if not later:
         raise BadRequest("Scheduled executions must run asynchronously: set `async` to true.")
     if problem:
         raise BadRequest(f"Invalid scheduledAt: {problem}")
@@ -183,7 +184,8 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     """List a function's executions; a user's own only."""
     caller = call.caller
     await visible(call, params.function_id)
-    query = read_query(params.queries, lists.EXECUTIONS, call.shape)
+    search = params.search if call.shape < Shape.V1_8 else ""
+    query = read_query(params.queries, lists.EXECUTIONS, call.shape, search)
     user_id = None if caller.privileged else caller.user_id
     found = await call.minifn.database.read(
         executions.page, params.function_id, query, user_id=user_id, count=params.total

@@ -41,7 +41,6 @@ EXTRA_PROPERTIES = {"deployment": {"chunksTotal", "chunksUploaded"}}
 #: Parameters that Appwrite itself ignores from 1.8 on.
 IGNORED_PARAMETERS = {
     "functionsCreate": {"templateRepository", "templateOwner", "templateRootDirectory", "templateVersion"},
-    "functionsListExecutions": {"search"},
     "functionsCreateBuild": {"buildId"},
     "functionsCreateDuplicateDeployment": {"buildId"},
 }

@@ -103,6 +103,13 @@ def test_a_preflight(guest: httpx.Client) -> None:
     }  # fmt: skip
 
 
+def test_options_without_an_origin(guest: httpx.Client) -> None:
+    answer = guest.options("/anything/at/all")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert answer.headers["access-control-allow-methods"] == "GET, POST, PUT, PATCH, DELETE"
+    assert "access-control-allow-origin" not in answer.headers
+
+
 @pytest.mark.parametrize(("path", "status"), [("/ping", 200), ("/functions", 401), ("/nothing", 404)])
 def test_answers_to_browsers(guest: httpx.Client, path: str, status: int) -> None:
     answer = guest.get(path, headers={"origin": "https://app.example.com"})

@@ -187,12 +187,26 @@ def test_scheduled(site: SiteServer, function_id: str, version: str) -> None:
         scheduled = run(client, function_id, 202, **{"async": True}, scheduledAt=at)
         assert (scheduled["status"], scheduled["trigger"], scheduled["scheduledAt"]) == ("scheduled", "schedule", at)
         kind = "general_argument_invalid" if version == "1.6.0" else "general_bad_request"
-        for wrong in (minute + 1000, minute + 1, now_ms() // 60_000 * 60_000, minute - 3_600_000):
+        for wrong in (minute + 1000, minute + 1, now_ms() // 60_000 * 60_000, minute - 3_600_000, 0):
             answer = client.post(path, json={"async": True, "scheduledAt": format_instant(wrong)})
             assert refusal(answer) == (400, kind)
         assert refusal(client.post(path, json={"scheduledAt": at})) == (400, "general_bad_request")
         assert client.delete(f"{path}/{scheduled['$id']}").status_code == 204
         assert refusal(client.get(f"{path}/{scheduled['$id']}")) == (404, "execution_not_found")
+
+
+def test_clients_of_1_6_search_executions(site: SiteServer, admin: httpx.Client, function_id: str) -> None:
+    first, second = (run(admin, function_id)["$id"] for _ in range(2))
+
+    def found(search: str, version: str) -> set[str]:
+        with site.admin(version) as client:
+            listed = client.get(f"/functions/{function_id}/executions", params={"search": search}).json()
+        return {item["$id"] for item in listed["executions"]}
+
+    assert found(first, "1.6.0") == {first}
+    assert {first, second} <= found(function_id, "1.6.0")
+    assert not found("nothing", "1.6.0")
+    assert {first, second} <= found("nothing", "1.8.0")
 
 
 def test_delete(site: SiteServer, admin: httpx.Client, function_id: str) -> None:
