@@ -7,7 +7,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.serving import FUNCTIONS, PROJECT, Api, Server, pack
+from tests.serving import FUNCTIONS, PROJECT, Api, Server, mentions, pack, wait_until
 
 ENTRYPOINTS = {"python": "main.py", "node": "main.js"}
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452") + bytes(range(256))
@@ -82,6 +82,18 @@ def test_a_function_answers_on_its_own_domain(family: str, server: Server, api: 
         assert (moved.status_code, moved.headers["location"]) == (302, "/orders")
         ordered = browser.post("/orders", json={"name": "tea", "lines": []})
         assert (ordered.status_code, ordered.json()["total_cents"]) == (201, 0)
+
+
+def test_a_worker_is_ready_before_the_first_call(family: str, server: Server, api: Api) -> None:
+    function_id = f"warm-{family}"
+    api.create(function_id, api.runtime(family), entrypoint=ENTRYPOINTS[family])
+    deployment = api.deploy(function_id, pack(FUNCTIONS / "hello"))
+
+    def workers() -> list[psutil.Process]:
+        return [process for process in server.workers() if mentions(process.pid, deployment["$id"])]
+
+    wait_until(workers, 10, "a worker of the active deployment")
+    assert api.call("GET", f"/functions/{function_id}/executions", 200)["total"] == 0
 
 
 def test_a_crash_costs_one_execution(family: str, api: Api) -> None:
