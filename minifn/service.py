@@ -226,7 +226,7 @@ class Minifn:
     def _load_runtimes(self) -> RuntimeTable:
         """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""
         table = RuntimeTable.load()
-        drops = os.geteuid() == 0 and self.engine.name == "process"
+        drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
         return table.public(self.data.run / "runtimes") if drops else table
 
     def _prewarm(self, function: Function, deployment: Deployment) -> None:

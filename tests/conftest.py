@@ -1,6 +1,7 @@
 """Fixtures that several test folders share: a running server, and what a machine may lack."""
 
 import asyncio
+import importlib.util
 import shutil
 import subprocess
 import tempfile
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from minifn.sandbox import probe
+from minifn.sandbox.launcher.confine import landlock_version
 from tests.clocks import Play, Story, opened
 from tests.serving import Api, Server
 
@@ -20,10 +23,20 @@ def bwrap() -> str:
     path = shutil.which("bwrap")
     if path is None:
         pytest.skip("bwrap is not on PATH: install the package bubblewrap")
-    probe = subprocess.run([path, "--ro-bind", "/", "/", "--unshare-pid", "true"], capture_output=True, check=False)
-    if probe.returncode:
-        pytest.skip(f"bwrap cannot make namespaces here: {probe.stderr.decode(errors='replace').strip()}")
+    trial = subprocess.run([path, "--ro-bind", "/", "/", "--unshare-pid", "true"], capture_output=True, check=False)
+    if trial.returncode:
+        pytest.skip(f"bwrap cannot make namespaces here: {trial.stderr.decode(errors='replace').strip()}")
     return path
+
+
+@pytest.fixture
+def sandlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine sandlock also where it fails its trial run for an error that these tests keep clear of; or skips."""
+    monkeypatch.setattr(probe, "SANDLOCK_TRIAL", "true")
+    if importlib.util.find_spec("sandlock") is None:
+        pytest.skip("sandlock is not installed: pip install 'minifn[sandlock]'")
+    if landlock_version() < 6:
+        pytest.skip("this kernel's Landlock is too old for sandlock: use Linux 6.12 or newer")
 
 
 @pytest.fixture(scope="session")

@@ -214,7 +214,7 @@ def test_doctor_reports_the_same_in_both_forms(data: Path) -> None:
 
 
 def test_doctor_fails_when_something_required_is_missing(data: Path) -> None:
-    done = minifn("doctor", "--data", str(data), "--sandbox", "sandlock")
+    done = minifn("doctor", "--data", str(data), "--sandbox", "process", "--network", "none")
     assert done.returncode == 1
     assert "MINIFN_SANDBOX=auto" in done.stdout
 

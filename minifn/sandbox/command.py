@@ -122,6 +122,9 @@ class Wrapped:
     #: Make a private temporary directory, point HOME and TMPDIR at it, watch its size, remove it afterwards.
     private_tmp: bool = False
     confinement: Confinement | None = None
+    #: The program is a supervisor that reads, from the first data descriptor, this with the command's environment as
+    #: `env` and the private temporary directory as `tmp` added. It gets neither itself.
+    supervision: Mapping[str, object] | None = None
     #: Directories that only root and `uid` may enter from now on.
     private_paths: tuple[str, ...] = ()
 

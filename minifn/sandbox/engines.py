@@ -3,6 +3,7 @@
 | engine | what confines | other processes | disk |
 |---|---|---|---|
 | bwrap | namespaces, read-only root, seccomp, limits | invisible | only a private tmpfs is writable |
+| sandlock | own uid (if the server is root), Landlock, a supervisor | invisible | only a private directory is open |
 | process | own uid (if the server is root), Landlock, seccomp, limits | visible | only a private directory is open |
 | none | nothing; for development | visible | what the server may write |
 """
@@ -258,7 +259,7 @@ class ProcessEngine:
 
     def wrap(self, command: Command) -> Wrapped:
         """Return the argv. Raises EngineUnavailable for a command with less network: nothing here could hold it."""
-        _refuse_less_network(self.name, command)
+        refuse_less_network(self.name, command)
         prefix: tuple[str, ...] = ()
         if self._root:
             prefix = (*drop_argv(self._programs, command.uid), "--pdeathsig", "KILL", "--")
@@ -309,7 +310,7 @@ class NoEngine:
 
     def wrap(self, command: Command) -> Wrapped:
         """Return the command as it is. Raises EngineUnavailable for a command with less network."""
-        _refuse_less_network(self.name, command)
+        refuse_less_network(self.name, command)
         return Wrapped(
             argv=command.argv,
             env=dict(command.env),
@@ -320,7 +321,8 @@ class NoEngine:
         )
 
 
-def _refuse_less_network(engine: str, command: Command) -> None:
+def refuse_less_network(engine: str, command: Command) -> None:
+    """Raise EngineUnavailable for a command that is to have less than the host's network."""
     if command.network is not Network.HOST:
         raise EngineUnavailable(f"the engine {engine} cannot take the network away; use bwrap")
 

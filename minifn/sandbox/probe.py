@@ -21,6 +21,7 @@ from . import seccomp
 from .command import Command, EngineUnavailable, Limits, Network, SandboxError, Wrapped
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
 from .launcher.confine import landlock_version
+from .sandlock import SandlockEngine, find_package
 from .spawner import Output, Spawner, run
 
 logger = logging.getLogger("minifn.sandbox")
@@ -28,13 +29,17 @@ logger = logging.getLogger("minifn.sandbox")
 State = Literal["ON", "DEGRADED", "OFF"]
 
 INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (see README)"
+INSTALL = {"bwrap": INSTALL_BWRAP, "sandlock": "make bwrap work, or pip install -U minifn[sandlock]"}
 USE_BWRAP = "make bwrap work: see the line `engine bwrap`"
 #: A probe that takes longer than this has failed.
-PROBE_SECONDS = 10.0
+PROBE_SECONDS = 5.0
 #: A uid that no function has: they begin one above.
 PROBE_UID = 20_000
 #: Strongest first.
-AUTOMATIC = ("bwrap", "process")
+AUTOMATIC = ("bwrap", "sandlock", "process")
+#: What sandlock 0.9.0 does not do: a signal at the wrong moment makes its supervised fork and close fail, which shells
+#: say by "Cannot fork" or by waiting for ever (multikernel/sandlock#235). A release that does it is used.
+SANDLOCK_TRIAL = "for i in $(seq 300); do [ $(echo a | cat | cat) = a ] || exit 1; done"
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 ETC = (
     *("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies"),
@@ -68,6 +73,8 @@ async def choose(name: str, spawner: Spawner, data: DataDir | None = None, netwo
 async def _try(name: str, spawner: Spawner, data: DataDir | None, network: Network) -> Engine:
     if name == "bwrap":
         return await try_bwrap(spawner, find_pasta() if network is Network.ISOLATED else "")
+    if name == "sandlock":
+        return await try_sandlock(spawner, data)
     if name == "process":
         return await try_process(spawner, data)
     raise EngineUnavailable(f"there is no engine {name!r} on this machine")
@@ -119,6 +126,36 @@ async def try_bwrap(spawner: Spawner, pasta: str = "") -> BwrapEngine:
             return engine
         reason = output.exit.reason or last_line(output.text) or f"exit {output.exit.code}"
     raise EngineUnavailable(f"bwrap does not run here: {reason}")
+
+
+async def try_sandlock(spawner: Spawner, data: DataDir | None) -> SandlockEngine:
+    """Return a sandlock engine that has just run something. Raises EngineUnavailable with the reason."""
+    package = find_package()
+    programs = find_programs()
+    if not programs.prlimit or not programs.setpriv:
+        raise EngineUnavailable("setpriv and prlimit of util-linux are missing (apt install util-linux)")
+    root = os.geteuid() == 0
+    if root:
+        open_ways(spawner, data)
+    reasons = []
+    # The server's own may lie where the uids of functions cannot go.
+    for python in dict.fromkeys((sys.executable, shutil.which("python3", path=SEARCH_PATH) or sys.executable)):
+        engine = SandlockEngine(
+            programs=programs,
+            root=root,
+            python=python,
+            package=package,
+            readable=(*host_layout(Path("/")).visible, *READABLE),
+        )
+        output = await _probe(spawner, engine, "/bin/sh", "-c", 'cd "$TMPDIR" && : >probe')
+        if output.ok:
+            if not (await _probe(spawner, engine, "/bin/sh", "-c", SANDLOCK_TRIAL)).ok:
+                raise EngineUnavailable(
+                    "this release of sandlock loses forks of shells, so that builds would fail (#235)"
+                )
+            return engine
+        reasons.append(f"with {python}: {output.exit.reason or last_line(output.text) or f'exit {output.exit.code}'}")
+    raise EngineUnavailable(f"sandlock does not run here: {', '.join(reasons)}")
 
 
 async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
@@ -258,7 +295,7 @@ async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Pr
     try:
         engine = await choose(name, spawner, data)
     except EngineUnavailable as error:
-        return Protection(name=f"engine {name}", state="OFF", reason=str(error), remedy=INSTALL_BWRAP)
+        return Protection(name=f"engine {name}", state="OFF", reason=str(error), remedy=INSTALL.get(name, USE_BWRAP))
     return Protection(name=f"engine {name}", state="ON", reason=engine.strength)
 
 

@@ -222,6 +222,10 @@ class Spawner:
         if wrapped.private_tmp:
             tmp = str(self.tmp_dir / str(number))
             env = {"HOME": tmp, "TMPDIR": tmp, **env}
+        data = [content.decode("latin-1") for content in wrapped.data]
+        if wrapped.supervision is not None:
+            data = [json.dumps({**wrapped.supervision, "env": env, "tmp": tmp})]
+            env = {"HOME": "/", tree.COOKIE: cookie}
         confinement = wrapped.confinement
         return {
             "op": "spawn",
@@ -231,7 +235,7 @@ class Spawner:
             "cwd": wrapped.cwd,
             "uid": wrapped.uid,
             "descriptors": descriptors + 2,
-            "data": [content.decode("latin-1") for content in wrapped.data],
+            "data": data,
             "confine": confinement
             and {
                 "files": confinement.files,

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from minifn.datadir import DataDir
+from minifn.sandbox import probe
 from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
@@ -114,6 +115,8 @@ def judged(text: str, reason: str, signal: int | None) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
+    # None of the programs is a shell's pipeline.
+    probe.SANDLOCK_TRIAL = "true"
     try:
         print(json.dumps(asyncio.run(verdicts(sys.argv[1], DataDir(Path(sys.argv[2]))))))
     except EngineUnavailable as error:

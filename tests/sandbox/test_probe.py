@@ -1,6 +1,7 @@
 """What is found out about this machine."""
 
 import asyncio
+import importlib.util
 import os
 import stat
 import tarfile
@@ -40,7 +41,23 @@ def test_auto_takes_the_strongest(place: DataDir, bwrap: str) -> None:
 
 def test_auto_falls_back(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "find_bwrap", lambda: "/bin/false")
+    monkeypatch.setattr(probe, "find_package", lambda: Path("/nowhere"))
     assert chosen("auto", place) == "process"
+
+
+@pytest.mark.usefixtures("sandlock")
+def test_sandlock_that_fails_its_trial_is_not_used(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "SANDLOCK_TRIAL", "false")
+    with pytest.raises(EngineUnavailable, match="loses forks"):
+        chosen("sandlock", place)
+    monkeypatch.setattr(probe, "find_bwrap", lambda: "")
+    assert chosen("auto", place) == "process"
+
+
+@pytest.mark.usefixtures("sandlock")
+def test_auto_falls_back_on_sandlock_where_it_is(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "find_bwrap", lambda: "/bin/false")
+    assert chosen("auto", place) == "sandlock"
 
 
 def test_a_named_engine_fails_closed(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +67,8 @@ def test_a_named_engine_fails_closed(place: DataDir, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(probe, "find_bwrap", lambda: "")
     with pytest.raises(EngineUnavailable, match="apt install bubblewrap"):
         chosen("bwrap", place)
-    with pytest.raises(EngineUnavailable, match="sandlock"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(EngineUnavailable, match=r"pip install minifn\[sandlock\]"):
         chosen("sandlock", place)
 
 

@@ -121,8 +121,9 @@ def signal_one(pid: int) -> str:
 
 def is_visible(pid: int, word: str) -> None:
     """Raise Held unless that process is the victim and not our own one of the same number."""
-    if word not in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
-        raise Held("another process has that number here")
+    with contextlib.suppress(PermissionError):  # hidden, but it is there
+        if word not in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
+            raise Held("another process has that number here")
 
 
 @attack
