@@ -77,6 +77,7 @@ class Deployment(Record, frozen=True, kw_only=True):
     activate: bool = False
     source_size_bytes: int = 0
     build_size_bytes: int = 0
+    #: "" until its build begins.
     build_id: str = ""
     build_logs: str = ""
     build_started_at: int = 0

@@ -114,10 +114,11 @@ def claim(conn: sqlite3.Connection, now: int) -> Deployment | None:
     """Take an uploaded deployment that waits for its build: `waiting` becomes `processing`.
 
     The oldest comes first, but before it those that are their functions' active ones: after a restore these have
-    nothing to answer with.
+    nothing to answer with. There is a build from now on; a deployment has one alone, so it goes by the same id.
     """
     row = conn.execute(
-        "UPDATE deployments SET status = 'processing', build_started_at = ?, updated_at = ? WHERE sequence = ("
+        "UPDATE deployments SET status = 'processing', build_id = id, build_started_at = ?, updated_at = ?"
+        " WHERE sequence = ("
         " SELECT sequence FROM deployments WHERE status = 'waiting' AND chunks_uploaded >= chunks_total"
         " ORDER BY id NOT IN (SELECT deployment_id FROM functions), sequence LIMIT 1) RETURNING id, function_id",
         (now, now),
@@ -203,8 +204,8 @@ def cancel(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: 
         return deployment
     moved = _move(
         conn, deployment_id, (deployment.status,),
-        "status = 'canceled', updated_at = ?, build_logs = substr(build_logs || ?, ?), build_duration_seconds ="
-        " CASE build_started_at WHEN 0 THEN 0 ELSE (? - build_started_at) / 1000 END",
+        "status = 'canceled', build_id = id, updated_at = ?, build_logs = substr(build_logs || ?, ?),"
+        " build_duration_seconds = CASE build_started_at WHEN 0 THEN 0 ELSE (? - build_started_at) / 1000 END",
         now, note, -LOG_LIMIT_CHARS, now,
     )  # fmt: skip
     assert moved is not None

@@ -59,8 +59,10 @@ def test_a_build_goes_from_waiting_to_ready_and_becomes_active(conn: sqlite3.Con
     functions.mark_stale(conn, "fn")
     deployment = upload(conn, activate=True)
     assert function(conn).latest_deployment_status == "waiting"
+    assert deployment.build_id == ""
     done = build(conn, deployment)
     assert done is not None
+    assert done.build_id == done.id
     assert (done.status, done.build_started_at, done.build_duration_seconds, done.total_size_bytes) == (
         "ready", 5, 2, 10,
     )  # fmt: skip
@@ -102,6 +104,7 @@ def test_canceled_stays_canceled(conn: sqlite3.Connection, claimed: bool) -> Non
     canceled = deployments.cancel(conn, "fn", deployment.id, 8000)
     assert canceled.status == "canceled"
     assert canceled.build_duration_seconds == (3 if claimed else 0)
+    assert canceled.build_id == canceled.id
     assert deployments.start_building(conn, deployment.id, 9000) is None
     assert deployments.finish(conn, deployment.id, READY, 9000) is None
     assert not deployments.append_logs(conn, deployment.id, "late")
