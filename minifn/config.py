@@ -77,6 +77,7 @@ class Config:
     cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)
     memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
     retention_days: int = _setting(14, "executions older than this are deleted; 0 = keep", minimum=0)
+    retention_count: int = _setting(0, "newest executions kept of each function; 0 = keep all", minimum=0)
     git_installations: tuple[str, ...] = _setting((), "NAME=BASE pairs that repository deployments may use")
     templates: str = _setting("", "directory or URL of the template repositories that are not bundled")
     git_poll: int = _setting(60, "seconds between looks at connected repositories", minimum=1)

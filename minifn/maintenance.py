@@ -63,6 +63,9 @@ class Maintenance:
         if self._config.retention_days:
             before = now - self._config.retention_days * DAY_MS
             deleted += await self._repeat(executions.delete_older, before, ROWS)
+        if self._config.retention_count:
+            for function, last in await self._database.read(executions.beyond, self._config.retention_count):
+                deleted += await self._repeat(executions.delete_through, function, last, ROWS)
         expired = 0
         while count := await self._deployments.expire(now, DEPLOYMENTS):
             expired += count

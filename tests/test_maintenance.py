@@ -10,7 +10,7 @@ import pytest
 
 from minifn.builder.caches import least_used
 from minifn.config import Config
-from minifn.maintenance import DAY_MS
+from minifn.maintenance import DAY_MS, ROWS
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.service import Minifn
 from minifn.store import deployments, executions, functions, settings, usage
@@ -55,6 +55,31 @@ def test_executions_go_when_they_are_old(data: Path, days: int) -> None:
             kept = [NOW - age for age in ages if not days or age <= days * DAY_MS]
             assert await minifn.database.read(times) == [*kept, 1]
             assert (await minifn.database.read(usage.used)).executions == len(ages)
+
+    asyncio.run(main())
+
+
+def test_executions_go_when_they_are_many(data: Path) -> None:
+    """The oldest finished ones of each function, in more than one step; their use stays counted."""
+    kept, extra = 3, ROWS + 1
+
+    async def main() -> None:
+        async with Minifn(Config(data=data, sandbox="none", retention_count=kept, retention_days=0)) as minifn:
+            for function_id in ("busy", "calm"):
+                await add(minifn, function_id)
+            planned = Execution(
+                id="planned", function_id="busy", status="scheduled", scheduled_at=NOW * 2, created_at=0
+            )
+            await minifn.database.write(executions.enqueue, planned, ExecutionRequest())
+            for number in range(1, kept + extra + 1):
+                await minifn.database.write(executions.insert, execution("busy", number))
+            for number in range(kept):
+                await minifn.database.write(executions.insert, execution("calm", NOW + number))
+            for _ in range(2):
+                await minifn.maintenance.sweep(NOW)
+                newest = [extra + 1, extra + 2, extra + 3]
+                assert await minifn.database.read(times) == [0, *newest, NOW, NOW + 1, NOW + 2]
+            assert (await minifn.database.read(usage.used)).executions == 2 * kept + extra
 
     asyncio.run(main())
 

@@ -299,10 +299,43 @@ def delete_older(conn: sqlite3.Connection, before: int, limit: int) -> int:
             (limit, before, limit),
         )
     ]
-    if not sequences:
-        return 0
-    usage.count_through(conn, max(sequences))
-    conn.executemany("DELETE FROM executions WHERE sequence = ?", [(sequence,) for sequence in sequences])
+    return _delete_counted(conn, sequences)
+
+
+def beyond(conn: sqlite3.Connection, keep: int) -> list[tuple[int, int]]:
+    """Return the functions that have more than `keep` executions, each with the newest one that is too many.
+
+    Both are sequences, of `functions` and of `executions`.
+    """
+    found: list[tuple[int, int]] = conn.execute(
+        "SELECT sequence, ("
+        "  SELECT executions.sequence FROM executions WHERE function = functions.sequence"
+        "  ORDER BY executions.sequence DESC LIMIT 1 OFFSET ?"
+        ") AS last FROM functions WHERE last IS NOT NULL",
+        (keep,),
+    ).fetchall()
+    return found
+
+
+def delete_through(conn: sqlite3.Connection, function: int, last: int, limit: int) -> int:
+    """Delete up to `limit` finished executions of a function, none newer than `last`; return how many."""
+    sequences = [
+        row[0]
+        # The plus keeps SQLite from sorting all of them by way of the index of the status.
+        for row in conn.execute(
+            "SELECT sequence FROM executions WHERE function = ? AND sequence <= ?"
+            " AND +status IN ('completed', 'failed') ORDER BY sequence LIMIT ?",
+            (function, last, limit),
+        )
+    ]
+    return _delete_counted(conn, sequences)
+
+
+def _delete_counted(conn: sqlite3.Connection, sequences: list[int]) -> int:
+    """Delete executions, whose use stays counted; return how many."""
+    if sequences:
+        usage.count_through(conn, max(sequences))
+        conn.executemany("DELETE FROM executions WHERE sequence = ?", [(sequence,) for sequence in sequences])
     return len(sequences)
 
 
