@@ -32,6 +32,7 @@ from minifn.api.domains import Domains
 from minifn.api.formats import Shape, shape_of
 from minifn.api.gitpush import GitPushes
 from minifn.api.operations import Context, Endpoint, Operation
+from minifn.api.pages import page_of, wants_json
 from minifn.api.realtime import Realtime
 from minifn.api.shortcut import Shortcut
 from minifn.errors import RouteNotFound
@@ -101,8 +102,11 @@ def create_app(minifn: Minifn) -> Starlette:
 
 
 async def _no_route(request: Request, exc: Exception) -> Response:
-    """Answer unknown paths, and known ones with another method, as Appwrite does: 404."""
+    """Answer unknown paths, and known ones with another method, as Appwrite does: 404, outside the API as a page."""
     shape = shape_of(request.headers.get("x-appwrite-response-format", ""))
     answer = error_answer(RouteNotFound(), typed=shape >= Shape.V1_3)
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if not f"{path}/".startswith("/v1/") and shape >= Shape.V1_3 and not wants_json(request.scope):
+        answer = page_of(answer)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

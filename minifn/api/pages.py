@@ -1,4 +1,4 @@
-"""Errors on a function's domain: pages for people, JSON for who asks for it."""
+"""Errors outside the API, as on functions' domains: pages for people, JSON for who asks for it."""
 
 import html
 from typing import Any

@@ -176,7 +176,10 @@ def test_a_rule_gives_a_function_a_domain_at_once_and_takes_it_at_once(server: S
     rule = api.call("POST", "/proxy/rules/function", 201, json={"domain": "echo.test", "functionId": "domain-echo"})
     assert visit(server, "ECHO.test").json()["host"] == "ECHO.test"
     api.call("DELETE", f"/proxy/rules/{rule['$id']}", 204)
-    assert kind(visit(server, "echo.test")) == (404, "general_route_not_found")
+    assert kind(visit(server, "echo.test", headers=[("accept", "application/json")])) == (
+        404,
+        "general_route_not_found",
+    )
 
 
 def test_a_rule_below_the_functions_domain_comes_before_ids(server: Server, echo: str, api: Api) -> None:
@@ -190,7 +193,10 @@ def test_a_domain_goes_with_its_function(server: Server, api: Api) -> None:
     api.call("POST", "/proxy/rules/function", 201, json={"domain": "gone.test", "functionId": "domain-gone"})
     assert "No active deployments" in visit(server, "gone.test").text
     api.call("DELETE", "/functions/domain-gone", 204)
-    assert kind(visit(server, "gone.test")) == (404, "general_route_not_found")
+    assert kind(visit(server, "gone.test", headers=[("accept", "application/json")])) == (
+        404,
+        "general_route_not_found",
+    )
 
 
 def test_an_id_in_upper_case_has_a_domain_too(server: Server, api: Api) -> None:

@@ -67,6 +67,16 @@ def test_unknown_routes(admin: httpx.Client, method: str, path: str) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def test_outside_the_api_errors_are_pages(site: SiteServer) -> None:
+    for path in ("/", "/nothing", "/v10"):
+        with httpx.Client(base_url=f"http://127.0.0.1:{site.port}", trust_env=False) as browser:
+            page = browser.get(path)
+            assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=UTF-8")
+            assert "Error 404" in page.text
+            answer = browser.get(path, headers={"accept": "application/json"})
+            assert refusal(answer) == (404, "general_route_not_found")
+
+
 def test_bodies_that_are_broken(admin: httpx.Client) -> None:
     headers = {"content-type": "application/json"}
     answer = admin.post("/functions", content=b"{", headers=headers)
