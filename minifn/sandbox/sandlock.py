@@ -61,7 +61,8 @@ class SandlockEngine:
         options = {
             "fs_readable": [*self._readable, *(str(bind.source) for bind in command.binds if not bind.writable)],
             "fs_writable": [*DEVICES, *(str(bind.source) for bind in command.binds if bind.writable)],
-            "max_processes": limits.processes or None,
+            # The watchdog counts the supervisor as well.
+            "max_processes": max(1, limits.processes - 1) if limits.processes else None,
             "net_deny": NOWHERE,
             "net_allow_bind": ["*"],
             "no_coredump": True,
