@@ -60,7 +60,7 @@ def test_the_highest_tag_a_branch_or_a_commit_is_deployed(api: Api, repository: 
     assert deployment["providerCommitHash"] == commit
 
 
-def test_a_template_that_cannot_be_fetched_is_a_failed_deployment_that_says_why(api: Api, repository: Repository) -> None:
+def test_a_template_that_cannot_be_fetched_says_why(api: Api, repository: Repository) -> None:
     tagged(repository)
     api.create("failures", api.runtime("python"), entrypoint="main.py")
     for change, reason in (
