@@ -1,9 +1,9 @@
 """Which pages a browser may call this server from.
 
 Appwrite asks each app to register its sites. A server that runs by itself knows two kinds of site without being told:
-its own address, and whatever runs on the visitor's machine, where apps are developed. Others are named in a setting, also
-the server's own names: any name can be made to lead here (DNS rebinding), so that a page whose host is the request's own
-proves nothing by it unless that is a number.
+its own address, and whatever runs on the visitor's machine, where apps are developed. Others are named in a setting,
+also the server's own names: any name can be made to lead here (DNS rebinding), so that a page whose host is the
+request's own proves nothing by it unless that is a number.
 """
 
 import fnmatch
