@@ -141,7 +141,7 @@ def test_an_interrupted_execution_can_go_back_into_the_queue(conn: sqlite3.Conne
     executions.claim(conn, 1, 1)
     executions.requeue(conn, 2)
     (job,), _ = executions.claim(conn, 1, 3)
-    assert job.request == REQUEST
+    assert (job.execution.id, job.request) == (enqueued.id, REQUEST)
 
 
 def test_only_finished_and_scheduled_executions_can_be_deleted(conn: sqlite3.Connection) -> None:
