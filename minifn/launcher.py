@@ -23,6 +23,8 @@ NETWORK_VARIABLE = "MINIFN_NETWORK"
 #: Processes and threads of one worker, and files it may have open.
 WORKER_PROCESSES = 256
 WORKER_FILES = 1024
+#: Behind the server, so that it goes on answering, and before builds.
+WORKER_NICE = 5
 _MIB = 1024 * 1024
 
 
@@ -95,6 +97,7 @@ class Launcher:
                 processes=WORKER_PROCESSES,
                 open_files=WORKER_FILES,
                 cpus=size.cpus,
+                nice=WORKER_NICE,
             ),
             network=network_of(self._config.network, target.variables),
             uid=function_uid(function),

@@ -143,9 +143,7 @@ def test_error_types_table() -> None:
 
 
 def test_engines_table() -> None:
-    described = [row[0].strip("`") for row in rows("Security")]
-    assert described == [name for name in ENGINES if name in described]
-    assert set(ENGINES) - set(described) <= {"sandlock"}
+    assert [row[0].strip("`") for row in rows("Security") if len(row) == 2] == list(ENGINES)
 
 
 def test_runtimes_table() -> None:

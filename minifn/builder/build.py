@@ -51,6 +51,8 @@ UNPACK_MEMORY_BYTES = 256 * 1024 * 1024
 MEMORY_BYTES_MIN = 1024 * 1024 * 1024
 PROCESSES_MAX = 256
 OPEN_FILES_MAX = 4096
+#: Behind the workers.
+BUILD_NICE = 10
 #: Byte-compiling goes on for so long at most; what is left is compiled at every start.
 FINISH_SECONDS = 2
 #: How long the rest of a command's output is waited for once all its processes have ended.
@@ -220,6 +222,7 @@ class Build:
                 open_files=OPEN_FILES_MAX,
                 file_bytes=OUTPUT_BYTES_MAX,
                 cpus=max(1.0, self._size.cpus),
+                nice=BUILD_NICE,
             ),
             uid=function_uid(self._function),
             label=f"{self._deployment.id} build",

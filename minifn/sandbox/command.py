@@ -60,6 +60,8 @@ class Limits:
     cpus: float = 0.0
     #: CPU time of one process; for one-shot commands such as builds.
     cpu_seconds: int = 0
+    #: How far behind the server it stands in line for a core, 0 to 19.
+    nice: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

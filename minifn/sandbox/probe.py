@@ -288,7 +288,7 @@ async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[P
     for line in output.text.splitlines():
         key, _, value = line.partition(":" if ":" in line else " ")
         seen.setdefault(key, []).append(value.strip())
-    return judge(engine.name, seen, network)
+    return judge(engine.name, seen, network, grouped=spawner.grouped)
 
 
 async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Protection:
@@ -299,7 +299,9 @@ async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Pr
     return Protection(name=f"engine {name}", state="ON", reason=engine.strength)
 
 
-def judge(engine: str, seen: Mapping[str, list[str]], network: Network = Network.HOST) -> tuple[Protection, ...]:
+def judge(
+    engine: str, seen: Mapping[str, list[str]], network: Network = Network.HOST, *, grouped: bool = False
+) -> tuple[Protection, ...]:
     """Return the protections that a report from inside an engine shows: SELF_REPORT's lines by their first word."""
 
     def one(name: str, held: bool, good: str, bad: str, *, weak: State = "OFF", remedy: str = USE_BWRAP) -> Protection:
@@ -336,13 +338,13 @@ def judge(engine: str, seen: Mapping[str, list[str]], network: Network = Network
         one("namespaces", "nests" not in seen, "a function cannot make any", "a function can make user namespaces"),
         one(
             "memory",
-            False,
-            "",
+            grouped,
+            "a control group stops all processes of a function together, exactly",
             "a watchdog looks every 100 ms; one process is stopped exactly, many together with some delay"
             if seen.get("data", ["unlimited"]) != ["unlimited"]
             else "only by a watchdog that looks every 100 ms",
             weak="DEGRADED",
-            remedy="leave the machine some free memory",
+            remedy="systemd-run --user --scope -p Delegate=yes minifn serve",
         ),
         one(
             "network",

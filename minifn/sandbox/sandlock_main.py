@@ -50,6 +50,9 @@ def main() -> None:
     options = asked["options"]
     options["fs_writable"].append(asked["tmp"])
     options["fs_readable"] = list(filter(os.path.exists, options["fs_readable"]))
+    # Python ignores these; a command expects the default.
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_DFL)
     sandbox = package.Sandbox(env=asked["env"], **options)
     process = sandbox.popen(argv, **dict.fromkeys(("stdin", "stdout", "stderr"), package.StdioMode.INHERIT))
     signal.signal(signal.SIGTERM, lambda *_: os.kill(process.pid, signal.SIGTERM))

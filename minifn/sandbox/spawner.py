@@ -121,6 +121,8 @@ class Spawner:
         self.tmp_dir = run_dir / "tmp"
         #: Done when the launcher is gone although nobody stopped it; every command has died with it.
         self.lost: asyncio.Future[None]
+        #: Whether the last command was given a control group.
+        self.grouped = False
         self._records = run_dir / "processes"
         #: Marks the environment of every command: who they belong to survives a crash.
         self._cookie = secrets.token_hex(8)
@@ -251,6 +253,7 @@ class Spawner:
             "processes": limits.processes,
             "tmp_bytes": limits.tmp_bytes,
             "cpus": limits.cpus,
+            "nice": limits.nice,
         }
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
@@ -305,6 +308,7 @@ class Spawner:
             return
         if message["op"] == "spawned":
             process.pid, process.started = message["pid"], message["started"]
+            self.grouped = message["grouped"]
         else:
             del self._processes[number]
         self._starting.pop(number).set_result(message)

@@ -223,8 +223,11 @@ def describe(exc: BaseException) -> str:
         import traceback
 
         text = "".join(traceback.format_exception(type(exc), exc, trace)).rstrip()
-    except Exception:  # a traceback module of the user's own, or an exception that cannot be shown
-        return type(exc).__name__
+    except Exception:  # a traceback module of the user's own, no descriptor left to import it by
+        try:
+            return f"{type(exc).__name__}: {exc}"
+        except Exception:  # an exception that cannot be shown
+            return type(exc).__name__
     # What went wrong is said last.
     return text if len(text) <= LOG_LIMIT_CHARS else f"...{text[3 - LOG_LIMIT_CHARS :]}"
 

@@ -11,8 +11,6 @@ parent *thread* ends, and a child subreaper inherits the orphans of every comman
 import array
 import contextlib
 import ctypes
-import errno
-import fcntl
 import functools
 import json
 import math
@@ -24,26 +22,26 @@ import sys
 import time
 from typing import Any
 
-from . import confine, proc, tree
+from . import cgroup, confine, proc, tree
+from .starting import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
-#: Received descriptors are moved up here, out of the way of the numbers they get inside a command.
-PARKED_DESCRIPTOR = 256
+#: What the kernel says by a signal.
+LIMIT_SIGNALS = {int(signal.SIGXFSZ): "file size limit exceeded", int(signal.SIGXCPU): "CPU time limit exceeded"}
 FIRST_DESCRIPTOR, FIRST_DATA_DESCRIPTOR = 3, 64
 #: Seconds between rounds of killing while something that must die is alive.
 KILL_ROUND_SECONDS = 0.005
 #: Seconds that the end may take.
 STOP_SECONDS = 5.0
-#: Python ignores these; a command expects the default.
-IGNORED_HERE = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP)
 
 
 class Launcher:
     """Everything that was started and has not been reported as ended."""
 
-    def __init__(self, control: socket.socket, records: str) -> None:
+    def __init__(self, control: socket.socket, records: str, groups: cgroup.Groups | None = None) -> None:
         self.control = control
+        self.groups = groups
         #: A directory with a file per root, `<pid>`, holding its start and cookie: what the next start must kill.
         self.records = records
         self.trees: dict[int, Tree] = {}
@@ -129,12 +127,30 @@ class Launcher:
         finally:
             for descriptor in given:
                 os.close(descriptor)
+        if spec["nice"]:
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, pid, spec["nice"])
         item = Tree(spec, pid, time.monotonic())
+        if self.groups is not None:
+            self.enclose(item, spec)
         self.trees[item.id] = self.by_pid[pid] = item
         # On a full disk the cookie in its environment is enough to find it again.
         with contextlib.suppress(OSError), open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
             record.write(f"{item.started} {spec['cookie']}\n")
-        self.send({"op": "spawned", "id": item.id, "pid": pid, "started": item.started})
+        self.send({"op": "spawned", "id": item.id, "pid": pid, "started": item.started, "grouped": bool(item.group)})
+
+    def enclose(self, item: Tree, spec: dict[str, Any]) -> None:
+        """Put a tree that has just started into a group of its own; without one the watchdog remains."""
+        assert self.groups is not None
+        try:
+            item.group = self.groups.make(item.id, spec)
+            item.group.add([item.pid])
+            # What it started before that; the command itself is not among it, which takes longer to come about.
+            item.group.add(proc.descendants(item.pid))
+        except OSError:
+            if item.group is not None:
+                item.group.remove()
+            item.group = None
 
     def start(self, spec: dict[str, Any], given: list[int]) -> int:
         """Start the process; every descriptor here is close-on-exec, so it inherits what is named and no more."""
@@ -243,6 +259,7 @@ class Launcher:
         code = os.waitstatus_to_exitcode(item.status)
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
+        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "")
         self.send(
             {
                 "op": "exited",
@@ -293,79 +310,6 @@ class Launcher:
             time.sleep(KILL_ROUND_SECONDS)
 
 
-def start_plain(spec: dict[str, Any], places: dict[int, int]) -> int:
-    """Start a process by posix_spawn, which copies nothing; `places` says which descriptor it has at each number."""
-    return os.posix_spawn(
-        spec["program"],
-        spec["argv"],
-        spec["env"],
-        file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in places.items()],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=IGNORED_HERE,
-    )
-
-
-def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
-    """Start a process that confines itself first. Raises OSError when it cannot: then nothing has run."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.setsid()
-            for ignored in IGNORED_HERE:
-                signal.signal(ignored, signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
-            write = park(write)
-            for target, source in places.items():
-                os.dup2(source, target)
-            confine.die_with_parent()
-            confine.forbid_new_privileges()
-            if spec["confine"]["files"]:
-                confine.restrict_files(
-                    spec["confine"]["readable"], filter(None, (spec["tmp"], *spec["confine"]["writable"]))
-                )
-            confine.filter_calls(spec["confine"]["filter"].encode("latin-1"))
-            os.execve(spec["program"], spec["argv"], spec["env"])
-        except (OSError, ValueError) as error:
-            os.write(write, str(error.strerror if isinstance(error, OSError) else error).encode())
-        finally:
-            os._exit(127)
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        failure = pipe.read().decode()
-    if failure:
-        os.waitpid(pid, 0)
-        raise OSError(0, failure)
-    return pid
-
-
-def park(number: int) -> int:
-    """Move a received descriptor up and make it close-on-exec."""
-    parked = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, PARKED_DESCRIPTOR)
-    os.close(number)
-    return parked
-
-
-def blob(content: bytes) -> int:
-    """Return a descriptor that reads `content`."""
-    descriptor = os.memfd_create("minifn")
-    os.write(descriptor, content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return park(descriptor)
-
-
-def find(program: str, path: str) -> str:
-    """Return the file a program name means under a PATH."""
-    if "/" in program:
-        return program
-    for directory in path.split(":"):
-        candidate = f"{directory}/{program}"
-        if os.access(candidate, os.X_OK):
-            return candidate
-    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
-
-
 def close_on_exec() -> None:
     """Keep what this process was given (the socket, the lock) from its children; later descriptors begin that way."""
     for number in range(3, PARKED_DESCRIPTOR):
@@ -397,4 +341,5 @@ def main(control: int, server: int, records: str) -> None:
         watched = os.pidfd_open(server)
     except (AttributeError, OSError):
         watched = None
-    Launcher(socket.socket(fileno=control), records).run(wakeup, watched)
+    groups = cgroup.delegated((server, os.getpid()))
+    Launcher(socket.socket(fileno=control), records, groups).run(wakeup, watched)

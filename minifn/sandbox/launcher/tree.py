@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import proc
+from .cgroup import Group
 
 #: The variable that marks every process of a tree, unless it hides it.
 COOKIE = "MINIFN_TREE"
@@ -37,6 +38,8 @@ class Tree:
         self.tmp_bytes: int = spec["tmp_bytes"]
         self.reason = ""
         self.killed = False
+        #: Its control group, where there is one.
+        self.group: Group | None = None
         #: The raw wait status once the root is reaped.
         self.status: int | None = None
         #: Processes whose parents died and that came to the spawner; refreshed by it.
@@ -82,6 +85,8 @@ class Tree:
     def kill(self) -> None:
         """Kill everything; to be repeated until the root is reaped and nothing is left."""
         self.killed = True
+        if self.group is not None:
+            self.group.kill()
         if self.namespaced:
             # The init takes its namespace with it; before it exists there is only the outer process.
             inner = proc.children(self.pid)

@@ -1,0 +1,53 @@
+"""What stopped a function is named in its `errors`, whichever limit it was; an idle server is hardly there.
+
+Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api.
+"""
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.serving import FUNCTIONS, Api, Server, pack
+
+ENTRYPOINTS = {"python": "main.py", "node": "main.js"}
+IDLE_SECONDS = 6.0
+IDLE_SHARE, IDLE_BYTES = 0.005, 60 * 2**20
+
+
+@pytest.mark.usefixtures("bwrap")
+@pytest.mark.parametrize("family", ENTRYPOINTS)
+@pytest.mark.parametrize(
+    ("greed", "words"),
+    [
+        ("files", ("too many open files", "emfile")),
+        ("processes", ("resource temporarily unavailable", "eagain", "can't start new thread", "process limit")),
+        ("disk", ("no space left on device", "enospc")),
+    ],
+)
+def test_a_limit_is_named(family: str, greed: str, words: tuple[str, ...], api: Api) -> None:
+    function_id = f"limits-{greed}-{family}"
+    api.create(function_id, api.runtime(family), entrypoint=ENTRYPOINTS[family], timeout=15)
+    api.deploy(function_id, pack(FUNCTIONS / "limits"))
+    stopped = api.execute(function_id, path=f"/{greed}")
+    assert (stopped["status"], stopped["responseStatusCode"]) == ("failed", 500)
+    assert any(word in stopped["errors"].lower() for word in words), stopped["errors"]
+    api.call("DELETE", f"/functions/{function_id}", 204)
+
+
+def test_an_idle_server_is_hardly_there(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as server:
+        root = psutil.Process(server.process.pid)
+        family = [root, *root.children(recursive=True)]
+
+        def used() -> float:
+            return sum(sum(one.cpu_times()[:2]) for one in family)
+
+        time.sleep(2)  # what a start leaves to be done
+        before, began = used(), time.monotonic()
+        time.sleep(IDLE_SECONDS)
+        share = (used() - before) / (time.monotonic() - began)
+        memory_bytes = sum(one.memory_info().rss for one in family)
+    assert share < IDLE_SHARE
+    assert memory_bytes < IDLE_BYTES
