@@ -150,7 +150,7 @@ def test_only_the_folder_of_the_function_is_deployed(api: Api, git_server: Serve
     repository.commit({"functions/one/main.py": answering("one"), "functions/two/main.py": answering("two")})
     git(repository.path, "push", address(git_server, function_id), "HEAD:master")
     assert api.execute(function_id)["responseBody"] == "one"
-    assert list((git_server.data / "run" / "git").iterdir()) == []
+    wait_until(lambda: not list((git_server.data / "run" / "git").iterdir()), 10, "temporary files are gone")
 
 
 def test_what_is_not_git_is_refused(api: Api, git_server: Server) -> None:
