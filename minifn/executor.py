@@ -32,6 +32,7 @@ from minifn.room import Room
 from minifn.runtimes import RuntimeUnavailable
 from minifn.store import executions
 from minifn.store.database import Database
+from minifn.tasks import end
 from minifn.tokens import Tokens, UserClaims
 from minifn.values import keep_tail, new_id, now_ms
 from minifn.workers.pool import Pool
@@ -74,7 +75,6 @@ class Executor:
         #: Which function was served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
         self._changes = changes or Changes()
         #: How many executions wait, or more: set right whenever a claim finds that none are left.
         self._backlog = 0
@@ -89,20 +89,13 @@ class Executor:
         if failed:
             logger.warning("%d executions were interrupted by the last stop and are marked as failed", failed)
         self._backlog = await self._database.read(executions.waiting)
-        self._runner = asyncio.create_task(self._run_queue(), name="minifn-queue")
-        self._runner.add_done_callback(_report_death)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop claiming, then put what was claimed and has not ended back into the queue, for the next start."""
-        if self._runner is None:
-            return
-        tasks, self._runner = [self._runner, *self._running], None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Put what was claimed and has not ended back into the queue, for the next start."""
+        await end(*self._running)
         # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
         try:
             await self._database.write(executions.requeue, now_ms())
@@ -112,8 +105,7 @@ class Executor:
     async def halt(self) -> None:
         """End what runs: synchronous executions fail and are answered, queued ones run again at the next start."""
         self._halted = True
-        if self._runner is not None:
-            self._runner.cancel()
+        self._wake.set()
         await self._pool.close()
 
     async def ready(self, function_id: str) -> Target:
@@ -224,14 +216,17 @@ class Executor:
         self._changes.tell("delete", execution)
         return execution
 
-    async def _run_queue(self) -> None:
+    async def run(self) -> None:
+        """Run queued executions as they come, until `halt`."""
         limit = self._config.async_concurrency
-        while True:
+        while not self._halted:
             self._wake.clear()
             free = limit - len(self._running)
             # Claiming a few at a time keeps a full queue to one write for several executions.
             if free >= max(1, limit // 4):
                 jobs, self._turn = await self._database.insist(executions.claim, free, now_ms(), after=self._turn)
+                if self._halted:
+                    return
                 self._backlog = self._backlog - free if len(jobs) == free else 0
                 for job in jobs:
                     self._changes.tell("update", job.execution)
@@ -351,11 +346,6 @@ def _begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> E
         request_path=request.path,
         request_headers=tuple(stored),
     )
-
-
-def _report_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.critical("the queue has stopped: no queued execution runs any more", exc_info=task.exception())
 
 
 def _was_queued(execution: Execution) -> bool:

@@ -5,7 +5,6 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Concatenate, ParamSpec
 
 from minifn.builder import Builder
@@ -35,25 +34,13 @@ DAY_MS = 86_400_000
 
 
 class Maintenance:
-    """Sweeps every hour. An async context manager: inside it, sweeps come by themselves."""
+    """Sweeps every hour, while `run` runs."""
 
     def __init__(self, config: Config, database: Database, deployments: DeploymentService, builder: Builder) -> None:
         self._config = config
         self._database = database
         self._deployments = deployments
         self._builder = builder
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> "Maintenance":
-        self._task = asyncio.create_task(self._run(), name="minifn-maintenance")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep(self, now: int) -> None:
         """Delete everything that is not kept at `now`."""
@@ -77,7 +64,8 @@ class Maintenance:
                 *(deleted, expired, caches, pages),
             )
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Sweep soon after the start, and then every hour."""
         pause_seconds = START_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from types import TracebackType
 
 from minifn import cron
 from minifn.executor import Executor
@@ -35,7 +34,7 @@ BATCH = 200
 
 
 class Scheduler:
-    """Sees to it that due executions are queued. An async context manager: inside it, schedules tick.
+    """Sees to it that due executions are queued: schedules tick while `run` runs.
 
     `clock` returns milliseconds since the epoch.
     """
@@ -47,22 +46,10 @@ class Scheduler:
         self._executor = executor
         self._clock = clock
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         #: Ticks due earlier were missed.
         self._since = MAX_INSTANT_MS
         self._looked_at = MAX_INSTANT_MS
         functions.on_change(lambda function_id: self.wake())
-
-    async def __aenter__(self) -> "Scheduler":
-        self._task = asyncio.create_task(self._run(), name="minifn-scheduler")
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     def wake(self) -> None:
         """Say that something may be due earlier than it was."""
@@ -83,7 +70,8 @@ class Scheduler:
             self._executor.note_released(await self._database.write(executions.release_due, now))
         return await self._database.read(_next_due)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Step whenever something is due."""
         while True:
             self._wake.clear()
             try:

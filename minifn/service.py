@@ -34,6 +34,7 @@ from minifn.scheduler import Scheduler
 from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
+from minifn.tasks import running
 from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
 
@@ -71,6 +72,8 @@ class Minifn:
     maintenance: Maintenance
     #: What happens to functions, deployments, executions and variables.
     changes: Changes
+    #: Names the part without which the server cannot go on, once one has ended by itself.
+    lost: asyncio.Future[str]
     #: The secret of the key with every scope, and whether it was made by this start.
     admin_key: str
     admin_key_is_new: bool
@@ -103,10 +106,12 @@ class Minifn:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         config = self.config
+        self.lost = asyncio.get_running_loop().create_future()
         self.data = data = DataDir(config.data)
         data.prepare()
         # First of all, so that it inherits no descriptor and no memory of anything that follows.
         self.spawner = await stack.enter_async_context(Spawner(data.run))
+        self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
         jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
         cipher = load_cipher(data, config.variables_key)
@@ -159,9 +164,11 @@ class Minifn:
         await self.deployments.tidy()
         stack.push_async_callback(self._finish_tasks)
         await stack.enter_async_context(self.builder)
+        await stack.enter_async_context(running(self.builder.run(), "builder", self._lose))
         self.executor = await stack.enter_async_context(
             Executor(config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
         )
+        await stack.enter_async_context(running(self.executor.run(), "queue of executions", self._lose))
         self.git = await stack.enter_async_context(
             GitService(
                 GitTools(
@@ -177,12 +184,17 @@ class Minifn:
                 )
             )
         )
+        await stack.enter_async_context(running(self.git.run(), "queue of repositories", self._lose))
         self.events = Events(self.database, self.functions, self.executor)
-        scheduler = await stack.enter_async_context(Scheduler(self.database, self.functions, self.executor))
+        scheduler = Scheduler(self.database, self.functions, self.executor)
         self.executor.on_scheduled = scheduler.wake
-        self.maintenance = await stack.enter_async_context(
-            Maintenance(config, self.database, self.deployments, self.builder)
-        )
+        await stack.enter_async_context(running(scheduler.run(), "scheduler", self._lose))
+        self.maintenance = Maintenance(config, self.database, self.deployments, self.builder)
+        await stack.enter_async_context(running(self.maintenance.run(), "maintenance", self._lose))
+
+    def _lose(self, part: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(part)
 
     async def execute(
         self,

@@ -22,6 +22,7 @@ from minifn.sandbox.spawner import Spawner
 from minifn.store import deployments, functions
 from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
+from minifn.tasks import running
 from minifn.tokens import Tokens
 from tests.packing import packed_files
 
@@ -117,5 +118,7 @@ async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **
             environ={"HTTP_PROXY": "http://proxy:1", "PIP_INDEX_URL": "http://index", "SERVER_SECRET": "hidden"},
         )
         world = World(config, tools)
-        async with world.builder:
+        died: list[str] = []
+        async with world.builder, running(world.builder.run(), "builder", died.append):
             yield world
+        assert died == []

@@ -9,6 +9,7 @@ import pytest
 from minifn import cron
 from minifn.models import Execution, ExecutionRequest
 from minifn.store import executions, functions
+from minifn.tasks import running
 from minifn.values import new_id, now_ms, parse_instant
 from tests.clocks import DAY, HOUR, MINUTE, NOON, Play, World
 from tests.serving import Api, pack, wait_until
@@ -67,7 +68,8 @@ def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None
         ahead = MINUTE - 300 - now_ms() % MINUTE
         world.clock = lambda: now_ms() + ahead
         first = (world.clock() // MINUTE + 1) * MINUTE
-        async with world.scheduler:
+        died: list[str] = []
+        async with running(world.scheduler.run(), "scheduler", died.append):
             await asyncio.sleep(0)
             await world.add("* * * * *")
             function = await world.function()
@@ -80,6 +82,7 @@ def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None
             queued = (await world.ticks())[1]
             assert first <= queued < first + 1000
             assert cron.next_run("* * * * *", first) == (await world.function()).schedule_next
+        assert died == []
 
     play(story)
 

@@ -13,12 +13,15 @@ import msgspec
 import pytest
 
 from minifn.config import Config
+from minifn.datadir import DataDir
 from minifn.deployments import Upload, UploadedFile
 from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronousTimeout
 from minifn.functions import FunctionSettings
 from minifn.models import Deployment, Execution, ExecutionRequest
 from minifn.service import Minifn
 from minifn.store import deployments, executions, functions
+from minifn.store.cipher import load_cipher
+from minifn.store.database import Database
 from minifn.values import now_ms
 
 HELLO = """
@@ -254,13 +257,13 @@ def test_a_killed_server_fails_what_was_running(data: Path) -> None:
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
             await deploy(minifn)
-            function = await minifn.functions.get("hello")
-        execution = Execution(id="e1", function_id="hello", created_at=now_ms(), updated_at=now_ms())
-        async with Minifn(Config(data=data)) as minifn:
-            await minifn.executor.__aexit__(None, None, None)
-            await minifn.database.write(executions.enqueue, execution, ExecutionRequest())
-            await minifn.database.write(executions.claim, 10, now_ms())
-            waiting = await minifn.executor.enqueue(function, ExecutionRequest())
+        running = Execution(id="e1", function_id="hello", created_at=now_ms(), updated_at=now_ms())
+        waiting = msgspec.structs.replace(running, id="e2")
+        directory = DataDir(data)
+        async with Database(directory.database, load_cipher(directory, "")) as database:
+            await database.write(executions.enqueue, running, ExecutionRequest())
+            await database.write(executions.claim, 10, now_ms())
+            await database.write(executions.enqueue, waiting, ExecutionRequest())
         async with Minifn(Config(data=data)) as minifn:
             interrupted = await finished(minifn, "e1")
             assert interrupted.status == "failed"

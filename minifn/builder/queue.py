@@ -19,6 +19,7 @@ from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.store import deployments, functions, variables
 from minifn.store.database import INSIST_SECONDS, may_pass
 from minifn.store.deployments import BuildResult
+from minifn.tasks import end
 from minifn.values import now_ms
 
 logger = logging.getLogger("minifn.builder")
@@ -36,7 +37,6 @@ class Builder:
         self._building: dict[str, str] = {}
         self._interrupted: set[str] = set()
         self._wake = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
         #: Told of a deployment that has just become the active one; set by the service.
         self.on_ready: OnReady | None = None
 
@@ -45,18 +45,13 @@ class Builder:
         interrupted = await self._tools.database.write(deployments.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning("%d builds were interrupted by the last stop and start again", interrupted)
-        self._runner = asyncio.create_task(self._run(), name="minifn-builder")
-        self._runner.add_done_callback(_report_death)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop building; what was being built starts again with the next server."""
-        tasks = [task for task in (self._runner, *self._running.values()) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._running.values())
 
     def wake(self) -> None:
         """Say that a deployment waits."""
@@ -81,7 +76,8 @@ class Builder:
             await asyncio.to_thread(remove_tree, path)
         return len(removed)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Build deployments as they come."""
         while True:
             self._wake.clear()
             while len(self._running) < self._tools.config.build_concurrency:
@@ -191,8 +187,3 @@ def _inputs(conn: sqlite3.Connection, function_id: str) -> tuple[Function | None
     function = functions.get(conn, function_id)
     found: list[Variable] = [*variables.of_function(conn, ""), *variables.of_function(conn, function_id)]
     return function, merge_variables(found)
-
-
-def _report_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.critical("the builder has stopped: no deployment is built any more", exc_info=task.exception())

@@ -151,12 +151,11 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
             await stack.enter_async_context(minifn)
         except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
             raise CannotStart(error) from error
-        lost = minifn.spawner.lost
-        lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
+        minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         await server.serve(sockets=[listener])
         await server.announced()
-        if lost.done():
-            raise CannotGoOn("the launcher of functions ended unexpectedly")
+        if minifn.lost.done():
+            raise CannotGoOn(f"the {minifn.lost.result()} ended unexpectedly")
 
 
 def websocket_protocol(**connection: Any) -> asyncio.Protocol:

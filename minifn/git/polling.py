@@ -6,7 +6,7 @@ push that is told twice, late or not at all makes no difference.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+import sqlite3
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +19,7 @@ from minifn.references import folder, matches, touches
 from minifn.store import git
 from minifn.store.database import Database
 from minifn.store.git import Repository, Source
+from minifn.tasks import end
 
 logger = logging.getLogger("minifn.git")
 
@@ -34,37 +35,31 @@ class Poller:
         self._looking: dict[Repository, asyncio.Lock] = {}
         #: What was said last of repositories that could not be read.
         self._complaints: dict[Repository, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._looks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._begin(self._run(), "minifn-git-poller")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tasks = tuple(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._looks)
 
     def look_soon(self, repository: Repository) -> None:
         """Look at a repository now, in the background."""
-        self._begin(self.look(repository), "minifn-git-look")
+        task = asyncio.create_task(self.look(repository), name="minifn-git-look")
+        self._looks.add(task)
+        task.add_done_callback(self._forget)
 
-    def _begin(self, coroutine: Coroutine[None, None, None], name: str) -> None:
-        task = asyncio.create_task(coroutine, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._end)
-
-    def _end(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+    def _forget(self, task: "asyncio.Task[None]") -> None:
+        self._looks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("looking at repositories failed", exc_info=task.exception())
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Look at one repository after the other."""
         while True:
-            repositories = await self._database.read(git.repositories)
+            repositories = await self._repositories()
             if not repositories:
                 await asyncio.sleep(self._interval_seconds)
             for repository in repositories:
@@ -72,6 +67,13 @@ class Poller:
                 # One that takes long to answer is not asked again meanwhile, and holds up no other.
                 if not self._turn(repository).locked():
                     self.look_soon(repository)
+
+    async def _repositories(self) -> list[Repository]:
+        try:
+            return await self._database.read(git.repositories)
+        except sqlite3.Error as exc:
+            logger.error("connected repositories could not be listed (%s); it is tried again", exc)
+            return []
 
     def _turn(self, repository: Repository) -> asyncio.Lock:
         return self._looking.setdefault(repository, asyncio.Lock())

@@ -23,6 +23,7 @@ from minifn.sandbox.spawner import Spawner
 from minifn.store import git
 from minifn.store.database import Database
 from minifn.store.git import Fetch, Source
+from minifn.tasks import end
 from minifn.values import new_id, now_ms
 
 logger = logging.getLogger("minifn.git")
@@ -59,23 +60,18 @@ class FetchQueue:
         self._fetcher = fetcher
         self._installations = installations
         self._wake = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
         self._fetching: dict[str, asyncio.Task[None]] = {}
         self._turns: dict[str, asyncio.Semaphore] = {}
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(remove_tree, self._tools.data.git)
-        self._runner = asyncio.create_task(self._run(), name="minifn-git-fetches")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop; what is in the queue is fetched by the next server."""
-        tasks = [task for task in (self._runner, *self._fetching.values()) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._fetching.values())
 
     def remote(self, installation_id: str, repository: str) -> Remote:
         """Return where a repository is. Raises RepositoryMissing."""
@@ -114,12 +110,13 @@ class FetchQueue:
             self._wake.set()
         return inserted
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Fetch what waits as it comes."""
         while True:
             self._wake.clear()
             # Before the list is read: one that ends meanwhile is still in it, and must not begin again.
             self._fetching = {key: task for key, task in self._fetching.items() if not task.done()}
-            for fetch in await self._tools.database.write(git.pending):
+            for fetch in await self._tools.database.insist(git.pending):
                 key = fetch.deployment.id
                 if key not in self._fetching:
                     self._fetching[key] = asyncio.create_task(self._attempt(fetch), name=f"minifn-git-fetch-{key}")

@@ -34,7 +34,7 @@ def events_secret(server_secret: str, installation_id: str) -> str:
 
 
 class GitService:
-    """An async context manager: inside it, repositories are looked at and deployments fetched."""
+    """An async context manager: inside it, `run` does what is to be done in the background."""
 
     def __init__(self, tools: GitTools) -> None:
         self._tools = tools
@@ -57,6 +57,12 @@ class GitService:
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
+
+    async def run(self) -> None:
+        """Look at repositories, and fetch what deployments are made from."""
+        async with asyncio.TaskGroup() as parts:
+            parts.create_task(self._queue.run(), name="minifn-git-fetches")
+            parts.create_task(self._poller.run(), name="minifn-git-poller")
 
     async def _remove_strangers(self) -> None:
         """Remove the repositories of functions that are gone."""

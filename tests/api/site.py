@@ -31,6 +31,7 @@ from minifn.store import deployments, executions
 from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
+from minifn.tasks import running
 from minifn.tokens import Tokens
 from minifn.values import now_ms
 from minifn.workers.pool import Pool
@@ -88,6 +89,7 @@ class Site:
         self.pool = EchoPool()
         self.changes = Changes()
         self.effects: list[tuple[str, str]] = []
+        self.died: list[str] = []
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -108,11 +110,13 @@ class Site:
         self.executor = await self._stack.enter_async_context(
             Executor(self.config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
         )
+        await self._stack.enter_async_context(running(self.executor.run(), "queue of executions", self.died.append))
         self.events = Events(self.database, self.functions, self.executor)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+        assert self.died == []
 
     def _note_build(self) -> None:
         self.effects.append(("build", ""))

@@ -1,5 +1,6 @@
 """Executions that run later: what they are given, and a server that has enough of them."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,9 +113,8 @@ def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
     """Synchronous executions go on."""
     with SiteServer(tmp_path / "data", queue_limit=2) as server, server.admin() as client:
         function_id = deploy(server, client)
-        runner = server.site.executor._runner
-        assert runner is not None
-        server._loop.call_soon_threadsafe(runner.cancel)
+        (queue,) = (task for task in asyncio.all_tasks(server._loop) if task.get_name() == "minifn queue of executions")
+        server._loop.call_soon_threadsafe(queue.cancel)
         for _ in range(2):
             later(client, function_id)
         answer = client.post(f"/functions/{function_id}/executions", json={"async": True})
