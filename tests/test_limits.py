@@ -1,9 +1,9 @@
-"""What stopped a function is named in its `errors`, whichever limit it was; an idle server is hardly there.
+"""What stopped a function is named in its `errors`, whichever limit it was; an idle server is small.
 
-Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api.
+Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api. What an idle server computes:
+tests/benchmarks.
 """
 
-import time
 from pathlib import Path
 
 import psutil
@@ -12,8 +12,7 @@ import pytest
 from tests.serving import FUNCTIONS, Api, Server, pack
 
 ENTRYPOINTS = {"python": "main.py", "node": "main.js"}
-IDLE_SECONDS = 6.0
-IDLE_SHARE, IDLE_BYTES = 0.005, 60 * 2**20
+IDLE_BYTES = 60 * 2**20
 
 
 @pytest.mark.usefixtures("bwrap")
@@ -36,18 +35,8 @@ def test_a_limit_is_named(family: str, greed: str, words: tuple[str, ...], api: 
     api.call("DELETE", f"/functions/{function_id}", 204)
 
 
-def test_an_idle_server_is_hardly_there(tmp_path: Path) -> None:
+def test_an_idle_server_is_small(tmp_path: Path) -> None:
     with Server(tmp_path / "data") as server:
         root = psutil.Process(server.process.pid)
-        family = [root, *root.children(recursive=True)]
-
-        def used() -> float:
-            return sum(sum(one.cpu_times()[:2]) for one in family)
-
-        time.sleep(2)  # what a start leaves to be done
-        before, began = used(), time.monotonic()
-        time.sleep(IDLE_SECONDS)
-        share = (used() - before) / (time.monotonic() - began)
-        memory_bytes = sum(one.memory_info().rss for one in family)
-    assert share < IDLE_SHARE
+        memory_bytes = sum(one.memory_info().rss for one in (root, *root.children(recursive=True)))
     assert memory_bytes < IDLE_BYTES

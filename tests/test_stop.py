@@ -1,6 +1,7 @@
 """An orderly stop under load: who waits for an answer gets one, what is queued runs after the next start."""
 
 import asyncio
+import socket
 import threading
 import time
 from pathlib import Path
@@ -22,9 +23,9 @@ def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
 
     def execute() -> None:
         with server.api as api:
-            answers.append(api.execute(FUNCTION, path="/?seconds=1.5"))
+            answers.append(api.execute(FUNCTION, path=f"/?seconds=1.5&tell={listener.getsockname()[1]}"))
 
-    with server.api as api:
+    with socket.create_server(("127.0.0.1", 0)) as listener, server.api as api:
         prepare(api)
         callers = [threading.Thread(target=execute) for _ in range(20)]
         for caller in callers:
@@ -32,7 +33,9 @@ def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
         queued = [api.enqueue(FUNCTION, path="/?seconds=1")["$id"] for _ in range(24)]
         path = f"/functions/{FUNCTION}/executions/{queued[0]}"
         wait_until(lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the queue moves")
-        time.sleep(0.3)
+        listener.settimeout(10)
+        for _ in callers:
+            listener.accept()[0].close()
     before = relatives(server)
     began = time.monotonic()
     assert server.stop() == 0
