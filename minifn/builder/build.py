@@ -5,7 +5,6 @@ It all happens in the directory the function will run from; nobody looks there b
 
 import asyncio
 import os
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -338,6 +337,4 @@ def explain(exit: Exit) -> str:
         return f"The build was stopped: {exit.reason}."
     if exit.code is not None:
         return f"Build command exited with code {exit.code}."
-    number = exit.signal or 0
-    name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-    return f"Build command was ended by signal {name}."
+    return f"Build command was ended by signal {exit.signal_name or exit.signal}."

@@ -9,6 +9,7 @@ A caller describes a process as a `Command`; an engine (`engines.py`) turns it i
 """
 
 import enum
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,3 +140,8 @@ class Exit:
     signal: int | None = None
     #: Why minifn ended it, in words for the function's owner: "memory limit exceeded (512 MB)"; else "".
     reason: str = ""
+
+    @property
+    def signal_name(self) -> str:
+        """The signal's name, "" when it has none, as most real-time signals, or when there was none."""
+        return signal.Signals(self.signal).name if self.signal in set(signal.Signals) else ""

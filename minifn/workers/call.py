@@ -1,7 +1,6 @@
 """A request in flight: what it has logged so far and how it ends."""
 
 import asyncio
-import signal
 import time
 
 from minifn.sandbox.command import Exit
@@ -71,5 +70,6 @@ def describe_exit(exit: Exit) -> str:
     if exit.reason:
         return f"The function's process was ended: {exit.reason}.\n"
     if exit.signal is not None:
-        return f"The function's process was ended by signal {exit.signal} ({signal.Signals(exit.signal).name}).\n"
+        name = f" ({exit.signal_name})" if exit.signal_name else ""
+        return f"The function's process was ended by signal {exit.signal}{name}.\n"
     return f"The function's process exited with code {exit.code} before it answered.\n"

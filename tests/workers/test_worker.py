@@ -104,6 +104,17 @@ def test_a_worker_that_does_not_start_says_why(script: str, reason: str, tmp_pat
     assert ("no such library" in answer.errors) == ("library" in script)
 
 
+def test_a_signal_without_a_name_ends_the_call_and_the_worker(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with function(tmp_path, rogue(ANSWER_ALL + "    os.kill(os.getpid(), 40)\n")) as call:
+            async with asyncio.timeout(5):
+                answer = await call()
+            assert (answer.failure, answer.errors) == ("died", "The function's process was ended by signal 40.\n")
+            assert call.pool.workers == 0
+
+    asyncio.run(run())
+
+
 def test_a_program_that_is_missing(tmp_path: Path) -> None:
     async def run() -> None:
         spec = WorkerSpec(key="x", command=Command(argv=("/no/such/program",), env={}))
