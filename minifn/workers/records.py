@@ -25,6 +25,7 @@ TIMED_OUT = "Execution timed out.\n"
 Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CACHED_HEADERS_BYTES = 512
 
 
@@ -103,7 +104,7 @@ def _sendable(headers: Headers) -> Iterable[tuple[str, str]]:
         name = name.lower()
         if name.startswith("x-open-runtimes-") or not _HEADER_NAME.fullmatch(name):
             continue
-        if "\r" in value or "\n" in value or "\0" in value:
+        if _CONTROL.search(value):
             continue
         yield name, value
 
