@@ -103,6 +103,9 @@ def previous_run(expression: str, before: int) -> int | None:
         run = next_run(expression, minute * _MINUTE_MS)
         return run is None or run >= before
 
+    # What never runs takes longest to look for.
+    if next_run(expression, minutes[0] * _MINUTE_MS) is None:
+        return None
     index = bisect_left(minutes, True, key=no_run_between)
     return next_run(expression, minutes[index - 1] * _MINUTE_MS) if index else None
 

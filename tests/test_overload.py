@@ -47,11 +47,11 @@ def paused(data: Path, many_descriptors: None) -> Iterator[Server]:
         yield server
 
 
-async def ask(server: Server, path: str) -> tuple[int, dict[str, str], bytes, float]:
+async def ask(server: Server, path: str, **more: Any) -> tuple[int, dict[str, str], bytes, float]:
     """Execute over a connection of its own; return status, headers, body and seconds."""
     began = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    content = json.dumps({"path": path}).encode()
+    content = json.dumps({**more, "path": path}).encode()
     head = (
         f"POST /v1/functions/pause/executions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
         f"x-appwrite-project: {PROJECT}\r\nx-appwrite-key: {server.key}\r\ncontent-type: application/json\r\n"
@@ -100,6 +100,24 @@ def test_idle_connections_cost_little(paused: Server) -> None:
     asyncio.run(idle())
     process = psutil.Process(paused.process.pid)
     wait_until(lambda: process.num_fds() < 200, 10, "the connections are closed")
+
+
+def test_a_request_is_not_kept_as_many_values(paused: Server) -> None:
+    """Lists in memory are twenty times as long as they were sent."""
+
+    async def main() -> None:
+        process = psutil.Process(paused.process.pid)
+        before = process.memory_info().rss
+        lists: list[list[int]] = [[]] * 190_000
+        asked = asyncio.gather(*(ask(paused, "/?seconds=3", unknown=lists) for _ in range(40)))
+        peak = 0
+        while not asked.done():
+            peak = max(peak, process.memory_info().rss - before)
+            await asyncio.sleep(0.1)
+        assert {status for status, _, _, _ in await asked} == {201}
+        assert peak < 200_000_000
+
+    asyncio.run(main())
 
 
 async def answer_slowly(scope: Scope, receive: Receive, send: Send) -> None:

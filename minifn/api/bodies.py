@@ -1,13 +1,17 @@
-"""Reads what a request carries: a JSON, urlencoded or multipart body in memory, an upload's files on disk."""
+"""Reads what a request carries: a JSON, urlencoded or multipart body in memory, an upload's files on disk.
 
+Nothing here is done in one go on the event loop that takes long, and no request becomes much larger than it was sent.
+"""
+
+import asyncio
 import contextlib
 import os
 import re
 import tempfile
 from binascii import a2b_qp
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -21,7 +25,7 @@ from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
 from minifn.room import Room
 from minifn.values import BODY_LIMIT_BYTES
 
-#: Bytes of one field that is not a file, in an upload.
+#: Bytes of all the fields that are not files, in an upload.
 _FIELD_LIMIT_BYTES = 1024 * 1024
 _PARTS_MAX = 200
 _PAIRS_MAX = 1000
@@ -31,6 +35,13 @@ _NO_ESCAPES_MAX = 10_000
 _UPLOAD_OVERHEAD_BYTES = 2 * 1024 * 1024
 #: File data that is put together before it is written.
 _WRITE_BYTES = 1024 * 1024
+#: A longer body is taken apart by a thread, and so is an upload, in pieces of this size.
+_THREAD_BYTES = 256 * 1024
+#: Percent-encoded text undone in one go: C code lets nobody else run.
+_SLICE_BYTES = 512 * 1024
+#: Commas, brackets and texts in a JSON body: in memory each is many times as long as `[],`.
+_JSON_TOKENS_MAX = 200_000
+_JSON_TOKEN = re.compile(rb'[\[{,]|"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 class BodyTooLong(ArgumentInvalid):
@@ -74,6 +85,13 @@ async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES, room
     return b"".join(parts)
 
 
+async def read_params(body: bytes, content_type: str) -> dict[str, Any]:
+    """Return what `decode` does; the event loop goes on meanwhile."""
+    if len(body) <= _THREAD_BYTES:
+        return decode(body, content_type)
+    return await asyncio.to_thread(decode, body, content_type)
+
+
 def decode(body: bytes, content_type: str) -> dict[str, Any]:
     """Return the params in a body of one of the three content types; any other body holds none.
 
@@ -93,6 +111,8 @@ def decode(body: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _decode_json(body: bytes) -> dict[str, Any]:
+    if len(body) > _JSON_TOKENS_MAX:
+        _check_tokens(body)
     try:
         params = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -102,6 +122,14 @@ def _decode_json(body: bytes) -> dict[str, Any]:
     if not params:
         return {}
     raise ArgumentInvalid("The request's body must be a JSON object.")
+
+
+def _check_tokens(body: bytes) -> None:
+    """Raise ArgumentInvalid for a JSON text of too many values; commas within a text do not count."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") + body.count(b'"') <= _JSON_TOKENS_MAX:
+        return
+    if sum(1 for _ in islice(_JSON_TOKEN.finditer(body), _JSON_TOKENS_MAX + 1)) > _JSON_TOKENS_MAX:
+        raise ArgumentInvalid(f"The request's body has more than {_JSON_TOKENS_MAX:,} commas, brackets and texts.")
 
 
 def parse_query(query: bytes) -> dict[str, Any]:
@@ -119,7 +147,7 @@ def parse_query(query: bytes) -> dict[str, Any]:
 
 
 def _unquote(text: bytes) -> bytes:
-    """Undo percent-encoding, in one pass of C code: `urllib.parse` takes seconds for a body of nothing but escapes.
+    """Undo percent-encoding, by a few passes of C code: `urllib.parse` takes seconds for a body of nothing but escapes.
 
     Quoted-printable differs in its sign alone. A sign that escapes nothing stays as it is, as in PHP; raises ValueError
     for text full of them.
@@ -129,18 +157,35 @@ def _unquote(text: bytes) -> bytes:
     kept, count = _NO_ESCAPE.subn(b"%25", text, _NO_ESCAPES_MAX)
     if count == _NO_ESCAPES_MAX:
         raise ValueError("too many signs that escape nothing")
-    return a2b_qp(kept.replace(b"+", b" ").replace(b"=", b"%3D").replace(b"%", b"="))
+    return b"".join(
+        a2b_qp(piece.replace(b"+", b" ").replace(b"=", b"%3D").replace(b"%", b"=")) for piece in _slices(kept)
+    )
+
+
+def _slices(text: bytes) -> Iterable[bytes]:
+    """Cut percent-encoded text into pieces; no escape is cut through."""
+    start = 0
+    while start < len(text):
+        end = start + _SLICE_BYTES
+        sign = text.rfind(b"%", end - 2, end)
+        end = sign if sign >= 0 else end
+        yield text[start:end]
+        start = end
 
 
 def _decode_multipart(body: bytes, content_type: str) -> dict[str, Any]:
     form = Form(content_type, None, BODY_LIMIT_BYTES)
-    form.feed(body)
+    for start in range(0, len(body), _THREAD_BYTES):
+        form.feed(body[start : start + _THREAD_BYTES])
     form.finish()
     return form.params({"body"})
 
 
 class Form:
-    """A multipart body on its way in. With a directory, its files are written there and removed by `close`."""
+    """A multipart body on its way in. With a directory, its files are written there and removed by `close`.
+
+    `field_limit_bytes` is for all that is not a file.
+    """
 
     def __init__(self, content_type: str, directory: Path | None, field_limit_bytes: int) -> None:
         boundary = parse_options_header(content_type)[1].get(b"boundary", b"")
@@ -149,6 +194,7 @@ class Form:
         self._directory = directory
         self._field_limit_bytes = field_limit_bytes
         self._fields: list[tuple[str, bytes]] = []
+        self._field_bytes = 0
         self._files: dict[str, UploadedFile] = {}
         self._made: list[Path] = []
         self._header = (bytearray(), bytearray())
@@ -175,14 +221,6 @@ class Form:
             )
         except FormParserError as exc:
             raise ArgumentInvalid("The multipart body has a boundary that is too long.") from exc
-
-    def __enter__(self) -> "Form":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove the files that nobody has moved away."""
@@ -247,7 +285,8 @@ class Form:
             self._file.write(data[start:end])
             return
         self._data += data[start:end]
-        if len(self._data) > self._field_limit_bytes:
+        self._field_bytes += end - start
+        if self._field_bytes > self._field_limit_bytes:
             raise ArgumentInvalid.for_param(self._name, f"Value must be shorter than {self._field_limit_bytes:,} bytes")
 
     def _on_part_end(self) -> None:
@@ -279,11 +318,28 @@ async def upload(receive: Receive, content_type: str, directory: Path, limit_byt
     Raises ArgumentInvalid when the body is malformed, StorageInvalidFileSize when it is longer than `limit_bytes` and
     a little for its fields.
     """
-    with Form(content_type, directory, _FIELD_LIMIT_BYTES) as form:
-        try:
-            async for chunk in chunks(receive, limit_bytes + _UPLOAD_OVERHEAD_BYTES):
-                form.feed(chunk)
-        except BodyTooLong as exc:
-            raise StorageInvalidFileSize from exc
+    form = Form(content_type, directory, _FIELD_LIMIT_BYTES)
+    try:
+        pending = bytearray()
+        async for chunk in chunks(receive, limit_bytes + _UPLOAD_OVERHEAD_BYTES):
+            pending += chunk
+            if len(pending) >= _THREAD_BYTES:
+                await _to_its_end(form.feed, bytes(pending))
+                pending.clear()
+        await _to_its_end(form.feed, bytes(pending))
         form.finish()
         yield form
+    except BodyTooLong as exc:
+        raise StorageInvalidFileSize from exc
+    finally:
+        await asyncio.to_thread(form.close)
+
+
+async def _to_its_end(step: Callable[[bytes], None], data: bytes) -> None:
+    """Run a step in a thread; nobody who is cancelled goes on before it is over."""
+    running = asyncio.ensure_future(asyncio.to_thread(step, data))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

@@ -208,11 +208,15 @@ class Endpoint:
     async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
         room = call.minifn.executor.bodies
         body = await bodies.read_bytes(receive, room=room)
+        taken = len(body)
         try:
-            sent = bodies.decode(body, call.header(b"content-type"))
-            return await self.operation.handler(call, self._reader.read({**sent, **path_params}))
+            sent = await bodies.read_params(body, call.header(b"content-type"))
+            params = self._reader.read({**sent, **path_params})
+            # While the function runs its own body is in memory, and not all that was sent with it.
+            del body, sent
+            return await self.operation.handler(call, params)
         finally:
-            room.give(len(body))
+            room.give(taken)
 
     async def _authenticate(self, call: Call) -> None:
         """Set the caller and whether the request names this project."""

@@ -21,6 +21,8 @@ import msgspec
 from minifn.errors import ArgumentInvalid
 from minifn.values import is_id, new_id
 
+#: Characters of a name that is sent as form or query; no parameter has one nearly as long.
+_NAME_MAX_CHARS = 1024
 #: What a client may send as the path of a nested name: `queries[0]`, `queries[]`, `headers[x-a]`.
 _NESTED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _INDEX = re.compile(r"[0-9]{1,9}")
@@ -242,6 +244,8 @@ def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, value in pairs:
+        if len(name) > _NAME_MAX_CHARS:
+            raise ArgumentInvalid(f"Param names have at most {_NAME_MAX_CHARS:,} chars: {name[:100]}")
         match = _NESTED_NAME.fullmatch(name)
         if match is None:
             values[name] = value

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,55 @@ def test_a_body_of_escapes_does_not_hold_the_server_up(text: bytes) -> None:
     with contextlib.suppress(ArgumentInvalid):
         bodies.decode(b"body=" + text * (10_000_000 // len(text)), "application/x-www-form-urlencoded")
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("value", [b"[]", b'""', b"{}", b'{"a":1}', b"1", b'"\\""'])
+def test_json_of_too_many_values(value: bytes) -> None:
+    body = b'{"a": [' + b",".join([value] * 250_000) + b"]}"
+    with pytest.raises(ArgumentInvalid, match="more than 200,000"):
+        bodies.decode(body, "application/json")
+
+
+def test_signs_within_a_text_of_json_do_not_count() -> None:
+    text = ',[{"\\' * 500_000
+    assert bodies.decode(json.dumps({"body": text, "a": [1]}).encode(), "application/json")["body"] == text
+
+
+@pytest.mark.parametrize("offset", range(4))
+def test_long_urlencoded_text_is_undone_in_pieces(offset: int) -> None:
+    text = b"x" * offset + b"%C3%A4+b%2b%zz" * 200_000
+    with pytest.raises(ArgumentInvalid):
+        bodies.parse_query(b"a=" + text)
+    text = text.replace(b"%zz", b"%25zz")
+    assert bodies.parse_query(b"a=" + text) == {"a": unquote_plus(text.decode())}
+
+
+@pytest.mark.parametrize("name", [b"a" + b"[]" * 1_000_000, b"a" * 5_000_000])
+def test_names_are_short(name: bytes) -> None:
+    with pytest.raises(ArgumentInvalid, match="names have at most"):
+        bodies.parse_query(name + b"=1")
+
+
+def test_fields_beside_an_upload_are_small_together(tmp_path: Path) -> None:
+    async def upload() -> None:
+        body = form(*((f"field{number}", "", bytes(100_000)) for number in range(20)))
+        async with bodies.upload(receiver(body), MULTIPART, tmp_path, 10_000_000):
+            pass
+
+    with pytest.raises(ArgumentInvalid, match="must be shorter"):
+        asyncio.run(upload())
+
+
+def test_the_event_loop_goes_on_while_a_long_body_is_taken_apart() -> None:
+    body = form(("body", "", b"\r\n-" * 5_000_000))
+
+    async def read() -> int:
+        reading = asyncio.create_task(bodies.read_params(body, MULTIPART))
+        turns = 0
+        while not reading.done():
+            turns += 1
+            await asyncio.sleep(0.001)
+        assert len((await reading)["body"]) == 15_000_000
+        return turns
+
+    assert asyncio.run(read()) > 1
