@@ -53,7 +53,7 @@ INTERRUPTED = "The server stopped while this execution was running.\nError Code:
 
 
 class Executor:
-    """Runs executions now or later. An async context manager: inside it, queued executions run."""
+    """Runs executions now or later. An async context manager: inside it, `run` runs those that are queued."""
 
     def __init__(
         self,

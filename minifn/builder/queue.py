@@ -28,7 +28,7 @@ OnReady = Callable[[Function, Deployment], None]
 
 
 class Builder:
-    """Builds waiting deployments, oldest first, a few at a time. An async context manager: inside it, builds run."""
+    """Builds waiting deployments, oldest first, a few at a time. An async context manager: inside it, `run` builds."""
 
     def __init__(self, tools: BuildTools) -> None:
         self._tools = tools

@@ -53,7 +53,7 @@ class GitTools:
 
 
 class FetchQueue:
-    """Fetches what deployments are made from. An async context manager: inside it, the queue is worked on."""
+    """Fetches what deployments are made from. An async context manager: inside it, `run` works on the queue."""
 
     def __init__(self, tools: GitTools, fetcher: Fetcher, installations: Installations) -> None:
         self._tools = tools
