@@ -25,7 +25,7 @@ logger = logging.getLogger("minifn.git")
 
 
 class Poller:
-    """Looks at one repository after the other, each every `interval_seconds`, while `run` runs. An async context manager."""
+    """Looks at one repository after the other, each every `interval_seconds`. An async context manager with `run`."""
 
     def __init__(self, database: Database, fetcher: Fetcher, queue: FetchQueue, interval_seconds: float) -> None:
         self._database = database
