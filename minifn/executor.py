@@ -316,15 +316,19 @@ class Executor:
     def _user_jwt(self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int) -> str:
         """Return a token of who asked for the execution: at once only of a session, later of any user.
 
-        As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do.
+        As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do. But it outlives
+        neither a session nor a JWT that was itself made for a function, which could else renew it for ever.
         """
         known = request.user_id if _was_queued(execution) else request.session_id
-        if not known or execution.trigger == "event":
+        now = int(time.time())
+        ends = min(now + lifetime_seconds, request.user_ends or now + lifetime_seconds)
+        if not known or execution.trigger == "event" or ends <= now:
             return ""
         claims = UserClaims(
             user_id=request.user_id,
             session_id="" if execution.scheduled_at else request.session_id,
-            exp=int(time.time()) + lifetime_seconds,
+            exp=ends,
+            handed=True,
         )
         return self._tokens.mint_user(claims)
 

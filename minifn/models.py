@@ -139,6 +139,9 @@ class ExecutionRequest(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str = ""
     #: The caller's session, for the user JWT handed to the function; "" when there was none.
     session_id: str = ""
+    #: When the credentials of who asked end, which the JWT handed to the function does not outlive: seconds since the
+    #: epoch, 0 for no such limit.
+    user_ends: int = 0
     client_ip: str = ""
     #: The most specific event name, "" unless the trigger is `event`.
     event: str = ""
@@ -205,6 +208,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str] | None = frozenset()
     user_id: str = ""
     session_id: str = ""
+    #: When a session, or a JWT that was made for a function, ends: seconds since the epoch. 0 for everything else.
+    ends: int = 0
     #: The e-mail address of an operator who signed in with the admin key, "" for everybody else.
     operator: str = ""
     #: Of a function that calls: how many executions caused by events lie behind it.

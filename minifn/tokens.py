@@ -1,6 +1,7 @@
 """Signed tokens: JWTs of an app's users, and the short-lived API keys that functions are given.
 
-Both are HS256 under MINIFN_JWT_SECRET, so an app that embeds minifn mints user tokens with any JWT library.
+Both are HS256 under MINIFN_JWT_SECRET, so an app that embeds minifn mints user tokens with any JWT library. Sessions
+have a secret of their own, made of it: a JWT, which functions are given, is no session.
 """
 
 import hashlib
@@ -37,6 +38,8 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     verified: bool = False
     labels: tuple[str, ...] = ()
     teams: tuple[Team, ...] = ()
+    #: Whether it was made for a function: what is made of it then ends no later.
+    handed: bool = False
 
 
 class FunctionKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +81,7 @@ class Tokens:
 
     def __init__(self, secret: str, project: str) -> None:
         self._secret = secret
+        self._session_secret = hashlib.sha256(f"session {secret}".encode()).hexdigest()
         self._project = project
         self._keys: dict[tuple[tuple[str, ...], int, int], tuple[float, str]] = {}
 
@@ -85,9 +89,20 @@ class Tokens:
         """Return a client JWT for `claims`."""
         return jwt.encode(msgspec.to_builtins(claims), self._secret, _ALGORITHM)
 
+    def mint_session(self, claims: UserClaims) -> str:
+        """Return the secret of a session of `claims`."""
+        return jwt.encode(msgspec.to_builtins(claims), self._session_secret, _ALGORITHM)
+
     def verify_user(self, token: str) -> UserClaims:
-        """Return what `token` says. Raises UserJwtInvalid when it is forged, expired or malformed."""
-        payload = _decode(token, self._secret)
+        """Return what a client JWT says. Raises UserJwtInvalid when it is forged, expired or malformed."""
+        return self._claims(token, self._secret)
+
+    def verify_session(self, secret: str) -> UserClaims:
+        """Return what the secret of a session says. Raises UserJwtInvalid when it is forged, expired or malformed."""
+        return self._claims(secret, self._session_secret)
+
+    def _claims(self, token: str, secret: str) -> UserClaims:
+        payload = _decode(token, secret)
         if payload is None or "scopes" in payload:
             raise UserJwtInvalid
         try:

@@ -142,9 +142,11 @@ def user(caller: Caller) -> dict[str, Any]:
 
 
 async def create_jwt(call: Call, params: CreateJwt) -> ASGIApp:
-    """Return a client JWT of the user who is calling."""
+    """Return a client JWT of the user who is calling, by their session: a JWT makes no other."""
     user_id = _require_user(call)
-    expires = int(time.time()) + params.duration
+    if not call.caller.session_id:
+        raise UserSessionNotFound
+    expires = min(int(time.time()) + params.duration, call.caller.ends)
     claims = UserClaims(user_id=user_id, session_id=call.caller.session_id, exp=expires)
     return json_answer({"jwt": call.minifn.tokens.mint_user(claims)}, 201)
 
@@ -199,6 +201,7 @@ OPERATIONS = (
         scopes=PUBLIC,
         params=CreateJwt,
         handler=create_jwt,
+        errors=(UserSessionNotFound,),
     ),
     Operation(
         name="account.deleteSession",

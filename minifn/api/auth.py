@@ -1,7 +1,7 @@
 """Who is calling: an API key, a function's own key, the operator, a user by JWT or session, or a guest.
 
-Sessions are stateless: a session is a long-lived client JWT in the envelope that Appwrite's SDKs pass back unread, so a
-restart or a second process forgets nobody.
+Sessions are stateless: a session is a long-lived signed token in the envelope that Appwrite's SDKs pass back unread, so
+that a restart or a second process forgets nobody.
 """
 
 import base64
@@ -73,7 +73,7 @@ class Authenticator:
         """Return a new session of a user: its id, its value for cookies and headers, and when it ends (instant)."""
         session_id = new_id()
         expires = int(time.time()) + SESSION_SECONDS
-        secret = self._tokens.mint_user(UserClaims(user_id=user_id, session_id=session_id, exp=expires))
+        secret = self._tokens.mint_session(UserClaims(user_id=user_id, session_id=session_id, exp=expires))
         return session_id, base64.b64encode(msgspec.json.encode(Envelope(user_id, secret))).decode(), expires * 1000
 
     async def _operator(self, headers: Mapping[bytes, bytes], project: bytes) -> Caller | None:
@@ -127,7 +127,7 @@ class Authenticator:
         slot = f"{'session' if session else 'jwt'} {token}"
         ends, caller = self._users.get(slot, (0, GUEST))
         if ends <= time.time():
-            claims = self._tokens.verify_user(token)
+            claims = self._tokens.verify_session(token) if session else self._tokens.verify_user(token)
             ends, caller = claims.exp, user_caller(claims, session=session)
             if len(self._users) >= _REMEMBERED_TOKENS:
                 self._users.clear()
@@ -152,6 +152,7 @@ def user_caller(claims: UserClaims, *, session: bool) -> Caller:
         scopes=_USER_SCOPES,
         user_id=user_id,
         session_id=claims.session_id if session else "",
+        ends=claims.exp if session or claims.handed else 0,
     )
 
 

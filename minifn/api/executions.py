@@ -101,6 +101,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         body=params.data if call.shape <= Shape.V1_3 and params.data else params.body,
         user_id=caller.user_id,
         session_id=caller.session_id,
+        user_ends=caller.ends,
         client_ip=call.client_ip,
         depth=caller.depth,
     )

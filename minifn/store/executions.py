@@ -32,7 +32,7 @@ _INSERT = (
     " duration_seconds, scheduled_at, logs, errors)"
     " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_REQUEST = "method, path, headers, user_id, session_id, client_ip, event, depth, body"
+_REQUEST = "method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body"
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
 
 
@@ -68,11 +68,11 @@ def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRe
     sequence = insert(conn, execution)
     conn.execute(
         f"INSERT INTO execution_requests (execution, function, state, due_at, {_REQUEST})"
-        " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
+        " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
         " WHERE sequence = ?",
         (
             request.method, request.path, _encode(request.headers).decode(), request.user_id, request.session_id,
-            request.client_ip, request.event, request.depth, request.body, sequence,
+            request.user_ends, request.client_ip, request.event, request.depth, request.body, sequence,
         ),
     )  # fmt: skip
     return sequence
@@ -147,7 +147,7 @@ def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job
 
 
 def _request(row: tuple[Any, ...]) -> ExecutionRequest:
-    _, method, path, headers, user_id, session_id, client_ip, event, depth, body = row
+    _, method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body = row
     return ExecutionRequest(
         method=method,
         path=path,
@@ -155,6 +155,7 @@ def _request(row: tuple[Any, ...]) -> ExecutionRequest:
         body=body,
         user_id=user_id,
         session_id=session_id,
+        user_ends=user_ends,
         client_ip=client_ip,
         event=event,
         depth=depth,

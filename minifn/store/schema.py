@@ -235,6 +235,10 @@ MIGRATIONS = (
         UNIQUE (function_id, branch, commit_hash)
     );
     """,
+    """
+    -- When the session, or the function's JWT, with which an execution was asked for ends; 0 for no such limit.
+    ALTER TABLE execution_requests ADD COLUMN user_ends INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.
