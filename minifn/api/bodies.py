@@ -12,7 +12,7 @@ from binascii import a2b_qp
 from collections.abc import AsyncIterator, Callable, Iterable
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import msgspec
 from python_multipart.exceptions import FormParserError
@@ -24,6 +24,8 @@ from minifn.deployments import UploadedFile
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
 from minifn.room import Room
 from minifn.values import BODY_LIMIT_BYTES
+
+T = TypeVar("T")
 
 #: Bytes of all the fields that are not files, in an upload.
 _FIELD_LIMIT_BYTES = 1024 * 1024
@@ -85,11 +87,9 @@ async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES, room
     return b"".join(parts)
 
 
-async def read_params(body: bytes, content_type: str) -> dict[str, Any]:
-    """Return what `decode` does; the event loop goes on meanwhile."""
-    if len(body) <= _THREAD_BYTES:
-        return decode(body, content_type)
-    return await asyncio.to_thread(decode, body, content_type)
+async def taken_apart(body: bytes, step: Callable[[], T]) -> T:
+    """Return what `step` makes of a body; the event loop goes on meanwhile when that takes long."""
+    return step() if len(body) <= _THREAD_BYTES else await asyncio.to_thread(step)
 
 
 def decode(body: bytes, content_type: str) -> dict[str, Any]:

@@ -210,13 +210,16 @@ class Endpoint:
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
-            sent = await bodies.read_params(body, call.header(b"content-type"))
-            params = self._reader.read({**sent, **path_params})
+            step = functools.partial(self._read, body, call.header(b"content-type"), path_params)
+            params = await bodies.taken_apart(body, step)
             # While the function runs its own body is in memory, and not all that was sent with it.
-            del body, sent
+            del body, step
             return await self.operation.handler(call, params)
         finally:
             room.give(taken)
+
+    def _read(self, body: bytes, content_type: str, path_params: dict[str, Any]) -> Params:
+        return self._reader.read({**bodies.decode(body, content_type), **path_params})
 
     async def _authenticate(self, call: Call) -> None:
         """Set the caller and whether the request names this project."""

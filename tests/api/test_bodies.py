@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -193,16 +194,9 @@ def test_fields_beside_an_upload_are_small_together(tmp_path: Path) -> None:
         asyncio.run(upload())
 
 
-def test_the_event_loop_goes_on_while_a_long_body_is_taken_apart() -> None:
-    body = form(("body", "", b"\r\n-" * 5_000_000))
+def test_a_thread_takes_long_bodies_apart() -> None:
+    async def where(size_bytes: int) -> threading.Thread:
+        return await bodies.taken_apart(bytes(size_bytes), threading.current_thread)
 
-    async def read() -> int:
-        reading = asyncio.create_task(bodies.read_params(body, MULTIPART))
-        turns = 0
-        while not reading.done():
-            turns += 1
-            await asyncio.sleep(0.001)
-        assert len((await reading)["body"]) == 15_000_000
-        return turns
-
-    assert asyncio.run(read()) > 1
+    assert asyncio.run(where(1000)) is threading.current_thread()
+    assert asyncio.run(where(1_000_000)) is not threading.current_thread()
