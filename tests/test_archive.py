@@ -170,6 +170,31 @@ def test_a_negative_size_ends_at_once(tmp_path: Path) -> None:
     assert "negative size" in result.stdout
 
 
+def test_directories_count_although_they_are_no_members() -> None:
+    checker = Checker(0)
+    for number in range(unpack_main.ENTRIES_MAX // 4):
+        checker.admit(member(f"{number}/b/c/f"))
+    with pytest.raises(Refused, match="files and directories"):
+        checker.admit(member("one more"))
+
+
+@pytest.mark.parametrize("mtime", ["inf", "-inf", "1e400", "-1e30"])
+def test_times_without_bounds_are_bounded(mtime: str, tmp_path: Path) -> None:
+    info = member("f")
+    info.pax_headers = {"mtime": mtime}
+    assert unpacked(packed((info, b"x")), tmp_path / "out") == 1
+    assert 0 <= (tmp_path / "out/f").stat().st_mtime <= 2**32
+
+
+def test_headers_on_headers_are_refused_in_one_line(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    name = member("long", tarfile.GNUTYPE_LONGNAME, size=5).tobuf() + b"name".ljust(512, b"\0")
+    archive.write_bytes(gzip.compress(name * 2000 + bytes(1024)))
+    result = run_program(archive, tmp_path / "out")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout == "The archive could not be unpacked: not a readable .tar.gz archive (RecursionError).\n"
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04 not gzip", gzip.compress(b"not a tar" * 200), b"\x1f\x8b\x08"])
 def test_what_is_no_archive_is_said_in_one_line(data: bytes, tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"

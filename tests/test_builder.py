@@ -195,12 +195,13 @@ def test_a_runtime_that_cannot_run_fails_the_build(data: Path, runtimes: Runtime
     asyncio.run(body())
 
 
-def test_a_missing_entrypoint_is_pointed_out(data: Path, runtimes: RuntimeTable) -> None:
+@pytest.mark.parametrize("entrypoint", ["src/other.py", "n" * 300, "../main.py"])
+def test_a_missing_entrypoint_is_pointed_out(entrypoint: str, data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
         async with opened(data, runtimes) as world:
-            deployment = await world.build(HELLO, entrypoint="src/other.py")
+            deployment = await world.build(HELLO, entrypoint=entrypoint)
             assert deployment.status == "ready"
-            assert "no file src/other.py" in deployment.build_logs
+            assert f"no file {entrypoint}" in deployment.build_logs
 
     asyncio.run(body())
 
@@ -282,17 +283,21 @@ def test_the_deadline_ends_a_build(data: Path, runtimes: RuntimeTable) -> None:
     asyncio.run(body())
 
 
+@pytest.mark.parametrize(
+    ("where", "make"), [(".", ": >f$i"), (".", "mkdir d$i"), ("$TMPDIR", ": >f$i"), ("$XDG_CACHE_HOME", ": >f$i")]
+)
 def test_a_build_that_fills_the_disk_is_stopped(
-    data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
+    where: str, make: str, data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_module, "GUARD_SECONDS", 0.05)
     monkeypatch.setattr("minifn.builder.publish.OUTPUT_FILES_MAX", 100)
 
     async def body() -> None:
         async with opened(data, runtimes) as world:
-            deployment = await world.build(HELLO, "i=0; while :; do i=$((i+1)); : >f$i; done")
+            deployment = await world.build(HELLO, f"cd {where}; i=0; while :; do i=$((i+1)); {make}; done")
             assert deployment.status == "failed"
-            assert "The build was stopped: the build has more than 100 files." in deployment.build_logs
+            expected = "The build was stopped: the build has more than 100 files and directories."
+            assert expected in deployment.build_logs
 
     asyncio.run(body())
 

@@ -66,8 +66,29 @@ def test_too_large_a_build_is_refused() -> None:
     check_usage(Usage(size_bytes=publish.OUTPUT_BYTES_MAX, files=publish.OUTPUT_FILES_MAX))
     with pytest.raises(OutputRefused, match="larger than 2,000 MB"):
         check_usage(Usage(size_bytes=publish.OUTPUT_BYTES_MAX + 1))
-    with pytest.raises(OutputRefused, match="files"):
-        check_usage(Usage(files=publish.OUTPUT_FILES_MAX + 1))
+    with pytest.raises(OutputRefused, match="files and directories"):
+        check_usage(Usage(files=publish.OUTPUT_FILES_MAX, directories=1))
+
+
+def test_directories_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("a")
+    expected = Usage(files=1, directories=2)
+    assert measure(tmp_path) == expected
+    assert seal(tmp_path, Owner(builder_uid=os.geteuid()), ()) == expected
+
+
+def test_a_closed_directory_hides_nothing(data: Path) -> None:
+    build = data.parent / "build"
+    (build / "closed").mkdir(parents=True)
+    (build / "closed" / "file").write_bytes(bytes(1000))
+    (build / "closed").chmod(0o300)
+    if os.geteuid():
+        with pytest.raises(OutputRefused, match="'closed' is closed to the server"):
+            measure(build)
+    else:
+        assert measure(build) == Usage(size_bytes=1000, files=1, directories=1)
+    (build / "closed").chmod(0o700)
 
 
 def test_a_tree_is_removed_whatever_its_owner_made_of_it(tmp_path: Path) -> None:

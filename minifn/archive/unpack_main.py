@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 MEMBERS_MAX = 20_000
+ENTRIES_MAX = 2 * MEMBERS_MAX
 PATH_BYTES_MAX = 1024
 NAME_BYTES_MAX = 255
 LEVELS_MAX = 32
@@ -127,6 +128,9 @@ class Checker:
             if above != DIRECTORY:
                 raise Refused(f"{shown(member.name)}: lies below a {above}")
         earlier = self._kinds.setdefault(parts, kind) if parts else DIRECTORY
+        # Directories that only the paths of others name cost the disk as much as those with a member of their own.
+        if len(self._kinds) > ENTRIES_MAX:
+            raise Refused(f"more than {ENTRIES_MAX:,} files and directories")
         if earlier != kind:
             raise Refused(f"{shown(member.name)}: a {kind} in place of a {earlier}")
 
@@ -201,7 +205,7 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: P
         if original is None and file.tell() != member.size:
             raise Refused(f"{shown(member.name)}: ends too early")
         file.flush()
-        seconds = min(max(int(member.mtime), 0), 2**32)
+        seconds = int(min(max(member.mtime, 0), 2**32))
         os.utime(file.fileno(), (seconds, seconds))
 
 
@@ -219,11 +223,16 @@ def main(argv: list[str]) -> int:
     try:
         with archive.open("rb") as source:
             unpack(source, archive.stat().st_size, target)
-    except (Refused, OSError, MemoryError) as exc:
-        reason = str(exc) if isinstance(exc, Refused | OSError) else "it needs too much memory"
-        print(f"The archive could not be unpacked: {reason}.")
-        return 1
-    return 0
+    except (Refused, OSError) as exc:
+        reason = str(exc)
+    except MemoryError:
+        reason = "it needs too much memory"
+    except Exception as exc:  # what tarfile runs into for headers nobody should write: RecursionError and others
+        reason = f"not a readable .tar.gz archive ({type(exc).__name__})"
+    else:
+        return 0
+    print(f"The archive could not be unpacked: {reason}.")
+    return 1
 
 
 if __name__ == "__main__":

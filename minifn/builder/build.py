@@ -301,8 +301,8 @@ class Build:
 
     def _check_disk(self) -> None:
         check_space(self._directory)
-        check_usage(measure(self._directory))
-        check_usage(measure(self._cache))
+        for directory in (self._directory, self._cache, self._scratch):
+            check_usage(measure(directory))
 
     def _seal(self, plan: BuildPlan, place: Place) -> Usage:
         """Make what was built the server's, read-only to the function."""
@@ -328,7 +328,8 @@ class Build:
 def holds(directory: Path, entrypoint: str) -> bool:
     """Tell whether a build has its entrypoint, which may be a path but not one that leads elsewhere."""
     path = PurePosixPath(entrypoint)
-    return not path.is_absolute() and ".." not in path.parts and (directory / path).exists()
+    # Not `Path.exists`, which raises for a name that is too long, and for a closed directory.
+    return not path.is_absolute() and ".." not in path.parts and os.path.exists(directory / path)  # noqa: PTH110
 
 
 def explain(exit: Exit) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minifn.builder.publish import measure
+from minifn.builder.publish import OutputRefused, measure
 from minifn.values import new_id
 
 #: No id begins like this.
@@ -11,7 +11,7 @@ _ASIDE = "~"
 
 def least_used(caches: Path, limit_bytes: int) -> list[Path]:
     """Return the caches that were used longest ago, as many as it takes to bring the others below `limit_bytes`."""
-    sizes = {path: measure(path).size_bytes for path in caches.iterdir()}
+    sizes = {path: _size_bytes(path) for path in caches.iterdir()}
     excess_bytes = sum(sizes.values()) - limit_bytes
     found = []
     for path in sorted(sizes, key=_used_at):
@@ -25,6 +25,14 @@ def least_used(caches: Path, limit_bytes: int) -> list[Path]:
 def set_aside(cache: Path) -> Path:
     """Give a cache a name that no build uses, and return it. Raises OSError."""
     return cache.rename(cache.with_name(_ASIDE + new_id()))
+
+
+def _size_bytes(cache: Path) -> int:
+    try:
+        return measure(cache).size_bytes
+    except OutputRefused:
+        # A build is at it that will not get away with this; its end removes the cache.
+        return 0
 
 
 def _used_at(cache: Path) -> float:

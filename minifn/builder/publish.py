@@ -28,10 +28,11 @@ class OutputRefused(Exception):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """How much lies below a directory: the sizes of its files, and how many they are."""
+    """How much lies below a directory: the sizes of its files, and how many they and the directories are."""
 
     size_bytes: int = 0
     files: int = 0
+    directories: int = 0
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,29 +54,33 @@ def check_usage(usage: Usage) -> None:
     """Raise OutputRefused when a build has grown beyond what may be published."""
     if usage.size_bytes > OUTPUT_BYTES_MAX:
         raise OutputRefused(f"the build is larger than {OUTPUT_BYTES_MAX // 1_000_000:,} MB")
-    if usage.files > OUTPUT_FILES_MAX:
-        raise OutputRefused(f"the build has more than {OUTPUT_FILES_MAX:,} files")
+    if usage.files + usage.directories > OUTPUT_FILES_MAX:
+        raise OutputRefused(f"the build has more than {OUTPUT_FILES_MAX:,} files and directories")
 
 
 def measure(directory: Path) -> Usage:
     """Return what lies below `directory`, which may change meanwhile; links count as files of no size.
 
-    Raises OutputRefused when it nests too deep.
+    Raises OutputRefused when it nests too deep, or has a directory that cannot be read.
     """
-    size_bytes = files = 0
+    size_bytes = files = directories = 0
     for status in _walk(str(directory), None, 0):
-        files += 1
+        directories += stat.S_ISDIR(status.st_mode)
+        files += not stat.S_ISDIR(status.st_mode)
         size_bytes += status.st_size if stat.S_ISREG(status.st_mode) else 0
-    return Usage(size_bytes=size_bytes, files=files)
+    return Usage(size_bytes=size_bytes, files=files, directories=directories)
 
 
 def _walk(name: str, parent: int | None, level: int) -> Iterator[os.stat_result]:
     check_level(level)
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        # Gone, replaced, or closed by the build itself: `seal` opens every directory before anything is published.
+    except (FileNotFoundError, NotADirectoryError):
+        # Gone, or replaced.
         return
+    except PermissionError as exc:
+        # A server that is not root sees into no directory that a build has closed, and a disk can be filled from there.
+        raise OutputRefused(f"the directory {shown(name)} is closed to the server") from exc
     try:
         with os.scandir(descriptor) as entries:
             for entry in entries:
@@ -83,10 +88,9 @@ def _walk(name: str, parent: int | None, level: int) -> Iterator[os.stat_result]
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                yield status
                 if stat.S_ISDIR(status.st_mode):
                     yield from _walk(entry.name, descriptor, level + 1)
-                else:
-                    yield status
     finally:
         os.close(descriptor)
 
@@ -114,7 +118,7 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> Usage:
     Should a process of the build's user still live, it changes nothing: a directory is taken from it before it is
     read, and owners change before modes, which only an owner can change back.
     """
-    size_bytes = files = 0
+    size_bytes = files = folders = 0
     group = 0o050 if owner.gid != -1 else 0
     os.chown(directory, owner.uid, owner.gid)
     directory.chmod(0o700 | group)
@@ -134,12 +138,13 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> Usage:
                 os.chmod(name, 0o600 | group & 0o040 | executable, dir_fd=descriptor)
                 size_bytes += status.st_size
             elif stat.S_ISDIR(status.st_mode):
+                folders += 1
                 os.chmod(name, 0o700 | group, dir_fd=descriptor)
             else:
                 os.unlink(name, dir_fd=descriptor)
                 continue
             files += not stat.S_ISDIR(status.st_mode)
-    usage = Usage(size_bytes=size_bytes, files=files)
+    usage = Usage(size_bytes=size_bytes, files=files, directories=folders)
     check_usage(usage)
     return usage
 
