@@ -29,7 +29,7 @@ logger = logging.getLogger("minifn.sandbox")
 State = Literal["ON", "DEGRADED", "OFF"]
 
 INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (see README)"
-INSTALL = {"bwrap": INSTALL_BWRAP, "sandlock": "make bwrap work, or pip install -U minifn[sandlock]"}
+INSTALL = {"bwrap": INSTALL_BWRAP, "sandlock": "make bwrap work; or pip install minifn[sandlock], with bash as /bin/sh"}
 USE_BWRAP = "make bwrap work: see the line `engine bwrap`"
 #: A probe that takes longer than this has failed.
 PROBE_SECONDS = 5.0
@@ -37,9 +37,12 @@ PROBE_SECONDS = 5.0
 PROBE_UID = 20_000
 #: Strongest first.
 AUTOMATIC = ("bwrap", "sandlock", "process")
-#: What sandlock 0.9.0 does not do: a signal at the wrong moment makes its supervised fork and close fail, which shells
-#: say by "Cannot fork" or by waiting for ever (multikernel/sandlock#235). A release that does it is used.
-SANDLOCK_TRIAL = "for i in $(seq 300); do [ $(echo a | cat | cat) = a ] || exit 1; done"
+#: Forks while children end. Under sandlock a signal makes a fork or close fail that waits for the supervisor, unless
+#: its handler restarts system calls (multikernel/sandlock#235). For the ends of their children bash and Node.js have
+#: such handlers and Python none; dash has another, and says "Cannot fork" or hangs, in this trial within milliseconds.
+SANDLOCK_TRIAL = "for i in $(seq 150); do : | : | : | : | : | :; done"
+#: What programs take for the shell, whatever builds use.
+SHELL = "/bin/sh"
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 ETC = (
     *("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies"),
@@ -149,9 +152,9 @@ async def try_sandlock(spawner: Spawner, data: DataDir | None) -> SandlockEngine
         )
         output = await _probe(spawner, engine, "/bin/sh", "-c", 'cd "$TMPDIR" && : >probe')
         if output.ok:
-            if not (await _probe(spawner, engine, "/bin/sh", "-c", SANDLOCK_TRIAL)).ok:
+            if not (await _probe(spawner, engine, SHELL, "-c", SANDLOCK_TRIAL)).ok:
                 raise EngineUnavailable(
-                    "this release of sandlock loses forks of shells, so that builds would fail (#235)"
+                    f"under this release of sandlock {SHELL} loses forks (#235) unless it is bash (ln -sf bash /bin/sh)"
                 )
             return engine
         reasons.append(f"with {python}: {output.exit.reason or last_line(output.text) or f'exit {output.exit.code}'}")

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import shutil
 import stat
 import tarfile
 from pathlib import Path
@@ -46,9 +47,12 @@ def test_auto_falls_back(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("sandlock")
-def test_sandlock_that_fails_its_trial_is_not_used(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "SANDLOCK_TRIAL", "false")
-    with pytest.raises(EngineUnavailable, match="loses forks"):
+def test_sandlock_is_not_used_where_the_shell_loses_forks(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    dash = shutil.which("dash")
+    if dash is None:
+        pytest.skip("dash is not on PATH")
+    monkeypatch.setattr(probe, "SHELL", dash)
+    with pytest.raises(EngineUnavailable, match=r"dash loses forks \(#235\) unless it is bash"):
         chosen("sandlock", place)
     monkeypatch.setattr(probe, "find_bwrap", lambda: "")
     assert chosen("auto", place) == "process"
