@@ -48,6 +48,8 @@ STORED_RESPONSE_HEADERS = frozenset({"content-type", "content-length"})
 TOKEN_GRACE_SECONDS = 60
 #: Of all the bodies that wait for their function, or are being read for it.
 BODIES_BYTES_MAX = 512 * 1024 * 1024
+#: Of all the long answers that their callers have not taken yet.
+ANSWERS_BYTES_MAX = 512 * 1024 * 1024
 #: What an execution says that was running when the server was killed.
 INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
 
@@ -81,6 +83,8 @@ class Executor:
         self._halted = False
         #: Memory for the bodies of requests; who reads one takes of it.
         self.bodies = Room(BODIES_BYTES_MAX)
+        #: Memory for long answers, taken until they are sent.
+        self.answers = Room(ANSWERS_BYTES_MAX)
         #: Told that an execution was stored that is due later; set by the service.
         self.on_scheduled: Callable[[], None] | None = None
 

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from minifn.api import bodies
+from minifn.api.answers import PIECE_BYTES, Answer, deliver
 from minifn.cli.connections import Connection, hang_up_silent
 from minifn.errors import ArgumentInvalid, Overloaded
 from minifn.room import Room
@@ -210,3 +211,32 @@ def test_bodies_take_of_a_room_and_give_back_when_they_fail() -> None:
         room.take(1)
     room.give(1)
     room.take(1)
+
+
+def test_a_long_answer_is_sent_piece_by_piece_and_counted() -> None:
+    body = bytes(range(256)) * 4000
+    answer = Answer(200, body, [])
+    sent: list[Message] = []
+    room = Room(len(body))
+
+    async def send(message: Message) -> None:
+        assert room.used == len(body)
+        assert len(message.get("body", b"")) <= PIECE_BYTES
+        sent.append(message)
+
+    async def receive() -> Message:
+        raise AssertionError("an answer asks nothing")
+
+    async def refused(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(deliver(answer, room, {}, receive, send))
+    assert b"".join(message.get("body", b"") for message in sent) == body
+    assert [message.get("more_body", False) for message in sent[1:]] == [True] * 3 + [False]
+    assert room.used == 0
+    sent.clear()
+    room.take(1)
+    asyncio.run(deliver(answer, room, {}, receive, refused))
+    assert sent[0]["status"] == 503
+    assert b"general_service_overloaded" in sent[1]["body"]
+    assert room.used == 1

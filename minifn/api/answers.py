@@ -6,15 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.environment import APPWRITE_VERSION
-from minifn.errors import MinifnError
+from minifn.errors import MinifnError, Overloaded
+from minifn.room import Room
 
 logger = logging.getLogger("minifn.api")
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+#: What is sent of a body at once.
+PIECE_BYTES = 256 * 1024
+#: Up to this a connection has a buffer of its own.
+SHORT_BYTES = 64 * 1024
 #: Codes whose message is shown; any other is answered as a 500 with the message masked, as Appwrite's
 #: `app/controllers/general.php` does.
 PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503})
@@ -43,7 +48,32 @@ class Answer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        await send({"type": "http.response.body", "body": self.body})
+        size = len(self.body)
+        if size <= PIECE_BYTES:
+            await send({"type": "http.response.body", "body": self.body})
+            return
+        # Each waits until the client has taken most of the one before, so that the server keeps the body but once.
+        for start in range(0, size, PIECE_BYTES):
+            end = start + PIECE_BYTES
+            await send({"type": "http.response.body", "body": self.body[start:end], "more_body": end < size})
+
+
+async def deliver(answer: ASGIApp, room: Room, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send an answer, the memory for a long one taken of `room`; without it, say so instead."""
+    size = len(answer.body) if isinstance(answer, Answer) else 0
+    if size <= SHORT_BYTES:
+        await answer(scope, receive, send)
+        return
+    try:
+        room.take(size)
+    except Overloaded:
+        refusal = Overloaded(f"This was done, but for its answer of {size:,} bytes the server has no memory left.")
+        await error_answer(refusal)(scope, receive, send)
+        return
+    try:
+        await answer(scope, receive, send)
+    finally:
+        room.give(size)
 
 
 def json_answer(content: Any, status: int = 200, headers: RawHeaders | None = None) -> Answer:

@@ -8,7 +8,7 @@ its record is committed before the answer leaves, where Appwrite writes it after
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minifn.api import bodies
-from minifn.api.answers import Answer, RawHeaders, error_answer, problem_answer, unexpected_answer
+from minifn.api.answers import Answer, RawHeaders, deliver, error_answer, problem_answer, unexpected_answer
 from minifn.api.hosts import host_of
 from minifn.api.pages import page_of, wants_json
 from minifn.errors import (
@@ -68,7 +68,7 @@ class Domains:
             answer = _shown(unexpected_answer(exc, scope), scope)
         if scope["method"] == "HEAD":
             answer.body = b""
-        await answer(scope, receive, send)
+        await deliver(answer, self._minifn.executor.answers, scope, receive, send)
 
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)

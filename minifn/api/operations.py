@@ -13,7 +13,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.api import bodies
-from minifn.api.answers import Answer, error_answer, unexpected_answer
+from minifn.api.answers import Answer, deliver, error_answer, unexpected_answer
 from minifn.api.auth import GUEST, Authenticator
 from minifn.api.formats import Shape, shape_of
 from minifn.api.offers import offered
@@ -183,7 +183,7 @@ class Endpoint:
             answer = unexpected_answer(exc, scope, typed=not old)
         if call.allowance is not None and isinstance(answer, Answer):
             answer.headers += call.allowance.headers()
-        await answer(scope, receive, send)
+        await deliver(answer, call.minifn.executor.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation

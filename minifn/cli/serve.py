@@ -99,6 +99,8 @@ def run(config: Config, ready: Ready) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("minifn", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.INFO)
+    # It warns of every request that is not HTTP, for whoever wants the log to grow.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     with listen(config.host, config.port) as listener:
         config = dataclasses.replace(config, port=listener.getsockname()[1])
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -160,9 +162,9 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
 
 def websocket_protocol(**connection: Any) -> asyncio.Protocol:
     """Return the protocol of one WebSocket; its library is imported for the first, since most servers see none."""
-    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+    from minifn.cli.sockets import SocketConnection
 
-    return WebSocketsSansIOProtocol(**connection)
+    return SocketConnection(**connection)
 
 
 def url_of(config: Config) -> str:
