@@ -13,6 +13,7 @@ import msgspec
 
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
+from minifn.values import one_line
 from minifn.workers.records import TIMED_OUT, FunctionRequest, FunctionResponse, WorkerSpec, failed
 from minifn.workers.worker import Worker, WorkerFailed
 
@@ -265,7 +266,7 @@ class Pool:
             deployment.starting = None
             if problem:
                 self._alive.discard(worker)
-                logger.warning("%s: %s", deployment.spec.command.label, problem.rstrip())
+                logger.warning("%s: %s", deployment.spec.command.label, one_line(problem))
                 deployment.wake(failed("start", problem))
         if problem:
             return

@@ -104,6 +104,24 @@ def test_a_worker_that_does_not_start_says_why(script: str, reason: str, tmp_pat
     assert ("no such library" in answer.errors) == ("library" in script)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "os.write(2, b'\\x1b[2J\\nminifn: stopped: all is lost\\n' * 1000); sys.exit(3)",
+        "send({'type': 'ready', 'protocol': '\\x1b[2J\\nminifn: stopped: all is lost\\n' * 1000})",
+        "send({'type': '\\x1b[2J\\nminifn: stopped: all is lost\\n' * 1000})",
+    ],
+)
+def test_a_worker_that_does_not_start_writes_no_more_than_a_line_of_the_servers_log(
+    script: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert first_answer(tmp_path, script).failure == "start"
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "minifn.workers"]
+    assert line.startswith("rogue: The ")
+    assert line.isprintable()
+    assert len(line) < 400
+
+
 def test_a_signal_without_a_name_ends_the_call_and_the_worker(tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, rogue(ANSWER_ALL + "    os.kill(os.getpid(), 40)\n")) as call:
