@@ -35,8 +35,8 @@ _CROSS_ORIGIN = [
 class Cors:
     """Adds the common headers to every answer and answers OPTIONS itself.
 
-    Any origin may read answers, refusals too: which pages may change something is decided by `origins.py`, and the
-    operator's session counts for pages of this host alone.
+    Any origin may read answers, refusals too: which pages may change something, and for which of them cookies count, is
+    decided by `origins.py`; the operator's session counts for pages of this host alone.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -43,7 +43,8 @@ class GitPushes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise RuntimeError("repositories are reached by HTTP alone")
+            await send({"type": "websocket.close"})
+            return
         exchange = Exchange(self._context, scope, receive, send)
         try:
             answer = await exchange.answer()
@@ -77,6 +78,8 @@ class Exchange:
 
     async def answer(self) -> ASGIApp:
         """Return what is to be sent once the request has been read. Raises MinifnError, GitFailed and PushRefused."""
+        # A browser that was given the key once sends it along with whatever a page asks for.
+        self._context.origins.check("POST", self._headers)
         caller = await self._caller()
         if caller.kind is CallerKind.GUEST:
             return _text(401, "Give an API key as the password; the user name may be anything.", _CHALLENGE)
@@ -84,9 +87,8 @@ class Exchange:
         found = _PATH.fullmatch(scope["path"][len(scope.get("root_path", "")) :])
         if found is None:
             return _text(404, "Repositories are at /git/<functionId>.git")
-        query = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=10)
         advertised = found[2] == "info/refs"
-        service = query.get("service", [""])[0] if advertised else found[2]
+        service = self._asked() if advertised else found[2]
         if service not in SERVICES or scope["method"] != ("GET" if advertised else "POST"):
             return _text(403, "Only git's smart HTTP protocol is spoken here.")
         pushes = service == "git-receive-pack"
@@ -98,6 +100,13 @@ class Exchange:
             kind = f"application/x-{service}-advertisement".encode()
             return Answer(200, content, [(b"content-type", kind), *_UNCACHED])
         return await self._serve(function, service)
+
+    def _asked(self) -> str:
+        """Return the service that the query names, "" for none."""
+        with contextlib.suppress(ValueError):
+            query = parse_qs(self._scope["query_string"].decode("latin-1"), max_num_fields=10)
+            return query.get("service", [""])[0]
+        return ""
 
     async def _caller(self) -> Caller:
         password = b""

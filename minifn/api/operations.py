@@ -78,7 +78,8 @@ class Context:
     @functools.cached_property
     def origins(self) -> Origins:
         """The pages that may call."""
-        return Origins(self.minifn.config.origins)
+        config = self.minifn.config
+        return Origins(config.origins, config.functions_domain)
 
     @functools.cached_property
     def limits(self) -> Limits:
@@ -187,8 +188,12 @@ class Endpoint:
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
-        self._context.origins.check(scope["method"], call.headers)
+        if not call.headers.get(b"x-appwrite-key"):
+            self._context.origins.check(scope["method"], call.headers)
         await self._authenticate(call)
+        if not call.caller.privileged:
+            # The key was none that this server knows.
+            self._context.origins.check(scope["method"], call.headers)
         if self._scopes:
             self._check_scopes(call.caller)
         if self._rate is not None:
@@ -229,7 +234,8 @@ class Endpoint:
             given = bodies.parse_query(query).get("project")
             if isinstance(given, str):
                 project = given.encode()
-        call.caller = await self._context.authenticator.identify(call.headers, project)
+        credentials = self._context.origins.credentials(call.headers)
+        call.caller = await self._context.authenticator.identify(credentials, project)
         call.in_project = project not in (b"", b"console")
 
     def _check_scopes(self, caller: Caller) -> None:

@@ -52,24 +52,41 @@ def is_same_host(headers: Mapping[bytes, bytes]) -> bool:
 class Origins:
     """The pages that may change something: of this address, of the visitor's machine, and of the hosts in `allowed`.
 
-    `allowed` are host names; `*` in one stands for anything, so that `*` alone allows every page.
+    `allowed` are host names; `*` in one stands for anything, so that `*` alone allows every page. What functions show
+    is somebody else's: a pattern that ends above `functions_domain` does not mean their pages.
     """
 
-    def __init__(self, allowed: Iterable[str]) -> None:
+    def __init__(self, allowed: Iterable[str], functions_domain: str = "") -> None:
         self._allowed = tuple(pattern.lower() for pattern in allowed)
+        self._of_functions = tuple(
+            pattern for pattern in self._allowed if pattern == "*" or pattern.endswith(functions_domain)
+        )
+        self._functions_suffix = f".{functions_domain}"
 
     def check(self, method: str, headers: Mapping[bytes, bytes]) -> None:
-        """Raise UnknownOrigin when a page that is not allowed wants to change something without an API key."""
+        """Raise UnknownOrigin when a page that is not allowed wants to change something.
+
+        Whoever has shown an API key that is good needs no such check: no page has one that it was not given.
+        """
         origin = headers.get(b"origin") or headers.get(b"referer")
-        if not origin or method not in _CHANGING or b"x-appwrite-key" in headers:
-            return
-        host = host_of(origin.decode("latin-1"))
-        if not (
-            is_loopback(host)
-            or (is_address(host) and host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}"))
-            or any(fnmatch.fnmatchcase(host, pattern) for pattern in self._allowed)
-        ):
+        if origin and method in _CHANGING and not self._allows(origin, headers):
             raise UnknownOrigin(
                 "Invalid Origin. This page's host is not one of those in MINIFN_ORIGINS, nor this server's address: "
-                f"{host or origin.decode('latin-1')[:100]}"
+                f"{host_of(origin.decode('latin-1')) or origin.decode('latin-1')[:100]}"
             )
+
+    def credentials(self, headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        """Return the headers that say who is calling: cookies, which browsers send unasked, only for allowed pages."""
+        origin = headers.get(b"origin")
+        if not origin or b"cookie" not in headers or self._allows(origin, headers):
+            return headers
+        return {name: value for name, value in headers.items() if name != b"cookie"}
+
+    def _allows(self, origin: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        host = host_of(origin.decode("latin-1"))
+        patterns = self._of_functions if host.endswith(self._functions_suffix) else self._allowed
+        return (
+            is_loopback(host)
+            or (is_address(host) and host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}"))
+            or any(fnmatch.fnmatchcase(host, pattern) for pattern in patterns)
+        )
