@@ -31,6 +31,9 @@ TRY_AGAIN_LATER = 1013
 SUBSCRIPTIONS_MAX = 200
 CHANNELS_MAX = 200
 CHANNEL_MAX_CHARS = 256
+#: Of all its subscriptions together: channels, and characters of their names. A guest takes memory with them.
+CHANNELS_TOTAL_MAX = 1000
+CHANNELS_TOTAL_MAX_CHARS = 32_768
 #: How long a caller is believed to have the rights they had, seconds.
 TRUST_SECONDS = 30
 #: How long a client that is behind may take to hear that it is closed, seconds.
@@ -131,7 +134,7 @@ class Client:
         """Do what a message of the client asks for. Raises MinifnError."""
         try:
             message = msgspec.json.decode(text, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
             raise ArgumentInvalid("Message format is not valid.") from exc
         kind, data = message.get("type"), message.get("data")
         if kind == "ping":
@@ -171,6 +174,11 @@ class Client:
             made.append({"subscriptionId": name, "channels": subscriptions[name], "queries": []})
         if len(subscriptions) > SUBSCRIPTIONS_MAX:
             raise ArgumentInvalid(f"A connection may have {SUBSCRIPTIONS_MAX} subscriptions.")
+        names = [channel for channels in subscriptions.values() for channel in channels]
+        if len(names) > CHANNELS_TOTAL_MAX or sum(map(len, names)) > CHANNELS_TOTAL_MAX_CHARS:
+            raise ArgumentInvalid(
+                f"A connection may have {CHANNELS_TOTAL_MAX:,} channels of {CHANNELS_TOTAL_MAX_CHARS:,} chars together."
+            )
         self._broadcast.join(self._connection)
         self._say("response", {"to": "subscribe", "success": True, "subscriptions": made})
 

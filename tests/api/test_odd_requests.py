@@ -1,0 +1,68 @@
+"""What no client sends: it is answered in words, and leaves no traceback in the log for anybody to fill the disk with."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
+
+
+@pytest.fixture(autouse=True)
+def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Fails a test after which the log tells of an error that nobody foresaw."""
+    yield
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+
+
+def test_a_websocket_where_there_is_none(site: SiteServer) -> None:
+    for path in ("/git/x.git/info/refs", "/git", "/v1/functions", "/"):
+        with pytest.raises(InvalidStatus) as refused:
+            connect(f"ws://127.0.0.1:{site.port}{path}", proxy=None)
+        assert refused.value.response.status_code == 403, path
+
+
+def last_words(site: SiteServer, *messages: str) -> Any:
+    """Send these to a realtime connection and return the error that ends it."""
+    with connect(f"ws://127.0.0.1:{site.port}/v1/realtime?project={PROJECT}", proxy=None) as client:
+        for message in messages:
+            client.send(message)
+        return next(data for text in client if (data := json.loads(text))["type"] == "error")["data"]
+
+
+@pytest.mark.parametrize("depth", [1000, 30_000])
+def test_realtime_messages_without_bottom(site: SiteServer, depth: int) -> None:
+    for text in ('{"data":' + "[" * depth, '{"data":' + "[" * depth + "]" * depth + "}"):
+        error = last_words(site, text)
+        assert error["code"] == 1008
+        assert "not valid" in error["message"]
+
+
+def test_realtime_guests_take_little_memory(site: SiteServer) -> None:
+    names = [[{"channels": [f"{part}-{number}" for number in range(200)]}] for part in range(6)]
+    long = [[{"channels": [f"{part}-{number}".ljust(256, "x") for number in range(100)]}] for part in range(2)]
+    for wanted in (names, long):
+        error = last_words(site, *(json.dumps({"type": "subscribe", "data": data}) for data in wanted))
+        assert "together" in error["message"]
+
+
+def test_git_asked_for_too_much_at_once(site: SiteServer) -> None:
+    query = "&".join(f"service{number}=x" for number in range(20))
+    url = f"http://127.0.0.1:{site.port}/git/x.git/info/refs?{query}"
+    assert httpx.get(url, auth=("any", ADMIN_KEY), trust_env=False).status_code == 403
+
+
+@pytest.mark.parametrize("number", ["1" * 400, f"-{2**63}", str(2**70)])
+@pytest.mark.parametrize("attribute", ["duration", "responseStatusCode", "$sequence"])
+def test_numbers_that_nothing_is_as_large_as(
+    site: SiteServer, admin: httpx.Client, attribute: str, number: str
+) -> None:
+    function_id = deploy(site, admin)
+    query = f'{{"method":"equal","attribute":"{attribute}","values":[{number}]}}'
+    answer = admin.get(f"/functions/{function_id}/executions", params={"queries[]": query})
+    assert refusal(answer) == (400, "general_argument_invalid")
