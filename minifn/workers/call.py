@@ -10,7 +10,10 @@ from minifn.workers.records import LOG_LIMIT_BYTES, Failure, FunctionResponse, r
 class Call:
     """A request in flight."""
 
-    __slots__ = ("began", "deadline", "delivered", "future", "kept", "logged", "logging", "output_mark")
+    __slots__ = (
+        *("began", "crowded", "deadline", "delivered", "future", "kept", "kept_bytes", "logged", "logging"),
+        "output_mark",
+    )
 
     def __init__(self, future: "asyncio.Future[FunctionResponse]", deadline: float, logging: bool, mark: int) -> None:
         self.future = future
@@ -21,23 +24,37 @@ class Call:
         #: Bytes logged, kept or not.
         self.logged = 0
         self.kept: dict[str, bytearray] | None = None
+        self.kept_bytes = 0
+        #: Streams of which less was kept than their limit allows.
+        self.crowded: set[str] = set()
         #: Where the process's own output stood.
         self.output_mark = mark
 
-    def log(self, stream: str, text: bytes) -> None:
-        """Keep what was logged, as far as the limit of the stream allows."""
+    def log(self, stream: str, text: bytes, room: int) -> int:
+        """Keep what was logged, as far as the limit of the stream and `room` allow; return how many bytes."""
         self.logged += len(text)
-        if self.logging:
-            if self.kept is None:
-                self.kept = {"logs": bytearray(), "errors": bytearray()}
-            kept = self.kept[stream]
-            if len(kept) <= LOG_LIMIT_BYTES:
-                kept += text
+        if not self.logging:
+            return 0
+        if self.kept is None:
+            self.kept = {"logs": bytearray(), "errors": bytearray()}
+        kept = self.kept[stream]
+        if len(kept) > LOG_LIMIT_BYTES or stream in self.crowded:
+            return 0
+        # One byte more than the limit shows that there was more.
+        text = text[: LOG_LIMIT_BYTES + 1 - len(kept)]
+        if len(text) > room:
+            self.crowded.add(stream)
+            return 0
+        kept += text
+        self.kept_bytes += len(text)
+        return len(text)
 
     def text(self, stream: str, what: str) -> str:
         """Return what is kept of a stream, under the note that Open Runtimes gives when it was cut."""
         kept = self.kept[stream] if self.kept is not None else b""
         text = kept[:LOG_LIMIT_BYTES].decode(errors="replace")
+        if stream in self.crowded:
+            return f"{text}\n{what} file has been truncated: too much is logged at once.\n"
         return text if len(kept) <= LOG_LIMIT_BYTES else f"{text}\n{what} file has been truncated to 5.00MB.\n"
 
     def finish(

@@ -14,6 +14,8 @@ from minifn.workers.protocol import decode_headers
 
 #: Of `logs` and of `errors` so much is collected; Open Runtimes' executor cuts its log files at the same size.
 LOG_LIMIT_BYTES = 5 * 1024 * 1024
+#: And so much of all the calls that a worker has in flight.
+CALLS_LOG_BYTES = 32 * 1024 * 1024
 #: A call that logs more than this altogether is ended with its worker.
 FLOOD_LIMIT_BYTES = 64 * 1024 * 1024
 #: The same within so many seconds is what a worker may send that belongs to no call.

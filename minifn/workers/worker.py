@@ -17,6 +17,7 @@ from minifn.workers.call import Call, describe_exit
 from minifn.workers.output import Meter, OutputTail
 from minifn.workers.protocol import Decoder, Log, ProtocolError, Ready, Response
 from minifn.workers.records import (
+    CALLS_LOG_BYTES,
     FLOOD_LIMIT_BYTES,
     TIMED_OUT,
     FunctionRequest,
@@ -61,6 +62,8 @@ class Worker(asyncio.Protocol):
         self._decoder = Decoder()
         self._meter = Meter()
         self._calls: dict[int, Call] = {}
+        #: What is kept of the logs of all of them.
+        self._kept_bytes = 0
         self._last_id = 0
         self._slots = 0
         self._outgoing: list[bytes] = []
@@ -170,7 +173,7 @@ class Worker(asyncio.Protocol):
         try:
             return await call.future
         except asyncio.CancelledError:
-            if self._calls.pop(number, None) is not None:
+            if self._take(number) is not None:
                 self._send(protocol.encode(protocol.Cancel(number)))
                 self._freed()
             raise
@@ -195,6 +198,12 @@ class Worker(asyncio.Protocol):
                 call.delivered = True
             self._undelivered.clear()
 
+    def _take(self, number: int) -> Call | None:
+        """Return a call that is in flight no more, None when it was not."""
+        call = self._calls.pop(number, None)
+        self._kept_bytes -= call.kept_bytes if call is not None else 0
+        return call
+
     def _freed(self) -> None:
         if not self._calls:
             self.idle_since = time.monotonic()
@@ -216,9 +225,10 @@ class Worker(asyncio.Protocol):
         for number in [number for number, call in self._calls.items() if call.deadline <= now]:
             self._stuck = True
             self._retire()
-            call = self._calls.pop(number)
-            call.finish(failure="timeout", error=TIMED_OUT)
-            self._freed()
+            call = self._take(number)
+            if call is not None:
+                call.finish(failure="timeout", error=TIMED_OUT)
+                self._freed()
         self._arm(min((call.deadline for call in self._calls.values()), default=float("inf")))
 
     # Frames from the worker
@@ -266,14 +276,14 @@ class Worker(asyncio.Protocol):
             raise ProtocolError(f"status code {frame.status_code}")
         body = b"" if frame.status_code in (204, 304) else body
         call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
-        del self._calls[frame.id]
+        self._take(frame.id)
         self._freed()
 
     def _log(self, frame: Log, body: bytes) -> None:
         call = self._calls.get(frame.id)
         if call is None:
             return self._check_issued(frame.id, len(body))
-        call.log(frame.stream, body)
+        self._kept_bytes += call.log(frame.stream, body, CALLS_LOG_BYTES - self._kept_bytes)
         if self._meter.floods(FRAME_BYTES):
             self._flooded()
         if call.logged > FLOOD_LIMIT_BYTES:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from minifn.sandbox.command import Command
-from minifn.workers.records import FunctionResponse, WorkerSpec
+from minifn.workers.records import CALLS_LOG_BYTES, FunctionResponse, WorkerSpec
 from tests.workers.harness import Caller, function
 
 #: The start of every rogue: it can read requests and write whatever it likes.
@@ -255,6 +255,30 @@ def test_a_worker_that_floods_the_server_between_calls_is_ended(flood: str, tmp_
         async with function(tmp_path, rogue(script)) as call:
             assert (await call()).body == b"right"
             await call.until(lambda: call.pool.workers == 0, 20)
+
+    asyncio.run(run())
+
+
+def test_calls_at_once_share_what_is_kept_of_their_logs(tmp_path: Path) -> None:
+    each = 2 * 1024 * 1024
+    calls = 2 * CALLS_LOG_BYTES // each
+    script = (
+        f"send(READY)\nrequests = [read()[0] for _ in range({calls})]\n"
+        f"for request in requests: send({{'type': 'log', 'id': request['id'], 'stream': 'logs'}}, b'x' * {each})\n"
+        "for request in requests: answer(request)\n"
+        "request, _ = read()\n"
+        f"send({{'type': 'log', 'id': request['id'], 'stream': 'logs'}}, b'x' * {each})\nanswer(request)\nread()\n"
+    )
+
+    async def run() -> None:
+        async with function(tmp_path, rogue(script)) as call:
+            answers = await asyncio.gather(*(call() for _ in range(calls)))
+            assert {answer.status_code for answer in answers} == {200}
+            cut = [answer.logs for answer in answers if len(answer.logs) < each]
+            assert sum(len(answer.logs) for answer in answers) < CALLS_LOG_BYTES + 100 * calls
+            assert len(cut) >= calls // 2 - 1
+            assert all(logs.endswith("\nLog file has been truncated: too much is logged at once.\n") for logs in cut)
+            assert (await call()).logs == "x" * each
 
     asyncio.run(run())
 
