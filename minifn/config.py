@@ -71,7 +71,8 @@ class Config:
     async_concurrency: int = _setting(
         4 * (os.cpu_count() or 1), "queued executions run at once", minimum=1, shown="4 x CPU count"
     )
-    queue_limit: int = _setting(100_000, "waiting executions beyond which more are refused", minimum=1)
+    queue_limit: int = _setting(100_000, "waiting, or scheduled, executions beyond which more are refused", minimum=1)
+    queue_bytes: int = _setting(1_000_000_000, "bytes of their bodies beyond which more are refused", minimum=1)
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
     idle_seconds: int = _setting(60, "an idle worker is stopped after this", minimum=1)
     cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)

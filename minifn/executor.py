@@ -14,6 +14,7 @@ from types import TracebackType
 
 import msgspec
 
+from minifn.backlog import Backlog
 from minifn.changes import Changes
 from minifn.config import Config
 from minifn.environment import APPWRITE_VERSION
@@ -78,8 +79,7 @@ class Executor:
         self._turn = 0
         self._wake = asyncio.Event()
         self._changes = changes or Changes()
-        #: How many executions wait, or more: set right whenever a claim finds that none are left.
-        self._backlog = 0
+        self._backlog = Backlog(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         #: Memory for the bodies of requests; who reads one takes of it.
         self.bodies = Room(BODIES_BYTES_MAX)
@@ -92,7 +92,7 @@ class Executor:
         failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
         if failed:
             logger.warning("%d executions were interrupted by the last stop and are marked as failed", failed)
-        self._backlog = await self._database.read(executions.waiting)
+        await self._backlog.open()
         return self
 
     async def __aexit__(
@@ -155,7 +155,6 @@ class Executor:
 
         Raises Overloaded.
         """
-        self._check_room()
         execution = _begin(function, request, trigger)
         execution = msgspec.structs.replace(
             execution,
@@ -163,7 +162,8 @@ class Executor:
             scheduled_at=scheduled_at,
             deployment_id=function.deployment_id,
         )
-        await self._database.write(executions.enqueue, execution, request)
+        async with self._backlog.storing(1, len(request.body), scheduled=scheduled_at > 0):
+            await self._database.write(executions.enqueue, execution, request)
         if not scheduled_at:
             self.note_queued([execution])
         else:
@@ -175,36 +175,32 @@ class Executor:
     @property
     def overloaded(self) -> bool:
         """Whether as many executions wait as the server accepts."""
-        return self._backlog >= self._config.queue_limit
+        return self._backlog.full
 
     def note_queued(self, queued: Sequence[Execution]) -> None:
         """Run executions that were just stored as waiting."""
         for execution in queued:
             self._changes.tell("create", execution)
-        self.note_released(len(queued))
+        self._backlog.wait(len(queued))
+        self._wake.set()
 
     def note_released(self, count: int) -> None:
         """Run that many executions that were stored as scheduled, and now wait."""
-        self._backlog += count
+        self._backlog.released(count)
+        self._backlog.wait(count)
         self._wake.set()
-
-    def _check_room(self) -> None:
-        if self.overloaded:
-            # Executions that were deleted while they waited are still counted: the next claim finds out.
-            self._wake.set()
-            raise Overloaded
 
     async def enqueue_each(self, functions: Sequence[Function], request: ExecutionRequest) -> list[Execution]:
         """Store an execution of each of `functions`, caused by one event, in one write; return them once they are safe.
 
         A function that was deleted meanwhile gets none. Raises Overloaded.
         """
-        self._check_room()
         waiting = [
             msgspec.structs.replace(_caused(function, request), status="waiting", deployment_id=function.deployment_id)
             for function in functions
         ]
-        stored = await self._database.write(executions.enqueue_each, waiting, request)
+        async with self._backlog.storing(len(waiting), len(request.body)):
+            stored = await self._database.write(executions.enqueue_each, waiting, request)
         self.note_queued(stored)
         return stored
 
@@ -231,7 +227,7 @@ class Executor:
                 jobs, self._turn = await self._database.insist(executions.claim, free, now_ms(), after=self._turn)
                 if self._halted:
                     return
-                self._backlog = self._backlog - free if len(jobs) == free else 0
+                self._backlog.claimed(free, more=len(jobs) == free)
                 for job in jobs:
                     self._changes.tell("update", job.execution)
                     task = asyncio.create_task(self._run_queued(job.execution, job.request))
@@ -254,6 +250,7 @@ class Executor:
         if self._halted and result.execution.status == "failed":
             return
         if await self._database.insist(executions.finish, result.execution):
+            self._backlog.ended(len(request.body))
             self._changes.tell("update", result.execution)
 
     async def _answer_queued(self, execution: Execution, request: ExecutionRequest) -> ExecutionResult:

@@ -142,7 +142,7 @@ def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Pa
     _, conn = restored(tmp_path / "copy.tar", tmp_path / "again")
     with contextlib.closing(conn):
         found = {one.id: (one.status, one.errors) for one in executions.TABLE.all(conn, "1")}
-        assert executions.waiting(conn) == 0
+        assert executions.stored(conn).waiting == 0
     assert found == {"waits": ("failed", RESTORED), "due": ("failed", RESTORED), "later": ("scheduled", "")}
 
 

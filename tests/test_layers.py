@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store runtimes sandbox archive cron patterns references tokens environment changes",
         "workers",
         "functions rules deployments keys backup",
-        "launcher",
+        "launcher backlog",
         "executor builder",
         "events scheduler maintenance git",
         "service",

@@ -7,7 +7,7 @@ function is to be called with: its `state` is `scheduled`, `waiting` or `process
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -41,6 +41,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     execution: Execution
     request: ExecutionRequest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stored:
+    """What the queue holds."""
+
+    waiting: int = 0
+    scheduled: int = 0
+    #: Of all bodies, those of executions that run included.
+    size_bytes: int = 0
+    scheduled_bytes: int = 0
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
@@ -230,10 +241,17 @@ def next_due(conn: sqlite3.Connection) -> int | None:
     return None if due_at is None else int(due_at)
 
 
-def waiting(conn: sqlite3.Connection) -> int:
-    """Return how many executions wait for a slot."""
-    (total,) = conn.execute("SELECT count(*) FROM execution_requests WHERE state = 'waiting'").fetchone()
-    return int(total)
+def stored(conn: sqlite3.Connection) -> Stored:
+    """Return what the queue holds; the bodies themselves are not read."""
+    rows = conn.execute("SELECT state, count(*), sum(length(body)) FROM execution_requests GROUP BY state").fetchall()
+    by_state = {state: (count, size_bytes) for state, count, size_bytes in rows}
+    scheduled, scheduled_bytes = by_state.get("scheduled", (0, 0))
+    return Stored(
+        waiting=by_state.get("waiting", (0, 0))[0],
+        scheduled=scheduled,
+        size_bytes=sum(size_bytes for _, size_bytes in by_state.values()),
+        scheduled_bytes=scheduled_bytes,
+    )
 
 
 def get(

@@ -121,3 +121,22 @@ def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
         assert (answer.status_code, answer.json()["type"]) == (503, "general_service_overloaded")
         assert int(answer.headers["retry-after"]) > 0
         assert client.post(f"/functions/{function_id}/executions", json={}).status_code == 201
+
+
+def test_bodies_on_disk_are_bounded(tmp_path: Path) -> None:
+    """Scheduled executions may take half of the room."""
+    due_at = format_instant((now_ms() // MINUTE + 1_000_000) * MINUTE)
+    with SiteServer(tmp_path / "data", queue_bytes=1_000_000) as server, server.admin() as client:
+        function_id = deploy(server, client)
+        scheduled = {"async": True, "scheduledAt": due_at, "body": "x" * 400_000}
+        path = f"/functions/{function_id}/executions"
+        assert [client.post(path, json=scheduled).status_code for _ in range(3)] == [202, 503, 503]
+        assert client.post(path, json={**scheduled, "body": ""}).status_code == 202
+        assert client.post(path, json={"async": True, "body": "x" * 700_000}).status_code == 503
+        for _ in range(5):
+            over(client, f"{path}/{later(client, function_id, body='x' * 500_000)}")
+
+
+def over(client: httpx.Client, path: str) -> None:
+    """Wait until an execution has run."""
+    wait_until(lambda: client.get(path).json()["status"] == "completed", 20, "it has run")

@@ -85,7 +85,7 @@ def test_claims_take_turns_between_functions(conn: sqlite3.Connection) -> None:
         functions.insert(conn, Function(id=function_id, name=function_id, runtime="r"))
     for function_id in ["fn"] * 6 + ["b"] * 2 + ["c"]:
         enqueue(conn, function_id)
-    assert executions.waiting(conn) == 9
+    assert executions.stored(conn).waiting == 9
     assert claimed(conn, 4) == ["fn", "b", "c", "fn"]
     assert claimed(conn) == ["fn", "b", "fn", "fn", "fn"]
 
