@@ -20,7 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 from minifn import __version__
-from minifn.datadir import DataDir, remove_tree, sync_directory
+from minifn.datadir import DataDir, make_directory, remove_tree, sync_directory
 from minifn.store import deployments, executions, schema
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
 from minifn.store.database import connect
@@ -85,18 +85,20 @@ def restore(file: Path, data: DataDir) -> Summary:
     """
     if data.root.exists() and any(data.root.iterdir()):
         raise BackupError(f"{data.root} is not empty: a backup is restored into a new or an empty directory")
-    data.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(data.root)
     staged = DataDir(data.root / "restoring")
     try:
         staged.prepare()
         _unpack(file, staged)
         summary = _make_ready(staged)
         data.prepare()
-        for path in (*staged.deployments.iterdir(), *staged.key_files(), staged.database):
-            # The database last: without it the directory is no server's yet.
+        for path in (*staged.deployments.iterdir(), *staged.key_files()):
             path.rename(data.root / path.relative_to(staged.root))
-        for directory in (data.deployments, data.root):
-            sync_directory(directory)
+        sync_directory(data.deployments)
+        sync_directory(data.root)
+        # Last: without it the directory is no server's yet.
+        staged.database.rename(data.database)
+        sync_directory(data.root)
     except BaseException:
         for path in data.root.iterdir():
             remove_tree(path)

@@ -1,5 +1,6 @@
 """Where everything lies in the data directory, and who may look at it."""
 
+import contextlib
 import errno
 import os
 import secrets
@@ -43,7 +44,7 @@ class DataDir:
     def prepare(self) -> None:
         """Create the directories, mode 0700. Raises OSError when the place cannot be written."""
         for path in (self.root, self.deployments, self.builds, self.caches, self.logs, self.repositories, self.run):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_directory(path)
 
     def source(self, deployment_id: str) -> Path:
         """The uploaded archive of a deployment."""
@@ -139,11 +140,39 @@ def remove_tree(path: Path) -> None:
         time.sleep(0.05)
 
 
+def make_directory(path: Path) -> None:
+    """Create a directory, mode 0700, and the missing ones above it; they survive a loss of power. Raises OSError."""
+    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in missing:
+        # Who may make names in a directory may not always list them.
+        with contextlib.suppress(PermissionError):
+            sync_directory(directory.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Make the names in `directory` survive a loss of power."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file_system(path: Path) -> None:
+    """Make all that was written to the file system of `path` survive a loss of power: a tree of any size at one go.
+
+    Raises OSError.
+    """
+    # Imported with the first build; a server starts without needing it.
+    import ctypes
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # Python's `os` has `sync` alone, which waits for every disk and tells of no error.
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(descriptor)
 

@@ -78,6 +78,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.endpoint = f"{self.url}/v1"
         self.log = data.with_name(data.name + ".log")
+        #: Put before the command; it must become the command, or start it and end.
+        self.wrapper: tuple[str, ...] = ()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -102,9 +104,10 @@ class Server:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("MINIFN_")}
         for name, value in self._settings.items():
             environ[f"MINIFN_{name.upper()}"] = str(value)
+        command = [sys.executable, "-m", "minifn", "serve", "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "minifn", "serve", "--port", str(self.port), "--data", str(self.data)],
+                [*self.wrapper, *command],
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -5,6 +5,7 @@ confines and times; the rules are there. Packing reads only what a build has pub
 """
 
 import gzip
+import os
 import secrets
 import sys
 import tarfile
@@ -51,6 +52,9 @@ def pack(directory: Path, target: Path) -> None:
         ):
             for entry in sorted(directory.iterdir()):
                 archive.add(entry, arcname=entry.name, filter=_anonymous)
+        with temporary.open("rb") as written:
+            # Before it has its name: after a loss of power half of it would be taken for all of it.
+            os.fsync(written.fileno())
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

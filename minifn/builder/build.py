@@ -25,7 +25,7 @@ from minifn.builder.publish import (
 )
 from minifn.changes import Changes
 from minifn.config import Config
-from minifn.datadir import DataDir, remove_tree
+from minifn.datadir import DataDir, remove_tree, sync_file_system
 from minifn.environment import authority, can_be_set, specification, system_variables
 from minifn.launcher import CODE, WRAPPER, function_uid
 from minifn.models import Deployment, Function
@@ -305,12 +305,15 @@ class Build:
             check_usage(measure(directory))
 
     def _seal(self, plan: BuildPlan, place: Place) -> Usage:
-        """Make what was built the server's, read-only to the function."""
+        """Make what was built the server's, read-only to the function, and safe from a loss of power."""
         links = (place.code, *("/usr", "/bin", "/lib"), *(str(path) for path in plan.binds), *plan.links.values())
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        return seal(self._directory, owner, links)
+        usage = seal(self._directory, owner, links)
+        # Before anybody is told that it is ready.
+        sync_file_system(self._directory)
+        return usage
 
     def clear(self, *, keep: bool) -> None:
         """Remove what a build leaves behind: its temporary files, an overgrown cache, all of it unless `keep`."""

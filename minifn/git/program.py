@@ -35,12 +35,14 @@ OUTPUT_BYTES_MAX = 4 * 1024 * 1024
 MESSAGE_CHARS = 2000
 #: Where git looks for them, in its home: what it works in.
 SETTINGS_FILE = ".gitconfig"
-#: Packs are kept as they come, in one file: so the limit of a file's size holds for a whole repository.
+#: Packs are kept as they come, in one file: so the limit of a file's size holds for a whole repository. Branches are on
+#: disk before they have their name: an empty one, after a loss of power, makes a repository useless.
 SETTINGS = """\
 [safe]
 \tdirectory = *
 [core]
 \thooksPath = /dev/null
+\tfsync = all
 [init]
 \tdefaultBranch = main
 [fetch]

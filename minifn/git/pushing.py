@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minifn.builder.publish import OutputRefused, check_space, measure
+from minifn.datadir import make_directory, remove_tree, sync_directory, sync_file_system
 from minifn.environment import authority
 from minifn.git import pktlines
 from minifn.git.fetching import REPOSITORY_FACTOR
@@ -34,6 +35,8 @@ PACKS_MAX = 20
 FOLLOW_SECONDS = 0.2
 #: Looks at a build without news between two signs of life.
 QUIET_LOOKS = 20
+#: A repository that is being made: one with its right name is whole.
+UNBORN = f"{PUSHED}~new"
 
 
 class PushRefused(Exception):
@@ -81,6 +84,8 @@ class PushedRepositories:
                 await self._serve(place, ("receive-pack", "--stateless-rpc", PUSHED), "", request, printed)
                 answer = await asyncio.to_thread(_whole, printed)
             pushed = await self._accepted(place, push) if push.branches() else {}
+            # git synchronizes its files, and not their names.
+            await asyncio.to_thread(sync_file_system, place)
         # Before anything is answered: a pusher who goes away leaves no branch behind that was taken and not deployed.
         begun = [(branch, commit, await self._deploy(function, branch, commit)) for branch, commit in pushed.items()]
         tells = "side-band-64k" in push.capabilities and answer.endswith(pktlines.FLUSH)
@@ -97,10 +102,10 @@ class PushedRepositories:
         """Return the directory of a function's repository, which is made when it is missing."""
         place = self._tools.data.repository(function.id)
         async with self._turns.setdefault(function.id, asyncio.Lock()):
-            if not (place / PUSHED / "HEAD").exists():
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
-                await asyncio.to_thread((place / SETTINGS_FILE).write_text, SETTINGS)
-                await self._run(place, ("init", "--quiet", "--bare", "--template=", "--", PUSHED))
+            if not (place / PUSHED).exists():
+                await asyncio.to_thread(_make_anew, place)
+                await self._run(place, ("init", "--quiet", "--bare", "--template=", "--", UNBORN))
+                await asyncio.to_thread(_put_in_place, place)
         return place
 
     async def _serve(
@@ -174,6 +179,18 @@ def pushed_source(function: Function, reference: str) -> Source:
     """Return a reference of the repository that is pushed to this server."""
     root = folder(function.provider_root_directory) or ""
     return Source(installation_id="", repository=function.id, reference=reference, folder=root)
+
+
+def _make_anew(place: Path) -> None:
+    remove_tree(place)
+    make_directory(place)
+    (place / SETTINGS_FILE).write_text(SETTINGS)
+
+
+def _put_in_place(place: Path) -> None:
+    sync_file_system(place)
+    (place / UNBORN).rename(place / PUSHED)
+    sync_directory(place)
 
 
 def _whole(file: BinaryIO) -> bytes:

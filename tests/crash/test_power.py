@@ -1,0 +1,107 @@
+"""Power goes at any moment: what an answer says is done is on disk before the answer leaves."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, prepare, send_chunk
+from tests.crash.tracing import Trace, tracer
+from tests.git.repositories import Repository, answering, git
+from tests.serving import FINAL_BUILD, FUNCTIONS, Api, Server, pack, wait_until
+
+
+@pytest.fixture
+def traced(data: Path) -> Iterator[tuple[Server, Trace]]:
+    """A new server whose system calls are read."""
+    log = data.with_name("calls.log")
+    # Without namespaces, in which files have other names.
+    server = Server(data, sandbox="process")
+    server.wrapper = tracer(log)
+    with server:
+        yield server, Trace(log, data)
+
+
+def unsafe(api: Api, trace: Trace, act: Callable[[], object]) -> set[str]:
+    """What was not on disk yet when the last answer to what `act` asks for left."""
+    catch_up(api, trace)
+    before = len(trace.answers)
+    act()
+    catch_up(api, trace)
+    assert len(trace.answers) > before
+    return trace.answers[-1]
+
+
+def catch_up(api: Api, trace: Trace) -> None:
+    """Wait until all that has been answered so far is in the log, which is written later."""
+    before = trace.read().refusals
+    assert api.http.get("/nothing").status_code == 404
+    wait_until(lambda: trace.read().refusals > before, 10, "the refusal is logged")
+
+
+def test_what_is_answered_is_on_disk(traced: tuple[Server, Trace], tmp_path: Path) -> None:
+    server, trace = traced
+    with server.api as api:
+        assert unsafe(api, trace, lambda: api.call("GET", "/health/version", 200)) == set()
+        prepare(api)
+        assert unsafe(api, trace, lambda: api.call("GET", "/functions", 200)) == set()
+        code = pack(FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)})
+        begun: list[str] = []
+        variables = f"/functions/{FUNCTION}/variables"
+        due = (datetime.now(UTC) + timedelta(hours=1)).replace(second=0, microsecond=0).isoformat()
+        repository = Repository(tmp_path / "repository")
+        repository.commit({"main.py": answering("pushed")})
+        address = f"http://any:{server.key}@127.0.0.1:{server.port}/git/{CHURNED}.git"
+        steps: list[Callable[[], object]] = [
+            lambda: api.execute(FUNCTION),
+            lambda: api.enqueue(FUNCTION, scheduledAt=due),
+            lambda: api.call("POST", variables, 201, json={"variableId": "v", "key": "V", "value": "1"}),
+            lambda: api.call("PUT", f"{variables}/v", 200, json={"key": "V", "value": "2"}),
+            lambda: api.call("PUT", f"/functions/{FUNCTION}", 200, json={"name": "renamed"}),
+            lambda: begun.append(send_chunk(api, code, 0)),
+            lambda: api.built(CHURNED, send_chunk(api, code, CHUNK_BYTES, begun[0])),
+            lambda: api.upload(CHURNED, code),
+            lambda: api.call("POST", f"/functions/{CHURNED}/deployments/{begun[0]}/build", 202),
+            lambda: api.http.get(f"/functions/{CHURNED}/deployments/{begun[0]}/build/download"),
+            lambda: git(repository.path, "push", address, "main"),
+            lambda: api.call("DELETE", f"/functions/{CHURNED}/deployments/{begun[0]}", 204),
+            lambda: api.call("DELETE", f"/functions/{FUNCTION}", 204),
+        ]
+        for number, step in enumerate(steps):
+            assert unsafe(api, trace, step) == set(), number
+            # Nothing else is being written while the next one is answered.
+            wait_until(lambda: idle(api, begun), 60, "the builds are over")
+        # A build may do as it likes: it is synchronized as a whole. Files ~new get their real name later.
+        assert {path for path in trace.hollow if data_part(server, path) != "builds" and "~new" not in path} == set()
+
+
+def data_part(server: Server, path: str) -> str:
+    """The folder of the data directory that a file lies in."""
+    return Path(path).relative_to(server.data).parts[0]
+
+
+def idle(api: Api, begun: list[str]) -> bool:
+    """Whether every build is over but those of deployments whose upload has `begun`."""
+    rows = api.pages(f"/functions/{CHURNED}/deployments", "deployments")
+    return all(row["status"] in FINAL_BUILD for row in rows if row["$id"] not in begun)
+
+
+def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
+    with Server(data) as server, server.api as api:
+        prepare(api)
+    backup, again = tmp_path / "backup.tar", tmp_path / "somewhere" / "again"
+    for number, (root, arguments) in enumerate(
+        [
+            (data, ("keys", "create", "--name", "k", "--scope", "functions.read", "--data", str(data))),
+            (backup.parent, ("backup", str(backup), "--data", str(data))),
+            (again.parent, ("restore", str(backup), "--data", str(again))),
+        ]
+    ):
+        log = data.with_name(f"calls-{number}.log")
+        command = [*tracer(log), sys.executable, "-m", "minifn", *arguments]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        assert set(Trace(log, root).read().left) == set()
