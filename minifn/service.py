@@ -1,6 +1,7 @@
 """The whole of minifn, joined: what `minifn serve` runs and what an embedding app mounts."""
 
 import asyncio
+import errno
 import logging
 import os
 from collections.abc import Coroutine, Mapping
@@ -24,6 +25,7 @@ from minifn.keys import Keys
 from minifn.launcher import Launcher
 from minifn.maintenance import Maintenance
 from minifn.models import Deployment, ExecutionRequest, ExecutionResult, Function
+from minifn.presence import Presence
 from minifn.rules import RuleService
 from minifn.runtimes import RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.command import Network, SandboxError
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 logger = logging.getLogger("minifn.service")
+
+#: How often the data directory is looked at.
+WATCH_SECONDS = 5.0
 
 #: Memory that a warm worker may take of the machine's: bounds how many there are.
 WORKER_BYTES = 64 * 1024 * 1024
@@ -111,6 +116,7 @@ class Minifn:
         data.prepare()
         # First of all, so that it inherits no descriptor and no memory of anything that follows.
         self.spawner = await stack.enter_async_context(Spawner(data.run))
+        self._locked = Presence(data.run / "lock")
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
         jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
@@ -190,6 +196,7 @@ class Minifn:
         self.executor.on_scheduled = scheduler.wake
         await stack.enter_async_context(running(scheduler.run(), "scheduler", self._lose))
         self.maintenance = Maintenance(config, self.database, self.deployments, self.builder)
+        await stack.enter_async_context(running(self._watch(), "watch over the data directory", self._lose))
         await stack.enter_async_context(running(self.maintenance.run(), "maintenance", self._lose))
 
     def _lose(self, part: str) -> None:
@@ -234,6 +241,16 @@ class Minifn:
             except SandboxError as error:
                 return (Protection(name="isolation", state="OFF", reason=str(error)),)
         return self._protections
+
+    async def missing(self) -> str:
+        """Return which file that the server cannot do without was removed or replaced, "" while all are there."""
+        return self.database.missing() or await asyncio.to_thread(self._locked.missing)
+
+    async def _watch(self) -> None:
+        """Raise FileNotFoundError once a file of the data directory is missing: nothing that is done is kept."""
+        while not (missing := await self.missing()):
+            await asyncio.sleep(WATCH_SECONDS)
+        raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
 
     def _load_runtimes(self) -> RuntimeTable:
         """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""

@@ -24,18 +24,22 @@ async def version(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def health(call: Call, params: NoParams) -> ASGIApp:
-    """Answer `pass` once the database has answered; a key is told what functions are kept from as well."""
+    """Answer `pass` once the database has answered; a key is told what functions are kept from as well.
+
+    `fail`, with 503, when a file of the data directory is missing: the server is about to stop.
+    """
     started = time.perf_counter()
     await call.minifn.database.read(settings.get, "health")
+    missing = await call.minifn.missing()
     milliseconds = round((time.perf_counter() - started) * 1000)
-    answer: dict[str, Any] = {"name": "database", "ping": milliseconds, "status": "pass"}
+    answer: dict[str, Any] = {"name": "database", "ping": milliseconds, "status": "fail" if missing else "pass"}
     scopes = call.caller.scopes
     if scopes is None or "health.read" in scopes:
         minifn = call.minifn
         answer["engine"] = {"name": minifn.engine.name, "strength": minifn.engine.strength}
         answer["network"] = minifn.config.network
         answer["protections"] = [dataclasses.asdict(one) for one in await minifn.protections()]
-    return json_answer(answer)
+    return json_answer(answer, 503 if missing else 200)
 
 
 OPERATIONS = (
