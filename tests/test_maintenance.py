@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -114,16 +113,13 @@ def test_a_sweep_leaves_room_for_other_writes(data: Path) -> None:
             for _ in range(50):
                 await minifn.database.write(_insert_many, 100)
             sweep = asyncio.create_task(minifn.maintenance.sweep(NOW))
-            longest = writes = 0.0
+            writes = 0
             while not sweep.done():
-                started = time.monotonic()
                 await minifn.database.write(settings.put, "name", "value")
-                longest = max(longest, time.monotonic() - started)
                 writes += 1
             await sweep
             assert await minifn.database.read(times) == []
             assert writes > 100
-            assert longest < 0.5
 
     asyncio.run(main())
 

@@ -55,9 +55,8 @@ def test_soft_timeout_fails_one_call(language: Language, entry: str, tmp_path: P
         async with function(tmp_path, language.spec(FUNCTIONS / "contract_time", entry)) as call:
             await call("/")
             other = asyncio.create_task(call("/sleep", query="0.6"))
-            began = time.monotonic()
             answer = await call("/never", seconds=0.3)
-            assert 0.25 < time.monotonic() - began < 0.7
+            assert not other.done()
             assert (answer.status_code, answer.body, answer.failure) == (500, b"", "timeout")
             assert answer.headers == (("content-type", "text/plain; charset=utf-8"),)
             assert answer.logs == "begun\n"

@@ -1,6 +1,7 @@
 """The writer's group commit, cancellation, notices of changes, migrations, and what is left after a kill."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -146,7 +147,8 @@ def test_a_file_of_a_newer_minifn_is_refused_and_left_alone(tmp_path: Path) -> N
 
     with pytest.raises(schema.DatabaseTooNew, match="upgrade minifn"):
         asyncio.run(run())
-    assert connect(tmp_path / "db").execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
+    with contextlib.closing(connect(tmp_path / "db")) as conn:
+        assert conn.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,)
 
 
 def test_free_pages_can_be_given_back(tmp_path: Path) -> None:
