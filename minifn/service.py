@@ -248,7 +248,7 @@ class Minifn:
 
     async def _watch(self) -> None:
         """Raise FileNotFoundError once a file of the data directory is missing: nothing that is done is kept."""
-        while not (missing := await self.missing()):
+        while not (missing := await self.missing()):  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(WATCH_SECONDS)
         raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
 
