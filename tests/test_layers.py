@@ -15,7 +15,7 @@ LIMIT_LINES = 400
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "errors config values models datadir room tasks",
+        "errors config values models datadir room tasks presence",
         "store runtimes sandbox archive cron patterns references tokens environment changes",
         "workers",
         "functions rules deployments keys backup",
