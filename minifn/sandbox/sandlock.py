@@ -14,6 +14,8 @@ from .launcher.confine import DEVICES
 MAIN = Path(__file__).with_name("sandlock_main.py")
 #: Addresses that lead nowhere: the package allows all others only to those who deny some.
 NOWHERE = ("0.0.0.1/32",)
+#: What the package leaves to the kernel and `process` refuses, of the calls it knows by name.
+OPEN_CALLS = ("fanotify_init",)
 
 
 def find_package() -> Path:
@@ -66,6 +68,7 @@ class SandlockEngine:
             "net_deny": NOWHERE,
             "net_allow_bind": ["*"],
             "no_coredump": True,
+            "extra_deny_syscalls": OPEN_CALLS,
             "clean_env": True,
             "cwd": command.cwd,
         }

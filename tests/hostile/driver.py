@@ -1,35 +1,46 @@
 """Run every hostile program under one engine and print the verdicts as JSON: `driver.py ENGINE NETWORK NODE PLACE`.
 
 A program of its own, because it is started as root and as a plain user, with whatever interpreter that user can reach.
-It plays the server: a secret in its environment, a database, another function, sockets.
+It plays the server: a secret in its environment, a database, another function, sockets, memory, a terminal.
 """
 
 import asyncio
+import contextlib
+import ctypes
 import dataclasses
 import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from minifn.datadir import DataDir
 from minifn.sandbox import probe
-from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network
+from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network, Wrapped
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.probe import choose
-from minifn.sandbox.spawner import Spawner, run
+from minifn.sandbox.spawner import Output, Spawner, run
 
 PROGRAMS = Path(__file__).parent / "programs"
 PYTHON = "/usr/bin/python3"
 LIMITS = Limits(memory_bytes=128 * 2**20, processes=32, open_files=64, file_bytes=6 * 2**20, tmp_bytes=16 * 2**20)
 #: Node.js itself needs so many more threads and descriptors.
 NODE_LIMITS = dataclasses.replace(LIMITS, processes=44, open_files=96)
+#: How the programs start in Python: a package beside nothing else, and no compiled files.
+BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from programs.attack import main; main()"
 SECONDS = 30.0
+#: Until programs that never end are ended.
+DEADLINES = {"spin": 2.0}
+#: Programs that are asked to end, and how long they may take.
+ASKED_TO_END, GRACE_SECONDS = ("ignore_termination",), 0.3
 #: So many programs run at once: most of them wait for a watchdog.
 AT_ONCE = 4
 OTHER_UID, UID = 20_201, 20_202
@@ -38,20 +49,20 @@ OTHER_UID, UID = 20_201, 20_202
 def build(data: DataDir, name: str) -> Path:
     """Publish a deployment that holds the programs."""
     directory = data.build(name)
-    directory.mkdir(mode=0o755)
-    for program, name in (("attack.py", "main.py"), ("attack.cjs", "main.cjs")):
-        shutil.copy(PROGRAMS / program, directory / name)
-        (directory / name).chmod(0o644)
+    shutil.copytree(PROGRAMS, directory / "programs", ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (directory, *directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return directory
 
 
 def command(engine: Engine, directory: Path, uid: int, *arguments: str, node: str = "", **changes: Any) -> Command:
     code = Bind(source=directory, target="/fn")
-    start = (node, f"{engine.place(code)}/main.cjs") if node else (PYTHON, "-I", "-S", f"{engine.place(code)}/main.py")
+    place = engine.place(code)
+    start = (node, f"{place}/programs/attack.cjs") if node else (PYTHON, "-I", "-S", "-B", "-c", BOOT, place)
     return Command(
         argv=(*start, *arguments),
         env={"PATH": "/usr/bin:/bin", "OTHER_SECRET": "of a function"},
-        cwd=engine.place(code),
+        cwd=place,
         binds=(code,),
         limits=NODE_LIMITS if node else LIMITS,
         uid=uid if os.geteuid() == 0 else 0,
@@ -60,82 +71,149 @@ def command(engine: Engine, directory: Path, uid: int, *arguments: str, node: st
     )
 
 
-async def verdicts(name: str, network: Network, node: str, data: DataDir) -> dict[str, list[str]]:
-    """Return (verdict, what was seen) per attack, those of Node.js as `node NAME`; `node` is its program or ""."""
+@contextlib.contextmanager
+def belongings(data: DataDir) -> Iterator[dict[str, str]]:
+    """What the server has, as the targets that say where."""
     data.prepare()
     data.database.touch(0o600)
     data.database.write_text("DATABASE")
-    listening = [socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX), socket.socket()]
+    keepsake = data.root / "keepsake"
+    keepsake.mkdir()
+    (keepsake / "kept").touch()
     abstract = f"minifn-hostile-{os.getpid()}"
-    listening[0].bind(str(data.root / "s"))
-    listening[1].bind(f"\0{abstract}")
-    listening[2].bind(("127.0.0.1", 0))
-    for one in listening:
-        one.listen(64)
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    # Removed at once: it stays while it is attached, here, and Linux lets others attach to it.
+    segment = libc.shmget(0, 4096, 0o1666)
+    ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
+    libc.shmctl(segment, 0, None)
+    # What a session's leader opens first becomes its terminal, which functions must not inherit.
+    terminal = os.ttyname(os.openpty()[1])
+    os.open(terminal, os.O_RDWR)
+    os.close(os.open("/dev/tty", os.O_RDWR))
+    with contextlib.ExitStack() as stack:
+        shared = stack.enter_context(tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="minifn-hostile-"))
+        shared.write(b"MEMORY")
+        shared.flush()
+        path, name, port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
+        path.bind(str(data.root / "s"))
+        name.bind(f"\0{abstract}")
+        port.bind(("127.0.0.1", 0))
+        for one in (path, name, port):
+            one.listen(64)
+        yield {
+            "data": str(data.root),
+            "database": str(data.database),
+            "keepsake": str(keepsake),
+            "server": str(os.getpid()),
+            "socket": str(data.root / "s"),
+            "abstract": abstract,
+            "port": str(port.getsockname()[1]),
+            "segment": str(segment),
+            "shared": shared.name,
+            "terminal": terminal,
+        }
+
+
+async def verdicts(name: str, network: Network, node: str, data: DataDir) -> dict[str, list[str]]:
+    """Return (verdict, what was seen) per attack, those of Node.js as `node NAME`; `node` is its program or ""."""
+    with belongings(data) as targets:
+        return await _verdicts(name, network, node, data, targets)
+
+
+async def _verdicts(
+    name: str, network: Network, node: str, data: DataDir, targets: dict[str, str]
+) -> dict[str, list[str]]:
     async with Spawner(data.run) as spawner:
         engine = await choose(name, spawner, data, network)
         other = build(data, "other")
         victim = await spawner.spawn(engine.wrap(command(engine, other, OTHER_UID, "victim", "{}")))
-        inside = victim.pid
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not (found := [pid for pid in proc.family(victim.pid) if is_victim(pid)]):
             assert time.monotonic() < deadline, "the victim did not start"
             await asyncio.sleep(0.01)
-        inside = found[-1]
-        targets = {
-            "data": str(data.root),
-            "database": str(data.database),
-            "other_build": str(other),
-            "server": str(os.getpid()),
-            "launcher": str(proc.parent(victim.pid)),
-            "other": str(inside),
-            "socket": str(data.root / "s"),
-            "abstract": abstract,
-            "port": str(listening[2].getsockname()[1]),
+        targets |= {"other_build": str(other), "launcher": str(proc.parent(victim.pid)), "other": str(found[-1])}
+        # What a program that leaves something behind has done, as seen from outside, when it has ended.
+        harm: dict[str, Callable[[], bool]] = {
+            "plant_links": lambda: not Path(targets["keepsake"], "kept").exists(),
+            "signal_everybody": lambda: is_pending(found[-1], signal.SIGURG),
+            "signal_by_descriptor": lambda: is_pending(found[-1], signal.SIGUSR2),
         }
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def judge(number: int, attack: str, node: str) -> list[str]:
             # Each as a function of its own: without a user namespace processes are counted by uid.
             own = build(data, f"own{number}")
-            arguments = (attack, json.dumps(targets))
+            mark = f"mark-{os.getpid()}-{number}"
+            arguments = (attack, json.dumps({**targets, "mark": mark}))
             started = command(engine, own, UID + number, *arguments, node=node, network=network)
             async with turns:
-                output = await run(spawner, engine.wrap(started), timeout_seconds=SECONDS)
-            return [*judged(output.text, output.exit.reason, output.exit.signal)]
+                output = await outcome(spawner, engine.wrap(started), attack)
+            if left := marked(mark):
+                for pid in left:
+                    proc.send_signal(pid, signal.SIGKILL)
+                return ["open", f"{len(left)} processes are left"]
+            return [*judged(output, harm.get(attack, lambda: False))]
 
         programs = {name: (name, "") for name in attacks()}
         if node:
             programs |= {f"node {name}": (name, node) for name in node_attacks()}
         answers = await asyncio.gather(*[judge(number, *programs[key]) for number, key in enumerate(programs)])
-        results = dict(zip(programs, answers, strict=True))
         await victim.kill()
-    for one in listening:
-        one.close()
-    return results
+    return dict(zip(programs, answers, strict=True))
+
+
+async def outcome(spawner: Spawner, wrapped: Wrapped, attack: str) -> Output:
+    """Return how a program ended, of itself or not, once the launcher says that nothing of it is left."""
+    if attack not in ASKED_TO_END:
+        return await run(spawner, wrapped, timeout_seconds=DEADLINES.get(attack, SECONDS))
+    with tempfile.TemporaryFile() as file:
+        process = await spawner.spawn(wrapped, stdout=file.fileno(), stderr=file.fileno())
+        deadline = time.monotonic() + 30
+        while b"READY" not in os.pread(file.fileno(), 1000, 0):
+            assert time.monotonic() < deadline, f"{attack} did not start"
+            await asyncio.sleep(0.01)
+        ended = await process.terminate(GRACE_SECONDS)
+        killed = ended.signal == signal.SIGKILL and not ended.reason
+        ended = dataclasses.replace(ended, reason="after its grace" if killed else ended.reason)
+        return Output(exit=ended, text=os.pread(file.fileno(), 1000, 0).decode())
 
 
 def is_victim(pid: int) -> bool:
     return b"victim" in proc.read(f"/proc/{pid}/cmdline") and proc.read(f"/proc/{pid}/comm").startswith(b"python3")
 
 
+def is_pending(pid: int, number: int) -> bool:
+    """Tell whether a signal waits for a process that blocks it."""
+    (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return bool(int(pending, 16) >> (number - 1) & 1)
+
+
+def marked(mark: str) -> list[int]:
+    """Every process of the machine that has `mark` among its arguments."""
+    return [pid for pid in proc.pids() if mark.encode() in proc.read(f"/proc/{pid}/cmdline")]
+
+
 def attacks() -> list[str]:
-    return re.findall(r"^@attack\ndef (\w+)", (PROGRAMS / "attack.py").read_text(), re.MULTILINE)
+    text = "".join(path.read_text() for path in sorted(PROGRAMS.glob("*.py")))
+    return re.findall(r"^@attack\ndef (\w+)", text, re.MULTILINE)
 
 
 def node_attacks() -> list[str]:
-    return re.findall(r"^  (?:async )?(\w+)(?:\(t?\) \{|:)", (PROGRAMS / "attack.cjs").read_text(), re.MULTILINE)
+    text = (PROGRAMS / "attack.cjs").read_text().partition("const attacks = {")[2]
+    return re.findall(r"^  (?:async )?(\w+)(?:\(t?\) \{|:)", text, re.MULTILINE)
 
 
-def judged(text: str, reason: str, signal: int | None) -> tuple[str, str]:
+def judged(output: Output, harmed: Callable[[], bool]) -> tuple[str, str]:
     """`stopped`: the attempt failed. `killed`: it succeeded for a moment. `open`: nothing held."""
-    if reason:
-        return "killed", reason
-    if "BREACHED" in text:
-        return "open", text.strip()
-    if "HELD" in text or signal is not None:
-        return "stopped", text.strip() or f"signal {signal}"
-    return "stopped", f"no answer: {text.strip()}"
+    text, ended = output.text.strip(), output.exit
+    if ended.reason:
+        return "killed", ended.reason
+    if "BREACHED" in text or ("LEFT" in text and harmed()):
+        return "open", text
+    if "LEFT" in text or "HELD" in text or ended.signal is not None:
+        return "stopped", text or f"signal {ended.signal}"
+    return "stopped", f"no answer: {text}"
 
 
 if __name__ == "__main__":

@@ -87,6 +87,16 @@ def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machi
         for pid, expected in ((0, ALLOWED), (1, errno.EPERM), (0xFFFFFFFF, errno.EPERM)):
             assert verdict(strict, arch, both[column], *[0] * argument, pid) == expected
         assert verdict(plain, arch, both[column], 1, 1) == ALLOWED
+    # To these 0 is the whole user where the first argument says so, the server included.
+    for name, process, group, user in (("setpriority", 0, 1, 2), ("ioprio_set", 1, 2, 3)):
+        number = OTHERS[name][column]
+        assert [verdict(strict, arch, number, kind) for kind in (process, group, user)] == [
+            ALLOWED,
+            ALLOWED,
+            errno.EPERM,
+        ]
+    # Whoever knows or guesses the number of a segment or queue needs no `get`.
+    assert {"shmat", "shmctl", "semop", "semtimedop", "semctl", "msgsnd", "msgrcv", "msgctl"} <= set(SHARED)
     assert verdict(strict, arch, CHECKED["socket"][column], 1) == errno.EAFNOSUPPORT
     assert verdict(strict, arch, CHECKED["socket"][column], 2) == ALLOWED
 

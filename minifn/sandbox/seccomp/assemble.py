@@ -60,6 +60,7 @@ DENIED: dict[str, tuple[int, int]] = {
     "fsmount": (432, 432),
     "fspick": (433, 433),
     "open_tree": (428, 428),
+    "open_tree_attr": (467, 467),
     "mount_setattr": (442, 442),
     "unshare": (272, 97),
     "setns": (308, 268),
@@ -98,12 +99,22 @@ DENIED: dict[str, tuple[int, int]] = {
     "set_mempolicy": (238, 237),
     "personality": (135, 92),
 }
-#: Refused to a process without namespaces: what System V and POSIX IPC share among all processes of a user.
+#: Refused to a process without namespaces: what System V and POSIX IPC share among all processes of a user. Numbers of
+#: segments and queues can be guessed, so using one is refused like making one.
 SHARED: dict[str, tuple[int, int]] = {
     "shmget": (29, 194),
+    "shmat": (30, 196),
+    "shmctl": (31, 195),
     "semget": (64, 190),
+    "semop": (65, 193),
+    "semctl": (66, 191),
+    "semtimedop": (220, 192),
     "msgget": (68, 186),
+    "msgsnd": (69, 189),
+    "msgrcv": (70, 188),
+    "msgctl": (71, 187),
     "mq_open": (240, 180),
+    "mq_unlink": (241, 181),
 }
 #: Refused to a process without namespaces unless the pid at that argument is 0, itself. Landlock does not cover them.
 OTHERS: dict[str, tuple[int, int, int]] = {
@@ -115,6 +126,9 @@ OTHERS: dict[str, tuple[int, int, int]] = {
     "setpriority": (141, 140, 1),
     "ioprio_set": (251, 30, 1),
 }
+#: Those of them whose first argument says what the pid is, and its value (PRIO_USER, IOPRIO_WHO_USER) for which 0 means
+#: every process of the user.
+OF_USER = {"setpriority": 2, "ioprio_set": 3}
 #: Calls that are judged by an argument.
 CHECKED: dict[str, tuple[int, int]] = {"clone": (56, 220), "clone3": (435, 435), "ioctl": (16, 29), "socket": (41, 198)}
 
@@ -140,8 +154,10 @@ def _assemble(machine: str, namespaced: bool, families: Iterable[int]) -> Iterab
     denied = DENIED if namespaced else {**DENIED, **SHARED}
     yield from _when(sorted(numbers[column] for numbers in denied.values() if numbers[column]), errno.EPERM)
     if not namespaced:
-        for numbers in OTHERS.values():
-            yield from _argument(numbers[column], numbers[2], _unless(0, errno.EPERM))
+        for name, numbers in OTHERS.items():
+            kind = _when((OF_USER[name],), errno.EPERM) if name in OF_USER else ()
+            rule = (*kind, *_load(_ARGUMENTS[numbers[2]]), *_unless(0, errno.EPERM))
+            yield from _argument(numbers[column], 0, rule)
     yield from _argument(CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM)))
     yield from _argument(CHECKED["ioctl"][column], 1, _when(_TERMINAL_REQUESTS, errno.EPERM))
     yield from _argument(CHECKED["socket"][column], 0, _when(families, errno.EAFNOSUPPORT))

@@ -1,5 +1,6 @@
-// The hostile functions of attack.py that Node.js has words for: `attack.cjs NAME TARGETS` prints BREACHED and what it
-// got, or HELD and why.
+// The hostile functions of the Python files here in Node.js: `attack.cjs NAME TARGETS` prints BREACHED and what it got,
+// HELD and why, or LEFT and what is still there. What Node.js has no words for it does as an attacker would: by perl,
+// which every Debian has.
 "use strict";
 const { spawn, spawnSync } = require("node:child_process");
 const fs = require("node:fs");
@@ -8,6 +9,24 @@ const os = require("node:os");
 const path = require("node:path");
 
 class Held extends Error {}
+class Left extends Error {}
+
+// System calls: of x64, of arm64.
+const CALLS = {
+  bpf: [321, 280], clone: [56, 220], fanotify_init: [300, 262], io_uring_setup: [425, 425], keyctl: [250, 219],
+  mmap: [9, 222], personality: [135, 92], ptrace: [101, 117], setpriority: [141, 140], shmat: [30, 196],
+  socket: [41, 198], userfaultfd: [323, 282],
+};
+const number = (name) => CALLS[name][["x64", "arm64"].indexOf(process.arch)];
+
+function works(attempt) {
+  try {
+    attempt();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -15,6 +34,17 @@ function run(...argv) {
   const done = spawnSync(argv[0], argv.slice(1), { encoding: "utf8" });
   if (done.error) throw done.error;
   if (done.status !== 0) throw new Held(done.stderr.trim() || `${done.signal || done.status}`);
+  return done.stdout;
+}
+
+const perl = (script, ...argv) => run("perl", "-e", script, ...argv);
+
+// Makes one system call; `*256` is a buffer of so many bytes. Returns the result.
+function call(name, ...argv) {
+  const script = 'my @a = map { /^\\*(\\d+)$/ ? "\\0" x $1 : 0 + $_ } @ARGV; ' +
+    'my $n = shift @a; my $r = syscall($n, @a); ' +
+    'if ($r == -1) { print STDERR $! + 0; exit 1 } print $r';
+  return Number(perl(script, number(name), ...argv));
 }
 
 function connect(options) {
@@ -44,17 +74,22 @@ function signalOne(pid, word) {
 const attacks = {
   read_database: (t) => fs.readFileSync(t.database, "utf8"),
   list_data: (t) => String(fs.readdirSync(t.data)),
+  look_at_database: (t) => `it has ${fs.statSync(t.database).size} bytes`,
   change_database_mode(t) {
     fs.chmodSync(t.database, 0);
     fs.chmodSync(t.database, 0o600);
     return "made the database unreadable";
+  },
+  link_database(t) {
+    fs.linkSync(t.database, path.join(process.env.TMPDIR, "database"));
+    return "has a name for the database";
   },
   write_data(t) {
     fs.writeFileSync(path.join(t.data, "planted"), "x");
     return "planted a file in the data directory";
   },
   write_own_code() {
-    try { fs.chmodSync(__dirname, 0o777); } catch {}
+    works(() => fs.chmodSync(__dirname, 0o777));
     fs.writeFileSync(path.join(__dirname, "planted.js"), "x");
     return "changed its own code";
   },
@@ -62,16 +97,26 @@ const attacks = {
     const own = fs.realpathSync(process.env.TMPDIR);
     for (const place of ["/", "/etc", "/usr/bin", "/var/tmp", "/dev", "/run", "/home", "/opt", "/srv", "/tmp"]) {
       if (own === place) continue;
-      try {
-        const file = path.join(place, `planted-${process.pid}`);
-        fs.writeFileSync(file, "x");
-        fs.unlinkSync(file);
-        return `wrote in ${place}`;
-      } catch {}
+      const file = path.join(place, `planted-${process.pid}`);
+      if (works(() => { fs.writeFileSync(file, "x"); fs.unlinkSync(file); })) return `wrote in ${place}`;
     }
     throw new Held("nothing is writable");
   },
-  read_other_build: (t) => fs.readFileSync(path.join(t.other_build, "main.py"), "utf8"),
+  swap_tmp(t) {
+    const own = process.env.TMPDIR;
+    fs.renameSync(own, `${own}-aside`);
+    fs.symlinkSync(t.keepsake, own);
+    fs.unlinkSync(own);
+    fs.renameSync(`${own}-aside`, own);
+    return "put a link in the place of its temporary directory";
+  },
+  plant_links(t) {
+    [t.keepsake, t.database, "/", ".."].forEach((target, number) => {
+      fs.symlinkSync(target, path.join(process.env.TMPDIR, `link${number}`));
+    });
+    throw new Left("links");
+  },
+  read_other_build: (t) => fs.readFileSync(path.join(t.other_build, "programs/attack.cjs"), "utf8"),
   server_environment(t) {
     for (const pid of ["1", "self", t.server, t.launcher]) {
       let text = "";
@@ -93,13 +138,66 @@ const attacks = {
     }
     throw new Held("sees only its own");
   },
+  other_descriptors(t) {
+    for (const [victim, word] of [["server", "driver"], ["launcher", "launcher"], ["other", "victim"]]) {
+      try {
+        isVisible(t[victim], word);
+        return `the ${victim} has ${fs.readlinkSync(`/proc/${t[victim]}/fd/0`)}`;
+      } catch {}
+    }
+    throw new Held("none can be read");
+  },
   signal_server: (t) => signalOne(t.server, "driver"),
   signal_launcher: (t) => signalOne(t.launcher, "launcher"),
   signal_other: (t) => signalOne(t.other, "victim"),
+  signal_everybody() {
+    process.kill(-1, "SIGURG");
+    throw new Left("a signal for everybody");
+  },
+  signal_by_descriptor(t) {
+    // F_SETOWN, F_SETSIG to SIGUSR2, O_ASYNC: the kernel sends it, when something happens at the pipe.
+    perl('pipe(R, W); for ([8, shift], [10, 12], [4, 020000]) { fcntl(R, $_->[0], $_->[1] + 0) or die $! } ' +
+      'syswrite(W, "x")', t.other);
+    throw new Left("a signal for another function");
+  },
   limit_server(t) {
     isVisible(t.server, "driver");
     run("prlimit", "--pid", t.server, "--core=0:0");
     return "may set the server's limits";
+  },
+  renice_other(t) {
+    isVisible(t.other, "victim");
+    const other = Number(t.other);
+    for (const change of [
+      () => os.setPriority(other, os.getPriority(other) + 1),
+      () => run("taskset", "--pid", "--cpu-list", "0", t.other),
+      () => run("chrt", "--batch", "--pid", "0", t.other),
+      () => run("ionice", "--class", "2", "--classdata", "7", "--pid", t.other),
+    ]) {
+      if (works(change)) return "changed how another function is scheduled";
+    }
+    throw new Held("may change nothing");
+  },
+  renice_everybody(t) {
+    isVisible(t.server, "driver");
+    if (fs.statSync(`/proc/${t.server}`).uid !== process.getuid()) throw new Held("the server is another user's");
+    try {
+      call("setpriority", 2, 0, os.getPriority());
+    } catch (error) {
+      if (Number(error.message) !== os.constants.errno.EACCES) throw error;
+    }
+    return "may change the priority of all that belongs to its user";
+  },
+  sacrifice_server(t) {
+    const file = `/proc/${t.server}/oom_score_adj`;
+    isVisible(t.server, "driver");
+    fs.writeFileSync(file, fs.readFileSync(file));
+    return "may set the server's score";
+  },
+  trace_other(t) {
+    isVisible(t.other, "victim");
+    call("ptrace", 0x4206, t.other, 0, 0); // PTRACE_SEIZE
+    return "traced another function";
   },
   read_memory(t) {
     isVisible(t.other, "victim");
@@ -118,16 +216,107 @@ const attacks = {
     run("unshare", "--user", "true");
     return "made a user namespace";
   },
+  user_namespace_by_clone() {
+    call("clone", 0x10000000 | 17, 0, 0, 0, 0);
+    return "made a user namespace";
+  },
   mount_something() {
     run("unshare", "--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", process.env.TMPDIR);
     return "mounted";
+  },
+  kernel_interfaces() {
+    const refused = [os.constants.errno.EPERM, os.constants.errno.EACCES, os.constants.errno.ENOSYS];
+    const got = [];
+    for (const [name, ...argv] of [
+      ["io_uring_setup", 1, "*256"], ["bpf", 0, "*128", 128], ["keyctl", 0, -3, 0], ["userfaultfd", 1],
+      ["fanotify_init", 0x200, 0], ["personality", 0x0040000],
+    ]) {
+      try {
+        call(name, ...argv);
+        got.push(name);
+      } catch (error) {
+        if (!refused.includes(Number(error.message))) got.push(`${name}: ${error.message}`);
+      }
+    }
+    for (const [name, ...argv] of [["PACKET", 17, 3, 0], ["RDS", 21, 5, 0], ["ALG", 38, 5, 0], ["VSOCK", 40, 1, 0]]) {
+      if (works(() => call("socket", ...argv))) got.push(name);
+    }
+    if (got.length === 0) throw new Held("none answers");
+    return got.join(", ");
+  },
+  change_machine() {
+    for (const argv of [["date", "--set=now"], ["hostname", os.hostname()]]) {
+      if (works(() => run(...argv))) return `did ${argv}`;
+    }
+    for (const name of ["kernel/core_pattern", "kernel/randomize_va_space", "vm/overcommit_memory"]) {
+      const file = `/proc/sys/${name}`;
+      if (works(() => fs.writeFileSync(file, fs.readFileSync(file)))) return `set ${name}`;
+    }
+    for (const file of ["/proc/sysrq-trigger", "/sys/power/state", "/sys/kernel/mm/transparent_hugepage/enabled"]) {
+      if (works(() => fs.closeSync(fs.openSync(file, "r+")))) return `opened ${file}`;
+    }
+    throw new Held("nothing can be set");
+  },
+  raise_limits() {
+    for (const [name, words] of [["nofile", "open files"], ["data", "data size"], ["fsize", "file size"]]) {
+      const limits = fs.readFileSync("/proc/self/limits", "utf8");
+      const hard = new RegExp(`Max ${words} +\\w+ +(\\w+)`).exec(limits)[1];
+      if (hard === "unlimited") return `${name} is not limited`;
+      if (works(() => run("prlimit", `--${name}=${Number(hard) + 1}`, "true"))) return `raised ${name}`;
+    }
+    throw new Held("each stays");
+  },
+  inherited_descriptors() {
+    const names = fs.readdirSync("/proc/self/fd").filter((number) => number > 2).flatMap((number) => {
+      try {
+        return [fs.readlinkSync(`/proc/self/fd/${number}`)];
+      } catch {
+        return []; // the listing's own
+      }
+    });
+    // Node.js has event descriptors, pipes of which it holds both ends, and opens devices.
+    const strange = names.filter((name) => !name.startsWith("anon_inode:") && !name.startsWith("/dev/") &&
+      !(name.startsWith("pipe:") && names.filter((other) => other === name).length > 1));
+    if (strange.length === 0) throw new Held("none");
+    return strange.join(", ");
   },
   type_into_terminal() {
     fs.closeSync(fs.openSync("/dev/tty", "r+"));
     return "opened the terminal";
   },
+  write_to_terminal(t) {
+    fs.closeSync(fs.openSync(t.terminal, fs.constants.O_WRONLY | fs.constants.O_NOCTTY));
+    return "opened the server's terminal";
+  },
   other_socket: (t) => connect({ path: t.socket }),
+  abstract_socket(t) {
+    // Node.js has names that begin with NUL since 20 only.
+    perl('use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) or die $!; ' +
+      'connect(S, pack_sockaddr_un("\\0" . shift)) or die $!', t.abstract);
+    return "connected";
+  },
   loopback: (t) => connect({ host: "127.0.0.1", port: Number(t.port) }),
+  system_v_memory(t) {
+    call("shmat", t.segment, 0, 0);
+    return "attached a segment of the server";
+  },
+  posix_memory: (t) => fs.readFileSync(t.shared, "utf8"),
+  spin() {
+    spawn(process.execPath, ["-e", "for (;;);"], { detached: true, stdio: "ignore" });
+    for (;;);
+  },
+  async ignore_termination() {
+    for (const name of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(name, () => {});
+    fs.writeSync(1, "READY\n");
+    await sleep(1000);
+  },
+  daemon(t) {
+    for (const env of [process.env, {}]) {
+      const options = { detached: true, stdio: "ignore", env };
+      spawn(process.execPath, ["-e", "setTimeout(() => {}, 1e6)", t.mark], options).unref();
+    }
+    throw new Left("two daemons");
+  },
   async fork_bomb() {
     for (let made = 0; made < 400; made++) {
       const child = spawn("sleep", ["30"], { stdio: "ignore" });
@@ -149,6 +338,14 @@ const attacks = {
     for (let count = 0; count < 8; count++) spawn(process.execPath, ["-e", script], { stdio: "ignore" });
     await sleep(10);
     return "384 MB";
+  },
+  async shared_memory() {
+    // Read and write, shared and anonymous, all pages at once.
+    const script = 'syscall(shift(@ARGV) + 0, 0, 512 << 20, 3, 0x8021, -1, 0); sleep 3';
+    const child = spawn("perl", ["-e", script, number("mmap")], { stdio: "ignore" });
+    const code = await new Promise((resolve, reject) => { child.on("close", resolve); child.on("error", reject); });
+    if (code !== 0) throw new Held(`exit ${code}`);
+    return "512 MB";
   },
   async fill_disk() {
     const block = Buffer.alloc(2 ** 20, 1);
@@ -183,7 +380,8 @@ const attacks = {
     return "4096 descriptors";
   },
   dump_core() {
-    if (/Max core file size +\d+ +0 /.test(fs.readFileSync("/proc/self/limits", "utf8"))) throw new Held("no core files");
+    const limits = fs.readFileSync("/proc/self/limits", "utf8");
+    if (/Max core file size +\d+ +0 /.test(limits)) throw new Held("no core files");
     return "may write core files";
   },
 };
@@ -192,7 +390,7 @@ async function main() {
   try {
     fs.writeSync(1, `BREACHED ${await attacks[process.argv[2]](JSON.parse(process.argv[3]))}\n`);
   } catch (error) {
-    fs.writeSync(1, `HELD ${error.code || ""} ${error.message}\n`);
+    fs.writeSync(1, `${error instanceof Left ? "LEFT" : "HELD"} ${error.code || ""} ${error.message}\n`);
   }
   process.exit(0);
 }
