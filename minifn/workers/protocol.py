@@ -43,9 +43,9 @@ Worker to server:
     `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; names may repeat, as set-cookie
     does). Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the content type and
     drops the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when the request's
-    `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`) and `stuck` (true when the
-    call could not be stopped and goes on in the background: the server takes the worker out of service, lets its other
-    requests end, and kills it).
+    `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`; the server takes the worker
+    out of service, lets its other requests end, and stops it) and `stuck` (true when the call could not be stopped and
+    goes on in the background: the worker is then killed instead).
 
 Requests are answered in any order, each once; a second answer is ignored. A frame for an id that was never issued, an
 unknown type, a field of another type or a length over the limit ends the worker: its requests fail, and no other

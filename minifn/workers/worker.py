@@ -267,8 +267,9 @@ class Worker(asyncio.Protocol):
 
     def _respond(self, frame: Response, body: bytes) -> None:
         call = self._calls.get(frame.id)
-        if frame.stuck:
-            self._stuck = True
+        self._stuck = self._stuck or frame.stuck
+        if frame.stuck or frame.failure:
+            # What the call has started would go on in a worker that does.
             self._retire()
         if call is None:
             return self._check_issued(frame.id, len(body))

@@ -160,13 +160,16 @@ def test_requests_and_responses_may_be_taken_apart(javascript: Language, tmp_pat
     assert thenable.body == b"thenable"
 
 
-def test_a_process_full_of_abandoned_calls_is_replaced(javascript: Language, tmp_path: Path) -> None:
+def test_what_a_call_started_that_timed_out_ends_with_its_worker(javascript: Language, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, javascript.spec(CASE, "main")) as call:
             first = (await call("/pid")).body
-            abandoned = await asyncio.gather(*(call("/linger", seconds=0.1) for _ in range(9)))
-            assert {answer.failure for answer in abandoned} == {"timeout"}
+            running = asyncio.create_task(call("/overlap", query="ms=300", body=b"x"))
+            await call.until(lambda: call.pool.busy == 1)
+            assert (await call("/linger", seconds=0.1)).failure == "timeout"
             assert (await call("/pid")).body != first
+            assert (await running).body == b"x"
+            await call.until(lambda: call.pool.workers == 1)
 
     asyncio.run(run())
 

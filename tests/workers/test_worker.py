@@ -197,18 +197,19 @@ def test_an_answer_just_before_the_end_counts(tmp_path: Path) -> None:
     assert (answer.status_code, len(answer.body)) == (200, 5_000_000)
 
 
-def test_a_stuck_call_takes_its_worker_out_of_service(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stuck", [True, False])
+def test_a_call_that_timed_out_takes_its_worker_out_of_service(stuck: bool, tmp_path: Path) -> None:
     async def run() -> None:
         script = ANSWER_ALL + (
-            "    if request['path'] == '/stuck':\n"
-            "        answer(request, str(os.getpid()).encode(), failure='timeout', stuck=True)\n"
+            "    if request['path'] == '/late':\n"
+            f"        answer(request, str(os.getpid()).encode(), failure='timeout', stuck={stuck})\n"
             "        continue\n"
             "    answer(request, str(os.getpid()).encode())\n"
         )
         async with function(tmp_path, rogue(script)) as call:
-            stuck = await call("/stuck")
-            assert stuck.failure == "timeout"
-            assert (await call()).body != stuck.body
+            late = await call("/late")
+            assert late.failure == "timeout"
+            assert (await call()).body != late.body
             await call.until(lambda: call.pool.workers == 1)
 
     asyncio.run(run())
