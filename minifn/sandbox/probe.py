@@ -347,7 +347,7 @@ def judge(
             if seen.get("data", ["unlimited"]) != ["unlimited"]
             else "only by a watchdog that looks every 100 ms",
             weak="DEGRADED",
-            remedy="systemd-run --user --scope -p Delegate=yes minifn serve",
+            remedy=f"systemd-run {'--user ' if os.geteuid() else ''}--scope -p Delegate=yes minifn serve",
         ),
         one(
             "network",

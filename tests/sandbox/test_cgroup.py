@@ -11,8 +11,8 @@ from minifn.sandbox.launcher import cgroup
 from minifn.sandbox.launcher.cgroup import Group, Groups, delegated, own_group
 
 FILES = (
-    *("cgroup.procs", "cgroup.kill", "cgroup.controllers", "cgroup.subtree_control", "memory.max"),
-    *("memory.swap.max", "memory.oom.group", "memory.events", "pids.max", "cpu.max"),
+    *("cgroup.procs", "cgroup.kill", "cgroup.controllers", "cgroup.subtree_control", "cgroup.type", "memory.max"),
+    *("memory.swap.max", "memory.oom.group", "memory.events", "pids.max", "pids.events", "cpu.max"),
 )
 MOUNT = "29 23 0:26 / {place} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
 
@@ -32,12 +32,13 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make(str(own))
     (own / "cgroup.controllers").write_text("cpu memory pids\n")
     monkeypatch.setattr(os, "mkdir", make)
+    monkeypatch.setattr(cgroup, "SYSTEMD", str(tmp_path / "none"))
     return own
 
 
-def described(tmp_path: Path) -> str:
+def described(tmp_path: Path, group: str = "/user.slice") -> str:
     """A /proc/PID of a process in that group."""
-    (tmp_path / "cgroup").write_text("4:cpu:/\n0::/user.slice\n")
+    (tmp_path / "cgroup").write_text(f"4:cpu:/\n0::{group}\n")
     (tmp_path / "mountinfo").write_text(MOUNT.format(place=tmp_path))
     return str(tmp_path)
 
@@ -61,18 +62,53 @@ def test_limits_are_written(kernel: Path) -> None:
     assert group.reason() == "memory limit exceeded (128 MB)"
 
 
+def test_refused_processes_are_the_reason_until_forgiven(kernel: Path) -> None:
+    group = Groups(str(kernel)).make(3, {"memory_bytes": 0, "processes": 20, "cpus": 0})
+    Path(group.path, "pids.events").write_text("max 2\n")
+    assert group.reason() == "process limit exceeded (20)"
+    group.forgive()
+    assert group.reason() == ""
+    Path(group.path, "pids.events").write_text("max 3\n")
+    assert group.reason() == "process limit exceeded (20)"
+
+
 def test_the_server_makes_room_for_groups(kernel: Path, tmp_path: Path) -> None:
     groups = delegated([7], described(tmp_path))
     assert groups is not None
     assert groups.root == str(kernel)
-    assert (kernel / "minifn-server/cgroup.procs").read_text() == "7"
+    assert (kernel / f"minifn-{os.getpid()}/cgroup.procs").read_text() == "7"
     assert (kernel / "cgroup.subtree_control").read_text() == "+memory +pids +cpu"
+
+
+def test_a_second_server_divides_the_same_group(kernel: Path, tmp_path: Path) -> None:
+    """It was started by what the first took aside, such as a shell. Without the controller cpu, too."""
+    (kernel / "minifn-1").mkdir()
+    (kernel / "cgroup.controllers").write_text("memory pids\n")
+    (kernel / "cgroup.subtree_control").write_text("memory pids\n")
+    groups = delegated([7], described(tmp_path, "/user.slice/minifn-1"))
+    assert groups is not None
+    assert groups.root == str(kernel)
+    assert (kernel / f"minifn-{os.getpid()}/cgroup.procs").read_text() == "7"
+
+
+def test_systemd_takes_back_what_it_did_not_delegate(
+    kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "none").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert delegated([7], described(tmp_path)) is None
+    assert not (kernel / f"minifn-{os.getpid()}").exists()
+    monkeypatch.setattr(
+        os, "getxattr", lambda path, name: b"1" if (path, name) == (str(kernel), "trusted.delegate") else b""
+    )
+    (kernel / "cgroup.procs").write_text("7\n8\n")  # a shell that came with it
+    assert delegated([7], described(tmp_path)) is not None
 
 
 def test_a_group_that_is_not_ours_is_left_alone(kernel: Path, tmp_path: Path) -> None:
     (kernel / "cgroup.controllers").write_text("cpu\n")
     assert delegated([7], described(tmp_path)) is None
-    assert not (kernel / "minifn-server").exists()
+    assert not (kernel / f"minifn-{os.getpid()}").exists()
     (kernel / "cgroup.controllers").write_text("memory\n")
     (kernel / "cgroup.subtree_control").unlink()  # as good as refused
     assert delegated([7], described(tmp_path)) is None

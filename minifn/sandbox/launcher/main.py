@@ -106,8 +106,7 @@ class Launcher:
             self.spawn(message)
         elif item := self.trees.get(message["id"]):
             if message["op"] == "watch":
-                item.fast = message["fast"]
-                item.check_at = time.monotonic()
+                item.watch(message["fast"], time.monotonic())
             elif message["op"] == "terminate":
                 item.terminate()
             elif message["op"] == "kill":
@@ -250,7 +249,7 @@ class Launcher:
         if item.status is None:
             item.kill()
             return
-        if strays:
+        if strays or item.lives_on():
             return
         del self.trees[item.id]
         self.remove(item.tmp)
@@ -259,7 +258,7 @@ class Launcher:
         code = os.waitstatus_to_exitcode(item.status)
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
-        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "")
+        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or ("" if item.killed or not code else item.limit_hit)
         self.send(
             {
                 "op": "exited",
@@ -308,6 +307,8 @@ class Launcher:
             else:
                 self.adopt(sure=True)
             time.sleep(KILL_ROUND_SECONDS)
+        if self.groups is not None:
+            self.groups.leave()
 
 
 def close_on_exec() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,6 +20,8 @@ TMP_SECONDS = 1.0
 MEMORY_SLACK = 1.1
 #: A private temporary directory with more entries than this is as good as full.
 TMP_ENTRIES = 50_000
+#: Seconds that the rest of a control group may take to disappear; what lives on then is left to the next start.
+GROUP_SECONDS = 5.0
 #: Characters of the longest path that is looked into; the kernel takes no more than 4095 bytes.
 PATH_MAX = 3000
 
@@ -38,8 +41,10 @@ class Tree:
         self.tmp_bytes: int = spec["tmp_bytes"]
         self.reason = ""
         self.killed = False
-        #: Its control group, where there is one.
+        #: Its control group, where there is one, and which limit that says was hit.
         self.group: Group | None = None
+        self.limit_hit = ""
+        self._ended_at = 0.0
         #: The raw wait status once the root is reaped.
         self.status: int | None = None
         #: Processes whose parents died and that came to the spawner; refreshed by it.
@@ -56,6 +61,23 @@ class Tree:
             found.append(pid)
             found += proc.descendants(pid)
         return found
+
+    def watch(self, fast: bool, now: float) -> None:
+        """Look at it often, because it works, or seldom."""
+        if fast and not self.fast and self.group is not None:
+            self.group.forgive()
+        self.fast = fast
+        self.check_at = now
+
+    def lives_on(self) -> bool:
+        """Kill what is left in the group once the root is reaped, and tell whether there was anything."""
+        if self.group is None:
+            return False
+        now = time.monotonic()
+        self._ended_at = self._ended_at or now
+        self.limit_hit = self.group.reason()
+        self.group.kill()
+        return self.group.remove() and now < self._ended_at + GROUP_SECONDS
 
     def check(self, now: float) -> str:
         """Look at what the tree uses; return why it must be killed, or ""."""
