@@ -104,7 +104,7 @@ class Exchange:
     def _asked(self) -> str:
         """Return the service that the query names, "" for none."""
         with contextlib.suppress(ValueError):
-            query = parse_qs(self._scope["query_string"].decode("latin-1"), max_num_fields=10)
+            query = parse_qs(str(self._scope["query_string"], "latin-1"), max_num_fields=10)
             return query.get("service", [""])[0]
         return ""
 

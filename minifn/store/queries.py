@@ -278,7 +278,7 @@ def _typed(value: object, kind: Kind, name: str) -> Value:
     if kind is Kind.INTEGER and type(value) is int and abs(value) <= INTEGER_MAX:
         return value
     if kind is Kind.FLOAT and (type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)):
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     if kind is Kind.INSTANT and isinstance(value, str):
         try:
             return parse_instant(value)

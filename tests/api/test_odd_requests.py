@@ -1,4 +1,4 @@
-"""What no client sends: it is answered in words, and leaves no traceback in the log for anybody to fill the disk with."""
+"""What no client sends: it is answered in words, and leaves no traceback in the log to fill the disk with."""
 
 import json
 import logging
