@@ -21,7 +21,7 @@ import msgspec
 
 from minifn import __version__
 from minifn.datadir import DataDir, make_directory, remove_tree, sync_directory
-from minifn.store import deployments, executions, schema
+from minifn.store import deployments, executions, functions, git, schema
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
 from minifn.store.database import connect
 from minifn.values import is_id, now_ms
@@ -29,6 +29,8 @@ from minifn.values import is_id, now_ms
 #: Of the layout of the tar file; a newer one is refused.
 FORMAT = 1
 MANIFEST = "manifest.json"
+#: What two million deployments take.
+MANIFEST_BYTES_MAX = 256 * 1024 * 1024
 #: What the executions say that may or may not have run since the copy was made.
 RESTORED = "The server was restored from a backup: whether this execution has run since is not known."
 _PIECE_BYTES = 1 << 20
@@ -217,6 +219,8 @@ def _unpack(file: Path, staged: DataDir) -> None:
                 if content is None or member.name in checksums:
                     raise BackupError(f"{file} is no backup of minifn: {member.name!r}")
                 if member.name == MANIFEST:
+                    if member.size > MANIFEST_BYTES_MAX:
+                        raise BackupError(f"{file} has a manifest that is too large")
                     manifest = _manifest(file, content.read())
                 else:
                     read = _Hashed(content)  # type: ignore[arg-type]
@@ -266,11 +270,16 @@ def _make_ready(staged: DataDir) -> Summary:
         if damage != ["ok"] or conn.execute("PRAGMA foreign_key_check").fetchone():
             raise BackupError(f"the database in the backup is damaged: {damage[0]}")
         known = deployments.ids(conn)
+        for named in (*known, *(function.id for function in functions.every(conn))):
+            # Names of files, some of which will be deleted, are made of them.
+            if not is_id(named):
+                raise BackupError(f"the database in the backup was not made by minifn: {named!r} is no ID")
         for deployment_id in known:
             if not staged.source(deployment_id).exists():
                 raise BackupError(f"the backup has no archive of the deployment {deployment_id}")
         now = now_ms()
         conn.execute("BEGIN")
+        git.forget_fetches(conn)
         deployments.rebuild_ready(conn, now)
         executions.abandon(conn, RESTORED, now)
         conn.execute("COMMIT")

@@ -227,6 +227,49 @@ def test_a_row_without_its_archive_is_refused(kept: DataDir, tmp_path: Path) -> 
         restore(rewritten(file, remove), DataDir(tmp_path / "again"))
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("UPDATE deployments SET id = '../deployments/old' WHERE id = 'old'",),
+        ("UPDATE functions SET id = '../../fn'", "UPDATE deployments SET function_id = '../../fn'"),
+        ("UPDATE functions SET id = ''", "UPDATE deployments SET function_id = ''"),
+    ],
+)
+def test_ids_that_lead_elsewhere_are_refused(kept: DataDir, tmp_path: Path, statements: tuple[str, ...]) -> None:
+    """A backup of somebody else's making: the server would delete what such ids name, in time."""
+    with pytest.raises(BackupError, match="is no ID"):
+        restore(changed(kept, tmp_path, *statements), DataDir(tmp_path / "again"))
+
+
+def test_what_a_backup_wants_fetched_is_not_fetched(kept: DataDir, tmp_path: Path) -> None:
+    fetch = "INSERT INTO git_fetches VALUES ('old', '', '../../../somewhere', 'refs/heads/main', '', 0)"
+    _, conn = restored(changed(kept, tmp_path, fetch), tmp_path / "again")
+    with contextlib.closing(conn):
+        assert conn.execute("SELECT count(*) FROM git_fetches").fetchone() == (0,)
+
+
+def changed(kept: DataDir, tmp_path: Path, *statements: str) -> Path:
+    """A backup whose database was changed by hand, and its checksum with it."""
+    file = tmp_path / "copy.tar"
+    backup(kept, file)
+    copy = tmp_path / "copy.db"
+
+    def change(member: tarfile.TarInfo, content: bytes) -> bytes:
+        if member.name == "minifn.db":
+            copy.write_bytes(content)
+            with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as conn:
+                for statement in statements:
+                    conn.execute(statement)
+            return copy.read_bytes()
+        if member.name == "manifest.json":
+            manifest = json.loads(content)
+            manifest["files"]["minifn.db"] = hashlib.sha256(copy.read_bytes()).hexdigest()
+            return json.dumps(manifest).encode()
+        return content
+
+    return rewritten(file, change)
+
+
 def test_a_live_server_under_writes(data: Path, tmp_path: Path) -> None:
     """Whatever moment a copy is of, it is whole; a server started on it answers."""
     ended = threading.Event()

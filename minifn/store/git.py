@@ -142,6 +142,11 @@ def forget(conn: sqlite3.Connection, function_id: str) -> None:
     conn.execute("DELETE FROM git_commits WHERE function_id = ?", (function_id,))
 
 
+def forget_fetches(conn: sqlite3.Connection) -> None:
+    """Forget what was to be fetched: of what is in a backup, everything is there."""
+    conn.execute("DELETE FROM git_fetches")
+
+
 def repositories(conn: sqlite3.Connection) -> list[Repository]:
     """Return every repository that a function is connected to."""
     rows = conn.execute(
