@@ -1,15 +1,26 @@
 """What must be true of a server and its data directory, whatever happened to them."""
 
 import contextlib
+import json
 import sqlite3
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
 import psutil
 
-from tests.crash.pressure import CHURNED, FUNCTION, LISTENER, Acknowledged
+from minifn.values import parse_instant
+from tests.crash.acknowledged import Acknowledged
+from tests.crash.pressure import CHURNED, CONFIGURED, FUNCTION, LISTENER, PUSHED, TICKER, checksum
+from tests.git.repositories import git
 from tests.serving import FINAL_BUILD, FINAL_EXECUTION, FUNCTIONS, Api, Server, mentions, pack, wait_until
 
 RUNNING = ("processing", "building")
+#: A tick that came this long after the start and this long before the kill has run.
+TICK_SECONDS = 4.0
+#: Nothing that is due is later than this, nor earlier.
+DUE_SECONDS = 5.0
 
 
 def relatives(server: Server) -> list[psutil.Process]:
@@ -89,10 +100,28 @@ def check_files(data: Path) -> None:
     assert list((data / "run" / "tmp").iterdir()) == []
 
 
-def check_kept(api: Api, kept: Acknowledged) -> None:
-    """Everything acknowledged is there, and comes to its end. Raises AssertionError."""
+def check_kept(api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool = False) -> None:
+    """Everything acknowledged is there, and comes to its end. Raises AssertionError.
+
+    `runs` says how often each execution has begun: again only when the server was `stopped` in order.
+    """
+    check_executions(api, kept, runs, stopped=stopped)
+    check_ticks(api, kept)
+    check_configured(api, kept, kept.tried)
+    check_pushed(api, kept)
     check_deployments(api, kept)
-    check_executions(api, kept)
+    check_rows(api, kept)
+    for secret in kept.keys_deleted:
+        assert api.http.get("/functions", headers={"x-appwrite-key": secret}).status_code == 401
+    caused = list(api.pages(f"/functions/{LISTENER}/executions", "executions"))
+    assert len(caused) >= kept.caused
+    for row in caused:
+        assert row["status"] in FINAL_EXECUTION or api.finished(LISTENER, row["$id"])
+    assert api.execute(FUNCTION)["status"] == "completed"
+
+
+def check_rows(api: Api, kept: Acknowledged) -> None:
+    """Variables, rules, functions and keys are there, or gone. Raises AssertionError."""
     variables = {row["$id"]: row["value"] for row in api.pages(f"/functions/{FUNCTION}/variables", "variables")}
     assert kept.variables.items() <= variables.items()
     assert kept.variables_deleted.isdisjoint(variables)
@@ -103,42 +132,141 @@ def check_kept(api: Api, kept: Acknowledged) -> None:
     assert kept.functions_deleted.isdisjoint(functions)
     for secret in kept.keys:
         assert api.http.get("/functions", headers={"x-appwrite-key": secret}).status_code == 200
-    assert api.execute(FUNCTION)["status"] == "completed"
+
+
+def check_configured(api: Api, kept: Acknowledged, tried: Mapping[str, int]) -> None:
+    """Settings and variables have the values they were given last, or a later one of `tried`. Raises AssertionError."""
+    answer = api.execute(CONFIGURED, path="/kept")
+    assert answer["status"] == "completed", answer["errors"]
+    environment = json.loads(answer["responseBody"])
+    found = {
+        "name": int(api.call("GET", f"/functions/{CONFIGURED}", 200)["name"].replace(CONFIGURED, "0")),
+        "secret": int(environment["KEPT_SECRET"]),
+        "project": int(environment["KEPT_PROJECT"]),
+    }
+    assert int(api.call("GET", "/project/variables/project", 200)["value"]) == found["project"]
+    assert api.call("GET", f"/functions/{CONFIGURED}/variables/secret", 200)["value"] == ""
+    for name, number in found.items():
+        assert kept.set_to.get(name, 0) <= number <= tried.get(name, 0), (name, number)
+
+
+def check_pushed(api: Api, kept: Acknowledged) -> None:
+    """What was pushed is in the repository and has been deployed. Raises AssertionError."""
+    rows = list(api.pages(f"/functions/{PUSHED}/deployments", "deployments"))
+    for row in rows:
+        assert api.built(PUSHED, row["$id"], seconds=120)["status"] == "ready", row
+    assert kept.pushed <= {row["providerCommitHash"] for row in rows}
+    if kept.pushed:
+        assert kept.repository is not None
+        root = str(api.http.base_url).removesuffix("/v1/").replace("//", f"//any:{api.http.headers['x-appwrite-key']}@")
+        git(kept.repository.path, "fetch", "-q", f"{root}/git/{PUSHED}.git", "main")
+        for commit in kept.pushed:
+            git(kept.repository.path, "merge-base", "--is-ancestor", commit, "FETCH_HEAD")
 
 
 def check_deployments(api: Api, kept: Acknowledged) -> None:
     """Deployments are built and none is stuck. Raises AssertionError."""
+    active = api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]
+    assert not kept.active or active in kept.active
     for deployment_id in kept.deployments:
         deployment = api.built(FUNCTION, deployment_id, seconds=120)
         assert deployment["status"] == "ready", deployment
-    active = api.call("GET", f"/functions/{FUNCTION}", 200)["deploymentId"]
-    rows = {row["$id"]: row["status"] for row in api.pages(f"/functions/{FUNCTION}/deployments", "deployments")}
-    assert set(rows.values()) == {"ready"}
-    assert active in rows
+    rows = list(api.pages(f"/functions/{FUNCTION}/deployments", "deployments"))
+    for row in rows:
+        assert api.built(FUNCTION, row["$id"], seconds=120)["status"] == "ready"
+    # Each was uploaded to become active, by one client after the other.
+    newest = max(rows, key=lambda row: str(row["$createdAt"]))["$id"]
+    assert api.call("GET", f"/functions/{FUNCTION}", 200)["deploymentId"] == newest
     for deployment_id in kept.churned:
         assert api.built(CHURNED, deployment_id, seconds=120)["status"] == "ready"
+    for deployment_id in kept.copies:
+        status = api.built(CONFIGURED, deployment_id, seconds=120)["status"]
+        assert (status == "canceled") if deployment_id in kept.canceled else (status in FINAL_BUILD)
+        assert status == "ready" or deployment_id in kept.cancels
     # Half an upload waits for the rest. Everything else is built before what comes last.
     api.deploy(CHURNED, pack(FUNCTIONS / "hello"), seconds=120)
     path = f"/functions/{CHURNED}/deployments"
     wait_until(
         lambda: {row["status"] for row in api.pages(path, "deployments")}.isdisjoint(RUNNING), 60, "builds ended"
     )
-    rows = {row["$id"]: row["status"] for row in api.pages(path, "deployments")}
-    assert kept.begun | kept.churned <= set(rows)
-    assert kept.deleted.isdisjoint(rows)
-    assert {rows[name] for name in kept.begun - kept.churned} <= {"waiting", "ready"}
+    statuses = {row["$id"]: row["status"] for row in api.pages(path, "deployments")}
+    assert kept.begun | kept.churned <= set(statuses)
+    assert kept.deleted.isdisjoint(statuses)
+    assert {statuses[name] for name in kept.begun - kept.churned} <= {"waiting", "ready"}
+    check_archives(api, kept)
 
 
-def check_executions(api: Api, kept: Acknowledged) -> None:
-    """Executions are over, with the status they were said to have, unless they are due later. Raises AssertionError."""
+def check_archives(api: Api, kept: Acknowledged) -> None:
+    """Uploaded archives are what was sent. Raises AssertionError."""
+    for deployment_id, (function_id, expected) in kept.archives.items():
+        answer = api.http.get(f"/functions/{function_id}/deployments/{deployment_id}/download")
+        assert answer.status_code == 200, (deployment_id, answer.text)
+        assert checksum(answer.content) == expected, deployment_id
+
+
+def check_executions(api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool) -> None:
+    """Executions are over unless they are due later, as they were said to have ended, and none has run twice.
+
+    Raises AssertionError.
+    """
+    moment = time.time()
+    rows = {row["$id"]: row for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")}
+    assert kept.executions_deleted.isdisjoint(rows)
+    for execution_id in kept.scheduled | {name for name, at in kept.due.items() if at > moment + DUE_SECONDS}:
+        assert rows[execution_id]["status"] == "scheduled"
+    for execution_id, at in kept.due.items():
+        assert rows[execution_id]["status"] != "scheduled" or at > moment - DUE_SECONDS
+    for execution_id in rows:
+        if rows[execution_id]["status"] not in ("scheduled", *FINAL_EXECUTION):
+            rows[execution_id] = api.finished(FUNCTION, execution_id)
     for execution_id, status in kept.executions.items():
-        execution = api.finished(FUNCTION, execution_id)
-        assert status not in FINAL_EXECUTION or execution["status"] == status, (status, execution)
-    rows = list(api.pages(f"/functions/{FUNCTION}/executions", "executions"))
-    assert kept.scheduled <= {row["$id"] for row in rows if row["status"] == "scheduled"}
-    for row in rows:
-        assert row["status"] in ("scheduled", *FINAL_EXECUTION) or api.finished(FUNCTION, row["$id"])
-    caused = list(api.pages(f"/functions/{LISTENER}/executions", "executions"))
-    assert len(caused) >= kept.caused
-    for row in caused:
-        assert row["status"] in FINAL_EXECUTION or api.finished(LISTENER, row["$id"])
+        ended = rows[execution_id]["status"]
+        assert ended in FINAL_EXECUTION
+        assert status not in FINAL_EXECUTION or ended == status, (status, rows[execution_id])
+    for execution_id, row in rows.items():
+        mark = httpx.URL(row["requestPath"]).params.get("mark")
+        if mark is None or row["status"] == "scheduled":
+            continue
+        again = stopped and execution_id not in kept.answered
+        assert runs.get(execution_id, 0) <= 1 or again, (execution_id, row)
+        if row["status"] == "completed":
+            assert row["logs"].strip() == mark, row
+            assert runs[execution_id] >= 1, row
+
+
+def check_ticks(api: Api, kept: Acknowledged) -> None:
+    """The schedule has run once a minute at most, and whenever the server was up around its beginning.
+
+    Raises AssertionError.
+    """
+    rows = list(api.pages(f"/functions/{TICKER}/executions", "executions"))
+    assert {row["trigger"] for row in rows} <= {"schedule"}
+    minutes = [parse_instant(row["$createdAt"]) // 60_000 for row in rows]
+    assert len(set(minutes)) == len(minutes), minutes
+    for begin, end in kept.up:
+        first = int(begin + TICK_SECONDS) // 60 + 1
+        for minute in range(first, int(end - TICK_SECONDS) // 60 + 1):
+            assert minute in minutes, (minute, begin, end)
+
+
+def check_backup(api: Api, kept: Acknowledged) -> None:
+    """Of a server on a restored backup: what was acknowledged when the backup began is there. Raises AssertionError."""
+    before = kept.backed_up
+    assert before is not None
+    for function_id in (FUNCTION, CONFIGURED):
+        active = api.call("GET", f"/functions/{function_id}", 200)["deploymentId"]
+        assert api.built(function_id, active, seconds=120)["status"] == "ready"
+    check_configured(api, before, kept.tried)
+    check_rows(api, before)
+    check_archives(api, before)
+    rows = {row["$id"]: row for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")}
+    for execution_id, status in before.executions.items():
+        assert rows[execution_id]["status"] in FINAL_EXECUTION
+        assert status not in FINAL_EXECUTION or rows[execution_id]["status"] == status
+    assert {name for name in before.scheduled if rows[name]["status"] != "scheduled"} == set()
+    assert before.canceled <= {
+        row["$id"]
+        for row in api.pages(f"/functions/{CONFIGURED}/deployments", "deployments")
+        if row["status"] == "canceled"
+    }
+    assert api.execute(FUNCTION)["status"] == "completed"

@@ -1,27 +1,43 @@
 """Clients that keep a server busy with everything at once, and remember every answer it gave."""
 
+import hashlib
+import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
 
 import httpx
 
-from tests.serving import FUNCTIONS, Api, Server, pack
+from tests.crash.acknowledged import Acknowledged
+from tests.git.repositories import Repository, git
+from tests.serving import FUNCTIONS, Api, pack
 
 #: Executed, redeployed, and configured.
 FUNCTION = "pause"
 #: Its deployments come in chunks, are activated, canceled and deleted.
 CHURNED = "churned"
+#: Has settings and variables that change, and deployments that are copied.
+CONFIGURED = "configured"
+SETTINGS = {"entrypoint": "main.py", "timeout": 20}
+#: Is pushed to.
+PUSHED = "pushed"
+#: Runs every minute.
+TICKER = "ticker"
 #: Runs for each event.
 LISTENER = "listener"
 EVENT = "orders.*.create"
 CHUNK_BYTES = 5 * 1024 * 1024
+#: The file of the last backup.
+BACKUP = "backup.tar"
 
 
 def prepare(api: Api) -> None:
@@ -34,36 +50,56 @@ def prepare(api: Api) -> None:
         api.deploy(function_id, pack(FUNCTIONS / folder))
 
 
-@dataclass
-class Acknowledged:
-    """What the server said it has done. What was asked to go is nowhere until the server said it is gone."""
+def prepare_more(api: Api) -> None:
+    """Make the rest of the functions that `Pressure` works on, and variables that it changes."""
+    prepare(api)
+    runtime = api.runtime("python")
+    api.create(CONFIGURED, runtime, **SETTINGS)
+    api.create(PUSHED, runtime, entrypoint="main.py")
+    api.create(TICKER, runtime, entrypoint="main.py", schedule="* * * * *")
+    for path, name in ((f"/functions/{CONFIGURED}/variables", "secret"), ("/project/variables", "project")):
+        body = {"variableId": name, "key": f"KEPT_{name.upper()}", "value": "0", "secret": name == "secret"}
+        api.call("POST", path, 201, json=body)
+    for function_id in (CONFIGURED, TICKER):
+        api.deploy(function_id, pack(FUNCTIONS / "pause"))
 
-    #: Execution id -> status.
-    executions: dict[str, str] = field(default_factory=dict)
-    scheduled: set[str] = field(default_factory=set)
-    deployments: list[str] = field(default_factory=list)
-    #: Of CHURNED: finished uploads, ids of first chunks, and what was deleted.
-    churned: set[str] = field(default_factory=set)
-    begun: set[str] = field(default_factory=set)
-    deleted: set[str] = field(default_factory=set)
-    #: Variable id -> value.
-    variables: dict[str, str] = field(default_factory=dict)
-    variables_deleted: set[str] = field(default_factory=set)
-    #: Rule id -> domain.
-    rules: dict[str, str] = field(default_factory=dict)
-    functions: set[str] = field(default_factory=set)
-    functions_deleted: set[str] = field(default_factory=set)
-    keys: set[str] = field(default_factory=set)
-    #: How many executions events have caused.
-    caused: int = 0
+
+class Endpoint(Protocol):
+    """A server, wherever it is."""
+
+    endpoint: str
+
+    @property
+    def key(self) -> str:
+        """The key with every scope."""
+
+    @property
+    def api(self) -> Api:
+        """A client with that key; close it."""
 
 
 class Pressure:
-    """Threads that each repeat one kind of work until the server is gone or `stop`."""
+    """Threads that each repeat one kind of work until the server is gone or `stop`.
 
-    def __init__(self, server: Server, kept: Acknowledged, seed: int = 0) -> None:
+    Executions tell the `witness` (host:port, as functions reach it) that they run. `folder` is for what clients have.
+    Without a `data` directory nothing is done by commands.
+    """
+
+    def __init__(
+        self,
+        server: Endpoint,
+        kept: Acknowledged,
+        witness: str,
+        folder: Path,
+        *,
+        data: Path | None = None,
+        seed: int = 0,
+    ) -> None:
         self._server = server
         self._kept = kept
+        self._witness = witness
+        self._folder = folder
+        self._data = data
         self._over = threading.Event()
         self._random = random.Random(seed)
         self._code = pack(FUNCTIONS / "pause")
@@ -71,7 +107,12 @@ class Pressure:
         self._large = pack(FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)})
         self.failures: list[str] = []
         steps = [self._run, self._run, self._queue, self._queue, self._schedule, self._upload, self._churn]
-        steps += [self._send_chunks, self._set, self._add_rule, self._make_function, self._emit, self._make_key]
+        steps += [self._send_chunks, self._set, self._add_rule, self._make_function, self._emit, self._configure]
+        steps += [self._set_secret, self._set_project, self._copy, self._schedule_soon]
+        if data is not None:
+            steps += [self._make_key, self._back_up]
+        if shutil.which("git") is not None:
+            steps.append(self._push)
         self._threads = [threading.Thread(target=self._repeat, args=(step,)) for step in steps]
 
     def start(self) -> None:
@@ -98,14 +139,34 @@ class Pressure:
                     self.failures.append(str(error))
                     return
 
+    def _marked(self, seconds: float) -> tuple[str, str]:
+        """Return a mark, and the path of an execution that takes so long, answers with the mark and logs it."""
+        mark = uuid.uuid4().hex
+        return mark, f"/?seconds={seconds}&mark={mark}&witness={self._witness}"
+
     def _run(self, api: Api, count: int) -> None:
-        execution = api.execute(FUNCTION, path="/?seconds=0.01")
-        self._kept.executions[execution["$id"]] = execution["status"]
+        mark, path = self._marked(0.01)
+        execution = api.execute(FUNCTION, path=path)
+        if execution["status"] == "completed":
+            assert execution["responseBody"] == mark
+        if count % 5 == 0:
+            api.call("DELETE", f"/functions/{FUNCTION}/executions/{execution['$id']}", 204)
+            self._kept.executions_deleted.add(execution["$id"])
+        else:
+            self._kept.executions[execution["$id"]] = execution["status"]
+            self._kept.answered.add(execution["$id"])
 
     def _queue(self, api: Api, count: int) -> None:
-        execution = api.enqueue(FUNCTION, path=f"/?seconds={count % 5 / 10}")
+        execution = api.enqueue(FUNCTION, path=self._marked(count % 5 / 10)[1])
         self._kept.executions[execution["$id"]] = execution["status"]
         self._over.wait(0.01)
+
+    def _schedule_soon(self, api: Api, count: int) -> None:
+        at = ((time.time() + 61) // 60 + 1) * 60
+        moment = datetime.fromtimestamp(at, UTC).isoformat()
+        execution = api.enqueue(FUNCTION, path=self._marked(0.01)[1], scheduledAt=moment)
+        self._kept.due[execution["$id"]] = at
+        self._over.wait(0.2)
 
     def _schedule(self, api: Api, count: int) -> None:
         at = (datetime.now(UTC) + timedelta(hours=1)).replace(second=0, microsecond=0)
@@ -116,6 +177,7 @@ class Pressure:
     def _upload(self, api: Api, count: int) -> None:
         deployment = api.upload(FUNCTION, self._code)
         self._kept.deployments.append(deployment["$id"])
+        self._kept.archives[deployment["$id"]] = (FUNCTION, checksum(self._code))
         self._over.wait(0.4)
 
     def _churn(self, api: Api, count: int) -> None:
@@ -124,9 +186,13 @@ class Pressure:
         mine = api.upload(CHURNED, self._small, activate="false")["$id"]
         self._over.wait(self._random.random())
         if count % 3 == 0:
+            before = self._kept.active or {api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]}
+            self._kept.active = before | {mine}
             answer = api.http.patch(f"/functions/{CHURNED}/deployment", json={"deploymentId": mine})
             assert answer.status_code in (200, 400), answer.text
+            self._kept.active = {mine} if answer.status_code == 200 else before
             self._kept.churned.add(mine)
+            self._kept.archives[mine] = (CHURNED, checksum(self._small))
             return
         if count % 3 == 1:
             answer = api.http.patch(f"{path}/{mine}/status")
@@ -140,6 +206,7 @@ class Pressure:
         self._over.wait(self._random.random())
         send_chunk(api, self._large, CHUNK_BYTES, deployment_id)
         self._kept.churned.add(deployment_id)
+        self._kept.archives[deployment_id] = (CHURNED, checksum(self._large))
         self._over.wait(1)
 
     def _set(self, api: Api, count: int) -> None:
@@ -177,15 +244,81 @@ class Pressure:
         self._kept.caused += answer["total"]
         self._over.wait(0.05)
 
+    def _configure(self, api: Api, count: int) -> None:
+        with self._kept.setting("name") as number:
+            api.call("PUT", f"/functions/{CONFIGURED}", 200, json={"name": str(number), **SETTINGS})
+        self._over.wait(0.05)
+
+    def _set_secret(self, api: Api, count: int) -> None:
+        with self._kept.setting("secret") as number:
+            api.call("PUT", f"/functions/{CONFIGURED}/variables/secret", 200, json={"value": str(number)})
+        self._over.wait(0.05)
+
+    def _set_project(self, api: Api, count: int) -> None:
+        # Every function has another environment then.
+        self._over.wait(self._random.random())
+        with self._kept.setting("project") as number:
+            api.call("PUT", "/project/variables/project", 200, json={"value": str(number)})
+
+    def _copy(self, api: Api, count: int) -> None:
+        """Build something again, and cancel every other one at whatever stage it is."""
+        path = f"/functions/{CONFIGURED}/deployments"
+        active = api.call("GET", f"/functions/{CONFIGURED}", 200)["deploymentId"]
+        copy = api.call("POST", f"{path}/duplicate", 202, json={"deploymentId": active})["$id"]
+        self._kept.copies.add(copy)
+        self._over.wait(self._random.random())
+        if count % 2:
+            self._kept.cancels.add(copy)
+            answer = api.http.patch(f"{path}/{copy}/status")
+            assert answer.status_code in (200, 400), answer.text
+            if answer.status_code == 200:
+                self._kept.canceled.add(copy)
+
+    def _push(self, api: Api, count: int) -> None:
+        if self._kept.repository is None:
+            self._kept.repository = Repository(self._folder / "repository")
+        repository = self._kept.repository
+        commit = repository.commit({"main.py": FUNCTIONS.joinpath("hello/main.py").read_text(), "id": uuid.uuid4().hex})
+        root = self._server.endpoint.removesuffix("/v1").replace("//", f"//any:{self._server.key}@")
+        pushed = git(repository.path, "push", f"{root}/git/{PUSHED}.git", "main", check=False)
+        if pushed.returncode:
+            # Of a server that is gone, this is no news.
+            api.call("GET", "/health/version", 200)
+            raise AssertionError(pushed.stderr)
+        self._kept.pushed.add(commit)
+
     def _make_key(self, api: Api, count: int) -> None:
-        """Make a key by the command, a process of its own, while the server runs."""
-        command = [sys.executable, "-m", "minifn", "keys", "create", "--name", "crash", "--scope", "functions.read"]
-        done = subprocess.run(
-            [*command, "--data", str(self._server.data)], capture_output=True, text=True, timeout=30, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        self._kept.keys.add(done.stdout.strip())
+        """Make a key by the command, a process of its own, while the server runs; delete every other one."""
+        name = uuid.uuid4().hex
+        secret = self._command("keys", "create", "--name", name, "--scope", "functions.read").strip()
+        if count % 2 == 0:
+            (key,) = (key for key in json.loads(self._command("keys", "list", "--json")) if key["name"] == name)
+            self._command("keys", "delete", key["id"])
+            self._kept.keys_deleted.add(secret)
+        else:
+            self._kept.keys.add(secret)
         self._over.wait(1.5)
+
+    def _back_up(self, api: Api, count: int) -> None:
+        """Copy the data directory now and then: it is larger each time."""
+        self._over.wait(self._random.random())
+        if self._kept.backed_up is None or self._random.random() < 0.1:
+            before = self._kept.copy()
+            self._command("backup", str(self._folder / BACKUP))
+            self._kept.backed_up = before
+        self._over.wait(3)
+
+    def _command(self, *arguments: str) -> str:
+        """Run a command on the data directory, which works whether the server lives or not; return what it prints."""
+        command = [sys.executable, "-m", "minifn", *arguments, "--data", str(self._data)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def checksum(code: bytes) -> str:
+    """The SHA-256 of an archive."""
+    return hashlib.sha256(code).hexdigest()
 
 
 def send_chunk(api: Api, code: bytes, start: int, deployment_id: str = "") -> str:

@@ -4,17 +4,21 @@ CRASH_ROUNDS and CRASH_SEED (environment) ask for more rounds and for the instan
 """
 
 import contextlib
+import faulthandler
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives
-from tests.crash.pressure import FUNCTION, Acknowledged, Pressure, prepare
+from tests.crash.acknowledged import Acknowledged, Witness
+from tests.crash.invariants import check_backup, check_database, check_files, check_kept, gone, relatives
+from tests.crash.pressure import BACKUP, FUNCTION, Pressure, prepare, prepare_more
 from tests.serving import FUNCTIONS, Api, Server, pack, wait_until
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
@@ -31,27 +35,44 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
+    # Longer than pytest's limit for a test that hangs.
+    faulthandler.cancel_dump_traceback_later()
     instants = random.Random(SEED)
     print(f"CRASH_SEED={SEED}")
     kept = Acknowledged()
     server = Server(data, sandbox=engine)
     with server, server.api as api:
-        prepare(api)
-    for number in range(ROUNDS):
-        server.start()
-        pressure = Pressure(server, kept, seed=SEED + number)
-        pressure.start()
-        time.sleep(instants.uniform(0.2, 2.0))
-        before = relatives(server)
-        server.kill()
-        pressure.stop()
-        assert not pressure.failures
-        gone(before, server)
-        check_database(data)
-    with server, server.api as api:
-        check_kept(api, kept)
+        prepare_more(api)
+    with Witness() as witness:
+        for number in range(ROUNDS):
+            server.start()
+            up = time.time()
+            address = f"127.0.0.1:{witness.port}"
+            pressure = Pressure(server, kept, address, data.parent, data=data, seed=SEED + number)
+            pressure.start()
+            # Now and then long enough to be there when a minute begins.
+            time.sleep(instants.uniform(4.0, 14.0) if number % 10 == 9 else instants.uniform(0.2, 2.0))
+            before = relatives(server)
+            kept.up.append((up, time.time()))
+            server.kill()
+            pressure.stop()
+            assert not pressure.failures
+            gone(before, server)
+            check_database(data)
+        with server, server.api as api:
+            check_kept(api, kept, witness.runs)
     check_database(data)
     check_files(data)
+    check_restored(kept, data.parent / BACKUP, engine)
+
+
+def check_restored(kept: Acknowledged, file: Path, engine: str) -> None:
+    """The last backup holds what was acknowledged when it began. Raises AssertionError."""
+    again = file.with_name("again")
+    subprocess.run([sys.executable, "-m", "minifn", "restore", str(file), "--data", str(again)], check=True)
+    with Server(again, sandbox=engine) as server, server.api as api:
+        check_backup(api, kept)
+    check_database(again)
 
 
 def test_kill_while_starting(data: Path) -> None:
@@ -129,15 +150,16 @@ def test_stop_finishes_what_runs_and_leaves_no_process(engine: str, data: Path) 
     kept = Acknowledged()
     server = Server(data, sandbox=engine).start()
     with server.api as api:
-        prepare(api)
-    pressure = Pressure(server, kept)
-    pressure.start()
-    wait_until(lambda: len(kept.executions) > 20 and len(kept.deployments) > 1, 20, "the server is busy")
-    before = relatives(server)
-    assert server.stop() == 0
-    pressure.stop()
-    gone(before, server, seconds=2)
-    check_database(data)
-    with server, server.api as api:
-        check_kept(api, kept)
+        prepare_more(api)
+    with Witness() as witness:
+        pressure = Pressure(server, kept, f"127.0.0.1:{witness.port}", data.parent, data=data)
+        pressure.start()
+        wait_until(lambda: len(kept.executions) > 20 and len(kept.deployments) > 1, 20, "the server is busy")
+        before = relatives(server)
+        assert server.stop() == 0
+        pressure.stop()
+        gone(before, server, seconds=2)
+        check_database(data)
+        with server, server.api as api:
+            check_kept(api, kept, witness.runs, stopped=True)
     check_files(data)

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 import subprocess
 
@@ -7,7 +8,22 @@ STRAY = subprocess.Popen(["sleep", "3600"], start_new_session=True)
 
 
 async def main(context):
-    if port := context.req.query.get("tell"):
+    query = context.req.query
+    if port := query.get("tell"):
         socket.create_connection(("127.0.0.1", int(port))).close()
-    await asyncio.sleep(float(context.req.query.get("seconds", "0.05")))
-    return context.res.text(f"stray {STRAY.pid}")
+    if address := query.get("witness"):
+        await testify(address, context.req.headers["x-appwrite-execution-id"])
+    await asyncio.sleep(float(query.get("seconds", "0.05")))
+    if context.req.path == "/kept":
+        return context.res.json({name: value for name, value in os.environ.items() if name.startswith("KEPT_")})
+    context.log(query.get("mark", "no mark"))
+    return context.res.text(query.get("mark", f"stray {STRAY.pid}"))
+
+
+async def testify(address, execution_id):
+    """Go on only when it is known elsewhere that this execution has begun."""
+    host, _, port = address.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"{execution_id}\n".encode())
+    await reader.readline()
+    writer.close()
