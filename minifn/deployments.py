@@ -311,7 +311,10 @@ class DeploymentService:
             await asyncio.to_thread(remove_tree, path)
 
     async def expire(self, now: int, limit: int) -> int:
-        """Delete up to `limit` deployments that outlived the retention of their function, and return how many."""
+        """Delete up to `limit` deployments that outlived their function's retention, or whose upload was given up.
+
+        Return how many.
+        """
         ids = await self._database.read(deployments.expired, now, limit)
         if not ids:
             return 0

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any, cast
 
 import psutil
@@ -15,7 +16,7 @@ from uvicorn.server import ServerState
 from minifn.cli.connections import HEAD_BYTES_MAX, HEADERS_MAX, PIPELINE_MAX, Connection, Watched, hang_up_silent
 from minifn.cli.serve import websocket_protocol
 from minifn.cli.sockets import FRAGMENTS_MAX
-from tests.serving import PROJECT, Server
+from tests.serving import PROJECT, Server, pack
 
 GET = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /v1/functions/f/executions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
@@ -106,6 +107,28 @@ def test_a_websocket_does_not_make_the_server_collect(server: Server, start: byt
         assert process.memory_info().rss - before < 30_000_000
 
 
+def test_one_long_event_for_many_slow_clients(data: Path) -> None:
+    code = b"def main(context): return context.res.text('x' * 5_000_000)"
+    with Server(data) as server, server.api as api, contextlib.ExitStack() as clients:
+        api.create("long", api.runtime("python"), entrypoint="main.py")
+        api.deploy("long", pack(extra={"main.py": code}))
+        api.execute("long")
+        process = psutil.Process(server.process.pid)
+        before = process.memory_info().rss
+        listens = UPGRADE.replace(b" HTTP", b"&channels[]=executions HTTP").replace(
+            b"\r\n\r\n", f"\r\nX-Appwrite-Key: {server.key}\r\n\r\n".encode()
+        )
+        for _ in range(100):
+            client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 10))
+            client.sendall(listens)
+            heard = b""
+            while b"connected" not in heard:
+                heard += client.recv(1000)
+        assert len(api.execute("long")["responseBody"]) == 5_000_000
+        assert api.execute("long", method="GET")["status"] == "completed"
+        assert process.memory_info().rss - before < 250_000_000
+
+
 async def answer_at_length(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a long body in pieces, to a WebSocket in one."""
     if scope["type"] == "websocket":
@@ -185,6 +208,50 @@ def test_who_reads_in_time_is_served_whole() -> None:
         writer.close()
 
     run(test)
+
+
+def test_a_long_message_is_sent_once_it_was_taken() -> None:
+    sent = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "bytes": bytes(LONG_BYTES)})
+        sent.set()
+
+    async def main() -> None:
+        async with listening(app) as (port, connections):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
+            writer.write(UPGRADE)
+            await until(lambda: [connection for connection in connections if connection.paused_at is not None])
+            assert not sent.is_set()
+            received = 0
+            while received < LONG_BYTES:
+                received += len(await reader.read(100_000))
+            async with asyncio.timeout(10):
+                await sent.wait()
+            writer.close()
+
+    asyncio.run(main())
+
+
+def test_a_request_learns_that_its_client_is_gone_whatever_the_client_asked_next() -> None:
+    gone = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    async def main() -> None:
+        async with listening(app) as (port, connections):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write((GET + b"\r\n") * 3)
+            await until(lambda: [connection for connection in connections if len(connection.pipeline) == 2])
+            writer.transport.abort()
+            async with asyncio.timeout(10):
+                await gone.wait()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

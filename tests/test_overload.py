@@ -240,3 +240,22 @@ def test_a_long_answer_is_sent_piece_by_piece_and_counted() -> None:
     assert sent[0]["status"] == 503
     assert b"general_service_overloaded" in sent[1]["body"]
     assert room.used == 1
+
+
+def test_a_client_that_leaves_during_a_long_answer_is_no_error() -> None:
+    answer = Answer(200, bytes(100_000), [])
+    room = Room(100_000)
+
+    async def closed(message: Message) -> None:
+        raise RuntimeError("the handler is closed")
+
+    async def gone() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def there() -> Message:
+        return await asyncio.Event().wait()  # type: ignore[return-value]
+
+    asyncio.run(deliver(answer, room, {}, gone, closed))
+    with pytest.raises(RuntimeError):
+        asyncio.run(deliver(answer, room, {}, there, closed))
+    assert room.used == 0

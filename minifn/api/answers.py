@@ -1,5 +1,7 @@
 """What an operation answers with: JSON, nothing, a multipart form or an error, as small ASGI applications."""
 
+import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Mapping
@@ -20,6 +22,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 PIECE_BYTES = 256 * 1024
 #: Up to this a connection has a buffer of its own.
 SHORT_BYTES = 64 * 1024
+#: How long a connection that failed may take to be known as closed.
+GONE_SECONDS = 1.0
 #: Codes whose message is shown; any other is answered as a 500 with the message masked, as Appwrite's
 #: `app/controllers/general.php` does.
 PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503})
@@ -60,10 +64,12 @@ class Answer:
 
 async def deliver(answer: ASGIApp, room: Room, scope: Scope, receive: Receive, send: Send) -> None:
     """Send an answer, the memory for a long one taken of `room`; without it, say so instead."""
-    size = len(answer.body) if isinstance(answer, Answer) else 0
-    if size <= SHORT_BYTES:
-        await answer(scope, receive, send)
-        return
+    size = 0
+    if isinstance(answer, Answer):
+        size = len(answer.body)
+        if size <= SHORT_BYTES:
+            await answer(scope, receive, send)
+            return
     try:
         room.take(size)
     except Overloaded:
@@ -72,8 +78,22 @@ async def deliver(answer: ASGIApp, room: Room, scope: Scope, receive: Receive, s
         return
     try:
         await answer(scope, receive, send)
+    except RuntimeError:
+        # uvloop raises it while uvicorn has not heard yet that the client is gone.
+        if not await _is_gone(receive):
+            raise
     finally:
         room.give(size)
+
+
+async def _is_gone(receive: Receive) -> bool:
+    """Tell whether the client has closed its connection, or does within a moment."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GONE_SECONDS):
+            while (await receive())["type"] != "http.disconnect":
+                continue
+            return True
+    return False
 
 
 def json_answer(content: Any, status: int = 200, headers: RawHeaders | None = None) -> Answer:

@@ -19,7 +19,14 @@ from minifn.values import format_instant, now_ms
 WAITING_MESSAGES_MAX = 1000
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 
+#: Longer messages are made and sent for so many connections at a time: each is some copies of it.
+SHORT_BYTES = 64 * 1024
+LONG_MAX = 8
+
 _encode = msgspec.json.encode
+
+#: A message in pieces, of which the long one is the same for all connections.
+Message = tuple[bytes, ...]
 
 
 class Connection:
@@ -31,7 +38,7 @@ class Connection:
         self.subscriptions: dict[str, tuple[str, ...]] = {}
         #: Set when more happened than the client could read.
         self.overrun = asyncio.Event()
-        self._waiting: deque[bytes] = deque()
+        self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
 
@@ -40,24 +47,24 @@ class Connection:
         """Every channel of every subscription, once."""
         return list(dict.fromkeys(channel for channels in self.subscriptions.values() for channel in channels))
 
-    def put(self, message: bytes) -> None:
+    def put(self, *message: bytes) -> None:
         """Have a message sent; too many are dropped, all of them."""
         if self.overrun.is_set():
             return
         self._waiting.append(message)
-        self._waiting_bytes += len(message)
+        self._waiting_bytes += length(message)
         if len(self._waiting) > WAITING_MESSAGES_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
             self.overrun.set()
             self._waiting.clear()
         self._wake.set()
 
-    async def take(self) -> bytes:
+    async def take(self) -> Message:
         """Return the next message, once there is one."""
         while not self._waiting:
             self._wake.clear()
             await self._wake.wait()
         message = self._waiting.popleft()
-        self._waiting_bytes -= len(message)
+        self._waiting_bytes -= length(message)
         return message
 
 
@@ -71,6 +78,8 @@ class Broadcast:
         self._changes = changes
         self._by_channel: dict[str, set[Connection]] = {}
         self._joined: dict[Connection, list[str]] = {}
+        #: Who sends a long message takes one.
+        self.long = asyncio.Semaphore(LONG_MAX)
 
     def join(self, connection: Connection) -> None:
         """Let a connection hear what its caller and subscriptions are now; guests may read nothing."""
@@ -106,8 +115,9 @@ class Broadcast:
             if may_read(member.caller, change.record):
                 privileged = member.caller.privileged
                 if privileged not in encoded:
-                    encoded[privileged] = _encode(content(change, channels, privileged=privileged))
-                member.put(_message(encoded[privileged], member, channels))
+                    # Without the brace that closes it: some connections are told more.
+                    encoded[privileged] = _encode(content(change, channels, privileged=privileged))[:-1]
+                member.put(b'{"type":"event","data":', encoded[privileged], _end(member, channels))
 
 
 def channels_of(record: Record) -> tuple[str, ...]:
@@ -157,9 +167,12 @@ def _payload(change: Change, *, privileged: bool) -> Mapping[str, Any]:
     return responses.execution_result(change.result, body, Shape.FULL, privileged=privileged)
 
 
-def _message(encoded: bytes, member: Connection, channels: tuple[str, ...]) -> bytes:
-    """Return the event for one connection: it adds which of its subscriptions the event is for, when they have ids."""
+def _end(member: Connection, channels: tuple[str, ...]) -> bytes:
+    """Return the end of an event for one connection: which of its subscriptions it is for, when they have ids."""
     ids = [name for name, wanted in member.subscriptions.items() if name and not set(wanted).isdisjoint(channels)]
-    if ids:
-        encoded = encoded[:-1] + b',"subscriptions":' + _encode(ids) + b"}"
-    return b'{"type":"event","data":' + encoded + b"}"
+    return b',"subscriptions":' + _encode(ids) + b"}}" if ids else b"}}"
+
+
+def length(message: Message) -> int:
+    """Return how many bytes a message has."""
+    return sum(map(len, message))

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from minifn.api import account, bodies
 from minifn.api.auth import GUEST
-from minifn.api.broadcast import Broadcast, Connection
+from minifn.api.broadcast import SHORT_BYTES, Broadcast, Connection, Message, length
 from minifn.api.operations import Context
 from minifn.errors import ArgumentInvalid, MinifnError, ProjectNotFound, UserJwtInvalid
 from minifn.models import Caller, CallerKind
@@ -128,7 +128,14 @@ class Client:
         while True:
             message = await self._connection.take()
             await self._check_again()
-            await self._socket.send_text(message.decode())
+            if length(message) <= SHORT_BYTES:
+                await self._send(message)
+                continue
+            async with self._broadcast.long:
+                await self._send(message)
+
+    async def _send(self, message: Message) -> None:
+        await self._socket.send_text(b"".join(message).decode())
 
     async def _answer(self, text: str | bytes) -> None:
         """Do what a message of the client asks for. Raises MinifnError."""

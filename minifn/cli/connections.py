@@ -5,7 +5,7 @@ import resource
 from collections.abc import Iterable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 #: Descriptors the server asks for; a machine may allow fewer.
 DESCRIPTORS = 65_536
@@ -77,6 +77,7 @@ class Connection(Watched, HttpToolsProtocol):
         self._began_at = self.heard_at
         self._bytes = 0
         self._receiving = True
+        self._answering: RequestResponseCycle | None = None
         #: Bytes that came since the last that were a body's, or ended a head.
         self._head_bytes = 0
 
@@ -85,6 +86,19 @@ class Connection(Watched, HttpToolsProtocol):
         super().connection_made(transport)
         if len(self.connections) > self._connections_max:
             self._refuse()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio.Protocol. uvicorn tells the last of several requests, and not the one that is served."""
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _refuse(self) -> None:
         head = (

@@ -1,5 +1,6 @@
 """WebSockets of `minifn serve`; a module of its own, because most servers never import its library."""
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
@@ -11,6 +12,11 @@ FRAGMENTS_MAX = 1024
 
 class SocketConnection(Watched, WebSocketsSansIOProtocol):
     """uvicorn's protocol; a client that has the server collect for it is hung up."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send, and wait until the client has taken most of it: before it is, its sender must not forget it."""
+        await super().send(message)
+        await self.writable.wait()
 
     def handle_ping(self) -> None:
         """Answer, unless the client takes no answers: they would add up."""

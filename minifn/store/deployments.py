@@ -20,10 +20,15 @@ from minifn.store.table import Table
 from minifn.values import LOG_LIMIT_CHARS
 
 TABLE = Table("deployments", Deployment)
+#: How long the next chunk of an upload may take, milliseconds.
+UPLOAD_MS_MAX = 86_400_000
+#: Instant ?1. Appwrite keeps unfinished uploads for ever.
 _EXPIRED = (
-    "status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
+    "(status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
     " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
-    " AND deployment_retention_days > 0 AND deployments.created_at < ? - deployment_retention_days * 86400000)"
+    " AND deployment_retention_days > 0 AND deployments.created_at < ?1 - deployment_retention_days * 86400000)"
+    f" OR chunks_uploaded < chunks_total AND deployments.updated_at < ?1 - {UPLOAD_MS_MAX} AND EXISTS"
+    " (SELECT 1 FROM deployment_chunks WHERE deployment_id = deployments.id))"
 )
 
 
@@ -251,13 +256,15 @@ def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
 
 
 def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:
-    """Return up to `limit` ids of finished deployments that their functions no longer keep (see `delete_expired`)."""
-    return [row[0] for row in conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?", (now, limit))]
+    """Return up to `limit` ids of deployments that are no longer kept (see `delete_expired`)."""
+    return [row[0] for row in conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?2", (now, limit))]
 
 
 def delete_expired(conn: sqlite3.Connection, deployment_ids: list[str], now: int) -> list[Deployment]:
-    """Delete and return those that are inactive and older than their function's retention (0 days = for ever)."""
-    found = [TABLE.first(conn, f"id = ? AND {_EXPIRED}", deployment_id, now) for deployment_id in deployment_ids]
+    """Delete and return those that are inactive and older than their function's retention (0 days = for ever), and
+    uploads that nobody has gone on with for UPLOAD_MS_MAX.
+    """
+    found = [TABLE.first(conn, f"{_EXPIRED} AND id = ?2", now, deployment_id) for deployment_id in deployment_ids]
     return [delete(conn, deployment.function_id, deployment.id, now) for deployment in found if deployment]
 
 

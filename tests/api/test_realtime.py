@@ -363,7 +363,7 @@ def test_an_event_is_encoded_once_for_each_kind_of_reader() -> None:
     changes.tell("create", Execution(id="e", function_id="f", user_id="ada", logs="private"))
 
     async def first(connection: Connection) -> Any:
-        return json.loads(await asyncio.wait_for(connection.take(), 0.1))
+        return json.loads(b"".join(await asyncio.wait_for(connection.take(), 0.1)))
 
     assert asyncio.run(first(connections[0]))["data"]["payload"]["logs"] == "private"
     assert asyncio.run(first(connections[1]))["data"]["payload"]["logs"] == ""
