@@ -96,12 +96,27 @@ def rss_bytes(pid: int) -> int:
     return int(fields[1]) * PAGE_BYTES if fields else 0
 
 
+def anonymous_bytes(pid: int) -> int:
+    """Return the resident memory that belongs to no file and is not for sharing; after a fork both count it."""
+    fields = read(f"/proc/{pid}/statm").split()
+    return (int(fields[1]) - int(fields[2])) * PAGE_BYTES if fields else 0
+
+
 def pss_bytes(pid: int) -> int:
     """Return the resident memory with shared pages divided among their users: exact, but some 20 times slower."""
+    return _rolled_up(pid, b"Pss:") or rss_bytes(pid)
+
+
+def anonymous_pss_bytes(pid: int) -> int:
+    """Return `anonymous_bytes` with the pages of a fork divided among its processes: exact, but slow."""
+    return _rolled_up(pid, b"Pss_Anon:") or anonymous_bytes(pid)
+
+
+def _rolled_up(pid: int, name: bytes) -> int:
     for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
-        if line.startswith(b"Pss:"):
+        if line.startswith(name):
             return int(line.split()[1]) * 1024
-    return rss_bytes(pid)
+    return 0
 
 
 def environment_value(pid: int, name: bytes) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import proc
 from .cgroup import Group
+from .held import held_bytes, machine_bytes
 
 #: The variable that marks every process of a tree, unless it hides it.
 COOKIE = "MINIFN_TREE"
@@ -89,10 +90,24 @@ class Tree:
             return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
         if not self.namespaced and self.processes and len(members) > self.processes:
             return f"process limit exceeded ({self.processes})"
-        if self.tmp and self.tmp_bytes and now >= self.tmp_check_at:
+        if now >= self.tmp_check_at:
             self.tmp_check_at = now + TMP_SECONDS
-            if used_bytes(self.tmp, self.tmp_bytes) > self.tmp_bytes:
-                return f"temporary files exceed {self.tmp_bytes // 2**20} MB"
+            return self._look_closer(members, ceiling)
+        return ""
+
+    def _look_closer(self, members: list[int], ceiling: float) -> str:
+        """Look at what no path and no resident page shows as well; return why the tree must be killed, or ""."""
+        own = sum(map(proc.anonymous_bytes, members))
+        suspect = ceiling and self.group is None and own + machine_bytes() > ceiling
+        watched = self.tmp if self.tmp_bytes else ""
+        if not suspect and not watched:
+            return ""
+        memory, deleted = held_bytes(members, watched)
+        # The cheap sum again counts pages of a fork twice.
+        if suspect and own + memory > ceiling and sum(map(proc.anonymous_pss_bytes, members)) + memory > ceiling:
+            return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
+        if watched and deleted + used_bytes(watched, self.tmp_bytes) > self.tmp_bytes:
+            return f"temporary files exceed {self.tmp_bytes // 2**20} MB"
         return ""
 
     def terminate(self) -> None:
