@@ -79,6 +79,7 @@ class PushedRepositories:
         os.lseek(request.fileno(), 0, os.SEEK_SET)
         place = await self._open(function)
         async with self._turns.setdefault(function.id, asyncio.Lock()):
+            await asyncio.to_thread(_clear_up, place)
             await self._make_room(place)
             with tempfile.TemporaryFile() as printed:
                 await self._serve(place, ("receive-pack", "--stateless-rpc", PUSHED), "", request, printed)
@@ -191,6 +192,14 @@ def _put_in_place(place: Path) -> None:
     sync_file_system(place)
     (place / UNBORN).rename(place / PUSHED)
     sync_directory(place)
+
+
+def _clear_up(place: Path) -> None:
+    """Remove what a push left behind that was killed: its locks refuse every later one. None runs now."""
+    repository = place / PUSHED
+    for left in ("*.lock", "refs/**/*.lock", "objects/tmp_objdir-*", "objects/pack/tmp_*"):
+        for path in list(repository.glob(left)):
+            remove_tree(path)
 
 
 def _whole(file: BinaryIO) -> bytes:

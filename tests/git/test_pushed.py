@@ -49,6 +49,22 @@ def test_a_push_deploys_and_shows_the_build(api: Api, git_server: Server, reposi
     assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 1
 
 
+def test_a_push_works_after_one_that_was_killed(api: Api, git_server: Server, repository: Repository) -> None:
+    function_id = create(api, "interrupted")
+    repository.commit({"main.py": answering("first")})
+    git(repository.path, "push", address(git_server, function_id), "main")
+    place = git_server.data / "repositories" / function_id / "repository.git"
+    incoming = place / "objects" / "tmp_objdir-incoming-a1b2c3"
+    (incoming / "pack").mkdir(parents=True)
+    for lock in ("refs/heads/main.lock", "packed-refs.lock", "objects/pack/tmp_pack_a1b2c3"):
+        (place / lock).touch()
+    repository.commit({"main.py": answering("second")})
+    git(repository.path, "push", address(git_server, function_id), "main")
+    assert api.execute(function_id)["responseBody"] == "second"
+    assert not incoming.exists()
+    assert list(place.rglob("*.lock")) == []
+
+
 def test_a_failed_build_is_told_and_leaves_the_old_one(api: Api, git_server: Server, repository: Repository) -> None:
     function_id = create(api, "failing", commands="test ! -f broken")
     repository.commit({"main.py": answering("good")})
