@@ -116,7 +116,7 @@ class Poller:
         if not function.provider_paths or not before:
             return True
         changed = await self._fetcher.changed(remote, before[-1], commit)
-        return changed is None or touches(changed, function.provider_paths)
+        return changed is None or await asyncio.to_thread(touches, changed, function.provider_paths)
 
 
 def source(function: Function, reference: str, *, baseline: bool = False) -> Source:

@@ -1,5 +1,6 @@
 """What may be named in git, which globs match, and what installations are made of."""
 
+import re
 import subprocess
 from io import BytesIO
 from pathlib import Path
@@ -73,6 +74,21 @@ def test_folders_stay_inside(path: str) -> None:
 )
 def test_globs(name: str, glob: str, expected: bool) -> None:
     assert matches(name, [glob]) == expected
+
+
+@given(st.text("ab/*?", max_size=8), st.text("ab/", max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_globs_mean_what_an_expression_says(glob: str, name: str) -> None:
+    meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression = re.sub(r"\*\*/|\*\*|\*|\?", lambda found: meanings[found[0]], glob)
+    assert matches(name, [glob]) == (re.fullmatch(expression, name) is not None)
+
+
+@pytest.mark.parametrize("glob", ["*a" * 60 + "b", "**a" * 40 + "b", "**/*" * 30 + "b", "*?" * 60 + "b"])
+@pytest.mark.parametrize("name", ["a" * 4000, "a/" * 2000])
+def test_a_name_and_a_glob_together_keep_nobody_busy(glob: str, name: str) -> None:
+    """Somebody who pushes chooses the one, and the owner of a function the other: backtracking would take years."""
+    assert not matches(name, [glob])
 
 
 def test_a_glob_of_a_folder_is_for_all_below_it() -> None:
