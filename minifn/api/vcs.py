@@ -1,8 +1,8 @@
 """Git: deployments of a reference, and hosts of repositories that tell of pushes."""
 
 import contextlib
+import functools
 from typing import Annotated
-from urllib.parse import parse_qs
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -67,17 +67,22 @@ class Told:
 
     async def _look(self, receive: Receive) -> int:
         call = self._call
-        body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX)
-        signature = call.header(b"x-hub-signature-256")
-        pushed = call.header(b"x-github-event") in ("push", "")
-        names = _names(body, call.header(b"content-type")) if pushed else set()
-        return await call.minifn.git.pushed_elsewhere(self._installation_id, body, signature, names)
+        room = call.minifn.executor.bodies
+        body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
+        try:
+            signature = call.header(b"x-hub-signature-256")
+            pushed = call.header(b"x-github-event") in ("push", "")
+            step = functools.partial(_names, body, call.header(b"content-type"))
+            names = await bodies.taken_apart(body, step) if pushed else set()
+            return await call.minifn.git.pushed_elsewhere(self._installation_id, body, signature, names)
+        finally:
+            room.give(len(body))
 
 
 def _names(body: bytes, content_type: str) -> set[str]:
     """Return what a body calls its repository, nothing when it is not about one."""
     if content_type.startswith("application/x-www-form-urlencoded"):
-        body = parse_qs(body, max_num_fields=10).get(b"payload", [b""])[0]
+        body = str(bodies.parse_query(body).get("payload", "")).encode()
     with contextlib.suppress(msgspec.DecodeError):
         repository = msgspec.json.decode(body, type=Event).repository
         return {repository.name, repository.full_name} - {""}

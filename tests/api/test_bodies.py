@@ -15,6 +15,8 @@ from hypothesis import given, settings, strategies as st
 
 from minifn.api import bodies
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
+from minifn.executor import BODIES_BYTES_MAX
+from tests.api.site import SiteServer
 
 MULTIPART = "multipart/form-data; boundary=XX"
 
@@ -200,3 +202,17 @@ def test_a_thread_takes_long_bodies_apart() -> None:
 
     assert asyncio.run(where(1000)) is threading.current_thread()
     assert asyncio.run(where(1_000_000)) is not threading.current_thread()
+
+
+@pytest.mark.parametrize("path", ["/functions/f/executions", "/vcs/local/events", "/account/sessions/email"])
+def test_everybody_takes_of_the_same_memory(site: SiteServer, path: str) -> None:
+    with site.admin() as client:
+        room = site.site.executor.bodies
+        taken = BODIES_BYTES_MAX - 10
+        room.take(taken)
+        answer = client.post(path, json={"body": "x" * 20})
+        assert (answer.status_code, answer.json()["type"]) == (503, "general_service_overloaded")
+        assert room.used == taken
+        room.give(taken)
+        client.post(path, json={"body": "x" * 20})
+        assert room.used == 0
