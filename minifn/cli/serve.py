@@ -1,16 +1,20 @@
 """`minifn serve`: the server in this process, from the first line printed to the last worker stopped."""
 
 import asyncio
+import atexit
 import contextlib
 import dataclasses
 import errno
 import functools
 import ipaddress
 import logging
+import os
 import signal
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -96,6 +100,7 @@ def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
     # A function that has the server's uid must not read its environment, in which a secret was given, nor its memory.
     forbid_dumps()
+    atexit.register(forget_unwritten)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("minifn", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.INFO)
@@ -110,6 +115,16 @@ def run(config: Config, ready: Ready) -> None:
                 fail(f"cannot start: {error}")
             except CannotGoOn as error:
                 fail(f"stopped: {error}")
+
+
+def forget_unwritten() -> None:
+    """Give up the lines that a full disk does not take: the interpreter would end with an exit code for them (120)."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -147,7 +147,9 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
 
 
 @pytest.mark.parametrize("disk", ["limit"], indirect=True)
-def test_a_server_stops_in_order_on_a_full_disk(disk: Disk) -> None:
+def test_a_server_stops_in_order_on_a_full_disk(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With it nothing of the log waits to be written.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     server = Server(disk.data)
     with server, server.api as api:
         prepare(api)
