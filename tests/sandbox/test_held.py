@@ -1,6 +1,7 @@
 """What processes hold without showing it by a path or a resident page counts too."""
 
 import asyncio
+import errno
 import mmap
 import os
 import subprocess
@@ -43,6 +44,13 @@ for at in range(0, 200 << 20, 1 << 20):
     shared.madvise(mmap.MADV_DONTNEED, at, 1 << 20)
 time.sleep(60)
 """
+#: Where a namespace of its own would keep 200 MB of nobody.
+SYSTEM_V = """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+for call in (libc.shmget, libc.semget, libc.msgget):
+    print(call(0, 1, 0o1600), ctypes.get_errno())
+"""
 MEMORY_REASON, FILES_REASON = "memory limit exceeded (64 MB)", "temporary files exceed 32 MB"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: what is held is read from /proc")
@@ -67,6 +75,22 @@ def test_what_is_hidden_counts(
             wrapped = engine.wrap(command(PYTHON, "-I", "-S", "-c", script, limits=LIMITS))
             output = await run(spawner, wrapped, timeout_seconds=30)
             assert output.exit.reason == reason, output.text
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process"])
+def test_nothing_is_kept_that_no_process_holds(
+    place: DataDir, engine_name: str, request: pytest.FixtureRequest
+) -> None:
+    if engine_name != "process":
+        request.getfixturevalue(engine_name)
+
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            wrapped = engine.wrap(command(PYTHON, "-I", "-S", "-c", SYSTEM_V))
+            output = await run(spawner, wrapped, timeout_seconds=30)
+            assert output.text == f"-1 {errno.EPERM}\n" * 3
 
     asyncio.run(main())
 

@@ -98,18 +98,19 @@ DENIED: dict[str, tuple[int, int]] = {
     "mbind": (237, 235),
     "set_mempolicy": (238, 237),
     "personality": (135, 92),
+    # What System V keeps belongs to no process once it is detached, so that no watchdog sees whose memory it is.
+    "shmget": (29, 194),
+    "semget": (64, 190),
+    "msgget": (68, 186),
 }
 #: Refused to a process without namespaces: what System V and POSIX IPC share among all processes of a user. Numbers of
 #: segments and queues can be guessed, so using one is refused like making one.
 SHARED: dict[str, tuple[int, int]] = {
-    "shmget": (29, 194),
     "shmat": (30, 196),
     "shmctl": (31, 195),
-    "semget": (64, 190),
     "semop": (65, 193),
     "semctl": (66, 191),
     "semtimedop": (220, 192),
-    "msgget": (68, 186),
     "msgsnd": (69, 189),
     "msgrcv": (70, 188),
     "msgctl": (71, 187),
