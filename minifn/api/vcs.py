@@ -67,23 +67,26 @@ class Told:
 
     async def _look(self, receive: Receive) -> int:
         call = self._call
+        git = call.minifn.git
+        git.check_installation(self._installation_id)
         room = call.minifn.executor.bodies
         body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
         try:
-            signature = call.header(b"x-hub-signature-256")
+            # What nobody has signed is not taken apart.
+            await git.check_signature(self._installation_id, body, call.header(b"x-hub-signature-256"))
             pushed = call.header(b"x-github-event") in ("push", "")
             step = functools.partial(_names, body, call.header(b"content-type"))
             names = await bodies.taken_apart(body, step) if pushed else set()
-            return await call.minifn.git.pushed_elsewhere(self._installation_id, body, signature, names)
+            return await git.pushed_elsewhere(self._installation_id, names)
         finally:
             room.give(len(body))
 
 
 def _names(body: bytes, content_type: str) -> set[str]:
-    """Return what a body calls its repository, nothing when it is not about one."""
+    """Return what a body calls its repository, nothing when it is not about one. Raises ArgumentInvalid."""
     if content_type.startswith("application/x-www-form-urlencoded"):
         body = str(bodies.parse_query(body).get("payload", "")).encode()
-    with contextlib.suppress(msgspec.DecodeError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         repository = msgspec.json.decode(body, type=Event).repository
         return {repository.name, repository.full_name} - {""}
     return set()

@@ -110,20 +110,22 @@ class GitService:
             raise FunctionNotFound
         return deployment
 
-    async def pushed_elsewhere(self, installation_id: str, body: bytes, signature: str, names: set[str]) -> int:
-        """Look at the repositories of an installation that a host tells of, and return how many that are.
-
-        `signature` is GitHub's `X-Hub-Signature-256` of `body`, `names` what the body calls the repository.
-        Raises InstallationNotFound, and AccessForbidden for a signature that is not the installation's.
-        """
+    def check_installation(self, installation_id: str) -> None:
+        """Raise InstallationNotFound unless there is such an installation."""
         if installation_id not in {installation.name for installation in self._installations.all}:
             raise InstallationNotFound
+
+    async def check_signature(self, installation_id: str, body: bytes, signature: str) -> None:
+        """Raise AccessForbidden unless `signature` is an installation's `X-Hub-Signature-256` (GitHub) of `body`."""
         key = events_secret(self._tools.secret, installation_id).encode()
         # Of 25 MB it takes a while, and anybody may ask for it.
         digest = await asyncio.to_thread(hmac.digest, key, body, hashlib.sha256)
         expected = f"sha256={digest.hex()}"
         if not hmac.compare_digest(expected.encode(), signature.encode()):
             raise AccessForbidden("The signature is not that of this installation: see `minifn git`.")
+
+    async def pushed_elsewhere(self, installation_id: str, names: set[str]) -> int:
+        """Look at the repositories of an installation whose host calls them `names`; return how many that are."""
         found = [
             repository
             for repository in await self._tools.database.read(git.repositories)

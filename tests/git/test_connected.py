@@ -268,6 +268,19 @@ def test_a_signed_event_makes_the_server_look(place: Path, base: Path, repositor
             "POST", path, 401, content=body, headers={**headers, "x-hub-signature-256": "sha256=\xe9".encode("latin-1")}
         )
         api.call("POST", "/vcs/nowhere/events", 404, content=body, headers=headers)
+        odd = (
+            (b'{"x":' + b"[" * 100_000, "application/json"),
+            (b'{"repository":' * 2000, "application/json"),
+            (b"&".join(b"a=1" for _ in range(2000)), "application/x-www-form-urlencoded"),
+            (b"payload[a]=1", "application/x-www-form-urlencoded"),
+        )
+        for text, kind in odd:
+            given = {**headers, "content-type": kind}
+            # Unsigned it is all the same; signed, it is about no repository.
+            api.call("POST", path, 401, content=text, headers=given)
+            given["x-hub-signature-256"] = f"sha256={hmac.new(key, text, hashlib.sha256).hexdigest()}"
+            assert api.http.post(path, content=text, headers=given).status_code in (202, 400), text[:20]
+        assert "Traceback" not in server.log_tail()
         assert len(deployments(api, function_id)) == 1
         for _ in range(3):
             assert api.call("POST", path, 202, content=body, headers=headers) == {"total": 1}
