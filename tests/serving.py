@@ -118,7 +118,11 @@ class Server:
         """Start and wait for the first answer. Raises AssertionError with the server's log."""
         self.launch()
         with httpx.Client(trust_env=False) as client:
-            wait_until(lambda: self._answers(client), seconds, f"{self.url} answers\n{self.log_tail()}")
+            try:
+                wait_until(lambda: self._answers(client), seconds, f"{self.url} answers\n{self.log_tail()}")
+            except BaseException:
+                self.kill()
+                raise
         return self
 
     def _answers(self, client: httpx.Client) -> bool:
