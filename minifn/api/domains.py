@@ -50,6 +50,7 @@ class Domains:
     def __init__(self, app: ASGIApp, minifn: Minifn) -> None:
         self._app = app
         self._minifn = minifn
+        self._suffix = f".{minifn.config.functions_domain}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -86,9 +87,12 @@ class Domains:
             client_ip=str(client[0]) if client else "",
         )
         try:
-            return answered(await executor.execute(target, request), scope)
+            answer = answered(await executor.execute(target, request), scope)
         finally:
             executor.bodies.give(len(body))
+        if host_of(scope).endswith(self._suffix):
+            answer.headers = [(name, _own(value) if name == b"set-cookie" else value) for name, value in answer.headers]
+        return answer
 
     async def _target(self, function_id: str) -> Target:
         """Return what to run. Raises, in Appwrite's order, what keeps it from running for a guest."""
@@ -175,6 +179,13 @@ def answered(result: ExecutionResult, scope: Scope) -> Answer:
         # Nobody knows how long the body is that such an answer does not have.
         answer.headers.pop()
     return answer
+
+
+def _own(cookie: bytes) -> bytes:
+    """Return a cookie for one host alone: the domains of functions have one parent, and functions many owners."""
+    pair, *attributes = cookie.split(b";")
+    kept = (item for item in attributes if item.partition(b"=")[0].strip().lower() != b"domain")
+    return b";".join((pair, *kept))
 
 
 def _encoded(value: str) -> bytes:

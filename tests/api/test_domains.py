@@ -17,6 +17,7 @@ ECHO = b"""
 ANSWERS = {
     "/teapot": lambda res: res.text("short", 418, {"x-kind": "stout", "set-cookie": "a=1"}),
     "/empty": lambda res: res.empty(),
+    "/cookie": lambda res: res.text("x", 200, {"set-cookie": "Domain=1; Path=/; DOMAIN =functions.localhost;domain=x"}),
     "/gone": lambda res: res.text("", 410, {"content-encoding": "gzip", "x-kept": "1"}),
     "/binary": lambda res: res.binary(bytes(range(256))),
     "/hop": lambda res: res.text("x", 200, {
@@ -114,6 +115,14 @@ def test_bytes_and_headers_beyond_ascii(server: Server, echo: str) -> None:
     assert visit(server, echo, path="/binary").content == bytes(range(256))
     raw = dict(visit(server, echo, path="/unicode").headers.raw)
     assert (raw[b"x-latin"], raw[b"x-beyond"]) == ("\u00e9".encode("latin-1"), "\u2713".encode())
+
+
+def test_a_cookie_of_one_function_is_not_for_others(server: Server, echo: str, api: Api) -> None:
+    assert visit(server, echo, path="/cookie").headers["set-cookie"] == "Domain=1; Path=/"
+    # Whoever owns a domain decides who shares its cookies.
+    given = {"domain": "cookies.test", "functionId": "domain-echo"}
+    api.call("POST", "/proxy/rules/function", 201, json=given)
+    assert "functions.localhost" in visit(server, "cookies.test", path="/cookie").headers["set-cookie"]
 
 
 def test_an_answer_without_a_body_stays_empty(server: Server, echo: str) -> None:
