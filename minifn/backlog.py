@@ -4,6 +4,7 @@ Counted in memory, because every execution that is queued asks. What is deleted 
 limit is reached: before anything is refused the database is asked, now and then.
 """
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,8 @@ from minifn.store.database import Database
 
 #: Seconds between two counts of the database.
 COUNT_SECONDS = 1.0
+#: What takes a transaction of its own, nearly.
+LONG_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -42,6 +45,8 @@ class Backlog:
         self._bytes_max = bytes_max
         self._next_count_at = 0.0
         self._storing: set[Storing] = set()
+        #: A commit of many long bodies would keep everybody waiting.
+        self._long = asyncio.Lock()
         #: Executions that are stored and wait for a slot, or more.
         self._waiting = 0
         self._storing_waiting = 0
@@ -61,7 +66,10 @@ class Backlog:
 
     @contextlib.asynccontextmanager
     async def storing(self, count: int, body_bytes: int, *, scheduled: bool = False) -> AsyncIterator[None]:
-        """Count executions, each with a body of that size, that the block stores. Raises Overloaded before it."""
+        """Count executions, each with a body of that size, that the block stores. Raises Overloaded before it.
+
+        Long bodies take turns.
+        """
         new = Storing(count, count * body_bytes, scheduled)
         if self._lacks(new) and self._clock() >= self._next_count_at:
             await self._count()
@@ -69,7 +77,8 @@ class Backlog:
             raise Overloaded
         self._add(new)
         try:
-            yield
+            async with self._long if new.size_bytes > LONG_BYTES else contextlib.nullcontext():
+                yield
         except Exception:
             # Not when cancelled: the write is certain all the same.
             self._scheduled -= new.count * scheduled

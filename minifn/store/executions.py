@@ -33,6 +33,8 @@ _INSERT = (
     " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _REQUEST = "method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body"
+#: Longer bodies lie in a table of their own.
+SHORT_BYTES = 16 * 1024
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
 
 
@@ -77,15 +79,19 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
 def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRequest) -> int:
     """Insert a `waiting` or `scheduled` execution with its request; return its sequence. Raises FunctionNotFound."""
     sequence = insert(conn, execution)
+    short = len(request.body) <= SHORT_BYTES
     conn.execute(
         f"INSERT INTO execution_requests (execution, function, state, due_at, {_REQUEST})"
         " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
         " WHERE sequence = ?",
         (
             request.method, request.path, _encode(request.headers).decode(), request.user_id, request.session_id,
-            request.user_ends, request.client_ip, request.event, request.depth, request.body, sequence,
+            request.user_ends, request.client_ip, request.event, request.depth, request.body if short else b"",
+            sequence,
         ),
     )  # fmt: skip
+    if not short:
+        conn.execute("INSERT INTO execution_bodies VALUES (?, ?)", (sequence, request.body))
     return sequence
 
 
@@ -148,6 +154,8 @@ def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job
         sequences,
     )
     by_sequence = {row[0]: _request(row) for row in requests}
+    for sequence, body in conn.execute(f"SELECT * FROM execution_bodies WHERE execution IN ({marks})", sequences):
+        by_sequence[sequence] = msgspec.structs.replace(by_sequence[sequence], body=body)
     rows = conn.execute(
         f"UPDATE executions SET status = 'processing', updated_at = ? WHERE sequence IN ({marks})"
         f" RETURNING {TABLE.columns}",
@@ -243,7 +251,10 @@ def next_due(conn: sqlite3.Connection) -> int | None:
 
 def stored(conn: sqlite3.Connection) -> Stored:
     """Return what the queue holds; the bodies themselves are not read."""
-    rows = conn.execute("SELECT state, count(*), sum(length(body)) FROM execution_requests GROUP BY state").fetchall()
+    rows = conn.execute(
+        "SELECT state, count(*), sum(coalesce(length(long.body), length(own.body))) FROM execution_requests AS own"
+        " LEFT JOIN execution_bodies AS long USING (execution) GROUP BY state"
+    ).fetchall()
     by_state = {state: (count, size_bytes) for state, count, size_bytes in rows}
     scheduled, scheduled_bytes = by_state.get("scheduled", (0, 0))
     return Stored(

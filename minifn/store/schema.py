@@ -239,6 +239,13 @@ MIGRATIONS = (
     -- When the session, or the function's JWT, with which an execution was asked for ends; 0 for no such limit.
     ALTER TABLE execution_requests ADD COLUMN user_ends INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    -- Long bodies of execution_requests, whose own `body` is empty: a change of a row's state would write them anew.
+    CREATE TABLE execution_bodies (
+        execution INTEGER PRIMARY KEY REFERENCES execution_requests (execution) ON DELETE CASCADE,
+        body BLOB NOT NULL
+    );
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.

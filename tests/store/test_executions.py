@@ -1,5 +1,6 @@
 """The execution rows as a record and as a queue."""
 
+import os
 import sqlite3
 
 import msgspec
@@ -212,3 +213,27 @@ def test_executions_are_searched_by_their_function_and_their_id(conn: sqlite3.Co
     assert found("fn") == found("x 660") == [first.id, second.id]
     assert found("660AA1 nothing") == found("660a") == [first.id]
     assert found("bb2") == found("***") == []
+
+
+def test_a_long_body_is_written_once_and_goes_with_its_execution(conn: sqlite3.Connection) -> None:
+    conn.execute("PRAGMA journal_mode = WAL")
+    body = os.urandom(1_000_000)
+    execution = Execution(id=new_id(), function_id="fn", trigger="http", status="waiting")
+    conn.execute("BEGIN")
+    executions.enqueue(conn, execution, msgspec.structs.replace(REQUEST, body=body))
+    conn.execute("COMMIT")
+    assert executions.stored(conn).size_bytes == len(body)
+    conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    pages = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+    conn.execute("BEGIN")
+    (job,), _ = executions.claim(conn, 5, 9)
+    conn.execute("COMMIT")
+    assert job.request.body == body
+    # A few pages, where the body has hundreds.
+    assert conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1] - pages < 20
+    executions.requeue(conn, 10)
+    (job,), _ = executions.claim(conn, 5, 11)
+    assert job.request.body == body
+    assert executions.finish(conn, job.execution)
+    assert conn.execute("SELECT count(*) FROM execution_bodies").fetchone() == (0,)
+    assert executions.stored(conn).size_bytes == 0
