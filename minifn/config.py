@@ -60,6 +60,9 @@ class Config:
     )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     network: str = _setting("host", "what functions reach at most; builds reach the host's", choices=NETWORKS)
+    durability: str = _setting(
+        "power", "what answered work outlives: a loss of power, or a crash of the server only", choices=("power", "crash")
+    )
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
     origins: tuple[str, ...] = _setting(
         (), "hosts of pages that may call, besides its own address and localhost; * = all"

@@ -121,7 +121,8 @@ class Minifn:
         self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
         jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
         cipher = load_cipher(data, config.variables_key)
-        self.database = await stack.enter_async_context(Database(data.database, cipher))
+        database = Database(data.database, cipher, flushed=config.durability == "power")
+        self.database = await stack.enter_async_context(database)
         self.engine = await choose(config.sandbox, self.spawner, data, Network(config.network))
         before = await self.database.write(settings.swap, "engine", self.engine.name)
         self.stronger_before = before if is_weaker(self.engine.name, before) else ""

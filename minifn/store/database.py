@@ -86,12 +86,14 @@ class Database:
     """The database of one server, bound to the event loop that opened it.
 
     `async with Database(path) as database:` creates or migrates the file, and drains and closes it. Without a `cipher`
-    it can do everything but read and write variables.
+    it can do everything but read and write variables. Unless `flushed`, a loss of power may take the last writes, some
+    seconds of them, but never a part of one.
     """
 
-    def __init__(self, path: Path, cipher: VariableCipher | None = None) -> None:
+    def __init__(self, path: Path, cipher: VariableCipher | None = None, *, flushed: bool = True) -> None:
         self.path = path
         self._cipher = cipher
+        self._flushed = flushed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writes: SimpleQueue[Job | None] = SimpleQueue()
         self._reads: SimpleQueue[Job | None] = SimpleQueue()
@@ -198,6 +200,8 @@ class Database:
         conn = connect(self.path, cipher=self._cipher)
         try:
             conn.execute("PRAGMA cache_size = -8192")
+            if not self._flushed:
+                conn.execute("PRAGMA synchronous = NORMAL")
             conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
             conn.execute("PRAGMA journal_mode = WAL")
             conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")

@@ -91,6 +91,17 @@ def test_listeners_hear_of_changed_functions_before_the_writer_does(tmp_path: Pa
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("flushed", "pragma"), [(True, 2), (False, 1)])
+def test_each_commit_is_flushed_unless_it_need_not_be(tmp_path: Path, flushed: bool, pragma: int) -> None:
+    """What that means is tested in tests/crash/test_power.py."""
+
+    async def run() -> int:
+        async with Database(tmp_path / "db", flushed=flushed) as database:
+            return int(await database.write(lambda conn: conn.execute("PRAGMA synchronous").fetchone()[0]))
+
+    assert asyncio.run(run()) == pragma
+
+
 def test_a_read_sees_one_snapshot(tmp_path: Path) -> None:
     async def run() -> tuple[int, int]:
         async with Database(tmp_path / "db") as database:
