@@ -194,22 +194,6 @@ async def test_chunks_arrive_in_any_order_again_and_in_parallel(world: World) ->
 
 
 @in_world
-async def test_an_upload_that_nobody_goes_on_with_is_deleted_after_a_day(world: World) -> None:
-    whole = os.urandom(2 * CHUNK_BYTES)
-    given_up = await world.chunk(whole, 0, "given-up")
-    complete = await world.upload()
-    day = deployments.UPLOAD_MS_MAX
-    assert await world.service.expire(given_up.updated_at + day, 10) == 0
-    assert world.data.upload(given_up.id).exists()
-    assert await world.service.expire(given_up.updated_at + 100 * day, 10) == 1
-    assert not world.data.upload(given_up.id).exists()
-    assert await world.database.read(deployments.by_id, given_up.id) is None
-    assert world.data.source(complete.id).exists()
-    again = [await world.chunk(whole, number, "given-up") for number in range(2)]
-    assert again[-1].uploaded
-
-
-@in_world
 async def test_a_caller_may_choose_the_id_and_send_all_chunks_at_once(world: World) -> None:
     whole = os.urandom(2 * CHUNK_BYTES + 1)
     answers = await asyncio.gather(*(world.chunk(whole, number, "mine-1") for number in range(3)))

@@ -191,6 +191,18 @@ def test_retention_spares_the_active_deployment(conn: sqlite3.Connection) -> Non
     assert deployments.ids(conn) == {kept.id, young.id}
 
 
+def test_an_upload_that_nobody_goes_on_with_is_kept_for_a_day(conn: sqlite3.Connection) -> None:
+    given_up = upload(conn, chunks_total=2, chunks_uploaded=0)
+    deployments.add_chunk(conn, given_up.id, 0, 1000)
+    whole, fetching = upload(conn), upload(conn, chunks_total=1, chunks_uploaded=0)
+    late = 1000 + deployments.UPLOAD_MS_MAX
+    assert deployments.expired(conn, late, 10) == []
+    assert deployments.expired(conn, late + 1, 10) == [given_up.id]
+    gone = deployments.delete_expired(conn, [given_up.id, whole.id, fetching.id], late + 1)
+    assert [item.id for item in gone] == [given_up.id]
+    assert deployments.ids(conn) == {whole.id, fetching.id}
+
+
 def test_lists_are_filtered_and_searched(conn: sqlite3.Connection) -> None:
     small, large = upload(conn, source_size_bytes=1), upload(conn, source_size_bytes=9, entrypoint="src/app.js")
     by_size = deployments.page(conn, "fn", Query(filters=(Filter("greaterThan", "totalSize", (5,)),)))
