@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from minifn.environment import APPWRITE_VERSION
 from minifn.errors import MinifnError, Overloaded
 from minifn.room import Room
+from minifn.values import one_line
 
 logger = logging.getLogger("minifn.api")
 
@@ -152,7 +153,7 @@ def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
 
 def unexpected_answer(error: Exception, scope: Scope, *, typed: bool = True) -> Answer:
     """Return the masked answer to an error nobody foresaw, and log it with its traceback."""
-    logger.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+    logger.error("%s %s failed", scope["method"], one_line(scope["path"]), exc_info=error)
     return problem_answer(500, "Server Error", MinifnError.type if typed else "")
 
 

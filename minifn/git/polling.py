@@ -20,6 +20,7 @@ from minifn.store import git
 from minifn.store.database import Database
 from minifn.store.git import Repository, Source
 from minifn.tasks import end
+from minifn.values import one_line
 
 logger = logging.getLogger("minifn.git")
 
@@ -89,7 +90,9 @@ class Poller:
                 heads = await self._fetcher.heads(remote)
             except (GitFailed, RepositoryMissing) as exc:
                 if self._complaints.get(repository) != str(exc):
-                    logger.warning("%s of %s: %s", repository.name, repository.installation_id, exc)
+                    # The host of the repository had a say in this.
+                    said = one_line(" ".join(str(exc).split()), 1000)
+                    logger.warning("%s of %s: %s", repository.name, repository.installation_id, said)
                 self._complaints[repository] = str(exc)
                 return
             self._complaints.pop(repository, None)

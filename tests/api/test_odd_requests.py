@@ -10,6 +10,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from minifn.api.answers import unexpected_answer
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 
 
@@ -18,6 +19,13 @@ def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fails a test after which the log tells of an error that nobody foresaw."""
     yield
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+
+
+def test_a_path_writes_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    unexpected_answer(ValueError("x"), {"method": "GET", "path": "/\r\n2026-01-01 ERROR minifn: all is lost \x1b[2J"})
+    (record,) = caplog.records
+    assert record.getMessage().isprintable()
+    caplog.clear()
 
 
 def test_a_websocket_where_there_is_none(site: SiteServer) -> None:

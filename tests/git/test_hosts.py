@@ -16,6 +16,7 @@ from minifn.git.installations import Installation
 from minifn.git.program import Git, GitFailed
 from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
+from tests.serving import Server, wait_until
 
 
 class Host(ThreadingHTTPServer):
@@ -24,6 +25,7 @@ class Host(ThreadingHTTPServer):
     def __init__(self, status: int, **headers: str) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.status, self.headers = status, headers
+        self.body = b""
         self.passwords: list[str] = []
 
     @property
@@ -40,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in self.server.headers.items():
             self.send_header(name, value.replace("PATH", self.path))
         self.end_headers()
+        self.wfile.write(self.server.body)
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
@@ -77,6 +80,20 @@ def test_a_password_follows_no_redirect(tmp_path: Path) -> None:
         assert host.passwords[0].startswith("Basic ")
         assert other.passwords == []
         assert "secret" not in message
+
+
+def test_a_host_writes_one_line_of_the_log(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    with serving(Host(403, **{"Content-Type": "text/plain"})) as host:
+        host.body = b"no\n2026-01-01 00:00:00,000 ERROR minifn: all is lost\n\x1b[2J"
+        settings = {"git_installations": f"host=http://{host.url}", "git_poll": 1}
+        with Server(tmp_path / "data", **settings) as server, server.api as api:
+            connected = {"installationId": "host", "providerRepositoryId": "team/x", "providerBranch": "main"}
+            api.create("fn", api.runtime("python"), entrypoint="main.py", **connected)
+            wait_until(lambda: "team/x of host" in server.log.read_text(), 30, "the server complains")
+            log = server.log.read_text()
+    assert "all is lost" in log
+    assert not [line for line in log.splitlines() if line.startswith("2026-01-01") or not line.isprintable()]
 
 
 def test_no_redirect_leads_to_another_protocol(tmp_path: Path) -> None:
