@@ -45,9 +45,10 @@ def main() -> int:
 
 
 def measure_rates(data: Path, options: argparse.Namespace) -> list[Row]:
-    """Measure a server of its own against the peers."""
-    with Server(data, sandbox=options.sandbox) as server:
-        return rates.measure(server, options.seconds, options.rounds)
+    """Measure servers of its own against the peers."""
+    unflushed = Server(data.with_name("unflushed"), sandbox=options.sandbox, durability="crash")
+    with Server(data, sandbox=options.sandbox) as server, unflushed:
+        return rates.measure(server, unflushed, options.seconds, options.rounds)
 
 
 if __name__ == "__main__":

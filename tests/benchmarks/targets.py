@@ -88,13 +88,13 @@ def deploy_hello(server: Server) -> None:
                 api.deploy(name, pack(FUNCTIONS / folder))
 
 
-def execution_target(server: Server, function_id: str, *, queued: bool = False) -> Target:
+def execution_target(server: Server, function_id: str, *, queued: bool = False, note: str = "") -> Target:
     """`POST /executions` of a function of a running server: its record is committed before the answer."""
     body = json.dumps({"body": BODY, "async": queued})
     headers = {"x-appwrite-project": PROJECT, "x-appwrite-key": server.key}
     path = f"/v1/functions/{function_id}/executions"
     return Target(
-        name=f"minifn {function_id}",
+        name=f"minifn {function_id}{note}",
         port=server.port,
         request=http_request(path, f"127.0.0.1:{server.port}", body, headers),
         status=202 if queued else 201,
