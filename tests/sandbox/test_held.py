@@ -44,6 +44,22 @@ for at in range(0, 200 << 20, 1 << 20):
     shared.madvise(mmap.MADV_DONTNEED, at, 1 << 20)
 time.sleep(60)
 """
+#: Each holds what was written to the other, in the kernel.
+UNREAD = """
+import os, socket, time
+for _ in range(7):
+    if os.fork() == 0:
+        break
+pairs = [socket.socketpair() for _ in range(100)]
+for one in sum(pairs, ()):
+    one.setblocking(False)
+    try:
+        while True:
+            one.send(bytes(50000))
+    except BlockingIOError:
+        pass
+time.sleep(60)
+"""
 #: Where a namespace of its own would keep 200 MB of nobody.
 SYSTEM_V = """
 import ctypes
@@ -60,8 +76,8 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: wh
     ("engine_name", "script", "reason"),
     [
         ("process", DELETED_FILE, FILES_REASON),  # a namespace has a tmpfs of that size
-        *(("process", script, MEMORY_REASON) for script in (MEMORY_FILE, GIVEN_BACK)),
-        *(("bwrap", script, MEMORY_REASON) for script in (MEMORY_FILE, GIVEN_BACK)),
+        *(("process", script, MEMORY_REASON) for script in (MEMORY_FILE, GIVEN_BACK, UNREAD)),
+        *(("bwrap", script, MEMORY_REASON) for script in (MEMORY_FILE, GIVEN_BACK, UNREAD)),
     ],
 )
 def test_what_is_hidden_counts(

@@ -18,21 +18,25 @@ MEMORY = ("/memfd:", "/dev/zero", "/SYSV")
 DELETED = " (deleted)"
 #: A mapping of something deleted in `maps`: start, end, offset, inode, path.
 MAPPED = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ (\d+) +(/.*) \(deleted\)")
+#: What a Unix socket may keep for its reader (net.core.wmem_default), and how many of them a tree has for free, as they
+#: seldom keep anything. The kernel bounds what those of other families keep.
+SOCKET_BYTES, FREE_SOCKETS = 212_992, 256
 #: More open files, or bytes of `maps`, are no honest program's, and take too long to look through.
 MOST_FILES, MOST_BYTES = 50_000, 1 << 24
 TOO_MUCH = 1 << 62
 
 
-def held_bytes(pids: Iterable[int], directory: str) -> tuple[int, int]:
-    """Return the bytes of memory that can be shared, and of deleted files below `directory` ("" for none).
+def held_bytes(pids: Iterable[int], directory: str, *, mapped: bool = True) -> tuple[int, int]:
+    """Return the bytes of memory that no process owns, and of deleted files below `directory` ("" for none).
 
-    Each counts once, however many processes hold it. What is mapped and not open counts in full, touched or not, where
-    only root may look closer. Both are TOO_MUCH when there is more to look through than an honest program has.
+    Each counts once, however many processes hold it. What is `mapped` and not open counts in full, touched or not,
+    where only root may look closer. Both are TOO_MUCH when there is more to look through than an honest program has.
     """
     pids = list(pids)
     below = f"{os.path.realpath(directory)}/" if directory else ""
     memory: dict[int, int] = {}
     deleted: dict[int, int] = {}
+    sockets: dict[str, int] = {}
 
     def kind(path: str) -> dict[int, int] | None:
         if path.startswith(MEMORY):
@@ -47,11 +51,13 @@ def held_bytes(pids: Iterable[int], directory: str) -> tuple[int, int]:
                 return TOO_MUCH, TOO_MUCH
             with contextlib.suppress(OSError):
                 target = os.readlink(path)
-                if target.endswith(DELETED) and (found := kind(target)) is not None:
+                if target.startswith("socket:"):
+                    sockets[target[8:-1]] = pid
+                elif target.endswith(DELETED) and (found := kind(target)) is not None:
                     status = os.stat(path)
                     found[status.st_ino] = status.st_blocks * 512
     is_open = {*memory, *deleted}
-    for pid in pids:
+    for pid in pids if mapped else ():
         maps = _maps(pid, MOST_BYTES - seen + 1)
         seen += len(maps)
         if seen > MOST_BYTES:
@@ -67,7 +73,7 @@ def held_bytes(pids: Iterable[int], directory: str) -> tuple[int, int]:
                 except OSError:
                     size = int(offset, 16) + last - first
                 found[int(inode)] = max(size, found.get(int(inode), 0))
-    return sum(memory.values()), sum(deleted.values())
+    return sum(memory.values()) + _socket_bytes(sockets), sum(deleted.values())
 
 
 def machine_bytes() -> int:
@@ -76,6 +82,19 @@ def machine_bytes() -> int:
         if line.startswith(b"Shmem:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+def _socket_bytes(sockets: dict[str, int]) -> int:
+    """Return the most that the Unix sockets among these (inode: a process that has it) may keep."""
+    if len(sockets) <= FREE_SOCKETS:
+        return 0
+    spaces: dict[str, int] = {}
+    for pid in set(sockets.values()):
+        with contextlib.suppress(OSError):
+            spaces[os.readlink(f"/proc/{pid}/ns/net")] = pid
+    fields = [line.split() for pid in spaces.values() for line in proc.read(f"/proc/{pid}/net/unix").splitlines()]
+    of_unix = {field[6].decode() for field in fields if len(field) > 6}
+    return max(0, len(of_unix.intersection(sockets)) - FREE_SOCKETS) * SOCKET_BYTES
 
 
 def _open_files(pid: int) -> Iterable[str]:

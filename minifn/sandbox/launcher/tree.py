@@ -97,14 +97,16 @@ class Tree:
 
     def _look_closer(self, members: list[int], ceiling: float) -> str:
         """Look at what no path and no resident page shows as well; return why the tree must be killed, or ""."""
-        own = sum(map(proc.anonymous_bytes, members))
-        suspect = ceiling and self.group is None and own + machine_bytes() > ceiling
         watched = self.tmp if self.tmp_bytes else ""
-        if not suspect and not watched:
+        bounded = bool(ceiling) and self.group is None
+        if not bounded and not watched:
             return ""
-        memory, deleted = held_bytes(members, watched)
+        own = sum(map(proc.anonymous_bytes, members))
+        # Without that much on the whole machine there is no need to look at what is mapped, which takes longest.
+        mapped = bool(watched) or own + machine_bytes() > ceiling
+        memory, deleted = held_bytes(members, watched, mapped=mapped)
         # The cheap sum again counts pages of a fork twice.
-        if suspect and own + memory > ceiling and sum(map(proc.anonymous_pss_bytes, members)) + memory > ceiling:
+        if bounded and own + memory > ceiling and sum(map(proc.anonymous_pss_bytes, members)) + memory > ceiling:
             return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
         if watched and deleted + used_bytes(watched, self.tmp_bytes) > self.tmp_bytes:
             return f"temporary files exceed {self.tmp_bytes // 2**20} MB"
