@@ -49,6 +49,23 @@ def test_links_of_a_build(link: str, accepted: bool, tmp_path: Path) -> None:
             seal(tmp_path, owner, ("/fn", "/usr"))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes owners: run the tests as root too")
+def test_a_file_with_two_names_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "again").hardlink_to(tmp_path / "file")
+    (tmp_path / "foreign").write_text("x")
+    (tmp_path / "foreign too").hardlink_to(tmp_path / "foreign")
+    os.chown(tmp_path / "file", 20_301, 20_301)
+    owner = Owner(builder_uid=20_301, uid=0, gid=20_301)
+    with pytest.raises(OutputRefused, match=r"'foreign( too)?' belongs to somebody else"):
+        seal(tmp_path, owner, ())
+    (tmp_path / "foreign").unlink()
+    (tmp_path / "foreign too").unlink()
+    os.chown(tmp_path / "file", 20_301, 20_301)
+    assert seal(tmp_path, owner, ()).files == 2
+    assert (tmp_path / "again").stat().st_uid == 0
+
+
 def test_links_are_never_followed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
