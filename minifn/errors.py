@@ -77,6 +77,13 @@ class QueryOrderNull(MinifnError):
     code = 400
 
 
+class DatabaseTimeout(MinifnError):
+    """Database timed out. Try adjusting your queries: what is filtered by an attribute of its own is found sooner."""
+
+    type = "database_timeout"
+    code = 408
+
+
 class RouteNotFound(MinifnError):
     """The requested route was not found. Please refer to the API docs and try again."""
 

@@ -157,7 +157,7 @@ class FunctionService:
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Function]:
         """Return a page of the functions."""
-        return await self._database.read(functions.page, query, count=count)
+        return await self._database.read_list(functions.page, query, count=count)
 
     async def activate(self, function_id: str, deployment_id: str) -> Function:
         """Make a ready deployment of the function its active one.
@@ -194,7 +194,7 @@ class FunctionService:
 
     async def page_variables(self, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
         """Return a page of a function's variables. Raises FunctionNotFound."""
-        return await self._database.read(_page_variables, function_id, query, count)
+        return await self._database.read_list(_page_variables, function_id, query, count)
 
     async def update_variable(self, function_id: str, variable_id: str, change: VariableChange) -> Variable:
         """Change a variable.

@@ -61,7 +61,7 @@ class RuleService:
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:
         """Return a page of the rules: first the domains that functions have by themselves, then the others."""
-        return await self._database.read(rules.page, query, count=count)
+        return await self._database.read_list(rules.page, query, count=count)
 
     async def _read(self) -> dict[str, str]:
         async with self._reading:

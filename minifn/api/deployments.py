@@ -18,6 +18,7 @@ from minifn.errors import (
     BuildAlreadyCompleted,
     BuildNotReady,
     CursorNotFound,
+    DatabaseTimeout,
     DeploymentNotFound,
     FunctionEntrypointMissing,
     FunctionNotFound,
@@ -84,7 +85,7 @@ async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
     """List a function's deployments."""
     await call.minifn.functions.get(params.function_id)
     query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
-    found = await call.minifn.database.read(deployments.page, params.function_id, query, count=params.total)
+    found = await call.minifn.database.read_list(deployments.page, params.function_id, query, count=params.total)
     items = [responses.deployment(item, call.shape) for item in found.items]
     if query.select and "*" not in query.select:
         items = [{key: item[key] for key in item if key[0] == "$" or key in query.select} for item in items]
@@ -161,7 +162,7 @@ OPERATIONS = (
         params=ListDeployments,
         handler=list_deployments,
         model="deployments",
-        errors=(FunctionNotFound, CursorNotFound, QueryInvalid),
+        errors=(FunctionNotFound, CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
     Operation(
         name="functions.createDeployment",

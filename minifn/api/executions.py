@@ -17,6 +17,7 @@ from minifn.errors import (
     BadRequest,
     BuildNotReady,
     CursorNotFound,
+    DatabaseTimeout,
     DeploymentNotFound,
     ExecutionInProgress,
     ExecutionNotFound,
@@ -188,7 +189,7 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     search = params.search if call.shape < Shape.V1_8 else ""
     query = read_query(params.queries, lists.EXECUTIONS, call.shape, search)
     user_id = None if caller.privileged else caller.user_id
-    found = await call.minifn.database.read(
+    found = await call.minifn.database.read_list(
         executions.page, params.function_id, query, user_id=user_id, count=params.total
     )
     items = [responses.execution(item, call.shape, privileged=caller.privileged) for item in found.items]
@@ -254,7 +255,7 @@ OPERATIONS = (
         params=ListExecutions,
         handler=list_executions,
         model="executions",
-        errors=(FunctionNotFound, CursorNotFound, QueryInvalid),
+        errors=(FunctionNotFound, CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
     Operation(
         name="functions.deleteExecution",

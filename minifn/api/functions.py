@@ -15,6 +15,7 @@ from minifn.api.params import Boolean, CustomId, Id, Integer, Limits, ListOf, On
 from minifn.deployments import Template
 from minifn.errors import (
     CursorNotFound,
+    DatabaseTimeout,
     FunctionAlreadyExists,
     FunctionEntrypointMissing,
     FunctionNotFound,
@@ -226,7 +227,7 @@ OPERATIONS = (
         params=ListFunctions,
         handler=list_functions,
         model="functions",
-        errors=(CursorNotFound, QueryInvalid),
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
     Operation(
         name="functions.create",

@@ -60,7 +60,7 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
         search=params.search,
     )
     user_id = None if caller.privileged else caller.user_id
-    found = await call.minifn.database.read(executions.page, params.function_id, query, user_id=user_id)
+    found = await call.minifn.database.read_list(executions.page, params.function_id, query, user_id=user_id)
     items = [responses.execution(item, call.shape, privileged=caller.privileged) for item in found.items]
     return json_answer({"sum": found.total, "executions": items})
 

@@ -14,6 +14,7 @@ from minifn.api.params import Boolean, Id, Limits, OneOf, Params, Text
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
+    DatabaseTimeout,
     QueryInvalid,
     RuleAlreadyExists,
     RuleNotFound,
@@ -113,7 +114,7 @@ OPERATIONS = (
         params=ListRules,
         handler=list_rules,
         model="rules",
-        errors=(CursorNotFound, QueryInvalid),
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
     Operation(
         name="proxy.createRule",

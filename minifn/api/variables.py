@@ -14,6 +14,7 @@ from minifn.api.params import Boolean, CustomId, Id, Params, Text
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
+    DatabaseTimeout,
     FunctionNotFound,
     QueryInvalid,
     VariableAlreadyExists,
@@ -163,7 +164,7 @@ OPERATIONS = (
         params=ListVariables,
         handler=list_variables,
         model="variables",
-        errors=(FunctionNotFound, CursorNotFound, QueryInvalid),
+        errors=(FunctionNotFound, CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
     Operation(
         name="functions.createVariable",
@@ -212,7 +213,7 @@ OPERATIONS = (
         params=ListProjectVariables,
         handler=list_variables,
         model="variables",
-        errors=(CursorNotFound, QueryInvalid),
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
     Operation(
         name="project.createVariable",

@@ -10,13 +10,16 @@ run twice, and must have no effect but on its connection.
 import asyncio
 import contextlib
 import logging
+import math
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+from minifn.errors import DatabaseTimeout
 from minifn.presence import Presence
 from minifn.store import schema
 from minifn.store.cipher import VariableCipher, adopt, equip
@@ -40,6 +43,10 @@ LOG_PAGES_MAX = 16_384
 #: Jobs of one transaction; more wait for the next, so that the first callers are not kept waiting.
 BATCH_MAX = 256
 READERS = 2
+#: How long a list may be waited for.
+LIST_SECONDS_MAX = 10.0
+#: After so many steps of SQLite's machine a reader looks at the clock.
+READ_STEPS = 20_000
 #: Seconds between two attempts of a write that must not be given up.
 INSIST_SECONDS = 1.0
 #: What SQLite says of a disk that is full, broken or read-only, and of a file that another process keeps locked.
@@ -96,12 +103,15 @@ class Database:
         self._flushed = flushed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writes: SimpleQueue[Job | None] = SimpleQueue()
-        self._reads: SimpleQueue[Job | None] = SimpleQueue()
+        #: With the moment at which each is given up, on the monotonic clock.
+        self._reads: SimpleQueue[tuple[float, Job] | None] = SimpleQueue()
+        self._lists: SimpleQueue[tuple[float, Job] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write_loop, name="minifn-writer", daemon=True)
         self._readers = [
-            threading.Thread(target=self._read_loop, name=f"minifn-reader-{number}", daemon=True)
+            threading.Thread(target=self._read_loop, args=(self._reads,), name=f"minifn-reader-{number}", daemon=True)
             for number in range(READERS)
         ]
+        self._lister = threading.Thread(target=self._read_loop, args=(self._lists,), name="minifn-lists", daemon=True)
         self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True)
         self._checkpoint_due = threading.Event()
         self._closing = False
@@ -125,7 +135,7 @@ class Database:
         self._conn = await asyncio.to_thread(self._open_writer)
         self._presence = Presence(self.path, self.path.with_name(f"{self.path.name}-wal"))
         self._loop = asyncio.get_running_loop()
-        for thread in (self._writer, self._checkpointer, *self._readers):
+        for thread in (self._writer, self._checkpointer, self._lister, *self._readers):
             thread.start()
 
     async def close(self) -> None:
@@ -135,10 +145,11 @@ class Database:
         self._loop = None
         for _ in self._readers:
             self._reads.put(None)
+        self._lists.put(None)
         self._closing = True
         self._checkpoint_due.set()
         # The writer's connection closes last: it moves the rest of the log into the file.
-        for thread in (*self._readers, self._checkpointer):
+        for thread in (*self._readers, self._lister, self._checkpointer):
             await asyncio.to_thread(thread.join)
         self._writes.put(None)
         await asyncio.to_thread(self._writer.join)
@@ -178,10 +189,27 @@ class Database:
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
         """Run `fn(conn, ...)` on one snapshot of what is committed. Raises DatabaseClosed and what `fn` raises."""
+        return self._ask(self._reads, math.inf, (fn, args, kwargs))
+
+    def read_list(
+        self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> "asyncio.Future[T]":
+        """Do what `read` does, for what callers can make long: it keeps no other read waiting.
+
+        Raises DatabaseTimeout after LIST_SECONDS_MAX, too.
+        """
+        return self._ask(self._lists, time.monotonic() + LIST_SECONDS_MAX, (fn, args, kwargs))
+
+    def _ask(
+        self,
+        queue: "SimpleQueue[tuple[float, Job] | None]",
+        deadline: float,
+        asked: tuple[Callable[..., T], tuple[Any, ...], dict[str, Any]],
+    ) -> "asyncio.Future[T]":
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._reads.put((fn, args, kwargs, future))
+        queue.put((deadline, (*asked, future)))
         return future
 
     def subscribe(self, listener: Callable[[set[str]], None]) -> None:
@@ -255,19 +283,25 @@ class Database:
             return [outcome for job in jobs for outcome in self._commit(conn, [job])]
         return outcomes
 
-    def _read_loop(self) -> None:
+    def _read_loop(self, queue: "SimpleQueue[tuple[float, Job] | None]") -> None:
         conn = connect(self.path, readonly=True, cipher=self._cipher)
-        while (job := self._reads.get()) is not None:
-            fn, args, kwargs, future = job
+        deadline = math.inf
+        conn.set_progress_handler(lambda: time.monotonic() > deadline, READ_STEPS)
+        while (asked := queue.get()) is not None:
+            deadline, (fn, args, kwargs, future) = asked
             outcome: Outcome
             try:
+                if time.monotonic() > deadline:
+                    raise DatabaseTimeout
                 conn.execute("BEGIN")
                 try:
                     outcome = (future, fn(conn, *args, **kwargs), None)
                 finally:
+                    deadline = math.inf
                     conn.execute("COMMIT")
             except Exception as error:
-                outcome = (future, None, error)
+                interrupted = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
+                outcome = (future, None, DatabaseTimeout() if interrupted else error)
             self._tell([outcome], None)
         conn.close()
 

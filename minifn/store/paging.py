@@ -1,11 +1,11 @@
 """Pages of a list: a checked `Query` over one table, by keyset, with a count that stops at TOTAL_MAX."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from minifn.errors import CursorNotFound
+from minifn.errors import ArgumentInvalid, CursorNotFound
 from minifn.models import Record
 from minifn.store import plans
 from minifn.store.conditions import ALWAYS, Condition, join
@@ -16,6 +16,10 @@ from minifn.store.table import Table
 R = TypeVar("R", bound=Record)
 
 EVERYTHING = Scope()
+#: Characters of all the rows of a page: what 25 executions may have with logs and errors at their longest, and more.
+PAGE_CHARS_MAX = 64 * 1024 * 1024
+#: What a row counts for besides its texts.
+ROW_CHARS = 2048
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ def page(
 ) -> Page[R]:
     """Return the page of `query` among the rows of `scope`.
 
-    Raises CursorNotFound when the cursor's row is not in the scope.
+    Raises CursorNotFound when the cursor's row is not in the scope, and ArgumentInvalid for a page that is too long.
     """
     found = plans.candidates(conn, table.name, attributes, query, scope)
     matches = plans.where(query, attributes, scope)
@@ -53,10 +57,22 @@ def page(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql}) ORDER BY {_keys(orders)}",
         (*sequences.values, query.limit, query.offset),
     )
-    items = [table.record(row) for row in rows]
+    items = [table.record(row) for row in _bounded(rows)]
     if query.cursor_before:
         items.reverse()
     return Page(total, tuple(items))
+
+
+def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Yield rows. Raises ArgumentInvalid once they are more than a page may have."""
+    left = PAGE_CHARS_MAX
+    for row in rows:
+        left -= ROW_CHARS + sum(len(value) for value in row if isinstance(value, str))
+        if left < 0:
+            raise ArgumentInvalid.for_param(
+                "queries", f"The page has more than {PAGE_CHARS_MAX:,} chars. Ask for fewer rows at a time with limit."
+            )
+        yield row
 
 
 def _count(conn: sqlite3.Connection, plan: Plan | int) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from minifn.errors import DatabaseTimeout
 from minifn.models import Execution, Function
 from minifn.store import database as database_module, executions, functions, schema, settings
 from minifn.store.database import Database, DatabaseClosed, connect, give_back
@@ -118,6 +119,28 @@ def test_a_read_sees_one_snapshot(tmp_path: Path) -> None:
         await database.write(settings.put, "meanwhile", "v")
 
     assert asyncio.run(run()) == (0, 0)
+
+
+def _for_ever(conn: sqlite3.Connection) -> None:
+    conn.execute("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n").fetchone()
+
+
+def test_a_list_that_takes_too_long_is_given_up_and_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "LIST_SECONDS_MAX", 2.0)
+
+    async def run() -> None:
+        async with Database(tmp_path / "db") as database:
+            lists = [database.read_list(_for_ever) for _ in range(3)]
+            await database.write(settings.put, "name", "value")
+            assert await database.read(settings.get, "name") == "value"
+            assert not any(one.done() for one in lists)
+            ends = await asyncio.gather(*lists, return_exceptions=True)
+            assert [type(end) for end in ends] == [DatabaseTimeout] * 3
+            assert await database.read_list(settings.get, "name") == "value"
+
+    asyncio.run(run())
 
 
 def test_readers_cannot_write(tmp_path: Path) -> None:

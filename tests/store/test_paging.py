@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
-from minifn.errors import CursorNotFound
+from minifn.errors import ArgumentInvalid, CursorNotFound
 from minifn.models import Execution, ExecutionStatus, Function
-from minifn.store import executions, functions, lists, plans, schema
+from minifn.store import executions, functions, lists, paging, plans, schema
 from minifn.store.conditions import Condition
 from minifn.store.database import connect
 from minifn.store.paging import Page, page as list_page
@@ -218,3 +218,13 @@ def test_a_cursor_must_be_a_row_the_caller_may_see(rows: tuple[sqlite3.Connectio
 
 def test_a_function_that_is_not_there_has_no_executions(rows: tuple[sqlite3.Connection, list[Execution]]) -> None:
     assert executions.page(rows[0], "nobody", Query()) == Page(0, ())
+
+
+def test_a_page_does_not_fill_the_memory(
+    rows: tuple[sqlite3.Connection, list[Execution]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conn, _ = rows
+    monkeypatch.setattr(paging, "PAGE_CHARS_MAX", 30 * paging.ROW_CHARS)
+    assert len(executions.page(conn, "fn", Query(limit=20)).items) == 20
+    with pytest.raises(ArgumentInvalid, match="Ask for fewer rows"):
+        executions.page(conn, "fn", Query(limit=40))
