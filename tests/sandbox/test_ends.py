@@ -34,11 +34,14 @@ def test_limits_that_end_a_process_are_named(
 
 
 def test_niceness(place: DataDir) -> None:
+    """Behind the server, which may have been started by nice."""
+    expected = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
+
     async def main() -> None:
         async with started(place, "none") as (spawner, engine):
             wrapped = engine.wrap(command("/bin/sleep", "1000", limits=Limits(nice=7)))
             process = await spawner.spawn(wrapped)
-            assert os.getpriority(os.PRIO_PROCESS, process.pid) == 7
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == expected
             await process.kill()
 
     asyncio.run(main())

@@ -15,7 +15,7 @@ from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import cgroup, proc
 from minifn.sandbox.spawner import Spawner, run
-from tests.sandbox.test_spawner import PYTHON, command, marked, marker, started
+from tests.sandbox.test_spawner import PYTHON, command, marked, marker, started, until
 from tests.serving import wait_until
 
 MIB = 2**20
@@ -94,6 +94,22 @@ def play(place: DataDir, engine_name: str, story: Story) -> None:
 
 def python(script: str, **limits: float) -> Command:
     return command(PYTHON, "-c", script, limits=Limits(**limits))  # type: ignore[arg-type]
+
+
+def test_the_limit_is_named_although_the_end_was_our_own(place: DataDir, engine_name: str) -> None:
+    """Whoever sees a connection close kills the rest, and must not forget why it closed."""
+
+    async def story(spawner: Spawner, engine: Engine, root: Path) -> None:
+        limits = Limits(processes=30)
+        script = FORKS.replace("os._exit(3)", "time.sleep(20)")
+        process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", script, limits=limits)))
+        group = next(name for name in ours(root) if cgroup.OURS.fullmatch(name)[2])  # type: ignore[index]
+        await until(lambda: "max 0" not in cgroup.read(f"{root}/{group}/pids.events"))
+        assert (await process.kill()).reason == "process limit exceeded (30)"
+
+    if engine_name == "bwrap" or os.geteuid() == 0:
+        pytest.skip("RLIMIT_NPROC counts as well where the uid is this command's alone, and does not tell")
+    play(place, engine_name, story)
 
 
 @pytest.mark.parametrize("script", [SHARED, TREE])

@@ -128,7 +128,7 @@ class Launcher:
                 os.close(descriptor)
         if spec["nice"]:
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, spec["nice"])
+                os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
         item = Tree(spec, pid, time.monotonic())
         if self.groups is not None:
             self.enclose(item, spec)
@@ -258,7 +258,7 @@ class Launcher:
         code = os.waitstatus_to_exitcode(item.status)
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
-        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or ("" if item.killed or not code else item.limit_hit)
+        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
         self.send(
             {
                 "op": "exited",
