@@ -22,6 +22,7 @@ from minifn.git.pktlines import Malformed
 from minifn.git.program import GitFailed
 from minifn.git.pushing import SERVICES, PushRefused
 from minifn.models import Caller, CallerKind, Function
+from minifn.room import Room
 from minifn.values import is_id
 
 logger = logging.getLogger("minifn.api")
@@ -31,6 +32,8 @@ _PROTOCOL = re.compile(r"version=\d")
 #: What a client may ask for when it fetches: names of commits.
 _ASKING_BYTES_MAX = 8 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
+#: Requests to repositories at once: each may have a file as large as an upload, and ends with what it began.
+EXCHANGES_MAX = 64
 _UNCACHED: RawHeaders = [(b"cache-control", b"no-cache, max-age=0, must-revalidate"), (b"pragma", b"no-cache")]
 _CHALLENGE: RawHeaders = [(b"www-authenticate", b'Basic realm="minifn: an API key is the password"')]
 
@@ -40,6 +43,7 @@ class GitPushes:
 
     def __init__(self, context: Context) -> None:
         self._context = context
+        self._exchanges = Room(EXCHANGES_MAX)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,7 +51,11 @@ class GitPushes:
             return
         exchange = Exchange(self._context, scope, receive, send)
         try:
-            answer = await exchange.answer()
+            self._exchanges.take(1)
+            try:
+                answer = await exchange.answer()
+            finally:
+                self._exchanges.give(1)
         except (MinifnError, GitFailed, Malformed, PushRefused) as exc:
             if exchange.started:
                 raise

@@ -32,6 +32,8 @@ SERVICES = ("git-upload-pack", "git-receive-pack")
 MAIN_BRANCHES = ("main", "master")
 #: Packs that a repository may have before they are put together.
 PACKS_MAX = 20
+#: Processes of git that serve at once: each may take a gigabyte.
+PROCESSES_MAX = 8
 FOLLOW_SECONDS = 0.2
 #: Looks at a build without news between two signs of life.
 QUIET_LOOKS = 20
@@ -52,6 +54,7 @@ class PushedRepositories:
         self._queue = queue
         self._limit_bytes = REPOSITORY_FACTOR * tools.config.upload_limit
         self._turns: dict[str, asyncio.Lock] = {}
+        self._processes = asyncio.Semaphore(PROCESSES_MAX)
 
     async def advertise(self, function: Function, service: str, protocol: str) -> bytes:
         """Return what a client of `service` is told first. Raises GitFailed."""
@@ -114,7 +117,9 @@ class PushedRepositories:
     ) -> None:
         environment = {"GIT_PROTOCOL": protocol} if protocol else {}
         call = Run(arguments=arguments, place=place, file_bytes=self._limit_bytes, environment=environment)
-        exit = await self._git.start(call, request.fileno(), printed.fileno())
+        # It reads a file and writes one, so that no client can keep another's from its turn.
+        async with self._processes:
+            exit = await self._git.start(call, request.fileno(), printed.fileno())
         # git has told its client what it did not like, unless it never came to that.
         if exit.code != 0 and not os.fstat(printed.fileno()).st_size:
             raise GitFailed(f"git ended with code {exit.code}, signal {exit.signal} {exit.reason}".rstrip())

@@ -2,14 +2,18 @@
 
 import gzip
 import os
+import socket
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
+from minifn.api.gitpush import EXCHANGES_MAX
 from tests.git.repositories import Repository, answering, git
 from tests.serving import Api, Server, wait_until
 
@@ -150,6 +154,22 @@ def test_a_push_is_not_larger_than_an_upload(api: Api, git_server: Server, repos
     assert told.returncode
     assert "413" in told.stderr
     assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 0
+
+
+def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: Server) -> None:
+    function_id = create(api, "crowded")
+    password = b64encode(f"any:{git_server.key}".encode()).decode()
+    head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {password}\r\n"
+    with ExitStack() as held, httpx.Client(trust_env=False, auth=("any", git_server.key)) as client:
+        # More than there is room for: one that is asked for meanwhile may come before the last of them.
+        for _ in range(EXCHANGES_MAX + 8):
+            connection = held.enter_context(socket.create_connection(("127.0.0.1", git_server.port), timeout=20))
+            connection.sendall(f"{head}Content-Length: 1000\r\n\r\n0000".encode())
+        url = f"{git_server.url}/git/{function_id}.git/info/refs?service=git-upload-pack"
+        wait_until(lambda: client.get(url).status_code == 503, 20, "one more is refused")
+        assert api.call("GET", f"/functions/{function_id}", 200)["$id"] == function_id
+        held.close()
+        wait_until(lambda: client.get(url).status_code == 200, 20, "there is room again")
 
 
 def test_links_in_a_pushed_tree_do_not_pass(api: Api, git_server: Server, repository: Repository) -> None:
