@@ -99,11 +99,16 @@ class DataDir:
         """Return the secret for `path` and whether it was made just now.
 
         `given` (from the environment) wins and is not written; otherwise the file is read, or made with mode 0600.
+        Raises OSError, also for an empty file.
         """
         if given:
             return given, False
         try:
-            return path.read_text().strip(), False
+            secret = path.read_text().strip()
+            if not secret:
+                # What everybody knows is none: with it anybody could sign what they like.
+                raise OSError(errno.EINVAL, "Its secret is gone: put it back, or delete the file", str(path))
+            return secret, False
         except FileNotFoundError:
             secret = secrets.token_hex(32)
             # Whole or not at all, and on disk before anything depends on it.

@@ -56,6 +56,18 @@ def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: S
     assert not any((spied.data / name).exists() for name in ("admin.key", "jwt.secret", "variables.key"))
 
 
+@pytest.mark.parametrize("name", ["admin.key", "jwt.secret", "variables.key"])
+def test_an_empty_secret_is_none(data: Path, name: str) -> None:
+    """A file that lost its content would else let anybody in who knows that it did."""
+    data.mkdir(mode=0o700)
+    (data / name).write_text(" \n")
+    server = Server(data)
+    server.launch()
+    assert server.process.wait(20) == 1
+    assert f"put it back, or delete the file: '{data / name}'" in server.log_tail()
+    assert "Traceback" not in server.log_tail()
+
+
 def test_secrets_are_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, secret in SECRETS.items():
         monkeypatch.setenv(f"MINIFN_{name.upper()}", secret)
