@@ -299,7 +299,8 @@ class Executor:
             headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
             headers["content-type"] = "application/json"
         path, _, query = request.path.partition("?")
-        scheme = headers.get("x-forwarded-proto") or "http"
+        # Whoever sends it: an address that the function makes of it is one of a page.
+        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
         name, _, port = host.partition(":")
         return FunctionRequest(
             method=request.method,

@@ -47,6 +47,14 @@ def test_the_host_is_read_in_every_form(site: SiteServer, host: str, form: str) 
         assert (status, headers["x-own"]) == (200, "1")
 
 
+@pytest.mark.parametrize(
+    ("said", "scheme"), [("https", "https"), ("http", "http"), ("javascript", "http"), ("", "http"), ("a://b", "http")]
+)
+def test_a_function_is_reached_by_http_and_nothing_else(site: SiteServer, host: str, said: str, scheme: str) -> None:
+    exchange(site, "GET / HTTP/1.1", f"Host: {host}", f"X-Forwarded-Proto: {said}", "Connection: close")
+    assert site.site.pool.requests[-1].scheme == scheme
+
+
 def test_no_host_means_the_api(site: SiteServer) -> None:
     status, _, body = exchange(site, "GET /v1/ping HTTP/1.0")
     assert (status, body) == (200, b"Pong!")
