@@ -13,13 +13,12 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import httpx
 
-from tests.crash.acknowledged import Acknowledged
+from tests.crash.acknowledged import Acknowledged, Witness
 from tests.git.repositories import Repository, git
-from tests.serving import FUNCTIONS, Api, pack
+from tests.serving import FUNCTIONS, Api, Server, pack
 
 #: Executed, redeployed, and configured.
 FUNCTION = "pause"
@@ -64,42 +63,27 @@ def prepare_more(api: Api) -> None:
         api.deploy(function_id, pack(FUNCTIONS / "pause"))
 
 
-class Endpoint(Protocol):
-    """A server, wherever it is."""
-
-    endpoint: str
-
-    @property
-    def key(self) -> str:
-        """The key with every scope."""
-
-    @property
-    def api(self) -> Api:
-        """A client with that key; close it."""
-
-
 class Pressure:
     """Threads that each repeat one kind of work until the server is gone or `stop`.
 
-    Executions tell the `witness` (host:port, as functions reach it) that they run. `folder` is for what clients have.
-    Without a `data` directory nothing is done by commands.
+    Executions tell the `witness` that they run. `folder` is for what clients have. Without `commands`, nobody but the
+    server works on the data directory.
     """
 
     def __init__(
         self,
-        server: Endpoint,
+        server: Server,
         kept: Acknowledged,
-        witness: str,
+        witness: Witness,
         folder: Path,
         *,
-        data: Path | None = None,
+        commands: bool = True,
         seed: int = 0,
     ) -> None:
         self._server = server
         self._kept = kept
-        self._witness = witness
+        self._witness = f"127.0.0.1:{witness.port}"
         self._folder = folder
-        self._data = data
         self._over = threading.Event()
         self._random = random.Random(seed)
         self._code = pack(FUNCTIONS / "pause")
@@ -109,7 +93,7 @@ class Pressure:
         steps = [self._run, self._run, self._queue, self._queue, self._schedule, self._upload, self._churn]
         steps += [self._send_chunks, self._set, self._add_rule, self._make_function, self._emit, self._configure]
         steps += [self._set_secret, self._set_project, self._copy, self._schedule_soon]
-        if data is not None:
+        if commands:
             steps += [self._make_key, self._back_up]
         if shutil.which("git") is not None:
             steps.append(self._push)
@@ -162,7 +146,7 @@ class Pressure:
         self._over.wait(0.01)
 
     def _schedule_soon(self, api: Api, count: int) -> None:
-        at = ((time.time() + 61) // 60 + 1) * 60
+        at = ((time.time() + 70) // 60 + 1) * 60
         moment = datetime.fromtimestamp(at, UTC).isoformat()
         execution = api.enqueue(FUNCTION, path=self._marked(0.01)[1], scheduledAt=moment)
         self._kept.due[execution["$id"]] = at
@@ -279,7 +263,7 @@ class Pressure:
             self._kept.repository = Repository(self._folder / "repository")
         repository = self._kept.repository
         commit = repository.commit({"main.py": FUNCTIONS.joinpath("hello/main.py").read_text(), "id": uuid.uuid4().hex})
-        root = self._server.endpoint.removesuffix("/v1").replace("//", f"//any:{self._server.key}@")
+        root = self._server.url.replace("//", f"//any:{api.http.headers['x-appwrite-key']}@")
         pushed = git(repository.path, "push", f"{root}/git/{PUSHED}.git", "main", check=False)
         if pushed.returncode:
             # Of a server that is gone, this is no news.
@@ -310,7 +294,7 @@ class Pressure:
 
     def _command(self, *arguments: str) -> str:
         """Run a command on the data directory, which works whether the server lives or not; return what it prints."""
-        command = [sys.executable, "-m", "minifn", *arguments, "--data", str(self._data)]
+        command = [sys.executable, "-m", "minifn", *arguments, "--data", str(self._server.data)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout

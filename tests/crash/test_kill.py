@@ -47,8 +47,7 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
         for number in range(ROUNDS):
             server.start()
             up = time.time()
-            address = f"127.0.0.1:{witness.port}"
-            pressure = Pressure(server, kept, address, data.parent, data=data, seed=SEED + number)
+            pressure = Pressure(server, kept, witness, data.parent, seed=SEED + number)
             pressure.start()
             # Now and then long enough to be there when a minute begins.
             time.sleep(instants.uniform(4.0, 14.0) if number % 10 == 9 else instants.uniform(0.2, 2.0))
@@ -56,7 +55,7 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
             kept.up.append((up, time.time()))
             server.kill()
             pressure.stop()
-            assert not pressure.failures
+            assert not pressure.failures, server.log_tail()
             gone(before, server)
             check_database(data)
         with server, server.api as api:
@@ -152,7 +151,7 @@ def test_stop_finishes_what_runs_and_leaves_no_process(engine: str, data: Path) 
     with server.api as api:
         prepare_more(api)
     with Witness() as witness:
-        pressure = Pressure(server, kept, f"127.0.0.1:{witness.port}", data.parent, data=data)
+        pressure = Pressure(server, kept, witness, data.parent)
         pressure.start()
         wait_until(lambda: len(kept.executions) > 20 and len(kept.deployments) > 1, 20, "the server is busy")
         before = relatives(server)

@@ -1,15 +1,23 @@
 """Power goes at any moment: what an answer says is done is on disk before the answer leaves."""
 
+import faulthandler
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, prepare, send_chunk
+from tests.crash.acknowledged import Acknowledged, Witness
+from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives
+from tests.crash.plug import Disk
+from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, Pressure, prepare, prepare_more, send_chunk
+from tests.crash.test_kill import ROUNDS, SEED
 from tests.crash.tracing import Trace, tracer
 from tests.git.repositories import Repository, answering, git
 from tests.serving import FINAL_BUILD, FUNCTIONS, Api, Server, pack, wait_until
@@ -105,3 +113,48 @@ def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
         command = [*tracer(log), sys.executable, "-m", "minifn", *arguments]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
         assert set(Trace(log, root).read().left) == set()
+
+
+@pytest.fixture
+def disk(data: Path) -> Iterator[Disk]:
+    """A disk whose power can be cut."""
+    disk = Disk(data.parent)
+    try:
+        yield disk
+    finally:
+        disk.unmount()
+
+
+def test_power_goes_in_the_middle_of_everything(disk: Disk, data: Path) -> None:
+    # Longer than pytest's limit for a test that hangs.
+    faulthandler.cancel_dump_traceback_later()
+    instants = random.Random(SEED)
+    print(f"CRASH_SEED={SEED}")
+    kept = Acknowledged()
+    server = Server(disk.place / "data")
+    server.log = data.with_name("server.log")
+    with server, server.api as api:
+        prepare_more(api)
+    with Witness() as witness:
+        for number in range(ROUNDS):
+            server.start()
+            up = time.time()
+            pressure = Pressure(server, kept, witness, data.parent, commands=False, seed=SEED + number)
+            pressure.start()
+            time.sleep(instants.uniform(0.2, 3.0))
+            before = relatives(server)
+            # A moment: nothing is answered any more, then nothing is written any more.
+            server.process.send_signal(signal.SIGSTOP)
+            kept.up.append((up, time.time()))
+            disk.pull_the_plug()
+            server.kill()
+            pressure.stop()
+            assert not pressure.failures, server.log_tail()
+            gone(before, server)
+            disk.unmount()
+            disk.mount()
+            check_database(server.data)
+        with server, server.api as api:
+            check_kept(api, kept, witness.runs)
+    check_database(server.data)
+    check_files(server.data)
