@@ -72,13 +72,14 @@ def talk(server: Server, requests: bytes) -> bytes:
         # Nobody may take the complaint about the second for the answer to the first.
         (GET + b"\r\nNONSENSE\r\n\r\n", b""),
         (b"NONSENSE\r\n\r\n", b"HTTP/1.1 400"),
+        (GET + b"Host: y\r\n\r\n", b"HTTP/1.1 400"),
         (GET + b"Content-Length: -1\r\n\r\n", b"HTTP/1.1 400"),
         (GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 400"),
         (GET + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"HTTP/1.1 400"),
         (GET + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", b"HTTP/1.1 400"),
         (GET + b"Transfer-Encoding: identity, chunked, x\r\n\r\n0\r\n\r\n", b"HTTP/1.1 400"),
     ],
-    ids=["headers", "pipeline", "second", "first", "negative", "both", "two", "overflow", "encodings"],
+    ids=["headers", "pipeline", "second", "first", "hosts", "negative", "both", "two", "overflow", "encodings"],
 )
 def test_what_is_no_request_ends_the_connection(server: Server, requests: bytes, answered: bytes) -> None:
     answers = talk(server, requests)

@@ -35,7 +35,7 @@ def raise_descriptors() -> int:
 
 
 class Refused(Exception):
-    """The client asks for more than one may."""
+    """The request is none, or one too many."""
 
 
 class Watched:
@@ -138,6 +138,9 @@ class Connection(Watched, HttpToolsProtocol):
         """Called by the parser. What is raised ends the connection."""
         self._head_bytes = 0
         if len(self.headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
+            raise Refused
+        if [name for name, _ in self.headers].count(b"host") > 1:
+            # RFC 9112, 3.2: what is checked of one would be done by the other.
             raise Refused
         super().on_headers_complete()
 
