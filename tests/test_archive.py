@@ -167,7 +167,8 @@ def test_a_negative_size_ends_at_once(tmp_path: Path) -> None:
     archive.write_bytes(gzip.compress(bytes(header) * 2 + bytes(1024)))
     result = run_program(archive, tmp_path / "out")
     assert result.returncode == 1
-    assert "negative size" in result.stdout
+    # Python 3.11.2 sees it itself, as an offset.
+    assert "negative size" in result.stdout or "damaged" in result.stdout
 
 
 def test_directories_count_although_they_are_no_members() -> None:

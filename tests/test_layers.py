@@ -1,6 +1,7 @@
 """The package's shape: imports go one way, files stay small, names say what a thing is."""
 
 import ast
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,8 @@ def test_wrappers_need_nothing_of_minifn() -> None:
 
 
 def test_the_top_level_is_what_contributing_says() -> None:
+    if shutil.which("git") is None:
+        pytest.skip("git is not on PATH: install the package git")
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if tracked.returncode:
         pytest.skip("not a git checkout: what belongs to the project is not known")

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 from minifn.datadir import DataDir
@@ -101,7 +101,4 @@ def test_programs_run(place: DataDir, engine_name: str, language: str, request: 
 
 def test_nothing_is_left_in_the_test_process() -> None:
     """The launcher is this process's only child while a spawner lives, and is reaped with it."""
-    found = subprocess.run(
-        ["ps", "--ppid", str(os.getpid()), "-o", "stat="], capture_output=True, text=True, check=False
-    )
-    assert "Z" not in found.stdout
+    assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
