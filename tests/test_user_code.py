@@ -1,7 +1,6 @@
 """Functions as people write them, deployed to a real server: dependencies, files, binary answers, and bad behaviour."""
 
 import json
-import time
 
 import httpx
 import psutil
@@ -121,20 +120,6 @@ def test_memory_beyond_the_specification_fails_with_a_reason(family: str, api: A
     assert (greedy["status"], greedy["responseStatusCode"]) == ("failed", 500)
     assert "memory" in greedy["errors"].lower()
     assert api.execute(function_id)["status"] == "completed"
-
-
-@pytest.mark.parametrize("path", ["/sleep", "/busy"])
-def test_a_function_that_never_returns_is_ended(family: str, path: str, api: Api) -> None:
-    function_id = f"hang-{family}-{path[1:]}"
-    api.create(function_id, api.runtime(family), entrypoint=ENTRYPOINTS[family], timeout=1)
-    api.deploy(function_id, pack(FUNCTIONS / "never_returns"))
-    began = time.monotonic()
-    ended = api.execute(function_id, path=path)
-    assert time.monotonic() - began < 5
-    assert (ended["status"], ended["responseStatusCode"], ended["responseBody"]) == ("failed", 500, "")
-    assert "timed out" in ended["errors"].lower()
-    assert ended["logs"].strip() == "started"
-    assert api.execute(function_id)["responseBody"] == "returned"
 
 
 def test_ten_megabytes_of_logs_are_cut_and_do_not_hurt(family: str, server: Server, api: Api) -> None:
