@@ -43,9 +43,8 @@ DEADLINES = {"spin": 2.0}
 ASKED_TO_END, GRACE_SECONDS = ("ignore_termination",), 0.3
 #: So many programs run at once: most of them wait for a watchdog.
 AT_ONCE = 4
-#: Those of functions, as root: likewise.
-OTHER_UID = 21_000 + os.getpid() % 200 * 200
-UID = OTHER_UID + 1
+#: Those of functions, as root, beyond the ones that servers give.
+OTHER_UID, UID = 61_000, 61_001
 
 
 def build(data: DataDir, name: str) -> Path:
@@ -87,6 +86,7 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
     libc.shmat.restype = ctypes.c_void_p
     # Removed at once: it stays while it is attached, here, and Linux lets others attach to it.
     segment = libc.shmget(0, 4096, 0o1666)
+    assert segment >= 0, os.strerror(ctypes.get_errno())
     ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
     libc.shmctl(segment, 0, None)
     # What a session's leader opens first becomes its terminal, which functions must not inherit.

@@ -21,7 +21,7 @@ from tests.hostile.driver import attacks, node_attacks
 
 ROOT = Path(__file__).parents[2]
 #: A uid that no account has, nor another run of this at the same time: signals for everybody would reach it.
-USER = 62_000 + os.getpid() % 3_000
+USER = 62_000 + os.getpid() % 16
 #: Where sandboxes see them.
 NODE = shutil.which("node", path="/usr/bin:/usr/local/bin") or ""
 PERL = shutil.which("perl", path="/usr/bin") or ""
