@@ -61,7 +61,9 @@ class Config:
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     network: str = _setting("host", "what functions reach at most; builds reach the host's", choices=NETWORKS)
     durability: str = _setting(
-        "power", "what answered work outlives: a loss of power, or a crash of the server only", choices=("power", "crash")
+        "power",
+        "what answered work outlives: a loss of power, or a crash of the server only",
+        choices=("power", "crash"),
     )
     functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
     origins: tuple[str, ...] = _setting(
@@ -82,8 +84,10 @@ class Config:
     memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
     retention_days: int = _setting(14, "executions older than this are deleted; 0 = keep", minimum=0)
     retention_count: int = _setting(0, "newest executions kept of each function; 0 = keep all", minimum=0)
-    git_installations: tuple[str, ...] = _setting((), "NAME=BASE pairs that repository deployments may use")
-    templates: str = _setting("", "directory or URL of the template repositories that are not bundled")
+    git_installations: tuple[str, ...] = _setting(
+        (), "NAME=BASE pairs that repository deployments may use", password=True
+    )
+    templates: str = _setting("", "directory or URL of the template repositories that are not bundled", password=True)
     git_poll: int = _setting(60, "seconds between looks at connected repositories", minimum=1)
     build_env_passthrough: tuple[str, ...] = _setting(
         BUILD_PASSTHROUGH, "names (globs) copied from the server into builds", shown="proxy, CA and package-index names"

@@ -178,7 +178,7 @@ def test_a_token_says_who_the_user_is(data: Path) -> None:
 
 def test_hosts_of_repositories_get_a_secret_of_their_own(data: Path) -> None:
     installations = "one=/srv/git,two=https://user:hidden@example.com/org"
-    done = minifn("git", "--git-installations", installations, "--data", str(data), "--port", "8123")
+    done = minifn("git", "--data", str(data), "--port", "8123", MINIFN_GIT_INSTALLATIONS=installations)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[0] == ["one", "/srv/git"]
     assert lines[1] == ["webhook", "http://127.0.0.1:8123/v1/vcs/one/events"]

@@ -76,6 +76,27 @@ def test_secrets_are_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatc
     assert not [name for name in os.environ if name.removeprefix("MINIFN_").lower() in SECRETS]
 
 
+@pytest.mark.parametrize(
+    ("name", "base"), [("git_installations", "a=/srv,hub=https://user:5f1e@host"), ("templates", "https://5f1e@host")]
+)
+def test_passwords_of_repositories_are_no_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, base: str
+) -> None:
+    variable = f"MINIFN_{name.upper()}"
+    monkeypatch.setenv(variable, base)
+    config = configuration(data=str(tmp_path))
+    assert "5f1e" in str(getattr(config, name))
+    assert variable not in os.environ
+    with pytest.raises(SystemExit) as ended:
+        configuration(data=str(tmp_path), **{name: base})
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert variable in said
+    assert "5f1e" not in said
+    shown = base.replace("user:", "").replace("5f1e@", "")
+    assert "host" in str(getattr(configuration(data=str(tmp_path), **{name: shown}), name))
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="how processes show each other is told here for Linux")
 @pytest.mark.parametrize(("keeps", "shown"), [("pass", True), ("confine.forbid_dumps()", False)])
 def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, shown: bool) -> None:

@@ -9,12 +9,15 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from minifn.config import Config, ConfigError, variable
+from minifn.git.installations import without_credentials
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FIELDS: dict[str, "dataclasses.Field[Any]"] = {item.name: item for item in dataclasses.fields(Config)}
 #: Settings that may be given as an option; a secret on a command line can be read by every user of the machine.
 OPTIONS = tuple(name for name, item in FIELDS.items() if not item.metadata.get("secret"))
+#: Settings that are no secrets, but whose URLs may hold passwords.
+WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.get("password"))
 
 
 def flag(name: str) -> str:
@@ -51,10 +54,14 @@ def configuration(**flags: str | bool | None) -> Config:
     Secrets are taken out of the environment, so that nothing this process starts inherits them.
     """
     given = {name: str(value) for name, value in flags.items() if value is not None}
+    for name in WITH_PASSWORDS:
+        if without_credentials(given.get(name, "")) != given.get(name, ""):
+            setting = variable(FIELDS[name])
+            fail(f"{flag(name)} holds a password, which every user of the machine can read: set {setting}", status=2)
     environ = dict(os.environ)
-    for item in FIELDS.values():
-        if item.metadata.get("secret"):
-            os.environ.pop(variable(item), None)
+    for name in FIELDS:
+        if name not in OPTIONS or name in WITH_PASSWORDS:
+            os.environ.pop(variable(FIELDS[name]), None)
     try:
         return Config.from_env({**environ, **{variable(FIELDS[name]): text for name, text in given.items()}})
     except ConfigError as error:
