@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from minifn.api import account, bodies
 from minifn.api.auth import GUEST
@@ -238,6 +238,9 @@ def _text(value: Any) -> bytes:
 
 async def _end(socket: WebSocket, message: str) -> None:
     """Say what is wrong and close, so that the client does not come back for the same."""
+    if socket.application_state is not WebSocketState.CONNECTED:
+        # Something was being sent when the client went away.
+        return
     error = {"type": "error", "data": {"code": POLICY_VIOLATION, "message": message}}
     with suppress(WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(CLOSE_SECONDS):

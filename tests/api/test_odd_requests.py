@@ -3,14 +3,16 @@
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from minifn.api import create_app
 from minifn.api.answers import unexpected_answer
+from minifn.service import Minifn
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 
 
@@ -49,6 +51,27 @@ def test_realtime_messages_without_bottom(site: SiteServer, depth: int) -> None:
         error = last_words(site, text)
         assert error["code"] == 1008
         assert "not valid" in error["message"]
+
+
+def test_a_realtime_client_that_says_nonsense_and_is_gone(site: SiteServer) -> None:
+    told: list[Any] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "nonsense"}]
+    sent: list[str] = []
+
+    async def receive() -> Any:
+        return told.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+        if message["type"] == "websocket.send":
+            raise OSError("the client is gone")
+
+    async def connect_to() -> None:
+        query = f"project={PROJECT}".encode()
+        scope = {"type": "websocket", "path": "/v1/realtime", "headers": [], "query_string": query}
+        await create_app(cast("Minifn", site.site))(scope, receive, send)
+
+    site.run(connect_to())
+    assert sent == ["websocket.accept", "websocket.send"]
 
 
 def test_realtime_guests_take_little_memory(site: SiteServer) -> None:
