@@ -38,7 +38,7 @@ _UPLOAD_OVERHEAD_BYTES = 2 * 1024 * 1024
 #: File data that is put together before it is written.
 _WRITE_BYTES = 1024 * 1024
 #: A longer body is taken apart by a thread, and so is an upload, in pieces of this size.
-_THREAD_BYTES = 256 * 1024
+SHORT_BYTES = 256 * 1024
 #: Percent-encoded text undone in one go: C code lets nobody else run.
 _SLICE_BYTES = 512 * 1024
 #: Commas, brackets and texts in a JSON body: in memory each is many times as long as `[],`.
@@ -89,7 +89,7 @@ async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES, room
 
 async def taken_apart(body: bytes, step: Callable[[], T]) -> T:
     """Return what `step` makes of a body; the event loop goes on meanwhile when that takes long."""
-    return step() if len(body) <= _THREAD_BYTES else await asyncio.to_thread(step)
+    return step() if len(body) <= SHORT_BYTES else await asyncio.to_thread(step)
 
 
 def decode(body: bytes, content_type: str) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def _slices(text: bytes) -> Iterable[bytes]:
 
 def _decode_multipart(body: bytes, content_type: str) -> dict[str, Any]:
     form = Form(content_type, None, BODY_LIMIT_BYTES)
-    for start in range(0, len(body), _THREAD_BYTES):
-        form.feed(body[start : start + _THREAD_BYTES])
+    for start in range(0, len(body), SHORT_BYTES):
+        form.feed(body[start : start + SHORT_BYTES])
     form.finish()
     return form.params({"body"})
 
@@ -323,7 +323,7 @@ async def upload(receive: Receive, content_type: str, directory: Path, limit_byt
         pending = bytearray()
         async for chunk in chunks(receive, limit_bytes + _UPLOAD_OVERHEAD_BYTES):
             pending += chunk
-            if len(pending) >= _THREAD_BYTES:
+            if len(pending) >= SHORT_BYTES:
                 await _to_its_end(form.feed, bytes(pending))
                 pending.clear()
         await _to_its_end(form.feed, bytes(pending))

@@ -5,6 +5,7 @@ calling, the scope, the project, then each parameter in its order, and only then
 without the scope never learns whether a function exists, nor whether a parameter was right.
 """
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.api import bodies
-from minifn.api.answers import Answer, deliver, error_answer, unexpected_answer
+from minifn.api.answers import SHORT_BYTES, Answer, deliver, error_answer, unexpected_answer
 from minifn.api.auth import GUEST, Authenticator
 from minifn.api.formats import Shape, shape_of
 from minifn.api.offers import offered
@@ -184,6 +185,9 @@ class Endpoint:
             answer = unexpected_answer(exc, scope, typed=not old)
         if call.allowance is not None and isinstance(answer, Answer):
             answer.headers += call.allowance.headers()
+        if isinstance(answer, Answer) and len(answer.body) <= SHORT_BYTES:
+            await answer(scope, receive, send)
+            return
         await deliver(answer, call.minifn.executor.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
@@ -215,10 +219,10 @@ class Endpoint:
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
-            step = functools.partial(self._read, body, call.header(b"content-type"), path_params)
-            params = await bodies.taken_apart(body, step)
+            sent = (body, call.header(b"content-type"), path_params)
+            params = self._read(*sent) if taken <= bodies.SHORT_BYTES else await asyncio.to_thread(self._read, *sent)
             # While the function runs its own body is in memory, and not all that was sent with it.
-            del body, step
+            del body, sent
             return await self.operation.handler(call, params)
         finally:
             room.give(taken)

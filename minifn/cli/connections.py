@@ -76,8 +76,8 @@ class Connection(Watched, HttpToolsProtocol):
         #: When it began the request that it is sending, and how many bytes came since.
         self._began_at = self.heard_at
         self._bytes = 0
-        self._receiving = True
-        self._answering: RequestResponseCycle | None = None
+        #: Requests that others came behind of, while they were answered or waited for it.
+        self._ahead: list[RequestResponseCycle] = []
         #: Bytes that came since the last that were a body's, or ended a head.
         self._head_bytes = 0
 
@@ -89,16 +89,12 @@ class Connection(Watched, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol. uvicorn tells the last of several requests, and not the one that is served."""
-        answering = self._answering
-        if answering is not None and not answering.response_complete:
-            answering.disconnected = True
-            answering.message_event.set()
+        for cycle in self._ahead:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         self.pipeline.clear()
         super().connection_lost(exc)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
 
     def _refuse(self) -> None:
         head = (
@@ -114,7 +110,7 @@ class Connection(Watched, HttpToolsProtocol):
         self._bytes += len(data)
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._head_bytes > HEAD_BYTES_MAX or (self._receiving and len(self.headers or ()) > HEADERS_MAX):
+        if self._head_bytes > HEAD_BYTES_MAX or len(self.headers or ()) > HEADERS_MAX:
             self.send_400_response(f"The request's headers are more than {HEADERS_MAX} or {HEAD_BYTES_MAX:,} bytes.")
 
     def send_400_response(self, msg: str) -> None:
@@ -131,28 +127,26 @@ class Connection(Watched, HttpToolsProtocol):
         """Called by the parser."""
         self._head_bytes = self._bytes = 0
         self._began_at = self.heard_at
-        self._receiving = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Called by the parser. What is raised ends the connection."""
         self._head_bytes = 0
-        if len(self.headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
+        headers = self.headers
+        if len(headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
             raise Refused
-        if [name for name, _ in self.headers].count(b"host") > 1:
+        if len(dict(headers)) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
             # RFC 9112, 3.2: what is checked of one would be done by the other.
             raise Refused
+        before = self.cycle
         super().on_headers_complete()
+        if self.pipeline:
+            self._ahead = [cycle for cycle in (*self._ahead, before) if not cycle.response_complete]
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
         self._head_bytes = 0
         super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Called by the parser."""
-        self._receiving = False
-        super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
         """Called once a handshake has come. WebSockets, which cost nothing to keep, leave room for requests."""
@@ -172,7 +166,9 @@ class Connection(Watched, HttpToolsProtocol):
             return False
         cycle = self.cycle
         owes = cycle is None or cycle.response_complete or cycle.more_body
-        slow = self._receiving and now - self._began_at > silence_seconds + self._bytes / BYTES_PER_SECOND_MIN
+        # A scope that is no cycle's belongs to a head that has begun.
+        receiving = cycle is None or cycle.more_body or cycle.scope is not self.scope
+        slow = receiving and now - self._began_at > silence_seconds + self._bytes / BYTES_PER_SECOND_MIN
         return owes and (slow or now - self.heard_at > silence_seconds)
 
 

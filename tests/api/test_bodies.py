@@ -204,7 +204,7 @@ def test_a_thread_takes_long_bodies_apart() -> None:
     assert asyncio.run(where(1_000_000)) is not threading.current_thread()
 
 
-@pytest.mark.parametrize("path", ["/functions/f/executions", "/vcs/local/events", "/account/sessions/email"])
+@pytest.mark.parametrize("path", ["/functions/f/executions", "/account/sessions/email"])
 def test_everybody_takes_of_the_same_memory(site: SiteServer, path: str) -> None:
     with site.admin() as client:
         room = site.site.executor.bodies
