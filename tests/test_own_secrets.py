@@ -68,6 +68,18 @@ def test_an_empty_secret_is_none(data: Path, name: str) -> None:
     assert "Traceback" not in server.log_tail()
 
 
+@pytest.mark.parametrize("command", [("token", "--user", "ada"), ("git",)])
+def test_nothing_is_signed_with_an_empty_secret(data: Path, command: tuple[str, ...]) -> None:
+    data.mkdir(mode=0o700)
+    (data / "jwt.secret").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "minifn", *command, "--data", str(data)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("minifn: [Errno 22] Its secret is gone")
+
+
 def test_secrets_are_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, secret in SECRETS.items():
         monkeypatch.setenv(f"MINIFN_{name.upper()}", secret)

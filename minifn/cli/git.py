@@ -2,8 +2,7 @@
 
 import click
 
-from minifn.cli.options import configuration, settings
-from minifn.datadir import DataDir
+from minifn.cli.options import configuration, settings, signing_secret
 from minifn.environment import authority
 from minifn.git.installations import Installations
 from minifn.git.service import events_secret
@@ -14,9 +13,7 @@ from minifn.git.service import events_secret
 def git(**flags: str | None) -> None:
     """List the installations of repositories, with the address and the secret of their webhooks."""
     config = configuration(**flags)
-    data = DataDir(config.data)
-    data.prepare()
-    secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+    secret = signing_secret(config)
     for installation in Installations(config.git_installations).all:
         click.echo(f"{installation.name}  {installation.directory or installation.url}")
         click.echo(f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/{installation.name}/events")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from minifn.cli.options import configuration, fail, settings
+from minifn.cli.options import configuration, fail, settings, signing_secret
 from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.keys import Keys
@@ -85,9 +85,7 @@ def token(
     if not is_id(user):
         fail(f"--user must be an ID, not {user!r}", status=2)
     config = configuration(**flags)
-    data = DataDir(config.data)
-    data.prepare()
-    secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+    secret = signing_secret(config)
     claims = UserClaims(
         user_id=user,
         exp=int(time.time()) + seconds(ttl),

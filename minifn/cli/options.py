@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from minifn.config import Config, ConfigError, variable
+from minifn.datadir import DataDir
 from minifn.git.installations import without_credentials
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -69,6 +70,16 @@ def configuration(**flags: str | bool | None) -> Config:
         for name in given:
             message = message.replace(f"{variable(FIELDS[name])} ", f"{flag(name)} ")
         fail(message, status=2)
+
+
+def signing_secret(config: Config) -> str:
+    """Return the secret that signs JWTs, made if need be; ends the process with one line when it cannot be had."""
+    data = DataDir(config.data)
+    try:
+        data.prepare()
+        return data.keep_secret(data.jwt_secret, config.jwt_secret)[0]
+    except OSError as error:
+        fail(str(error))
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
