@@ -11,7 +11,7 @@ import pytest
 
 from minifn.launcher import network_of
 from minifn.sandbox.command import Command, EngineUnavailable, Network
-from minifn.sandbox.engines import PASTA_OPTIONS, BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
+from minifn.sandbox.engines import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
 from tests.serving import Server, pack
 
 #: Answers what happened when it called the server that runs it.
@@ -76,7 +76,8 @@ def test_engines_without_namespaces_refuse(network: Network) -> None:
 def test_an_isolated_command_runs_inside_pasta() -> None:
     command = Command(argv=("/bin/true",), env={}, network=Network.ISOLATED)
     wrapped = bwrap_engine("/usr/bin/pasta").wrap(command)
-    assert wrapped.argv[: len(PASTA_OPTIONS) + 3] == ("/usr/bin/pasta", *PASTA_OPTIONS, "--", "/usr/bin/bwrap")
+    start = ("/usr/bin/pasta", *PASTA_OPTIONS, "--", *OWN_PROC, "/usr/bin/bwrap")
+    assert wrapped.argv[: len(start)] == start
     assert not wrapped.namespaced
     with pytest.raises(EngineUnavailable, match="for the server only"):
         bwrap_engine().wrap(command)
@@ -128,6 +129,19 @@ def test_isolation_that_does_not_work_here_is_refused_in_time(data: Path) -> Non
         pytest.skip("isolation may work here: this test needs a machine where it does not")
     log = refused(data, network="isolated")
     assert "MINIFN_NETWORK=isolated needs" in log
+
+
+@pytest.mark.usefixtures("bwrap")
+def test_an_isolated_function_does_not_reach_this_server(data: Path) -> None:
+    if os.geteuid() == 0 or not shutil.which("pasta") or not os.access("/dev/net/tun", os.W_OK):
+        pytest.skip("isolation needs pasta, /dev/net/tun and a server that is not root")
+    with Server(data, network="isolated", sandbox="bwrap") as server, server.api as api:
+        api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
+        api.deploy("fn", pack(extra={"main.py": CALLS}))
+        assert list(json.loads(api.execute("fn")["responseBody"])) == ["refused"]
+        isolating = [process for process in server.tree() if process.name().startswith("pasta")]
+        assert isolating
+    assert not any(process.is_running() for process in isolating)
 
 
 @pytest.mark.usefixtures("bwrap")

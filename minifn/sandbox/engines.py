@@ -36,6 +36,8 @@ PASTA_OPTIONS = (
     *("--foreground", "--config-net", "--no-map-gw"),
     *("--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"),
 )
+#: pasta makes a pid namespace too, without a /proc of it: bwrap would look for its child's number in that of the host.
+OWN_PROC = ("/usr/bin/unshare", "--mount-proc", "--")
 
 
 class Engine(Protocol):
@@ -198,7 +200,7 @@ class BwrapEngine:
         dropped = drop_argv(self._programs, command.uid) if self._root and command.uid else ()
         return Wrapped(
             argv=(
-                *((self._pasta, *PASTA_OPTIONS, "--") if isolated else ()),
+                *((self._pasta, *PASTA_OPTIONS, "--", *OWN_PROC) if isolated else ()),
                 *(self._bwrap, "--args", str(FIRST_DATA_DESCRIPTOR), "--", *dropped),
                 *limits_argv(self._programs, limits, count_processes=not self._root or bool(command.uid)),
                 *loader_argv(command.env),
