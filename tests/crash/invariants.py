@@ -4,7 +4,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -31,6 +31,16 @@ def relatives(server: Server) -> list[psutil.Process]:
         if process.pid not in found and mentions(process.pid, mark):
             found[process.pid] = process
     return [process for process in found.values() if alive(process)]
+
+
+@contextlib.contextmanager
+def telling(server: Server) -> Iterator[None]:
+    """Inside, a failed assertion shows the end of the server's log."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(server.log_tail())
+        raise
 
 
 def alive(process: psutil.Process) -> bool:

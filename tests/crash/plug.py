@@ -27,6 +27,7 @@ class Disk:
         if os.geteuid() != 0:
             pytest.skip("only root can mount a disk: run the tests as root")
         self._image = folder / "disk.img"
+        self._mounted = False
         self.place = folder / "disk"
         self.place.mkdir(mode=0o711)
         with self._image.open("wb") as file:
@@ -38,9 +39,22 @@ class Disk:
             pytest.skip(f"no ext4 can be made and mounted here: {exc}")
         self.place.chmod(0o711)
 
+    def plug_in_again(self) -> None:
+        """Take it out and mount a copy of it. Raises AssertionError.
+
+        A copy, because a sandbox that anybody started meanwhile may still have the dead file system mounted, which
+        would be mounted once more then.
+        """
+        self.unmount()
+        copy = self._image.with_name("copy.img")
+        _run("cp", "--sparse=always", str(self._image), str(copy))
+        copy.replace(self._image)
+        self.mount()
+
     def mount(self) -> None:
         """Plug it in. Raises AssertionError."""
         _run("mount", "-o", OPTIONS, str(self._image), str(self.place))
+        self._mounted = True
 
     def pull_the_plug(self) -> None:
         """From now on every write fails, and what was not on disk is lost."""
@@ -52,12 +66,13 @@ class Disk:
 
     def unmount(self) -> None:
         """Take it out once nobody uses it. Raises AssertionError."""
-        wait_until(lambda: _unmounted(self.place), 20, f"{self.place} is unmounted")
+        if self._mounted:
+            wait_until(self._try_unmount, 20, f"{self.place} is unmounted")
 
-
-def _unmounted(place: Path) -> bool:
-    done = subprocess.run(["umount", str(place)], capture_output=True, check=False)
-    return done.returncode == 0 or not place.is_mount()
+    def _try_unmount(self) -> bool:
+        done = subprocess.run(["umount", str(self.place)], capture_output=True, check=False)
+        self._mounted = done.returncode != 0
+        return not self._mounted
 
 
 def _run(*command: str) -> None:

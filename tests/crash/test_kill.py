@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from tests.crash.acknowledged import Acknowledged, Witness
-from tests.crash.invariants import check_backup, check_database, check_files, check_kept, gone, relatives
+from tests.crash.invariants import check_backup, check_database, check_files, check_kept, gone, relatives, telling
 from tests.crash.pressure import BACKUP, FUNCTION, Pressure, prepare, prepare_more
 from tests.serving import FUNCTIONS, Api, Server, pack, wait_until
 
@@ -58,7 +58,7 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
             assert not pressure.failures, server.log_tail()
             gone(before, server)
             check_database(data)
-        with server, server.api as api:
+        with server, server.api as api, telling(server):
             check_kept(api, kept, witness.runs)
     check_database(data)
     check_files(data)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.acknowledged import Acknowledged, Witness
-from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives
+from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives, telling
 from tests.crash.plug import Disk
 from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, Pressure, prepare, prepare_more, send_chunk
 from tests.crash.test_kill import ROUNDS, SEED
@@ -151,10 +151,9 @@ def test_power_goes_in_the_middle_of_everything(disk: Disk, data: Path) -> None:
             pressure.stop()
             assert not pressure.failures, server.log_tail()
             gone(before, server)
-            disk.unmount()
-            disk.mount()
+            disk.plug_in_again()
             check_database(server.data)
-        with server, server.api as api:
+        with server, server.api as api, telling(server):
             check_kept(api, kept, witness.runs)
     check_database(server.data)
     check_files(server.data)
