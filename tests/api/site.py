@@ -118,6 +118,10 @@ class Site:
         await self._stack.aclose()
         assert self.died == []
 
+    async def missing(self) -> str:
+        """Return which file of the database is not there; there is no lock."""
+        return self.database.missing()
+
     def _note_build(self) -> None:
         self.effects.append(("build", ""))
 
