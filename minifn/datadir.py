@@ -164,8 +164,8 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def sync_file_system(path: Path) -> None:
-    """Make all that was written to the file system of `path` survive a loss of power: a tree of any size at one go.
+def sync_tree(path: Path) -> None:
+    """Make everything below the directory `path` survive a loss of power, a tree of any size at one go.
 
     Raises OSError.
     """
@@ -175,11 +175,24 @@ def sync_file_system(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         # Python's `os` has `sync` alone, which waits for every disk and tells of no error.
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
+        failed = ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
     finally:
         os.close(descriptor)
+    if failed:
+        # By syncfs(2) the trouble may be of any file on that file system: these tell of their own.
+        _sync_each(path)
+
+
+def _sync_each(path: Path) -> None:
+    for _, _, names, directory in os.fwalk(path):
+        for name in names:
+            if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+        os.fsync(directory)
 
 
 def _empty(path: Path) -> None:

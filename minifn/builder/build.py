@@ -25,7 +25,7 @@ from minifn.builder.publish import (
 )
 from minifn.changes import Changes
 from minifn.config import Config
-from minifn.datadir import DataDir, remove_tree, sync_file_system
+from minifn.datadir import DataDir, remove_tree, sync_tree
 from minifn.environment import authority, can_be_set, specification, system_variables
 from minifn.launcher import CODE, WRAPPER, function_uid
 from minifn.models import Deployment, Function
@@ -312,7 +312,7 @@ class Build:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
         usage = seal(self._directory, owner, links)
         # Before anybody is told that it is ready.
-        sync_file_system(self._directory)
+        sync_tree(self._directory)
         return usage
 
     def clear(self, *, keep: bool) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minifn.builder.publish import OutputRefused, check_space, measure
-from minifn.datadir import make_directory, remove_tree, sync_directory, sync_file_system
+from minifn.datadir import make_directory, remove_tree, sync_directory, sync_tree
 from minifn.environment import authority
 from minifn.git import pktlines
 from minifn.git.fetching import REPOSITORY_FACTOR
@@ -89,7 +89,7 @@ class PushedRepositories:
                 answer = await asyncio.to_thread(_whole, printed)
             pushed = await self._accepted(place, push) if push.branches() else {}
             # git synchronizes its files, and not their names.
-            await asyncio.to_thread(sync_file_system, place)
+            await asyncio.to_thread(sync_tree, place)
         # Before anything is answered: a pusher who goes away leaves no branch behind that was taken and not deployed.
         begun = [(branch, commit, await self._deploy(function, branch, commit)) for branch, commit in pushed.items()]
         tells = "side-band-64k" in push.capabilities and answer.endswith(pktlines.FLUSH)
@@ -194,7 +194,7 @@ def _make_anew(place: Path) -> None:
 
 
 def _put_in_place(place: Path) -> None:
-    sync_file_system(place)
+    sync_tree(place)
     (place / UNBORN).rename(place / PUSHED)
     sync_directory(place)
 

@@ -1,5 +1,6 @@
 """Power goes at any moment: what an answer says is done is on disk before the answer leaves."""
 
+import ctypes
 import faulthandler
 import os
 import random
@@ -10,9 +11,11 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from minifn.datadir import sync_tree
 from tests.crash.acknowledged import Acknowledged, Witness
 from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives, telling
 from tests.crash.plug import Disk
@@ -113,6 +116,24 @@ def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
         command = [*tracer(log), sys.executable, "-m", "minifn", *arguments]
         subprocess.run(command, check=True, capture_output=True, timeout=60)
         assert set(Trace(log, root).read().left) == set()
+
+
+def test_trouble_of_other_files_is_not_a_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """syncfs tells of every file of its file system; a disk that fails elsewhere cannot be had here."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("content")
+    (tmp_path / "link").symlink_to("nowhere")
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(syncfs=lambda _: -1))
+    sync_tree(tmp_path)
+    assert sorted(synced) == [str(tmp_path / part) for part in (".", "folder", "folder/file")]
 
 
 @pytest.fixture
