@@ -20,7 +20,7 @@ from minifn.datadir import DataDir
 from . import seccomp
 from .command import Command, EngineUnavailable, Limits, Network, SandboxError, Wrapped
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
-from .launcher.confine import landlock_version
+from .launcher.confine import TRUNCATE_SINCE, landlock_version
 from .sandlock import SandlockEngine, find_package
 from .spawner import Output, Spawner, run
 
@@ -197,7 +197,7 @@ def open_ways(spawner: Spawner, data: DataDir | None) -> None:
 async def _probe(spawner: Spawner, engine: Engine, *argv: str, network: Network = Network.HOST) -> Output:
     command = Command(
         argv=argv,
-        env={"PATH": SEARCH_PATH, "PROBE": str(spawner.run_dir / "lock")},
+        env={"PATH": SEARCH_PATH, "PROBE": str(spawner.run_dir / "lock"), "SERVER": str(os.getpid())},
         limits=Limits(memory_bytes=256 * 2**20, processes=64, open_files=64, cpu_seconds=5),
         uid=PROBE_UID,
         network=network,
@@ -245,7 +245,7 @@ def last_line(text: str) -> str:
 
 
 #: Run inside the engine: what the kernel says of the process, which processes it sees, where it can write, whether it
-#: can open a file of the server.
+#: can open a file of the server or signal it.
 SELF_REPORT = """
 cat /proc/self/status
 echo "seen $(ls -d /proc/[0-9]* | wc -l)"
@@ -254,6 +254,7 @@ for place in / /usr /var/tmp /dev; do
 done
 echo "links $(grep -c : /proc/net/dev)"
 (: <"$PROBE") 2>/dev/null && echo "reads $PROBE"
+kill -0 "$SERVER" 2>/dev/null && echo "signals $SERVER"
 unshare --user true 2>/dev/null && echo "nests yes"
 ulimit -d | sed "s/^/data /"
 true
@@ -291,6 +292,8 @@ async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[P
     for line in output.text.splitlines():
         key, _, value = line.partition(":" if ":" in line else " ")
         seen.setdefault(key, []).append(value.strip())
+    # No program asks for this by path only.
+    seen["landlock"] = [str(landlock_version())]
     return judge(engine.name, seen, network, grouped=spawner.grouped)
 
 
@@ -315,13 +318,23 @@ def judge(
     uid = int(seen.get("Uid", ["0"])[0].split()[0])
     own_uid, hidden = uid not in (0, os.geteuid()), int(seen.get("seen", ["0"])[0]) in range(1, 8)
     places = ", ".join(seen.get("writes", []))
+    truncates = not own_uid and not hidden and int(seen.get("landlock", ["0"])[0]) < TRUNCATE_SINCE
     return (
         one("other processes", hidden, "invisible", "a function sees every process and its command line"),
         one(
             "server's files",
-            "reads" not in seen,
+            "reads" not in seen and not truncates,
             "cannot be opened",
-            "functions can read the server's database and keys",
+            "functions can read the server's database and keys"
+            if "reads" in seen
+            else "functions can truncate what they cannot open: Landlock holds that since Linux 6.2",
+        ),
+        one(
+            "signals",
+            # Behind a namespace that number is another process.
+            hidden or "signals" not in seen,
+            "functions reach only their own processes",
+            "functions can kill the server and each other: Landlock holds that since Linux 6.12",
         ),
         one(
             "own user",
