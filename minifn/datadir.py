@@ -81,13 +81,10 @@ class DataDir:
             path.unlink(missing_ok=True)
         remove_tree(self.build(deployment_id))
 
-    def remove_strangers(self, deployment_ids: Iterable[str]) -> int:
+    def remove_strangers(self, deployment_ids: Iterable[str], built_ids: Iterable[str]) -> int:
         """Delete the archives and builds of all deployments but these; return how many. Raises OSError."""
-        known = {
-            path
-            for own in deployment_ids
-            for path in (self.source(own), self.upload(own), self.output(own), self.build(own))
-        }
+        known = {path for own in deployment_ids for path in (self.source(own), self.upload(own), self.output(own))}
+        known.update(map(self.build, built_ids))
         strangers = [
             path for path in (*self.deployments.iterdir(), *self.builds.iterdir()) if path not in {*known, self.caches}
         ]

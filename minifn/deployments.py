@@ -328,7 +328,9 @@ class DeploymentService:
     async def tidy(self) -> None:
         """Remove files that belong to no deployment. For the start of a server, before requests come in."""
         known = await self._database.read(deployments.ids)
-        await asyncio.to_thread(self._data.remove_strangers, known)
+        # Of a canceled build, what a kill left of it.
+        built = await self._database.read(deployments.built)
+        await asyncio.to_thread(self._data.remove_strangers, known, built)
 
     async def _discard(self, deployment_id: str) -> None:
         await self._effects.interrupt(deployment_id)

@@ -351,7 +351,9 @@ async def test_the_output_is_packed_once(world: World) -> None:
 
 @in_world
 async def test_forgetting_and_tidying_leave_only_what_is_known(world: World) -> None:
-    kept, dropped = await world.upload(), await world.upload()
+    kept, dropped, canceled = await world.upload(), await world.upload(), await world.upload()
+    await world.database.write(deployments.cancel, "fn", canceled.id, 1)
+    world.data.build(canceled.id).mkdir()
     for deployment in (kept, dropped):
         await world.finish(deployment.id)
         world.data.upload(f"stranger-{deployment.id}").write_bytes(b"left by a crash")
@@ -360,9 +362,9 @@ async def test_forgetting_and_tidying_leave_only_what_is_known(world: World) -> 
     locked = world.data.build(dropped.id) / "locked"
     locked.mkdir(mode=0o000)
     await world.service.tidy()
-    assert list(world.data.deployments.iterdir()) == [world.data.source(kept.id)]
+    assert set(world.data.deployments.iterdir()) == {world.data.source(kept.id), world.data.source(canceled.id)}
     assert set(world.data.builds.iterdir()) == {world.data.build(kept.id), world.data.caches}
-    await world.service.forget("fn", [kept.id])
+    await world.service.forget("fn", [kept.id, canceled.id])
     assert list(world.data.deployments.iterdir()) == []
     assert list(world.data.caches.iterdir()) == []
 

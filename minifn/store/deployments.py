@@ -85,6 +85,11 @@ def ids(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in conn.execute("SELECT id FROM deployments")}
 
 
+def built(conn: sqlite3.Connection) -> set[str]:
+    """Return the ids of the deployments whose build is there to run."""
+    return {row[0] for row in conn.execute("SELECT id FROM deployments WHERE status = 'ready'")}
+
+
 def uploaded(conn: sqlite3.Connection) -> set[str]:
     """Return the ids of the deployments whose archive has arrived whole."""
     return {row[0] for row in conn.execute("SELECT id FROM deployments WHERE chunks_uploaded >= chunks_total")}
