@@ -7,9 +7,11 @@ import resource
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 import uvicorn
@@ -19,6 +21,7 @@ from uvicorn.server import ServerState
 from minifn.api import bodies
 from minifn.api.answers import PIECE_BYTES, Answer, deliver
 from minifn.cli.connections import Connection, hang_up_silent
+from minifn.cli.memory import GROWTH_BYTES
 from minifn.errors import ArgumentInvalid, Overloaded
 from minifn.room import Room
 from tests.serving import FUNCTIONS, PROJECT, Server, pack, wait_until
@@ -84,6 +87,27 @@ def test_a_crowd_is_served_or_refused_at_once(paused: Server) -> None:
         rows = list(api.pages("/functions/pause/executions", "executions"))
     # What was refused never ran.
     assert len(rows) == statuses[201] + 1
+
+
+def test_memory_of_a_crowd_is_given_back(data: Path) -> None:
+    """glibc keeps hundreds of megabytes, which lie freed between what is used, for as long as nobody asks."""
+    code = b"def main(context):\n    return context.res.binary(context.req.body_binary)\n"
+    with Server(data) as server, server.api as api:
+        api.create("echo", api.runtime("python"), entrypoint="main.py", execute=["any"])
+        api.deploy("echo", pack(extra={"main.py": code}))
+        process = psutil.Process(server.process.pid)
+        before = process.memory_info().rss
+
+        def call(_: int) -> int:
+            host = f"echo.functions.localhost:{server.port}"
+            with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+                for _ in range(6):
+                    assert len(client.post("/", content=bytes(9_000_000), headers={"host": host}).content) == 9_000_000
+            return process.memory_info().rss
+
+        with ThreadPoolExecutor(16) as crowd:
+            assert max(crowd.map(call, range(16))) > before + 2 * GROWTH_BYTES
+        wait_until(lambda: process.memory_info().rss < before + 1.5 * GROWTH_BYTES, 40, "the memory is given back")
 
 
 def test_idle_connections_cost_little(paused: Server) -> None:

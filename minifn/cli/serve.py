@@ -22,6 +22,7 @@ import uvicorn
 import uvloop
 
 from minifn.cli.connections import Connection, hang_up_silent, raise_descriptors
+from minifn.cli.memory import Allocator
 from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
 from minifn.environment import authority
@@ -204,6 +205,7 @@ class Server(uvicorn.Server):
         #: Ends what still runs when the grace is over.
         self._halt = halt
         self._announcing: asyncio.Task[None] | None = None
+        self._allocator = Allocator()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -217,7 +219,10 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         # uvicorn ticks ten times a second.
         if counter % (10 * LOOK_SECONDS) == 0:
-            hang_up_silent(self.server_state.connections, asyncio.get_running_loop().time())
+            loop = asyncio.get_running_loop()
+            hang_up_silent(self.server_state.connections, loop.time())
+            # Awaited: a look that takes long is not met by the next.
+            await loop.run_in_executor(None, self._allocator.look)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
