@@ -169,13 +169,14 @@ async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
         if not programs.setpriv:
             raise EngineUnavailable("running as root, which needs setpriv of util-linux (apt install util-linux)")
         open_ways(spawner, data)
+    landlock = landlock_version()
     engine = ProcessEngine(
         programs=programs,
         root=root,
         private_root=data.builds if data else None,
         readable=(*host_layout(Path("/")).visible, *READABLE),
-        landlock=landlock_version() > 0,
-        seccomp=seccomp.program(platform.machine(), namespaced=False, unix_sockets=root) if LINUX else b"",
+        landlock=landlock > 0,
+        seccomp=seccomp.process_program(platform.machine(), own_uid=root, landlock=landlock) if LINUX else b"",
     )
     output = await _probe(spawner, engine, "/bin/sh", "-c", 'cd "$TMPDIR" && : >probe')
     if not output.ok:
@@ -292,8 +293,9 @@ async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[P
     for line in output.text.splitlines():
         key, _, value = line.partition(":" if ":" in line else " ")
         seen.setdefault(key, []).append(value.strip())
-    # No program asks for this by path only.
-    seen["landlock"] = [str(landlock_version())]
+    # No program tries this by path; of what is left to the filter there is none for every machine.
+    if landlock_version() < TRUNCATE_SINCE and platform.machine() not in seccomp.MACHINES:
+        seen["truncates"] = [platform.machine()]
     return judge(engine.name, seen, network, grouped=spawner.grouped)
 
 
@@ -318,7 +320,7 @@ def judge(
     uid = int(seen.get("Uid", ["0"])[0].split()[0])
     own_uid, hidden = uid not in (0, os.geteuid()), int(seen.get("seen", ["0"])[0]) in range(1, 8)
     places = ", ".join(seen.get("writes", []))
-    truncates = not own_uid and not hidden and int(seen.get("landlock", ["0"])[0]) < TRUNCATE_SINCE
+    truncates = "truncates" in seen and not own_uid and not hidden
     return (
         one("other processes", hidden, "invisible", "a function sees every process and its command line"),
         one(

@@ -8,7 +8,7 @@ import pytest
 from hatchling.builders.wheel import WheelBuilder
 
 from minifn.sandbox import seccomp
-from minifn.sandbox.seccomp import program
+from minifn.sandbox.seccomp import process_program, program
 from minifn.sandbox.seccomp.assemble import ARCHITECTURES, CHECKED, DENIED, OTHERS, SHARED, files
 
 ALLOWED = 0
@@ -26,6 +26,8 @@ def verdict(filter: bytes, arch: int, number: int, *arguments: int) -> int:
         at += 1
         if operation == 0x20:
             (accumulator,) = struct.unpack_from("=I", data, operand)
+        elif operation == 0x54:
+            accumulator &= operand
         elif operation == 0x06:
             return ALLOWED if operand == 0x7FFF0000 else operand & 0xFFFF
         else:
@@ -101,6 +103,33 @@ def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machi
     assert verdict(strict, arch, CHECKED["socket"][column], 2) == ALLOWED
 
 
+@pytest.mark.parametrize("own_uid", [True, False])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_before_landlock_governs_truncation_the_filter_does(machine: str, own_uid: bool) -> None:
+    arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    old, new = (process_program(machine, own_uid=own_uid, landlock=version) for version in (2, 3))
+    assert [process_program(machine, own_uid=own_uid, landlock=version) for version in (0, 1, 7)] == [new, old, new]
+    assert new == program(machine, namespaced=False, unix_sockets=own_uid)
+
+    def refused(filter: bytes, *arguments: int) -> set[int]:
+        return {number for number in range(600) if verdict(filter, arch, number, *arguments) != ALLOWED}
+
+    truncate, ftruncate, openat2 = (76, 45)[column], (77, 46)[column], 437
+    # As arguments: nothing, and O_TRUNC of those that can write.
+    for arguments in ((), (0, 0o1001, 0o1001), (0, 0o1002, 0o1102)):
+        assert refused(old, *arguments) - refused(new, *arguments) == {truncate, openat2}
+        assert ftruncate not in refused(old, *arguments)
+    assert verdict(old, arch, truncate) == errno.EPERM
+    assert verdict(old, arch, openat2) == errno.ENOSYS
+    for number, at in (((2, 1), (257, 2)), ((56, 2),))[column]:
+        # O_TRUNC of those that only read, and of those that can do neither; then with O_CLOEXEC and a high word.
+        for flags in (0o1000, 0o1003, 0o2001000, 1 << 32 | 0o2001003):
+            assert verdict(old, arch, number, *[0] * at, flags) == errno.EPERM
+            assert verdict(new, arch, number, *[0] * at, flags) == ALLOWED
+        for flags in (0, 1, 2, 3, 0o2001002, 1 << 41 | 0o2000000):
+            assert verdict(old, arch, number, *[0] * at, flags) == ALLOWED
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_another_abi_has_no_calls(machine: str) -> None:
     filter = program(machine)
@@ -115,7 +144,7 @@ def test_an_unknown_machine_has_no_filter() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_jumps_stay_inside(machine: str) -> None:
-    code = list(struct.iter_unpack("=HBBI", program(machine, namespaced=False, unix_sockets=False)))
+    code = list(struct.iter_unpack("=HBBI", process_program(machine, own_uid=False, landlock=2)))
     assert len(code) <= 4096
     for at, (operation, when_true, when_false, _) in enumerate(code):
         if operation in (0x15, 0x35, 0x45):

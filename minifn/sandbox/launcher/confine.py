@@ -21,7 +21,7 @@ RULESET_VERSION, PATH_BENEATH = 1, 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 TRUNCATE, IOCTL_DEVICE = 1 << 14, 1 << 15
-#: Before that version, what cannot be opened can be emptied all the same.
+#: Before that version, what cannot be opened can be emptied all the same: the filter is to refuse it.
 TRUNCATE_SINCE = 3
 #: Rights each version of Landlock knows, all of which a ruleset handles, that is: forbids unless a rule grants.
 RIGHTS_OF_VERSION = ((1, (1 << 13) - 1), (2, 1 << 13), (TRUNCATE_SINCE, TRUNCATE), (5, IOCTL_DEVICE))

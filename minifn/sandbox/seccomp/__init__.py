@@ -3,23 +3,36 @@
 from functools import cache
 from pathlib import Path
 
+from minifn.sandbox.launcher.confine import TRUNCATE_SINCE
+
 #: `platform.machine()` of those there are filters for.
 MACHINES = ("x86_64", "aarch64")
 
 
+def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:
+    """Return the filter for a process without a namespace, beside that version of Landlock (0 for none).
+
+    `own_uid`: its user has no other processes. Where Landlock has no say in truncation, the filter has.
+    """
+    return program(
+        machine, namespaced=False, unix_sockets=own_uid, truncation=landlock == 0 or landlock >= TRUNCATE_SINCE
+    )
+
+
 @cache
-def program(machine: str, *, namespaced: bool = True, unix_sockets: bool = True) -> bytes:
+def program(machine: str, *, namespaced: bool = True, unix_sockets: bool = True, truncation: bool = True) -> bytes:
     """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
 
     Without a namespace of its own a process is also kept from the settings of other processes. Without `unix_sockets`
-    it cannot make any (pairs remain): nothing else keeps it from the sockets of its own user.
+    it cannot make any (pairs remain): nothing else keeps it from the sockets of its own user. Without `truncation` it
+    empties only what it opens for writing.
     """
     if machine not in MACHINES:
         return b""
-    return (Path(__file__).parent / file_name(machine, namespaced, unix_sockets)).read_bytes()
+    return (Path(__file__).parent / file_name(machine, namespaced, unix_sockets, truncation)).read_bytes()
 
 
-def file_name(machine: str, namespaced: bool, unix_sockets: bool) -> str:
+def file_name(machine: str, namespaced: bool, unix_sockets: bool, truncation: bool) -> str:
     """Return the name of the file that holds a filter."""
     kind = "namespaced" if namespaced else "own-uid"
-    return f"{machine}-{kind if unix_sockets else 'shared-uid'}.bpf"
+    return f"{machine}-{kind if unix_sockets else 'shared-uid'}{'' if truncation else '-no-truncation'}.bpf"

@@ -15,10 +15,10 @@ from . import MACHINES, file_name
 
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6]
 _NUMBER, _ARCH = 0, 4
-_ARGUMENTS = (16, 24)
+_ARGUMENTS = (16, 24, 32)
 
-# <linux/bpf_common.h>: BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# <linux/bpf_common.h>: BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K
+_LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
 #: x86-64 calls of the x32 ABI, which would walk around a list of numbers.
@@ -30,11 +30,16 @@ _TERMINAL_REQUESTS = (0x5412, 0x541C)
 #: AF_PACKET, AF_ALG, AF_VSOCK, AF_RDS. AF_NETLINK stays: getaddrinfo needs it.
 _SOCKET_FAMILIES = (17, 38, 40, 21)
 _AF_UNIX = 1
+#: O_TRUNC, and the access mode of open.
+_TRUNCATE, _ACCESS_MODE = 0o1000, 0b11
 
 #: AUDIT_ARCH_* by `platform.machine()`.
 ARCHITECTURES = dict(zip(MACHINES, (0xC000003E, 0xC00000B7), strict=True))
-#: (namespaced, unix_sockets) of the filters that engines ask for.
-KINDS = ((True, True), (False, True), (False, False))
+#: (namespaced, unix_sockets, truncation) of the filters that engines ask for.
+KINDS = (
+    (True, True, True),
+    *((False, sockets, truncation) for sockets in (True, False) for truncation in (True, False)),
+)
 
 #: name: (x86-64, aarch64); 0 where an architecture has no such call.
 DENIED: dict[str, tuple[int, int]] = {
@@ -132,15 +137,23 @@ OTHERS: dict[str, tuple[int, int, int]] = {
 OF_USER = {"setpriority": 2, "ioprio_set": 3}
 #: Calls that are judged by an argument.
 CHECKED: dict[str, tuple[int, int]] = {"clone": (56, 220), "clone3": (435, 435), "ioctl": (16, 29), "socket": (41, 198)}
+#: Refused where truncation is: the call by path; and openat2, whose flags lie in memory.
+TRUNCATE, OPENAT2 = (76, 45), (437, 437)
+#: Calls that open, and which argument their flags are. An access mode of 0 or 3 (neither reading nor writing) asks
+#: Landlock for no right to write, and O_TRUNC empties the file all the same.
+OPENING: dict[str, tuple[int, int, int]] = {"open": (2, 0, 1), "openat": (257, 56, 2)}
 
 
-def assemble(machine: str, *, namespaced: bool, unix_sockets: bool) -> bytes:
+def assemble(machine: str, *, namespaced: bool, unix_sockets: bool, truncation: bool) -> bytes:
     """Return a filter as an array of struct sock_filter; the arguments are those of `program`."""
     families = _SOCKET_FAMILIES if unix_sockets else (*_SOCKET_FAMILIES, _AF_UNIX)
-    return b"".join(struct.pack("<HBBI", *instruction) for instruction in _assemble(machine, namespaced, families))
+    instructions = _assemble(machine, namespaced, families, truncation)
+    return b"".join(struct.pack("<HBBI", *instruction) for instruction in instructions)
 
 
-def _assemble(machine: str, namespaced: bool, families: Iterable[int]) -> Iterable[tuple[int, int, int, int]]:
+def _assemble(
+    machine: str, namespaced: bool, families: Iterable[int], truncation: bool
+) -> Iterable[tuple[int, int, int, int]]:
     """Yield (code, jump when true, jump when false, operand)."""
     column = list(ARCHITECTURES).index(machine)
     yield from _load(_ARCH)
@@ -159,6 +172,13 @@ def _assemble(machine: str, namespaced: bool, families: Iterable[int]) -> Iterab
             kind = _when((OF_USER[name],), errno.EPERM) if name in OF_USER else ()
             rule = (*kind, *_load(_ARGUMENTS[numbers[2]]), *_unless(0, errno.EPERM))
             yield from _argument(numbers[column], 0, rule)
+    if not truncation:
+        yield from _when((TRUNCATE[column],), errno.EPERM)
+        yield from _when((OPENAT2[column],), errno.ENOSYS)
+        for *both, argument in OPENING.values():
+            emptying = ((_AND, 0, 0, _TRUNCATE | _ACCESS_MODE), *_when((_TRUNCATE, _TRUNCATE | 3), errno.EPERM))
+            if both[column]:
+                yield from _argument(both[column], argument, emptying)
     yield from _argument(CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM)))
     yield from _argument(CHECKED["ioctl"][column], 1, _when(_TERMINAL_REQUESTS, errno.EPERM))
     yield from _argument(CHECKED["socket"][column], 0, _when(families, errno.EAFNOSUPPORT))
@@ -200,11 +220,11 @@ def _argument(
 def files() -> dict[str, bytes]:
     """Return every file there is to be, by name."""
     return {
-        file_name(machine, namespaced, unix_sockets): assemble(
-            machine, namespaced=namespaced, unix_sockets=unix_sockets
+        file_name(machine, namespaced, unix_sockets, truncation): assemble(
+            machine, namespaced=namespaced, unix_sockets=unix_sockets, truncation=truncation
         )
         for machine in MACHINES
-        for namespaced, unix_sockets in KINDS
+        for namespaced, unix_sockets, truncation in KINDS
     }
 
 
