@@ -19,8 +19,8 @@ from minifn.config import Config
 from minifn.datadir import DataDir
 from minifn.git.program import HOW_TO_GET, find_git
 from minifn.runtimes import RuntimeTable
-from minifn.sandbox.command import EngineUnavailable, Network
-from minifn.sandbox.probe import choose, protections
+from minifn.sandbox.command import EngineUnavailable, Network, NetworkUnavailable
+from minifn.sandbox.probe import USE_HOST, choose, protections
 from minifn.sandbox.spawner import Spawner
 
 State = Literal["ON", "DEGRADED", "OFF"]
@@ -31,6 +31,7 @@ DISK_WANTED_BYTES = 1_000_000_000
 MEMORY_WANTED_BYTES = 256 * 1024 * 1024
 #: What a server cannot do without: one of them is enough.
 FAMILIES_WANTED = ("python", "node")
+USE_AUTO = "MINIFN_SANDBOX=auto takes what works"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +99,7 @@ async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
                 name="engine",
                 state="OFF",
                 detail=str(error),
-                remedy="MINIFN_SANDBOX=auto takes what works",
+                remedy=USE_HOST if isinstance(error, NetworkUnavailable) else USE_AUTO,
                 required=True,
             )
         found = await protections(spawner, data, name, network)

