@@ -100,9 +100,7 @@ async def _confining(engine: Engine, spawner: Spawner, network: Network) -> Engi
 def find_pasta() -> str:
     """Return the program that isolates networks. Raises EngineUnavailable."""
     if os.geteuid() == 0:
-        raise NetworkUnavailable(
-            "MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up its rights"
-        )
+        raise NetworkUnavailable("MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up its rights")
     pasta = shutil.which("pasta", path=SEARCH_PATH)
     if pasta is None:
         raise NetworkUnavailable("MINIFN_NETWORK=isolated needs pasta (apt install passt)")

@@ -37,8 +37,8 @@ SLOW_TIMEOUT, TIMEOUT = 2, 10
 TIMED_OUT = r"Execution timed out\.\n"
 PROTOCOL = r"The worker broke the protocol: .*"
 DIED = r"The function's process (exited with code|was ended by signal) \d+.*"
-#: On a busy machine the time is over first, or the memory of Node.js, where logs wait to be written: it then ends by one
-#: of these signals, with words or without.
+#: On a busy machine the time is over first, or the memory of Node.js, where logs wait to be written: it then ends by
+#: one of these signals, with words or without.
 FLOODED = (
     r"The function's process (wrote faster than|was ended[\s\S]* (memory|.*bad_alloc|signal (5|6|11)\b))"
     r"|.* than 64 MB\.\n|" + TIMED_OUT
