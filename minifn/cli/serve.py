@@ -4,7 +4,6 @@ import asyncio
 import atexit
 import contextlib
 import dataclasses
-import errno
 import functools
 import ipaddress
 import logging
@@ -22,6 +21,7 @@ import uvicorn
 import uvloop
 
 from minifn.cli.connections import Connection, hang_up_silent, raise_descriptors
+from minifn.cli.listening import BACKLOG, Listeners, listen
 from minifn.cli.memory import Allocator
 from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
@@ -38,7 +38,6 @@ GRACE_SECONDS = 10
 ANSWER_SECONDS = 3
 #: How often connections are looked at that say nothing.
 LOOK_SECONDS = 10.0
-BACKLOG = 2048
 #: The largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 #: Engines with namespaces, fit for code that is not trusted.
@@ -107,11 +106,11 @@ def run(config: Config, ready: Ready) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
     # It warns of every request that is not HTTP, for whoever wants the log to grow.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    with listen(config.host, config.port) as listener:
-        config = dataclasses.replace(config, port=listener.getsockname()[1])
+    with listen(config.host, config.port) as listeners:
+        config = dataclasses.replace(config, port=listeners.port)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             try:
-                runner.run(_serve(config, listener, ready))
+                runner.run(_serve(config, listeners, ready))
             except CannotStart as error:
                 fail(f"cannot start: {error}")
             except CannotGoOn as error:
@@ -128,21 +127,7 @@ def forget_unwritten() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; ends the process with one line when the address cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            fail(f"port {port} of {host} is in use; choose another with --port")
-        fail(f"cannot listen on {host} port {port}: {error.strerror or error}")
-    return listener
-
-
-async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
+async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
         uvicorn.Config(
@@ -160,6 +145,7 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
         ),
         lambda: ready(minifn, url_of(config)),
         lambda: minifn.executor.halt(),
+        listeners.refuse,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -170,7 +156,7 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
         except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
             raise CannotStart(error) from error
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners.duplicates())
         await server.announced()
         if minifn.lost.done():
             raise CannotGoOn(f"the {minifn.lost.result()} ended unexpectedly")
@@ -199,11 +185,14 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         ready: Callable[[], Coroutine[None, None, None]],
         halt: Callable[[], Coroutine[None, None, None]],
+        refuse: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._ready = ready
         #: Ends what still runs when the grace is over.
         self._halt = halt
+        #: Ends the taking of connections.
+        self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
 
@@ -228,6 +217,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._announcing:
             self._announcing.cancel()
+        self._refuse()
         halting = asyncio.create_task(self._halt_after_grace())
         await super().shutdown(sockets=sockets)
         halting.cancel()

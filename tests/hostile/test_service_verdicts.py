@@ -83,6 +83,7 @@ ERRORS = {
     "binary_logs": ANSWERED,
     # What a process has
     "files": ANSWERED,
+    "take_port": ANSWERED,
     "threads": ANSWERED,
     "memory": r"$|The function's process was ended: memory limit exceeded \(512 MB\)|The function's [\s\S]* memory ",
 }

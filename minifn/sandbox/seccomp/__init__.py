@@ -14,9 +14,7 @@ def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:
 
     `own_uid`: its user has no other processes. Where Landlock has no say in truncation, the filter has.
     """
-    return program(
-        machine, namespaced=False, own_uid=own_uid, truncation=landlock == 0 or landlock >= TRUNCATE_SINCE
-    )
+    return program(machine, namespaced=False, own_uid=own_uid, truncation=landlock == 0 or landlock >= TRUNCATE_SINCE)
 
 
 @cache
