@@ -190,11 +190,11 @@ const attacks = {
   async take_port() {
     const { port } = new URL(process.env.APPWRITE_FUNCTION_API_ENDPOINT);
     for (const host of ["127.0.0.1", "0.0.0.0", "::1", "::"]) {
-      const took = await new Promise((resolve) => {
-        const server = net.createServer().listen({ host, port, ipv6Only: true }, () => resolve(server));
-        server.on("error", () => resolve(null));
+      const reason = await new Promise((resolve) => {
+        const server = net.createServer().listen({ host, port, ipv6Only: true }, () => resolve("none"));
+        server.on("error", (error) => resolve(error.code));
       });
-      if (took !== null) throw new Error(`took ${host}`);
+      if (!["EADDRINUSE", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(reason)) throw new Error(`${host}: ${reason}`);
     }
   },
   memory() {

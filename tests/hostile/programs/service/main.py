@@ -5,6 +5,7 @@ What it answers, when it comes to that, is the secret.
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -249,8 +250,12 @@ def take_port(context):
     """Answer in the place of the server where its clients look for it."""
     port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
     for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
-        with contextlib.suppress(OSError):
+        try:
             socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+        else:
             raise RuntimeError(f"took {address}")
 
 
