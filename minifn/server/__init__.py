@@ -25,6 +25,7 @@ from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
+from minifn.server.proxies import ProxyHint, believed
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
 
@@ -80,7 +81,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
         uvicorn.Config(
-            minifn.app,
+            minifn.app if config.proxies else ProxyHint(minifn.app),
             http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
             ws=cast("type[asyncio.Protocol]", websocket_protocol),
             ws_max_size=MESSAGE_BYTES_MAX,
@@ -89,6 +90,8 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             log_config=None,
             access_log=config.access_log,
             server_header=False,
+            proxy_headers=bool(config.proxies),
+            forwarded_allow_ips=believed(config.proxies),
             backlog=BACKLOG,
             timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
         ),
