@@ -14,6 +14,7 @@ from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, authority
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
@@ -74,6 +75,7 @@ class BuildContext:
     #: Makes the API keys that builds are given.
     tokens: Tokens
     changes: ChangeFeed = field(default_factory=ChangeFeed)
+    hooks: Hooks = field(default_factory=Hooks)
     #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
