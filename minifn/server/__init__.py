@@ -96,7 +96,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
         ),
         lambda: ready(minifn, url_of(config)),
-        lambda: minifn.executor.halt(),
+        lambda: minifn.executions.halt(),
         listeners.refuse,
     )
     loop = asyncio.get_running_loop()

@@ -351,7 +351,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 from minifn.host.datadir import DataDir
-from minifn.sandbox import choose
+from minifn.sandbox import choose as choose_module
 from minifn.sandbox.command import Command
 from minifn.sandbox.choose import choose
 from minifn.sandbox.spawner import Spawner
@@ -359,7 +359,7 @@ from minifn.sandbox.spawner import Spawner
 async def main() -> None:
     data = DataDir(Path(sys.argv[1]))
     async with Spawner(data.run) as spawner:
-        choose.SANDLOCK_TRIAL = "true"
+        choose_module.SANDLOCK_TRIAL = "true"
         engine = await choose(sys.argv[2], spawner, data)
         script = f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]}"
         command = Command(argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, uid=int(sys.argv[4]))
