@@ -352,7 +352,7 @@ def judge(
         one(
             "disk",
             not places,
-            "only a private temporary directory is writable",
+            "only a private directory is writable",
             f"also writable: {places}",
             weak="DEGRADED",
         ),

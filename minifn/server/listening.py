@@ -45,7 +45,7 @@ class Listeners:
             one.close()
 
     def duplicates(self) -> list[socket.socket]:
-        """Return the sockets to serve; whoever serves them may close them."""
+        """Return the sockets to serve; closing them leaves the port taken."""
         return [one.dup() for one in self._served]
 
     def refuse(self) -> None:

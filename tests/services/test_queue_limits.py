@@ -14,7 +14,7 @@ from minifn.services.queue_limits import QueueLimits
 from minifn.store import executions, functions
 from minifn.store.database import Database
 
-#: So many that the share of none of them is ever full.
+#: Enough that the share of none of them is ever full.
 NAMES = tuple(f"fn{number}" for number in range(200))
 TURNS = itertools.cycle(NAMES)
 
