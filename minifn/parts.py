@@ -90,7 +90,7 @@ class Parts:
         #: The environment that builds and git inherit from, filtered by the setting for it.
         self.environ: Mapping[str, str] = dict(os.environ)
         #: Seconds since the epoch, for the windows of rate limits.
-        self.clock: Callable[[], float] = time.time
+        self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None

@@ -79,7 +79,7 @@ class Site(Parts):
         self.pool: EchoPool = EchoPool()
         self.effects: list[tuple[str, str]] = []
         # The middle of a minute: no window of a rate limit ends during a test.
-        self.clock = lambda: 1_800_000_030.0
+        self.rate_clock = lambda: 1_800_000_030.0
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
