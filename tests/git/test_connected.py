@@ -7,7 +7,6 @@ import json
 import os
 import sqlite3
 import tarfile
-from collections.abc import Iterator
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -25,12 +24,6 @@ from minifn.sandbox.engines import NoEngine
 from minifn.sandbox.spawner import Spawner
 from tests.git.repositories import Repository, answering, git
 from tests.serving import Api, Server, wait_until
-
-
-@pytest.fixture
-def api(git_server: Server) -> Iterator[Api]:
-    with git_server.api as client:
-        yield client
 
 
 def connect(api: Api, repository: Repository, **settings: Any) -> str:
