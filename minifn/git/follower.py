@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from minifn.changes import Change, LogText
+from minifn.change_feed import Change, LogPiece
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
 
 #: Characters of log text that wait for one pusher. Beyond them the oldest text is given up: a build
@@ -37,9 +37,9 @@ class BuildFollower:
         """Collect what is said of a deployment from now on."""
         self._builds[deployment_id] = _Build()
 
-    def hear(self, news: Change | LogText) -> None:
+    def hear(self, news: Change | LogPiece) -> None:
         """Take what the feed says."""
-        if isinstance(news, LogText):
+        if isinstance(news, LogPiece):
             if (build := self._builds.get(news.deployment_id)) is not None and not build.ended:
                 self._keep(build, news.text)
             return

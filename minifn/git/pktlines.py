@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from minifn.terminal import printable
+from minifn.log_text import printable
 
 FLUSH = b"0000"
 #: Says nothing, so that nobody on the way takes the connection for dead.

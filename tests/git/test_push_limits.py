@@ -8,9 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from minifn.git.fetching import REPOSITORY_FACTOR
+from minifn.git.fetcher import REPOSITORY_FACTOR
 from minifn.git.pktlines import FLUSH, line
-from minifn.git.pushing import PACKS_MAX, REFERENCE_LEVELS_MAX
+from minifn.git.pushed import PACKS_MAX, REFERENCE_LEVELS_MAX
 from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server
 

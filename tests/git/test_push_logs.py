@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from minifn.values import LOG_LIMIT_CHARS
+from minifn.limits import LOG_LIMIT_CHARS
 from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server
 

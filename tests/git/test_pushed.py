@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from minifn.api.gitpush import EXCHANGES_MAX
+from minifn.api.git_http import EXCHANGES_MAX
 from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server, wait_until
 
