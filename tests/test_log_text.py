@@ -1,5 +1,7 @@
 """What a terminal is shown of foreign text."""
 
+import logging
+import sys
 import time
 import unicodedata
 
@@ -7,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from minifn.log_text import printable
+from minifn.server import PrintableFormatter
 
 #: Texts made of the pieces that escape sequences are made of.
 HOSTILE = st.lists(st.sampled_from([*"\x1b\x9b\x9d\x9c\x07\r\n\t\\[]PX^_;?0m ab", "\u202e", "\ud800"])).map("".join)
@@ -53,3 +56,14 @@ def test_the_time_grows_with_the_length(piece: str) -> None:
 
     for text in (piece * 400_000, "\x1b[" + piece * 400_000, "\x1b]" + piece * 400_000):
         assert seconds(text) < 2
+
+
+def test_the_server_writes_no_control_characters_to_its_log() -> None:
+    try:
+        raise ValueError("of a \x1b[31mstranger\x07")
+    except ValueError:
+        error = sys.exc_info()
+    record = logging.LogRecord("minifn", logging.ERROR, __file__, 1, "said \x1b]0;title\x07%s", ("\x9b2J",), error)
+    lines = PrintableFormatter("%(levelname)s %(message)s").format(record)
+    assert lines.startswith("ERROR said \nTraceback")
+    assert lines.endswith("ValueError: of a stranger")
