@@ -78,9 +78,9 @@ class ChangeFeed:
 
     @contextlib.contextmanager
     def followed(self, follower: Callable[[Change | LogPiece], None]) -> Iterator[None]:
-        """Have `follower` called with every change and every piece of a build log; it must not fail, nor wait.
+        """Pass every change and piece of a build log to `follower`, which must not fail, nor wait.
 
-        It makes nothing read from the database: `heard` stays as it is, and so a running build is told of by its log.
+        `heard` stays as it is: a follower takes the log of a build and causes no read of its record.
         """
         self._followers.append(follower)
         try:

@@ -33,7 +33,8 @@ _PROTOCOL = re.compile(r"version=\d")
 #: What a client may ask for when it fetches: names of commits.
 _ASKING_BYTES_MAX = 8 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
-#: How much more than may be pushed is read: a client that is cut off shows no reason.
+#: Multiple of the largest push that is read before the connection is cut: a client whose request is
+#: not read to its end shows no reason.
 _READ_FACTOR = 10
 #: Requests to repositories at once: each may have a file as large as an upload, and ends with what it began.
 EXCHANGES_MAX = 64
@@ -139,7 +140,7 @@ class GitRequest:
 
     async def _serve(self, function: Function, service: str) -> ASGIApp:
         pushed = self._context.parts.git.pushed
-        # Unbuffered: git moves the position in it, which a buffer would find changed.
+        # Unbuffered: git moves the file's position, and a buffer would fail to restore its own.
         with tempfile.TemporaryFile(dir=self._context.parts.data.run, buffering=0) as request:
             try:
                 await self._read(request, service)

@@ -64,7 +64,8 @@ class Fetcher:
         """Write one folder of a commit, "" for all of it, to the .tar.gz `target` and return the commit.
 
         `reference` is a full one (`refs/heads/main`), a whole hash, or a glob of tags (`refs/tags/0.2.*`), of which
-        the highest version is taken. A repository of this server is read where it is. Raises GitFailed.
+        the highest version is taken. A repository of this server is read where it is.
+        Raises GitFailed.
         """
         async with self._git.place(remote) as place:
             if remote.own:
@@ -148,7 +149,7 @@ class Fetcher:
 
 
 def _set_attributes(repository: Path) -> None:
-    """Have archives of a repository hold all that a checkout would. Raises GitFailed when it is gone."""
+    """Make archives of a repository hold all files as they are. Raises GitFailed without one."""
     file = repository / "info" / "attributes"
     try:
         file.parent.mkdir(exist_ok=True)

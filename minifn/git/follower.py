@@ -1,4 +1,4 @@
-"""The builds that one push began, followed by the feed of changes: their logs as they are written, and their ends."""
+"""Follows the builds that one push began: their logs as they are written, and how they end."""
 
 import asyncio
 from collections import deque
@@ -25,7 +25,7 @@ class _Build:
 
 
 class BuildFollower:
-    """Collects what the feed says of the builds of one function that it is told to `expect`."""
+    """Collects news of builds of one function, each from the moment it is expected."""
 
     def __init__(self, function_id: str, held_chars_max: int = HELD_CHARS_MAX) -> None:
         self._function_id = function_id
@@ -34,11 +34,11 @@ class BuildFollower:
         self._news = asyncio.Event()
 
     def expect(self, deployment_id: str) -> None:
-        """Collect what is said of a deployment from now on."""
+        """Collect the log and the end of a deployment from now on."""
         self._builds[deployment_id] = _Build()
 
     def hear(self, news: Change | LogPiece) -> None:
-        """Take what the feed says."""
+        """Take news of the feed: a listener of `ChangeFeed.followed`."""
         if isinstance(news, LogPiece):
             if (build := self._builds.get(news.deployment_id)) is not None and not build.ended:
                 self._keep(build, news.text)
@@ -88,7 +88,8 @@ class BuildFollower:
         build.texts.clear()
         build.held_chars = 0
         if build.lost:
-            text = f"\n[... {build.lost:,} characters are left out: the log came faster than it was read ...]\n{text}"
+            gap = f"{build.lost:,} characters are left out: the log came faster than it was read"
+            text = f"\n[... {gap} ...]\n{text}"
             build.lost = 0
         return text
 

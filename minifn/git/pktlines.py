@@ -1,4 +1,4 @@
-"""git's pkt-lines: four hex digits of length, then the content; the side-bands of an answer; the report of a push.
+"""git's pkt-lines (four hex digits of length, then the content), side-bands and report of a push.
 
 See `gitprotocol-common` and `gitprotocol-pack` of git's documentation.
 """
@@ -49,7 +49,8 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     def branches(self) -> dict[str, str]:
         """Return the new commit of each branch that is not deleted."""
         prefix = "refs/heads/"
-        return {name.removeprefix(prefix): self.updates[name] for name in self.set if name.startswith(prefix)}
+        names = [name for name in self.set if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self.updates[name] for name in names}
 
 
 def line(content: bytes) -> bytes:
@@ -69,7 +70,7 @@ def progress(text: str) -> bytes:
 
 
 def refusal(push: Push, reason: str) -> bytes:
-    """Return the answer to a push of which nothing is taken; its client shows `reason` beside each reference."""
+    """Return the answer that takes nothing of a push; clients show `reason` at each reference."""
     said = " ".join(printable(reason).split())
     lines = (b"unpack ok\n", *(f"ng {name} {said}\n".encode() for name in push.updates))
     report = b"".join(map(line, lines)) + FLUSH

@@ -81,8 +81,8 @@ class PushedRepositories:
     async def receive(self, function: Function, request: BinaryIO) -> AsyncGenerator[bytes, None]:
         """Take a push, yield git's answer and, on the way, the logs of the builds it begins.
 
-        `request` is unbuffered: git reads on from its descriptor. Raises GitFailed, PushRefused (unless the pusher
-        understands git's report of it) and pktlines.Malformed before anything is yielded.
+        `request` is unbuffered: git reads on from its descriptor. Raises GitFailed, pktlines.Malformed
+        and, for a pusher who does not understand git's report, PushRefused before anything is yielded.
         """
         push = await asyncio.to_thread(pktlines.read_push, request)
         try:
@@ -94,8 +94,7 @@ class PushedRepositories:
             return
         follower = BuildFollower(function.id)
         with self._tools.changes.followed(follower.hear):
-            # Before anything is answered: a pusher who goes away leaves no branch behind that was taken and not
-            # deployed.
+            # Before anything is answered: a pusher who goes away leaves no taken branch undeployed.
             begun = [
                 (branch, commit, await self._deploy(function, branch, commit, follower))
                 for branch, commit in pushed.items()
@@ -118,10 +117,10 @@ class PushedRepositories:
     async def _take(
         self, function: Function, place: Path, push: pktlines.Push, request: BinaryIO
     ) -> tuple[bytes, dict[str, str]]:
-        """Have git take a push; return its answer and the branches that are now where the push wanted them."""
+        """Have git take a push; return its answer and the branches that it moved as was wanted."""
         async with self._turns.setdefault(function.id, asyncio.Lock()):
             await asyncio.to_thread(_clear_up, place)
-            # What only deletes makes room itself.
+            # A push that only deletes needs no room, and makes some.
             if push.set:
                 await self._make_room(place)
             request.seek(0)
@@ -163,7 +162,7 @@ class PushedRepositories:
         return {branch: commit for branch, commit in push.branches().items() if heads.get(branch) == commit}
 
     async def _make_room(self, place: Path) -> None:
-        """Put packs and references together where they are many. Raises PushRefused when there is no room."""
+        """Have git pack what has grown too much. Raises PushRefused when there is no room."""
         try:
             await asyncio.to_thread(check_space, place)
             usage = await self._packed(place)
@@ -173,9 +172,9 @@ class PushedRepositories:
             raise PushRefused(f"the repository is larger than {self._limit_bytes:,} bytes: delete branches")
 
     async def _packed(self, place: Path) -> TreeSize:
-        """Return how large a repository is, once git has put it together if need be. Raises TreeRefused."""
+        """Return the size of a repository, after a `git gc` if it needs one. Raises TreeRefused."""
         packs = place / BARE / "objects" / "pack"
-        # References that nest deeper than can be measured are one file afterwards.
+        # References that nest too deep to be measured are one file after `git gc`.
         with contextlib.suppress(TreeRefused):
             usage = await asyncio.to_thread(measure, place)
             if usage.size_bytes <= self._limit_bytes and len(list(packs.glob("*.pack"))) <= PACKS_MAX:
@@ -185,7 +184,7 @@ class PushedRepositories:
         try:
             await self._run(place, ("-C", BARE, "gc", "--quiet", "--prune=now"), file_bytes)
         except GitFailed as exc:
-            logger.warning("the repository in %s could not be put together: %s", place, one_line(str(exc)))
+            logger.warning("git gc failed in %s: %s", place, one_line(str(exc)))
         return await asyncio.to_thread(measure, place)
 
     async def _run(self, place: Path, arguments: tuple[str, ...], file_bytes: int = 0) -> str:
@@ -232,7 +231,7 @@ def _put_in_place(place: Path) -> None:
 
 
 def _check_names(push: pktlines.Push) -> None:
-    """Raise PushRefused for a reference that later pushes would pay for."""
+    """Raise PushRefused for a reference whose name would make later pushes slow or fail."""
     for name in push.set:
         shown = name if len(name) <= 60 else f"{name[:60]}..."
         if name.count("/") > REFERENCE_LEVELS_MAX:
@@ -248,7 +247,7 @@ def _refusal(push: pktlines.Push, error: PushRefused) -> bytes:
 
 
 def _clear_up(place: Path) -> None:
-    """Remove what a push or a repack left behind that was killed: its locks refuse every later one. None runs now."""
+    """Remove the files of a killed push or `git gc`, which refuse later ones. None runs now."""
     repository = place / BARE
     for left in ("*.lock", "gc.pid", "objects/tmp_objdir-*", "objects/pack/tmp_*", "objects/pack/.tmp-*"):
         for path in list(repository.glob(left)):

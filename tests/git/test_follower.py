@@ -38,7 +38,7 @@ def test_a_log_is_heard_until_its_build_ends() -> None:
             changes.tell("delete", deployment("two"))
             assert await heard(follower, "two") == "another\nanother\n"
             assert follower.outcome("two") is None
-        changes.tell_log("one", "nobody hears this")
+        changes.tell_log("one", "after the end of all")
 
     asyncio.run(test())
 

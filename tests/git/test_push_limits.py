@@ -85,7 +85,7 @@ def test_git_that_ends_before_it_has_read_all_is_heard(small_api: Api, small_ser
         ("/".join(["d" * 100] * 3), "is longer than 255 characters"),
     ],
 )  # fmt: skip
-def test_names_that_later_pushes_would_pay_for_are_refused(
+def test_names_that_would_break_later_pushes_are_refused(
     api: Api, git_server: Server, repository: Repository, name: str, reason: str
 ) -> None:
     function_id = create(api, f"deep-{len(name)}")
