@@ -161,8 +161,10 @@ def test_links_in_a_pushed_tree_do_not_pass(api: Api, git_server: Server, reposi
     (repository.path / "secret").symlink_to("../../../../etc/passwd")
     repository.commit({"main.py": answering("x")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
-    assert "remote: -----> Build failed" in told
-    assert "secret" in told
+    assert "'secret' is left out: it links to '../../../../etc/passwd', outside the archive." in told
+    assert "Deployed" in told
+    (deployment,) = api.call("GET", f"/functions/{function_id}/deployments", 200)["deployments"]
+    assert not os.path.lexists(git_server.data / "builds" / deployment["$id"] / "secret")
 
 
 def test_only_the_folder_of_the_function_is_deployed(api: Api, git_server: Server, repository: Repository) -> None:
