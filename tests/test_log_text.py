@@ -1,4 +1,4 @@
-"""What a terminal is shown of foreign text."""
+"""Text for logs and terminals."""
 
 import logging
 import sys

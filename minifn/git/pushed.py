@@ -81,15 +81,15 @@ class PushedRepositories:
     async def receive(self, function: Function, request: BinaryIO) -> AsyncGenerator[bytes, None]:
         """Take a push, yield git's answer and, on the way, the logs of the builds it begins.
 
-        `request` is unbuffered: git reads on from its descriptor. Raises GitFailed, pktlines.Malformed
-        and, for a pusher who does not understand git's report, PushRefused before anything is yielded.
+        `request` is unbuffered: git reads on from its descriptor. Raises pktlines.Malformed and, for a
+        pusher who does not understand git's report, GitFailed and PushRefused before anything is yielded.
         """
         push = await asyncio.to_thread(pktlines.read_push, request)
         try:
             _check_names(push)
             place = await self._open(function)
             answer, pushed = await self._take(function, place, push, request)
-        except PushRefused as exc:
+        except (PushRefused, GitFailed) as exc:
             yield _refusal(push, exc)
             return
         follower = BuildFollower(function.id)
@@ -240,9 +240,12 @@ def _check_names(push: pktlines.Push) -> None:
             raise PushRefused(f"{shown} is longer than {REFERENCE_CHARS_MAX} characters")
 
 
-def _refusal(push: pktlines.Push, error: PushRefused) -> bytes:
+def _refusal(push: pktlines.Push, error: PushRefused | GitFailed) -> bytes:
+    """Return the report that nothing was taken: of an HTTP error, git shows its pusher the code alone."""
     if not push.reports:
         raise error
+    if isinstance(error, GitFailed):
+        logger.error("a push was not taken: %s", one_line(str(error)))
     return pktlines.refusal(push, str(error))
 
 

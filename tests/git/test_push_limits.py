@@ -66,6 +66,20 @@ def test_a_full_repository_says_so_and_is_emptied(small_api: Api, small_server: 
     assert small_api.execute(function_id)["responseBody"] == "noise"
 
 
+def test_a_repository_that_git_cannot_read_is_told(small_api: Api, small_server: Server) -> None:
+    function_id = create(small_api, "broken")
+    command = line(f"{NEW} {'1' * 40} refs/heads/main\0report-status".encode()) + FLUSH
+    with httpx.Client(trust_env=False, auth=("x", small_server.key)) as client:
+        url = f"{small_server.url}/git/{function_id}.git"
+        assert client.get(f"{url}/info/refs?service=git-receive-pack").status_code == 200
+        (bare(small_server, function_id) / "HEAD").unlink()
+        answer = client.post(f"{url}/git-receive-pack", content=command + os.urandom(20_000))
+        assert answer.status_code == 200
+        assert b"ng refs/heads/main git ended with code 128" in answer.content
+        old = client.post(f"{url}/git-receive-pack", content=command.replace(b"report-status", b"x" * 13))
+        assert (old.status_code, old.text) == (503, "git ended with code 128, signal None\n")
+
+
 def test_git_that_ends_before_it_has_read_all_is_heard(small_api: Api, small_server: Server) -> None:
     function_id = create(small_api, "unread")
     command = line(f"{NEW} {'1' * 40} refs/heads/main\0report-status".encode())
