@@ -20,6 +20,7 @@ import uvloop
 
 from minifn.config import Config, authority
 from minifn.embed import Minifn
+from minifn.log_text import printable
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
@@ -49,12 +50,22 @@ class ServerFailed(Exception):
     """
 
 
+class PrintableFormatter(logging.Formatter):
+    """Leaves nothing that a terminal obeys: messages and tracebacks hold text of strangers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return printable(super().format(record))
+
+
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order. Raises ServerFailed."""
     # A function that has the server's uid must not read its environment, in which a secret was given, nor its memory.
     forbid_dumps()
     atexit.register(forget_unwritten)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    lines = logging.StreamHandler()
+    lines.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     for name in ("minifn", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.INFO)
     # uvicorn warns about every malformed request, so anybody could fill the log.
