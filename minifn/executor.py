@@ -67,7 +67,10 @@ class Executor:
         launcher: Launcher,
         tokens: Tokens,
         changes: Changes | None = None,
+        *,
+        memory_bytes: int = 1 << 62,
     ) -> None:
+        """`memory_bytes`: what the server may use, of which bodies get half."""
         self._config = config
         self._database = database
         self._functions = functions
@@ -82,9 +85,9 @@ class Executor:
         self._backlog = Backlog(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         #: Memory for the bodies of requests; who reads one takes of it.
-        self.bodies = Room(BODIES_BYTES_MAX)
+        self.bodies = Room(min(BODIES_BYTES_MAX, memory_bytes // 4))
         #: Memory for long answers, taken until they are sent.
-        self.answers = Room(ANSWERS_BYTES_MAX)
+        self.answers = Room(min(ANSWERS_BYTES_MAX, memory_bytes // 4))
         #: Told that an execution was stored that is due later; set by the service.
         self.on_scheduled: Callable[[], None] | None = None
 

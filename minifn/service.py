@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-import psutil
-
+from minifn import memory_limit
 from minifn.builder import Builder, BuildTools
 from minifn.changes import Changes
 from minifn.config import Config, is_weaker
@@ -38,7 +37,7 @@ from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tasks import running
 from minifn.tokens import Tokens
-from minifn.workers.pool import Pool
+from minifn.workers.pool import WORKER_BYTES, Pool
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -47,9 +46,6 @@ logger = logging.getLogger("minifn.service")
 
 #: How often the data directory is looked at.
 WATCH_SECONDS = 5.0
-
-#: Memory that a warm worker may take of the machine's: bounds how many there are.
-WORKER_BYTES = 64 * 1024 * 1024
 
 
 class Minifn:
@@ -137,13 +133,15 @@ class Minifn:
         self.rules = RuleService(self.database, config.functions_domain)
         await self.rules.open()
         self._launcher = launcher = Launcher(config, data, self.engine, self.runtimes)
+        memory = memory_limit.look()
         self.pool = await stack.enter_async_context(
             Pool(
                 self.spawner,
                 self.engine,
                 idle_seconds=config.idle_seconds,
-                workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
+                workers_max=max(8, memory.limit_bytes // 2 // WORKER_BYTES),
                 function_workers_max=2 * (os.cpu_count() or 1),
+                available_bytes=lambda: memory_limit.look().available_bytes,
             )
         )
         self.builder = Builder(
@@ -173,7 +171,16 @@ class Minifn:
         await stack.enter_async_context(self.builder)
         await stack.enter_async_context(running(self.builder.run(), "builder", self._lose))
         self.executor = await stack.enter_async_context(
-            Executor(config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
+            Executor(
+                config,
+                self.database,
+                self.functions,
+                self.pool,
+                launcher,
+                self.tokens,
+                self.changes,
+                memory_bytes=memory.limit_bytes,
+            )
         )
         await stack.enter_async_context(running(self.executor.run(), "queue of executions", self._lose))
         self.git = await stack.enter_async_context(

@@ -23,7 +23,7 @@ import time
 from typing import Any
 
 from . import cgroup, confine, proc, tree
-from .starting import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
+from .starting import PARKED_DESCRIPTOR, blob, expose, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -129,6 +129,8 @@ class Launcher:
         if spec["nice"]:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
+        if spec["oom_score_adj"]:
+            expose(pid, spec["oom_score_adj"])
         item = Tree(spec, pid, time.monotonic())
         if self.groups is not None:
             self.enclose(item, spec)
@@ -259,6 +261,8 @@ class Launcher:
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
         item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
+            item.reason = item.reason or "the server ran out of memory"
         self.send(
             {
                 "op": "exited",

@@ -1,12 +1,14 @@
 """Starting one process: what it has at which descriptor, and what it does to itself first."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import signal
 from typing import Any
 
-from . import confine
+from . import confine, proc
+from .cgroup import write
 
 #: Received descriptors are moved up here, out of the way of the numbers they get inside a command.
 PARKED_DESCRIPTOR = 256
@@ -59,6 +61,23 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
         os.waitpid(pid, 0)
         raise OSError(0, failure)
     return pid
+
+
+def expose(pid: int, adjustment: int) -> None:
+    """Have the kernel kill a process that has just started, and its tree, before the server.
+
+    Its later children inherit the score. The launcher does not raise its own for the child to
+    inherit: with that score it would be the first to die, and the server with it.
+    """
+    own = int(proc.read("/proc/self/oom_score_adj") or b"0")
+    score = str(min(1000, max(0, own) + adjustment))
+    raised: set[int] = set()
+    # Twice, because a member may have forked before it got the score. The command comes later.
+    for _ in range(2):
+        for member in set(proc.family(pid)) - raised:
+            with contextlib.suppress(OSError):
+                write(f"/proc/{member}/oom_score_adj", score)
+            raised.add(member)
 
 
 def park(number: int) -> int:

@@ -40,6 +40,8 @@ class Tree:
         self.memory_bytes: int = spec["memory_bytes"]
         self.processes: int = spec["processes"]
         self.tmp_bytes: int = spec["tmp_bytes"]
+        #: Of the whole machine, before it could be among them.
+        self.oom_kills = proc.oom_kills()
         self.reason = ""
         self.killed = False
         #: Its control group, where there is one, and which limit that says was hit.
