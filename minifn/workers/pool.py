@@ -28,7 +28,7 @@ STOPPING = "The server is stopping.\n"
 WAITING_MAX = 4_000
 DEPLOYMENT_WAITING_MAX = 1_000
 OVERLOADED = "Too many requests wait for a worker.\n"
-#: Memory that one more worker needs until it is ready, bytes.
+#: Memory that is kept free for each worker until it has answered its first request, bytes.
 WORKER_BYTES = 64 * 1024 * 1024
 #: Seconds between looks for memory while calls wait for it.
 LOOK_AGAIN_SECONDS = 0.25
@@ -91,6 +91,8 @@ class Pool:
         #: Every worker whose process is not known to have ended, also those that left their deployment.
         self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Those of them that start a worker.
+        self._starting: dict[asyncio.Task[None], Worker] = {}
         #: Calls that wait for a worker.
         self._waiting = 0
         self._reaper: asyncio.TimerHandle | None = None
@@ -163,13 +165,12 @@ class Pool:
         for timer in (self._reaper, self._look_again):
             if timer is not None:
                 timer.cancel()
-        starting = []
         for deployment in self._deployments.values():
             deployment.wake(failed("stopped", STOPPING))
-            if deployment.starting is not None:
-                deployment.starting.cancel()
-                starting.append(deployment.starting)
         self._deployments.clear()
+        starting = list(self._starting)
+        for start in starting:
+            start.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
@@ -259,12 +260,17 @@ class Pool:
                 loop = asyncio.get_running_loop()
                 self._look_again = loop.call_later(LOOK_AGAIN_SECONDS, self._grow_where_needed)
                 return
-        deployment.starting = self._run(self._start(deployment, load, evicted))
+        worker = Worker(deployment.spec)
+        # Counted from here on: many may be started in one turn of the loop.
+        self._alive.add(worker)
+        deployment.starting = self._run(self._start(deployment, worker, load, evicted))
+        self._starting[deployment.starting] = worker
+        deployment.starting.add_done_callback(self._end_start)
 
     def _is_short(self) -> bool:
-        """Tell whether memory is short for one more worker, besides those that start now."""
-        starting = sum(not worker.ready.done() for worker in self._alive)
-        return self._available_bytes() < (starting + 1) * WORKER_BYTES
+        """Tell whether memory is short for one more worker, besides those that grow still."""
+        growing = sum(not worker.settled for worker in self._alive)
+        return self._available_bytes() < (growing + 1) * WORKER_BYTES
 
     def _evict(self) -> Worker | None:
         """Take the worker that has been idle longest out of service, None when there is none."""
@@ -280,12 +286,10 @@ class Pool:
         other.workers.remove(worker)
         return worker
 
-    async def _start(self, deployment: DeploymentWorkers, load: bool, evicted: Worker | None) -> None:
-        """Start a worker, once the `evicted` one has ended and left its memory."""
-        worker = Worker(deployment.spec)
+    async def _start(self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None) -> None:
+        """Start `worker`, once the `evicted` one has ended and left its memory."""
         worker.on_exit = self._exited
         worker.on_free = self._freed
-        self._alive.add(worker)
         problem = "The worker could not be started.\n"
         try:
             if evicted is not None:
@@ -310,6 +314,12 @@ class Pool:
         if load:
             worker.load()
         self._freed(worker)
+
+    def _end_start(self, start: asyncio.Task[None]) -> None:
+        worker = self._starting.pop(start)
+        if start.cancelled():
+            # Perhaps before its first step.
+            self._alive.discard(worker)
 
     def _freed(self, worker: Worker) -> None:
         deployment = self._deployments.get(worker.spec.key)
