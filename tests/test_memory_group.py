@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from minifn.control_groups import own_group
+from minifn.host.control_groups import own_group
 from tests.serving import Api, Server, pack, wait_until
 
 LIMIT_BYTES = 256 * 2**20

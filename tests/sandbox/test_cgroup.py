@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.control_groups import own_group, read
+from minifn.host.control_groups import own_group, read
 from minifn.sandbox.launcher import cgroup
 from minifn.sandbox.launcher.cgroup import Group, Groups, delegated
 

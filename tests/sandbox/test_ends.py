@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from minifn.control_groups import own_group, read
-from minifn.datadir import DataDir
+from minifn.host.control_groups import own_group, read
+from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import cgroup, proc
@@ -172,7 +172,7 @@ def test_a_daemon_that_hides_dies_with_its_group(place: DataDir, engine_name: st
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from tests.sandbox.test_spawner import command, started
 
 async def main():

@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from minifn.runtimes import RuntimeTable
+from minifn.languages import RuntimeTable
 from minifn.workers.pool import WORKER_BYTES
 from minifn.workers.records import WorkerSpec
 from tests.runtimes.conftest import find_language

@@ -15,7 +15,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
-from minifn.control_groups import own_group, read
+from minifn.host.control_groups import own_group, read
 
 from . import proc
 
