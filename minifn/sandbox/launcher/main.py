@@ -23,7 +23,7 @@ import time
 from typing import Any
 
 from . import cgroup, confine, proc, tree
-from .start import PARKED_DESCRIPTOR, blob, expose, find, park, start_confined, start_plain
+from .start import PARKED_DESCRIPTOR, blob, find, park, start
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -129,8 +129,6 @@ class Launcher:
         if spec["nice"]:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
-        if spec["oom_score_adj"]:
-            expose(pid, spec["oom_score_adj"])
         item = Tree(spec, pid, time.monotonic())
         if self.groups is not None:
             self.enclose(item, spec)
@@ -174,7 +172,7 @@ class Launcher:
         try:
             os.chdir(spec["cwd"])
             self.narrow(spec["cpus"])
-            return start_confined(spec, places) if spec["confine"] else start_plain(spec, places)
+            return start(spec, places)
         finally:
             os.chdir("/")
             self.narrow(0)

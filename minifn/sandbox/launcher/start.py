@@ -7,8 +7,7 @@ import os
 import signal
 from typing import Any
 
-from . import confine, proc
-from .cgroup import write
+from . import cgroup, confine, proc
 
 #: Received descriptors are moved up here, out of the way of the numbers they get inside a command.
 PARKED_DESCRIPTOR = 256
@@ -16,21 +15,12 @@ PARKED_DESCRIPTOR = 256
 IGNORED_HERE = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGHUP)
 
 
-def start_plain(spec: dict[str, Any], places: dict[int, int]) -> int:
-    """Start a process by posix_spawn, which copies nothing; `places` says which descriptor it has at each number."""
-    return os.posix_spawn(
-        spec["program"],
-        spec["argv"],
-        spec["env"],
-        file_actions=[(os.POSIX_SPAWN_DUP2, source, target) for target, source in places.items()],
-        setsid=True,
-        setsigmask=(),
-        setsigdef=IGNORED_HERE,
-    )
+def start(spec: dict[str, Any], places: dict[int, int]) -> int:
+    """Start a process; `places` says which descriptor it has at each number.
 
-
-def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
-    """Start a process that confines itself first. Raises OSError when it cannot: then nothing has run."""
+    Raises OSError when it cannot be started, or not confined: then nothing has run. Forks, because
+    only the child itself can raise its score in time: bubblewrap soon forbids others to.
+    """
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -40,15 +30,11 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
                 signal.signal(ignored, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
             write = park(write)
+            raise_oom_score(spec["oom_score_adj"])
             for target, source in places.items():
                 os.dup2(source, target)
-            confine.die_with_parent()
-            confine.forbid_new_privileges()
-            if spec["confine"]["files"]:
-                confine.restrict_files(
-                    spec["confine"]["readable"], filter(None, (spec["tmp"], *spec["confine"]["writable"]))
-                )
-            confine.filter_calls(spec["confine"]["filter"].encode("latin-1"))
+            if spec["confine"]:
+                confine_itself(spec)
             os.execve(spec["program"], spec["argv"], spec["env"])
         except (OSError, ValueError) as error:
             os.write(write, str(error.strerror if isinstance(error, OSError) else error).encode())
@@ -63,21 +49,24 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
     return pid
 
 
-def expose(pid: int, adjustment: int) -> None:
-    """Have the kernel kill a process that has just started, and its tree, before the server.
+def confine_itself(spec: dict[str, Any]) -> None:
+    """Lay the confinement of `spec` upon this process. Raises OSError."""
+    confine.die_with_parent()
+    confine.forbid_new_privileges()
+    if spec["confine"]["files"]:
+        confine.restrict_files(spec["confine"]["readable"], filter(None, (spec["tmp"], *spec["confine"]["writable"])))
+    confine.filter_calls(spec["confine"]["filter"].encode("latin-1"))
 
-    Its later children inherit the score. The launcher does not raise its own for the child to
-    inherit: with that score it would be the first to die, and the server with it.
+
+def raise_oom_score(adjustment: int) -> None:
+    """Have the kernel kill this process, and those it starts, before the server.
+
+    The launcher must not have that score itself, not even while it starts one: it would be the
+    first to die, and the server with it.
     """
-    own = int(proc.read("/proc/self/oom_score_adj") or b"0")
-    score = str(min(1000, max(0, own) + adjustment))
-    raised: set[int] = set()
-    # Twice, because a member may have forked before it got the score. The command comes later.
-    for _ in range(2):
-        for member in set(proc.family(pid)) - raised:
-            with contextlib.suppress(OSError):
-                write(f"/proc/{member}/oom_score_adj", score)
-            raised.add(member)
+    with contextlib.suppress(OSError):
+        own = int(proc.read("/proc/self/oom_score_adj") or b"0")
+        cgroup.write("/proc/self/oom_score_adj", str(min(1000, max(0, own) + adjustment)))
 
 
 def park(number: int) -> int:
