@@ -62,20 +62,18 @@ def test_the_kernel_ends_it_before_the_server(place: DataDir, engine_name: str, 
             for limits, wanted in ((Limits(), 900), (Limits(oom_score_adj=700), 700)):
                 script = shell("sleep 1000 & sleep 1000 & wait", limits=limits)
                 process = await spawner.spawn(engine.wrap(script))
-                await until(functools.partial(has_sleepers, process.pid))
                 expected = min(1000, max(0, own) + wanted)
-                assert {oom_score_adj(pid) for pid in proc.family(process.pid)} == {expected}
+                await until(functools.partial(has_sleepers, process.pid, expected))
                 await process.kill()
             launcher = proc.children(os.getpid())
-            assert {oom_score_adj(pid) for pid in launcher} == {own}
+            assert {proc.oom_score_adj(pid) for pid in launcher} == {own}
 
     asyncio.run(main())
 
 
-def oom_score_adj(pid: int) -> int:
-    return int(proc.read(f"/proc/{pid}/oom_score_adj"))
-
-
-def has_sleepers(root: int) -> bool:
-    commands = [proc.read(f"/proc/{pid}/cmdline") for pid in proc.family(root)]
-    return sum(command.startswith(b"sleep") for command in commands) == 2
+def has_sleepers(root: int, score: int) -> bool:
+    """Tell whether the script has got as far as its two, and the whole tree has the score."""
+    family = proc.family(root)
+    commands = [proc.read(f"/proc/{pid}/cmdline") for pid in family]
+    sleepers = sum(command.startswith(b"sleep") for command in commands)
+    return sleepers == 2 and {proc.oom_score_adj(pid) for pid in family} == {score}

@@ -23,7 +23,7 @@ import time
 from typing import Any
 
 from . import cgroup, confine, proc, tree
-from .start import PARKED_DESCRIPTOR, blob, find, park, start
+from .start import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -130,6 +130,7 @@ class Launcher:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
         item = Tree(spec, pid, time.monotonic())
+        item.expose(proc.family(pid))
         if self.groups is not None:
             self.enclose(item, spec)
         self.trees[item.id] = self.by_pid[pid] = item
@@ -172,7 +173,7 @@ class Launcher:
         try:
             os.chdir(spec["cwd"])
             self.narrow(spec["cpus"])
-            return start(spec, places)
+            return start_confined(spec, places) if spec["confine"] else start_plain(spec, places)
         finally:
             os.chdir("/")
             self.narrow(0)

@@ -127,6 +127,11 @@ def environment_value(pid: int, name: bytes) -> bytes:
     return b""
 
 
+def oom_score_adj(pid: int) -> int:
+    """Return how much earlier or later than others of its size a process is killed."""
+    return int(read(f"/proc/{pid}/oom_score_adj") or 0)
+
+
 def oom_kills() -> int:
     """Return how many processes the kernel has killed since boot because memory ran out.
 
