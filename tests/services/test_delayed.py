@@ -74,8 +74,7 @@ def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None
             await asyncio.sleep(0)
             await world.add("* * * * *")
             function = await world.function()
-            world.executor.on_scheduled = world.scheduler.wake
-            await world.executor.enqueue(function, ExecutionRequest(), "schedule", first)
+            await world.executions.enqueue(function, ExecutionRequest(), "schedule", first)
             deadline = time.monotonic() + 20
             while len(await world.ticks()) < 2 or "scheduled" in await statuses(world):
                 assert time.monotonic() < deadline

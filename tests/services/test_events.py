@@ -132,7 +132,7 @@ def test_accepted_events_outlive_the_server(tmp_path: Path) -> None:
         async with Minifn(config(tmp_path)) as minifn:
             await deploy(minifn, TELL, events=("orders.*.create",))
             # Nothing is claimed any more, as in the moment before a crash.
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             assert await minifn.emit(EVENT, {"id": 1}) == 1
         async with Minifn(config(tmp_path)) as minifn:
             (execution,) = await ended(minifn, "hello", 1)
@@ -166,7 +166,7 @@ def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
             for number in range(subscribers):
                 await listening(minifn, f"fn-{number}", "orders.*.create")
             # What is queued stays, to be counted.
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             storm = [asyncio.create_task(minifn.emit(f"orders.{number}.create", {})) for number in range(events)]
             writes = 0
             while not all(task.done() for task in storm):
