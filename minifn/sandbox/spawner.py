@@ -258,6 +258,7 @@ class Spawner:
             "tmp_bytes": limits.tmp_bytes,
             "cpus": limits.cpus,
             "nice": limits.nice,
+            "oom_score_adj": limits.oom_score_adj,
         }
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:

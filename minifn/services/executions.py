@@ -72,7 +72,10 @@ class Executions:
         tokens: Tokens,
         changes: ChangeFeed | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+        *,
+        memory_bytes: int = 1 << 62,
     ) -> None:
+        """`memory_bytes`: the limit of the whole server, of which bodies get half."""
         self._config = config
         self._database = database
         self._functions = functions
@@ -87,9 +90,9 @@ class Executions:
         self._backlog = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         #: Memory for the bodies of requests; who reads one takes of it.
-        self.bodies = Budget(BODIES_BYTES_MAX)
+        self.bodies = Budget(min(BODIES_BYTES_MAX, memory_bytes // 4))
         #: Memory for long answers, taken until they are sent.
-        self.answers = Budget(ANSWERS_BYTES_MAX)
+        self.answers = Budget(min(ANSWERS_BYTES_MAX, memory_bytes // 4))
         self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":

@@ -60,6 +60,7 @@ VERDICTS = {
     "renice_other": "S S S S S O S S O",
     "renice_everybody": "S S S S S O S S O",
     "sacrifice_server": "S S S S S S S S O",
+    "spare_itself": "S S S S S S S S O",
     "trace_other": "S S S S S S S S O",
     "read_memory": "S S S S S S S S O",
     "become_root": "S S S S S S S S O",

@@ -196,6 +196,10 @@ const attacks = {
     fs.writeFileSync(file, fs.readFileSync(file));
     return "may set the server's score";
   },
+  spare_itself() {
+    fs.writeFileSync("/proc/self/oom_score_adj", "0");
+    return "has the score of the server";
+  },
   trace_other(t) {
     isVisible(t.other, "victim");
     call("ptrace", 0x4206, t.other, 0, 0); // PTRACE_SEIZE

@@ -242,6 +242,13 @@ def sacrifice_server(targets: dict[str, str]) -> str:
 
 
 @attack
+def spare_itself(targets: dict[str, str]) -> str:
+    """It lowers its own score: then the server, which is larger, is killed first."""
+    Path("/proc/self/oom_score_adj").write_text("0")
+    return "has the score of the server"
+
+
+@attack
 def trace_other(targets: dict[str, str]) -> str:
     is_visible(int(targets["other"]), "victim")
     seize = 0x4206
