@@ -16,7 +16,7 @@ LIMIT_LINES = 400
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "errors config values models datadir room tasks presence",
+        "errors config values models datadir room tasks presence jsontext",
         "store runtimes sandbox archive cron patterns references tokens environment changes",
         "workers",
         "functions rules deployments keys backup",
