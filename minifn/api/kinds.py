@@ -3,9 +3,7 @@
 import re
 from typing import Any
 
-import msgspec
-
-from minifn import cron, patterns
+from minifn import cron, jsontext, patterns
 from minifn.api.params import Limits
 from minifn.models import Headers
 from minifn.values import is_id, parse_instant
@@ -147,8 +145,10 @@ def _decode_headers(text: str) -> Any:
     if len(text) > _HEADERS_JSON_MAX_CHARS:
         raise ValueError(f"Value must be no longer than {_HEADERS_JSON_MAX_CHARS} chars")
     try:
-        return msgspec.json.decode(text) or []
-    except msgspec.DecodeError:
+        return jsontext.decode(text) or []
+    except jsontext.JsonTooDeep:
+        raise
+    except jsontext.JsonInvalid:
         return []
 
 
