@@ -14,27 +14,31 @@ from typing import Any, cast
 import pytest
 
 import minifn
-from minifn import cron, jsontext, patterns, references
-from minifn.api import bodies, executions, hosts, kinds, vcs
-from minifn.api.auth import Authenticator
-from minifn.api.downloads import read_range
-from minifn.api.events import HappenedEvent, JsonObject
-from minifn.api.formats import shape_of
-from minifn.api.operators import Operators
-from minifn.api.origins import Origins, is_same_host
-from minifn.api.params import Boolean, Id, Integer, Limits, OneOf
+from minifn import cron, event_names, git_names, jsontext
+from minifn.api import hosts
+from minifn.api.access.callers import Authenticator
+from minifn.api.access.operators import Operators
+from minifn.api.access.origins import Origins, is_same_host
+from minifn.api.operations import executions, vcs
+from minifn.api.operations.events import HappenedEvent, JsonObject
+from minifn.api.wire import bodies, kinds
+from minifn.api.wire.downloads import read_range
+from minifn.api.wire.formats import shape_of
+from minifn.api.wire.params import Boolean, Id, Integer, Limits, OneOf
 from minifn.archive.uploads import parse_content_range
-from minifn.cli.connections import HEAD_BYTES_MAX
-from minifn.cli.serve import MESSAGE_BYTES_MAX
 from minifn.errors import MinifnError
-from minifn.git import fetching, installations, pktlines
-from minifn.keys import Keys
+from minifn.git import fetcher, installations, pktlines
+from minifn.ids import is_domain
+from minifn.instants import parse_instant
+from minifn.log_text import one_line
 from minifn.models import Caller
+from minifn.server import MESSAGE_BYTES_MAX
+from minifn.server.connections import HEAD_BYTES_MAX
+from minifn.services.keys import Keys
 from minifn.store import lists, queries
 from minifn.store.database import Database
 from minifn.store.search import matches_words
 from minifn.tokens import OperatorTokens, Tokens
-from minifn.values import is_domain, one_line, parse_instant
 from minifn.workers import protocol
 from minifn.workers.records import response_headers
 from tests.growth import SHAPES, Shape, excess
@@ -179,21 +183,21 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "log line": (text(one_line), BODY_BYTES),
     # What is only parsed once its length was checked
     "cron expression": (text(cron.parse.__wrapped__), HEAD_BYTES_MAX),
-    "event pattern": (text(patterns.is_subscribable), HEAD_BYTES_MAX),
-    "event name": (text(patterns.is_event), HEAD_BYTES_MAX),
+    "event pattern": (text(event_names.is_subscribable), HEAD_BYTES_MAX),
+    "event name": (text(event_names.is_event), HEAD_BYTES_MAX),
     "bare instant": (text(parse_instant), HEAD_BYTES_MAX),
     # Git
-    "reference": (text(references.is_reference), BODY_BYTES),
-    "commit": (text(references.is_commit), BODY_BYTES),
-    "repository": (text(references.is_repository), BODY_BYTES),
-    "folder": (text(references.folder), BODY_BYTES),
-    "glob": (text(lambda content: references.Glob(content).fits("a/" * 50)), NAME_BYTES),
-    "branch for globs": (text(lambda content: references.matches(content, GLOBS)), NAME_BYTES),
-    "path for globs": (text(lambda content: references.touches([content], GLOBS)), NAME_BYTES),
+    "reference": (text(git_names.is_reference), BODY_BYTES),
+    "commit": (text(git_names.is_commit), BODY_BYTES),
+    "repository": (text(git_names.is_repository), BODY_BYTES),
+    "folder": (text(git_names.folder), BODY_BYTES),
+    "glob": (text(lambda content: git_names.Glob(content).fits("a/" * 50)), NAME_BYTES),
+    "branch for globs": (text(lambda content: git_names.matches(content, GLOBS)), NAME_BYTES),
+    "path for globs": (text(lambda content: git_names.touches([content], GLOBS)), NAME_BYTES),
     "push": (lambda content: pktlines.read_push(BytesIO(content)), BODY_BYTES),
     "what git says": (text(installations.without_credentials), BODY_BYTES),
-    "branches that git lists": (text(fetching._HEAD.findall), BODY_BYTES),
-    "tags that git lists": (text(fetching._TAG.findall), BODY_BYTES),
+    "branches that git lists": (text(fetcher._HEAD.findall), BODY_BYTES),
+    "tags that git lists": (text(fetcher._TAG.findall), BODY_BYTES),
     # Connections that stay
     "realtime message": (lambda content: jsontext.decode_as(dict[str, Any], content), MESSAGE_BYTES_MAX),
     "worker's frames": (worker_frames, BODY_BYTES),

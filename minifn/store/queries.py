@@ -11,8 +11,9 @@ from typing import Any
 
 from minifn import jsontext
 from minifn.errors import ArgumentInvalid, QueryInvalid
+from minifn.ids import is_id
+from minifn.instants import parse_instant
 from minifn.store.legacy import LegacySyntaxError, parse_legacy
-from minifn.values import is_id, parse_instant
 
 QUERIES_MAX = 100
 QUERY_CHARS_MAX = 4096
