@@ -5,6 +5,7 @@ import atexit
 import contextlib
 import dataclasses
 import errno
+import faulthandler
 import functools
 import logging
 import os
@@ -14,6 +15,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -23,8 +25,10 @@ from minifn.config import Config, authority
 from minifn.embed import Minifn
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.launcher.confine import forbid_dumps
+from minifn.sandbox.launcher.overdue import OVERDUE_SECONDS
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
 from minifn.server.memory import Allocator
+from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
 
@@ -34,6 +38,10 @@ GRACE_SECONDS = 10
 ANSWER_SECONDS = 3
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
+#: The descriptor of standard error, whether it is open or not.
+STDERR = 2
+#: Signals that end the server in order.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BACKLOG = 2048
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
@@ -109,13 +117,18 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
         lambda: minifn.executor.halt(),
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, server.handle_exit, number, None)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(Watchdog(loop).running())
         try:
             await stack.enter_async_context(minifn)
         except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
             raise ServerFailed(f"cannot start: {error}") from error
+        for number in END_SIGNALS:
+            # Written in C: works when this loop does not, and then has the launcher end this process.
+            faulthandler.register(number, minifn.spawner.ending.fileno(), all_threads=False, chain=True)
+            stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         await server.serve(sockets=[listener])
         await server.announced()
@@ -153,6 +166,12 @@ class Server(uvicorn.Server):
         self._halt = halt
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order; by force when that takes too long, whatever thread keeps the process then."""
+        if not self.should_exit:
+            faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
