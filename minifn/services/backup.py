@@ -228,8 +228,7 @@ def _unpack(file: Path, staged: DataDir) -> None:
                     with _writing(_destination(file, staged, member.name)) as written:
                         shutil.copyfileobj(read, written, _PIECE_BYTES)
                     checksums[member.name] = read.hexdigest()
-    # tarfile raises the others for headers that nest, or hold numbers and times that cannot be.
-    except (tarfile.TarError, EOFError, RecursionError, ValueError, OverflowError) as exc:
+    except (tarfile.TarError, EOFError, RecursionError) as exc:
         raise BackupError(f"{file} is no backup of minifn, or it is damaged: {exc}") from exc
     if manifest is None:
         raise BackupError(f"{file} is not complete: it ends before its manifest")
