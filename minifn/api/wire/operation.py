@@ -188,7 +188,7 @@ class Endpoint:
         if isinstance(answer, Answer) and len(answer.body) <= SHORT_BYTES:
             await answer(scope, receive, send)
             return
-        await deliver(answer, call.parts.executor.answers, scope, receive, send)
+        await deliver(answer, call.parts.executions.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
@@ -215,7 +215,7 @@ class Endpoint:
         return await self._answer_body(call, path_params, receive)
 
     async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
-        room = call.parts.executor.bodies
+        room = call.parts.executions.bodies
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
