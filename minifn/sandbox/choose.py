@@ -348,7 +348,7 @@ def judge(
             "functions share the server's user: what Landlock does not cover (chmod, utime) reaches the server's files",
             weak="DEGRADED",
         ),
-        one("disk", not places, "only a private /tmp is writable", f"also writable: {places}", weak="DEGRADED"),
+        one("disk", not places, "only a private directory is writable", f"also writable: {places}", weak="DEGRADED"),
         one(
             "privileges",
             seen.get("NoNewPrivs") == ["1"] and int(seen.get("CapEff", ["1"])[0], 16) == 0,
