@@ -9,7 +9,7 @@ import pytest
 from minifn.errors import StorageFileTypeUnsupported
 from tests.services.test_deployments import opened
 
-GZIPPED = gzip.compress(b"any")
+GZIPPED = gzip.compress(b"any", mtime=0)
 
 
 @pytest.mark.parametrize(
