@@ -193,7 +193,7 @@ def is_pending(pid: int, number: int) -> bool:
 
 def marked(mark: str) -> list[int]:
     """Every process of the machine that has `mark` among its arguments."""
-    return [pid for pid in proc.pids() if mark.encode() in proc.read(f"/proc/{pid}/cmdline")]
+    return [pid for pid in proc.pids() if mark.encode() in proc.command_line(pid)]
 
 
 def attacks() -> list[str]:

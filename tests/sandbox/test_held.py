@@ -13,7 +13,9 @@ import pytest
 
 from minifn.datadir import DataDir
 from minifn.sandbox.command import Limits
-from minifn.sandbox.launcher.held import TOO_MUCH, held_bytes, machine_bytes
+from minifn.sandbox.launcher import proc
+from minifn.sandbox.launcher.held import TOO_MUCH, Held, held
+from minifn.sandbox.launcher.sockets import Queues
 from minifn.sandbox.spawner import run
 from tests.sandbox.test_spawner import PYTHON, command, started
 
@@ -118,16 +120,16 @@ def test_each_counts_once_and_only_what_is_deleted(tmp_path: Path) -> None:
             file.write(os.urandom(MEGABYTE))
             file.flush()
             os.fsync(file.fileno())
-        before = held_bytes([os.getpid()], str(tmp_path))[0]
+        before = held([os.getpid()], str(tmp_path), Queues()).memory
         gone.unlink()
         memory = os.memfd_create("held")
         os.ftruncate(memory, 8 * MEGABYTE)
         os.pwrite(memory, bytes(MEGABYTE), 0)
         with mmap.mmap(memory, 8 * MEGABYTE), subprocess.Popen(["/bin/cat"], stdin=-1, pass_fds=(memory,)) as child:
-            found = held_bytes([os.getpid(), child.pid], str(tmp_path))
-            assert found == (before + MEGABYTE, MEGABYTE)
-            assert machine_bytes() >= MEGABYTE
-            assert held_bytes([os.getpid(), child.pid], "") == (before + MEGABYTE, 0)
+            found = held([os.getpid(), child.pid], str(tmp_path), Queues())
+            assert found[:2] == (before + MEGABYTE, MEGABYTE)
+            assert proc.machine()[b"Shmem"] >= MEGABYTE
+            assert held([os.getpid(), child.pid], "", Queues())[:2] == (before + MEGABYTE, 0)
             assert child.stdin
             child.stdin.close()
         os.close(memory)
@@ -135,7 +137,7 @@ def test_each_counts_once_and_only_what_is_deleted(tmp_path: Path) -> None:
 
 def test_too_much_to_look_through_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minifn.sandbox.launcher.held.MOST_BYTES", 100)
-    assert held_bytes([os.getpid()], "") == (TOO_MUCH, TOO_MUCH)
+    assert held([os.getpid()], "", Queues()) == Held(*[TOO_MUCH] * 4)
     monkeypatch.setattr("minifn.sandbox.launcher.held.MOST_FILES", 1)
-    assert held_bytes([os.getpid()], "") == (TOO_MUCH, TOO_MUCH)
-    assert held_bytes([0], "") == (0, 0)
+    assert held([os.getpid()], "", Queues()) == Held(*[TOO_MUCH] * 4)
+    assert held([0], "", Queues()) == Held()
