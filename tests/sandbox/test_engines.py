@@ -49,7 +49,16 @@ def test_bwrap_as_a_plain_user() -> None:
     assert not wrapped.private_tmp
     assert wrapped.argv[:4] == ("/usr/bin/bwrap", "--args", str(FIRST_DATA_DESCRIPTOR), "--")
     assert wrapped.argv[4:] == (
-        *("/usr/bin/prlimit", "--core=0", "--sigpending=256", "--nofile=64", f"--data={2**28}", "--fsize=1000", "--nproc=20", "--"),
+        *(
+            "/usr/bin/prlimit",
+            "--core=0",
+            "--sigpending=256",
+            "--nofile=64",
+            f"--data={2**28}",
+            "--fsize=1000",
+            "--nproc=20",
+            "--",
+        ),
         *("python3", "main.py"),
     )
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from . import confine, proc
 from .sockets import Queues
-from .starting import errand
+from .start import errand
 from .tree import Seen, Tree
 
 #: Trees that took more seconds of a core than this are looked at apart: none waits for them.

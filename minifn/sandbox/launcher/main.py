@@ -23,7 +23,7 @@ from typing import Any
 
 from . import cgroup, confine, proc, tree
 from .closer import Closer
-from .starting import PARKED_DESCRIPTOR, blob, errand, find, park, start_confined, start_plain
+from .start import PARKED_DESCRIPTOR, blob, errand, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -305,7 +305,7 @@ class Launcher:
         def work() -> None:
             from pathlib import Path
 
-            from minifn.datadir import remove_tree
+            from minifn.host.datadir import remove_tree
 
             remove_tree(Path(path))
 

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 
 from . import proc
-from .starting import errand
+from .start import errand
 
 #: Tables of sockets whose queues are counted in bytes.
 TABLES = ("tcp", "tcp6", "udp", "udp6")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from . import proc
 from .cgroup import Group
-from .held import Held, held
+from .hidden_use import Held, held
 from .sockets import Queues
 
 #: The variable that marks every process of a tree, unless it hides it.

@@ -1,7 +1,7 @@
 """Hostile functions that hide what they hold, or that they are there, from who counts it."""
 
 # Attacks say the system call they mean.
-# ruff: noqa: PTH108, PTH123
+# ruff: noqa: PTH108
 
 import array
 import contextlib
@@ -85,7 +85,7 @@ def headless_daemon(targets: dict[str, str]) -> str:
         "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); "
         f"ctypes.CDLL(None).syscall({EXIT[os.uname().machine]}, 0)"
     )
-    for env in ({}, os.environ):
+    for env in (dict[str, str](), dict(os.environ)):
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
