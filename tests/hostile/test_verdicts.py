@@ -86,6 +86,16 @@ VERDICTS = {
     "fill_devices": "S S S S S S S S O",
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",
+    "headless_memory": "K K K K K K K K K",
+    "headless_deleted_file": "S S S S K K K K K",
+    "headless_daemon": "S S S S S S S S S",
+    "own_descriptors": "K K K K K K K K K",
+    "page_tables": "K K K K K K K K K",
+    "many_files": "K K K K K K K K K",
+    "loopback_queues": "K K K K K K K K K",
+    "queue_of_the_dead": "K K K K K K K K K",
+    "descriptors_in_flight": "K K K K K K K K K",
+    "pending_signals": "S S S S S S S S O",
 }
 CASES = tuple((column, f"{family}{attack}") for column in COLUMNS for family in ("", "node ") for attack in VERDICTS)
 #: Open in the process engine on a kernel whose Landlock cannot confine signals and abstract sockets (before 6.12).

@@ -4,6 +4,8 @@ import asyncio
 import errno
 import mmap
 import os
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +15,8 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
-from minifn.sandbox.launcher import proc
+from minifn.sandbox.launcher import proc, tree
+from minifn.sandbox.launcher.closer import Floor
 from minifn.sandbox.launcher.hidden_use import TOO_MUCH, Held, held
 from minifn.sandbox.launcher.sockets import Queues
 from minifn.sandbox.spawner import run
@@ -141,3 +144,82 @@ def test_too_much_to_look_through_is_too_much(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("minifn.sandbox.launcher.hidden_use.MOST_FILES", 1)
     assert held([os.getpid()], "", Queues()) == Held(*[TOO_MUCH] * 4)
     assert held([0], "", Queues()) == Held()
+
+
+#: Threads that hold memory in turns, each but for a moment, after the first one has ended.
+TURNS = """
+import ctypes, os, threading, time
+if os.fork() == 0:
+    held = b"x" * (100 << 20)
+    def turn():
+        threading.Thread(target=turn).start()
+    threading.Thread(target=turn).start()
+    ctypes.CDLL(None).syscall(EXIT, 0)
+os.wait()
+print("ended", flush=True)
+"""
+#: A process with the memory of its parent, as between vfork and another program.
+BORROWED = """
+import ctypes, os, time
+held = b"x" * (100 << 20)
+libc, stack = ctypes.CDLL(None), ctypes.create_string_buffer(1 << 16)
+top = ctypes.c_void_p((ctypes.addressof(stack) + (1 << 16)) & ~15)
+print(libc.clone(ctypes.cast(libc.pause, ctypes.c_void_p), top, 0x100 | 17, None), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("engine_name", ["bwrap", "process"])
+def test_threads_that_take_turns_do_not_hide(place: DataDir, engine_name: str, request: pytest.FixtureRequest) -> None:
+    if engine_name == "bwrap":
+        request.getfixturevalue("bwrap")
+    script = TURNS.replace("EXIT", "60" if os.uname().machine == "x86_64" else "93")
+
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            wrapped = engine.wrap(command(PYTHON, "-I", "-S", "-c", script, limits=LIMITS))
+            output = await run(spawner, wrapped, timeout_seconds=30)
+            assert output.exit.reason == MEMORY_REASON or "ended" in output.text
+
+    asyncio.run(main())
+
+
+def test_borrowed_memory_counts_once() -> None:
+    """Else a function that needs half of its limit dies at times when it starts a program."""
+    argv = [sys.executable, "-I", "-S", "-c", BORROWED]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        child = int(process.stdout.readline())
+        try:
+            alone, *_ = tree.exact_bytes([process.pid])
+            both, *_ = tree.exact_bytes([process.pid, child])
+        finally:
+            os.kill(child, signal.SIGKILL)
+            process.kill()
+    assert 100 * MEGABYTE < both < 1.1 * alone
+
+
+def test_queues_of_sockets_count_for_their_owner() -> None:
+    queues = Queues()
+    ours, theirs = socket.socketpair()
+    lost, ended = socket.socketpair()
+    with ours, theirs, lost, socket.create_server(("127.0.0.1", 0)) as server:
+        inodes = {one: {os.fstat(one.fileno()).st_ino: os.getpid()} for one in (ours, lost, server)}
+        ours.send(bytes(50_000))
+        ended.send(b"x")
+        ended.close()
+        with socket.create_connection(server.getsockname()) as client:
+            client.send(bytes(100_000))
+        assert queues.bytes_of(inodes[ours]) >= 50_000
+        # Nobody knows what its writer, who is gone, had to itself.
+        assert queues.bytes_of(inodes[lost]) >= 200_000
+        assert queues.bytes_of(inodes[server]) >= 100_000
+
+
+def test_the_floor_is_the_least_of_the_last_seconds() -> None:
+    floor = Floor()
+    seen = []
+    for now, value in ((0, 5), (1, 9), (11, 7), (12, 8), (22, 8), (33, 9)):
+        floor.add(value, now)
+        seen.append(floor.value)
+    assert seen == [5, 5, 5, 5, 7, 8]

@@ -2,12 +2,13 @@
 
 import functools
 import json
+import math
 import os
 import resource
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NoReturn
 
 from . import confine, proc
@@ -22,8 +23,33 @@ LONG_SECONDS = 0.05
 CHILD_SECONDS, LAST_SECONDS, CHILD_NICE = 30, 2, 5
 
 
+#: Seconds after which a value begins to be forgotten.
+FLOOR_SECONDS = 10.0
+
+
 class TooLong(Exception):
     """A child has used its time."""
+
+
+class Floor:
+    """The least of the values of the last seconds."""
+
+    def __init__(self) -> None:
+        self._now = self._before = 0
+        self._until = -math.inf
+
+    @property
+    def value(self) -> int:
+        """Return it."""
+        return min(self._now, self._before)
+
+    def add(self, value: int, now: float) -> None:
+        """Take in a value."""
+        if now < self._until:
+            self._now = min(self._now, value)
+            return
+        self._before = value if self._until == -math.inf else self._now
+        self._now, self._until = value, now + FLOOR_SECONDS
 
 
 class Closer:
@@ -35,14 +61,21 @@ class Closer:
         self.running: dict[int, dict[int, Tree]] = {}
         self._unfinished: dict[int, bytes] = {}
         self._children: dict[int, int] = {}
+        #: Shared memory of the machine that is no tree's, and that with what the trees have, bytes.
+        self._floor = Floor()
+        self._shared = 0
 
     def stop(self) -> None:
         """End the children."""
         for pid in filter(None, self._children.values()):
             proc.send_signal(pid, signal.SIGKILL)
 
-    def look(self, trees: Iterable[Tree]) -> set[int]:
-        """Start to look at trees; return the pids of the children that do it."""
+    def look(self, trees: Iterable[Tree], everyone: Collection[Tree], now: float) -> set[int]:
+        """Start to look at some trees of all; return the pids of the children that do it."""
+        shared = sum(item.seen.shared for item in everyone)
+        if not any(item.seen.in_flight for item in everyone):
+            self._floor.add(proc.machine().get(b"Shmem", 0) - shared, now)
+        self._shared = shared + self._floor.value
         short: list[Tree] = []
         groups = [short]
         for item in trees:
@@ -54,10 +87,10 @@ class Closer:
 
     def _start(self, trees: list[Tree]) -> int:
         read, write = os.pipe()
-        child = errand(functools.partial(_answer, trees, write))
+        child = errand(functools.partial(_answer, trees, self._shared, write))
         if not child:
             # Too many processes, which may be why it is to be looked at.
-            _report(trees, write)
+            _report(trees, self._shared, write)
         os.close(write)
         self.running[read] = {item.id: item for item in trees}
         self._unfinished[read] = b""
@@ -86,25 +119,25 @@ class Closer:
             item.looked_at, item.closer_cost = False, 2 * LONG_SECONDS
 
 
-def _answer(trees: Iterable[Tree], write: int) -> None:
+def _answer(trees: Iterable[Tree], shared: int, write: int) -> None:
     confine.die_with_parent()
     signal.signal(signal.SIGXCPU, _give_up)
     resource.setrlimit(resource.RLIMIT_CPU, (CHILD_SECONDS, CHILD_SECONDS + LAST_SECONDS))
     os.nice(CHILD_NICE)
-    _report(trees, write)
+    _report(trees, shared, write)
 
 
 def _give_up(*_: object) -> NoReturn:
     raise TooLong
 
 
-def _report(trees: Iterable[Tree], write: int) -> None:
+def _report(trees: Iterable[Tree], shared: int, write: int) -> None:
     """Write a line for each tree: its number, the seconds of a core it took, what was seen."""
     queues = Queues()
     for item in trees:
         began = time.process_time()
         try:
-            seen: Seen | None = item.look_closer(queues)
+            seen: Seen | None = item.look_closer(queues, shared - item.seen.shared)
         except TooLong:
             seen = None
         answer = [item.id, time.process_time() - began, seen]

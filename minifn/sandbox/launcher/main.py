@@ -235,7 +235,7 @@ class Launcher:
         else:
             wanting = [item for item in due if item.unsure]
         if wanting := [item for item in wanting if not item.dying and item.wants_closer(now)]:
-            self.errands |= self.closer.look(wanting)
+            self.errands |= self.closer.look(wanting, self.trees.values(), now)
 
     def condemn(self, item: Tree, reason: str) -> None:
         """Have a tree killed for a reason, if there is one and it has not begun to end."""

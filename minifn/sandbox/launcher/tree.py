@@ -20,7 +20,7 @@ FAST_SECONDS, IDLE_SECONDS = 0.1, 1.0
 CLOSER_SECONDS = 1.0
 #: The shares of a core that looks at all trees may take together, by the launcher itself, and that
 #: closer looks at one tree may take, by a child of it.
-LOOK_SHARE, CLOSER_SHARE = 0.5, 0.1
+LOOK_SHARE, CLOSER_SHARE = 0.5, 0.2
 #: Bytes of memory that a byte of page tables describes, where each page has an entry.
 MAPPED_BY_TABLES = 512
 #: Looks in a row in which a process may run and show nothing of itself.
@@ -44,8 +44,8 @@ class Seen(NamedTuple):
     reason: str
     #: Whether descriptors were sent and not received.
     in_flight: bool
-    #: Shared memory of the machine that is not this tree's, bytes.
-    shared_by_others: int
+    #: Bytes of memory that no process owns.
+    shared: int
 
 
 class Tree:
@@ -76,13 +76,12 @@ class Tree:
         #: Whether what shows cheaply may be more than its limit.
         self.unsure = False
         #: Closer looks: whether a child looks now, when the last one was done, the seconds of a
-        #: core it took, what memory the machine had in use then.
+        #: core it took, what memory the machine had in use and how much disk it had free then.
         self.looked_at = False
         self._closer_at = now
         self.closer_cost = 0.0
-        self._in_use = 0
-        machine = proc.machine() if self.memory_bytes else {}
-        self._seen = Seen("", in_flight=False, shared_by_others=machine.get(b"Shmem", 0))
+        self._in_use = self._free = 0
+        self.seen = Seen("", in_flight=False, shared=0)
         #: Processes that run and show nothing, and for how many looks.
         self._blind: dict[int, int] = {}
 
@@ -167,18 +166,23 @@ class Tree:
                 proc.send_signal(pid, signal.SIGKILL)
 
     def wants_closer(self, now: float) -> bool:
-        """Tell whether a closer look is due: by time, or because the machine has as much memory
-        more in use as the tree may have.
+        """Tell whether a closer look is due: by time, or because the machine has as much less
+        memory or disk free as the tree may have.
         """
         if self.looked_at or not (self.memory_bytes or self.tmp_bytes):
             return False
         pause = max(FAST_SECONDS if self.unsure else CLOSER_SECONDS, self.closer_cost / CLOSER_SHARE)
         if now >= self._closer_at + pause:
             return True
+        if self.tmp_bytes and free_bytes(self.tmp) < self._free - self.tmp_bytes:
+            return True
         return self.unsure and memory_in_use(proc.machine()) > self._in_use + self.ceiling
 
-    def look_closer(self, queues: Queues) -> Seen:
-        """Look at what no path and no resident page shows as well, which takes long."""
+    def look_closer(self, queues: Queues, elsewhere: int) -> Seen:
+        """Look at what no path and no resident page shows as well, which takes long.
+
+        `elsewhere` says how many bytes of the machine's shared memory are not this tree's.
+        """
         members = self.members()
         watched = self.tmp if self.tmp_bytes else ""
         bounded = bool(self.memory_bytes) and self.group is None
@@ -188,22 +192,19 @@ class Tree:
         # Without that much on the whole machine there is no need to look at what is mapped.
         mapped = bool(watched) or own + in_memory > self.ceiling
         found = held(members, watched, queues, mapped=mapped) if bounded or watched else Held()
-        others = max(0, in_memory - found.memory)
         reason = ""
         if self.memory_bytes:
             hidden = found.memory + found.queues if bounded else 0
-            if bounded and found.in_flight and self._seen.in_flight:
+            if bounded and found.in_flight and self.seen.in_flight:
                 # Nothing tells what memory is in flight: all that has come since nothing was.
-                hidden += max(0, others - self._seen.shared_by_others)
-            if found.in_flight:
-                others = self._seen.shared_by_others
+                hidden += max(0, in_memory - found.memory - elsewhere)
             if self.unsure or own + hidden > self.ceiling:
                 resident, anonymous, tables = exact_bytes(members)
                 if max(resident, anonymous + hidden) + tables > self.ceiling:
                     reason = self.too_much_memory
         if not reason and watched and found.deleted + used_bytes(watched, self.tmp_bytes) > self.tmp_bytes:
             reason = f"temporary files exceed {self.tmp_bytes // 2**20} MB"
-        return Seen(reason, found.in_flight > 0, others)
+        return Seen(reason, found.in_flight > 0, found.memory)
 
     def looked_closer(self, seen: Seen | None, cost: float, now: float) -> str:
         """Take in what a closer look found, None when it took too long; return why the tree must
@@ -214,7 +215,8 @@ class Tree:
         if seen is None:
             return self.too_much_memory if self.memory_bytes else ""
         self._in_use = memory_in_use(proc.machine()) if self.unsure else 0
-        self._seen = seen
+        self._free = free_bytes(self.tmp)
+        self.seen = seen
         return seen.reason
 
     def terminate(self) -> None:
@@ -277,6 +279,14 @@ def exact_bytes(members: Iterable[int]) -> tuple[int, int, int]:
 def memory_in_use(machine: dict[bytes, int]) -> int:
     """Return the bytes that programs have on a machine."""
     return sum(machine.get(name, 0) for name in (b"AnonPages", b"Shmem", b"PageTables"))
+
+
+def free_bytes(directory: str) -> int:
+    """Return the bytes that are free where a directory lies, 0 for no directory."""
+    with contextlib.suppress(OSError):
+        found = os.statvfs(directory)
+        return found.f_bfree * found.f_frsize
+    return 0
 
 
 def files_inside(members: Iterable[int]) -> int:

@@ -85,10 +85,13 @@ def headless_daemon(targets: dict[str, str]) -> str:
         "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); "
         f"ctypes.CDLL(None).syscall({EXIT[os.uname().machine]}, 0)"
     )
+    null = os.open(os.devnull, os.O_RDWR)
     for env in (dict[str, str](), dict(os.environ)):
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:
+                for number in range(3):
+                    os.dup2(null, number)
                 argv = ["python", "-I", "-S", "-c", script, targets["mark"]]
                 os.execve(sys.executable, argv, env)
             time.sleep(0.5)
@@ -142,8 +145,8 @@ def loopback_queues(targets: dict[str, str]) -> str:
     """What it sent to itself and never read."""
     pairs = []
     with socket.create_server(("127.0.0.1", 0)) as server:
-        for _ in range(4):
-            for _ in range(20):
+        for _ in range(3):
+            for _ in range(16):
                 client = socket.create_connection(server.getsockname())
                 pairs.append((client, server.accept()[0]))
                 fill(*pairs[-1])
