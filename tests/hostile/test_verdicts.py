@@ -90,6 +90,7 @@ VERDICTS = {
     "headless_deleted_file": "S S S S K K K K K",
     "headless_daemon": "S S S S S S S S S",
     "own_descriptors": "K K K K K K K K K",
+    "thread_bomb": "S S S S S K S K K",
     "page_tables": "K K K K K K K K K",
     "many_files": "K K K K K K K K K",
     "loopback_queues": "K K K K K K K K K",

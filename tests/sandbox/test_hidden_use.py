@@ -20,7 +20,8 @@ from minifn.sandbox.launcher.closer import Floor
 from minifn.sandbox.launcher.hidden_use import TOO_MUCH, Held, held
 from minifn.sandbox.launcher.sockets import Queues
 from minifn.sandbox.spawner import run
-from tests.sandbox.test_spawner import PYTHON, command, started
+from minifn.sandbox.strays import kill_strays
+from tests.sandbox.test_spawner import PYTHON, command, marked, marker, started, until
 
 MEGABYTE = 2**20
 LIMITS = Limits(memory_bytes=64 * MEGABYTE, tmp_bytes=32 * MEGABYTE)
@@ -158,6 +159,20 @@ if os.fork() == 0:
 os.wait()
 print("ended", flush=True)
 """
+#: A daemon whose first thread has ended; its parent waits.
+HEADLESS = """
+import ctypes, os, sys, threading, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+        ctypes.CDLL(None).syscall(EXIT, 0)
+    os._exit(0)
+os.wait()
+time.sleep(1000)
+"""
+#: exit(2), which ends the calling thread alone.
+EXIT = "60" if os.uname().machine == "x86_64" else "93"
 #: A process with the memory of its parent, as between vfork and another program.
 BORROWED = """
 import ctypes, os, time
@@ -173,13 +188,36 @@ time.sleep(60)
 def test_threads_that_take_turns_do_not_hide(place: DataDir, engine_name: str, request: pytest.FixtureRequest) -> None:
     if engine_name == "bwrap":
         request.getfixturevalue("bwrap")
-    script = TURNS.replace("EXIT", "60" if os.uname().machine == "x86_64" else "93")
+    script = TURNS.replace("EXIT", EXIT)
 
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
             wrapped = engine.wrap(command(PYTHON, "-I", "-S", "-c", script, limits=LIMITS))
             output = await run(spawner, wrapped, timeout_seconds=30)
             assert output.exit.reason == MEMORY_REASON or "ended" in output.text
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["stop", "kill -9"])
+def test_a_daemon_without_its_first_thread_does_not_survive(place: DataDir, way: str) -> None:
+    name = marker()
+    script = HEADLESS.replace("EXIT", EXIT)
+
+    def headless() -> list[int]:
+        return [pid for pid in marked(name) if proc.living(pid) not in (0, pid)]
+
+    async def main() -> None:
+        async with started(place, "process") as (spawner, engine):
+            process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", script, name)))
+            await until(lambda: bool(headless()))
+            if way == "kill -9":
+                os.kill(proc.parent(process.pid), signal.SIGKILL)
+                await asyncio.wait_for(spawner.lost, 10)
+                assert headless()
+                kill_strays(place.run)
+                assert not marked(name)
+        assert not marked(name)
 
     asyncio.run(main())
 

@@ -394,6 +394,7 @@ const attacks = {
   headless_deleted_file: (t) => python("headless_deleted_file", t),
   headless_daemon: (t) => python("headless_daemon", t),
   own_descriptors: (t) => python("own_descriptors", t),
+  thread_bomb: (t) => python("thread_bomb", t),
   page_tables: (t) => python("page_tables", t),
   loopback_queues: (t) => python("loopback_queues", t),
   descriptors_in_flight: (t) => python("descriptors_in_flight", t),

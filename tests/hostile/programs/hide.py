@@ -114,6 +114,19 @@ def own_descriptors(targets: dict[str, str]) -> str:
 
 
 @attack
+def thread_bomb(targets: dict[str, str]) -> str:
+    """Threads are tasks of the kernel like processes."""
+    threading.stack_size(2**16)
+    for number in range(1000):
+        try:
+            threading.Thread(target=time.sleep, args=(SECONDS,), daemon=True).start()
+        except RuntimeError as error:
+            raise Held(f"{number} threads") from error
+    time.sleep(SECONDS)
+    return "1000 threads"
+
+
+@attack
 def page_tables(targets: dict[str, str]) -> str:
     """A page of tables for every two megabytes that were looked at, while nothing is resident."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
