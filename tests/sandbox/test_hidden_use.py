@@ -17,7 +17,7 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc, tree
 from minifn.sandbox.launcher.closer import Floor
-from minifn.sandbox.launcher.hidden_use import TOO_MUCH, Held, held
+from minifn.sandbox.launcher.hidden_use import ALL, NOTHING, held
 from minifn.sandbox.launcher.sockets import Queues
 from minifn.sandbox.spawner import run
 from minifn.sandbox.strays import kill_strays
@@ -124,16 +124,16 @@ def test_each_counts_once_and_only_what_is_deleted(tmp_path: Path) -> None:
             file.write(os.urandom(MEGABYTE))
             file.flush()
             os.fsync(file.fileno())
-        before = held([os.getpid()], str(tmp_path), Queues()).memory
+        before = held([os.getpid()], str(tmp_path)).memory
         gone.unlink()
         memory = os.memfd_create("held")
         os.ftruncate(memory, 8 * MEGABYTE)
         os.pwrite(memory, bytes(MEGABYTE), 0)
         with mmap.mmap(memory, 8 * MEGABYTE), subprocess.Popen(["/bin/cat"], stdin=-1, pass_fds=(memory,)) as child:
-            found = held([os.getpid(), child.pid], str(tmp_path), Queues())
+            found = held([os.getpid(), child.pid], str(tmp_path))
             assert found[:2] == (before + MEGABYTE, MEGABYTE)
             assert proc.machine()[b"Shmem"] >= MEGABYTE
-            assert held([os.getpid(), child.pid], "", Queues())[:2] == (before + MEGABYTE, 0)
+            assert held([os.getpid(), child.pid], "")[:2] == (before + MEGABYTE, 0)
             assert child.stdin
             child.stdin.close()
         os.close(memory)
@@ -141,10 +141,10 @@ def test_each_counts_once_and_only_what_is_deleted(tmp_path: Path) -> None:
 
 def test_too_much_to_look_through_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minifn.sandbox.launcher.hidden_use.MOST_BYTES", 100)
-    assert held([os.getpid()], "", Queues()) == Held(*[TOO_MUCH] * 4)
+    assert held([os.getpid()], "") == ALL
     monkeypatch.setattr("minifn.sandbox.launcher.hidden_use.MOST_FILES", 1)
-    assert held([os.getpid()], "", Queues()) == Held(*[TOO_MUCH] * 4)
-    assert held([0], "", Queues()) == Held()
+    assert held([os.getpid()], "") == ALL
+    assert held([0], "") == NOTHING
 
 
 #: Threads that hold memory in turns, each but for a moment, after the first one has ended.

@@ -10,11 +10,10 @@ Interface: the kernel's Documentation/filesystems/proc.rst, `fd`, `fdinfo`, `map
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from . import proc
-from .sockets import Queues
 
 #: How memory without a file of its own is called: by memfd_create, shared and anonymous, System V.
 MEMORY = ("/memfd:", "/dev/zero", "/SYSV")
@@ -32,20 +31,23 @@ class Held(NamedTuple):
     """What a tree holds; each thing counts once, however many processes hold it."""
 
     #: Bytes of memory that no process owns.
-    memory: int = 0
+    memory: int
     #: Bytes of deleted files below the directory that was asked about.
-    deleted: int = 0
-    #: Bytes in the queues of sockets.
-    queues: int = 0
+    deleted: int
     #: Descriptors that were sent and not received. Nothing tells what they are of.
-    in_flight: int = 0
+    in_flight: int
+    #: Sockets: the inode and a process that has it.
+    sockets: Mapping[int, int]
 
 
-def held(pids: Iterable[int], directory: str, queues: Queues, *, mapped: bool = True) -> Held:
+NOTHING, ALL = Held(0, 0, 0, {}), Held(TOO_MUCH, TOO_MUCH, 0, {})
+
+
+def held(pids: Iterable[int], directory: str, *, mapped: bool = True) -> Held:
     """Return what these processes hold, of deleted files those below `directory` ("" for none).
 
     What is `mapped` and not open counts in full, touched or not, where only root may look closer.
-    All is TOO_MUCH when there is more to look through than an honest program has.
+    It is ALL when there is more to look through than an honest program has.
     """
     pids = list(pids)
     below = f"{os.path.realpath(directory)}/" if directory else ""
@@ -63,7 +65,7 @@ def held(pids: Iterable[int], directory: str, queues: Queues, *, mapped: bool = 
         for place, number in _open_files(pid):
             files += 1
             if files > MOST_FILES:
-                return Held(*[TOO_MUCH] * 4)
+                return ALL
             with contextlib.suppress(OSError):
                 target = os.readlink(f"{place}/fd/{number}")
                 if target.startswith("socket:"):
@@ -78,7 +80,7 @@ def held(pids: Iterable[int], directory: str, queues: Queues, *, mapped: bool = 
         maps = _maps(pid, MOST_BYTES - seen + 1)
         seen += len(maps)
         if seen > MOST_BYTES:
-            return Held(*[TOO_MUCH] * 4)
+            return ALL
         for line in maps.splitlines() if DELETED.encode() in maps else ():
             if not (parts := MAPPED.fullmatch(line)):
                 continue
@@ -91,7 +93,7 @@ def held(pids: Iterable[int], directory: str, queues: Queues, *, mapped: bool = 
                 except OSError:
                     size = int(offset, 16) + last - first
                 found[int(inode)] = max(size, found.get(int(inode), 0))
-    return Held(sum(memory.values()), sum(deleted.values()), queues.bytes_of(sockets), in_flight)
+    return Held(sum(memory.values()), sum(deleted.values()), in_flight, sockets)
 
 
 def _open_files(pid: int) -> Iterator[tuple[str, str]]:

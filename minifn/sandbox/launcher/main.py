@@ -35,7 +35,7 @@ KILL_ROUND_SECONDS = 0.005
 #: Seconds that the end may take.
 STOP_SECONDS = 5.0
 #: Seconds in which closer looks gather, so that one child begins with all that are due.
-GATHER_SECONDS = 0.25
+GATHER_SECONDS = 0.5
 
 
 class Launcher:

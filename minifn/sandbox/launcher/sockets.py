@@ -8,10 +8,12 @@ Interfaces: the kernel's Documentation/networking/proc_net_tcp.rst, sock_diag(7)
 
 import contextlib
 import ctypes
+import functools
 import os
+import re
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from . import proc
 from .start import errand
@@ -30,26 +32,50 @@ WRITTEN, LISTENS = 2, 10
 
 
 class Queues:
-    """The memory that sockets keep, by namespace; each is read once, because it holds the sockets of many trees."""
+    """The memory that sockets keep, by namespace; each is read once, because it holds the sockets of
+    many trees.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[int, int]] = {}
+        self._internet: dict[str, dict[int, int]] = {}
+        self._unix: dict[str, dict[int, int]] = {}
 
-    def bytes_of(self, sockets: dict[int, int]) -> int:
-        """Return what these keep (inode: a process that has it)."""
+    def bytes_of(self, sockets: Mapping[int, int], spare: float = 0) -> int:
+        """Return what these keep (inode: a process that has it).
+
+        Those of TCP and UDP are left out while all of the machine keep no more than `spare`: they
+        take longest to read.
+        """
         spaces: dict[str, int] = {}
         for pid in set(sockets.values()):
             with contextlib.suppress(OSError):
                 spaces[os.readlink(f"/proc/{proc.living(pid)}/ns/net")] = pid
+        tables = []
         for space, pid in spaces.items():
-            if space not in self._known:
-                self._known[space] = dict(_internet(pid))
-                self._known[space].update(_unix(pid, space))
-        return sum(known[inode] for known in map(self._known.get, spaces) if known for inode in known.keys() & sockets)
+            if space not in self._unix:
+                self._unix[space] = {**_netlink(pid), **_unix(pid, space, spare)}
+            tables.append(self._unix[space])
+            if self._most > spare:
+                if space not in self._internet:
+                    self._internet[space] = _internet(pid)
+                tables.append(self._internet[space])
+        return sum(table[inode] for table in tables for inode in table.keys() & sockets)
+
+    @functools.cached_property
+    def _most(self) -> int:
+        """The bytes that the sockets of TCP and UDP of all namespaces keep."""
+        pages = re.findall(rb" mem (\d+)", proc.read("/proc/net/sockstat"))
+        return sum(map(int, pages)) * proc.PAGE_BYTES
 
 
-def _internet(pid: int) -> Iterator[tuple[int, int]]:
-    """Yield the inode and the bytes of the sockets of TCP, UDP and netlink in a process's network.
+def _netlink(pid: int) -> dict[int, int]:
+    """Return the bytes by inode of the netlink sockets in a process's network."""
+    lines = proc.read(f"/proc/{proc.living(pid)}/net/netlink").splitlines()[1:]
+    return {int(words[9]): int(words[4]) + int(words[5]) for words in map(bytes.split, lines)}
+
+
+def _internet(pid: int) -> dict[int, int]:
+    """Return the bytes by inode of the sockets of TCP and UDP in a process's network.
 
     Connections that were not accepted, or that their sender has closed, count for the socket that
     listens at their port.
@@ -72,16 +98,18 @@ def _internet(pid: int) -> Iterator[tuple[int, int]]:
     for local, remote, kept in ownerless:
         if listener := listeners.get(local) or listeners.get(remote):
             found[listener] = found.get(listener, 0) + kept
-    for line in proc.read(f"{place}/netlink").splitlines()[1:]:
-        words = line.split()
-        found[int(words[9])] = int(words[4]) + int(words[5])
-    yield from found.items()
+    return found
 
 
-def _unix(pid: int, space: str) -> dict[int, int]:
-    """Return the bytes by inode of the Unix sockets in a process's network; nothing where the kernel does not say."""
+def _unix(pid: int, space: str, spare: float) -> dict[int, int]:
+    """Return the bytes by inode of the Unix sockets in a process's network; nothing where the kernel
+    does not say, nor for a network of its own whose sockets cannot keep more than `spare`.
+    """
     if space == os.readlink("/proc/self/ns/net"):
         return _dump()
+    used = re.search(rb"used (\d+)", proc.read(f"/proc/{proc.living(pid)}/net/sockstat"))
+    if used and int(used[1]) * _most_written() <= spare:
+        return {}
     read, write = os.pipe()
 
     def answer() -> None:
@@ -120,11 +148,15 @@ def _dump() -> dict[int, int]:
                 lost[inode] = (peer, unread if state == LISTENS else 1)
     # When the writer is gone, or waits to be accepted, the most it may have written counts: nothing
     # tells how much it was.
-    most = 2 * int(proc.read("/proc/sys/net/core/wmem_max") or 0)
     for inode, (peer, writers) in lost.items():
         if peer not in sent:
-            sent[inode] += writers * most
+            sent[inode] += writers * _most_written()
     return sent
+
+
+def _most_written() -> int:
+    """Return the bytes that a Unix socket may have written and its reader not read."""
+    return 2 * int(proc.read("/proc/sys/net/core/wmem_max") or 0)
 
 
 def _answers(receive: Callable[[int], bytes]) -> Iterator[tuple[int, int, dict[int, bytes]]]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from . import proc
 from .cgroup import Group
-from .hidden_use import Held, held
+from .hidden_use import NOTHING, held
 from .sockets import Queues
 
 #: The variable that marks every process of a tree, unless it hides it.
@@ -191,10 +191,12 @@ class Tree:
         in_memory = proc.machine().get(b"Shmem", 0)
         # Without that much on the whole machine there is no need to look at what is mapped.
         mapped = bool(watched) or own + in_memory > self.ceiling
-        found = held(members, watched, queues, mapped=mapped) if bounded or watched else Held()
+        found = held(members, watched, mapped=mapped) if bounded or watched else NOTHING
         reason = ""
         if self.memory_bytes:
-            hidden = found.memory + found.queues if bounded else 0
+            hidden = found.memory if bounded else 0
+            if bounded:
+                hidden += queues.bytes_of(found.sockets, self.ceiling - own - hidden)
             if bounded and found.in_flight and self.seen.in_flight:
                 # Nothing tells what memory is in flight: all that has come since nothing was.
                 hidden += max(0, in_memory - found.memory - elsewhere)
