@@ -21,8 +21,6 @@ LONG_SECONDS = 0.05
 #: Seconds of a core that a child has, seconds more in which it may say that they were not enough,
 #: and how far it stands behind the launcher in line for a core.
 CHILD_SECONDS, LAST_SECONDS, CHILD_NICE = 30, 2, 5
-
-
 #: Seconds after which a value begins to be forgotten.
 FLOOR_SECONDS = 10.0
 
@@ -40,7 +38,7 @@ class Floor:
 
     @property
     def value(self) -> int:
-        """Return it."""
+        """The least of them, 0 before the first."""
         return min(self._now, self._before)
 
     def add(self, value: int, now: float) -> None:
@@ -101,7 +99,7 @@ class Closer:
         return child
 
     def receive(self, descriptor: int, now: float) -> Iterator[tuple[Tree, str]]:
-        """Yield the trees that a child has looked at and why they must be killed, "" for no reason."""
+        """Yield the trees that a child has looked at, and why they must be killed, or ""."""
         trees = self.running[descriptor]
         data = os.read(descriptor, 65536)
         *lines, self._unfinished[descriptor] = (self._unfinished[descriptor] + data).split(b"\n")

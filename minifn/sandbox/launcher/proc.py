@@ -54,7 +54,8 @@ def children(pid: int, *, sure: bool = False) -> list[int]:
     """
     if sure or not HAS_CHILDREN_FILES:
         return [candidate for candidate in pids() if parent(candidate) == pid]
-    return [int(child) for task in threads(pid) for child in read(f"/proc/{pid}/task/{task}/children").split()]
+    lists = (read(f"/proc/{pid}/task/{thread}/children") for thread in threads(pid))
+    return [int(child) for found in lists for child in found.split()]
 
 
 def descendants(pid: int) -> list[int]:
@@ -99,17 +100,19 @@ def alive(pid: int) -> bool:
 def threads(pid: int) -> list[int]:
     """Return the threads of a process, the first one first; its number is that of the process."""
     try:
-        return sorted((int(name) for name in os.listdir(f"/proc/{pid}/task")), key=pid.__ne__)  # noqa: PTH208
+        found = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
     except OSError:
         return []
+    return sorted(map(int, found), key=pid.__ne__)
 
 
 def living(pid: int) -> int:
-    """Return the number of a living thread of a process, `pid` itself if the first one lives; 0 for none."""
+    """Return the number of a living thread of a process: `pid` if the first one lives, 0 for none."""
     fields = _stat(pid)
     if not fields or fields[0] not in GONE:
         return pid if fields else 0
-    return next((number for number in threads(pid)[1:] if (_stat(number) or GONE)[0] not in GONE), 0)
+    others = threads(pid)[1:]
+    return next((number for number in others if (_stat(number) or GONE)[0] not in GONE), 0)
 
 
 def command_line(pid: int) -> bytes:
@@ -118,8 +121,8 @@ def command_line(pid: int) -> bytes:
 
 
 def sizes(pid: int) -> tuple[int, int, int]:
-    """Return the address space of a process, its resident memory, and the part of that which belongs to files or can be
-    shared, in bytes. Pages shared with other processes count in full.
+    """Return the address space of a process, its resident memory, and the part of that which belongs
+    to files or can be shared, in bytes. Pages shared with other processes count in full.
     """
     fields = read(f"/proc/{pid}/statm").split()
     if fields and fields[0] == b"0" and (thread := living(pid)) not in (0, pid):
@@ -129,8 +132,10 @@ def sizes(pid: int) -> tuple[int, int, int]:
 
 
 def exact_bytes(pid: int) -> tuple[int, int]:
-    """Return the resident memory of a process with shared pages divided among their users, and the part of it that
-    belongs to no file and is not for sharing. Some 20 times slower than `sizes`, which answers where this may not look.
+    """Return the resident memory of a process with shared pages divided among their users, and the
+    part of it that belongs to no file and is not for sharing.
+
+    Slower than `sizes`, by 30 ms for a gigabyte; that answers where this may not look.
     """
     fields = _named(f"/proc/{living(pid)}/smaps_rollup")
     if b"Pss" not in fields:
@@ -140,12 +145,14 @@ def exact_bytes(pid: int) -> tuple[int, int]:
 
 
 def table_bytes(pid: int) -> int:
-    """Return the memory of a process's page tables, which sparse maps make large while nothing is resident."""
+    """Return the bytes of a process's page tables: sparse maps make them large."""
     return _named(f"/proc/{living(pid)}/status").get(b"VmPTE", 0)
 
 
 def machine() -> dict[bytes, int]:
-    """Return the bytes by name that the whole machine has: `AnonPages`, `Shmem`; nothing where it does not say."""
+    """Return the bytes that the whole machine uses, by name (`AnonPages`, `Shmem`); {} where it does
+    not say.
+    """
     return _named("/proc/meminfo")
 
 
@@ -156,8 +163,9 @@ def _named(path: str) -> dict[bytes, int]:
 
 
 def same(kind: int, one: int, other: int) -> bool:
-    """Tell whether two threads have the same thing of that kind: SAME_MEMORY, SAME_FILES. False where the kernel does
-    not say (kcmp(2)).
+    """Tell whether two threads have the same thing of that kind, SAME_MEMORY or SAME_FILES.
+
+    False where the kernel does not say (kcmp(2)).
     """
     number = KCMP.get(os.uname().machine)
     return number is not None and ctypes.CDLL(None).syscall(number, one, other, kind, 0, 0) == 0

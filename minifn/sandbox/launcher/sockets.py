@@ -114,7 +114,7 @@ def _unix(pid: int, space: str, spare: float) -> dict[int, int]:
 
     def answer() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        # Entering another's network takes its user namespace, unless it is our own, which is refused.
+        # It takes the user namespace of the network, unless that is our own, which is refused.
         for kind in ("user", "net"):
             with contextlib.suppress(OSError):
                 libc.setns(os.open(f"/proc/{proc.living(pid)}/ns/{kind}", os.O_RDONLY), 0)

@@ -171,8 +171,8 @@ class Tree:
         """
         if self.looked_at or not (self.memory_bytes or self.tmp_bytes):
             return False
-        pause = max(FAST_SECONDS if self.unsure else CLOSER_SECONDS, self.closer_cost / CLOSER_SHARE)
-        if now >= self._closer_at + pause:
+        pause = FAST_SECONDS if self.unsure else CLOSER_SECONDS
+        if now >= self._closer_at + max(pause, self.closer_cost / CLOSER_SHARE):
             return True
         if self.tmp_bytes and free_bytes(self.tmp) < self._free - self.tmp_bytes:
             return True
@@ -204,9 +204,11 @@ class Tree:
                 resident, anonymous, tables = exact_bytes(members)
                 if max(resident, anonymous + hidden) + tables > self.ceiling:
                     reason = self.too_much_memory
-        if not reason and watched and found.deleted + used_bytes(watched, self.tmp_bytes) > self.tmp_bytes:
-            reason = f"temporary files exceed {self.tmp_bytes // 2**20} MB"
-        return Seen(reason, found.in_flight > 0, found.memory)
+        if not reason and watched:
+            written = found.deleted + used_bytes(watched, self.tmp_bytes)
+            if written > self.tmp_bytes:
+                reason = f"temporary files exceed {self.tmp_bytes // 2**20} MB"
+        return Seen(reason, found.in_flight > 0, min(found.memory, in_memory))
 
     def looked_closer(self, seen: Seen | None, cost: float, now: float) -> str:
         """Take in what a closer look found, None when it took too long; return why the tree must
@@ -291,6 +293,11 @@ def free_bytes(directory: str) -> int:
     return 0
 
 
+def device(path: str) -> int:
+    """Return the file system that a directory lies on. Raises OSError."""
+    return os.stat(path).st_dev  # noqa: PTH116 - a small process, which does without pathlib
+
+
 def files_inside(members: Iterable[int]) -> int:
     """Return the number of files in the memory of a namespace; each takes a kilobyte that its size
     does not count.
@@ -299,7 +306,7 @@ def files_inside(members: Iterable[int]) -> int:
         with contextlib.suppress(OSError):
             places = [(f"/proc/{proc.living(pid)}/root{place}", place) for place in OWN_MEMORY]
             # What confines the command is outside.
-            if all(os.stat(inside).st_dev != os.stat(ours).st_dev for inside, ours in places):  # noqa: PTH116
+            if all(device(inside) != device(ours) for inside, ours in places):
                 found = [os.statvfs(inside) for inside, _ in places]
                 return sum(one.f_files - one.f_ffree for one in found)
     return 0

@@ -41,7 +41,8 @@ const perl = (script, ...argv) => run("perl", "-e", script, ...argv);
 
 // Runs an attack of the Python files beside this one, where Node.js and perl have no words for it.
 function python(name, targets) {
-  const boot = "import sys; sys.path.append(sys.argv.pop(1)); from programs.attack import main; main()";
+  const boot = "import sys; sys.path.append(sys.argv.pop(1)); " +
+    "from programs.attack import main; main()";
   const place = path.dirname(__dirname);
   const argv = ["-I", "-S", "-B", "-c", boot, place, name, JSON.stringify(targets)];
   const [verdict, ...words] = run("/usr/bin/python3", ...argv).trim().split(" ");

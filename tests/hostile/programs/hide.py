@@ -82,7 +82,8 @@ def headless_deleted_file(targets: dict[str, str]) -> str:
 def headless_daemon(targets: dict[str, str]) -> str:
     """It forgot its environment, too."""
     script = (
-        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); "
+        "import ctypes, threading, time; "
+        "threading.Thread(target=time.sleep, args=(1000,)).start(); "
         f"ctypes.CDLL(None).syscall({EXIT[os.uname().machine]}, 0)"
     )
     null = os.open(os.devnull, os.O_RDWR)
