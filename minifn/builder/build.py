@@ -173,6 +173,8 @@ class Build:
             reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
             message = "" if reason.startswith("The archive") else "The archive could not be unpacked: "
             raise BuildError(message + reason)
+        for note in output.text.splitlines():
+            self._log.note(note)
 
     def _hand_over(self) -> None:
         """Give the build's directories to the function's user."""
@@ -243,7 +245,10 @@ class Build:
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
     async def _execute(self, command: Command) -> None:
-        """Run a command, its output going to the log. Raises BuildError unless it ends with code 0."""
+        """Run a command, its output going to the log.
+
+        Raises BuildError unless it ends with code 0, and TreeRefused when it wrote too much.
+        """
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
         try:
@@ -264,6 +269,8 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
+        # The guard looks once a second: a fast command may have ended before.
+        await asyncio.to_thread(self._check_disk)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy what a command writes to the log until it has closed its output."""

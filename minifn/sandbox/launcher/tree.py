@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from . import proc
-from .cgroup import Group
+from .cgroup import Group, write
 from .hidden_use import NOTHING, held
 from .sockets import Queues
 
@@ -31,6 +31,8 @@ MEMORY_SLACK = 1.1
 TMP_ENTRIES = 50_000
 #: The file systems in memory that a namespace has for itself.
 OWN_MEMORY = ("/tmp", "/dev/shm")
+#: Looks at a tree for processes that the kernel would not kill before the server, at most.
+EXPOSE_ROUNDS = 20
 #: Seconds that the rest of a control group may take to disappear; what lives on then is left to the next start.
 GROUP_SECONDS = 5.0
 #: Characters of the longest path that is looked into; the kernel takes no more than 4095 bytes.
@@ -61,6 +63,10 @@ class Tree:
         self.memory_bytes: int = spec["memory_bytes"]
         self.processes: int = spec["processes"]
         self.tmp_bytes: int = spec["tmp_bytes"]
+        #: Of the whole machine, before it could be among them.
+        self.oom_kills = proc.oom_kills()
+        self.oom_score = min(1000, max(0, proc.oom_score_adj(os.getpid())) + spec["oom_score_adj"])
+        self.expose_rounds = EXPOSE_ROUNDS
         self.reason = ""
         self.killed = False
         #: Its control group, where there is one, and which limit that says was hit.
@@ -93,6 +99,19 @@ class Tree:
             found.append(pid)
             found += proc.descendants(pid)
         return found
+
+    def expose(self, members: Iterable[int]) -> None:
+        """Have the kernel kill these, and what they start, before the server.
+
+        To be repeated until all have the score: bubblewrap forbids others to set it while it makes
+        its namespaces. The launcher has no such score to hand down itself, not even while it starts
+        a command: it would be the first to die, and the server with it.
+        """
+        lower = [pid for pid in members if proc.oom_score_adj(pid) < self.oom_score]
+        for pid in lower:
+            with contextlib.suppress(OSError):
+                write(f"/proc/{pid}/oom_score_adj", str(self.oom_score))
+        self.expose_rounds = self.expose_rounds - 1 if lower else 0
 
     def watch(self, fast: bool, now: float) -> None:
         """Look at it often, because it works, or seldom."""
@@ -139,8 +158,10 @@ class Tree:
 
     def _look(self) -> str:
         members = self.members()
+        if self.expose_rounds:
+            self.expose(members)
         sizes = [proc.sizes(pid) for pid in members]
-        self._expose(members, sizes)
+        self._kill_blind(members, sizes)
         if self.memory_bytes:
             # What one process has alone or with its forks is the least that all of them have.
             if max((resident - shared for _, resident, shared in sizes), default=0) > self.ceiling:
@@ -157,7 +178,7 @@ class Tree:
             return f"more than {TMP_ENTRIES:,} temporary files"
         return ""
 
-    def _expose(self, members: list[int], sizes: list[tuple[int, int, int]]) -> None:
+    def _kill_blind(self, members: list[int], sizes: list[tuple[int, int, int]]) -> None:
         """Kill processes that run and show nothing in look after look: their threads take turns."""
         blind = (pid for pid, size in zip(members, sizes, strict=True) if not size[0])
         self._blind = {pid: self._blind.get(pid, 0) + 1 for pid in blind if proc.alive(pid)}
