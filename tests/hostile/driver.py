@@ -206,7 +206,8 @@ def attacks() -> list[str]:
 
 
 def node_attacks() -> list[str]:
-    text = (PROGRAMS / "attack.cjs").read_text().partition("const attacks = {")[2]
+    texts = [path.read_text() for path in sorted(PROGRAMS.glob("*.cjs"))]
+    text = "".join(text.partition("const attacks = {")[2] for text in texts)
     return re.findall(r"^  (?:async )?(\w+)(?:\(t?\) \{|:)", text, re.MULTILINE)
 
 

@@ -39,18 +39,6 @@ function run(...argv) {
 
 const perl = (script, ...argv) => run("perl", "-e", script, ...argv);
 
-// Runs an attack of the Python files beside this one, where Node.js and perl have no words for it.
-function python(name, targets) {
-  const boot = "import sys; sys.path.append(sys.argv.pop(1)); " +
-    "from programs.attack import main; main()";
-  const place = path.dirname(__dirname);
-  const argv = ["-I", "-S", "-B", "-c", boot, place, name, JSON.stringify(targets)];
-  const [verdict, ...words] = run("/usr/bin/python3", ...argv).trim().split(" ");
-  if (verdict === "LEFT") throw new Left(words.join(" "));
-  if (verdict !== "BREACHED") throw new Held(words.join(" "));
-  return words.join(" ");
-}
-
 // Makes one system call; `*256` is a buffer of that many bytes, a text is itself. Returns the result.
 function call(name, ...argv) {
   const script = 'my @a = map { /^\\*(\\d+)$/ ? "\\0" x $1 : /^-?\\d+$/ ? 0 + $_ : $_ } @ARGV; ' +
@@ -373,20 +361,6 @@ const attacks = {
     await sleep(5);
     return "256 MB";
   },
-  fill_devices() {
-    const block = Buffer.alloc(2 ** 20, 1);
-    let written = 0;
-    for (const place of ["/dev", "/dev/shm"]) {
-      const file = `${place}/fill-${process.pid}`;
-      try {
-        for (; written < 64; written++) fs.appendFileSync(file, block);
-      } catch {} finally {
-        fs.rmSync(file, { force: true });
-      }
-    }
-    if (written < 64) throw new Held(`${written} MB`);
-    return `${written} MB`;
-  },
   open_everything() {
     for (let number = 0; number < 4096; number++) {
       try {
@@ -397,37 +371,14 @@ const attacks = {
     }
     return "4096 descriptors";
   },
-  headless_memory: (t) => python("headless_memory", t),
-  headless_deleted_file: (t) => python("headless_deleted_file", t),
-  headless_daemon: (t) => python("headless_daemon", t),
-  own_descriptors: (t) => python("own_descriptors", t),
-  thread_bomb: (t) => python("thread_bomb", t),
-  page_tables: (t) => python("page_tables", t),
-  loopback_queues: (t) => python("loopback_queues", t),
-  descriptors_in_flight: (t) => python("descriptors_in_flight", t),
-  pending_signals: (t) => python("pending_signals", t),
-  async many_files() {
-    for (let number = 0; number < 60000; number++) {
-      fs.closeSync(fs.openSync(path.join(process.env.TMPDIR, String(number)), "w"));
-    }
-    await sleep(15);
-    return "60,000 files";
-  },
-  queue_of_the_dead() {
-    // By perl, which does not take connections unless it is told to.
-    const script = 'use Socket; socket(L, AF_INET, SOCK_STREAM, 0); ' +
-      'bind(L, pack_sockaddr_in(0, inet_aton("127.0.0.1"))) or die; listen(L, 4096) or die; ' +
-      'for (1 .. 400) { socket(C, AF_INET, SOCK_STREAM, 0); connect(C, getsockname(L)) or die; ' +
-      'fcntl(C, 4, 2048); 1 while syswrite(C, "x" x 1048576); close(C) } sleep 15';
-    perl(script);
-    return "400 connections";
-  },
   dump_core() {
     const limits = fs.readFileSync("/proc/self/limits", "utf8");
     if (/Max core file size +\d+ +0 /.test(limits)) throw new Held("no core files");
     return "may write core files";
   },
 };
+
+Object.assign(attacks, require("./hide.cjs")({ Held, Left, perl, run, sleep }));
 
 async function main() {
   try {
