@@ -35,7 +35,7 @@ from minifn.store import executions
 from minifn.store.database import Database
 from minifn.tasks import end
 from minifn.tokens import Tokens, UserClaims
-from minifn.values import keep_tail, new_id, now_ms
+from minifn.values import keep_tail, new_id, now_ms, split_authority
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse
 
@@ -301,7 +301,7 @@ class Executor:
         path, _, query = request.path.partition("?")
         # Whoever sends it: an address that the function makes of it is one of a page.
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
-        name, _, port = host.partition(":")
+        name, port = split_authority(host)
         return FunctionRequest(
             method=request.method,
             scheme=scheme,

@@ -46,6 +46,18 @@ def is_domain(value: str) -> bool:
     return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
 
 
+def split_authority(text: str) -> tuple[str, str]:
+    """Return the host and the port of `host:port`, "" for none. An IPv6 address keeps its brackets.
+
+    RFC 3986, 3.2.2.
+    """
+    if text.startswith("["):
+        address, bracket, rest = text.partition("]")
+        return address + bracket, rest.removeprefix(":")
+    host, _, port = text.partition(":")
+    return host, port
+
+
 def now_ms() -> int:
     """Return the wall clock, milliseconds since the epoch."""
     return time.time_ns() // 1_000_000

@@ -11,7 +11,6 @@ from minifn.errors import (
     ArgumentInvalid,
     FunctionAlreadyExists,
     FunctionNotFound,
-    FunctionRuntimeUnsupported,
     InstallationNotFound,
     MinifnError,
     VariableAlreadyExists,
@@ -80,7 +79,6 @@ def test_a_function_is_created_with_the_given_or_a_new_id(run: Callable[[Scenari
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"runtime": "cobol-60"}, FunctionRuntimeUnsupported),
         ({"installation_id": "nowhere"}, InstallationNotFound),
         ({"provider_repository_id": "repo"}, ArgumentInvalid),
         ({"provider_repository_id": "repo", "installation_id": "local"}, ArgumentInvalid),

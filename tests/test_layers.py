@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "errors config values models datadir room tasks presence",
-        "store runtimes sandbox archive cron patterns references tokens environment changes",
+        "store runtimes sandbox archive cron intervals patterns references tokens environment changes scopes",
         "workers",
         "functions rules deployments keys backup",
         "launcher backlog",

@@ -1,6 +1,7 @@
 """Deployments: upload, list, activate, rebuild, cancel, delete and download, in the spellings of 1.6 and of 1.8."""
 
 import asyncio
+import time
 from typing import Annotated
 
 from starlette.types import ASGIApp
@@ -12,13 +13,14 @@ from minifn.api.formats import Shape
 from minifn.api.kinds import QueryTexts
 from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
-from minifn.api.params import Boolean, Id, OneOf, Params, Text
+from minifn.api.params import Boolean, Id, Integer, OneOf, Params, Text
 from minifn.deployments import Upload
 from minifn.errors import (
     BuildAlreadyCompleted,
     BuildNotReady,
     CursorNotFound,
     DatabaseTimeout,
+    DeploymentInvalidFileSize,
     DeploymentNotFound,
     FunctionEntrypointMissing,
     FunctionNotFound,
@@ -28,8 +30,13 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
     StorageInvalidRange,
+    UserUnauthorized,
 )
 from minifn.store import deployments, lists
+from minifn.values import format_instant
+
+#: The archives of a deployment: what was uploaded, and what its build made of it.
+DOWNLOADS = ("source", "output")
 
 _DEPLOYMENT = "/functions/{functionId}/deployments/{deploymentId}"
 
@@ -62,7 +69,16 @@ class OneDeployment(Params, frozen=True, kw_only=True):
 class Download(OneDeployment, frozen=True, kw_only=True):
     """Which archive of a deployment: what was uploaded, or what its build made of it."""
 
-    type: Annotated[str, OneOf(("source", "output"))] = "source"
+    type: Annotated[str, OneOf(DOWNLOADS)] = "source"
+    #: What lets a guest in, instead of a key.
+    token: Annotated[str, Text(2048, 0)] = ""
+
+
+class CreateToken(OneDeployment, frozen=True, kw_only=True):
+    """Which archive of a deployment the token is for, and how long it lives, seconds."""
+
+    type: Annotated[str, OneOf(DOWNLOADS)] = "source"
+    duration: Annotated[int, Integer(1, 86_400)] = 900
 
 
 async def create(call: Call, params: CreateDeployment) -> ASGIApp:
@@ -83,8 +99,8 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
 
 async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
     """List a function's deployments."""
-    await call.minifn.functions.get(params.function_id)
     query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
+    await call.minifn.functions.get(params.function_id)
     found = await call.minifn.database.read_list(deployments.page, params.function_id, query, count=params.total)
     items = [responses.deployment(item, call.shape) for item in found.items]
     if query.select and "*" not in query.select:
@@ -135,22 +151,41 @@ async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
 
 
 async def download(call: Call, params: Download) -> ASGIApp:
-    """Send an archive."""
+    """Send an archive to a caller with the scope, or with a token for it."""
+    if not call.has_scope(*FUNCTIONS_READ):
+        if not params.token:
+            raise call.missing_scope(*FUNCTIONS_READ)
+        if not call.minifn.tokens.verify_download(params.token, params.deployment_id, params.type):
+            raise UserUnauthorized("The token is not one for this archive, or has expired.")
+    return await _sent(call, params.function_id, params.deployment_id, params.type)
+
+
+async def _sent(call: Call, function_id: str, deployment_id: str, kind: str) -> ASGIApp:
     service = call.minifn.deployments
-    find = service.source if params.type == "source" else service.output
-    path = await find(params.function_id, params.deployment_id)
-    suffix = "" if call.shape < Shape.V1_8 else f"-{params.type}"
-    name = f"{params.deployment_id}{suffix}.tar.gz"
+    path = await (service.source if kind == "source" else service.output)(function_id, deployment_id)
+    name, content_type = f"{deployment_id}.tar.gz", "application/gzip"
+    if call.shape is Shape.FULL and kind == "output":
+        name, content_type = f"{deployment_id}-output-code.tar.gz", "application/octet-stream"
+    elif call.shape >= Shape.V1_8:
+        name = f"{deployment_id}-{kind}.tar.gz"
     try:
-        return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"))
+        return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"), content_type)
     except FileNotFoundError as exc:
         raise DeploymentNotFound from exc
 
 
 async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
     """Send the packed build, as the console of 1.6 asks for it."""
-    everything = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
-    return await download(call, everything)
+    return await _sent(call, params.function_id, params.deployment_id, "output")
+
+
+async def create_token(call: Call, params: CreateToken) -> ASGIApp:
+    """Make a token with which a guest may download one archive of a deployment, until it expires."""
+    service = call.minifn.deployments
+    await (service.source if params.type == "source" else service.output)(params.function_id, params.deployment_id)
+    expires = int(time.time()) + params.duration
+    token = call.minifn.tokens.mint_download(params.deployment_id, params.type, expires)
+    return json_answer({"token": token, "type": params.type, "expire": format_instant(expires * 1000)}, 201)
 
 
 OPERATIONS = (
@@ -180,6 +215,7 @@ OPERATIONS = (
             StorageFileTypeUnsupported,
             StorageInvalidContentRange,
             StorageInvalidFileSize,
+            DeploymentInvalidFileSize,
             DeploymentNotFound,
         ),
         upload=True,
@@ -238,12 +274,21 @@ OPERATIONS = (
         name="functions.getDeploymentDownload",
         method="GET",
         path=f"{_DEPLOYMENT}/download",
-        scopes=FUNCTIONS_READ,
+        scopes=("public", *FUNCTIONS_READ),
         params=Download,
         handler=download,
         statuses=(200, 206),
         content_type="application/gzip",
-        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
+        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange, UserUnauthorized),
+    ),
+    Operation(
+        name="functions.createDeploymentToken",
+        method="POST",
+        path=f"{_DEPLOYMENT}/token",
+        scopes=FUNCTIONS_READ,
+        params=CreateToken,
+        handler=create_token,
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.getBuildDownload",

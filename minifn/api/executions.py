@@ -185,9 +185,9 @@ def _wants_multipart(accept: str) -> bool:
 async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     """List a function's executions; a user's own only."""
     caller = call.caller
-    await visible(call, params.function_id)
     search = params.search if call.shape < Shape.V1_8 else ""
     query = read_query(params.queries, lists.EXECUTIONS, call.shape, search)
+    await visible(call, params.function_id)
     user_id = None if caller.privileged else caller.user_id
     found = await call.minifn.database.read_list(
         executions.page, params.function_id, query, user_id=user_id, count=params.total

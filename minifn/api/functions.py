@@ -8,23 +8,25 @@ from starlette.types import ASGIApp
 from minifn.api import responses, templates
 from minifn.api.answers import json_answer, no_content
 from minifn.api.formats import Shape
-from minifn.api.kinds import Cron, EventName, QueryTexts, Role, ScopeName, SpecificationSlug
+from minifn.api.kinds import SCOPE_NAMES, Cron, EventName, QueryTexts, Role, SpecificationSlug
 from minifn.api.lists import read_query
 from minifn.api.operations import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.params import Boolean, CustomId, Id, Integer, Limits, ListOf, OneOf, Params, Text
 from minifn.deployments import Template
 from minifn.errors import (
+    ArgumentInvalid,
     CursorNotFound,
     DatabaseTimeout,
     FunctionAlreadyExists,
     FunctionEntrypointMissing,
     FunctionNotFound,
-    FunctionRuntimeUnsupported,
     InstallationNotFound,
     ProviderRepositoryNotFound,
     QueryInvalid,
+    QueryOrderNull,
 )
 from minifn.functions import FunctionSettings
+from minifn.intervals import MINUTES_MAX
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
 from minifn.store import lists, variables
 from minifn.store.git import Source
@@ -38,6 +40,12 @@ def _timeout_max(limits: Limits) -> int:
     return limits.timeout_max_seconds
 
 
+#: Characters of a description.
+DESCRIPTION_MAX_CHARS = 16_384
+#: The timeout of a function that names none, seconds, where the limit allows it.
+_TIMEOUT_SECONDS = 15
+
+
 class CreateFunction(Params, frozen=True, kw_only=True):
     """Every setting of a function."""
 
@@ -47,12 +55,14 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     execute: Annotated[tuple[str, ...], ListOf(Role())] = ()
     events: Annotated[tuple[str, ...], ListOf(EventName())] = ()
     schedule: Annotated[str, Cron()] = ""
-    timeout: Annotated[int, Integer(1, _timeout_max)] = 15
+    #: Minutes between runs; 0 for none.
+    interval: Annotated[int | None, Integer(0, MINUTES_MAX)] = None
+    timeout: Annotated[int | None, Integer(1, _timeout_max)] = None
     enabled: Annotated[bool, Boolean()] = True
     logging: Annotated[bool, Boolean()] = True
     entrypoint: Annotated[str, Text(1028, 0)] = ""
     commands: Annotated[str, Text(8192, 0)] = ""
-    scopes: Annotated[tuple[str, ...], ListOf(ScopeName())] = ()
+    scopes: Annotated[tuple[str, ...], SCOPE_NAMES] = ()
     installation_id: Annotated[str, Text(128, 0)] = ""
     provider_repository_id: Annotated[str | None, Text(128, 0)] = None
     provider_branch: Annotated[str, Text(128, 0)] = ""
@@ -65,6 +75,8 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     build_specification: Annotated[str | None, SpecificationSlug()] = None
     runtime_specification: Annotated[str | None, SpecificationSlug()] = None
     deployment_retention: Annotated[int, Integer(0, 36500)] = 0
+    description: Annotated[str | None, Text(DESCRIPTION_MAX_CHARS, 0)] = None
+    email_enabled: Annotated[bool, Boolean()] = False
 
 
 class CreateFromTemplate(CreateFunction, frozen=True, kw_only=True):
@@ -79,7 +91,11 @@ class CreateFromTemplate(CreateFunction, frozen=True, kw_only=True):
 
 
 class UpdateFunction(CreateFunction, frozen=True, kw_only=True):
-    """Every setting of a function; what is left out goes back to its default, except runtime and entrypoint."""
+    """Every setting of a function.
+
+    A setting that is left out goes back to its default, except runtime, entrypoint, description and
+    interval; and, for clients of 2.0 and later, the specifications.
+    """
 
     function_id: Annotated[str, Id()]
     runtime: Annotated[str, OneOf(lambda limits: ("", *limits.runtimes))] = ""
@@ -111,9 +127,16 @@ _COMMANDS_1_3 = {
 }
 
 
-def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSettings:
-    """Return what is asked for; `runtime` is the one that the function will have."""
-    default = _default_specification(call)
+def _settings(call: Call, params: CreateFunction, runtime: str, default: str | None) -> FunctionSettings:
+    """Return what is asked for. Raises ArgumentInvalid for settings that exclude each other.
+
+    `runtime` is the one that the function will have. `default` is the specification where none is
+    named; None keeps the stored one.
+    """
+    if params.schedule and params.interval:
+        raise ArgumentInvalid.for_param("interval", "A function has a schedule or an interval, not both")
+    if params.email_enabled:
+        raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
     commands = params.commands
     if call.shape <= Shape.V1_3:
         commands = _COMMANDS_1_3.get(runtime.rpartition("-")[0], "")
@@ -127,7 +150,8 @@ def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSetti
         scopes=params.scopes,
         events=params.events,
         schedule=params.schedule,
-        timeout_seconds=params.timeout,
+        interval_minutes=params.interval,
+        timeout_seconds=params.timeout or min(_TIMEOUT_SECONDS, _timeout_max(call.context.limits)),
         entrypoint=params.entrypoint,
         commands=commands,
         installation_id=params.installation_id,
@@ -140,6 +164,7 @@ def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSetti
         build_specification=params.build_specification or old,
         runtime_specification=params.runtime_specification or old,
         deployment_retention_days=params.deployment_retention,
+        description=params.description,
     )
 
 
@@ -151,7 +176,7 @@ async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
 
 async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
     """Create a function."""
-    settings = _settings(call, params, params.runtime)
+    settings = _settings(call, params, params.runtime, _default_specification(call))
     template = None if call.shape >= Shape.V1_8 else _template(call, params)
     if isinstance(template, Source) and not settings.entrypoint:
         raise FunctionEntrypointMissing
@@ -189,7 +214,8 @@ async def update(call: Call, params: UpdateFunction) -> ASGIApp:
     runtime = params.runtime
     if not runtime and call.shape <= Shape.V1_3:
         runtime = (await call.minifn.functions.get(params.function_id)).runtime
-    settings = _settings(call, params, runtime)
+    default = None if call.shape is Shape.FULL else _default_specification(call)
+    settings = _settings(call, params, runtime, default)
     before = await call.minifn.functions.get(params.function_id)
     function = await call.minifn.functions.update(params.function_id, settings)
     if function.provider_repository_id or before.provider_repository_id:
@@ -227,7 +253,7 @@ OPERATIONS = (
         params=ListFunctions,
         handler=list_functions,
         model="functions",
-        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid, QueryOrderNull),
     ),
     Operation(
         name="functions.create",
@@ -239,7 +265,6 @@ OPERATIONS = (
         model="function",
         errors=(
             FunctionAlreadyExists,
-            FunctionRuntimeUnsupported,
             InstallationNotFound,
             ProviderRepositoryNotFound,
         ),

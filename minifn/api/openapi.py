@@ -28,7 +28,7 @@ from minifn.errors import (
     UserApiKeyAndSessionSet,
     UserJwtInvalid,
 )
-from minifn.models import SPECIFICATIONS, Deployment, Execution, Function, Rule, Variable
+from minifn.models import SPECIFICATIONS, ApiKey, Deployment, Execution, Function, Rule, Variable
 from minifn.runtimes import Runtime
 
 #: What every operation may refuse with: who is calling, for which project, with which query string.
@@ -72,6 +72,7 @@ def _samples() -> dict[str, dict[str, Any]]:
         "variable": variable,
         "runtime": responses.runtime(runtime, full),
         "specification": responses.specification(SPECIFICATIONS[0]),
+        "key": {**responses.api_key(ApiKey(id="", name="", secret_hash="", scopes=("",))), "sdks": [""]},
         "rule": responses.rule(Rule(id="", domain="", function_id=""), full),
     }
 
@@ -171,6 +172,8 @@ def _security(operation: Operation) -> Iterator[dict[str, list[str]]]:
         yield {}
         return
     yield {"Project": [], "Key": []}
+    if "public" in operation.scopes:
+        yield {"Project": []}
     if not operation.scopes or _CLIENT_SCOPES & set(operation.scopes):
         yield {"Project": [], "JWT": []}
         yield {"Project": [], "Session": []}

@@ -23,7 +23,14 @@ from minifn.api.origins import Origins
 from minifn.api.params import Limits, Params, Reader, fields_of
 from minifn.api.rates import Allowance, Rate
 from minifn.deployments import UploadedFile
-from minifn.errors import AccessForbidden, MinifnError, RateLimitExceeded, UnauthorizedScope
+from minifn.errors import (
+    AccessForbidden,
+    DeploymentInvalidFileSize,
+    MinifnError,
+    RateLimitExceeded,
+    StorageInvalidFileSize,
+    UnauthorizedScope,
+)
 from minifn.models import Caller, CallerKind
 from minifn.service import Minifn
 from minifn.values import CHUNK_BYTES
@@ -37,6 +44,9 @@ PROJECT_WRITE = ("project.write",)
 #: No API key can have it: the operator's, and the admin key's.
 PROJECTS_READ = ("projects.read",)
 USERS_READ = ("users.read",)
+TEAMS_READ = ("teams.read",)
+KEYS_READ = ("keys.read",)
+KEYS_WRITE = ("keys.write",)
 RULES_READ = ("rules.read",)
 RULES_WRITE = ("rules.write",)
 EVENTS_WRITE = ("events.write",)
@@ -123,6 +133,14 @@ class Call:
         client = self.scope.get("client")
         return str(client[0]) if client else ""
 
+    def has_scope(self, *scopes: str) -> bool:
+        """Tell whether the caller has one of the scopes."""
+        return self.caller.scopes is None or not self.caller.scopes.isdisjoint(scopes)
+
+    def missing_scope(self, scope: str) -> UnauthorizedScope:
+        """Return the error for a caller who has not the scope."""
+        return UnauthorizedScope(f"User (role: {_ROLE_LABELS[self.caller.kind]}) missing scope ({scope})")
+
 
 Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
 
@@ -198,8 +216,8 @@ class Endpoint:
         if not call.caller.privileged:
             # The key was none that this server knows.
             self._context.origins.check(scope["method"], call.headers)
-        if self._scopes:
-            self._check_scopes(call.caller)
+        if self._scopes and not call.has_scope(*self._scopes):
+            raise call.missing_scope(operation.scopes[0])
         if self._rate is not None:
             self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
@@ -242,12 +260,6 @@ class Endpoint:
         call.caller = await self._context.authenticator.identify(credentials, project)
         call.in_project = project not in (b"", b"console")
 
-    def _check_scopes(self, caller: Caller) -> None:
-        if caller.scopes is not None and self._scopes.isdisjoint(caller.scopes):
-            raise UnauthorizedScope(
-                f"User (role: {_ROLE_LABELS[caller.kind]}) missing scope ({self.operation.scopes[0]})"
-            )
-
     def _check_rate(self, rate: Rate, call: Call) -> None:
         # Appwrite counts by host too, which is whatever the client says.
         key = call.client_ip
@@ -270,5 +282,9 @@ class Endpoint:
             async with bodies.upload(receive, content_type, minifn.data.deployments, limit_bytes) as form:
                 call.files = form.files()
                 return await self.operation.handler(call, self._reader.read({**form.params(), **path_params}))
+        except StorageInvalidFileSize as exc:
+            if call.shape is Shape.FULL:
+                raise DeploymentInvalidFileSize from exc
+            raise
         finally:
             incoming.give(1)
