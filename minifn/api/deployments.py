@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Annotated
 
 from starlette.types import ASGIApp
@@ -152,37 +153,41 @@ async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
 
 async def download(call: Call, params: Download) -> ASGIApp:
     """Send an archive to a caller with the scope, or with a token for it."""
-    if not call.has_scope(*FUNCTIONS_READ):
-        if not params.token:
-            raise call.missing_scope(*FUNCTIONS_READ)
-        if not call.minifn.tokens.verify_download(params.token, params.deployment_id, params.type):
-            raise UserUnauthorized("The token is not one for this archive, or has expired.")
-    return await _sent(call, params.function_id, params.deployment_id, params.type)
+    verify = call.minifn.tokens.verify_download
+    if not (call.has_scope(*FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)):
+        raise UserUnauthorized("The token is not one for this archive, or has expired.")
+    return await _sent(call, params, call.shape)
 
 
-async def _sent(call: Call, function_id: str, deployment_id: str, kind: str) -> ASGIApp:
-    service = call.minifn.deployments
-    path = await (service.source if kind == "source" else service.output)(function_id, deployment_id)
-    name, content_type = f"{deployment_id}.tar.gz", "application/gzip"
-    if call.shape is Shape.FULL and kind == "output":
-        name, content_type = f"{deployment_id}-output-code.tar.gz", "application/octet-stream"
-    elif call.shape >= Shape.V1_8:
-        name = f"{deployment_id}-{kind}.tar.gz"
+async def _sent(call: Call, params: Download, shape: Shape) -> ASGIApp:
+    """Return the archive, named as a version names it."""
+    path = await _archive(call, params, params.type)
+    name, content_type = f"{params.deployment_id}.tar.gz", "application/gzip"
+    if shape is Shape.FULL and params.type == "output":
+        name, content_type = f"{params.deployment_id}-output-code.tar.gz", "application/octet-stream"
+    elif shape >= Shape.V1_8:
+        name = f"{params.deployment_id}-{params.type}.tar.gz"
     try:
         return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"), content_type)
     except FileNotFoundError as exc:
         raise DeploymentNotFound from exc
 
 
+async def _archive(call: Call, params: OneDeployment, kind: str) -> Path:
+    """Return the file of an archive. Raises FunctionNotFound and DeploymentNotFound."""
+    service = call.minifn.deployments
+    return await (service.source if kind == "source" else service.output)(params.function_id, params.deployment_id)
+
+
 async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
     """Send the packed build, as the console of 1.6 asks for it."""
-    return await _sent(call, params.function_id, params.deployment_id, "output")
+    output = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
+    return await _sent(call, output, min(call.shape, Shape.V1_9))
 
 
 async def create_token(call: Call, params: CreateToken) -> ASGIApp:
     """Make a token with which a guest may download one archive of a deployment, until it expires."""
-    service = call.minifn.deployments
-    await (service.source if params.type == "source" else service.output)(params.function_id, params.deployment_id)
+    await _archive(call, params, params.type)
     expires = int(time.time()) + params.duration
     token = call.minifn.tokens.mint_download(params.deployment_id, params.type, expires)
     return json_answer({"token": token, "type": params.type, "expire": format_instant(expires * 1000)}, 201)
@@ -274,11 +279,12 @@ OPERATIONS = (
         name="functions.getDeploymentDownload",
         method="GET",
         path=f"{_DEPLOYMENT}/download",
-        scopes=("public", *FUNCTIONS_READ),
+        scopes=FUNCTIONS_READ,
+        presigned=True,
         params=Download,
         handler=download,
         statuses=(200, 206),
-        content_type="application/gzip",
+        content_types=("application/gzip", "application/octet-stream"),
         errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange, UserUnauthorized),
     ),
     Operation(
@@ -298,7 +304,7 @@ OPERATIONS = (
         params=OneDeployment,
         handler=download_build,
         statuses=(200, 206),
-        content_type="application/gzip",
+        content_types=("application/gzip",),
         errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
     ),
     Operation(

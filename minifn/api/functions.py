@@ -42,8 +42,6 @@ def _timeout_max(limits: Limits) -> int:
 
 #: Characters of a description.
 DESCRIPTION_MAX_CHARS = 16_384
-#: The timeout of a function that names none, seconds, where the limit allows it.
-_TIMEOUT_SECONDS = 15
 
 
 class CreateFunction(Params, frozen=True, kw_only=True):
@@ -57,7 +55,7 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     schedule: Annotated[str, Cron()] = ""
     #: Minutes between runs; 0 for none.
     interval: Annotated[int | None, Integer(0, MINUTES_MAX)] = None
-    timeout: Annotated[int | None, Integer(1, _timeout_max)] = None
+    timeout: Annotated[int, Integer(1, _timeout_max)] = 15
     enabled: Annotated[bool, Boolean()] = True
     logging: Annotated[bool, Boolean()] = True
     entrypoint: Annotated[str, Text(1028, 0)] = ""
@@ -151,7 +149,8 @@ def _settings(call: Call, params: CreateFunction, runtime: str, default: str | N
         events=params.events,
         schedule=params.schedule,
         interval_minutes=params.interval,
-        timeout_seconds=params.timeout or min(_TIMEOUT_SECONDS, _timeout_max(call.context.limits)),
+        # Only the default can be above the limit.
+        timeout_seconds=min(params.timeout, call.context.limits.timeout_max_seconds),
         entrypoint=params.entrypoint,
         commands=commands,
         installation_id=params.installation_id,

@@ -137,10 +137,6 @@ class Call:
         """Tell whether the caller has one of the scopes."""
         return self.caller.scopes is None or not self.caller.scopes.isdisjoint(scopes)
 
-    def missing_scope(self, scope: str) -> UnauthorizedScope:
-        """Return the error for a caller who has not the scope."""
-        return UnauthorizedScope(f"User (role: {_ROLE_LABELS[self.caller.kind]}) missing scope ({scope})")
-
 
 Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
 
@@ -159,14 +155,16 @@ class Operation:
     handler: Handler
     #: False for what works without naming a project.
     needs_project: bool = True
+    #: Whether a token in its query, which the handler checks, does in place of a scope.
+    presigned: bool = False
     #: Whether its multipart body brings files.
     upload: bool = False
     #: The statuses of its answers; () = 200, of a POST 201 and of a DELETE 204.
     statuses: tuple[int, ...] = ()
     #: What its answers hold, as `models.py` names it: one record, or a list when it is a plural; "" = any object.
     model: str = ""
-    #: What its answers are, unless JSON.
-    content_type: str = "application/json"
+    #: Media types of its answers.
+    content_types: tuple[str, ...] = ("application/json",)
     #: What it refuses with, besides what every operation may refuse with.
     errors: tuple[type[MinifnError], ...] = ()
     #: How often one address may call it in RATE_SECONDS, 0 for no limit. Keys are not counted.
@@ -217,7 +215,7 @@ class Endpoint:
             # The key was none that this server knows.
             self._context.origins.check(scope["method"], call.headers)
         if self._scopes and not call.has_scope(*self._scopes):
-            raise call.missing_scope(operation.scopes[0])
+            self._check_token(call)
         if self._rate is not None:
             self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
@@ -259,6 +257,12 @@ class Endpoint:
         credentials = self._context.origins.credentials(call.headers)
         call.caller = await self._context.authenticator.identify(credentials, project)
         call.in_project = project not in (b"", b"console")
+
+    def _check_token(self, call: Call) -> None:
+        """Raise UnauthorizedScope unless the caller may have a token in place of the scope, and sent one."""
+        if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
+            label = _ROLE_LABELS[call.caller.kind]
+            raise UnauthorizedScope(f"User (role: {label}) missing scope ({self.operation.scopes[0]})")
 
     def _check_rate(self, rate: Rate, call: Call) -> None:
         # Appwrite counts by host too, which is whatever the client says.
