@@ -3,8 +3,8 @@
 from hypothesis import given, strategies as st
 
 from minifn import intervals
+from minifn.ids import is_id
 from minifn.intervals import MINUTES_MAX
-from minifn.values import is_id
 from tests.clocks import MINUTE, NOON, Play, World
 
 ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}", fullmatch=True).filter(is_id)

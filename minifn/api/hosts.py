@@ -2,7 +2,7 @@
 
 from starlette.types import Scope
 
-from minifn.values import split_authority
+from minifn.ids import split_authority
 
 
 def host_of(scope: Scope) -> str:

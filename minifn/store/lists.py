@@ -3,8 +3,8 @@
 Names of every response format are accepted side by side (`deployment` and `deploymentId`, `size` and `sourceSize`).
 """
 
+from minifn.instants import MAX_INSTANT_MS
 from minifn.store.queries import Attribute, Kind
-from minifn.values import MAX_INSTANT_MS
 
 _BASE = {
     "$id": Attribute("id", Kind.STRING),

@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from minifn.api import create_app
-from minifn.service import Minifn
-from minifn.values import BODY_LIMIT_BYTES
+from minifn.limits import BODY_LIMIT_BYTES
 from tests.api.site import SiteServer, deploy
 
 DOMAIN = "functions.localhost"
@@ -125,7 +124,7 @@ def test_a_server_that_speaks_websocket_is_told_to_close(site: SiteServer, host:
 
     async def connect() -> None:
         scope = {"type": "websocket", "path": "/", "headers": [(b"host", host.encode())]}
-        await create_app(cast("Minifn", site.site))(scope, receive, send)
+        await create_app(site.site)(scope, receive, send)
 
     site.run(connect())
     assert [message["type"] for message in sent] == ["websocket.close"]

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.scheduler import Scheduler
+from minifn.instants import format_instant, now_ms
+from minifn.services.schedules import Scheduler
 from minifn.tokens import UserClaims
-from minifn.values import format_instant, now_ms
 from tests.api.site import SiteServer, deploy, refusal
 from tests.serving import wait_until
 
@@ -102,7 +102,7 @@ def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(site: SiteServe
     wait_until(lambda: time.time() > ends, 20, "both have ended")
 
     async def run_what_is_due() -> None:
-        await Scheduler(site.site.database, site.site.functions, site.site.executor).step(at)
+        await Scheduler(site.site.database, site.site.functions, site.site.executions).step(at)
 
     site.run(run_what_is_due())
     # What a client asks for by a token of its own is given one when it runs, as in Appwrite.

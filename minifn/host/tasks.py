@@ -1,0 +1,68 @@
+"""Background tasks: named, owned and watched, so that none is lost or fails unseen."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+logger = logging.getLogger("minifn.host.tasks")
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None], name: str, died: Callable[[str], None]) -> AsyncIterator[None]:
+    """Do a part of the server's work in the background until the block is left.
+
+    `died(name)` is called when an exception ends it before: without that part the server must not go on.
+    """
+
+    def look(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            logger.critical("the %s failed", name, exc_info=task.exception())
+            died(name)
+
+    task = asyncio.create_task(work, name=f"minifn {name}")
+    task.add_done_callback(look)
+    try:
+        yield
+    finally:
+        await end(task)
+
+
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and wait until they are over, however they end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Tasks:
+    """The background tasks of one owner. Each is kept until it ends, and its error is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str, ended: Callable[[], None] | None = None) -> None:
+        """Run `work` in the background; `ended` is called after it, however it ends."""
+
+        def forget(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                logger.error("%s failed", name, exc_info=task.exception())
+            if ended is not None:
+                ended()
+
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(forget)
+
+    async def wait(self) -> None:
+        """Wait until every task has ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def end(self) -> None:
+        """Cancel every task and wait until it has ended."""
+        await end(*self._tasks)

@@ -1,0 +1,268 @@
+"""Every part of a server, started in order and stopped in reverse."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+import psutil
+
+from minifn.builder import BuildContext, Builder
+from minifn.change_feed import ChangeFeed
+from minifn.config import Config, is_weaker
+from minifn.errors import FunctionNotFound
+from minifn.git import GitContext, GitService
+from minifn.hooks import Hooks
+from minifn.host.datadir import DataDir
+from minifn.host.identity import FileIdentity
+from minifn.host.tasks import Tasks, running
+from minifn.languages import RuntimeTable, RuntimeUnavailable
+from minifn.models import Deployment, Function
+from minifn.sandbox.choose import Protection, choose, inspect
+from minifn.sandbox.command import Network, SandboxError
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Spawner
+from minifn.services.deployments import DeploymentService
+from minifn.services.domains import DomainService
+from minifn.services.events import Events
+from minifn.services.executions import Executions
+from minifn.services.functions import FunctionService
+from minifn.services.keys import Keys
+from minifn.services.retention import Retention
+from minifn.services.schedules import Scheduler
+from minifn.store import settings
+from minifn.store.cipher import load_cipher
+from minifn.store.database import Database
+from minifn.tokens import Tokens
+from minifn.workers.pool import Pool
+from minifn.workers.specs import WorkerSpecs
+
+logger = logging.getLogger("minifn.parts")
+
+#: How often the data directory is looked at.
+WATCH_SECONDS = 5.0
+
+#: Memory that a warm worker may take of the machine's: bounds how many there are.
+WORKER_BYTES = 64 * 1024 * 1024
+
+
+class Parts:
+    """The parts of one functions runtime: an async context manager, inside which functions are built and run.
+
+    Constructing it does nothing; entering it starts every part in the order of the code below, leaving it stops them
+    in reverse. It installs no signal handlers.
+    """
+
+    data: DataDir
+    engine: Engine
+    runtimes: RuntimeTable
+    spawner: Spawner
+    database: Database
+    tokens: Tokens
+    keys: Keys
+    functions: FunctionService
+    domains: DomainService
+    deployments: DeploymentService
+    builder: Builder
+    pool: Pool
+    executions: Executions
+    git: GitService
+    events: Events
+    retention: Retention
+    scheduler: Scheduler
+    #: What happens to functions, deployments, executions and variables.
+    changes: ChangeFeed
+    #: Names the part without which the server cannot go on, once one has ended by itself.
+    lost: asyncio.Future[str]
+    #: The secret of the key with every scope, and whether it was made by this start.
+    admin_key: str
+    admin_key_is_new: bool
+    #: The engine of the last start when it was a stronger one, else "".
+    stronger_before: str
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.data = DataDir(config.data)
+        #: The environment that builds and git inherit from, filtered by the setting for it.
+        self.environ: Mapping[str, str] = dict(os.environ)
+        self.changes = ChangeFeed()
+        self._stack = AsyncExitStack()
+        self._protections: tuple[Protection, ...] | None = None
+        self._tasks = Tasks()
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._stack.aclose()
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        self.lost = asyncio.get_running_loop().create_future()
+        await self.open_data(stack)
+        await self.open_machine(stack)
+        self.make_services()
+        await self.run_loops(stack)
+
+    async def open_data(self, stack: AsyncExitStack) -> None:
+        """Start the launcher, then open the data directory: its secrets and its database."""
+        self.data.prepare()
+        # First, so that it inherits no descriptor and no memory of the rest.
+        self.spawner = await stack.enter_async_context(Spawner(self.data.run))
+        self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
+        self._lock = FileIdentity(self.data.run / "lock")
+        await self.open_database(stack)
+
+    async def open_database(self, stack: AsyncExitStack) -> None:
+        """Read or make the secrets, and open the database."""
+        config, data = self.config, self.data
+        self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
+        self._secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+        cipher = load_cipher(data, config.variables_key)
+        database = Database(data.database, cipher, flushed=config.durability == "power")
+        self.database = await stack.enter_async_context(database)
+
+    async def open_machine(self, stack: AsyncExitStack) -> None:
+        """Choose the engine, find the runtimes and open the pool of workers."""
+        config = self.config
+        self.engine = await choose(config.sandbox, self.spawner, self.data, Network(config.network))
+        before = await self.database.write(settings.swap, "engine", self.engine.name)
+        self.stronger_before = before if is_weaker(self.engine.name, before) else ""
+        self.runtimes = await asyncio.to_thread(self._load_runtimes)
+        self.pool = await stack.enter_async_context(
+            Pool(
+                self.spawner,
+                self.engine,
+                idle_seconds=config.idle_seconds,
+                workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
+                function_workers_max=2 * (os.cpu_count() or 1),
+            )
+        )
+
+    def hooks(self) -> Hooks:
+        """Return the calls that lower parts make to higher ones."""
+        return Hooks(
+            build=lambda: self.builder.wake(),
+            interrupt=lambda deployment_id: self.builder.interrupt(deployment_id),
+            retire=self._retire,
+            prewarm=self._prewarm,
+            scheduled=lambda: self.scheduler.wake(),
+        )
+
+    def make_services(self) -> None:
+        """Make every service; none does anything yet."""
+        config, data, database, changes, hooks = self.config, self.data, self.database, self.changes, self.hooks()
+        self.tokens = Tokens(self._secret, config.project)
+        self.keys = Keys(database)
+        installations = [pair.partition("=")[0] for pair in config.git_installations]
+        self.functions = FunctionService(database, installations=installations, changes=changes)
+        self.domains = DomainService(database, config.functions_domain)
+        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
+        self.deployments = DeploymentService(config, data, database, hooks, changes)
+        self.executions = Executions(
+            config, database, self.functions, self.pool, self._specs, self.tokens, changes, hooks
+        )
+        self.events = Events(database, self.functions, self.executions)
+        self.scheduler = Scheduler(database, self.functions, self.executions)
+        self.make_builders(hooks)
+
+    def make_builders(self, hooks: Hooks) -> None:
+        """Make what needs processes of its own: builds and git."""
+        self.builder = Builder(
+            BuildContext(
+                config=self.config,
+                data=self.data,
+                database=self.database,
+                engine=self.engine,
+                spawner=self.spawner,
+                runtimes=self.runtimes,
+                tokens=self.tokens,
+                changes=self.changes,
+                hooks=hooks,
+                environ=self.environ,
+            )
+        )
+        self.git = GitService(
+            GitContext(
+                config=self.config,
+                data=self.data,
+                database=self.database,
+                engine=self.engine,
+                spawner=self.spawner,
+                hooks=hooks,
+                secret=self._secret,
+                changes=self.changes,
+                environ=self.environ,
+            )
+        )
+        self.retention = Retention(self.config, self.database, self.deployments, self.builder)
+
+    async def run_loops(self, stack: AsyncExitStack) -> None:
+        """Recover what the last stop left, and run every loop in the background."""
+        await self.domains.open()
+        await self.deployments.tidy()
+        stack.push_async_callback(self._tasks.wait)
+        await stack.enter_async_context(self.builder)
+        await self.run_loop(stack, self.builder.run(), "builder")
+        await stack.enter_async_context(self.executions)
+        await self.run_loop(stack, self.executions.run(), "queue of executions")
+        await stack.enter_async_context(self.git)
+        await self.run_loop(stack, self.git.run(), "queue of repositories")
+        await self.run_loop(stack, self.scheduler.run(), "scheduler")
+        await self.run_loop(stack, self._watch(), "watch over the data directory")
+        await self.run_loop(stack, self.retention.run(), "retention")
+
+    async def run_loop(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a loop until the stack is closed; the server stops when it fails."""
+        await stack.enter_async_context(running(work, name, self._lose))
+
+    def _lose(self, part: str) -> None:
+        if not self.lost.done():
+            self.lost.set_result(part)
+
+    async def protections(self) -> tuple[Protection, ...]:
+        """Return what functions are kept from, found once by a process that looks from inside the engine."""
+        if self._protections is None:
+            try:
+                self._protections = await inspect(self.engine, self.spawner, Network(self.config.network))
+            except SandboxError as error:
+                return (Protection(name="isolation", state="OFF", reason=str(error)),)
+        return self._protections
+
+    async def missing(self) -> str:
+        """Return which file that the server cannot do without was removed or replaced, "" while all are there."""
+        return self.database.missing() or await asyncio.to_thread(self._lock.missing)
+
+    async def _watch(self) -> None:
+        """Raise FileNotFoundError once a file of the data directory is missing: nothing that is done is kept."""
+        while not (missing := await self.missing()):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(WATCH_SECONDS)
+        raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
+
+    def _load_runtimes(self) -> RuntimeTable:
+        """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""
+        table = RuntimeTable.load()
+        drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
+        return table.public(self.data.run / "runtimes") if drops else table
+
+    def _prewarm(self, function: Function, deployment: Deployment) -> None:
+        self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")
+
+    async def _prewarm_later(self, function_id: str) -> None:
+        try:
+            target = await self.functions.target(function_id)
+            if target.deployment is not None:
+                self.pool.prewarm(self._specs.worker(target))
+        except FunctionNotFound:
+            logger.info("%s was deleted before a worker was started", function_id)
+        except RuntimeUnavailable as exc:
+            logger.warning("%s cannot be started: %s", function_id, exc)
+
+    async def _retire(self, deployment_id: str) -> None:
+        self.pool.drop(deployment_id)
+        self._specs.forget(deployment_id)
