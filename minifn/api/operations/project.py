@@ -83,7 +83,7 @@ def described(project_id: str) -> dict[str, Any]:
         "smtpSenderName smtpSenderEmail smtpReplyToName smtpReplyToEmail smtpHost smtpUsername "
         "smtpPassword smtpSecure pingedAt consoleAccessedAt"
     )
-    empty_lists = "oAuthProviders platforms webhooks keys labels authMethods services protocols blocks"
+    empty_lists = "oAuthProviders platforms webhooks keys labels authMethods services protocols blocks devKeys"
     return {
         "$id": project_id,
         "$createdAt": now,
@@ -95,6 +95,7 @@ def described(project_id: str) -> dict[str, Any]:
         **dict.fromkeys(texts.split(), ""),
         **{name: [] for name in empty_lists.split()},
         "smtpEnabled": False,
+        "wafEnabled": False,
         "smtpPort": 0,
         "pingCount": 0,
         "onboarding": {},
