@@ -152,6 +152,8 @@ class ExecutionRequest(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     #: How many executions caused by events lie behind this one.
     depth: int = 0
+    #: Whether the end of the answer is kept, for clients of 0.x.
+    keep_answer: bool = False
 
 
 class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -247,7 +247,8 @@ class Executions:
             result = ExecutionResult(execution=_failed(execution, f"Internal error: {type(exc).__name__}"))
         if self._halted and result.execution.status == "failed":
             return
-        if await self._database.insist(executions.finish, result.execution):
+        answer = result.body if request.keep_answer else b""
+        if await self._database.insist(executions.finish, result.execution, answer):
             self._backlog.ended(len(request.body))
             self._changes.tell("update", result.execution)
 

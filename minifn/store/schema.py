@@ -302,6 +302,14 @@ MIGRATIONS = (
         type, redirect_url, redirect_status_code
     FROM rules;
     """,
+    """
+    -- Ends of answers, kept for clients of 0.x, which have no other way to see them.
+    CREATE TABLE execution_answers (
+        execution INTEGER PRIMARY KEY REFERENCES executions (sequence) ON DELETE CASCADE,
+        answer TEXT NOT NULL
+    );
+    ALTER TABLE execution_requests ADD COLUMN keep_answer INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.

@@ -48,6 +48,7 @@ class Terminal:
                 # Linux's way to say that nothing has the terminal open any more.
                 data = b""
             if not data:
-                assert text is None and left > 0, f"{text!r} is not in:\n{self.shown}"
+                assert left > 0, f"still runs:\n{self.shown}"
+                assert text is None, f"{text!r} is not in:\n{self.shown}"
                 return
             self.shown += _CONTROL.sub("", data.decode(errors="replace"))

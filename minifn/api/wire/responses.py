@@ -168,8 +168,8 @@ def _headers(headers: Headers) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in headers]
 
 
-def execution(record: Execution, shape: Shape, *, privileged: bool) -> dict[str, Any]:
-    """Return a stored execution. What a function logged is for keys alone."""
+def execution(record: Execution, shape: Shape, *, privileged: bool, kept: str = "") -> dict[str, Any]:
+    """Return a stored execution. What a function logged is for keys alone; `kept` of its answer is for 0.x."""
     answer: dict[str, Any] = {
         **_base(record),
         "$permissions": [f'read("user:{record.user_id}")'] if record.user_id else [],
@@ -196,7 +196,7 @@ def execution(record: Execution, shape: Shape, *, privileged: bool) -> dict[str,
     if shape > Shape.V1_3:
         return answer
     answer = _execution_1_3(answer)
-    return answer if shape is Shape.V1_3 else _execution_0(answer, record, shape)
+    return answer if shape is Shape.V1_3 else _execution_0(answer, record, shape, kept)
 
 
 def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
@@ -212,8 +212,10 @@ def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape) -> dict[str, Any]:
-    """Return an execution of 0.7 and 0.8, when functions were programs with an exit code."""
+def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape, kept: str) -> dict[str, Any]:
+    """Return an execution of 0.7 and 0.8, when functions were programs with an exit code, and printed their answer."""
+    logs = answer["stdout"]
+    stdout = f"{logs}\n{kept}" if logs and kept and not logs.endswith("\n") else logs + kept
     status = "waiting" if answer["status"] == "scheduled" else answer["status"]
     old = {
         "$id": record.id,
@@ -222,7 +224,7 @@ def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape) -> dic
         "trigger": record.trigger,
         "status": status,
         "exitCode": int(status == "failed"),
-        "stdout": answer["stdout"][-_OUTPUT_CHARS_0:],
+        "stdout": stdout[-_OUTPUT_CHARS_0:],
         "stderr": answer["stderr"][-_OUTPUT_CHARS_0:],
         "time": record.duration_seconds,
     }
