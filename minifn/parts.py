@@ -4,7 +4,8 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -88,6 +89,8 @@ class Parts:
         self.data = DataDir(config.data)
         #: The environment that builds and git inherit from, filtered by the setting for it.
         self.environ: Mapping[str, str] = dict(os.environ)
+        #: Seconds since the epoch, for the windows of rate limits.
+        self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import socket
 import sqlite3
 import threading
 from collections.abc import Coroutine
@@ -26,7 +27,7 @@ from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
-from tests.serving import free_port, pack, wait_until
+from tests.serving import pack, wait_until
 
 PROJECT = "minifn"
 ADMIN_KEY = "admin-key"
@@ -77,6 +78,8 @@ class Site(Parts):
         super().__init__(Config(data=data, sandbox="none", api_key=ADMIN_KEY, **settings))
         self.pool: EchoPool = EchoPool()
         self.effects: list[tuple[str, str]] = []
+        # The middle of a minute: no window of a rate limit ends during a test.
+        self.rate_clock = lambda: 1_800_000_030.0
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
@@ -127,7 +130,8 @@ class SiteServer:
 
     def __init__(self, data: Path, **settings: Any) -> None:
         self.site = Site(data, **settings)
-        self.port = free_port()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
             create_app(self.site), host="127.0.0.1", port=self.port, log_level="warning",
             server_header=False, lifespan="on", ws="websockets-sansio", ws_per_message_deflate=False,
@@ -137,7 +141,7 @@ class SiteServer:
         self._thread = threading.Thread(target=self._run, name="site")
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._server.serve())
+        self._loop.run_until_complete(self._server.serve(sockets=[self._socket]))
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -158,6 +162,7 @@ class SiteServer:
         self._thread.join(20)
         assert not self._thread.is_alive()
         self._loop.close()
+        self._socket.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the site's event loop."""

@@ -1,7 +1,6 @@
 """Executions asked for an instant, and the loop that waits for it; the last test takes minutes."""
 
 import asyncio
-import os
 import time
 
 import pytest
@@ -92,9 +91,7 @@ HELLO = (
 )
 
 
-@pytest.mark.skipif(
-    not os.environ.get("TESTS_TAKE_MINUTES"), reason="takes more than two minutes: set TESTS_TAKE_MINUTES=1"
-)
+@pytest.mark.slow
 def test_two_real_minutes(api: Api) -> None:
     """`minifn serve`: two ticks of a schedule and one execution asked for an instant, each in the second it is due."""
     runtime = api.runtime("python")

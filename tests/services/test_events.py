@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import os
 import sqlite3
 import time
 from pathlib import Path
@@ -158,8 +157,9 @@ def test_a_loop_ends_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "function loop was not run" in caplog.text
 
 
-def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
-    events, subscribers = (10_000 if os.environ.get("TESTS_TAKE_MINUTES") else 400), 20
+@pytest.mark.parametrize("events", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_storm_loses_nothing_and_holds_no_write_up(events: int, tmp_path: Path) -> None:
+    subscribers = 20
 
     async def scenario() -> None:
         async with Minifn(config(tmp_path, queue_limit=events * subscribers)) as minifn:

@@ -84,7 +84,7 @@ class Context:
     @functools.cached_property
     def operators(self) -> Operators:
         """Signs operators in and out."""
-        return Operators(self.parts.database, self.parts.admin_key)
+        return Operators(self.parts.database, self.parts.admin_key, self.parts.rate_clock)
 
     @functools.cached_property
     def origins(self) -> Origins:
@@ -178,7 +178,8 @@ class Endpoint:
         self.operation = operation
         self._context = context
         self._legacy = legacy
-        self._rate = Rate(operation.rate_limit, RATE_SECONDS) if operation.rate_limit else None
+        clock = context.parts.rate_clock
+        self._rate = Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
         self._scopes = frozenset(operation.scopes)
         fields = fields_of(operation.params)
         #: Whether there are parameters besides those in the path.
