@@ -28,6 +28,7 @@ from minifn.api.operations import (
     rules,
     templates,
     usage,
+    usage_metrics,
     variables,
     vcs,
 )
@@ -46,6 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *catalog.OPERATIONS,
     *templates.OPERATIONS,
     *usage.OPERATIONS,
+    *usage_metrics.OPERATIONS,
     *functions.OPERATIONS,
     *vcs.OPERATIONS,
     *deployments.OPERATIONS,

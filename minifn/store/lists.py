@@ -78,6 +78,12 @@ KEYS = {
     "scopes": Attribute("scopes", Kind.STRING),
 }
 
+#: Of functions, joined to what they used.
+USAGE = {
+    "resource": Attribute("'function'", Kind.STRING),
+    "resourceId": Attribute("functions.id", Kind.STRING),
+}
+
 RULES = {
     **_BASE,
     "domain": Attribute("domain", Kind.STRING),
