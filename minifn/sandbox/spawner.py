@@ -152,7 +152,11 @@ class Spawner:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await acquire(self.run_dir)
         await asyncio.to_thread(kill_strays, self.run_dir)
-        (self.run_dir / "cookie").write_text(self._cookie)
+        cookie = self.run_dir / "cookie"
+        # A server of an earlier version made it readable for everyone, and others may pass through the directory.
+        cookie.unlink(missing_ok=True)
+        with os.fdopen(os.open(cookie, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(self._cookie)
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         with theirs:
@@ -254,6 +258,7 @@ class Spawner:
             "tmp_bytes": limits.tmp_bytes,
             "cpus": limits.cpus,
             "nice": limits.nice,
+            "oom_score_adj": limits.oom_score_adj,
         }
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:

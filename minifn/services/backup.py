@@ -267,9 +267,12 @@ def _make_ready(staged: DataDir) -> Summary:
     """Check a restored database against its archives and prepare it for its first start. Raises BackupError."""
     with contextlib.closing(connect(staged.database)) as conn:
         schema.migrate(conn)
-        damage = [str(row[0]) for row in conn.execute("PRAGMA integrity_check(1)")]
-        if damage != ["ok"] or conn.execute("PRAGMA foreign_key_check").fetchone():
-            raise BackupError(f"the database in the backup is damaged: {damage[0]}")
+        damage = str(conn.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        if damage == "ok" and (broken := conn.execute("PRAGMA foreign_key_check").fetchone()):
+            table, row, parent, _ = broken
+            damage = f"row {row} of {table} belongs to a row of {parent} that is not there"
+        if damage != "ok":
+            raise BackupError(f"the database in the backup is damaged: {damage}")
         known = deployments.ids(conn)
         for named in (*known, *(function.id for function in functions.every(conn))):
             # Names of files, some of which will be deleted, are made of them.

@@ -46,6 +46,10 @@ class DomainService:
             return host[: -len(self._suffix)]
         return None if isinstance(route, Rule) and route.type == "api" else route
 
+    def is_given(self, host: str) -> bool:
+        """Tell whether a rule gives `host` to a function, as far as `function_of` has read the rules."""
+        return host in (self._routes or {})
+
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
         """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
         return await self._create(Rule(id=new_id(), domain=domain, function_id=function_id, branch=branch))

@@ -30,6 +30,8 @@ from minifn.workers.records import (
 START_SECONDS = 60.0
 #: The wrapper ends a call at its deadline; a wrapper that cannot is ended this much later.
 DEADLINE_GRACE_SECONDS = 0.5
+#: A worker that has not answered for this long has grown to its size all the same.
+SETTLE_SECONDS = 10.0
 #: What a stopped worker gets to exit by itself.
 STOP_GRACE_SECONDS = 2.0
 #: After the socket closed the process should end, after the process ended the socket should close.
@@ -54,6 +56,8 @@ class Worker(asyncio.Protocol):
         self.on_exit: Callable[[Worker], None] = _ignore
         #: When the last request ended, on the monotonic clock.
         self.idle_since = time.monotonic()
+        self._made_at = self.idle_since
+        self._answered = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._process: Process
@@ -91,6 +95,11 @@ class Worker(asyncio.Protocol):
     def in_service(self) -> bool:
         """Whether it takes requests, now or when it has finished others."""
         return self._slots > 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has taken the memory that it takes, as far as can be known."""
+        return self._answered or time.monotonic() > self._made_at + SETTLE_SECONDS
 
     @property
     def slots_free(self) -> int:
@@ -205,6 +214,7 @@ class Worker(asyncio.Protocol):
         return call
 
     def _freed(self) -> None:
+        self._answered = True
         if not self._calls:
             self.idle_since = time.monotonic()
             self._process.watch(False)

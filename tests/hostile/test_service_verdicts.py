@@ -84,6 +84,7 @@ ERRORS = {
     "endless_line": ANSWERED,
     "binary_logs": ANSWERED,
     # What a process has
+    "take_port": ANSWERED,
     "files": ANSWERED,
     "threads": ANSWERED,
     "memory": r"$|The function's process was ended: memory limit exceeded \(512 MB\)|The function's [\s\S]* memory ",

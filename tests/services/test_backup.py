@@ -228,6 +228,18 @@ def test_a_row_without_its_archive_is_refused(kept: DataDir, tmp_path: Path) -> 
         restore(rewritten(file, remove), DataDir(tmp_path / "again"))
 
 
+def test_a_row_that_belongs_to_nothing_is_named(kept: DataDir, tmp_path: Path) -> None:
+    file = tmp_path / "copy.tar"
+    with contextlib.closing(connect(kept.database)) as conn:
+        conn.execute("PRAGMA foreign_keys = OFF")
+        conn.execute("INSERT INTO execution_bodies VALUES (123456, x'00')")
+    backup(kept, file)
+    with pytest.raises(BackupError) as caught:
+        restore(file, DataDir(tmp_path / "again"))
+    assert "ok" not in str(caught.value).split()
+    assert "row 123456 of execution_bodies belongs to a row of execution_requests" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "statements",
     [

@@ -164,7 +164,9 @@ async def test_checks_come_in_appwrites_order(world: World) -> None:
     await world.configure(entrypoint="main.py")
     await refused(StorageFileEmpty)
     with pytest.raises(StorageFileTypeUnsupported):
-        await world.service.upload(world.request(world.file(b"x", "code.zip")))
+        await world.service.upload(world.request(world.file(b"PK\x03\x04 a real one", "code.zip")))
+    with pytest.raises(StorageFileTypeUnsupported):
+        await world.service.upload(world.request(world.file(b"\x1f\x8b", "code.tar")))
     bad["content"] = b"x"
     await refused(StorageInvalidContentRange)
     bad["content_range"] = huge

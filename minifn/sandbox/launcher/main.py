@@ -130,6 +130,7 @@ class Launcher:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
         item = Tree(spec, pid, time.monotonic())
+        item.expose(proc.family(pid))
         if self.groups is not None:
             self.enclose(item, spec)
         self.trees[item.id] = self.by_pid[pid] = item
@@ -259,6 +260,8 @@ class Launcher:
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
         item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
+            item.reason = item.reason or "the server ran out of memory"
         self.send(
             {
                 "op": "exited",
