@@ -58,7 +58,7 @@ class Metrics(Params, frozen=True, kw_only=True):
 
     metrics: Annotated[tuple[str, ...], ListOf(Text(255), 10)]
     dimensions: Annotated[tuple[str, ...], ListOf(OneOf(_DIMENSIONS))] = ()
-    interval: Annotated[str, OneOf(_HOURS)] = ""
+    interval: Annotated[str | None, OneOf(_HOURS)] = None
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     start_at: Annotated[int | None, Instant()] = None
     end_at: Annotated[int | None, Instant()] = None
@@ -134,7 +134,7 @@ def _time(params: Metrics) -> tuple[int, int]:
 
 def _summed(values: Iterable[Value], params: Metrics, end: int) -> list[dict[str, Any]]:
     """Return a point for each interval and function that are told apart, in the order that was asked for."""
-    width = _HOURS.get(params.interval)
+    width = _HOURS[params.interval] if params.interval else 0
     sums: dict[tuple[int, str], float] = {}
     for function_id, hour, number in values:
         at = hour // width * width * HOUR_MS if width else end
