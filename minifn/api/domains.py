@@ -1,5 +1,7 @@
 """Functions on domains of their own: `<functionId>.<functions domain>`, and the domains that rules give to functions.
 
+A rule may also have its domain redirect to another address, or have the API answer there.
+
 Any method and path reach the function, and its answer goes out as it is. Keys, sessions and JWTs count for nothing
 here: the function must be open to guests (Appwrite's `app/controllers/general.php`, `router`). As with every execution,
 its record is committed before the answer leaves, where Appwrite writes it afterwards and may lose it.
@@ -29,7 +31,7 @@ from minifn.errors import (
 )
 from minifn.host.budget import Budget
 from minifn.limits import BODY_LIMIT_BYTES
-from minifn.models import ExecutionRequest, ExecutionResult, Headers, Target
+from minifn.models import ExecutionRequest, ExecutionResult, Headers, Rule, Target
 from minifn.parts import Parts
 
 #: Roles of everybody, of which `execute` must hold one.
@@ -51,7 +53,7 @@ _UNKNOWN = MinifnError.type
 
 
 class Domains:
-    """Answers for functions' domains and passes everything else on: pure ASGI around the whole API."""
+    """Answers for the domains of functions and redirects, and passes everything else on: pure ASGI around the API."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
@@ -60,15 +62,15 @@ class Domains:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        function_id = await self._parts.domains.function_of(host_of(scope)) if kind != "lifespan" else None
-        if function_id is None:
+        route = await self._parts.domains.route_of(host_of(scope)) if kind != "lifespan" else None
+        if route is None:
             await self._app(scope, receive, send)
             return
         if kind == "websocket":
             await refuse_websocket(scope, receive, send)
             return
         try:
-            answer = await self._answer(function_id, scope, receive)
+            answer = redirected(route) if isinstance(route, Rule) else await self._answer(route, scope, receive)
         except MinifnError as exc:
             answer = _shown(error_answer(exc), scope)
         except Exception as exc:
@@ -185,6 +187,11 @@ def answered(result: ExecutionResult, scope: Scope) -> Answer:
         # Nobody knows how long the body is that such an answer does not have.
         answer.headers.pop()
     return answer
+
+
+def redirected(rule: Rule) -> Answer:
+    """Return the answer of a redirect's domain, the same for every path (Appwrite's `router`)."""
+    return Answer(rule.redirect_status_code, b"", [(b"location", rule.redirect_url.encode())])
 
 
 def _own(cookie: bytes) -> bytes:

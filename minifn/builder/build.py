@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
+from minifn.builder.caches import mark_used
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
@@ -150,7 +151,7 @@ class Build:
         if self._uid:
             # The way to the caches of their own, for an engine that shows the host's file system.
             data.caches.chmod(0o711)
-        self._cache.mkdir(mode=0o700, exist_ok=True)
+        mark_used(self._cache)
         remove_tree(self._scratch)
         self._scratch.mkdir(mode=0o700)
 

@@ -71,6 +71,10 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     sdk_language: str = ""
 
 
+#: What a template's folder may hold and is none of its code: traces of running it in place.
+_NOT_IN_TEMPLATES = frozenset({"__pycache__"})
+
+
 class Template(msgspec.Struct, frozen=True, kw_only=True):
     """Code to begin from, of which there is a copy in `folder`."""
 
@@ -160,7 +164,7 @@ class DeploymentService:
             provider_repository_url=template.url,
         )
         archive = self._data.upload(deployment.id)
-        await asyncio.to_thread(pack, template.folder, archive)
+        await asyncio.to_thread(pack, template.folder, archive, _NOT_IN_TEMPLATES)
         return await self.add(msgspec.structs.replace(deployment, source_size_bytes=archive.stat().st_size), archive)
 
     async def _insert(self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path) -> Deployment:

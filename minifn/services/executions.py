@@ -231,7 +231,7 @@ class Executions:
             result = ExecutionResult(execution=records.fail(execution, f"Internal error: {type(exc).__name__}"))
         if self._halted and result.execution.status == "failed":
             return
-        if await self._database.insist(executions.finish, result.execution):
+        if await self._database.insist(executions.finish, result.execution, result.body):
             self._backlog.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
 

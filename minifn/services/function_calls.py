@@ -2,6 +2,7 @@
 
 import time
 
+from minifn.ids import split_authority
 from minifn.models import APPWRITE_VERSION, Execution, ExecutionRequest, Function
 from minifn.services.execution_records import was_queued
 from minifn.tokens import Tokens, UserClaims
@@ -41,7 +42,7 @@ class FunctionCalls:
         path, _, query = request.path.partition("?")
         # Trusted from any caller: it only decides the scheme of URLs that the function makes for this caller.
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
-        name, _, port = host.partition(":")
+        name, port = split_authority(host)
         return FunctionRequest(
             method=request.method,
             scheme=scheme,

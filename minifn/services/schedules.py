@@ -10,7 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-from minifn import cron
+from minifn import cron, intervals
 from minifn.instants import MAX_INSTANT_MS, now_ms
 from minifn.models import Execution
 from minifn.services import execution_records as records
@@ -94,6 +94,8 @@ class Scheduler:
 def following(plan: Plan, now: int) -> int:
     """Return when a schedule is due next: after `now`, and after the minute that ticked last."""
     after = plan.previous_at if now < plan.previous_at <= now + CLOCK_SLACK_MS else now
+    if plan.interval_minutes:
+        return intervals.next_run(plan.function_id, plan.interval_minutes, after)
     try:
         return cron.next_run(plan.schedule, after) or MAX_INSTANT_MS
     except ValueError as exc:
@@ -121,7 +123,12 @@ def correct(plan: Plan, now: int) -> Move | None:
 
 def _move(plan: Plan, to_at: int, execution: Execution | None = None) -> Move:
     return Move(
-        function_id=plan.function_id, schedule=plan.schedule, from_at=plan.next_at, to_at=to_at, execution=execution
+        function_id=plan.function_id,
+        schedule=plan.schedule,
+        interval_minutes=plan.interval_minutes,
+        from_at=plan.next_at,
+        to_at=to_at,
+        execution=execution,
     )
 
 

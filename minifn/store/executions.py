@@ -14,7 +14,7 @@ import msgspec
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution, ExecutionRequest, Headers
-from minifn.store import lists, usage
+from minifn.store import execution_answers, lists, usage
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -32,7 +32,7 @@ _INSERT = (
     " duration_seconds, scheduled_at, logs, errors)"
     " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_REQUEST = "method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body"
+_REQUEST = "method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, keep_answer, body"
 #: Longer bodies lie in a table of their own.
 SHORT_BYTES = 16 * 1024
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
@@ -84,12 +84,12 @@ def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRe
     short = len(request.body) <= SHORT_BYTES
     conn.execute(
         f"INSERT INTO execution_requests (execution, function, state, due_at, {_REQUEST})"
-        " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
+        " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
         " WHERE sequence = ?",
         (
             request.method, request.path, _encode(request.headers).decode(), request.user_id, request.session_id,
-            request.user_ends, request.client_ip, request.event, request.depth, request.body if short else b"",
-            sequence,
+            request.user_ends, request.client_ip, request.event, request.depth, request.keep_answer,
+            request.body if short else b"", sequence,
         ),
     )  # fmt: skip
     if not short:
@@ -168,7 +168,7 @@ def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job
 
 
 def _request(row: tuple[Any, ...]) -> ExecutionRequest:
-    _, method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body = row
+    _, method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, keep_answer, body = row
     return ExecutionRequest(
         method=method,
         path=path,
@@ -180,13 +180,19 @@ def _request(row: tuple[Any, ...]) -> ExecutionRequest:
         client_ip=client_ip,
         event=event,
         depth=depth,
+        keep_answer=bool(keep_answer),
     )
 
 
-def finish(conn: sqlite3.Connection, execution: Execution) -> bool:
-    """Record how a claimed execution ended and drop its request; False when its function was deleted meanwhile."""
+def finish(conn: sqlite3.Connection, execution: Execution, answer: bytes = b"") -> bool:
+    """Record how a claimed execution ended and drop its request; False when its function was deleted meanwhile.
+
+    The end of `answer` is kept when the request asked for that.
+    """
     e = execution
-    if not conn.execute("DELETE FROM execution_requests WHERE execution = ?", (e.sequence,)).rowcount:
+    sql = "DELETE FROM execution_requests WHERE execution = ? RETURNING keep_answer"
+    row = conn.execute(sql, (e.sequence,)).fetchone()
+    if row is None:
         return False
     conn.execute(
         "UPDATE executions SET updated_at = ?, deployment_id = ?, status = ?, response_status_code = ?,"
@@ -196,6 +202,8 @@ def finish(conn: sqlite3.Connection, execution: Execution) -> bool:
             e.logs, e.errors, e.duration_seconds, e.sequence,
         ),
     )  # fmt: skip
+    if row[0] and answer:
+        execution_answers.keep(conn, e.sequence, answer)
     usage.count_late(conn, e.sequence)
     return True
 

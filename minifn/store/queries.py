@@ -5,7 +5,7 @@ of clients before 1.5 is in `legacy.py`.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,14 +116,22 @@ TEXT_METHODS = frozenset(
 _MODIFIERS = frozenset({"orderAsc", "orderDesc", "limit", "offset", "cursorAfter", "cursorBefore", "select"})
 
 
-def parse(texts: Sequence[str], attributes: Attributes, *, search: str = "", legacy: bool = False) -> Query:
+def parse(
+    texts: Sequence[str],
+    attributes: Attributes,
+    *,
+    search: str = "",
+    legacy: bool = False,
+    selectable: Collection[str] = (),
+) -> Query:
     """Return the query that `texts` (each a JSON object, or textual when `legacy`) ask of a list with `attributes`.
 
-    Raises ArgumentInvalid that says which rule is broken, and QueryInvalid for a full-text search of an attribute.
+    `selectable` are names that may be selected besides. Raises ArgumentInvalid that says which rule
+    is broken, and QueryInvalid for a full-text search of an attribute.
     """
     if len(texts) > QUERIES_MAX:
         raise _invalid(f"Value must be a valid array no longer than {QUERIES_MAX} items")
-    reader = _Reader(attributes, search)
+    reader = _Reader(attributes, search, selectable)
     for text in texts:
         reader.read(_decode(text, legacy))
     return reader.query()
@@ -163,6 +171,7 @@ class _Reader:
 
     attributes: Attributes
     search: str
+    selectable: Collection[str]
     filters: list[Filter] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     select: list[str] = field(default_factory=list)
@@ -212,7 +221,7 @@ class _Reader:
         for value in values:
             if not isinstance(value, str):
                 raise _invalid("Invalid query: Selected attributes are strings")
-            if value != "*":
+            if value != "*" and value not in self.selectable:
                 self.attribute(value)
             self.select.append(value)
 

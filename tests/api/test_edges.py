@@ -43,9 +43,11 @@ def test_templates(guest: httpx.Client) -> None:
         ({"useCases[]": "starter", "runtimes[]": min(runtimes)}, 1),
         ({"useCases[]": "ai"}, 0),
         ({"runtimes[]": "swift-5.5"}, 0),
-        ({"offset": "1"}, 0),
+        ({"offset": "1"}, 1),
+        ({"total": "false"}, 0),
     ):
         assert guest.get("/functions/templates", params=params).json()["total"] == total
+    assert guest.get("/functions/templates", params={"offset": "1"}).json()["templates"] == []
     for wrong in ({"limit": "0"}, {"useCases[]": "games"}, {"runtimes[]": "cobol-60"}, {"offset": "5001"}):
         assert refusal(guest.get("/functions/templates", params=wrong)) == (400, "general_argument_invalid")
 

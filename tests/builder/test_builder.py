@@ -361,7 +361,11 @@ def test_the_cache_is_kept_between_builds_of_a_function(data: Path, runtimes: Ru
         async with opened(data, runtimes, engine) as world:
             first = await world.build(HELLO, "echo kept >$XDG_CACHE_HOME/note")
             assert first.status == "ready", first.build_logs
+            cache = world.data.cache("fn")
+            os.utime(cache, (0, 0))
             second = await world.build(HELLO, "cat $XDG_CACHE_HOME/note")
             assert "kept\n" in second.build_logs
+            # What is given up first when all caches are too large goes by this.
+            assert cache.stat().st_mtime > 0
 
     asyncio.run(body())

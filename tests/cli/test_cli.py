@@ -157,7 +157,9 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--scope", "everything"], "minifn: --scope must be like functions.read, not 'everything'"),
+        (["--scope", "everything"], "minifn: --scope 'everything' is no scope: README.md says which there are"),
+        (["--scope", "functons.read"], "minifn: --scope 'functons.read' is no scope; did you mean functions.read?"),
+        (["--scope", "users.read"] * 201, "minifn: a key holds at most 200 scopes, not 201"),
         (["--scope", "functions.read", "--expire", "soon"], "minifn: --expire must be an ISO 8601 date and time, "),
     ],
 )

@@ -161,10 +161,9 @@ def test_the_least_used_caches_are_given_up(data: Path) -> None:
         async with Minifn(Config(data=data, sandbox="none")) as minifn:
             for age, name in enumerate(("new", "busy", "older", "oldest", "~aside")):
                 cache = minifn.data.cache(name)
-                (cache / "tmp").mkdir(parents=True)
+                cache.mkdir(parents=True)
                 (cache / "wheel").write_bytes(b"x" * 1000)
-                for path in (cache / "tmp", cache):
-                    os.utime(path, (NOW / 1000 - age, NOW / 1000 - age))
+                os.utime(cache, (NOW / 1000 - age, NOW / 1000 - age))
             found = await asyncio.to_thread(least_used, minifn.data.caches, 1000)
             assert [path.name for path in found] == ["~aside", "oldest", "older", "busy"]
             minifn.builder._building["deployment"] = "busy"

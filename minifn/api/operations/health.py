@@ -59,7 +59,7 @@ OPERATIONS = (
         params=NoParams,
         handler=ping,
         needs_project=False,
-        content_type="text/plain",
+        content_types=("text/plain",),
     ),
     Operation(
         name="health.getVersion",
