@@ -233,9 +233,8 @@ class RuntimeTable:
         note = ""
         if chosen is None:
             chosen = min(found, key=lambda one: _distance(one.version[: len(wanted)], wanted, one))
-            wanted = f"{runtime.name} {runtime.version}"
             used = f"{chosen.version_text} ({chosen.path})"
-            note = f"{wanted} is not installed here: using {used}."
+            note = f"{runtime.name} {runtime.version} is not installed here: using {used}."
         return Installed(
             runtime=runtime,
             interpreter=chosen,
