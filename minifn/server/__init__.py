@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import contextlib
 import dataclasses
+import faulthandler
 import functools
 import logging
 import os
@@ -13,6 +14,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -23,10 +25,12 @@ from minifn.embed import Minifn
 from minifn.log_text import printable
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.launcher.confine import forbid_dumps
+from minifn.sandbox.launcher.overdue import OVERDUE_SECONDS
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
 from minifn.server.proxies import ProxyHint, believed
+from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
 
@@ -36,6 +40,10 @@ GRACE_SECONDS = 10
 ANSWER_SECONDS = 3
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
+#: The descriptor of standard error, whether it is open or not.
+STDERR = 2
+#: Signals that end the server in order.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 
@@ -111,13 +119,18 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         listeners.refuse,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, server.handle_exit, number, None)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(Watchdog(loop).running())
         try:
             await stack.enter_async_context(minifn)
         except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
             raise ServerFailed(f"cannot start: {error}") from error
+        for number in END_SIGNALS:
+            # Written in C: works when this loop does not, and then has the launcher end this process.
+            faulthandler.register(number, minifn.spawner.ending.fileno(), all_threads=False, chain=True)
+            stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         await server.serve(sockets=listeners.duplicates())
         await server.announced()
@@ -158,6 +171,12 @@ class Server(uvicorn.Server):
         self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order; by force when that takes too long, whatever thread keeps the process then."""
+        if not self.should_exit:
+            faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from minifn import __version__
+from minifn import __version__, jsontext
 from minifn.host.datadir import DataDir, make_directory, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
@@ -228,7 +228,7 @@ def _unpack(file: Path, staged: DataDir) -> None:
                     with _writing(_destination(file, staged, member.name)) as written:
                         shutil.copyfileobj(read, written, _PIECE_BYTES)
                     checksums[member.name] = read.hexdigest()
-    except (tarfile.TarError, EOFError) as exc:
+    except (tarfile.TarError, EOFError, RecursionError) as exc:
         raise BackupError(f"{file} is no backup of minifn, or it is damaged: {exc}") from exc
     if manifest is None:
         raise BackupError(f"{file} is not complete: it ends before its manifest")
@@ -242,8 +242,8 @@ def _unpack(file: Path, staged: DataDir) -> None:
 
 def _manifest(file: Path, content: bytes) -> Manifest:
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as exc:
+        manifest = jsontext.decode_as(Manifest, content)
+    except jsontext.JsonInvalid as exc:
         raise BackupError(f"{file} has a damaged manifest: {exc}") from exc
     if manifest.format > FORMAT:
         raise BackupError(f"{file} was written by minifn {manifest.minifn}, in a newer format: upgrade minifn")

@@ -253,9 +253,9 @@ class Worker(asyncio.Protocol):
             for header, body in self._decoder.feed(data):
                 frame = protocol.decode_worker_frame(header)
                 if type(frame) is Response:
-                    self._respond(frame, body)
+                    self._respond(frame, body, len(header))
                 elif type(frame) is Log:
-                    self._log(frame, body)
+                    self._log(frame, body, len(header))
                 elif type(frame) is Ready:
                     self._become_ready(frame)
         except ProtocolError as exc:
@@ -275,14 +275,14 @@ class Worker(asyncio.Protocol):
         self._slots = min(self.spec.concurrency, frame.concurrency if frame.concurrency > 0 else self.spec.concurrency)
         self.ready.set_result(None)
 
-    def _respond(self, frame: Response, body: bytes) -> None:
+    def _respond(self, frame: Response, body: bytes, header_bytes: int) -> None:
         call = self._calls.get(frame.id)
         self._stuck = self._stuck or frame.stuck
         if frame.stuck or frame.failure:
             # What the call has started would go on in a worker that does.
             self._retire()
         if call is None:
-            return self._check_issued(frame.id, len(body))
+            return self._check_issued(frame.id, header_bytes + len(body))
         if not 100 <= frame.status_code <= 999:
             raise ProtocolError(f"status code {frame.status_code}")
         body = b"" if frame.status_code in (204, 304) else body
@@ -290,12 +290,12 @@ class Worker(asyncio.Protocol):
         self._take(frame.id)
         self._freed()
 
-    def _log(self, frame: Log, body: bytes) -> None:
+    def _log(self, frame: Log, body: bytes, header_bytes: int) -> None:
         call = self._calls.get(frame.id)
         if call is None:
-            return self._check_issued(frame.id, len(body))
+            return self._check_issued(frame.id, header_bytes + len(body))
         self._kept_bytes += call.log(frame.stream, body, CALLS_LOG_BYTES - self._kept_bytes)
-        if self._meter.floods(FRAME_BYTES):
+        if self._meter.floods(max(FRAME_BYTES, header_bytes)):
             self._flooded()
         if call.logged > FLOOD_LIMIT_BYTES:
             self._kill(f"The execution logged more than {FLOOD_LIMIT_BYTES // 1024**2} MB.\n")

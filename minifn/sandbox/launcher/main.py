@@ -21,7 +21,7 @@ import sys
 import time
 from typing import Any
 
-from . import cgroup, confine, proc, tree
+from . import cgroup, confine, overdue, proc, tree
 from .closer import Closer
 from .start import PARKED_DESCRIPTOR, blob, errand, find, park, start_confined, start_plain
 from .tree import Tree
@@ -351,8 +351,11 @@ def become_subreaper() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def main(control: int, server: int, records: str) -> None:
-    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid."""
+def main(control: int, server: int, records: str, told: int) -> None:
+    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid.
+
+    On the descriptor `told` the server is heard to have been told to end.
+    """
     close_on_exec()
     become_subreaper()
     # The environments of functions pass through here, with the variables that are their secrets.
@@ -369,5 +372,6 @@ def main(control: int, server: int, records: str) -> None:
         watched = os.pidfd_open(server)
     except (AttributeError, OSError):
         watched = None
+    overdue.Overdue(told, server)
     groups = cgroup.delegated((server, os.getpid()))
     Launcher(socket.socket(fileno=control), records, groups).run(wakeup, watched)

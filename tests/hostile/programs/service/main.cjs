@@ -129,6 +129,10 @@ const attacks = {
     reply(calls, context.req.bodyBinary, odd);
     return forever();
   },
+  many_headers(context) {
+    reply(calls, context.req.bodyBinary, Array(90_000).fill(["a", ""]));
+    return forever();
+  },
   status() {
     send({ type: "response", id: calls, statusCode: 1000, headers: [] });
     return forever();

@@ -149,6 +149,11 @@ def headers(context):
     time.sleep(60)
 
 
+def many_headers(context):
+    reply(calls, context.req.body_binary, [["a", ""]] * 90_000)
+    time.sleep(60)
+
+
 def status(context):
     send({"type": "response", "id": calls, "statusCode": 1000, "headers": []})
     time.sleep(60)
