@@ -16,6 +16,7 @@ from minifn.errors import FunctionNotFound
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
+from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
 from minifn.host.tasks import Tasks, running
@@ -88,6 +89,7 @@ class Parts:
         #: Seconds since the epoch, for the windows of rate limits.
         self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
+        self.budgets = Budgets(memory_limit.look().limit_bytes)
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -173,7 +175,6 @@ class Parts:
             self.tokens,
             changes,
             hooks,
-            memory_bytes=memory_limit.look().limit_bytes,
         )
         self.events = Events(database, self.functions, self.executions)
         self.scheduler = Scheduler(database, self.functions, self.executions)

@@ -154,7 +154,7 @@ class Server:
         """Take the port from the line that the server prints once it answers."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
-            found = re.search(rb"^minifn   http://127\.0\.0\.1:(\d+)/v1", log.read(), re.MULTILINE)
+            found = re.search(rb"^minifn   http://\S+:(\d+)/v1", log.read(), re.MULTILINE)
         self.port = int(found[1]) if found else 0
         return self.port
 

@@ -77,7 +77,7 @@ class Domains:
             answer = _shown(unexpected_answer(exc, scope), scope)
         if scope["method"] == "HEAD":
             answer.body = b""
-        await deliver(answer, self._parts.executions.answers, scope, receive, send)
+        await deliver(answer, self._parts.budgets.answers, scope, receive, send)
 
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)
@@ -85,8 +85,8 @@ class Domains:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
-        executor = self._parts.executions
-        body = await _read(scope, receive, executor.bodies)
+        executor, bodies = self._parts.executions, self._parts.budgets.bodies
+        body = await _read(scope, receive, bodies)
         request = ExecutionRequest(
             method=scope["method"],
             path=f"{path}?{query}" if query else path,
@@ -97,7 +97,7 @@ class Domains:
         try:
             answer = answered(await executor.execute(target, request), scope)
         finally:
-            executor.bodies.give(len(body))
+            bodies.give(len(body))
         if host_of(scope).endswith(self._suffix):
             answer.headers = [(name, _own(value) if name == b"set-cookie" else value) for name, value in answer.headers]
         return answer

@@ -21,7 +21,6 @@ from minifn.errors import ArgumentInvalid, FunctionNotFound, MinifnError, Reques
 from minifn.git.pktlines import Malformed
 from minifn.git.program import GitFailed
 from minifn.git.pushed import SERVICES, PushRefused
-from minifn.host.budget import Budget
 from minifn.ids import is_id
 from minifn.log_text import printable
 from minifn.models import Caller, CallerKind, Function
@@ -36,8 +35,6 @@ _PIECE_BYTES = 256 * 1024
 #: Multiple of the largest push that is read before the connection is cut: a client whose request is
 #: not read to its end shows no reason.
 _READ_FACTOR = 10
-#: Requests to repositories at once: each may have a file as large as an upload, and ends with what it began.
-EXCHANGES_MAX = 64
 _UNCACHED: RawHeaders = [(b"cache-control", b"no-cache, max-age=0, must-revalidate"), (b"pragma", b"no-cache")]
 _CHALLENGE: RawHeaders = [(b"www-authenticate", b'Basic realm="minifn: an API key is the password"')]
 
@@ -47,7 +44,7 @@ class GitHttp:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._exchanges = Budget(EXCHANGES_MAX)
+        self._requests = context.parts.budgets.git_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,11 +52,11 @@ class GitHttp:
             return
         exchange = GitRequest(self._context, scope, receive, send)
         try:
-            self._exchanges.take(1)
+            self._requests.take(1)
             try:
                 answer = await exchange.answer()
             finally:
-                self._exchanges.give(1)
+                self._requests.give(1)
         except (MinifnError, GitFailed, Malformed, PushRefused) as exc:
             if exchange.started:
                 raise

@@ -18,6 +18,8 @@ from .command import FIRST_DATA_DESCRIPTOR, Bind, Command, Confinement, EngineUn
 
 #: The namespace's /dev/shm, bytes.
 SHM_BYTES = 16 * 1024 * 1024
+#: Queued signals and timers; the kernel counts those of a user together.
+PENDING_SIGNALS = 256
 #: What glibc ignores in programs with more rights than their caller (its `unsecvars.h`). The programs that confine a
 #: command start with the server's rights, so a function must not reach their loader, allocator or locale by these.
 LOADER_VARIABLES = (
@@ -83,6 +85,7 @@ def limits_argv(programs: Programs, limits: Limits, *, count_processes: bool) ->
         return ()
     values = {
         "core": 0,
+        "sigpending": PENDING_SIGNALS,
         "nofile": limits.open_files or None,
         "data": limits.memory_bytes or None,
         "fsize": limits.file_bytes or None,

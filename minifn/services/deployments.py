@@ -27,7 +27,6 @@ from minifn.errors import (
     StorageInvalidFileSize,
 )
 from minifn.hooks import Hooks
-from minifn.host.budget import Budget
 from minifn.host.datadir import DataDir, remove_tree
 from minifn.ids import is_id, new_id
 from minifn.instants import now_ms
@@ -41,8 +40,6 @@ CANCELED = "Build has been canceled."
 OTHER_SUFFIXES = (".tgz", ".zip")
 #: The first bytes of a gzip file.
 GZIP_MAGIC = b"\x1f\x8b"
-#: Archives that may be on their way in at once: each lies on disk.
-UPLOADS_MAX = 64
 
 
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,8 +97,6 @@ class DeploymentService:
         self._database = database
         self._hooks = hooks
         self._changes = changes or ChangeFeed()
-        #: Who receives an archive takes one.
-        self.incoming = Budget(UPLOADS_MAX)
         #: The chunks of one deployment are taken one after the other: one that comes again while the last one completes
         #: the archive must not write to it.
         self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

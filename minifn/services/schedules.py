@@ -11,9 +11,9 @@ import sqlite3
 from collections.abc import Callable
 
 from minifn import cron, intervals
-from minifn.ids import new_id
 from minifn.instants import MAX_INSTANT_MS, now_ms
 from minifn.models import Execution
+from minifn.services import execution_records as records
 from minifn.services.executions import Executions
 from minifn.services.functions import FunctionService
 from minifn.store import executions, schedules
@@ -112,7 +112,7 @@ def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
         logger.warning("a tick of function %s is skipped: too many executions are waiting", plan.function_id)
         runs = False
     to_at = following(plan, now) if plan.deployment_id else 0
-    return _move(plan, to_at, _execution(plan, now) if runs else None)
+    return _move(plan, to_at, records.tick(plan.function_id, plan.deployment_id, now) if runs else None)
 
 
 def correct(plan: Plan, now: int) -> Move | None:
@@ -129,18 +129,6 @@ def _move(plan: Plan, to_at: int, execution: Execution | None = None) -> Move:
         from_at=plan.next_at,
         to_at=to_at,
         execution=execution,
-    )
-
-
-def _execution(plan: Plan, now: int) -> Execution:
-    return Execution(
-        id=new_id(),
-        created_at=now,
-        updated_at=now,
-        function_id=plan.function_id,
-        deployment_id=plan.deployment_id,
-        trigger="schedule",
-        status="waiting",
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from minifn.api.git_http import EXCHANGES_MAX
+from minifn.limits import GIT_REQUESTS_MAX
 from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server, wait_until
 
@@ -146,7 +146,7 @@ def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: S
     head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {password}\r\n"
     with ExitStack() as held, httpx.Client(trust_env=False, auth=("any", git_server.key)) as client:
         # More than there is room for: one that is asked for meanwhile may come before the last of them.
-        for _ in range(EXCHANGES_MAX + 8):
+        for _ in range(GIT_REQUESTS_MAX + 8):
             connection = held.enter_context(socket.create_connection(("127.0.0.1", git_server.port), timeout=20))
             connection.sendall(f"{head}Content-Length: 1000\r\n\r\n0000".encode())
         url = f"{git_server.url}/git/{function_id}.git/info/refs?service=git-upload-pack"

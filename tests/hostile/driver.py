@@ -197,7 +197,7 @@ def is_pending(pid: int, number: int) -> bool:
 
 def marked(mark: str) -> list[int]:
     """Every process of the machine that has `mark` among its arguments."""
-    return [pid for pid in proc.pids() if mark.encode() in proc.read(f"/proc/{pid}/cmdline")]
+    return [pid for pid in proc.pids() if mark.encode() in proc.command_line(pid)]
 
 
 def attacks() -> list[str]:
@@ -206,7 +206,8 @@ def attacks() -> list[str]:
 
 
 def node_attacks() -> list[str]:
-    text = (PROGRAMS / "attack.cjs").read_text().partition("const attacks = {")[2]
+    texts = [path.read_text() for path in sorted(PROGRAMS.glob("*.cjs"))]
+    text = "".join(text.partition("const attacks = {")[2] for text in texts)
     return re.findall(r"^  (?:async )?(\w+)(?:\(t?\) \{|:)", text, re.MULTILINE)
 
 

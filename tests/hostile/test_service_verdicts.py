@@ -67,7 +67,7 @@ ERRORS = {
     "huge_body": r"[\s\S]*the limit is",
     "huge_frame": PROTOCOL + "the limit is",
     "headers": ANSWERED,
-    "many_headers": PROTOCOL + "105,000 response headers, the limit is 1,000",
+    "many_headers": PROTOCOL + "90,000 response headers, the limit is 1,000",
     "status": PROTOCOL + "status code 1000",
     # The control socket and the process
     "close_control": DIED,

@@ -89,6 +89,17 @@ VERDICTS = {
     "fill_devices": "S S S S S S S S O",
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",
+    "headless_memory": "K K K K K K K K K",
+    "headless_deleted_file": "S S S S K K K K K",
+    "headless_daemon": "S S S S S S S S S",
+    "own_descriptors": "K K K K K K K K K",
+    "thread_bomb": "S S S S S K S K K",
+    "page_tables": "K K K K K K K K K",
+    "many_files": "K K K K K K K K K",
+    "loopback_queues": "K K K K K K K K K",
+    "queue_of_the_dead": "K K K K K K K K K",
+    "descriptors_in_flight": "K K K K K K K K K",
+    "pending_signals": "S S S S S S S S O",
 }
 #: Columns that a plain `pytest` runs: the strongest and the weakest engine that confines, as this user.
 EVERYDAY = tuple(f"{engine} host {'user' if os.geteuid() else 'root'}" for engine in ("bwrap", "process"))

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 def main(context):
     port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
     taken, ends = [], time.monotonic() + float(context.req.query["seconds"])
-    context.log("tries")
+    if "tell" in context.req.query:
+        socket.create_connection(("127.0.0.1", int(context.req.query["tell"]))).close()
     while True:
         for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
             for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
@@ -75,11 +76,14 @@ def test_no_function_takes_the_port_of_a_server_that_stops(data: Path) -> None:
 
     def call() -> None:
         with server.api as api:
-            answers.append(api.execute("taker", path="/?seconds=3")["responseBody"])
+            path = f"/?seconds=3&tell={runs.getsockname()[1]}"
+            answers.append(api.execute("taker", path=path)["responseBody"])
 
     caller = threading.Thread(target=call)
-    caller.start()
-    wait_until(server.workers, 10, "the function runs")
+    with socket.create_server(("127.0.0.1", 0)) as runs:
+        runs.settimeout(20)
+        caller.start()
+        runs.accept()[0].close()
     with httpx.Client(trust_env=False) as client:
         server.process.terminate()
 

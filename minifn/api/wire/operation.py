@@ -206,7 +206,7 @@ class Endpoint:
         if isinstance(answer, Answer) and len(answer.body) <= SHORT_BYTES:
             await answer(scope, receive, send)
             return
-        await deliver(answer, call.parts.executions.answers, scope, receive, send)
+        await deliver(answer, call.parts.budgets.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
@@ -233,7 +233,7 @@ class Endpoint:
         return await self._answer_body(call, path_params, receive)
 
     async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
-        room = call.parts.executions.bodies
+        room = call.parts.budgets.bodies
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
@@ -282,7 +282,7 @@ class Endpoint:
         limit_bytes = parts.config.upload_limit + CHUNK_BYTES
         if not content_type.lower().startswith("multipart/form-data"):
             return await self._answer_body(call, path_params, receive)
-        incoming = parts.deployments.incoming
+        incoming = parts.budgets.uploads
         incoming.take(1)
         try:
             async with bodies.upload(receive, content_type, parts.data.deployments, limit_bytes) as form:
