@@ -35,10 +35,17 @@ def test_rules_and_functions_survive(older: sqlite3.Connection) -> None:
     migrate(older)
     assert older.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     rule = rules.get(older, "rule")
-    assert (rule.sequence, rule.domain, rule.function_id, rule.branch) == (7, "a.test", "hello", "main")
+    assert (rule.sequence, rule.domain, rule.function_id, rule.branch) == (
+        7,
+        "a.test",
+        "hello",
+        "main",
+    )
     assert (rule.created_at, rule.updated_at) == (1, 2)
     assert (rule.type, rule.redirect_url, rule.redirect_status_code) == ("deployment", "", 0)
-    assert older.execute("SELECT count(*) FROM functions WHERE interval_minutes = 0").fetchone() == (3,)
+    assert older.execute(
+        "SELECT count(*) FROM functions WHERE interval_minutes = 0"
+    ).fetchone() == (3,)
 
 
 def test_one_of_two_ids_that_differ_in_case_keeps_the_domain(older: sqlite3.Connection) -> None:
