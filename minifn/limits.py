@@ -14,3 +14,13 @@ ANSWERS_BYTES_MAX = 512 * 1024 * 1024
 UPLOADS_MAX = 64
 #: Requests of git that are served at once.
 GIT_REQUESTS_MAX = 64
+#: Queries of one list.
+QUERIES_MAX = 100
+#: Characters of one query.
+QUERY_CHARS_MAX = 4096
+#: Values of one query.
+QUERY_VALUES_MAX = 500
+#: Levels of `and` and `or` in a query.
+QUERY_LEVELS_MAX = 3
+#: Characters of all rows of a page: more than 25 executions with the longest logs and errors.
+PAGE_CHARS_MAX = 64 * 1024 * 1024

@@ -32,7 +32,7 @@ from minifn.services import execution_records as records
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.functions import FunctionService
 from minifn.services.queue_limits import QueueLimits
-from minifn.store import executions
+from minifn.store import execution_queue, executions
 from minifn.store.database import Database
 from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
@@ -75,7 +75,7 @@ class Executions:
         self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":
-        failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
+        failed = await self._database.write(execution_queue.recover, INTERRUPTED, now_ms())
         if failed:
             logger.warning(
                 "%d executions were interrupted by the last stop and are marked as failed", failed
@@ -93,7 +93,7 @@ class Executions:
         await self._running.end()
         # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
         try:
-            await self._database.write(executions.requeue, now_ms())
+            await self._database.write(execution_queue.requeue, now_ms())
         except sqlite3.Error as exc:
             logger.error(
                 "what was running cannot be queued again (%s) and will be marked as failed", exc
@@ -168,7 +168,7 @@ class Executions:
         async with self._backlog.storing(
             (function.id,), len(request.body), scheduled=scheduled_at > 0
         ):
-            await self._database.write(executions.enqueue, execution, request)
+            await self._database.write(execution_queue.enqueue, execution, request)
         if not scheduled_at:
             self.note_queued([execution])
         else:
@@ -214,7 +214,7 @@ class Executions:
         async with self._backlog.storing(
             [function.id for function in functions], len(request.body)
         ):
-            stored = await self._database.write(executions.enqueue_each, waiting, request)
+            stored = await self._database.write(execution_queue.enqueue_each, waiting, request)
         self.note_queued(stored)
         return stored
 
@@ -245,7 +245,7 @@ class Executions:
             # Claiming a few at a time keeps a full queue to one write for several executions.
             if free >= max(1, limit // 4):
                 jobs, self._turn = await self._database.insist(
-                    executions.claim, free, now_ms(), after=self._turn
+                    execution_queue.claim, free, now_ms(), after=self._turn
                 )
                 if self._halted:
                     return
@@ -270,7 +270,7 @@ class Executions:
             )
         if self._halted and result.execution.status == "failed":
             return
-        if await self._database.insist(executions.finish, result.execution, result.body):
+        if await self._database.insist(execution_queue.finish, result.execution, result.body):
             self._backlog.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
 

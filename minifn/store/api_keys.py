@@ -4,7 +4,6 @@ import sqlite3
 
 from minifn.errors import KeyAlreadyExists
 from minifn.models import ApiKey
-from minifn.store import lists
 from minifn.store.paging import Page, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
@@ -31,7 +30,7 @@ def update(conn: sqlite3.Connection, key: ApiKey) -> bool:
 
 def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[ApiKey]:
     """Return a page of the keys."""
-    return list_page(conn, TABLE, lists.KEYS, query, count=count)
+    return list_page(conn, TABLE, query, count=count)
 
 
 def by_hash(conn: sqlite3.Connection, secret_hash: str) -> ApiKey | None:

@@ -12,7 +12,7 @@ import msgspec
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
 from minifn.limits import LOG_LIMIT_CHARS
 from minifn.models import Deployment, DeploymentStatus, Function
-from minifn.store import functions, lists, usage
+from minifn.store import functions, usage
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -76,7 +76,7 @@ def page(
         scope = join(
             [scope, Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,))]
         )
-    return list_page(conn, TABLE, lists.DEPLOYMENTS, query, Scope(scope), count=count)
+    return list_page(conn, TABLE, query, Scope(scope), count=count)
 
 
 def of_function(conn: sqlite3.Connection, function_id: str) -> list[str]:

@@ -4,7 +4,6 @@ import sqlite3
 
 from minifn.errors import FunctionAlreadyExists
 from minifn.models import Function
-from minifn.store import lists
 from minifn.store.conditions import ALWAYS, Condition
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -43,7 +42,7 @@ def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[
     scope = ALWAYS
     if query.search:
         scope = Condition("matches_words(id || ' ' || name || ' ' || runtime, ?)", (query.search,))
-    return list_page(conn, TABLE, lists.FUNCTIONS, query, Scope(scope), count=count)
+    return list_page(conn, TABLE, query, Scope(scope), count=count)
 
 
 def every(conn: sqlite3.Connection) -> list[Function]:
@@ -59,7 +58,7 @@ def update(conn: sqlite3.Connection, function: Function) -> bool:
 def delete(conn: sqlite3.Connection, function_id: str) -> bool:
     """Delete a function with its variables, deployments and rules; tell whether it was there.
 
-    Its executions are unreachable at once and deleted in batches by `executions.purge`.
+    Its executions are unreachable at once and deleted in batches by `retention.purge`.
     """
     row = conn.execute(
         "DELETE FROM functions WHERE id = ? RETURNING sequence", (function_id,)

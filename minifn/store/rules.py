@@ -4,7 +4,7 @@ import sqlite3
 
 from minifn.errors import BadRequest, RuleAlreadyExists, RuleNotFound, RuleResourceNotFound
 from minifn.models import Rule
-from minifn.store import functions, lists
+from minifn.store import functions
 from minifn.store.conditions import ALWAYS, Condition
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -69,4 +69,4 @@ def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[
     scope = ALWAYS
     if query.search:
         scope = Condition("matches_words(id || ' ' || domain, ?)", (query.search,))
-    return list_page(conn, DOMAINS, lists.RULES, query, Scope(scope), count=count)
+    return list_page(conn, DOMAINS, query, Scope(scope), count=count)

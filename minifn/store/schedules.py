@@ -9,7 +9,7 @@ import sqlite3
 import msgspec
 
 from minifn.models import Execution, ExecutionRequest
-from minifn.store import executions
+from minifn.store import execution_queue
 
 _COLUMNS = "id, deployment_id, schedule, interval_minutes, schedule_next, schedule_previous"
 _RECURS = "(schedule <> '' OR interval_minutes > 0)"
@@ -85,7 +85,7 @@ def apply(conn: sqlite3.Connection, moves: list[Move]) -> list[Execution]:
             (move.to_at, move.function_id, move.schedule, move.interval_minutes, move.from_at),
         )
         if changed.rowcount and move.execution:
-            executions.enqueue(conn, move.execution, ExecutionRequest())
+            execution_queue.enqueue(conn, move.execution, ExecutionRequest())
             queued.append(move.execution)
     return queued
 

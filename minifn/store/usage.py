@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minifn.models import DEFAULT_SPECIFICATION, SPECIFICATIONS
-from minifn.store import lists, settings
+from minifn.store import settings
 from minifn.store.conditions import condition, join
 from minifn.store.database import Database
 from minifn.store.queries import Filter
@@ -139,7 +139,7 @@ def used_by_function(
     conn: sqlite3.Connection, first_hour: int, last_hour: int, filters: Sequence[Filter]
 ) -> list[tuple[str, int, Used]]:
     """Return what the functions of which `filters` hold used in each hour of a time: id, hour, use."""
-    where = join([condition(item, lists.USAGE) for item in filters])
+    where = join([condition(item) for item in filters])
     rows = conn.execute(
         f"SELECT functions.id, hour, {_SUMS} FROM usage JOIN functions ON functions.sequence = function"
         f" WHERE hour BETWEEN ? AND ? AND ({where.sql}) GROUP BY functions.id, hour",
@@ -152,7 +152,7 @@ def kept_by_function(
     conn: sqlite3.Connection, filters: Sequence[Filter]
 ) -> list[tuple[str, int, Kept]]:
     """Return what the functions of which `filters` hold have, by the hour in which it was made: id, hour, count."""
-    where = join([condition(item, lists.USAGE) for item in filters])
+    where = join([condition(item) for item in filters])
     rows = conn.execute(
         f"SELECT functions.id, hour, sum(made), sum(deployed), sum(source), sum(build) FROM ("
         f" SELECT id AS owner, created_at / {HOUR_MS} AS hour, 1 AS made, 0 AS deployed, 0 AS source, 0 AS build"

@@ -10,7 +10,6 @@ import msgspec
 
 from minifn.errors import VariableAlreadyExists
 from minifn.models import Variable
-from minifn.store import lists
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.conditions import Condition
 from minifn.store.paging import Page, page as list_page
@@ -72,7 +71,7 @@ def page(
 ) -> Page[Variable]:
     """Return a page of a function's variables."""
     scope = Scope(Condition("function_id = ?", (function_id,)))
-    found = list_page(conn, TABLE, lists.VARIABLES, query, scope, count=count)
+    found = list_page(conn, TABLE, query, scope, count=count)
     return dataclasses.replace(found, items=tuple(_opened(conn, one) for one in found.items))
 
 

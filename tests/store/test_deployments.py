@@ -11,8 +11,9 @@ from minifn.ids import new_id
 from minifn.limits import LOG_LIMIT_CHARS
 from minifn.models import Deployment, Function
 from minifn.store import deployments, functions
+from minifn.store.attributes import DEPLOYMENTS
 from minifn.store.deployments import BuildResult
-from minifn.store.queries import Filter, Query
+from minifn.store.queries import Comparison, Method, Query
 
 READY = BuildResult(status="ready", duration_seconds=2, build_size_bytes=10)
 
@@ -220,7 +221,9 @@ def test_lists_are_filtered_and_searched(conn: sqlite3.Connection) -> None:
         upload(conn, source_size_bytes=9, entrypoint="src/app.js"),
     )
     by_size = deployments.page(
-        conn, "fn", Query(filters=(Filter("greaterThan", "totalSize", (5,)),))
+        conn,
+        "fn",
+        Query(filters=(Comparison(Method.GREATER_THAN, DEPLOYMENTS["total_size_bytes"], (5,)),)),
     )
     assert [item.id for item in by_size.items] == [large.id]
     assert [item.id for item in deployments.page(conn, "fn", Query(search="main")).items] == [

@@ -10,7 +10,7 @@ import pytest
 
 from minifn.ids import new_id
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
-from minifn.store import deployments, executions, functions, usage
+from minifn.store import deployments, execution_queue, executions, functions, retention, usage
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
 from minifn.store.usage import HOUR_MS, Kept, Used
@@ -81,23 +81,23 @@ def test_nothing_is_lost_or_counted_twice(conn: sqlite3.Connection, seed: int) -
             finished += 1
         elif step == "queue":
             waiting = msgspec.structs.replace(ran(at=NOW + moment), status="waiting")
-            executions.enqueue(conn, waiting, ExecutionRequest())
+            execution_queue.enqueue(conn, waiting, ExecutionRequest())
         elif step == "claim":
-            claimed += [job.execution for job in executions.claim(conn, 2, NOW + moment)[0]]
+            claimed += [job.execution for job in execution_queue.claim(conn, 2, NOW + moment)[0]]
         elif step == "finish" and claimed:
             execution = claimed.pop(choose.randrange(len(claimed)))
-            assert executions.finish(conn, msgspec.structs.replace(execution, status="failed"))
+            assert execution_queue.finish(conn, msgspec.structs.replace(execution, status="failed"))
             finished += 1
         elif step == "delete" and deletable:
             execution_id = deletable.pop(choose.randrange(len(deletable)))
             if executions.get(conn, "fn", execution_id):
                 executions.delete(conn, "fn", execution_id)
         elif step == "retention":
-            executions.delete_older(conn, NOW + moment, choose.randrange(1, 4))
+            retention.delete_older(conn, NOW + moment, choose.randrange(1, 4))
         elif step == "count":
             usage.count_next(conn, choose.randrange(1, 5))
         elif step == "recover":
-            finished += executions.recover(conn, "stopped", NOW + moment)
+            finished += execution_queue.recover(conn, "stopped", NOW + moment)
             claimed.clear()
     assert counted(conn).executions == finished
 

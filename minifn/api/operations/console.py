@@ -7,7 +7,6 @@ from starlette.types import ASGIApp
 from minifn.api.operations.project import TEAM_ID, described
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.kinds import QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     PROJECTS_READ,
     TEAMS_READ,
@@ -16,6 +15,7 @@ from minifn.api.wire.operation import (
     Operation,
 )
 from minifn.api.wire.params import Boolean, Id, NoParams, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.api.wire.responses import listing
 from minifn.errors import ProjectNotFound
 from minifn.instants import format_instant, now_ms
@@ -124,7 +124,7 @@ async def _list_of_one(call: Call, params: ListOfOne, name: str, item: dict[str,
         **{key: Attribute(str(now_ms()), Kind.INSTANT) for key in ("$createdAt", "$updatedAt")},
     }
     query = read_query(params.queries, attributes, call.shape, params.search)
-    found = await call.parts.database.read(holds, query.filters, attributes)
+    found = await call.parts.database.read(holds, query.filters)
     if query.search:
         found = found and matches_words(f"{item['$id']} {item['name']}", query.search)
     shown = [item] if found and not query.offset and not query.cursor else []

@@ -13,9 +13,9 @@ from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.downloads import FileAnswer
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Integer, OneOf, Params, Text
+from minifn.api.wire.queries import read_selection
 from minifn.errors import (
     BuildAlreadyCompleted,
     BuildNotReady,
@@ -35,7 +35,7 @@ from minifn.errors import (
 )
 from minifn.instants import format_instant
 from minifn.services.deployments import Upload
-from minifn.store import deployments, lists
+from minifn.store import deployments
 
 #: The archives of a deployment: what was uploaded, and what its build made of it.
 DOWNLOADS = ("source", "output")
@@ -103,16 +103,15 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
 
 async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
     """List a function's deployments."""
-    query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
+    query, select = read_selection(params.queries, call.shape, params.search)
     await call.parts.functions.get(params.function_id)
     found = await call.parts.database.read_list(
         deployments.page, params.function_id, query, count=params.total
     )
     items = [responses.deployment(item, call.shape) for item in found.items]
-    if query.select and "*" not in query.select:
+    if select and "*" not in select:
         items = [
-            {key: item[key] for key in item if key[0] == "$" or key in query.select}
-            for item in items
+            {key: item[key] for key in item if key[0] == "$" or key in select} for item in items
         ]
     return json_answer(responses.listing("deployments", found.total, items))
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 import msgspec
 from starlette.types import ASGIApp
 
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, multipart_answer, no_content
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import Instant, QueryTexts, RequestHeaders
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import EXECUTIONS_READ, EXECUTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Limits, OneOf, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     BadRequest,
@@ -29,7 +29,7 @@ from minifn.errors import (
 )
 from minifn.instants import now_ms
 from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers, Target, Trigger
-from minifn.store import execution_answers, executions, lists
+from minifn.store import execution_answers, executions
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 #: Characters of a body; multipart bodies count bytes.
@@ -193,7 +193,7 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     """List a function's executions; a user's own only."""
     caller = call.caller
     search = params.search if call.shape < Shape.V1_8 else ""
-    query = read_query(params.queries, lists.EXECUTIONS, call.shape, search)
+    query = read_query(params.queries, list_attributes.EXECUTIONS, call.shape, search)
     await visible(call, params.function_id)
     user_id = None if caller.privileged else caller.user_id
     found = await call.parts.database.read_list(

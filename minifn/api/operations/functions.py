@@ -6,11 +6,10 @@ from typing import Annotated
 from starlette.types import ASGIApp
 
 from minifn.api.operations import templates
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import SCOPE_NAMES, Cron, EventName, QueryTexts, Role, SpecificationSlug
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import (
     Boolean,
@@ -23,6 +22,7 @@ from minifn.api.wire.params import (
     Params,
     Text,
 )
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
@@ -39,7 +39,7 @@ from minifn.intervals import MINUTES_MAX
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
 from minifn.services.deployments import Template
 from minifn.services.functions import FunctionSettings
-from minifn.store import lists, variables
+from minifn.store import variables
 from minifn.store.git_sources import Source
 
 
@@ -244,7 +244,7 @@ async def get(call: Call, params: OneFunction) -> ASGIApp:
 
 async def list_functions(call: Call, params: ListFunctions) -> ASGIApp:
     """List functions."""
-    query = read_query(params.queries, lists.FUNCTIONS, call.shape, params.search)
+    query = read_query(params.queries, list_attributes.FUNCTIONS, call.shape, params.search)
     found = await call.parts.functions.page(query, count=params.total)
     owned = await call.parts.database.read(
         variables.of_functions, [item.id for item in found.items]

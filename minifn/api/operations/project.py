@@ -6,10 +6,9 @@ from typing import Annotated, Any
 from starlette.types import ASGIApp
 
 from minifn.api.operations.functions import DESCRIPTION_MAX_CHARS
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.kinds import SCOPE_NAMES, Instant, QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     KEYS_READ,
     KEYS_WRITE,
@@ -18,6 +17,7 @@ from minifn.api.wire.operation import (
     Operation,
 )
 from minifn.api.wire.params import Boolean, CustomId, Id, Integer, NoParams, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     CursorNotFound,
     DatabaseTimeout,
@@ -29,7 +29,6 @@ from minifn.errors import (
 )
 from minifn.ids import new_id
 from minifn.instants import format_instant, now_ms
-from minifn.store import lists
 
 #: The organisation that the project belongs to: the one account of the operator.
 TEAM_ID = "operator"
@@ -110,7 +109,7 @@ async def get_project(call: Call, params: NoParams) -> ASGIApp:
 
 async def list_keys(call: Call, params: ListKeys) -> ASGIApp:
     """List the API keys; their secrets are not kept."""
-    query = read_query(params.queries, lists.KEYS, call.shape)
+    query = read_query(params.queries, list_attributes.KEYS, call.shape)
     found = await call.parts.keys.page(query, count=params.total)
     items = [responses.api_key(item) for item in found.items]
     return json_answer(responses.listing("keys", found.total, items))

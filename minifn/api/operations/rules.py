@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from starlette.types import ASGIApp
 
 from minifn.api.hosts import host_of
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.kinds import QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import RULES_READ, RULES_WRITE, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Limits, OneOf, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
@@ -23,7 +23,6 @@ from minifn.errors import (
 )
 from minifn.ids import is_domain
 from minifn.models import Rule
-from minifn.store import lists
 
 _REDIRECT_STATUSES = (301, 302, 307, 308)
 _URL_MAX_CHARS = 2048
@@ -168,7 +167,7 @@ def _created(call: Call, rule: Rule) -> ASGIApp:
 
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
     """List rules. First come the domains that functions have by themselves."""
-    query = read_query(params.queries, lists.RULES, call.shape, params.search)
+    query = read_query(params.queries, list_attributes.RULES, call.shape, params.search)
     found = await call.parts.domains.page(query, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))

@@ -11,14 +11,15 @@ from typing import Annotated, Any
 
 from starlette.types import ASGIApp
 
+from minifn.api.wire import list_attributes
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.kinds import Instant, QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import USAGE_READ, Call, Operation
 from minifn.api.wire.params import Integer, ListOf, OneOf, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import ArgumentInvalid, QueryInvalid
 from minifn.instants import format_instant
-from minifn.store import lists, usage
+from minifn.store import usage
 from minifn.store.usage import HOUR_MS, Kept, Used
 
 #: The time that is looked at unless the client says otherwise, milliseconds: a week.
@@ -71,7 +72,7 @@ class Metrics(Params, frozen=True, kw_only=True):
 async def list_events(call: Call, params: Metrics) -> ASGIApp:
     """Sum up what ran: executions and builds."""
     start, end = _time(params)
-    query = read_query(params.queries, lists.USAGE, call.shape)
+    query = read_query(params.queries, list_attributes.USAGE, call.shape)
     await usage.catch_up(call.parts.database)
     hours = (start // HOUR_MS, end // HOUR_MS)
     found = await call.parts.database.read(usage.used_by_function, *hours, query.filters)
@@ -88,7 +89,7 @@ async def list_events(call: Call, params: Metrics) -> ASGIApp:
 async def list_gauges(call: Call, params: Metrics) -> ASGIApp:
     """Tell what there is: functions, deployments and their bytes."""
     start, end = _time(params)
-    query = read_query(params.queries, lists.USAGE, call.shape)
+    query = read_query(params.queries, list_attributes.USAGE, call.shape)
     found = await call.parts.database.read(usage.kept_by_function, query.filters)
     last = end // HOUR_MS
     ends = [last]

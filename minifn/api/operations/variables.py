@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from starlette.types import ASGIApp
 
 from minifn.api.operations.functions import DESCRIPTION_MAX_CHARS
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import (
@@ -14,7 +14,6 @@ from minifn.api.wire.kinds import (
     VariableKey,
     is_variable_key,
 )
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     FUNCTIONS_READ,
     FUNCTIONS_WRITE,
@@ -24,6 +23,7 @@ from minifn.api.wire.operation import (
     Operation,
 )
 from minifn.api.wire.params import Boolean, CustomId, Id, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
@@ -36,7 +36,6 @@ from minifn.errors import (
 )
 from minifn.ids import new_id
 from minifn.services.functions import VariableChange
-from minifn.store import lists
 
 #: A list without queries has every variable, because clients before 1.9 know no pages of them.
 _ALL = ('{"method":"limit","values":[1000]}',)
@@ -138,7 +137,7 @@ async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> 
 
 async def list_variables(call: Call, params: ListVariables | ListProjectVariables) -> ASGIApp:
     """List variables: all of them unless the client asks for a page."""
-    query = read_query(params.queries or _ALL, lists.VARIABLES, call.shape)
+    query = read_query(params.queries or _ALL, list_attributes.VARIABLES, call.shape)
     found = await call.parts.functions.page_variables(params.function_id, query, count=params.total)
     items = [responses.variable(item, call.shape) for item in found.items]
     return json_answer(responses.listing("variables", found.total, items))
