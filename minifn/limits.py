@@ -24,3 +24,7 @@ QUERY_VALUES_MAX = 500
 QUERY_LEVELS_MAX = 3
 #: Characters of all rows of a page: more than 25 executions with the longest logs and errors.
 PAGE_CHARS_MAX = 64 * 1024 * 1024
+#: Seconds that the reading of a list may take.
+LIST_SECONDS_MAX = 10.0
+#: Seconds that an upload may pause between two chunks.
+UPLOAD_PAUSE_SECONDS_MAX = 86_400

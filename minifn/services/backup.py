@@ -25,7 +25,7 @@ from minifn.ids import is_id
 from minifn.instants import now_ms
 from minifn.store import deployments, execution_queue, functions, git_sources, schema
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
-from minifn.store.database import connect
+from minifn.store.connection import connect
 
 #: Of the layout of the tar file; a newer one is refused.
 FORMAT = 1

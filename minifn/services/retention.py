@@ -12,7 +12,8 @@ from minifn.config import Config
 from minifn.instants import now_ms
 from minifn.services.deployments import DeploymentService
 from minifn.store import retention, usage
-from minifn.store.database import Database, give_back
+from minifn.store.connection import give_back
+from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.retention")
 

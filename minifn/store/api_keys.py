@@ -24,7 +24,7 @@ def get(conn: sqlite3.Connection, key_id: str) -> ApiKey | None:
 
 
 def update(conn: sqlite3.Connection, key: ApiKey) -> bool:
-    """Overwrite a key's row; tell whether it was there."""
+    """Overwrite a key's row; return False if it does not exist."""
     return TABLE.update(conn, key)
 
 
@@ -44,5 +44,5 @@ def every(conn: sqlite3.Connection) -> list[ApiKey]:
 
 
 def delete(conn: sqlite3.Connection, key_id: str) -> bool:
-    """Delete one key; tell whether it was there."""
+    """Delete one key; return False if it does not exist."""
     return conn.execute("DELETE FROM api_keys WHERE id = ?", (key_id,)).rowcount > 0

@@ -117,7 +117,10 @@ def claim(
 
 
 def _turns(conn: sqlite3.Connection, limit: int, after: int, skip: Collection[str]) -> list[int]:
-    """Return up to `limit` functions (sequences) with waiting executions, those behind `after` first."""
+    """Return up to `limit` functions (sequences) with waiting executions.
+
+    Functions behind `after` come first.
+    """
     sql = (
         "SELECT function, id FROM execution_requests"
         " JOIN functions ON functions.sequence = function"
@@ -190,7 +193,10 @@ def finish(conn: sqlite3.Connection, execution: Execution, answer: bytes = b"") 
 
 
 def recover(conn: sqlite3.Connection, reason: str, now: int) -> int:
-    """Fail the executions that a stop interrupted, with `reason` in their errors; return the count."""
+    """Fail the executions that a stop interrupted, with `reason` as their errors.
+
+    Return the count.
+    """
     conn.execute(
         "UPDATE executions SET status = 'failed', response_status_code = 500, errors = ?,"
         " updated_at = ?"
@@ -206,7 +212,10 @@ def recover(conn: sqlite3.Connection, reason: str, now: int) -> int:
 
 
 def abandon(conn: sqlite3.Connection, reason: str, now: int) -> int:
-    """Fail the executions that run, wait or are due, with `reason` in their errors; return the count."""
+    """Fail the executions that run, wait or are due, with `reason` as their errors.
+
+    Return the count.
+    """
     conn.execute(
         "UPDATE execution_requests SET state = 'processing' WHERE state = 'waiting'"
         " OR (state = 'scheduled' AND due_at <= ?)",

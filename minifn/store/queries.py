@@ -95,7 +95,10 @@ class Order:
 
 @dataclass(frozen=True, kw_only=True)
 class Query:
-    """A page of a list. All filters hold; rows that `orders` leave equal come in order of creation."""
+    """A page of a list.
+
+    All filters hold. Rows that are equal by `orders` come in order of creation.
+    """
 
     filters: tuple[Filter, ...] = ()
     orders: tuple[Order, ...] = ()

@@ -8,8 +8,8 @@ from minifn.store import usage
 def delete_older(conn: sqlite3.Connection, before: int, limit: int) -> int:
     """Delete up to `limit` finished executions created before the instant `before`.
 
-    Return the count. Rows lie in order of creation, so the oldest are read without an index: `limit`
-    of them, and one more for each unfinished execution, because those can be in the way for long.
+    Return the count. Rows lie in order of creation, so the oldest are read without an index. One
+    more is read for each unfinished execution, because those can stay among the oldest for long.
     """
     rows = conn.execute(
         "SELECT sequence FROM (SELECT sequence, created_at, status FROM executions"

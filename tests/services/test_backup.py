@@ -22,7 +22,8 @@ from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.services.backup import RESTORED, BackupError, Summary, backup, restore
 from minifn.store import deployments, execution_queue, executions, functions
 from minifn.store.cipher import VariableCipher
-from minifn.store.database import Database, connect
+from minifn.store.connection import connect
+from minifn.store.database import Database
 from tests.serving import FUNCTIONS, Server, pack
 
 LOCKED = (

@@ -8,7 +8,7 @@ import pytest
 
 from minifn.models import Function
 from minifn.store import functions, schema
-from minifn.store.database import connect
+from minifn.store.connection import connect
 
 
 @pytest.fixture

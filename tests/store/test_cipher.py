@@ -15,7 +15,8 @@ from minifn.host.datadir import DataDir
 from minifn.models import Function, Variable
 from minifn.store import functions, schema, settings, variables
 from minifn.store.cipher import FINGERPRINT, VariableCipher, VariablesKeyError, load_cipher
-from minifn.store.database import Database, connect
+from minifn.store.connection import connect
+from minifn.store.database import Database
 
 KEY = secrets.token_hex(32)
 SECRET = "the-value-nobody-may-read"

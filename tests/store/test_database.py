@@ -16,7 +16,8 @@ from minifn.errors import DatabaseTimeout
 from minifn.ids import new_id
 from minifn.models import Execution, Function
 from minifn.store import database as database_module, executions, functions, schema, settings
-from minifn.store.database import Database, DatabaseClosed, connect, give_back
+from minifn.store.connection import connect, give_back
+from minifn.store.database import Database, DatabaseClosed
 
 
 def _fail(conn: sqlite3.Connection, name: str) -> None:

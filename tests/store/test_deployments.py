@@ -8,7 +8,7 @@ import pytest
 
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
 from minifn.ids import new_id
-from minifn.limits import LOG_LIMIT_CHARS
+from minifn.limits import LOG_LIMIT_CHARS, UPLOAD_PAUSE_SECONDS_MAX
 from minifn.models import Deployment, Function
 from minifn.store import deployments, functions
 from minifn.store.attributes import DEPLOYMENTS
@@ -207,7 +207,7 @@ def test_an_upload_that_nobody_goes_on_with_is_kept_for_a_day(conn: sqlite3.Conn
     given_up = upload(conn, chunks_total=2, chunks_uploaded=0)
     deployments.add_chunk(conn, given_up.id, 0, 1000)
     whole, fetching = upload(conn), upload(conn, chunks_total=1, chunks_uploaded=0)
-    late = 1000 + deployments.UPLOAD_MS_MAX
+    late = 1000 + UPLOAD_PAUSE_SECONDS_MAX * 1000
     assert deployments.expired(conn, late, 10) == []
     assert deployments.expired(conn, late + 1, 10) == [given_up.id]
     gone = deployments.delete_expired(conn, [given_up.id, whole.id, fetching.id], late + 1)

@@ -14,7 +14,7 @@ from minifn.models import Execution, ExecutionStatus, Function
 from minifn.store import executions, functions, paging, plans, schema
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.conditions import Condition
-from minifn.store.database import connect
+from minifn.store.connection import connect
 from minifn.store.paging import Page, page as list_page
 from minifn.store.queries import (
     CREATION,

@@ -9,7 +9,7 @@ import pytest
 from minifn.models import Execution, Function
 from minifn.store import executions, functions, plans, schema
 from minifn.store.attributes import EXECUTIONS
-from minifn.store.database import connect
+from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Kind, Method, Order, Query
 
 VALUES: dict[Kind, Any] = {
