@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from minifn.config import Config
 from minifn.git.program import HOW_TO_GET, find_git
+from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
 from minifn.languages import RuntimeTable
 from minifn.sandbox.choose import USE_HOST, choose, protections
@@ -68,7 +67,9 @@ class Report:
 
     def as_json(self) -> str:
         """Return the report as JSON text."""
-        return json.dumps({"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2)
+        return json.dumps(
+            {"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2
+        )
 
 
 def examine(config: Config) -> Report:
@@ -106,7 +107,13 @@ async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
     return [
         chosen,
         *(
-            Check(group="sandbox", name=one.name, state=one.state, detail=one.reason, remedy=one.remedy)
+            Check(
+                group="sandbox",
+                name=one.name,
+                state=one.state,
+                detail=one.reason,
+                remedy=one.remedy,
+            )
             for one in found
         ),
     ]
@@ -140,17 +147,30 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
 
 def _machine(config: Config) -> list[Check]:
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    memory_bytes = psutil.virtual_memory().available
+    memory = memory_limit.look()
     place = next(path for path in (config.data, *config.data.parents) if path.is_dir())
     disk_bytes = shutil.disk_usage(place).free
     versions = f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
-    memory = f"{memory_bytes // 2**20} MB available"
+    available = f"{memory.available_bytes // 2**20} MB available"
+    limit = f"{memory.limit_bytes // 2**20} MB, the limit of {memory.source}"
     disk = f"{disk_bytes // 10**6} MB free at {place}"
     return [
         Check(group="machine", name="python", state="ON", detail=versions),
         _data_directory(config.data, place),
-        _at_least("open files", open_files, OPEN_FILES_WANTED, str(open_files), f"ulimit -n {OPEN_FILES_WANTED}"),
-        _at_least("memory", memory_bytes, MEMORY_WANTED_BYTES, memory, "stop something else"),
+        _at_least(
+            "open files",
+            open_files,
+            OPEN_FILES_WANTED,
+            str(open_files),
+            f"ulimit -n {OPEN_FILES_WANTED}",
+        ),
+        _at_least(
+            "memory",
+            memory.available_bytes,
+            MEMORY_WANTED_BYTES,
+            f"{available} of {limit}",
+            "stop something else, or raise the limit",
+        ),
         _at_least("disk", disk_bytes, DISK_WANTED_BYTES, disk, "set MINIFN_DATA to a larger disk"),
         _git(),
     ]
@@ -162,7 +182,9 @@ def _git() -> Check:
     if program is None:
         detail = "not found: no deployments from repositories, and no git push"
         return Check(group="machine", name="git", state="OFF", detail=detail, remedy=HOW_TO_GET)
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=10, check=False
+    )
     version = done.stdout.strip().removeprefix("git version ")
     return Check(group="machine", name="git", state="ON", detail=f"{version}  {program}")
 
@@ -175,7 +197,11 @@ def _data_directory(data: Path, existing: Path) -> Check:
         name="data directory",
         state="OFF" if not writable else "ON" if private else "DEGRADED",
         detail=f"{data}" + ("" if writable else f": {existing} cannot be written"),
-        remedy="set MINIFN_DATA to a directory you own" if not writable else "" if private else f"chmod 700 {data}",
+        remedy="set MINIFN_DATA to a directory you own"
+        if not writable
+        else ""
+        if private
+        else f"chmod 700 {data}",
         required=True,
     )
 
@@ -183,5 +209,9 @@ def _data_directory(data: Path, existing: Path) -> Check:
 def _at_least(name: str, found: float, wanted: float, detail: str, remedy: str) -> Check:
     enough = found >= wanted
     return Check(
-        group="machine", name=name, state="ON" if enough else "DEGRADED", detail=detail, remedy="" if enough else remedy
+        group="machine",
+        name=name,
+        state="ON" if enough else "DEGRADED",
+        detail=detail,
+        remedy="" if enough else remedy,
     )

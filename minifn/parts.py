@@ -4,11 +4,10 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Coroutine, Mapping
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
-
-import psutil
 
 from minifn.builder import BuildContext, Builder
 from minifn.change_feed import ChangeFeed
@@ -16,6 +15,8 @@ from minifn.config import Config, is_weaker
 from minifn.errors import FunctionNotFound
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
+from minifn.host import memory_limit
+from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
 from minifn.host.tasks import Tasks, running
@@ -37,16 +38,13 @@ from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
-from minifn.workers.pool import Pool
+from minifn.workers.pool import WORKER_BYTES, Pool
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
 
 #: How often the data directory is looked at.
 WATCH_SECONDS = 5.0
-
-#: Memory that a warm worker may take of the machine's: bounds how many there are.
-WORKER_BYTES = 64 * 1024 * 1024
 
 
 class Parts:
@@ -88,7 +86,10 @@ class Parts:
         self.data = DataDir(config.data)
         #: The environment that builds and git inherit from, filtered by the setting for it.
         self.environ: Mapping[str, str] = dict(os.environ)
+        #: Seconds since the epoch, for the windows of rate limits.
+        self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
+        self.budgets = Budgets(memory_limit.look().limit_bytes)
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -139,8 +140,9 @@ class Parts:
                 self.spawner,
                 self.engine,
                 idle_seconds=config.idle_seconds,
-                workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
+                workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
                 function_workers_max=2 * (os.cpu_count() or 1),
+                available_bytes=lambda: memory_limit.look().available_bytes,
             )
         )
 
@@ -156,7 +158,13 @@ class Parts:
 
     def make_services(self) -> None:
         """Make every service; none does anything yet."""
-        config, data, database, changes, hooks = self.config, self.data, self.database, self.changes, self.hooks()
+        config, data, database, changes, hooks = (
+            self.config,
+            self.data,
+            self.database,
+            self.changes,
+            self.hooks(),
+        )
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
@@ -165,7 +173,14 @@ class Parts:
         self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
         self.deployments = DeploymentService(config, data, database, hooks, changes)
         self.executions = Executions(
-            config, database, self.functions, self.pool, self._specs, self.tokens, changes, hooks
+            config,
+            database,
+            self.functions,
+            self.pool,
+            self._specs,
+            self.tokens,
+            changes,
+            hooks,
         )
         self.events = Events(database, self.functions, self.executions)
         self.scheduler = Scheduler(database, self.functions, self.executions)
@@ -217,7 +232,9 @@ class Parts:
         await self.run_loop(stack, self._watch(), "watch over the data directory")
         await self.run_loop(stack, self.retention.run(), "retention")
 
-    async def run_loop(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def run_loop(
+        self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str
+    ) -> None:
         """Run a loop until the stack is closed; the server stops when it fails."""
         await stack.enter_async_context(running(work, name, self._lose))
 
@@ -229,7 +246,9 @@ class Parts:
         """Return what functions are kept from, found once by a process that looks from inside the engine."""
         if self._protections is None:
             try:
-                self._protections = await inspect(self.engine, self.spawner, Network(self.config.network))
+                self._protections = await inspect(
+                    self.engine, self.spawner, Network(self.config.network)
+                )
             except SandboxError as error:
                 return (Protection(name="isolation", state="OFF", reason=str(error)),)
         return self._protections

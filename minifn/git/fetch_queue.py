@@ -15,7 +15,7 @@ from minifn.change_feed import ChangeFeed
 from minifn.config import Config
 from minifn.git.fetcher import Commit, Fetcher
 from minifn.git.installations import Installations, Remote, RepositoryMissing
-from minifn.git.program import GitFailed
+from minifn.git.program import BARE, GitFailed
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree
 from minifn.host.tasks import end
@@ -29,9 +29,6 @@ from minifn.store.database import Database
 from minifn.store.git_sources import Fetch, Source
 
 logger = logging.getLogger("minifn.git")
-
-#: The directory of a repository that is pushed to minifn, within its function's.
-PUSHED = "repository.git"
 
 #: Of one installation.
 FETCHES_AT_ONCE = 2
@@ -69,7 +66,10 @@ class FetchQueue:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Stop; what is in the queue is fetched by the next server."""
         await end(*self._fetching.values())
@@ -77,19 +77,28 @@ class FetchQueue:
     def remote(self, installation_id: str, repository: str) -> Remote:
         """Return where a repository is. Raises RepositoryMissing."""
         if not installation_id:
-            return Remote(path=self._tools.data.repository(repository) / PUSHED, name=repository)
+            return Remote(
+                path=self._tools.data.repository(repository) / BARE, name=repository, own=True
+            )
         return self._installations.find(installation_id).remote(repository)
 
     async def add(
-        self, function: Function, source: Source, *, branch: str, activate: bool, commit: str = ""
+        self,
+        function: Function,
+        source: Source,
+        *,
+        branch: str,
+        activate: bool,
+        commit: str = "",
+        deployment_id: str = "",
     ) -> Deployment | None:
-        """Queue a deployment of a function and return it.
+        """Queue a deployment of a function, with a new id unless one is given, and return it.
 
         None when the function is gone, or when `commit` of the branch has been dealt with before.
         """
         now = now_ms()
         deployment = Deployment(
-            id=new_id(),
+            id=deployment_id or new_id(),
             created_at=now,
             updated_at=now,
             function_id=function.id,
@@ -104,8 +113,12 @@ class FetchQueue:
             remote = await asyncio.to_thread(self.remote, source.installation_id, source.repository)
             deployment = _described(deployment, remote)
         except RepositoryMissing:
-            logger.info("%s: its repository is missing; the deployment's log will say so", function.id)
-        inserted = await self._tools.database.write(git_sources.insert, deployment, source, commit=commit)
+            logger.info(
+                "%s: its repository is missing; the deployment's log will say so", function.id
+            )
+        inserted = await self._tools.database.write(
+            git_sources.insert, deployment, source, commit=commit
+        )
         if inserted is not None:
             self._tools.changes.tell("create", inserted)
             self._wake.set()
@@ -120,12 +133,16 @@ class FetchQueue:
             for fetch in await self._tools.database.insist(git_sources.pending):
                 key = fetch.deployment.id
                 if key not in self._fetching:
-                    self._fetching[key] = asyncio.create_task(self._attempt(fetch), name=f"minifn-git-fetch-{key}")
+                    self._fetching[key] = asyncio.create_task(
+                        self._attempt(fetch), name=f"minifn-git-fetch-{key}"
+                    )
             await self._wake.wait()
 
     async def _attempt(self, fetch: Fetch) -> None:
         """Fetch a deployment when its installation is free: a host that does not answer holds up no other."""
-        turn = self._turns.setdefault(fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE))
+        turn = self._turns.setdefault(
+            fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE)
+        )
         async with turn:
             try:
                 await self._fetch(fetch)
@@ -164,6 +181,7 @@ class FetchQueue:
         log = f"{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {message}\n"
         stored = await self._tools.database.write(git_sources.failed, deployment.id, log, now_ms())
         if stored is not None:
+            self._tools.changes.tell_log(stored.id, log)
             self._tools.changes.tell("update", stored)
 
 

@@ -30,6 +30,8 @@ from minifn.workers.records import (
 START_SECONDS = 60.0
 #: The wrapper ends a call at its deadline; a wrapper that cannot is ended this much later.
 DEADLINE_GRACE_SECONDS = 0.5
+#: A worker that has not answered for this long has grown to its size all the same.
+SETTLE_SECONDS = 10.0
 #: What a stopped worker gets to exit by itself.
 STOP_GRACE_SECONDS = 2.0
 #: After the socket closed the process should end, after the process ended the socket should close.
@@ -54,6 +56,8 @@ class Worker(asyncio.Protocol):
         self.on_exit: Callable[[Worker], None] = _ignore
         #: When the last request ended, on the monotonic clock.
         self.idle_since = time.monotonic()
+        self._made_at = self.idle_since
+        self._answered = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._process: Process
@@ -93,6 +97,11 @@ class Worker(asyncio.Protocol):
         return self._slots > 0
 
     @property
+    def settled(self) -> bool:
+        """Whether it has taken the memory that it takes, as far as can be known."""
+        return self._answered or time.monotonic() > self._made_at + SETTLE_SECONDS
+
+    @property
     def slots_free(self) -> int:
         """How many more requests it takes now."""
         return max(0, self._slots - len(self._calls))
@@ -112,7 +121,9 @@ class Worker(asyncio.Protocol):
         env = {**self.spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
         try:
             wrapped = engine.wrap(dataclasses.replace(self.spec.command, env=env))
-            self._process = await spawner.spawn(wrapped, (theirs.fileno(),), stdout=writing, stderr=writing)
+            self._process = await spawner.spawn(
+                wrapped, (theirs.fileno(),), stdout=writing, stderr=writing
+            )
         except BaseException as exc:
             ours.close()
             self._output.close()
@@ -123,7 +134,9 @@ class Worker(asyncio.Protocol):
             theirs.close()
             os.close(writing)
         await self._loop.create_unix_connection(lambda: self, sock=ours)
-        self._supervisor = asyncio.create_task(self._supervise(), name=f"worker {self.spec.command.label}")
+        self._supervisor = asyncio.create_task(
+            self._supervise(), name=f"worker {self.spec.command.label}"
+        )
         try:
             await asyncio.wait_for(asyncio.shield(self.ready), START_SECONDS)
         except TimeoutError:
@@ -142,7 +155,12 @@ class Worker(asyncio.Protocol):
         """
         if not self.free:
             return failed("died", self._reason or "The worker takes no more requests.\n")
-        call = Call(self._loop.create_future(), deadline + DEADLINE_GRACE_SECONDS, request.logging, self._output.total)
+        call = Call(
+            self._loop.create_future(),
+            deadline + DEADLINE_GRACE_SECONDS,
+            request.logging,
+            self._output.total,
+        )
         remaining = deadline - call.began
         if remaining <= 0:
             return failed("timeout", TIMED_OUT)
@@ -156,7 +174,11 @@ class Worker(asyncio.Protocol):
             port=request.port,
             path=request.path,
             query=request.query,
-            headers={name: value for name, value in request.headers if not name.startswith("x-open-runtimes-")},
+            headers={
+                name: value
+                for name, value in request.headers
+                if not name.startswith("x-open-runtimes-")
+            },
             timeout=min(request.timeout_seconds or remaining, remaining),
             logging=request.logging,
         )
@@ -191,7 +213,9 @@ class Worker(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport.is_closing():
             return
-        self._transport.write(b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0])
+        self._transport.write(
+            b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0]
+        )
         self._outgoing.clear()
         if not self._transport.is_closing():
             for call in self._undelivered:
@@ -205,6 +229,7 @@ class Worker(asyncio.Protocol):
         return call
 
     def _freed(self) -> None:
+        self._answered = True
         if not self._calls:
             self.idle_since = time.monotonic()
             self._process.watch(False)
@@ -218,7 +243,11 @@ class Worker(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due = due
-        self._timer = None if due == float("inf") else self._loop.call_later(due - time.monotonic(), self._expire)
+        self._timer = (
+            None
+            if due == float("inf")
+            else self._loop.call_later(due - time.monotonic(), self._expire)
+        )
 
     def _expire(self) -> None:
         now = time.monotonic() + 0.001
@@ -262,7 +291,10 @@ class Worker(asyncio.Protocol):
             raise ProtocolError("ready was said twice")
         if frame.protocol != protocol.PROTOCOL:
             raise ProtocolError(f"protocol {frame.protocol} instead of {protocol.PROTOCOL}")
-        self._slots = min(self.spec.concurrency, frame.concurrency if frame.concurrency > 0 else self.spec.concurrency)
+        self._slots = min(
+            self.spec.concurrency,
+            frame.concurrency if frame.concurrency > 0 else self.spec.concurrency,
+        )
         self.ready.set_result(None)
 
     def _respond(self, frame: Response, body: bytes, header_bytes: int) -> None:

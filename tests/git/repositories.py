@@ -5,12 +5,18 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.serving import Api, Server
+
 MAIN = "def main(context):\n    return context.res.text({text!r})\n"
 
 
-def git(folder: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+def git(
+    folder: Path, *arguments: str, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run git in a folder, with nobody's configuration, and return what it did."""
-    known = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    known = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
     done = subprocess.run(
         ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", *arguments],
         cwd=folder,
@@ -20,7 +26,9 @@ def git(folder: Path, *arguments: str, check: bool = True, **environment: str) -
         timeout=60,
         check=False,
     )
-    assert not check or done.returncode == 0, f"git {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    assert not check or done.returncode == 0, (
+        f"git {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    )
     return done
 
 
@@ -32,10 +40,14 @@ class Repository:
         path.mkdir(parents=True)
         git(path, "init", "--quiet", "-b", "main")
 
-    def commit(self, files: Mapping[str, str], message: str = "A change", branch: str = "main") -> str:
+    def commit(
+        self, files: Mapping[str, str], message: str = "A change", branch: str = "main"
+    ) -> str:
         """Write files on a branch, commit them and return the commit's hash."""
         if branch != self.branch():
-            exists = git(self.path, "rev-parse", "--verify", "-q", branch, check=False).returncode == 0
+            exists = (
+                git(self.path, "rev-parse", "--verify", "-q", branch, check=False).returncode == 0
+            )
             git(self.path, "checkout", "-q", *([] if exists else ["-b"]), branch)
         for name, content in files.items():
             target = self.path / name
@@ -52,3 +64,16 @@ class Repository:
 def answering(text: str) -> str:
     """The code of a function that answers with `text`."""
     return MAIN.format(text=text)
+
+
+def address(server: Server, function_id: str, key: str = "") -> str:
+    """Where the repository of a function is pushed to."""
+    return f"http://any:{key or server.key}@127.0.0.1:{server.port}/git/{function_id}.git"
+
+
+def create(api: Api, name: str, **settings: object) -> str:
+    """Create a function in Python that everyone may call, and return its id."""
+    api.create(
+        name, api.runtime("python"), **{"entrypoint": "main.py", "execute": ["any"], **settings}
+    )
+    return name

@@ -6,7 +6,7 @@ may divide a group: systemd's CGROUP_DELEGATION.md.
 """
 
 # A small process, which does without pathlib.
-# ruff: noqa: PTH102, PTH106, PTH110, PTH112, PTH123, PTH208
+# ruff: noqa: PTH102, PTH106, PTH110, PTH112, PTH208
 
 import contextlib
 import errno
@@ -14,6 +14,8 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+
+from minifn.host.control_groups import own_group, read
 
 from . import proc
 
@@ -64,7 +66,9 @@ class Group:
         return ""
 
     def _count(self, file: str, event: str) -> int:
-        return int(dict(line.split() for line in read(f"{self.path}/{file}").splitlines()).get(event, "0"))
+        return int(
+            dict(line.split() for line in read(f"{self.path}/{file}").splitlines()).get(event, "0")
+        )
 
     def remove(self) -> bool:
         """Remove it; tell whether it is still there because it holds a process."""
@@ -110,11 +114,21 @@ class Groups:
         """Put things back as they were, once no tree is left; others who divide the group are joined."""
         if not self._aside:
             return
-        others = [(path, is_tree) for path, pid, is_tree in _ours(self.root) if pid != os.getpid() and proc.alive(pid)]
+        others = [
+            (path, is_tree)
+            for path, pid, is_tree in _ours(self.root)
+            if pid != os.getpid() and proc.alive(pid)
+        ]
         with contextlib.suppress(OSError):
             if self._enabled and not others:
-                write(f"{self.root}/cgroup.subtree_control", " ".join(f"-{name}" for name in self._enabled))
-            _move(_members(self._aside), next((path for path, is_tree in others if not is_tree), self.root))
+                write(
+                    f"{self.root}/cgroup.subtree_control",
+                    " ".join(f"-{name}" for name in self._enabled),
+                )
+            _move(
+                _members(self._aside),
+                next((path for path, is_tree in others if not is_tree), self.root),
+            )
             os.rmdir(self._aside)
 
 
@@ -204,26 +218,6 @@ def _clear(root: str) -> None:
                 group.kill()
             while group.remove() and is_tree and time.monotonic() < deadline:
                 time.sleep(0.005)
-
-
-def own_group(cgroup: str, mountinfo: str) -> str:
-    """Return the directory of the group that the texts of /proc/PID say a process is in, "" for none."""
-    inside = next((line[3:] for line in cgroup.splitlines() if line.startswith("0::/")), "")
-    for line in mountinfo.splitlines():
-        fields, _, kind = line.partition(" - ")
-        root, place = fields.split()[3:5]
-        if kind.startswith("cgroup2 ") and inside and (inside + "/").startswith(root.rstrip("/") + "/"):
-            return (place + inside.removeprefix(root.rstrip("/"))).rstrip("/")
-    return ""
-
-
-def read(path: str) -> str:
-    """Return a file's text, "" when there is none."""
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def write(path: str, value: str) -> None:

@@ -17,6 +17,8 @@ from .attack import LIBC, Held, Left, attack, call, is_visible, system_call
 
 #: Of ioprio_set(2): a process; the lowest of the best-effort class.
 PRIORITY_OF_PROCESS, LAST = 1, 2 << 13 | 7
+#: Of inotify_add_watch(2).
+IN_ALL_EVENTS = 0xFFF
 
 
 @attack
@@ -49,6 +51,21 @@ def link_database(targets: dict[str, str]) -> str:
 
 
 @attack
+def mark_database(targets: dict[str, str]) -> str:
+    """An attribute of the file, which needs no right to open it."""
+    os.setxattr(targets["database"], "user.planted", b"x")
+    os.removexattr(targets["database"], "user.planted")
+    return "gave the database an attribute"
+
+
+@attack
+def watch_data(targets: dict[str, str]) -> str:
+    """Each event has the name of a file that came or went."""
+    call(LIBC.inotify_add_watch(call(LIBC.inotify_init()), targets["data"].encode(), IN_ALL_EVENTS))
+    return "is told of the files in the data directory"
+
+
+@attack
 def write_data(targets: dict[str, str]) -> str:
     Path(targets["data"], "planted").write_text("x")
     return "planted a file in the data directory"
@@ -65,7 +82,18 @@ def write_own_code(targets: dict[str, str]) -> str:
 @attack
 def write_outside_tmp(targets: dict[str, str]) -> str:
     private = os.path.realpath(os.environ["TMPDIR"])
-    for place in ("/", "/etc", "/usr/bin", "/var/tmp", "/dev", "/run", "/home", "/opt", "/srv", "/tmp"):
+    for place in (
+        "/",
+        "/etc",
+        "/usr/bin",
+        "/var/tmp",
+        "/dev",
+        "/run",
+        "/home",
+        "/opt",
+        "/srv",
+        "/tmp",
+    ):
         if private != place:
             with contextlib.suppress(OSError):
                 path = Path(place, f"planted-{os.getpid()}")
@@ -225,6 +253,13 @@ def sacrifice_server(targets: dict[str, str]) -> str:
 
 
 @attack
+def spare_itself(targets: dict[str, str]) -> str:
+    """It lowers its own score: then the server, which is larger, is killed first."""
+    Path("/proc/self/oom_score_adj").write_text("0")
+    return "has the score of the server"
+
+
+@attack
 def trace_other(targets: dict[str, str]) -> str:
     is_visible(int(targets["other"]), "victim")
     seize = 0x4206
@@ -243,7 +278,11 @@ def read_memory(targets: dict[str, str]) -> str:
 def inherited_descriptors(targets: dict[str, str]) -> str:
     listing = os.open("/proc/self/fd", os.O_RDONLY)
     found = {int(name) for name in os.listdir(listing)} - {0, 1, 2, listing}
-    strange = [os.readlink(f"/proc/self/fd/{number}") for number in found if os.path.exists(f"/proc/self/fd/{number}")]
+    strange = [
+        os.readlink(f"/proc/self/fd/{number}")
+        for number in found
+        if os.path.exists(f"/proc/self/fd/{number}")
+    ]
     strange = [name for name in strange if not name.startswith("/proc/")]
     if not strange:
         raise Held("none")
@@ -269,7 +308,7 @@ def write_to_terminal(targets: dict[str, str]) -> str:
 def other_socket(targets: dict[str, str]) -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(targets["socket"])
-    return "connected to the server's socket"
+    return "connected to a socket of the machine"
 
 
 @attack

@@ -5,15 +5,18 @@ What it answers, when it comes to that, is the secret.
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 CONTROL = 3
 #: Outlives everything that does not take pains; `mark` is how the test knows it.
@@ -171,7 +174,9 @@ def replace_control(context):
 
 def share_control(context):
     copy = os.dup(CONTROL)
-    subprocess.Popen(["/bin/sh", "-c", DAEMON.format(mark=context.req.query["mark"])], pass_fds=(copy,))
+    subprocess.Popen(
+        ["/bin/sh", "-c", DAEMON.format(mark=context.req.query["mark"])], pass_fds=(copy,)
+    )
     os._exit(0)
 
 
@@ -248,6 +253,21 @@ def files(context):
         pass
 
 
+def take_port(context):
+    """Answer in the place of the server where its clients look for it."""
+    port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
+    for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
+        try:
+            socket.create_server(
+                (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+            )
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+        else:
+            raise RuntimeError(f"took {address}")
+
+
 def threads(context):
     try:
         for _ in range(2000):
@@ -282,4 +302,6 @@ def look(context):
 
 
 def places():
-    return [Path(name) for name in ("/tmp", os.environ.get("TMPDIR", "/tmp"), "/dev/shm", "/var/tmp")]
+    return [
+        Path(name) for name in ("/tmp", os.environ.get("TMPDIR", "/tmp"), "/dev/shm", "/var/tmp")
+    ]
