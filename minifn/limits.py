@@ -28,3 +28,13 @@ PAGE_CHARS_MAX = 64 * 1024 * 1024
 LIST_SECONDS_MAX = 10.0
 #: Seconds that an upload may pause between two chunks.
 UPLOAD_PAUSE_SECONDS_MAX = 86_400
+#: Bytes of an urlencoded body.
+URLENCODED_BYTES_MAX = 1024 * 1024
+#: Params of a query string or urlencoded body.
+URLENCODED_PAIRS_MAX = 1000
+#: Commas, brackets and texts in a JSON body: each takes many times its length in memory.
+JSON_TOKENS_MAX = 200_000
+#: Parts of a multipart body.
+FORM_PARTS_MAX = 200
+#: Bytes of an upload's parts that are not files.
+UPLOAD_FIELDS_BYTES_MAX = 1024 * 1024

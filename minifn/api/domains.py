@@ -10,7 +10,7 @@ its record is committed before the answer leaves, where Appwrite writes it after
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minifn.api.hosts import host_of
-from minifn.api.wire import bodies
+from minifn.api.wire import body_stream
 from minifn.api.wire.answers import (
     Answer,
     RawHeaders,
@@ -149,8 +149,8 @@ async def _read(scope: Scope, receive: Receive, room: Budget) -> bytes:
         if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
             raise RequestTooLarge(too_large)
     try:
-        return await bodies.read_bytes(receive, room=room)
-    except bodies.BodyTooLong as exc:
+        return await body_stream.read_bytes(receive, BODY_LIMIT_BYTES, room)
+    except body_stream.BodyTooLong as exc:
         raise RequestTooLarge(too_large) from exc
 
 

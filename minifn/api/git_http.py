@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from minifn.api.wire import bodies
+from minifn.api.wire import body_stream
 from minifn.api.wire.answers import Answer, RawHeaders
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Context
 from minifn.errors import ArgumentInvalid, FunctionNotFound, MinifnError, RequestTooLarge
@@ -176,7 +176,7 @@ class GitRequest:
         )
         whole = True
         try:
-            async for chunk in bodies.chunks(self._receive, _READ_FACTOR * limit_bytes):
+            async for chunk in body_stream.chunks(self._receive, _READ_FACTOR * limit_bytes):
                 if not whole:
                     continue
                 content = unpacker.decompress(chunk, limit_bytes) if unpacker else chunk
@@ -185,7 +185,7 @@ class GitRequest:
                 _write(request, content[:room_bytes])
         except zlib.error as exc:
             raise ArgumentInvalid("The request's body is not what its encoding says.") from exc
-        except bodies.BodyTooLong as exc:
+        except body_stream.BodyTooLong as exc:
             raise too_large from exc
         request.seek(0)
         if not whole:

@@ -292,13 +292,10 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
 
 
 def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
-    """Queue a new build of every ready deployment, for a restored database.
-
-    The active deployments stay active.
-    """
+    """Queue every ready deployment to be built again; which one is active stays as it is. For a restored database."""
     conn.execute(
-        "UPDATE deployments SET status = 'waiting', activate = 0, build_started_at = 0,"
-        " build_logs = '', updated_at = ? WHERE status = 'ready'",
+        "UPDATE deployments SET status = 'waiting', activate = 0, build_started_at = 0, build_logs = '',"
+        " updated_at = ? WHERE status = 'ready'",
         (now,),
     )
     for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():

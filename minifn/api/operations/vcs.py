@@ -8,7 +8,7 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn import jsontext
-from minifn.api.wire import bodies, responses
+from minifn.api.wire import bodies, body_stream, responses
 from minifn.api.wire.answers import error_answer, json_answer
 from minifn.api.wire.operation import FUNCTIONS_WRITE, PUBLIC, Call, Operation
 from minifn.api.wire.params import Boolean, Id, OneOf, Params, Text
@@ -71,7 +71,7 @@ class PushWebhook:
         git = call.parts.git
         git.check_installation(self._installation_id)
         room = call.parts.budgets.bodies
-        body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
+        body = await body_stream.read_bytes(receive, _EVENT_BYTES_MAX, room)
         try:
             # What nobody has signed is not taken apart.
             await git.check_signature(
@@ -79,7 +79,7 @@ class PushWebhook:
             )
             pushed = call.header(b"x-github-event") in ("push", "")
             step = functools.partial(_names, body, call.header(b"content-type"))
-            names = await bodies.taken_apart(body, step) if pushed else set()
+            names = await body_stream.decoded(body, step) if pushed else set()
             return await git.pushed_elsewhere(self._installation_id, names)
         finally:
             room.give(len(body))

@@ -1,0 +1,41 @@
+"""Bodies as they arrive: their limits, the memory they take and the thread that decodes them."""
+
+import asyncio
+import threading
+
+import pytest
+
+from minifn.api.wire.body_stream import BodyTooLong, decoded, read_bytes
+from minifn.errors import ArgumentInvalid
+from minifn.limits import BODIES_BYTES_MAX
+from tests.api.site import SiteServer
+from tests.api.wire.conftest import receiver
+
+
+def test_a_body_that_is_too_long_or_cut_short() -> None:
+    with pytest.raises(BodyTooLong):
+        asyncio.run(read_bytes(receiver(b"123", b"456"), 5))
+    with pytest.raises(ArgumentInvalid, match="early"):
+        asyncio.run(read_bytes(receiver(b"123", whole=False)))
+
+
+def test_a_thread_takes_long_bodies_apart() -> None:
+    async def where(size_bytes: int) -> threading.Thread:
+        return await decoded(bytes(size_bytes), threading.current_thread)
+
+    assert asyncio.run(where(1000)) is threading.current_thread()
+    assert asyncio.run(where(1_000_000)) is not threading.current_thread()
+
+
+@pytest.mark.parametrize("path", ["/functions/f/executions", "/account/sessions/email"])
+def test_everybody_takes_of_the_same_memory(site: SiteServer, path: str) -> None:
+    with site.admin() as client:
+        room = site.site.budgets.bodies
+        taken = BODIES_BYTES_MAX - 10
+        room.take(taken)
+        answer = client.post(path, json={"body": "x" * 20})
+        assert (answer.status_code, answer.json()["type"]) == (503, "general_service_overloaded")
+        assert room.used == taken
+        room.give(taken)
+        client.post(path, json={"body": "x" * 20})
+        assert room.used == 0
