@@ -38,3 +38,13 @@ JSON_TOKENS_MAX = 200_000
 FORM_PARTS_MAX = 200
 #: Bytes of an upload's parts that are not files.
 UPLOAD_FIELDS_BYTES_MAX = 1024 * 1024
+#: Characters of a parameter's name in a query string or form.
+PARAM_NAME_CHARS_MAX = 1024
+#: Levels of brackets in a parameter's name.
+PARAM_LEVELS_MAX = 4
+#: Headers of an execution's request.
+HEADERS_MAX = 100
+#: Characters of an execution's headers, names and values together.
+HEADERS_CHARS_MAX = 16_384
+#: Characters of an execution's headers as a JSON text.
+HEADERS_JSON_CHARS_MAX = 65_535

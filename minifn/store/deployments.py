@@ -129,14 +129,6 @@ def add_chunk(
     return after, after.uploaded and not before.uploaded
 
 
-def chunks(conn: sqlite3.Connection, deployment_id: str) -> set[int]:
-    """Return the numbers of the chunks that have arrived."""
-    rows = conn.execute(
-        "SELECT number FROM deployment_chunks WHERE deployment_id = ?", (deployment_id,)
-    )
-    return {row[0] for row in rows}
-
-
 def claim(conn: sqlite3.Connection, now: int) -> Deployment | None:
     """Claim an uploaded deployment that waits for its build: `waiting` becomes `processing`.
 

@@ -1,4 +1,4 @@
-"""A database with one function, as the writer's thread sees it."""
+"""A database with one function."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The execution rows as a record and as a queue."""
+"""Executions: rows, queue, retention and search."""
 
 import os
 import sqlite3
@@ -69,7 +69,7 @@ def test_an_execution_of_a_deleted_function_is_refused(conn: sqlite3.Connection)
         executions.insert(conn, finished("gone"))
 
 
-def test_users_see_only_what_they_asked_for(conn: sqlite3.Connection) -> None:
+def test_users_see_only_their_own_executions(conn: sqlite3.Connection) -> None:
     of_ann, of_guest = finished(user_id="ann"), finished()
     for execution in (of_ann, of_guest):
         executions.insert(conn, execution)
@@ -145,7 +145,7 @@ def test_a_scheduled_execution_waits_for_its_instant(conn: sqlite3.Connection) -
     assert claimed(conn, now=5000) == []
 
 
-def test_what_was_running_when_the_server_was_killed_has_failed(conn: sqlite3.Connection) -> None:
+def test_executions_that_a_kill_interrupted_have_failed(conn: sqlite3.Connection) -> None:
     running, waiting = enqueue(conn), enqueue(conn)
     execution_queue.claim(conn, 1, 1)
     assert execution_queue.recover(conn, "the server stopped", 50) == 1
@@ -246,7 +246,9 @@ def test_executions_are_searched_by_their_function_and_their_id(conn: sqlite3.Co
     assert found("bb2") == found("***") == []
 
 
-def test_a_long_body_is_written_once_and_goes_with_its_execution(conn: sqlite3.Connection) -> None:
+def test_a_long_body_is_written_once_and_deleted_with_its_execution(
+    conn: sqlite3.Connection,
+) -> None:
     conn.execute("PRAGMA journal_mode = WAL")
     body = os.urandom(1_000_000)
     execution = Execution(id=new_id(), function_id="fn", trigger="http", status="waiting")
@@ -260,7 +262,7 @@ def test_a_long_body_is_written_once_and_goes_with_its_execution(conn: sqlite3.C
     (job,), _ = execution_queue.claim(conn, 5, 9)
     conn.execute("COMMIT")
     assert job.request.body == body
-    # A few pages, where the body has hundreds.
+    # The log grows by a few pages; the body has hundreds.
     assert conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1] - pages < 20
     execution_queue.requeue(conn, 10)
     (job,), _ = execution_queue.claim(conn, 5, 11)

@@ -1,4 +1,4 @@
-"""Names of the wire stay out of the store."""
+"""The store has no wire names."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Pages against a reference in plain Python, and which indexes they are read from."""
+"""Pages compared with a reference in plain Python, for each way of reading them."""
 
 import operator
 import sqlite3
@@ -61,7 +61,7 @@ TESTS: dict[Method, Callable[[Any, tuple[Any, ...]], bool]] = {
     Method.IS_NULL: lambda value, given: False,
     Method.IS_NOT_NULL: lambda value, given: True,
 }
-#: Methods that take another number of values than one: method -> (smallest, largest).
+#: (smallest, largest) number of values of the methods that do not take exactly one.
 COUNTS = {
     **dict.fromkeys((Method.EQUAL, Method.CONTAINS, Method.NOT_CONTAINS), (1, 3)),
     **dict.fromkeys((Method.BETWEEN, Method.NOT_BETWEEN), (2, 2)),
@@ -79,7 +79,7 @@ OTHER_METHODS = [method for method in Method if method not in TEXT_METHODS]
 
 
 def sample(number: int) -> Execution:
-    """A row whose attributes repeat with different periods."""
+    """Return a row; its attributes repeat with different periods."""
     return Execution(
         id=f"e{(number * 37) % 100:02d}" if number % 2 else f"f{number:02d}",
         function_id="fn" if number % 5 else "other",
@@ -101,7 +101,7 @@ def sample(number: int) -> Execution:
 def rows(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[sqlite3.Connection, list[Execution]]]:
-    """Executions of two functions; the second part is the ones of `fn`."""
+    """A database with executions of two functions, and those of `fn` as a list."""
     conn = connect(tmp_path_factory.mktemp("paging") / "minifn.db")
     schema.migrate(conn)
     for function_id in ("fn", "other"):
@@ -116,7 +116,7 @@ def rows(
     autouse=True, params=[(3000, 5000), (2, 5), (0, 1)], ids=["few", "some", "none"], scope="module"
 )
 def thresholds(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Small thresholds, so that every way of reading is taken; returns the largest total."""
+    """Thresholds that lead to each way of reading; the largest total."""
     with pytest.MonkeyPatch.context() as patch:
         few, total = request.param
         patch.setattr(plans, "FEW", few)
@@ -167,7 +167,7 @@ def compares_time(item: Filter) -> bool:
 
 
 def expected(query: Query, rows: list[Execution]) -> list[Execution]:
-    """The whole list, ordered as documented: ties by creation, in the direction of the last order."""
+    """Return the whole list in order; ties by creation, in the direction of the last order."""
     found = [row for row in rows if all(holds(item, row) for item in query.filters)]
     keys: list[tuple[str, bool]] = []
     for order in query.orders or (Order(),):
@@ -201,7 +201,7 @@ fixture_is_read_only = hypothesis_settings(
 
 
 @fixture_is_read_only
-@given(query=queries, user_id=st.sampled_from([None, "ann", "nobody", ""]))
+@given(query=queries, user_id=st.sampled_from([None, "ann", "unknown", ""]))
 def test_pages_and_cursors_visit_every_row_once_in_order(
     rows: tuple[sqlite3.Connection, list[Execution]],
     thresholds: int,
@@ -228,7 +228,7 @@ def test_pages_and_cursors_visit_every_row_once_in_order(
 
 @fixture_is_read_only
 @given(query=queries)
-def test_a_list_without_plans_gives_the_same(
+def test_a_list_without_plans_has_the_same_pages(
     rows: tuple[sqlite3.Connection, list[Execution]], thresholds: int, query: Query
 ) -> None:
     conn, _ = rows
@@ -252,13 +252,13 @@ def test_a_cursor_must_be_a_row_the_caller_may_see(
             executions.page(conn, function_id, Query(cursor=cursor), user_id=user_id)
 
 
-def test_a_function_that_is_not_there_has_no_executions(
+def test_an_unknown_function_has_no_executions(
     rows: tuple[sqlite3.Connection, list[Execution]],
 ) -> None:
-    assert executions.page(rows[0], "nobody", Query()) == Page(0, ())
+    assert executions.page(rows[0], "unknown", Query()) == Page(0, ())
 
 
-def test_a_page_does_not_fill_the_memory(
+def test_a_page_has_a_limit_of_characters(
     rows: tuple[sqlite3.Connection, list[Execution]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conn, _ = rows

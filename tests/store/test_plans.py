@@ -1,4 +1,4 @@
-"""A long list is read from an index, whatever a client filters or orders by."""
+"""A long list is read from an index for every filter and order."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ VALUES: dict[Kind, Any] = {
 
 @pytest.fixture(scope="module")
 def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
-    """A thousand executions of one function, nearly all alike, with thresholds in proportion."""
+    """A database of 1,000 executions, nearly all alike, with thresholds in proportion."""
     connection = connect(tmp_path_factory.mktemp("plans") / "minifn.db")
     schema.migrate(connection)
     functions.insert(connection, Function(id="fn", name="fn", runtime="r"))
@@ -49,7 +49,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
 
 
 def steps(conn: sqlite3.Connection, query: Query, user_id: str | None = None) -> list[str]:
-    """Return the steps SQLite takes for a page, as EXPLAIN QUERY PLAN words them."""
+    """Return SQLite's steps for a page, in the words of EXPLAIN QUERY PLAN."""
     statements: list[str] = []
     conn.set_trace_callback(statements.append)
     try:
@@ -92,7 +92,7 @@ def test_every_order_is_read_from_its_index_without_sorting(
     index = attribute.index or "executions_function"
     assert any(f"INDEX {index} " in step for step in found), found
     assert_no_full_scan(found)
-    # The rows of the one page may be sorted, what they are chosen from may not.
+    # The rows of the page may be sorted, the rows they are chosen from may not.
     assert sum("TEMP B-TREE FOR ORDER BY" in step for step in found) <= 1, found
 
 

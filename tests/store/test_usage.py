@@ -1,4 +1,4 @@
-"""Counts of what was used: nothing is lost or counted twice, whatever is deleted and whenever it is counted."""
+"""Usage: each execution and build is counted once, also when executions are deleted."""
 
 import asyncio
 import random
@@ -64,7 +64,9 @@ def test_hours_and_functions_are_apart(conn: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_is_lost_or_counted_twice(conn: sqlite3.Connection, seed: int) -> None:
+def test_each_execution_is_counted_once_in_any_order_of_steps(
+    conn: sqlite3.Connection, seed: int
+) -> None:
     choose = random.Random(seed)
     finished = 0
     claimed: list[Execution] = []
@@ -129,7 +131,7 @@ def test_builds(conn: sqlite3.Connection) -> None:
     assert usage.kept_by_hour(conn, HOUR, "fn") == {HOUR: Kept(deployments=2, source_bytes=203)}
 
 
-def test_a_function_takes_its_counts_along(conn: sqlite3.Connection) -> None:
+def test_a_deleted_function_has_no_usage(conn: sqlite3.Connection) -> None:
     executions.insert(conn, ran())
     assert counted(conn).executions == 1
     executions.insert(conn, ran())

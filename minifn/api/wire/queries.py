@@ -281,7 +281,7 @@ def _count(smallest: int, largest: int) -> str:
 
 
 def _typed(value: object, kind: Kind, name: str) -> Value:
-    """Return `value` as its column stores it. Raises ArgumentInvalid for a value of another type."""
+    """Return `value` as its column stores it. Raises ArgumentInvalid if it has another type."""
     wrong = _invalid(f'Invalid query: Query value is invalid for attribute "{name}"')
     if kind is Kind.STRING and isinstance(value, str):
         return value

@@ -1,7 +1,7 @@
 """The textual queries of clients before 1.5: `equal("name", ["a", 'b'])`, `limit(5)`.
 
-As utopia-php/database 0.3x read them (`Query::parse`): a method name, parameters in parentheses, single or double
-quotes, backslash escapes, bare words and numbers.
+The grammar is that of utopia-php/database 0.3x (`Query::parse`): a method name, parameters in
+parentheses, single or double quotes, backslash escapes, bare words and numbers.
 """
 
 import re
@@ -13,7 +13,7 @@ _BARE = re.compile(r"[^\s,\[\]()\"']+")
 _NUMBER = re.compile(r"-?\d+")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
-#: Methods whose parameters are values; the others take an attribute first.
+#: Methods whose parameters are all values; other methods take an attribute first.
 _WITHOUT_ATTRIBUTE = frozenset({"limit", "offset", "cursorAfter", "cursorBefore", "select"})
 
 
@@ -22,7 +22,10 @@ class TextualSyntaxError(ValueError):
 
 
 def parse_textual(text: str) -> dict[str, Any]:
-    """Return the textual query `text` in the JSON form: method, attribute, values. Raises TextualSyntaxError."""
+    """Return a textual query in the form of a JSON one: method, attribute, values.
+
+    Raises TextualSyntaxError.
+    """
     scanner = _Scanner(text)
     method = scanner.take(_NAME)
     try:

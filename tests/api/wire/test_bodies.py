@@ -28,7 +28,7 @@ def test_json() -> None:
 @pytest.mark.parametrize(
     "body", [b"{", b'{"a": NaN}', b"[1]", b'"x"', b"\xff", b"[" * 100_000, b'{"a": "\\ud800"}']
 )
-def test_json_that_is_none(body: bytes) -> None:
+def test_invalid_json(body: bytes) -> None:
     with pytest.raises(ArgumentInvalid):
         bodies.decode(body, "application/json")
 
@@ -61,7 +61,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         )
     )
 )
-def test_percent_encoding_is_undone_as_by_the_standard_library(parts: list[bytes]) -> None:
+def test_percent_encoding_is_decoded_as_by_the_standard_library(parts: list[bytes]) -> None:
     text = b"".join(parts)
     assert bodies.parse_query(b"a=" + text.replace(b"&", b"")) == {"a": unquote_plus(text.decode())}
 
@@ -98,7 +98,7 @@ def test_json_of_too_many_values(value: bytes) -> None:
         bodies.decode(body, "application/json")
 
 
-def test_signs_within_a_text_of_json_do_not_count() -> None:
+def test_commas_and_brackets_within_a_json_text_do_not_count() -> None:
     text = ',[{"\\' * 500_000
     assert (
         bodies.decode(json.dumps({"body": text, "a": [1]}).encode(), "application/json")["body"]

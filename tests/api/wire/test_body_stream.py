@@ -19,7 +19,7 @@ def test_a_body_that_is_too_long_or_cut_short() -> None:
         asyncio.run(read_bytes(receiver(b"123", whole=False)))
 
 
-def test_a_thread_takes_long_bodies_apart() -> None:
+def test_a_thread_decodes_long_bodies() -> None:
     async def where(size_bytes: int) -> threading.Thread:
         return await decoded(bytes(size_bytes), threading.current_thread)
 
@@ -28,7 +28,7 @@ def test_a_thread_takes_long_bodies_apart() -> None:
 
 
 @pytest.mark.parametrize("path", ["/functions/f/executions", "/account/sessions/email"])
-def test_everybody_takes_of_the_same_memory(site: SiteServer, path: str) -> None:
+def test_all_operations_share_one_budget_of_memory(site: SiteServer, path: str) -> None:
     with site.admin() as client:
         room = site.site.budgets.bodies
         taken = BODIES_BYTES_MAX - 10
