@@ -1,6 +1,6 @@
 """The settings of one server: a frozen record made from an environment by a pure function.
 
-Each setting is declared once, here; the command line, the README's table and the errors derive from the declaration.
+Each setting is declared once, here; the command line, the page of settings and the errors derive from the declaration.
 """
 
 import dataclasses

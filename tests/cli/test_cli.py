@@ -16,6 +16,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from minifn import __version__
 from tests.serving import PROJECT, Api, Server, wait_until
 
 
@@ -37,7 +38,7 @@ def started(data: Path) -> Iterator[Server]:
 
 def test_version() -> None:
     done = minifn("--version")
-    assert (done.returncode, done.stdout) == (0, "minifn 0.1.0\n")
+    assert (done.returncode, done.stdout) == (0, f"minifn {__version__}\n")
 
 
 def test_help_names_every_command() -> None:

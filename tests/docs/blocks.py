@@ -121,7 +121,7 @@ class Reader:
             timeout=BLOCK_SECONDS,
             check=False,
         )
-        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}\n{self._tail()}"
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}\n{self.log()}"
         return done.stdout
 
     def serve(self, text: str) -> None:
@@ -140,11 +140,12 @@ class Reader:
 
     def _answers(self) -> bool:
         assert self._serving is not None
-        assert self._serving.poll() is None, self._tail()
+        assert self._serving.poll() is None, self.log()
         with socket.socket() as trial:
             return trial.connect_ex(("127.0.0.1", self.port)) == 0
 
-    def _tail(self) -> str:
+    def log(self) -> str:
+        """Return the end of what the server has printed."""
         return self._log.read_text(errors="replace")[-4000:] if self._log.exists() else ""
 
     def _stop(self) -> None:

@@ -53,7 +53,10 @@ def limits() -> str:
     """Return the page of limits."""
     return PAGE.format(
         overload=table(
-            ("calls that wait for a worker", f"{pool.WAITING_MAX:,}, and {pool.DEPLOYMENT_WAITING_MAX:,} of one function"),
+            (
+                "calls that wait for a worker",
+                f"{pool.WAITING_MAX:,}, and {pool.DEPLOYMENT_WAITING_MAX:,} of one function",
+            ),
             ("waiting executions", "`MINIFN_QUEUE_LIMIT`; as many may be scheduled for later"),
             ("bodies of queued executions", "`MINIFN_QUEUE_BYTES`; scheduled ones may use half of it"),
             ("request bodies in memory", size(executions.BODIES_BYTES_MAX)),
@@ -103,10 +106,18 @@ def limits() -> str:
         ),
         deployment=table(
             ("archive", "`MINIFN_UPLOAD_LIMIT` bytes"),
-            ("chunk of an upload", f"{size(CHUNK_BYTES)}; an unfinished upload is deleted after "
-             f"{stored.UPLOAD_MS_MAX // 3_600_000} hours"),
-            ("files and directories in an archive", f"{unpack_main.MEMBERS_MAX:,}, {unpack_main.LEVELS_MAX} levels deep"),
-            ("unpacked archive", f"{unpack_main.UNPACKED_BYTES_MAX // 10**6} MB, or ten times the archive if that is more"),
+            (
+                "chunk of an upload",
+                f"{size(CHUNK_BYTES)}; an unfinished upload is deleted after {stored.UPLOAD_MS_MAX // 3_600_000} hours",
+            ),
+            (
+                "files and directories in an archive",
+                f"{unpack_main.MEMBERS_MAX:,}, {unpack_main.LEVELS_MAX} levels deep",
+            ),
+            (
+                "unpacked archive",
+                f"{unpack_main.UNPACKED_BYTES_MAX // 10**6} MB, or ten times the archive if that is more",
+            ),
             (
                 "build, and its cache and temporary files",
                 f"{publish.OUTPUT_BYTES_MAX // 10**9} GB and {publish.OUTPUT_FILES_MAX:,} files each, "
@@ -123,7 +134,10 @@ def limits() -> str:
         ),
         realtime=table(
             ("subscriptions of a connection", f"{realtime.SUBSCRIPTIONS_MAX}"),
-            ("channels of a connection", f"{realtime.CHANNELS_TOTAL_MAX:,}, {realtime.CHANNELS_MAX} of one subscription"),
+            (
+                "channels of a connection",
+                f"{realtime.CHANNELS_TOTAL_MAX:,}, {realtime.CHANNELS_MAX} of one subscription",
+            ),
             (
                 "messages a client may lag behind",
                 f"{broadcast.WAITING_MESSAGES_MAX:,}, or {size(broadcast.WAITING_BYTES_MAX)}; then it is closed with "
@@ -133,8 +147,11 @@ def limits() -> str:
         kept=table(
             ("executions", "`MINIFN_RETENTION_DAYS` days, and the `MINIFN_RETENTION_COUNT` newest of each function"),
             ("inactive deployments", "the function's `deploymentRetention` days"),
-            ("build caches", f"{retention.CACHES_BYTES_MAX // 10**9} GB together; one of more than "
-             f"{build.CACHE_BYTES_MAX // 10**9} GB is not kept"),
+            (
+                "build caches",
+                f"{retention.CACHES_BYTES_MAX // 10**9} GB together; one of more than "
+                f"{build.CACHE_BYTES_MAX // 10**9} GB is not kept",
+            ),
             ("anonymous sessions", f"{SESSION_SECONDS // 86_400} days"),
         ),
     )

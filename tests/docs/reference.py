@@ -152,7 +152,9 @@ def commands() -> str:
 
 
 def _command(name: str, command: click.Command) -> str:
-    arguments = [item.make_metavar(click.Context(command)) for item in command.params if isinstance(item, click.Argument)]
+    arguments = [
+        item.make_metavar(click.Context(command)) for item in command.params if isinstance(item, click.Argument)
+    ]
     text = f"\n## `{' '.join([name, *arguments])}`\n\n{command.help}\n"
     options = [item for item in command.params if isinstance(item, click.Option)]
     if name == "minifn serve":
