@@ -69,14 +69,14 @@ class Manual:
     menu: str
     frame: str
 
-    def show(self, title: str, content: str, contents: str = "", searched: str = "") -> str:
-        """Return a whole HTML document."""
+    def show(self, name: str, title: str, content: str, contents: str = "", words: str = "") -> str:
+        """Return a whole HTML document. `name` is the page that the menu marks."""
         return self.frame.format(
             title=html.escape(title),
             content=content,
             contents=contents,
-            menu=self.menu,
-            searched=html.escape(searched, quote=True),
+            menu=self.menu.replace(f'href="{name}"', f'href="{name}" aria-current="page"'),
+            searched=html.escape(words, quote=True),
             version=__version__,
         )
 
@@ -88,7 +88,7 @@ class Manual:
             for item in page.sections
             if item.level == 2
         )
-        return self.show(page.title, page.content, f"<ul>{contents}</ul>" if contents else "")
+        return self.show(name, page.title, page.content, f"<ul>{contents}</ul>" if contents else "")
 
     def search(self, words: str) -> str:
         """Return the document that lists the sections with every word: those with all of them in a heading first."""
@@ -101,7 +101,7 @@ class Manual:
             f'<li><a href="{item.page}#{item.anchor}">{html.escape(self._path(item))}</a></li>' for item in found
         )
         answer = f"<ul>{rows}</ul>" if rows else "<p>Nothing was found.</p>"
-        return self.show("Search", f"<h1>Search</h1>{answer}", searched=words)
+        return self.show("", "Search", f"<h1>Search</h1>{answer}", words=words)
 
     def _path(self, section: Section) -> str:
         title = self.pages[section.page].title

@@ -32,7 +32,7 @@ PAGES = ROOT / "minifn" / "docs"
 _FENCE = re.compile(r"^```(\w+)? ?([^\n]*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 #: Seconds for one block: some install packages.
 BLOCK_SECONDS = 120.0
-START_SECONDS = 40.0
+START_SECONDS = 60.0
 #: The Appwrite SDKs that examples import.
 PYTHON_SDK = place("python", "27.0.0")
 NODE_SDK = place("node", "27.1.0")
@@ -101,7 +101,7 @@ class Reader:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         elif block.kind == "output":
-            pattern = re.escape(text.strip()).replace(r"\.\.\.", ".*")
+            pattern = re.sub(r"(\\ )*\\\.\\\.\\\.(\\ )*", ".*", re.escape(text.strip()))
             assert re.search(pattern, self.printed, re.DOTALL), f"{text}\nis not in\n{self.printed}"
 
     def _run(self, language: str, text: str) -> str:

@@ -31,9 +31,9 @@ One case differs: when the answer of a finished operation does not fit into memo
 ## One function
 
 {function}
-The error names the limit that ended a function. Control groups enforce memory, processes and CPU exactly where the
-server has one of its own; [Production](production.md#control-groups) shows how. Elsewhere resource limits and a watchdog
-enforce them, within a second.
+The error names the limit that ended a function. Where the server has a control group of its own, memory, processes
+and CPU are enforced exactly; [Production](production.md#control-groups) shows how. Elsewhere resource limits and a
+watchdog enforce them, within a second.
 
 ## One request
 

@@ -92,6 +92,8 @@ get a page instead. Clients before 1.3 get no `type`. [Troubleshooting](troubles
 | type | code | meaning |
 |---|---|---|
 """
+#: Titles of operations that are not their name with a capital.
+TITLES = {"vcs": "Repositories", "openapi": "OpenAPI", "proxy": "Domains"}
 RUNTIMES = """\
 # Runtimes
 
@@ -99,8 +101,8 @@ A function names its runtime as `<family>-<version>`, such as `python-3.12` or `
 named, so that a whole project can be moved here. Families marked *yes* run.
 
 minifn uses the interpreters of the machine: the named version, otherwise the next newer one, otherwise the next older
-one. The build log names the version. Interpreters are searched on `PATH` and where pyenv, uv, asdf, mise, nvm, fnm, volta
-and n put them. `minifn doctor` lists those found.
+one. The build log names the version. Interpreters are searched on `PATH` and where pyenv, uv, asdf, mise, nvm, fnm,
+volta and n put them. `minifn doctor` lists those found.
 
 | family | language | versions | runs |
 |---|---|---|---|
@@ -180,7 +182,8 @@ def http() -> str:
     for item in OPERATIONS:
         groups.setdefault(item.name.partition(".")[0], []).append(item)
     return "".join(lines) + "".join(
-        f"\n## {name.capitalize()}\n" + "".join(map(_operation, items)) for name, items in groups.items()
+        f"\n## {TITLES.get(name, name.capitalize())}\n" + "".join(map(_operation, items))
+        for name, items in groups.items()
     )
 
 
