@@ -60,7 +60,7 @@ class Domains:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        function_id = await self._parts.rules.function_of(host_of(scope)) if kind != "lifespan" else None
+        function_id = await self._parts.domains.function_of(host_of(scope)) if kind != "lifespan" else None
         if function_id is None:
             await self._app(scope, receive, send)
             return
@@ -75,7 +75,7 @@ class Domains:
             answer = _shown(unexpected_answer(exc, scope), scope)
         if scope["method"] == "HEAD":
             answer.body = b""
-        await deliver(answer, self._parts.executor.answers, scope, receive, send)
+        await deliver(answer, self._parts.executions.answers, scope, receive, send)
 
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)
@@ -83,7 +83,7 @@ class Domains:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
-        executor = self._parts.executor
+        executor = self._parts.executions
         body = await _read(scope, receive, executor.bodies)
         request = ExecutionRequest(
             method=scope["method"],
@@ -113,7 +113,7 @@ class Domains:
         if not function.enabled:
             raise FunctionNotFound
         try:
-            target = await parts.executor.ready(function_id)
+            target = await parts.executions.ready(function_id)
         except DeploymentNotFound as exc:
             raise DeploymentNotFound(
                 "No active deployments. View deployments of this function and activate one, or upload one."

@@ -14,6 +14,7 @@ from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, authority
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
@@ -74,6 +75,7 @@ class BuildContext:
     #: Makes the API keys that builds are given.
     tokens: Tokens
     changes: ChangeFeed = field(default_factory=ChangeFeed)
+    hooks: Hooks = field(default_factory=Hooks)
     #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -241,7 +243,10 @@ class Build:
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
     async def _execute(self, command: Command) -> None:
-        """Run a command, its output going to the log. Raises BuildError unless it ends with code 0."""
+        """Run a command, its output going to the log.
+
+        Raises BuildError unless it ends with code 0, and TreeRefused when it wrote too much.
+        """
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
         try:
@@ -262,6 +267,8 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
+        # The guard looks once a second: a fast command may have ended before.
+        await asyncio.to_thread(self._check_disk)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy what a command writes to the log until it has closed its output."""

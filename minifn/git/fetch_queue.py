@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from minifn.config import Config
 from minifn.git.fetcher import Commit, Fetcher
 from minifn.git.installations import Installations, Remote, RepositoryMissing
 from minifn.git.program import GitFailed
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree
 from minifn.host.tasks import end
 from minifn.ids import new_id
@@ -45,11 +46,10 @@ class GitContext:
     database: Database
     engine: Engine
     spawner: Spawner
-    #: Called when a deployment waits for its build.
-    build: Callable[[], None]
     #: Of the server: secrets of installations are made from it.
     secret: str = field(repr=False)
     changes: ChangeFeed = field(default_factory=ChangeFeed)
+    hooks: Hooks = field(default_factory=Hooks)
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -158,7 +158,7 @@ class FetchQueue:
             await asyncio.to_thread(archive.unlink, missing_ok=True)
             return
         self._tools.changes.tell("update", stored)
-        self._tools.build()
+        self._tools.hooks.build()
 
     async def _fail(self, deployment: Deployment, message: str) -> None:
         log = f"{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {message}\n"

@@ -106,7 +106,7 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
         ),
         lambda: ready(minifn, url_of(config)),
-        lambda: minifn.executor.halt(),
+        lambda: minifn.executions.halt(),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -6,7 +6,7 @@ upload's answer acknowledges is on disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -26,6 +26,7 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
 )
+from minifn.hooks import Hooks
 from minifn.host.budget import Budget
 from minifn.host.datadir import DataDir, remove_tree
 from minifn.ids import is_id, new_id
@@ -80,29 +81,16 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
-class Effects(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rest of the server does when deployments change."""
-
-    #: A deployment waits for its build.
-    build: Callable[[], None]
-    #: End the build of a deployment, if it runs, and clear up after it.
-    interrupt: Callable[[str], Awaitable[None]]
-    #: Stop the workers of a deployment that is gone.
-    retire: Callable[[str], Awaitable[None]]
-    #: Have a worker ready for a function's newly active deployment.
-    prewarm: Callable[[Function, Deployment], None]
-
-
 class DeploymentService:
     """Everything that happens to deployments but their builds."""
 
     def __init__(
-        self, config: Config, data: DataDir, database: Database, effects: Effects, changes: ChangeFeed | None = None
+        self, config: Config, data: DataDir, database: Database, hooks: Hooks, changes: ChangeFeed | None = None
     ) -> None:
         self._config = config
         self._data = data
         self._database = database
-        self._effects = effects
+        self._hooks = hooks
         self._changes = changes or ChangeFeed()
         #: Who receives an archive takes one.
         self.incoming = Budget(UPLOADS_MAX)
@@ -185,7 +173,7 @@ class DeploymentService:
                 raise FunctionNotFound from exc
             raise
         self._changes.tell("create", stored)
-        self._effects.build()
+        self._hooks.build()
         return stored
 
     async def _add_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
@@ -213,7 +201,7 @@ class DeploymentService:
         self._changes.tell("update" if earlier else "create", stored)
         if completed:
             await asyncio.to_thread(uploads.complete, part, self._data.source(deployment.id))
-            self._effects.build()
+            self._hooks.build()
         return stored
 
     async def rebuild(self, function_id: str, deployment_id: str) -> Deployment:
@@ -252,7 +240,7 @@ class DeploymentService:
         _, deployment = await self._both(function_id, deployment_id)
         function = await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
         self._changes.tell("update", deployment)
-        self._effects.prewarm(function, deployment)
+        self._hooks.prewarm(function, deployment)
         return function
 
     async def cancel(self, function_id: str, deployment_id: str) -> Deployment:
@@ -265,7 +253,7 @@ class DeploymentService:
             deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
         self._changes.tell("update", deployment)
-        await self._effects.interrupt(deployment_id)
+        await self._hooks.interrupt(deployment_id)
         return deployment
 
     async def delete(self, function_id: str, deployment_id: str) -> Deployment:
@@ -334,8 +322,8 @@ class DeploymentService:
         await asyncio.to_thread(self._data.remove_strangers, known, built)
 
     async def _discard(self, deployment_id: str) -> None:
-        await self._effects.interrupt(deployment_id)
-        await self._effects.retire(deployment_id)
+        await self._hooks.interrupt(deployment_id)
+        await self._hooks.retire(deployment_id)
         await asyncio.to_thread(self._data.remove_deployment, deployment_id)
 
     async def _function(self, function_id: str) -> Function:

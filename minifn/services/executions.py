@@ -9,7 +9,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 
 import msgspec
@@ -17,8 +17,9 @@ import msgspec
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
 from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronousTimeout, MinifnError, Overloaded
+from minifn.hooks import Hooks
 from minifn.host.budget import Budget
-from minifn.host.tasks import end
+from minifn.host.tasks import Tasks
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.languages import RuntimeUnavailable
@@ -70,6 +71,7 @@ class Executions:
         launcher: WorkerSpecs,
         tokens: Tokens,
         changes: ChangeFeed | None = None,
+        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     ) -> None:
         self._config = config
         self._database = database
@@ -77,7 +79,7 @@ class Executions:
         self._pool = pool
         self._launcher = launcher
         self._tokens = tokens
-        self._running: set[asyncio.Task[None]] = set()
+        self._running = Tasks()
         #: Which function was served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
@@ -88,8 +90,7 @@ class Executions:
         self.bodies = Budget(BODIES_BYTES_MAX)
         #: Memory for long answers, taken until they are sent.
         self.answers = Budget(ANSWERS_BYTES_MAX)
-        #: Told that an execution was stored that is due later; set by the service.
-        self.on_scheduled: Callable[[], None] | None = None
+        self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":
         failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
@@ -102,7 +103,7 @@ class Executions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put what was claimed and has not ended back into the queue, for the next start."""
-        await end(*self._running)
+        await self._running.end()
         # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
         try:
             await self._database.write(executions.requeue, now_ms())
@@ -171,8 +172,7 @@ class Executions:
             self.note_queued([execution])
         else:
             self._changes.tell("create", execution)
-            if self.on_scheduled is not None:
-                self.on_scheduled()
+            self._hooks.scheduled()
         return execution
 
     @property
@@ -233,16 +233,11 @@ class Executions:
                 self._backlog.claimed(free, more=len(jobs) == free)
                 for job in jobs:
                     self._changes.tell("update", job.execution)
-                    task = asyncio.create_task(self._run_queued(job.execution, job.request))
-                    self._running.add(task)
-                    task.add_done_callback(self._release)
+                    work = self._run_queued(job.execution, job.request)
+                    self._running.start(work, f"minifn-execution-{job.execution.id}", self._wake.set)
                 if len(jobs) == free:
                     continue
             await self._wake.wait()
-
-    def _release(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._wake.set()
 
     async def _run_queued(self, execution: Execution, request: ExecutionRequest) -> None:
         try:

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 
 from minifn.api import OPERATIONS, create_app
 from minifn.api.wire.params import fields_of
-from minifn.embed import Minifn
 from tests.api.site import Site, SiteServer, create_function, refusal
 
 
@@ -166,7 +165,7 @@ def test_operations_are_declared_once() -> None:
 
 def test_the_app_starts_and_stops_what_it_serves(tmp_path: Any) -> None:
     site = Site(tmp_path / "data")
-    app = create_app(cast("Minifn", site))
+    app = create_app(site)
 
     async def live() -> int:
         async with app.router.lifespan_context(app):

@@ -35,8 +35,9 @@ def test_every_block_is_run_or_says_why_not(name: str) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_the_blocks_of_a_page_work(name: str, data: Path, tmp_path: Path) -> None:
+# Each page has a server of its own, so the pages need not share a test process.
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in RUN])
+def test_the_blocks_of_a_page_work(name: str, data: Path) -> None:
     page = blocks(TEXTS[name].read_text())
     code = "\n".join(block.rest + "\n" + block.text for block in page if block.kind != "skip:")
     for program in ("bash", "curl", "tar"):

@@ -28,6 +28,8 @@ from tests.hostile.service_archives import ARCHIVES, COMMANDS, FILE
 from tests.packing import packed
 from tests.serving import Api, Server, pack, wait_until
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = Path(__file__).parent / "programs" / "service"
 ENTRYPOINTS = {"python": "main.py", "node": "main.cjs"}
 ENGINES = ("bwrap", "process", "none")

@@ -87,7 +87,14 @@ VERDICTS = {
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",
 }
-CASES = tuple((column, f"{family}{attack}") for column in COLUMNS for family in ("", "node ") for attack in VERDICTS)
+#: Columns that a plain `pytest` runs: the strongest and the weakest engine that confines, as this user.
+EVERYDAY = tuple(f"{engine} host {'user' if os.geteuid() else 'root'}" for engine in ("bwrap", "process"))
+CASES = tuple(
+    pytest.param(column, f"{family}{attack}", marks=() if column in EVERYDAY else pytest.mark.slow)
+    for column in COLUMNS
+    for family in ("", "node ")
+    for attack in VERDICTS
+)
 #: Open in the process engine on a kernel whose Landlock cannot confine signals and abstract sockets (before 6.12).
 NEEDS_SCOPES = {
     *("signal_server", "signal_launcher", "signal_other", "signal_everybody", "signal_by_descriptor"),

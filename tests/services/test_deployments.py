@@ -28,10 +28,11 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
 )
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir
 from minifn.limits import CHUNK_BYTES
 from minifn.models import Deployment, Function
-from minifn.services.deployments import CANCELED, DeploymentService, Effects, Upload, UploadedFile
+from minifn.services.deployments import CANCELED, DeploymentService, Upload, UploadedFile
 from minifn.store import deployments, functions
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
@@ -47,13 +48,13 @@ class World:
         self.data = DataDir(root)
         self.database = database
         self.calls: list[tuple[str, str]] = []
-        effects = Effects(
+        hooks = Hooks(
             build=lambda: self.calls.append(("build", "")),
             interrupt=lambda deployment_id: self._note("interrupt", deployment_id),
             retire=lambda deployment_id: self._note("retire", deployment_id),
             prewarm=lambda function, deployment: self.calls.append(("prewarm", deployment.id)),
         )
-        self.service = DeploymentService(Config(data=root), self.data, database, effects)
+        self.service = DeploymentService(Config(data=root), self.data, database, hooks)
         self._files = 0
 
     async def _note(self, call: str, deployment_id: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import os
 import sqlite3
 import time
 from pathlib import Path
@@ -132,7 +131,7 @@ def test_accepted_events_outlive_the_server(tmp_path: Path) -> None:
         async with Minifn(config(tmp_path)) as minifn:
             await deploy(minifn, TELL, events=("orders.*.create",))
             # Nothing is claimed any more, as in the moment before a crash.
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             assert await minifn.emit(EVENT, {"id": 1}) == 1
         async with Minifn(config(tmp_path)) as minifn:
             (execution,) = await ended(minifn, "hello", 1)
@@ -158,15 +157,16 @@ def test_a_loop_ends_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "function loop was not run" in caplog.text
 
 
-def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
-    events, subscribers = (10_000 if os.environ.get("TESTS_TAKE_MINUTES") else 400), 20
+@pytest.mark.parametrize("events", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_storm_loses_nothing_and_holds_no_write_up(events: int, tmp_path: Path) -> None:
+    subscribers = 20
 
     async def scenario() -> None:
         async with Minifn(config(tmp_path, queue_limit=events * subscribers)) as minifn:
             for number in range(subscribers):
                 await listening(minifn, f"fn-{number}", "orders.*.create")
             # What is queued stays, to be counted.
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             storm = [asyncio.create_task(minifn.emit(f"orders.{number}.create", {})) for number in range(events)]
             writes = 0
             while not all(task.done() for task in storm):

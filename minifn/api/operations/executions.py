@@ -92,7 +92,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     if params.scheduled_at is not None:
         _check_schedule(params.scheduled_at, params.later, call.shape)
     caller = call.caller
-    executor = call.parts.executor
+    executor = call.parts.executions
     target = await permitted(call, params.function_id)
     request = ExecutionRequest(
         method=params.method,
@@ -134,7 +134,7 @@ async def permitted(call: Call, function_id: str) -> Target:
     """
     caller = call.caller
     await visible(call, function_id)
-    target = await call.parts.executor.ready(function_id)
+    target = await call.parts.executions.ready(function_id)
     if not caller.privileged and caller.roles.isdisjoint(target.function.execute):
         raise UserUnauthorized(
             "No permissions provided for action 'execute': the function's execute access excludes you."
@@ -211,7 +211,7 @@ async def delete(call: Call, params: OneExecution) -> ASGIApp:
     if not call.caller.privileged:
         raise FunctionNotFound
     await visible(call, params.function_id)
-    await call.parts.executor.delete(params.function_id, params.execution_id)
+    await call.parts.executions.delete(params.function_id, params.execution_id)
     return no_content()
 
 

@@ -45,7 +45,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         body=params.data, user_id=caller.user_id, session_id=caller.session_id, client_ip=call.client_ip,
         depth=caller.depth,
     )  # fmt: skip
-    execution = await call.parts.executor.enqueue(target.function, request)
+    execution = await call.parts.executions.enqueue(target.function, request)
     return json_answer(responses.execution(execution, call.shape, privileged=caller.privileged), 201)
 
 

@@ -82,26 +82,26 @@ async def _create(call: Call, domain: str, function_id: str, branch: str) -> ASG
     if domain == host_of(call.scope):
         # The API must stay reachable by the name it is reached by.
         raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
-    rule = await call.parts.rules.create(domain, function_id, branch)
+    rule = await call.parts.domains.create(domain, function_id, branch)
     return json_answer(responses.rule(rule, call.shape), 201)
 
 
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
     """List rules. First come the domains that functions have by themselves."""
     query = read_query(params.queries, lists.RULES, call.shape, params.search)
-    found = await call.parts.rules.page(query, count=params.total)
+    found = await call.parts.domains.page(query, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))
 
 
 async def get(call: Call, params: OneRule) -> ASGIApp:
     """Return a rule."""
-    return json_answer(responses.rule(await call.parts.rules.get(params.rule_id), call.shape))
+    return json_answer(responses.rule(await call.parts.domains.get(params.rule_id), call.shape))
 
 
 async def delete(call: Call, params: OneRule) -> ASGIApp:
     """Take a domain away from its function; the one made of the function's id stays."""
-    await call.parts.rules.delete(params.rule_id)
+    await call.parts.domains.delete(params.rule_id)
     return no_content()
 
 

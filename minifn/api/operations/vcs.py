@@ -69,7 +69,7 @@ class PushWebhook:
         call = self._call
         git = call.parts.git
         git.check_installation(self._installation_id)
-        room = call.parts.executor.bodies
+        room = call.parts.executions.bodies
         body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
         try:
             # What nobody has signed is not taken apart.

@@ -74,7 +74,7 @@ class Context:
     @functools.cached_property
     def operators(self) -> Operators:
         """Signs operators in and out."""
-        return Operators(self.parts.database, self.parts.admin_key)
+        return Operators(self.parts.database, self.parts.admin_key, self.parts.rate_clock)
 
     @functools.cached_property
     def origins(self) -> Origins:
@@ -162,7 +162,8 @@ class Endpoint:
         self.operation = operation
         self._context = context
         self._legacy = legacy
-        self._rate = Rate(operation.rate_limit, RATE_SECONDS) if operation.rate_limit else None
+        clock = context.parts.rate_clock
+        self._rate = Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
         self._scopes = frozenset(operation.scopes)
         fields = fields_of(operation.params)
         #: Whether there are parameters besides those in the path.
@@ -188,7 +189,7 @@ class Endpoint:
         if isinstance(answer, Answer) and len(answer.body) <= SHORT_BYTES:
             await answer(scope, receive, send)
             return
-        await deliver(answer, call.parts.executor.answers, scope, receive, send)
+        await deliver(answer, call.parts.executions.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
@@ -215,7 +216,7 @@ class Endpoint:
         return await self._answer_body(call, path_params, receive)
 
     async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
-        room = call.parts.executor.bodies
+        room = call.parts.executions.bodies
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
