@@ -19,7 +19,6 @@ from minifn.cli.demo import BODIES, EVENT, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError, pack
 from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
 BUILD_SECONDS = 120
 

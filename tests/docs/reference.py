@@ -173,11 +173,10 @@ def _command(name: str, command: click.Command) -> str:
 
 def http() -> str:
     """Return the page of HTTP operations."""
-    lines = [HTTP, "\n## Overview\n\n", row("operation", "request", "scope of a key"), "|---|---|---|\n"]
+    lines = [HTTP, "\n## Overview\n\n", row("operation", "request"), "|---|---|\n"]
     for item in OPERATIONS:
-        scope = f"`{item.scopes[-1]}`" if item.scopes else ""
         anchor = re.sub(r"[^\w-]", "", item.name.lower())
-        lines.append(row(f"[{item.name}](#{anchor})", f"`{item.method} {item.path}`", scope))
+        lines.append(row(f"[{item.name}](#{anchor})", f"`{item.method} {item.path}`"))
     groups: dict[str, list[Operation]] = {}
     for item in OPERATIONS:
         groups.setdefault(item.name.partition(".")[0], []).append(item)
