@@ -9,14 +9,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-import psutil
-
 from minifn.builder import BuildContext, Builder
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
 from minifn.errors import FunctionNotFound
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
+from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
 from minifn.host.tasks import Tasks, running
@@ -38,16 +37,13 @@ from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
-from minifn.workers.pool import Pool
+from minifn.workers.pool import WORKER_BYTES, Pool
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
 
 #: How often the data directory is looked at.
 WATCH_SECONDS = 5.0
-
-#: Memory that a warm worker may take of the machine's: bounds how many there are.
-WORKER_BYTES = 64 * 1024 * 1024
 
 
 class Parts:
@@ -142,8 +138,9 @@ class Parts:
                 self.spawner,
                 self.engine,
                 idle_seconds=config.idle_seconds,
-                workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
+                workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
                 function_workers_max=2 * (os.cpu_count() or 1),
+                available_bytes=lambda: memory_limit.look().available_bytes,
             )
         )
 
@@ -168,7 +165,15 @@ class Parts:
         self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
         self.deployments = DeploymentService(config, data, database, hooks, changes)
         self.executions = Executions(
-            config, database, self.functions, self.pool, self._specs, self.tokens, changes, hooks
+            config,
+            database,
+            self.functions,
+            self.pool,
+            self._specs,
+            self.tokens,
+            changes,
+            hooks,
+            memory_bytes=memory_limit.look().limit_bytes,
         )
         self.events = Events(database, self.functions, self.executions)
         self.scheduler = Scheduler(database, self.functions, self.executions)

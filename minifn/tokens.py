@@ -152,6 +152,7 @@ class Tokens:
 def _decode(token: str, secret: str) -> dict[str, Any] | None:
     try:
         payload = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["exp"]})
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, RecursionError):
+        # The library lets the latter pass, for a header that nests.
         return None
     return dict(payload)

@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "config errors models ids instants limits log_text event_names git_names cron tokens"
-        " change_feed hooks process_env",
+        " change_feed hooks process_env jsontext",
         "host",
         "store sandbox languages",
         "archive workers",

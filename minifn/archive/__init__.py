@@ -21,7 +21,7 @@ PACK_LEVEL = 5
 def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
     """Return the command that unpacks `archive` into the directory `target`; all three are paths as it sees them.
 
-    It exits with 0, or with 1 and the reason on standard output.
+    It exits with 0 and a line on standard output for each link that is left out, or with 1 and the reason there.
     """
     return (str(own_interpreter()), "-I", "-S", program, archive, target)
 

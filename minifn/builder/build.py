@@ -173,6 +173,8 @@ class Build:
             reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
             message = "" if reason.startswith("The archive") else "The archive could not be unpacked: "
             raise BuildError(message + reason)
+        for note in output.text.splitlines():
+            self._log.note(note)
 
     def _hand_over(self) -> None:
         """Give the build's directories to the function's user."""

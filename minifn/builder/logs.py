@@ -52,9 +52,13 @@ class BuildLog:
         """Store everything so far."""
         self.close()
         async with self._turn:
-            text, self._pending = self._pending[-LOG_LIMIT_CHARS:], ""
-            if text:
-                await self._database.insist(deployments.append_logs, self._deployment_id, text)
+            text, self._pending = self._pending, ""
+            if not text:
+                return
+            kept = text[-LOG_LIMIT_CHARS:]
+            stored: bool = await self._database.insist(deployments.append_logs, self._deployment_id, kept)
+            if stored:
+                self._changes.tell_log(self._deployment_id, text)
 
     def _add(self, text: str) -> None:
         if not text:

@@ -14,6 +14,7 @@ from minifn.config import Config
 from minifn.host.datadir import DataDir
 from minifn.ids import is_id
 from minifn.instants import format_instant, parse_instant
+from minifn.log_text import printable
 from minifn.models import ApiKey
 from minifn.services.keys import Keys
 from minifn.store.database import Database
@@ -60,7 +61,7 @@ def list_keys(as_json: bool, data: str | None) -> None:
         return
     for row in rows:
         expires = f"expires {row['expire']}" if row["expire"] else "does not expire"
-        click.echo(f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}")
+        click.echo(printable(f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}"))
 
 
 @keys.command()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from minifn import jsontext
+
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """One runtime as the API lists it."""
@@ -55,8 +57,8 @@ class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.keys:
             return True
         try:
-            content = msgspec.json.decode(file.read_bytes())
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):
+            content = jsontext.decode(file.read_bytes())
+        except (jsontext.JsonInvalid, OSError):
             return True
         return isinstance(content, dict) and any(content.get(key) for key in self.keys)
 

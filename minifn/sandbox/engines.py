@@ -162,7 +162,8 @@ class BwrapEngine:
             yield from ("--ro-bind-try", path, path)
         for target, link in layout.links:
             yield from ("--symlink", target, link)
-        yield from ("--proc", "/proc", "--dev", "/dev")
+        # Read-only: a function must not lower the score by which the kernel ends it first.
+        yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
         yield from ("--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm")
 
     def wrap(self, command: Command) -> Wrapped:

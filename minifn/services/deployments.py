@@ -37,6 +37,10 @@ from minifn.store.database import Database
 
 #: Last line of the build log of a canceled build; clients look for it.
 CANCELED = "Build has been canceled."
+#: Suffixes of file names besides `.gz`, of which the content decides.
+OTHER_SUFFIXES = (".tgz", ".zip")
+#: The first bytes of a gzip file.
+GZIP_MAGIC = b"\x1f\x8b"
 #: Archives that may be on their way in at once: each lies on disk.
 UPLOADS_MAX = 64
 
@@ -115,9 +119,12 @@ class DeploymentService:
         code = upload.code
         if code is None or not code.size_bytes:
             raise StorageFileEmpty
-        if not code.filename.lower().endswith(".gz"):
+        name = code.filename.lower()
+        if not name.endswith((".gz", *OTHER_SUFFIXES)):
             raise StorageFileTypeUnsupported
         chunk = None if upload.content_range is None else uploads.parse_content_range(upload.content_range)
+        if not name.endswith(".gz") and (chunk is None or not chunk.number):
+            await asyncio.to_thread(_check_gzip, code.path)
         total_bytes = chunk.total_bytes if chunk else code.size_bytes
         if total_bytes > self._config.upload_limit:
             raise StorageInvalidFileSize
@@ -252,6 +259,7 @@ class DeploymentService:
         deployment = await self._database.write(
             deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
+        self._changes.tell_log(deployment_id, f"{CANCELED}\n")
         self._changes.tell("update", deployment)
         await self._hooks.interrupt(deployment_id)
         return deployment
@@ -375,3 +383,10 @@ def _receive(conn: sqlite3.Connection, deployment: Deployment, chunk: Chunk) -> 
     else:
         _check_same_upload(earlier, deployment)
     return deployments.add_chunk(conn, deployment.id, chunk.number, deployment.updated_at)
+
+
+def _check_gzip(path: Path) -> None:
+    """Raise StorageFileTypeUnsupported unless a file begins as a gzip file."""
+    with path.open("rb") as file:
+        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            raise StorageFileTypeUnsupported

@@ -43,6 +43,10 @@ class DomainService:
             return host[: -len(self._suffix)]
         return function_id
 
+    def is_given(self, host: str) -> bool:
+        """Tell whether a rule gives `host` to a function, as far as `function_of` has read the rules."""
+        return host in (self._routes or {})
+
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
         """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
         domain = domain.lower()

@@ -72,7 +72,10 @@ class Executions:
         tokens: Tokens,
         changes: ChangeFeed | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen
+        *,
+        memory_bytes: int = 1 << 62,
     ) -> None:
+        """`memory_bytes`: the limit of the whole server, of which bodies get half."""
         self._config = config
         self._database = database
         self._functions = functions
@@ -87,9 +90,9 @@ class Executions:
         self._backlog = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         #: Memory for the bodies of requests; who reads one takes of it.
-        self.bodies = Budget(BODIES_BYTES_MAX)
+        self.bodies = Budget(min(BODIES_BYTES_MAX, memory_bytes // 4))
         #: Memory for long answers, taken until they are sent.
-        self.answers = Budget(ANSWERS_BYTES_MAX)
+        self.answers = Budget(min(ANSWERS_BYTES_MAX, memory_bytes // 4))
         self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":
@@ -166,7 +169,7 @@ class Executions:
             scheduled_at=scheduled_at,
             deployment_id=function.deployment_id,
         )
-        async with self._backlog.storing(1, len(request.body), scheduled=scheduled_at > 0):
+        async with self._backlog.storing((function.id,), len(request.body), scheduled=scheduled_at > 0):
             await self._database.write(executions.enqueue, execution, request)
         if not scheduled_at:
             self.note_queued([execution])
@@ -180,10 +183,12 @@ class Executions:
         """Whether as many executions wait as the server accepts."""
         return self._backlog.full
 
-    def note_queued(self, queued: Sequence[Execution]) -> None:
-        """Run executions that were just stored as waiting."""
+    def note_queued(self, queued: Sequence[Execution], *, ticked: bool = False) -> None:
+        """Run executions that were just stored as waiting; `ticked`: by schedules."""
         for execution in queued:
             self._changes.tell("create", execution)
+        if ticked:
+            self._backlog.ticked([execution.function_id for execution in queued])
         self._backlog.wait(len(queued))
         self._wake.set()
 
@@ -202,10 +207,14 @@ class Executions:
             msgspec.structs.replace(_caused(function, request), status="waiting", deployment_id=function.deployment_id)
             for function in functions
         ]
-        async with self._backlog.storing(len(waiting), len(request.body)):
+        async with self._backlog.storing([function.id for function in functions], len(request.body)):
             stored = await self._database.write(executions.enqueue_each, waiting, request)
         self.note_queued(stored)
         return stored
+
+    async def crowded(self, functions: Sequence[Function], request: ExecutionRequest) -> set[str]:
+        """Return the functions (ids) among these whose share of the queue has no room for this."""
+        return await self._backlog.crowded([function.id for function in functions], len(request.body))
 
     async def refuse(self, function: Function, request: ExecutionRequest, reason: str) -> None:
         """Store an execution, caused by an event, that failed for `reason` before it ran. Raises FunctionNotFound."""
@@ -248,7 +257,7 @@ class Executions:
         if self._halted and result.execution.status == "failed":
             return
         if await self._database.insist(executions.finish, result.execution):
-            self._backlog.ended(len(request.body))
+            self._backlog.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
 
     async def _answer_queued(self, execution: Execution, request: ExecutionRequest) -> ExecutionResult:

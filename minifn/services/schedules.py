@@ -65,7 +65,7 @@ class Scheduler:
         self._looked_at = now
         while moves := await self._database.read(_moves, now, self._since, self._executor.overloaded):
             queued = await self._database.write(schedules.apply, moves)
-            self._executor.note_queued(queued)
+            self._executor.note_queued(queued, ticked=True)
         due_at = await self._database.read(executions.next_due)
         if due_at is not None and due_at <= now:
             self._executor.note_released(await self._database.write(executions.release_due, now))

@@ -7,7 +7,7 @@ function is to be called with: its `state` is `scheduled`, `waiting` or `process
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -54,6 +54,8 @@ class Stored:
     #: Of all bodies, those of executions that run included.
     size_bytes: int = 0
     scheduled_bytes: int = 0
+    #: By function: how many executions, in any state, and the bytes of their bodies.
+    owned: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
@@ -252,16 +254,20 @@ def next_due(conn: sqlite3.Connection) -> int | None:
 def stored(conn: sqlite3.Connection) -> Stored:
     """Return what the queue holds; the bodies themselves are not read."""
     rows = conn.execute(
-        "SELECT state, count(*), sum(coalesce(length(long.body), length(own.body))) FROM execution_requests AS own"
-        " LEFT JOIN execution_bodies AS long USING (execution) GROUP BY state"
+        "SELECT state, id, count(*), sum(coalesce(length(long.body), length(own.body))) FROM execution_requests AS own"
+        " JOIN functions ON functions.sequence = function LEFT JOIN execution_bodies AS long USING (execution)"
+        " GROUP BY state, id"
     ).fetchall()
-    by_state = {state: (count, size_bytes) for state, count, size_bytes in rows}
-    scheduled, scheduled_bytes = by_state.get("scheduled", (0, 0))
+    owned: dict[str, tuple[int, int]] = {}
+    for _, function_id, count, size_bytes in rows:
+        others = owned.get(function_id, (0, 0))
+        owned[function_id] = (others[0] + count, others[1] + size_bytes)
     return Stored(
-        waiting=by_state.get("waiting", (0, 0))[0],
-        scheduled=scheduled,
-        size_bytes=sum(size_bytes for _, size_bytes in by_state.values()),
-        scheduled_bytes=scheduled_bytes,
+        waiting=sum(count for state, _, count, _ in rows if state == "waiting"),
+        scheduled=sum(count for state, _, count, _ in rows if state == "scheduled"),
+        size_bytes=sum(size_bytes for *_, size_bytes in rows),
+        scheduled_bytes=sum(size_bytes for state, *_, size_bytes in rows if state == "scheduled"),
+        owned=owned,
     )
 
 

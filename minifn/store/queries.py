@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from minifn import jsontext
 from minifn.errors import ArgumentInvalid, QueryInvalid
 from minifn.ids import is_id
 from minifn.instants import parse_instant
@@ -140,8 +139,8 @@ def _decode(text: object, legacy: bool) -> dict[str, Any]:
     if len(text) > QUERY_CHARS_MAX:
         raise _invalid(f"Invalid query: a query is no longer than {QUERY_CHARS_MAX} characters")
     try:
-        decoded = parse_legacy(text) if legacy and not text.lstrip().startswith("{") else msgspec.json.decode(text)
-    except (LegacySyntaxError, msgspec.DecodeError, RecursionError) as exc:
+        decoded = parse_legacy(text) if legacy and not text.lstrip().startswith("{") else jsontext.decode(text)
+    except (LegacySyntaxError, jsontext.JsonInvalid) as exc:
         raise _invalid(f"Invalid query: Syntax error: {exc}") from exc
     return _check_object(decoded)
 

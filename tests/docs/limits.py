@@ -11,9 +11,9 @@ from minifn.git import fetcher
 from minifn.host import space
 from minifn.limits import BODY_LIMIT_BYTES, CHUNK_BYTES, LOG_LIMIT_CHARS
 from minifn.server import connections
-from minifn.services import deployments, events, executions, retention
+from minifn.services import deployments, events, executions, queue_limits, retention
 from minifn.store import database, deployments as stored, paging, plans, queries
-from minifn.workers import pool, records, specs
+from minifn.workers import pool, protocol, records, specs
 
 PAGE = """\
 # Limits
@@ -51,16 +51,29 @@ watchdog enforce them, within a second.
 
 def limits() -> str:
     """Return the page of limits."""
+    share = f"1/{queue_limits.SHARES}"
     return PAGE.format(
         overload=table(
             (
                 "calls that wait for a worker",
                 f"{pool.WAITING_MAX:,}, and {pool.DEPLOYMENT_WAITING_MAX:,} of one function",
             ),
-            ("waiting executions", "`MINIFN_QUEUE_LIMIT`; as many may be scheduled for later"),
-            ("bodies of queued executions", "`MINIFN_QUEUE_BYTES`; scheduled ones may use half of it"),
-            ("request bodies in memory", size(executions.BODIES_BYTES_MAX)),
-            ("answers waiting for slow clients", size(executions.ANSWERS_BYTES_MAX)),
+            (
+                "waiting executions",
+                f"`MINIFN_QUEUE_LIMIT`, {share} of it by one function; as many may be scheduled for later",
+            ),
+            (
+                "bodies of queued executions",
+                f"`MINIFN_QUEUE_BYTES`, {share} of it by one function; scheduled ones may use half of it",
+            ),
+            (
+                "request bodies in memory",
+                f"{size(executions.BODIES_BYTES_MAX)}, or a quarter of the memory limit if that is less",
+            ),
+            (
+                "answers waiting for slow clients",
+                f"{size(executions.ANSWERS_BYTES_MAX)}, or a quarter of the memory limit if that is less",
+            ),
             ("uploads at once", f"{deployments.UPLOADS_MAX}"),
             ("git requests at once", f"{git_http.EXCHANGES_MAX}"),
             (
@@ -75,6 +88,7 @@ def limits() -> str:
             ("processes and threads of a worker", f"{specs.WORKER_PROCESSES}"),
             ("open files of a worker", f"{specs.WORKER_FILES:,}"),
             ("request body, answer body", size(BODY_LIMIT_BYTES)),
+            ("headers of an answer", f"{protocol.HEADERS_MAX:,}; of Python 128 KiB together, of Node.js 512 KiB"),
             ("kept of `logs`, and of `errors`", f"the last {LOG_LIMIT_CHARS:,} characters"),
             ("read of one stream of one execution", size(records.LOG_LIMIT_BYTES)),
             ("logs of one worker in memory", size(records.CALLS_LOG_BYTES)),

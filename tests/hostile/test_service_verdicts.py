@@ -67,6 +67,7 @@ ERRORS = {
     "huge_body": r"[\s\S]*the limit is",
     "huge_frame": PROTOCOL + "the limit is",
     "headers": ANSWERED,
+    "many_headers": PROTOCOL + "105,000 response headers, the limit is 1,000",
     "status": PROTOCOL + "status code 1000",
     # The control socket and the process
     "close_control": DIED,
@@ -84,6 +85,7 @@ ERRORS = {
     "endless_line": ANSWERED,
     "binary_logs": ANSWERED,
     # What a process has
+    "take_port": ANSWERED,
     "files": ANSWERED,
     "threads": ANSWERED,
     "memory": r"$|The function's process was ended: memory limit exceeded \(512 MB\)|The function's [\s\S]* memory ",

@@ -39,6 +39,8 @@ VERDICTS = {
     "look_at_database": "S S S S O O O O O",  # Landlock has no say in stat
     "change_database_mode": "S S S S S O S O O",  # nor in chmod
     "link_database": "S S S S S S S S O",
+    "mark_database": "S S S S S O S S O",
+    "watch_data": "S S S S S O S S O",
     "write_data": "S S S S S S S S O",
     "write_own_code": "S S S S S S S S O",
     "write_outside_tmp": "S S S S S S S S O",
@@ -58,6 +60,7 @@ VERDICTS = {
     "renice_other": "S S S S S O S S O",
     "renice_everybody": "S S S S S O S S O",
     "sacrifice_server": "S S S S S S S S O",
+    "spare_itself": "S S S S S S S S O",
     "trace_other": "S S S S S S S S O",
     "read_memory": "S S S S S S S S O",
     "become_root": "S S S S S S S S O",

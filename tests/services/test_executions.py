@@ -7,18 +7,19 @@ import tarfile
 import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from minifn.config import Config
 from minifn.embed import Minifn
-from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronousTimeout
+from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronousTimeout, Overloaded
 from minifn.host.datadir import DataDir
 from minifn.instants import now_ms
 from minifn.models import Deployment, Execution, ExecutionRequest
 from minifn.services.deployments import Upload, UploadedFile
+from minifn.services.executions import Executions
 from minifn.services.functions import FunctionSettings
 from minifn.store import deployments, executions, functions
 from minifn.store.cipher import load_cipher
@@ -324,3 +325,13 @@ def _newest(conn: Any) -> Execution:
     found = executions.get(conn, "hello", row[0])
     assert found is not None
     return found
+
+
+def test_bodies_get_half_of_a_small_memory(tmp_path: Path) -> None:
+    """Two budgets of 512 MiB are more than a small control group has."""
+    parts = cast("Any", (None,) * 5)
+    executor = Executions(Config(data=tmp_path), *parts, memory_bytes=256 * 2**20)
+    for budget in (executor.bodies, executor.answers):
+        budget.take(64 * 2**20)
+        with pytest.raises(Overloaded):
+            budget.take(1)

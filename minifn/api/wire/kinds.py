@@ -3,9 +3,7 @@
 import re
 from typing import Any
 
-import msgspec
-
-from minifn import cron, event_names
+from minifn import cron, event_names, jsontext
 from minifn.api.wire.params import Limits
 from minifn.ids import is_id
 from minifn.instants import parse_instant
@@ -148,8 +146,10 @@ def _decode_headers(text: str) -> Any:
     if len(text) > _HEADERS_JSON_MAX_CHARS:
         raise ValueError(f"Value must be no longer than {_HEADERS_JSON_MAX_CHARS} chars")
     try:
-        return msgspec.json.decode(text) or []
-    except msgspec.DecodeError:
+        return jsontext.decode(text) or []
+    except jsontext.JsonTooDeep:
+        raise
+    except jsontext.JsonInvalid:
         return []
 
 

@@ -80,7 +80,7 @@ class Context:
     def origins(self) -> Origins:
         """The pages that may call."""
         config = self.parts.config
-        return Origins(config.origins, config.functions_domain)
+        return Origins(config.origins, config.functions_domain, self.parts.domains.is_given)
 
     @functools.cached_property
     def limits(self) -> Limits:

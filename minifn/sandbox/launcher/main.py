@@ -22,7 +22,7 @@ import sys
 import time
 from typing import Any
 
-from . import cgroup, confine, proc, tree
+from . import cgroup, confine, overdue, proc, tree
 from .start import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
 from .tree import Tree
 
@@ -130,6 +130,7 @@ class Launcher:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
         item = Tree(spec, pid, time.monotonic())
+        item.expose(proc.family(pid))
         if self.groups is not None:
             self.enclose(item, spec)
         self.trees[item.id] = self.by_pid[pid] = item
@@ -259,6 +260,8 @@ class Launcher:
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
         item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
+            item.reason = item.reason or "the server ran out of memory"
         self.send(
             {
                 "op": "exited",
@@ -324,8 +327,11 @@ def become_subreaper() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def main(control: int, server: int, records: str) -> None:
-    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid."""
+def main(control: int, server: int, records: str, told: int) -> None:
+    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid.
+
+    On the descriptor `told` the server is heard to have been told to end.
+    """
     close_on_exec()
     become_subreaper()
     # The environments of functions pass through here, with the variables that are their secrets.
@@ -342,5 +348,6 @@ def main(control: int, server: int, records: str) -> None:
         watched = os.pidfd_open(server)
     except (AttributeError, OSError):
         watched = None
+    overdue.Overdue(told, server)
     groups = cgroup.delegated((server, os.getpid()))
     Launcher(socket.socket(fileno=control), records, groups).run(wakeup, watched)

@@ -127,6 +127,20 @@ def environment_value(pid: int, name: bytes) -> bytes:
     return b""
 
 
+def oom_score_adj(pid: int) -> int:
+    """Return how much earlier or later than others of its size a process is killed."""
+    return int(read(f"/proc/{pid}/oom_score_adj") or 0)
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed since boot because memory ran out.
+
+    Those of all control groups count. 0 before Linux 4.13.
+    """
+    _, _, rest = read("/proc/vmstat").partition(b"\noom_kill ")
+    return int(rest.split(maxsplit=1)[0]) if rest else 0
+
+
 def send_signal(pid: int, number: int) -> bool:
     """Send a signal; tell whether there was such a process that we may signal."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from . import proc
-from .cgroup import Group
+from .cgroup import Group, write
 from .hidden_use import held_bytes, machine_bytes
 
 #: The variable that marks every process of a tree, unless it hides it.
@@ -21,6 +21,8 @@ TMP_SECONDS = 1.0
 MEMORY_SLACK = 1.1
 #: A private temporary directory with more entries than this is as good as full.
 TMP_ENTRIES = 50_000
+#: Looks at a tree for processes that the kernel would not kill before the server, at most.
+EXPOSE_ROUNDS = 20
 #: Seconds that the rest of a control group may take to disappear; what lives on then is left to the next start.
 GROUP_SECONDS = 5.0
 #: Characters of the longest path that is looked into; the kernel takes no more than 4095 bytes.
@@ -40,6 +42,10 @@ class Tree:
         self.memory_bytes: int = spec["memory_bytes"]
         self.processes: int = spec["processes"]
         self.tmp_bytes: int = spec["tmp_bytes"]
+        #: Of the whole machine, before it could be among them.
+        self.oom_kills = proc.oom_kills()
+        self.oom_score = min(1000, max(0, proc.oom_score_adj(os.getpid())) + spec["oom_score_adj"])
+        self.expose_rounds = EXPOSE_ROUNDS
         self.reason = ""
         self.killed = False
         #: Its control group, where there is one, and which limit that says was hit.
@@ -63,6 +69,19 @@ class Tree:
             found += proc.descendants(pid)
         return found
 
+    def expose(self, members: Iterable[int]) -> None:
+        """Have the kernel kill these, and what they start, before the server.
+
+        To be repeated until all have the score: bubblewrap forbids others to set it while it makes
+        its namespaces. The launcher has no such score to hand down itself, not even while it starts
+        a command: it would be the first to die, and the server with it.
+        """
+        lower = [pid for pid in members if proc.oom_score_adj(pid) < self.oom_score]
+        for pid in lower:
+            with contextlib.suppress(OSError):
+                write(f"/proc/{pid}/oom_score_adj", str(self.oom_score))
+        self.expose_rounds = self.expose_rounds - 1 if lower else 0
+
     def watch(self, fast: bool, now: float) -> None:
         """Look at it often, because it works, or seldom."""
         if fast and not self.fast and self.group is not None:
@@ -84,6 +103,8 @@ class Tree:
         """Look at what the tree uses; return why it must be killed, or ""."""
         self.check_at = now + (FAST_SECONDS if self.fast else IDLE_SECONDS)
         members = self.members()
+        if self.expose_rounds:
+            self.expose(members)
         ceiling = self.memory_bytes * MEMORY_SLACK
         # The cheap sum counts shared pages once per process, so only the exact one may condemn.
         if ceiling and sum(map(proc.rss_bytes, members)) > ceiling and sum(map(proc.pss_bytes, members)) > ceiling:
