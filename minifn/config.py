@@ -63,7 +63,7 @@ class Config:
     network: str = _setting("host", "most that functions may reach; builds reach what the host does", choices=NETWORKS)
     durability: str = _setting(
         "power",
-        "what answered work survives: a power failure, or only a crash of the server",
+        "answered work survives a power failure, or only a crash of the server",
         choices=("power", "crash"),
     )
     functions_domain: str = _setting("functions.localhost", "domain below which functions have their own")

@@ -13,16 +13,18 @@ The words after a block's language say what it is:
 A block of the language `text` without more words is no code.
 """
 
+import contextlib
 import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import httpx
 
 from tests.sdk.install import place
 from tests.serving import free_port, wait_until
@@ -141,8 +143,10 @@ class Reader:
     def _answers(self) -> bool:
         assert self._serving is not None
         assert self._serving.poll() is None, self.log()
-        with socket.socket() as trial:
-            return trial.connect_ex(("127.0.0.1", self.port)) == 0
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{self.port}/", trust_env=False)
+            return True
+        return False
 
     def log(self) -> str:
         """Return the end of what the server has printed."""

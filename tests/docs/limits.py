@@ -173,7 +173,7 @@ def limits() -> str:
 
 def table(*lines: tuple[str, str]) -> str:
     """Return a Markdown table of two columns."""
-    return "| what | limit |\n|---|---|\n" + "".join(f"| {name} | {limit} |\n" for name, limit in lines)
+    return "| subject | limit |\n|---|---|\n" + "".join(f"| {name} | {limit} |\n" for name, limit in lines)
 
 
 def size(count: int) -> str:

@@ -6,6 +6,7 @@ It is a real session: a server, a push, a call. Only the port, the paths and the
 import io
 import re
 import tempfile
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -53,6 +54,8 @@ def session(folder: Path) -> list[tuple[str, str]]:
             reader.do(one)
         shown = [("minifn serve &", reader.log())]
         for command in SHOWN:
+            # As long as a person types: a worker is started meanwhile.
+            time.sleep(2)
             reader.do(block("bash", "run", f"{command.replace('curl', 'curl -sS')} 2>&1"))
             shown.append((command, reader.printed))
         key = (reader.folder / "minifn-data" / "admin.key").read_text().strip()
