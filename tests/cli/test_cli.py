@@ -99,7 +99,7 @@ def test_the_first_start_shows_the_key_and_the_second_does_not(data: Path) -> No
     first = server.log.read_text()
     assert f"minifn   {server.url}/v1  (project {PROJECT})" in first
     assert str(data / "admin.key") in first
-    assert f"\ndocs     {started.url}/docs/\n" in first
+    assert f"\ndocs     {server.url}/docs/\n" in first
     assert re.search(r"^sandbox  (bwrap|process): \w", first, re.MULTILINE)
     assert first.count(server.key) == 1
     with server:

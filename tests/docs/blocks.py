@@ -9,8 +9,6 @@ The words after a block's language say what it is:
     python file=NAME    the file NAME
     text output         what the block before it printed; `...` stands for anything
     LANGUAGE skip: WHY  not run
-
-A block of the language `text` without more words is no code.
 """
 
 import contextlib

@@ -30,7 +30,6 @@ def test_every_block_is_run_or_says_why_not(name: str) -> None:
         f"{block.language} {block.kind}: {block.text[:60]}"
         for block in blocks(TEXTS[name].read_text())
         if not (block.kind in KINDS and (block.rest or block.kind not in ("file=", "skip:")))
-        and not (block.language == "text" and block.kind == "")
     ]
     assert wrong == []
 
