@@ -16,6 +16,7 @@ from minifn.errors import FunctionNotFound
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
+from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
 from minifn.host.tasks import Tasks, running
@@ -88,6 +89,7 @@ class Parts:
         #: Seconds since the epoch, for the windows of rate limits.
         self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
+        self.budgets = Budgets(memory_limit.look().limit_bytes)
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -156,7 +158,13 @@ class Parts:
 
     def make_services(self) -> None:
         """Make every service; none does anything yet."""
-        config, data, database, changes, hooks = self.config, self.data, self.database, self.changes, self.hooks()
+        config, data, database, changes, hooks = (
+            self.config,
+            self.data,
+            self.database,
+            self.changes,
+            self.hooks(),
+        )
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
@@ -173,7 +181,6 @@ class Parts:
             self.tokens,
             changes,
             hooks,
-            memory_bytes=memory_limit.look().limit_bytes,
         )
         self.events = Events(database, self.functions, self.executions)
         self.scheduler = Scheduler(database, self.functions, self.executions)
@@ -225,7 +232,9 @@ class Parts:
         await self.run_loop(stack, self._watch(), "watch over the data directory")
         await self.run_loop(stack, self.retention.run(), "retention")
 
-    async def run_loop(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def run_loop(
+        self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str
+    ) -> None:
         """Run a loop until the stack is closed; the server stops when it fails."""
         await stack.enter_async_context(running(work, name, self._lose))
 
@@ -237,7 +246,9 @@ class Parts:
         """Return what functions are kept from, found once by a process that looks from inside the engine."""
         if self._protections is None:
             try:
-                self._protections = await inspect(self.engine, self.spawner, Network(self.config.network))
+                self._protections = await inspect(
+                    self.engine, self.spawner, Network(self.config.network)
+                )
             except SandboxError as error:
                 return (Protection(name="isolation", state="OFF", reason=str(error)),)
         return self._protections

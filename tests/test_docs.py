@@ -49,7 +49,9 @@ def test_options_named_anywhere_exist() -> None:
     shown = {
         (path.name, word)
         for path, text in TEXTS.items()
-        for line in re.findall(r"(?<!/)\bminifn (?:serve|demo|doctor|keys|token|git|backup|restore)\b[^\n`|]*", text)
+        for line in re.findall(
+            r"(?<!/)\bminifn (?:serve|demo|doctor|keys|token|git|backup|restore)\b[^\n`|]*", text
+        )
         for word in LONG_OPTION.findall(line)
     }
     assert {(name, word) for name, word in shown if word not in options} == set()
@@ -59,7 +61,9 @@ def test_options_named_anywhere_exist() -> None:
 def test_every_route_is_an_operation_or_a_page(tmp_path: Path) -> None:
     routes = Minifn(Config(data=tmp_path / "data")).app.routes
     paths = {route.path for route in routes if isinstance(route, Route)}
-    assert paths == {f"/v1{operation.path}" for operation in OPERATIONS} | {route.path for route in docs.ROUTES}
+    assert paths == {f"/v1{operation.path}" for operation in OPERATIONS} | {
+        route.path for route in docs.ROUTES
+    }
 
 
 def test_every_kind_of_record_has_an_event() -> None:
@@ -67,8 +71,17 @@ def test_every_kind_of_record_has_an_event() -> None:
 
 
 def test_clients_that_are_named_are_those_of_the_tests() -> None:
-    [named] = [text for text in TEXTS[PAGES / "deploying.md"].split("\n\n") if text.startswith("Every method of")]
-    tested = [*install.PYTHON_VERSIONS, *install.NODE_VERSIONS, *install.WEB_VERSIONS, *install.CLI_VERSIONS]
+    [named] = [
+        text
+        for text in TEXTS[PAGES / "deploying.md"].split("\n\n")
+        if text.startswith("Every method of")
+    ]
+    tested = [
+        *install.PYTHON_VERSIONS,
+        *install.NODE_VERSIONS,
+        *install.WEB_VERSIONS,
+        *install.CLI_VERSIONS,
+    ]
     assert re.findall(r"\d+\.\d+\.\d+", named) == tested
 
 
@@ -90,7 +103,12 @@ def test_messages_that_are_explained_exist() -> None:
     code = re.sub(r'"\s+f?"', "", code)
     headings = re.findall(r"^### `(.*)`$", TEXTS[PAGES / "troubleshooting.md"], re.MULTILINE)
     assert len(headings) > 30
-    parts = [(heading, part) for heading in headings if heading not in foreign for part in heading.split("...")]
+    parts = [
+        (heading, part)
+        for heading in headings
+        if heading not in foreign
+        for part in heading.split("...")
+    ]
     assert [heading for heading, part in parts if part.strip(" :()") not in code] == []
 
 
@@ -137,7 +155,8 @@ def test_links_between_pages_lead_to_headings(name: str) -> None:
 
 def test_runtimes_of_the_readme() -> None:
     python, node = (
-        json.loads((ROOT / "runtimes" / family / "manifest.json").read_text()) for family in ("python", "node")
+        json.loads((ROOT / "runtimes" / family / "manifest.json").read_text())
+        for family in ("python", "node")
     )
     [sentence] = re.findall(r"Python (\S+) to (\S+) and Node.js (\S+) to (\d+)", README)
     oldest = node["interpreter"]["oldest"]

@@ -5,24 +5,31 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minifn import jsontext
 from minifn.api.operations.events import JsonObject
 from minifn.api.wire.params import Limits
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
 )
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_what_is_json_is_decoded(value: Any) -> None:
     assert jsontext.decode(json.dumps(value)) == value
     assert jsontext.decode(json.dumps(value).encode()) == value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50) | st.text(max_size=50))
 def test_anything_is_a_value_or_invalid(text: bytes | str) -> None:
     try:
@@ -39,6 +46,7 @@ def test_values_that_nest_too_deep(text: str) -> None:
         jsontext.decode_as(dict[str, Any], text.encode())
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text('"\\\\a,', max_size=8), st.text('"\\\\a,', max_size=8), max_size=5))
 def test_the_quotes_that_are_left_delimit_strings(value: dict[str, str]) -> None:
     text = json.dumps(value).encode()

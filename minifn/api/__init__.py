@@ -25,9 +25,11 @@ from minifn.api.operations import (
     functions,
     health,
     openapi,
+    project,
     rules,
     templates,
     usage,
+    usage_metrics,
     variables,
     vcs,
 )
@@ -46,10 +48,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *catalog.OPERATIONS,
     *templates.OPERATIONS,
     *usage.OPERATIONS,
+    *usage_metrics.OPERATIONS,
     *functions.OPERATIONS,
     *vcs.OPERATIONS,
     *deployments.OPERATIONS,
     *variables.OPERATIONS,
+    *project.OPERATIONS,
     *rules.OPERATIONS,
     *events.OPERATIONS,
     *account.OPERATIONS,
@@ -64,9 +68,7 @@ LEGACY = {(operation.method, operation.path): operation for operation in executi
 def create_app(parts: Parts) -> Starlette:
     """Return the API below /v1, git below /git and the documentation below /docs as an ASGI application.
 
-    Its lifespan starts and stops `parts`.
-
-    Nothing of `parts` is used before the first request.
+    Its lifespan starts and stops `parts`, of which nothing is used before the first request.
     """
 
     @contextlib.asynccontextmanager
@@ -91,7 +93,11 @@ def create_app(parts: Parts) -> Starlette:
             )
             for operation in OPERATIONS
         ]
-        + [WebSocketRoute("/v1/realtime", Realtime(context)), Mount("/git", GitHttp(context)), *docs.ROUTES],
+        + [
+            WebSocketRoute("/v1/realtime", Realtime(context)),
+            Mount("/git", GitHttp(context)),
+            *docs.ROUTES,
+        ],
         middleware=[
             Middleware(Domains, parts),
             Middleware(Cors),

@@ -19,6 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from minifn import __version__
+from minifn.api.wire.error_pages import wants_json
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -93,12 +94,15 @@ class Manual:
     def search(self, words: str) -> str:
         """Return the document that lists the sections with every word: those with all of them in a heading first."""
         wanted = words.lower().split()
-        sections = [item for page in self.pages.values() for item in page.sections] if wanted else []
+        sections = (
+            [item for page in self.pages.values() for item in page.sections] if wanted else []
+        )
         inside = [item for item in sections if _holds(f"{item.title} {item.text}", wanted)]
         named = [item for item in inside if _holds(item.title, wanted)]
         found = list(dict.fromkeys((*named, *inside)))[:RESULTS_MAX]
         rows = "".join(
-            f'<li><a href="{item.page}#{item.anchor}">{html.escape(self._path(item))}</a></li>' for item in found
+            f'<li><a href="{item.page}#{item.anchor}">{html.escape(self._path(item))}</a></li>'
+            for item in found
         )
         answer = f"<ul>{rows}</ul>" if rows else "<p>Nothing was found.</p>"
         return self.show("", "Search", f"<h1>Search</h1>{answer}", words=words)
@@ -197,6 +201,9 @@ def _table_end(*_: Any) -> str:
 
 
 async def _home(request: Request) -> Response:
+    """Answer the page for people; a client that asks for JSON has nothing to find here."""
+    if wants_json(request.scope):
+        raise HTTPException(404)
     page = (PLACE / "home.html").read_text().format(version=__version__)
     return Response(page, headers=HEADERS, media_type="text/html")
 

@@ -9,7 +9,6 @@ from minifn.change_feed import Action, ChangeFeed
 from minifn.errors import (
     ArgumentInvalid,
     FunctionNotFound,
-    FunctionRuntimeUnsupported,
     InstallationNotFound,
     VariableCannotUnsetSecret,
     VariableNotFound,
@@ -17,7 +16,7 @@ from minifn.errors import (
 from minifn.git_names import folder, is_reference, is_repository
 from minifn.ids import new_id
 from minifn.instants import now_ms
-from minifn.models import DEFAULT_SPECIFICATION, Function, Target, Variable
+from minifn.models import Function, Target, Variable
 from minifn.store import deployments, functions, usage, variables
 from minifn.store.database import Database
 from minifn.store.paging import Page
@@ -29,12 +28,15 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     runtime: str = ""
+    description: str | None = None
     execute: tuple[str, ...] = ()
     enabled: bool = True
     logging: bool = True
     scopes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     schedule: str = ""
+    #: None keeps the interval of a function that gets no schedule.
+    interval_minutes: int | None = None
     timeout_seconds: int = 15
     entrypoint: str = ""
     commands: str = ""
@@ -45,8 +47,8 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
     provider_silent_mode: bool = False
     provider_branches: tuple[str, ...] | None = None
     provider_paths: tuple[str, ...] | None = None
-    build_specification: str = DEFAULT_SPECIFICATION
-    runtime_specification: str = DEFAULT_SPECIFICATION
+    build_specification: str | None = None
+    runtime_specification: str | None = None
     deployment_retention_days: int = 0
 
 
@@ -56,19 +58,25 @@ class VariableChange(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     value: str | None = None
     secret: bool | None = None
+    description: str | None = None
 
 
 #: Settings whose change makes the active deployment differ from what the function says.
 _BUILT_FROM = ("name", "entrypoint", "commands", "provider_root_directory", "runtime")
 
 #: What a function's connection to a repository is made of; disconnecting clears it.
-_CONNECTION = ("installation_id", "provider_branch", "provider_root_directory", "provider_silent_mode")
+_CONNECTION = (
+    "installation_id",
+    "provider_branch",
+    "provider_root_directory",
+    "provider_silent_mode",
+)
 
 
 class FunctionService:
     """Creates, changes and deletes functions and variables; keeps `Target`s in memory until a commit touches them.
 
-    `installations`: the git installations that may be named. `runtimes`: the ids that may be created, None for all.
+    `installations`: the git installations that may be named.
     """
 
     def __init__(
@@ -76,12 +84,10 @@ class FunctionService:
         database: Database,
         *,
         installations: Collection[str] = (),
-        runtimes: Collection[str] | None = None,
         changes: ChangeFeed | None = None,
     ) -> None:
         self._database = database
         self._installations = installations
-        self._runtimes = runtimes
         self._changes = changes or ChangeFeed()
         self._targets: dict[str, Target] = {}
         self._generation = 0
@@ -111,20 +117,24 @@ class FunctionService:
     async def create(self, function_id: str, settings: FunctionSettings) -> Function:
         """Create a function; `unique()` makes an id.
 
-        Raises FunctionRuntimeUnsupported, InstallationNotFound, ArgumentInvalid and FunctionAlreadyExists.
+        Raises InstallationNotFound, ArgumentInvalid and FunctionAlreadyExists.
         """
-        if self._runtimes is not None and settings.runtime not in self._runtimes:
-            raise FunctionRuntimeUnsupported(f'Runtime "{settings.runtime}" is not supported')
         self._check_provider(settings)
         now = now_ms()
-        fields = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
+        fields = {
+            name: value
+            for name, value in msgspec.structs.asdict(settings).items()
+            if value is not None
+        }
         function = Function(id=_given_id(function_id), created_at=now, updated_at=now, **fields)
         return await self._told("create", await self._database.write(functions.insert, function))
 
     async def get(self, function_id: str) -> Function:
         """Return one function. Raises FunctionNotFound."""
         target = self._targets.get(function_id)
-        function = target.function if target else await self._database.read(functions.get, function_id)
+        function = (
+            target.function if target else await self._database.read(functions.get, function_id)
+        )
         if function is None:
             raise FunctionNotFound
         return function
@@ -133,10 +143,12 @@ class FunctionService:
         """Change every setting of a function. Raises FunctionNotFound, InstallationNotFound and ArgumentInvalid."""
         stored = await self.get(function_id)
         self._check_provider(settings)
-        if settings.runtime_specification != stored.runtime_specification:
+        if settings.runtime_specification not in (None, stored.runtime_specification):
             # What ran so far is counted with the memory it ran with.
             await usage.catch_up(self._database)
-        return await self._told("update", await self._database.write(_update, function_id, settings, now_ms()))
+        return await self._told(
+            "update", await self._database.write(_update, function_id, settings, now_ms())
+        )
 
     async def delete(self, function_id: str) -> tuple[Function, list[str]]:
         """Delete a function; return it and the ids of its deployments, whose files the caller removes.
@@ -156,10 +168,19 @@ class FunctionService:
 
         Raises FunctionNotFound, DeploymentNotFound and BuildNotReady.
         """
-        return await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
+        return await self._database.write(
+            deployments.activate, function_id, deployment_id, now_ms()
+        )
 
     async def create_variable(
-        self, function_id: str, key: str, value: str, *, secret: bool = False, variable_id: str = "unique()"
+        self,
+        function_id: str,
+        key: str,
+        value: str,
+        *,
+        secret: bool = False,
+        variable_id: str = "unique()",
+        description: str = "",
     ) -> Variable:
         """Create a variable; function id "" means the project. Raises FunctionNotFound and VariableAlreadyExists."""
         now = now_ms()
@@ -171,6 +192,7 @@ class FunctionService:
             key=key,
             value=value,
             secret=secret,
+            description=description,
         )
         created = await self._database.write(_create_variable, variable)
         self._changes.tell("create", created)
@@ -184,16 +206,22 @@ class FunctionService:
         """Return all variables of a function in order of creation. Raises FunctionNotFound."""
         return await self._database.read(_list_variables, function_id)
 
-    async def page_variables(self, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
+    async def page_variables(
+        self, function_id: str, query: Query, *, count: bool = True
+    ) -> Page[Variable]:
         """Return a page of a function's variables. Raises FunctionNotFound."""
         return await self._database.read_list(_page_variables, function_id, query, count)
 
-    async def update_variable(self, function_id: str, variable_id: str, change: VariableChange) -> Variable:
+    async def update_variable(
+        self, function_id: str, variable_id: str, change: VariableChange
+    ) -> Variable:
         """Change a variable.
 
         Raises FunctionNotFound, VariableNotFound, VariableAlreadyExists and VariableCannotUnsetSecret.
         """
-        variable = await self._database.write(_update_variable, function_id, variable_id, change, now_ms())
+        variable = await self._database.write(
+            _update_variable, function_id, variable_id, change, now_ms()
+        )
         self._changes.tell("update", variable)
         return variable
 
@@ -213,17 +241,23 @@ class FunctionService:
     def _check_provider(self, settings: FunctionSettings) -> None:
         if settings.installation_id and settings.installation_id not in self._installations:
             raise InstallationNotFound
-        if settings.provider_repository_id and not (settings.installation_id and settings.provider_branch):
+        if settings.provider_repository_id and not (
+            settings.installation_id and settings.provider_branch
+        ):
             raise ArgumentInvalid(
                 "When connecting to VCS (Version Control System), you need to provide"
                 ' "installationId" and "providerBranch".'
             )
         if settings.provider_repository_id and not is_repository(settings.provider_repository_id):
-            raise ArgumentInvalid.for_param("providerRepositoryId", "Value must be a path such as owner/name")
+            raise ArgumentInvalid.for_param(
+                "providerRepositoryId", "Value must be a path such as owner/name"
+            )
         if settings.provider_branch and not is_reference(settings.provider_branch):
             raise ArgumentInvalid.for_param("providerBranch", "Value must be the name of a branch")
         if folder(settings.provider_root_directory) is None:
-            raise ArgumentInvalid.for_param("providerRootDirectory", "Value must be a folder inside the repository")
+            raise ArgumentInvalid.for_param(
+                "providerRootDirectory", "Value must be a folder inside the repository"
+            )
 
     def _forget(self, function_ids: set[str]) -> None:
         self._generation += 1
@@ -243,9 +277,15 @@ def _target(conn: sqlite3.Connection, function_id: str) -> Target | None:
     function = functions.get(conn, function_id)
     if function is None:
         return None
-    deployment = deployments.get(conn, function_id, function.deployment_id) if function.deployment_id else None
+    deployment = (
+        deployments.get(conn, function_id, function.deployment_id)
+        if function.deployment_id
+        else None
+    )
     merged = {
-        variable.key: variable.value for owner in ("", function_id) for variable in variables.of_function(conn, owner)
+        variable.key: variable.value
+        for owner in ("", function_id)
+        for variable in variables.of_function(conn, owner)
     }
     if deployment is not None:
         deployment = msgspec.structs.replace(deployment, build_logs="")
@@ -259,9 +299,13 @@ def _existing(conn: sqlite3.Connection, function_id: str) -> Function:
     return function
 
 
-def _update(conn: sqlite3.Connection, function_id: str, settings: FunctionSettings, now: int) -> Function:
+def _update(
+    conn: sqlite3.Connection, function_id: str, settings: FunctionSettings, now: int
+) -> Function:
     stored = _existing(conn, function_id)
-    changes = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
+    changes = {
+        name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None
+    }
     kept: tuple[str, ...] = ("runtime", "entrypoint")
     if stored.provider_repository_id and settings.provider_repository_id is None:
         kept = (*kept, *_CONNECTION)
@@ -270,9 +314,11 @@ def _update(conn: sqlite3.Connection, function_id: str, settings: FunctionSettin
     for name in kept:
         changes[name] = changes[name] or getattr(stored, name)
     changes["live"] = all(changes[name] == getattr(stored, name) for name in _BUILT_FROM)
-    if changes["schedule"] != stored.schedule:
-        changes["schedule_next"] = 0
+    if changes["schedule"]:
+        changes.setdefault("interval_minutes", 0)
     function = msgspec.structs.replace(stored, **changes, updated_at=now)
+    if (function.schedule, function.interval_minutes) != (stored.schedule, stored.interval_minutes):
+        function = msgspec.structs.replace(function, schedule_next=0)
     functions.update(conn, function)
     return function
 
@@ -309,7 +355,9 @@ def _list_variables(conn: sqlite3.Connection, function_id: str) -> list[Variable
     return variables.of_function(conn, function_id)
 
 
-def _page_variables(conn: sqlite3.Connection, function_id: str, query: Query, count: bool) -> Page[Variable]:
+def _page_variables(
+    conn: sqlite3.Connection, function_id: str, query: Query, count: bool
+) -> Page[Variable]:
     _owner(conn, function_id)
     return variables.page(conn, function_id, query, count=count)
 
@@ -320,7 +368,9 @@ def _update_variable(
     stored = _get_variable(conn, function_id, variable_id)
     if stored.secret and change.secret is False:
         raise VariableCannotUnsetSecret
-    changes = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+    changes = {
+        name: value for name, value in msgspec.structs.asdict(change).items() if value is not None
+    }
     variable = msgspec.structs.replace(stored, **changes, updated_at=now)
     variables.update(conn, variable)
     functions.mark_stale(conn, function_id)

@@ -10,10 +10,10 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-from minifn import cron
-from minifn.ids import new_id
+from minifn import cron, intervals
 from minifn.instants import MAX_INSTANT_MS, now_ms
 from minifn.models import Execution
+from minifn.services import execution_records as records
 from minifn.services.executions import Executions
 from minifn.services.functions import FunctionService
 from minifn.store import executions, schedules
@@ -41,7 +41,11 @@ class Scheduler:
     """
 
     def __init__(
-        self, database: Database, functions: FunctionService, executor: Executions, clock: Callable[[], int] = now_ms
+        self,
+        database: Database,
+        functions: FunctionService,
+        executor: Executions,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._database = database
         self._executor = executor
@@ -61,9 +65,13 @@ class Scheduler:
         if now < self._looked_at:
             # The first look, or a clock that went back: what was planned may be too far ahead.
             self._since = min(self._since, now)
-            await self._database.write(schedules.apply, await self._database.read(_corrections, now))
+            await self._database.write(
+                schedules.apply, await self._database.read(_corrections, now)
+            )
         self._looked_at = now
-        while moves := await self._database.read(_moves, now, self._since, self._executor.overloaded):
+        while moves := await self._database.read(
+            _moves, now, self._since, self._executor.overloaded
+        ):
             queued = await self._database.write(schedules.apply, moves)
             self._executor.note_queued(queued, ticked=True)
         due_at = await self._database.read(executions.next_due)
@@ -94,6 +102,8 @@ class Scheduler:
 def following(plan: Plan, now: int) -> int:
     """Return when a schedule is due next: after `now`, and after the minute that ticked last."""
     after = plan.previous_at if now < plan.previous_at <= now + CLOCK_SLACK_MS else now
+    if plan.interval_minutes:
+        return intervals.next_run(plan.function_id, plan.interval_minutes, after)
     try:
         return cron.next_run(plan.schedule, after) or MAX_INSTANT_MS
     except ValueError as exc:
@@ -107,10 +117,14 @@ def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
         return _move(plan, following(plan, now))
     runs = plan.next_at >= since and now - plan.next_at <= LATE_MAX_MS
     if runs and overloaded:
-        logger.warning("a tick of function %s is skipped: too many executions are waiting", plan.function_id)
+        logger.warning(
+            "a tick of function %s is skipped: too many executions are waiting", plan.function_id
+        )
         runs = False
     to_at = following(plan, now) if plan.deployment_id else 0
-    return _move(plan, to_at, _execution(plan, now) if runs else None)
+    return _move(
+        plan, to_at, records.tick(plan.function_id, plan.deployment_id, now) if runs else None
+    )
 
 
 def correct(plan: Plan, now: int) -> Move | None:
@@ -121,19 +135,12 @@ def correct(plan: Plan, now: int) -> Move | None:
 
 def _move(plan: Plan, to_at: int, execution: Execution | None = None) -> Move:
     return Move(
-        function_id=plan.function_id, schedule=plan.schedule, from_at=plan.next_at, to_at=to_at, execution=execution
-    )
-
-
-def _execution(plan: Plan, now: int) -> Execution:
-    return Execution(
-        id=new_id(),
-        created_at=now,
-        updated_at=now,
         function_id=plan.function_id,
-        deployment_id=plan.deployment_id,
-        trigger="schedule",
-        status="waiting",
+        schedule=plan.schedule,
+        interval_minutes=plan.interval_minutes,
+        from_at=plan.next_at,
+        to_at=to_at,
+        execution=execution,
     )
 
 

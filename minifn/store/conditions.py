@@ -1,5 +1,6 @@
 """SQL of filters: identifiers come from the lists' column maps, values only through `?`."""
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,17 @@ def join(conditions: Sequence[Condition], word: str = "AND") -> Condition:
     return Condition(sql, tuple(value for item in conditions for value in item.values))
 
 
+def literal(text: str) -> str:
+    """Return `text` as SQL, for an attribute that has one value."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def holds(conn: sqlite3.Connection, filters: Sequence[Filter], attributes: Attributes) -> bool:
+    """Tell whether filters hold for the one item whose attributes are literals."""
+    test = join([condition(item, attributes) for item in filters])
+    return conn.execute(f"SELECT 1 WHERE {test.sql}", test.values).fetchone() is not None
+
+
 def condition(item: Filter, attributes: Attributes) -> Condition:
     """Return the SQL of one filter."""
     if item.method in ("and", "or"):
@@ -59,7 +71,9 @@ def condition(item: Filter, attributes: Attributes) -> Condition:
 def range_parts(item: Filter, attributes: Attributes) -> list[tuple[str, Condition]]:
     """Return the filter as parts (index, condition), one of which must hold; none when no index can serve it."""
     if item.method == "and":
-        return next((parts for child in item.children if (parts := range_parts(child, attributes))), [])
+        return next(
+            (parts for child in item.children if (parts := range_parts(child, attributes))), []
+        )
     if item.method == "or":
         of_children = [range_parts(child, attributes) for child in item.children]
         return [part for parts in of_children for part in parts] if all(of_children) else []
@@ -67,7 +81,10 @@ def range_parts(item: Filter, attributes: Attributes) -> list[tuple[str, Conditi
     if not attribute.index or item.method in ("isNull", "isNotNull"):
         return []
     if item.method in ("notEqual", "notBetween"):
-        sides = ((f"{attribute.column} < ?", item.values[:1]), (f"{attribute.column} > ?", item.values[-1:]))
+        sides = (
+            (f"{attribute.column} < ?", item.values[:1]),
+            (f"{attribute.column} > ?", item.values[-1:]),
+        )
         return [(attribute.index, Condition(sql, values)) for sql, values in sides]
     return [(attribute.index, condition(item, attributes))]
 

@@ -52,7 +52,11 @@ class DeploymentWorkers:
         workers = self.workers
         if len(workers) == 1:
             return workers[0] if workers[0].free else None
-        return min((worker for worker in workers if worker.free), key=lambda worker: worker.busy, default=None)
+        return min(
+            (worker for worker in workers if worker.free),
+            key=lambda worker: worker.busy,
+            default=None,
+        )
 
     def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:
         """Wake the first `count` waiters, or all."""
@@ -129,13 +133,23 @@ class Pool:
         began = time.monotonic()
         for _ in range(ATTEMPTS):
             deployment = self._deployments.get(spec.key)
-            worker = deployment.free_worker() if deployment is not None and deployment.spec is spec else None
+            worker = (
+                deployment.free_worker()
+                if deployment is not None and deployment.spec is spec
+                else None
+            )
             if worker is not None:
                 response = await worker.call(request, deadline)
             else:
                 found = await self._wait_for_worker(spec, deadline, patient)
-                answer = found if isinstance(found, FunctionResponse) else await found.call(request, deadline)
-                response = msgspec.structs.replace(answer, duration_seconds=time.monotonic() - began)
+                answer = (
+                    found
+                    if isinstance(found, FunctionResponse)
+                    else await found.call(request, deadline)
+                )
+                response = msgspec.structs.replace(
+                    answer, duration_seconds=time.monotonic() - began
+                )
             if response.delivered or response.failure != "died":
                 break
         return response
@@ -174,7 +188,9 @@ class Pool:
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
-    async def _wait_for_worker(self, spec: WorkerSpec, deadline: float, patient: bool) -> Worker | FunctionResponse:
+    async def _wait_for_worker(
+        self, spec: WorkerSpec, deadline: float, patient: bool
+    ) -> Worker | FunctionResponse:
         # Only the first look may replace the spec: two requests with different ones would drop each other's for ever.
         deployment = self._deployment(spec)
         full = self._waiting >= WAITING_MAX or deployment.waiting >= DEPLOYMENT_WAITING_MAX
@@ -188,7 +204,9 @@ class Pool:
             self._waiting -= 1
             deployment.waiting -= 1
 
-    async def _next_worker(self, deployment: DeploymentWorkers, deadline: float) -> Worker | FunctionResponse:
+    async def _next_worker(
+        self, deployment: DeploymentWorkers, deadline: float
+    ) -> Worker | FunctionResponse:
         spec = deployment.spec
         while True:
             if self._closing:
@@ -196,7 +214,9 @@ class Pool:
             worker = deployment.free_worker()
             if worker is not None:
                 return worker
-            waiter: asyncio.Future[FunctionResponse | None] = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[FunctionResponse | None] = (
+                asyncio.get_running_loop().create_future()
+            )
             deployment.waiters.append(waiter)
             self._consider_growth(deployment)
             try:
@@ -237,7 +257,9 @@ class Pool:
         if not any(worker.in_service for worker in deployment.workers):
             self._grow(deployment)
         elif deployment.growth is None:
-            deployment.growth = asyncio.get_running_loop().call_later(GROW_SECONDS, self._grow_if_waited, deployment)
+            deployment.growth = asyncio.get_running_loop().call_later(
+                GROW_SECONDS, self._grow_if_waited, deployment
+            )
 
     def _grow_if_waited(self, deployment: DeploymentWorkers) -> None:
         deployment.growth = None
@@ -286,7 +308,9 @@ class Pool:
         other.workers.remove(worker)
         return worker
 
-    async def _start(self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None) -> None:
+    async def _start(
+        self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None
+    ) -> None:
         """Start `worker`, once the `evicted` one has ended and left its memory."""
         worker.on_exit = self._exited
         worker.on_free = self._freed

@@ -35,7 +35,9 @@ def network_of(ceiling: str, variables: Mapping[str, str]) -> Network:
 class WorkerSpecs:
     """Turns a function with its active deployment into what the pool starts workers from."""
 
-    def __init__(self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable) -> None:
+    def __init__(
+        self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable
+    ) -> None:
         self._config = config
         self._data = data
         self._engine = engine
@@ -52,7 +54,10 @@ class WorkerSpecs:
         if known is None or known[0] is not target:
             spec = self._describe(target, target.deployment)
             # Warm workers go on serving after a change that does not concern them.
-            known = self._specs[key] = (target, known[1] if known is not None and known[1] == spec else spec)
+            known = self._specs[key] = (
+                target,
+                known[1] if known is not None and known[1] == spec else spec,
+            )
         return known[1]
 
     def forget(self, deployment_id: str) -> None:
@@ -81,7 +86,11 @@ class WorkerSpecs:
             argv=start.argv,
             env={**own, **system, **start.env},
             cwd=place.code,
-            binds=(code, wrapper, *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds)),
+            binds=(
+                code,
+                wrapper,
+                *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds),
+            ),
             limits=Limits(
                 memory_bytes=memory_bytes,
                 processes=WORKER_PROCESSES,

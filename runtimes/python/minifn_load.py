@@ -42,7 +42,10 @@ class Function:
         sys.path[:0] = dict.fromkeys((os.path.dirname(self._path), self._code))
         environment = os.path.join(self._code, "runtime-env")
         packages = os.path.join(
-            environment, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"
+            environment,
+            "lib",
+            f"python{sys.version_info[0]}.{sys.version_info[1]}",
+            "site-packages",
         )
         if os.path.isdir(packages):
             sys.prefix = sys.exec_prefix = environment

@@ -31,7 +31,9 @@ CANCEL_GRACE_SECONDS = 0.1
 class Worker:
     """Reads requests, runs the function and watches over its calls."""
 
-    def __init__(self, channel: Channel, function: Function, enforced_headers: dict[str, str]) -> None:
+    def __init__(
+        self, channel: Channel, function: Function, enforced_headers: dict[str, str]
+    ) -> None:
         self.channel = channel
         #: Unanswered calls by id.
         self.calls: dict[int, Context] = {}
@@ -242,7 +244,9 @@ class Worker:
                 time.sleep(TICK_SECONDS)
         for call in late:
             call._time_out(stuck=True)
-        self._next_deadline = min((call._deadline for call in list(self.calls.values())), default=float("inf"))
+        self._next_deadline = min(
+            (call._deadline for call in list(self.calls.values())), default=float("inf")
+        )
 
     # The event loop
 

@@ -33,8 +33,12 @@ def enforced_headers(text: str) -> dict[str, str]:
 
 def main() -> None:
     channel = Channel(int(os.environ.pop("MINIFN_SOCKET")[len("fd:") :]))
-    function = Function(os.environ.pop("MINIFN_CODE"), os.environ.get("OPEN_RUNTIMES_ENTRYPOINT", ""))
-    worker = Worker(channel, function, enforced_headers(os.environ.get("OPEN_RUNTIMES_HEADERS", "")))
+    function = Function(
+        os.environ.pop("MINIFN_CODE"), os.environ.get("OPEN_RUNTIMES_ENTRYPOINT", "")
+    )
+    worker = Worker(
+        channel, function, enforced_headers(os.environ.get("OPEN_RUNTIMES_HEADERS", ""))
+    )
     os.set_inheritable(channel.fd, False)
     os.register_at_fork(after_in_child=worker.forget)
     sys.stdout, sys.stderr = Native(worker, 1), Native(worker, 2)

@@ -64,7 +64,16 @@ def test_sources_and_style(browser: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["nothing", "nothing.md", "frame.html", "../api/docs.py", "..%2fconfig.py", "x/quickstart.md", "%00.md"]
+    "name",
+    [
+        "nothing",
+        "nothing.md",
+        "frame.html",
+        "../api/docs.py",
+        "..%2fconfig.py",
+        "x/quickstart.md",
+        "%00.md",
+    ],
 )
 def test_nothing_else_is_shown(browser: httpx.Client, name: str) -> None:
     page = browser.get(f"/docs/{name}")
@@ -80,7 +89,9 @@ def test_search_finds_headings_first(browser: httpx.Client) -> None:
     assert 'href="settings#settings"' in page.text
 
 
-@pytest.mark.parametrize("words", ["", "zzzqqq", "<script>alert(1)</script>", '" onfocus="x', "a" * 10_000])
+@pytest.mark.parametrize(
+    "words", ["", "zzzqqq", "<script>alert(1)</script>", '" onfocus="x', "a" * 10_000]
+)
 def test_searches_that_find_nothing(browser: httpx.Client, words: str) -> None:
     page = browser.get("/docs/search", params={"q": words})
     assert page.status_code == 200

@@ -53,7 +53,9 @@ def blocks(text: str) -> list[Block]:
     found = []
     for language, words, content in _FENCE.findall(text):
         kind, separator, rest = re.fullmatch(r"(\w*)([=:]? ?)(.*)", words).groups()  # type: ignore[union-attr]
-        found.append(Block(language=language, kind=kind + separator.strip(), rest=rest, text=content))
+        found.append(
+            Block(language=language, kind=kind + separator.strip(), rest=rest, text=content)
+        )
     return found
 
 
@@ -91,7 +93,9 @@ class Reader:
 
     def do(self, block: Block) -> None:
         """Do what one block says. Raises AssertionError when it does not work."""
-        text = block.text.replace(":8000", f":{self.port}").replace("--port 8000", f"--port {self.port}")
+        text = block.text.replace(":8000", f":{self.port}").replace(
+            "--port 8000", f"--port {self.port}"
+        )
         if block.kind in ("run", "setup"):
             self.printed = self._run(block.language, text)
         elif block.kind == "serve":
@@ -105,7 +109,10 @@ class Reader:
             assert re.search(pattern, self.printed, re.DOTALL), f"{text}\nis not in\n{self.printed}"
 
     def _run(self, language: str, text: str) -> str:
-        command = {"bash": ["bash", "-euo", "pipefail", "-c"], "python": [sys.executable, "-c"]}.get(language)
+        command = {
+            "bash": ["bash", "-euo", "pipefail", "-c"],
+            "python": [sys.executable, "-c"],
+        }.get(language)
         if command is None:
             command = [shutil.which("node") or "node", "--input-type=module", "-e"]
         if language == "bash":

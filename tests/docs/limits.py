@@ -1,6 +1,6 @@
 """The page of limits, with the numbers taken from the constants that enforce them."""
 
-from minifn.api import broadcast, git_http, realtime
+from minifn.api import broadcast, realtime
 from minifn.api.access.callers import SESSION_SECONDS
 from minifn.api.access.operators import FAILURES_MAX
 from minifn.api.operations import executions as execution_operations, executions_v0
@@ -9,9 +9,17 @@ from minifn.archive import unpack_main
 from minifn.builder import build, publish
 from minifn.git import fetcher
 from minifn.host import space
-from minifn.limits import BODY_LIMIT_BYTES, CHUNK_BYTES, LOG_LIMIT_CHARS
+from minifn.limits import (
+    ANSWERS_BYTES_MAX,
+    BODIES_BYTES_MAX,
+    BODY_LIMIT_BYTES,
+    CHUNK_BYTES,
+    GIT_REQUESTS_MAX,
+    LOG_LIMIT_CHARS,
+    UPLOADS_MAX,
+)
 from minifn.server import connections
-from minifn.services import deployments, events, executions, queue_limits, retention
+from minifn.services import events, queue_limits, retention
 from minifn.store import database, deployments as stored, paging, plans, queries
 from minifn.workers import pool, protocol, records, specs
 
@@ -68,14 +76,14 @@ def limits() -> str:
             ),
             (
                 "request bodies in memory",
-                f"{size(executions.BODIES_BYTES_MAX)}, or a quarter of the memory limit if that is less",
+                f"{size(BODIES_BYTES_MAX)}, or a quarter of the memory limit if that is less",
             ),
             (
                 "answers waiting for slow clients",
-                f"{size(executions.ANSWERS_BYTES_MAX)}, or a quarter of the memory limit if that is less",
+                f"{size(ANSWERS_BYTES_MAX)}, or a quarter of the memory limit if that is less",
             ),
-            ("uploads at once", f"{deployments.UPLOADS_MAX}"),
-            ("git requests at once", f"{git_http.EXCHANGES_MAX}"),
+            ("uploads at once", f"{UPLOADS_MAX}"),
+            ("git requests at once", f"{GIT_REQUESTS_MAX}"),
             (
                 "connections",
                 f"{connections.CONNECTIONS_MAX:,}, or half of the server's open files; half of them WebSockets",
@@ -88,7 +96,10 @@ def limits() -> str:
             ("processes and threads of a worker", f"{specs.WORKER_PROCESSES}"),
             ("open files of a worker", f"{specs.WORKER_FILES:,}"),
             ("request body, answer body", size(BODY_LIMIT_BYTES)),
-            ("headers of an answer", f"{protocol.HEADERS_MAX:,}; of Python 128 KiB together, of Node.js 512 KiB"),
+            (
+                "headers of an answer",
+                f"{protocol.HEADERS_MAX:,}; of Python 128 KiB together, of Node.js 512 KiB",
+            ),
             ("kept of `logs`, and of `errors`", f"the last {LOG_LIMIT_CHARS:,} characters"),
             ("read of one stream of one execution", size(records.LOG_LIMIT_BYTES)),
             ("logs of one worker in memory", size(records.CALLS_LOG_BYTES)),
@@ -109,13 +120,19 @@ def limits() -> str:
                 f"closed after {connections.SILENCE_SECONDS:g} seconds of silence, or below "
                 f"{connections.BYTES_PER_SECOND_MIN:,} bytes a second",
             ),
-            ("`queries` of a list", f"{queries.QUERIES_MAX}, each of {queries.QUERY_CHARS_MAX:,} characters"),
+            (
+                "`queries` of a list",
+                f"{queries.QUERIES_MAX}, each of {queries.QUERY_CHARS_MAX:,} characters",
+            ),
             (
                 "a list",
                 f"{database.LIST_SECONDS_MAX:g} seconds, {paging.PAGE_CHARS_MAX // 2**20} million characters a page; "
                 f"`total` stops at {plans.TOTAL_MAX:,}",
             ),
-            ("executions by clients of 0.x", f"{executions_v0.RATE_LIMIT} a minute from one address"),
+            (
+                "executions by clients of 0.x",
+                f"{executions_v0.RATE_LIMIT} a minute from one address",
+            ),
             ("wrong passwords", f"{FAILURES_MAX} a minute from one address"),
         ),
         deployment=table(
@@ -159,7 +176,10 @@ def limits() -> str:
             ),
         ),
         kept=table(
-            ("executions", "`MINIFN_RETENTION_DAYS` days, and the `MINIFN_RETENTION_COUNT` newest of each function"),
+            (
+                "executions",
+                "`MINIFN_RETENTION_DAYS` days, and the `MINIFN_RETENTION_COUNT` newest of each function",
+            ),
             ("inactive deployments", "the function's `deploymentRetention` days"),
             (
                 "build caches",
@@ -173,7 +193,9 @@ def limits() -> str:
 
 def table(*lines: tuple[str, str]) -> str:
     """Return a Markdown table of two columns."""
-    return "| subject | limit |\n|---|---|\n" + "".join(f"| {name} | {limit} |\n" for name, limit in lines)
+    return "| subject | limit |\n|---|---|\n" + "".join(
+        f"| {name} | {limit} |\n" for name, limit in lines
+    )
 
 
 def size(count: int) -> str:

@@ -53,8 +53,8 @@ HTTP = """\
 # HTTP operations
 
 All paths are below `/v1`. Requests and answers are Appwrite's; `x-appwrite-response-format` selects the version, from
-0.7 to 1.9, and without it an answer has the newest format. `GET /v1/openapi.json` returns the same reference as an
-OpenAPI 3.1 document.
+0.7 to 2.7, and without it an answer has the keys of every version. `GET /v1/openapi.json` returns the same reference
+as an OpenAPI 3.1 document.
 
 - `x-appwrite-project` names the project. Operations marked *no project* do not need it.
 - An API key is sent in `x-appwrite-key`. It needs the scope of the operation.
@@ -132,7 +132,9 @@ def settings() -> str:
         meaning = item.metadata["help"]
         if "choices" in item.metadata:
             meaning += ": " + ", ".join(f"`{choice}`" for choice in item.metadata["choices"])
-        lines.append(row(f"`{variable(item)}`", f"`{flag(name)}`" if name in OPTIONS else "", shown, meaning))
+        lines.append(
+            row(f"`{variable(item)}`", f"`{flag(name)}`" if name in OPTIONS else "", shown, meaning)
+        )
     return "".join(lines)
 
 
@@ -150,12 +152,16 @@ def each_command(command: click.Command, name: str) -> Iterator[tuple[str, click
 
 def commands() -> str:
     """Return the page of commands."""
-    return COMMANDS + "".join(_command(name, command) for name, command in each_command(cli, "minifn"))
+    return COMMANDS + "".join(
+        _command(name, command) for name, command in each_command(cli, "minifn")
+    )
 
 
 def _command(name: str, command: click.Command) -> str:
     arguments = [
-        item.make_metavar(click.Context(command)) for item in command.params if isinstance(item, click.Argument)
+        item.make_metavar(click.Context(command))
+        for item in command.params
+        if isinstance(item, click.Argument)
     ]
     text = f"\n## `{' '.join([name, *arguments])}`\n\n{command.help}\n"
     options = [item for item in command.params if isinstance(item, click.Option)]
@@ -167,7 +173,9 @@ def _command(name: str, command: click.Command) -> str:
     for item in options:
         value = "" if item.is_flag else f" {item.make_metavar(click.Context(command))}"
         repeated = " (may be repeated)" if item.multiple else ""
-        text += row(f"`{'`, `'.join(item.opts)}{value}`", (item.help or "").replace("  [", " [") + repeated)
+        text += row(
+            f"`{'`, `'.join(item.opts)}{value}`", (item.help or "").replace("  [", " [") + repeated
+        )
     return text
 
 
@@ -187,16 +195,24 @@ def http() -> str:
 
 
 def _operation(item: Operation) -> str:
-    limit = f" At most {item.rate_limit} calls a minute from one address." if item.rate_limit else ""
+    limit = (
+        f" At most {item.rate_limit} calls a minute from one address." if item.rate_limit else ""
+    )
     facts = [f"`{item.method} /v1{item.path}`"]
-    facts += [f"scope {' or '.join(f'`{scope}`' for scope in reversed(item.scopes))}"] if item.scopes else []
+    facts += (
+        [f"scope {' or '.join(f'`{scope}`' for scope in reversed(item.scopes))}"]
+        if item.scopes
+        else []
+    )
     facts += [] if item.needs_project else ["no project"]
     summary = (item.handler.__doc__ or "").partition("\n")[0]
     text = f"\n### {item.name}\n\n{', '.join(facts)}\n\n{summary}{limit}\n"
     fields = fields_of(item.params)
     if fields or item.upload:
         text += "\n" + row("parameter", "type", "default") + "|---|---|---|\n"
-        text += "".join(row(f"`{field.wire_name}`", _shape(field), _default(field)) for field in fields)
+        text += "".join(
+            row(f"`{field.wire_name}`", _shape(field), _default(field)) for field in fields
+        )
         text += row("`code`", "file, .tar.gz", "*required*") if item.upload else ""
     if item.errors:
         text += f"\nErrors: {', '.join(f'`{error.type}`' for error in item.errors)}.\n"
@@ -213,7 +229,11 @@ def _kind(schema: dict[str, Any]) -> str:
     if "enum" in schema and len(schema["enum"]) > 1:
         return "one of " + ", ".join(f"`{one}`" for one in schema["enum"])
     if schema["type"] == "array":
-        return f"list of at most {schema['maxItems']}: {_kind(schema['items'])}" if "maxItems" in schema else "list"
+        return (
+            f"list of at most {schema['maxItems']}: {_kind(schema['items'])}"
+            if "maxItems" in schema
+            else "list"
+        )
     words = str(schema["type"])
     if "maxLength" in schema:
         words += f", at most {schema['maxLength']:,} characters"
@@ -246,11 +266,15 @@ def event_names() -> str:
         name = ".".join(Change(action="update", record=record).event).removesuffix(".update")
         lines.append(row(f"`{name}`", ", ".join(f"`{channel}`" for channel in channels_of(record))))
     lines += [CATALOGUE_TITLE, row("type", "actions"), "|---|---|\n"]
-    lines += [row(f"`{name}`", ", ".join(actions)) for name, actions in _types("", CATALOGUE.items())]
+    lines += [
+        row(f"`{name}`", ", ".join(actions)) for name, actions in _types("", CATALOGUE.items())
+    ]
     return "".join(lines)
 
 
-def _types(above: str, resources: Iterable[tuple[str, Resource]]) -> Iterator[tuple[str, list[str]]]:
+def _types(
+    above: str, resources: Iterable[tuple[str, Resource]]
+) -> Iterator[tuple[str, list[str]]]:
     for name, resource in resources:
         path = f"{above}{name}.[id]"
         yield (
@@ -258,7 +282,10 @@ def _types(above: str, resources: Iterable[tuple[str, Resource]]) -> Iterator[tu
             [
                 shown
                 for action, attributes in sorted(resource.actions.items())
-                for shown in (f"`{action}`", *(f"`{action}.{attribute}`" for attribute in sorted(attributes)))
+                for shown in (
+                    f"`{action}`",
+                    *(f"`{action}.{attribute}`" for attribute in sorted(attributes)),
+                )
             ],
         )
         yield from _types(f"{path}.", resource.inside.items())

@@ -10,13 +10,20 @@ from tests.docs.blocks import NODE_SDK, PAGES, PYTHON_SDK, ROOT, Reader, blocks,
 
 KINDS = {"run", "setup", "serve", "file=", "output", "skip:"}
 TEXTS = {"README": ROOT / "README.md"} | {path.stem: path for path in sorted(PAGES.glob("*.md"))}
-RUN = [name for name, path in TEXTS.items() if any(block.kind == "run" for block in blocks(path.read_text()))]
+RUN = [
+    name
+    for name, path in TEXTS.items()
+    if any(block.kind == "run" for block in blocks(path.read_text()))
+]
 #: What only some pages need: word in a page's blocks -> (whether it is there, how to get it).
 NEEDS = {
     "from appwrite": (PYTHON_SDK.exists(), "python tests/sdk/install.py"),
     'from "node-appwrite"': (NODE_SDK.exists(), "python tests/sdk/install.py"),
     "git push": (shutil.which("git") is not None, "install the package git"),
-    "main.js": (shutil.which("node") is not None and shutil.which("npm") is not None, "install nodejs and npm"),
+    "main.js": (
+        shutil.which("node") is not None and shutil.which("npm") is not None,
+        "install nodejs and npm",
+    ),
     **{
         name: (importlib.util.find_spec(name) is not None, f"pip install {name}")
         for name in ("fastapi", "django", "hypercorn", "granian")
@@ -35,7 +42,9 @@ def test_every_block_is_run_or_says_why_not(name: str) -> None:
 
 
 # Each page has a server of its own, so the pages need not share a test process.
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in RUN])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in RUN]
+)
 def test_the_blocks_of_a_page_work(name: str, data: Path) -> None:
     page = blocks(TEXTS[name].read_text())
     code = "\n".join(block.rest + "\n" + block.text for block in page if block.kind != "skip:")

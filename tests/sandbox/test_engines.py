@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from minifn.sandbox.command import FIRST_DATA_DESCRIPTOR, Bind, Command, Confinement, EngineUnavailable, Limits, Network
+from minifn.sandbox.command import (
+    FIRST_DATA_DESCRIPTOR,
+    Bind,
+    Command,
+    Confinement,
+    EngineUnavailable,
+    Limits,
+    Network,
+)
 from minifn.sandbox.engines import BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
@@ -14,7 +22,14 @@ CODE = Bind(source=Path("/srv/data/builds/d1"), target="/fn")
 
 def bwrap(uid: int = 1000, nested: bool = True) -> BwrapEngine:
     layout = Layout(visible=("/usr", "/etc/ssl"), links=(("usr/bin", "/bin"),))
-    return BwrapEngine(bwrap="/usr/bin/bwrap", programs=PROGRAMS, layout=layout, seccomp=b"F", uid=uid, nested=nested)
+    return BwrapEngine(
+        bwrap="/usr/bin/bwrap",
+        programs=PROGRAMS,
+        layout=layout,
+        seccomp=b"F",
+        uid=uid,
+        nested=nested,
+    )
 
 
 def command(**changes: object) -> Command:
@@ -23,7 +38,9 @@ def command(**changes: object) -> Command:
         "env": {"PATH": "/usr/bin", "TOKEN": SECRET},
         "cwd": "/fn",
         "binds": (CODE,),
-        "limits": Limits(memory_bytes=2**28, processes=20, open_files=64, file_bytes=1000, tmp_bytes=5000),
+        "limits": Limits(
+            memory_bytes=2**28, processes=20, open_files=64, file_bytes=1000, tmp_bytes=5000
+        ),
         "uid": 20007,
         **changes,
     }
@@ -49,7 +66,16 @@ def test_bwrap_as_a_plain_user() -> None:
     assert not wrapped.private_tmp
     assert wrapped.argv[:4] == ("/usr/bin/bwrap", "--args", str(FIRST_DATA_DESCRIPTOR), "--")
     assert wrapped.argv[4:] == (
-        *("/usr/bin/prlimit", "--core=0", "--nofile=64", f"--data={2**28}", "--fsize=1000", "--nproc=20", "--"),
+        *(
+            "/usr/bin/prlimit",
+            "--core=0",
+            "--sigpending=256",
+            "--nofile=64",
+            f"--data={2**28}",
+            "--fsize=1000",
+            "--nproc=20",
+            "--",
+        ),
         *("python3", "main.py"),
     )
 
@@ -57,7 +83,15 @@ def test_bwrap_as_a_plain_user() -> None:
 def test_bwrap_as_root_drops_to_the_functions_uid() -> None:
     wrapped = bwrap(uid=0).wrap(command())
     assert "--unshare-user" not in options(wrapped.data)
-    assert has(list(wrapped.argv), "/usr/bin/setpriv", "--reuid", "20007", "--regid", "20007", "--clear-groups")
+    assert has(
+        list(wrapped.argv),
+        "/usr/bin/setpriv",
+        "--reuid",
+        "20007",
+        "--regid",
+        "20007",
+        "--clear-groups",
+    )
     assert "--bounding-set=-all" in wrapped.argv
     assert wrapped.uid == 20007
     assert b"fn:x:20007:20007" in wrapped.data[1]
@@ -92,7 +126,19 @@ def test_bwrap_makes_the_parents_of_a_target_passable_but_none_inside_a_target()
         Bind(source=Path("/a/fn"), target="/opt/deep/fn", writable=True),
     )
     found = options(bwrap().wrap(command(binds=binds)).data)
-    assert has(found, "--perms", "0755", "--dir", "/opt", "--perms", "0755", "--dir", "/opt/deep", "--bind", "/a/fn")
+    assert has(
+        found,
+        "--perms",
+        "0755",
+        "--dir",
+        "/opt",
+        "--perms",
+        "0755",
+        "--dir",
+        "/opt/deep",
+        "--bind",
+        "/a/fn",
+    )
     assert "/opt/deep/fn/vendor" not in found
     assert found.index("/a/fn") < found.index("/a/inner")
 
@@ -113,7 +159,15 @@ def test_bwrap_hands_its_data_over_by_number() -> None:
 def test_process_as_root() -> None:
     engine = ProcessEngine(programs=PROGRAMS, root=True, private_root=Path("/srv/data/builds"))
     wrapped = engine.wrap(command(cwd=engine.place(CODE)))
-    assert has(list(wrapped.argv), "--reuid", "20007", "--regid", "20007", "--clear-groups", "--bounding-set=-all")
+    assert has(
+        list(wrapped.argv),
+        "--reuid",
+        "20007",
+        "--regid",
+        "20007",
+        "--clear-groups",
+        "--bounding-set=-all",
+    )
     assert has(list(wrapped.argv), "--pdeathsig", "KILL")
     assert "--nproc=20" in wrapped.argv
     assert wrapped.private_paths == ("/srv/data/builds/d1",)
@@ -140,7 +194,9 @@ def test_process_as_a_plain_user_counts_no_processes_by_uid() -> None:
 
 
 def test_process_confines_itself_where_the_kernel_can() -> None:
-    engine = ProcessEngine(programs=PROGRAMS, root=False, readable=("/usr",), landlock=True, seccomp=b"F")
+    engine = ProcessEngine(
+        programs=PROGRAMS, root=False, readable=("/usr",), landlock=True, seccomp=b"F"
+    )
     cache = Bind(source=Path("/srv/data/builds/.cache/f1"), target="/cache", writable=True)
     wrapped = engine.wrap(command(binds=(CODE, cache)))
     assert wrapped.confinement == Confinement(
@@ -154,7 +210,10 @@ def test_process_confines_itself_where_the_kernel_can() -> None:
 
 
 def test_process_without_util_linux_is_a_plain_process() -> None:
-    assert ProcessEngine(programs=Programs(), root=False).wrap(command()).argv == ("python3", "main.py")
+    assert ProcessEngine(programs=Programs(), root=False).wrap(command()).argv == (
+        "python3",
+        "main.py",
+    )
 
 
 def test_process_refuses_to_promise_no_network() -> None:
@@ -165,8 +224,7 @@ def test_process_refuses_to_promise_no_network() -> None:
 def test_no_limit_is_no_option() -> None:
     limits = Limits(processes=0, open_files=0, tmp_bytes=0)
     wrapped = bwrap().wrap(command(limits=limits))
-    assert wrapped.argv[4:6] == ("/usr/bin/prlimit", "--core=0")
-    assert wrapped.argv[6] == "--"
+    assert wrapped.argv[4:8] == ("/usr/bin/prlimit", "--core=0", "--sigpending=256", "--")
     assert has(options(wrapped.data), "--perms", "1777", "--tmpfs", "/tmp")
 
 

@@ -19,7 +19,7 @@ def c_code() -> None:
 
 def c_code_for_a_while() -> None:
     """Hold the lock for more than a second, also on a quick machine."""
-    sum(range(300_000_000))
+    sum(range(150_000_000))
 
 
 def python_code() -> None:

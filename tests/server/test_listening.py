@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 def main(context):
     port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
     taken, ends = [], time.monotonic() + float(context.req.query["seconds"])
-    context.log("tries")
+    if "tell" in context.req.query:
+        socket.create_connection(("127.0.0.1", int(context.req.query["tell"]))).close()
     while True:
         for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
             for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
@@ -59,7 +60,9 @@ def deploy(server: Server) -> None:
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize("engine", ["bwrap", "process", "none"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
-def test_no_function_takes_the_port(data: Path, host: str, engine: str, request: pytest.FixtureRequest) -> None:
+def test_no_function_takes_the_port(
+    data: Path, host: str, engine: str, request: pytest.FixtureRequest
+) -> None:
     if engine == "bwrap":
         request.getfixturevalue("bwrap")
     with Server(data, host=host, sandbox=engine) as server, server.api as api:
@@ -75,11 +78,14 @@ def test_no_function_takes_the_port_of_a_server_that_stops(data: Path) -> None:
 
     def call() -> None:
         with server.api as api:
-            answers.append(api.execute("taker", path="/?seconds=3")["responseBody"])
+            path = f"/?seconds=3&tell={runs.getsockname()[1]}"
+            answers.append(api.execute("taker", path=path)["responseBody"])
 
     caller = threading.Thread(target=call)
-    caller.start()
-    wait_until(server.workers, 10, "the function runs")
+    with socket.create_server(("127.0.0.1", 0)) as runs:
+        runs.settimeout(20)
+        caller.start()
+        runs.accept()[0].close()
     with httpx.Client(trust_env=False) as client:
         server.process.terminate()
 
@@ -120,7 +126,9 @@ def test_any_free_port_is_one_of_both_loopbacks() -> None:
 
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "::1"), ("0.0.0.0", "::")])
-def test_a_port_that_is_taken_on_the_other_address_is_one_line(data: Path, host: str, other: str) -> None:
+def test_a_port_that_is_taken_on_the_other_address_is_one_line(
+    data: Path, host: str, other: str
+) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
         done = minifn("serve", "--data", str(data), "--host", host, "--port", str(port))
@@ -128,7 +136,9 @@ def test_a_port_that_is_taken_on_the_other_address_is_one_line(data: Path, host:
     assert done.stderr == f"minifn: port {port} of {other} is in use; choose another with --port\n"
 
 
-def test_a_machine_without_ipv6_is_served_on_the_loopback_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_ipv6_is_served_on_the_loopback_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # No address of documentation is the machine's.
     monkeypatch.setattr("minifn.server.listening.TWINS", {"127.0.0.1": "2001:db8::1"})
     with listen("127.0.0.1", 0) as listeners:

@@ -39,11 +39,13 @@ class FileAnswer:
     FileNotFoundError and StorageInvalidRange.
     """
 
-    def __init__(self, path: Path, name: str, range_header: str) -> None:
+    def __init__(self, path: Path, name: str, range_header: str, content_type: str) -> None:
         self._file = path.open("rb")
         try:
             size_bytes = os.fstat(self._file.fileno()).st_size
-            first, last = read_range(range_header, size_bytes) if range_header else (0, size_bytes - 1)
+            first, last = (
+                read_range(range_header, size_bytes) if range_header else (0, size_bytes - 1)
+            )
             self._file.seek(first)
         except BaseException:
             self._file.close()
@@ -51,7 +53,7 @@ class FileAnswer:
         self._count = last - first + 1
         self._status = 206 if range_header else 200
         self._headers: RawHeaders = [
-            (b"content-type", b"application/gzip"),
+            (b"content-type", content_type.encode()),
             (b"content-disposition", f'attachment; filename="{name}"'.encode()),
             (b"cache-control", b"private, max-age=3888000"),
             (b"accept-ranges", b"bytes"),
@@ -62,7 +64,9 @@ class FileAnswer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._file:
-            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            await send(
+                {"type": "http.response.start", "status": self._status, "headers": self._headers}
+            )
             left = 0 if scope["method"] == "HEAD" else self._count
             while left:
                 data = await asyncio.to_thread(self._file.read, min(left, _READ_BYTES))

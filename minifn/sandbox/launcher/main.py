@@ -11,7 +11,6 @@ parent *thread* ends, and a child subreaper inherits the orphans of every comman
 import array
 import contextlib
 import ctypes
-import functools
 import json
 import math
 import os
@@ -23,31 +22,44 @@ import time
 from typing import Any
 
 from . import cgroup, confine, overdue, proc, tree
-from .start import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
+from .closer import Closer
+from .start import PARKED_DESCRIPTOR, blob, errand, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
 #: What the kernel says by a signal.
-LIMIT_SIGNALS = {int(signal.SIGXFSZ): "file size limit exceeded", int(signal.SIGXCPU): "CPU time limit exceeded"}
+LIMIT_SIGNALS = {
+    int(signal.SIGXFSZ): "file size limit exceeded",
+    int(signal.SIGXCPU): "CPU time limit exceeded",
+}
 FIRST_DESCRIPTOR, FIRST_DATA_DESCRIPTOR = 3, 64
 #: Seconds between rounds of killing while something that must die is alive.
 KILL_ROUND_SECONDS = 0.005
 #: Seconds that the end may take.
 STOP_SECONDS = 5.0
+#: Seconds in which closer looks gather, so that one child begins with all that are due.
+GATHER_SECONDS = 0.5
 
 
 class Launcher:
     """Everything that was started and has not been reported as ended."""
 
-    def __init__(self, control: socket.socket, records: str, groups: cgroup.Groups | None = None) -> None:
+    def __init__(
+        self, control: socket.socket, records: str, groups: cgroup.Groups | None = None
+    ) -> None:
         self.control = control
         self.groups = groups
         #: A directory with a file per root, `<pid>`, holding its start and cookie: what the next start must kill.
         self.records = records
         self.trees: dict[int, Tree] = {}
         self.by_pid: dict[int, Tree] = {}
-        #: Children of our own that remove temporary directories.
-        self.removers: set[int] = set()
+        #: Children of our own, that do what takes long, and those that were left by their parents,
+        #: with the cookie in their environment: it names the tree they belong to.
+        self.errands: set[int] = set()
+        self.orphans: dict[int, bytes] = {}
+        self.poll = select.poll()
+        self.closer = Closer(self.poll)
+        self.gather_at = 0.0
         self.buffer = bytearray()
         self.descriptors: list[int] = []
         self.stopping = False
@@ -57,16 +69,18 @@ class Launcher:
 
     def run(self, wakeup: int, server: int | None) -> None:
         """Serve until the server is gone; `server` is a pidfd of it."""
-        poll = select.poll()
         for descriptor in (self.control.fileno(), wakeup, *([] if server is None else [server])):
-            poll.register(descriptor, select.POLLIN)
+            self.poll.register(descriptor, select.POLLIN)
         while not self.stopping:
-            ready = {descriptor for descriptor, _ in poll.poll(self.pause_ms())}
+            ready = {descriptor for descriptor, _ in self.poll.poll(self.pause_ms())}
             if wakeup in ready:
                 self.stopping = signal.SIGTERM in os.read(wakeup, 4096)
             if server in ready:
                 self.stopping = True
             self.reap()
+            for descriptor in ready & self.closer.running.keys():
+                for item, reason in self.closer.receive(descriptor, time.monotonic()):
+                    self.condemn(item, reason)
             self.watch()
             if self.control.fileno() in ready:
                 self.receive()
@@ -74,17 +88,24 @@ class Launcher:
 
     def pause_ms(self) -> int | None:
         """Return how long nothing is due; None for ever."""
-        if any(item.killed or item.status is not None for item in self.trees.values()):
+        if any(item.dying for item in self.trees.values()):
             return math.ceil(KILL_ROUND_SECONDS * 1000)
         if not self.trees:
             return None
-        return max(0, math.ceil((min(item.check_at for item in self.trees.values()) - time.monotonic()) * 1000))
+        return max(
+            0,
+            math.ceil(
+                (min(item.check_at for item in self.trees.values()) - time.monotonic()) * 1000
+            ),
+        )
 
     def receive(self) -> None:
         """Read what the server sent and obey the complete lines."""
         space = socket.CMSG_SPACE(4 * 128)
         try:
-            data, ancillary, _, _ = self.control.recvmsg(1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+            data, ancillary, _, _ = self.control.recvmsg(
+                1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            )
         except ConnectionResetError:  # The server was killed before it had read everything.
             self.stopping = True
             return
@@ -118,7 +139,10 @@ class Launcher:
         given, self.descriptors = self.descriptors[:count], self.descriptors[count:]
         try:
             pid = self.start(spec, given)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument, "=" in a variable's name
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: a NUL in an argument, "=" in a variable's name
             self.remove(spec["tmp"])
             reason = error.strerror if isinstance(error, OSError) else error
             self.send({"op": "failed", "id": spec["id"], "error": f"{spec['argv'][0]}: {reason}"})
@@ -128,7 +152,9 @@ class Launcher:
                 os.close(descriptor)
         if spec["nice"]:
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
+                os.setpriority(
+                    os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"])
+                )
         item = Tree(spec, pid, time.monotonic())
         item.expose(proc.family(pid))
         if self.groups is not None:
@@ -137,7 +163,15 @@ class Launcher:
         # On a full disk the cookie in its environment is enough to find it again.
         with contextlib.suppress(OSError), open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
             record.write(f"{item.started} {spec['cookie']}\n")
-        self.send({"op": "spawned", "id": item.id, "pid": pid, "started": item.started, "grouped": bool(item.group)})
+        self.send(
+            {
+                "op": "spawned",
+                "id": item.id,
+                "pid": pid,
+                "started": item.started,
+                "grouped": bool(item.group),
+            }
+        )
 
     def enclose(self, item: Tree, spec: dict[str, Any]) -> None:
         """Put a tree that has just started into a group of its own; without one the watchdog remains."""
@@ -188,7 +222,9 @@ class Launcher:
         if wanted <= 0:
             os.sched_setaffinity(0, self.cores)
             return
-        os.sched_setaffinity(0, [self.cores[(self.next_core + at) % len(self.cores)] for at in range(wanted)])
+        os.sched_setaffinity(
+            0, [self.cores[(self.next_core + at) % len(self.cores)] for at in range(wanted)]
+        )
         self.next_core = (self.next_core + wanted) % len(self.cores)
 
     def reap(self) -> bool:
@@ -200,43 +236,64 @@ class Launcher:
                 return False
             if pid == 0:
                 return True
-            self.removers.discard(pid)
+            self.errands.discard(pid)
+            self.orphans.pop(pid, None)
             if item := self.by_pid.pop(pid, None):
                 item.status = status
 
     def watch(self) -> None:
         """Look at the trees that are due, kill orphans without an owner, report the trees that are gone."""
         now = time.monotonic()
-        due = [item for item in self.trees.values() if item.check_at <= now or item.killed or item.status is not None]
+        due = [item for item in self.trees.values() if item.check_at <= now or item.dying]
         if not due:
             return
-        strays = self.adopt(sure=any(item.status is not None for item in due))  # Before an end is reported.
+        strays = self.adopt(
+            sure=any(item.status is not None for item in due)
+        )  # Before an end is reported.
         for item in due:
-            if item.status is None and not item.killed and (reason := item.check(now)):
-                item.reason = reason
-                item.killed = True
-            if item.killed or item.status is not None:
+            if not item.dying:
+                self.condemn(item, item.check(now, len(self.trees)))
+            if item.dying:
                 self.finish(item, strays)
+        self.look_closer(due, now)
+
+    def look_closer(self, due: list[Tree], now: float) -> None:
+        """Have a child look at the trees whose usage is unclear, and, now and then, at all."""
+        if now >= self.gather_at:
+            self.gather_at = now + GATHER_SECONDS
+            wanting = list(self.trees.values())
+        else:
+            wanting = [item for item in due if item.unsure]
+        if wanting := [item for item in wanting if not item.dying and item.wants_closer(now)]:
+            self.errands |= self.closer.look(wanting, self.trees.values(), now)
+
+    def condemn(self, item: Tree, reason: str) -> None:
+        """Have a tree killed for a reason, if there is one and it has not begun to end."""
+        if reason and not item.dying:
+            item.reason = reason
+            item.killed = True
 
     def adopt(self, *, sure: bool = False) -> bool:
         """Give the orphans among our children to their trees and kill those without; tell whether there were any.
 
         An orphan is known by the cookie in its environment. One that hid it belongs to nobody and dies at once.
         """
-        owners = {item.cookie: item for item in self.trees.values() if item.status is None and not item.killed}
+        owners = {item.cookie: item for item in self.trees.values() if not item.dying}
         for item in self.trees.values():
             item.adopted = []
         strays: list[int] = []
         for pid in proc.children(os.getpid(), sure=sure):
-            if pid in self.by_pid or pid in self.removers or not proc.alive(pid):
+            if pid in self.by_pid or pid in self.errands:
                 continue
-            owner = owners.get(proc.environment_value(pid, tree.COOKIE.encode()) or b"-")
-            if owner is None:
-                strays.append(pid)
-            else:
+            if pid not in self.orphans:
+                # It keeps that number until it is reaped here, whatever program it runs by then.
+                self.orphans[pid] = proc.environment_value(pid, tree.COOKIE.encode()) or b"-"
+            if owner := owners.get(self.orphans[pid]):
                 owner.adopted.append(pid)
-        for pid in strays:
-            tree.kill_all(functools.partial(proc.family, pid))
+            elif proc.alive(pid):
+                strays.append(pid)
+        if strays:
+            tree.kill_all(lambda: [member for pid in strays for member in proc.family(pid)])
         return bool(strays)
 
     def kill(self, item: Tree, reason: str) -> None:
@@ -259,7 +316,9 @@ class Launcher:
         code = os.waitstatus_to_exitcode(item.status)
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
-        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        item.reason = (
+            item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        )
         if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
             item.reason = item.reason or "the server ran out of memory"
         self.send(
@@ -276,21 +335,16 @@ class Launcher:
         """Remove a private temporary directory in a child, because a big one takes long."""
         if not path:
             return
-        try:
-            pid = os.fork()
-        except OSError:
-            # Too many processes: the next start removes it.
-            return
-        if pid == 0:
-            try:
-                from pathlib import Path
 
-                from minifn.host.datadir import remove_tree
+        def work() -> None:
+            from pathlib import Path
 
-                remove_tree(Path(path))
-            finally:
-                os._exit(0)
-        self.removers.add(pid)
+            from minifn.host.datadir import remove_tree
+
+            remove_tree(Path(path))
+
+        # With too many processes the next start removes it.
+        self.errands |= {errand(work)} - {0}
 
     def send(self, message: dict[str, Any]) -> None:
         """Tell the server; when it is gone there is nobody to tell, and the end is near anyway."""
@@ -302,6 +356,7 @@ class Launcher:
     def stop(self) -> None:
         """Kill everything and wait for it."""
         deadline = time.monotonic() + STOP_SECONDS
+        self.closer.stop()
         for item in list(self.trees.values()):
             item.killed = True
         while (self.reap() or self.trees) and time.monotonic() < deadline:

@@ -70,12 +70,16 @@ def main() -> None:
         # Signals that somebody else sends stay pending, where they can be seen.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGURG])
         time.sleep(1000)
-    for topic in ("reach", "rights", "exhaust"):
+    for topic in ("reach", "rights", "exhaust", "hide"):
         importlib.import_module(f"{__package__}.{topic}")
     try:
         print("BREACHED", ATTACKS[sys.argv[1]](json.loads(sys.argv[2])), flush=True)
     except Left as error:
         print("LEFT", error, flush=True)
     except (Held, OSError, MemoryError) as error:
-        name = errno.errorcode.get(error.errno or 0, "") if isinstance(error, OSError) else type(error).__name__
+        name = (
+            errno.errorcode.get(error.errno or 0, "")
+            if isinstance(error, OSError)
+            else type(error).__name__
+        )
         print("HELD", name, error, flush=True)
