@@ -118,6 +118,7 @@ def test_continuous_integration_runs_the_readmes_test_command() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     assert "/^# test$/" in script
     assert 'eval "$test_command"' in script
+    assert "run: .ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert command.split(" && ")[1] in (ROOT / "CONTRIBUTING.md").read_text()
 
 
