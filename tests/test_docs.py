@@ -11,8 +11,8 @@ from minifn import Config, Minifn, __version__
 from minifn.api import OPERATIONS, docs
 from minifn.change_feed import NAMES
 from minifn.cli import main
-from minifn.cli.options import OPTIONS, flag
-from minifn.config import ENGINES
+from minifn.cli.options import FIELDS, OPTIONS, flag
+from minifn.config import ENGINES, variable
 from minifn.models import Deployment, Execution, Function, Variable
 from tests.docs import reference
 from tests.docs.blocks import PAGES, ROOT
@@ -56,6 +56,29 @@ def test_options_named_anywhere_exist() -> None:
     }
     assert {(name, word) for name, word in shown if word not in options} == set()
     assert shown
+
+
+def test_settings_named_anywhere_exist() -> None:
+    known = {variable(item) for item in FIELDS.values()}
+    texts = {**TEXTS, ROOT / "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
+    named = {
+        (path.name, word)
+        for path, text in texts.items()
+        for word in re.findall(r"\bMINIFN_[A-Z_]+\b", text)
+    }
+    assert {(name, word) for name, word in named if word not in known} == set()
+    assert len(named) > len(known)
+
+
+def test_requests_named_anywhere_are_operations() -> None:
+    known = {(item.method, re.sub(r"{\w+}", "{}", item.path)) for item in OPERATIONS}
+    wrong = [
+        (path.name, method, target)
+        for path, text in TEXTS.items()
+        for method, target in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) /v1(/[^\s`?]*)`", text)
+        if (method, re.sub(r"{\w+}", "{}", target)) not in known
+    ]
+    assert wrong == []
 
 
 def test_every_route_is_an_operation_or_a_page(tmp_path: Path) -> None:
