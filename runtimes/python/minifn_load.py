@@ -11,7 +11,24 @@ import sys
 from minifn_call import describe
 
 NO_MAIN = "Function signature invalid. Did you forget to export a 'main' function?"
+#: Ends the entry of the search path by which a process of multiprocessing, which gets the path of
+#: its parent, knows the code.
+MARK = "/."
 COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE, without the import of inspect
+
+
+def make_package(code: str) -> None:
+    """Make the code importable as `function`."""
+    package = type(sys)("function")
+    package.__path__ = [code]
+    sys.modules["function"] = package
+
+
+def make_package_again() -> None:
+    """Do so in a process that multiprocessing has started."""
+    marked = [entry for entry in sys.path if entry.endswith(MARK)]
+    if marked:
+        make_package(marked[-1][: -len(MARK)])
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -32,17 +49,16 @@ class Function:
         self._path = os.path.normpath(os.path.join(code, entrypoint))
 
     def prepare(self) -> None:
-        """Make the function's files and the packages of its build importable, as for a script next to them.
+        """Make the packages of the build and the function's files importable.
 
-        The code is also the package `function`, which is its name in Open Runtimes and allows relative imports.
+        The function's files come last, as on Open Runtimes, so that they hide no package and no
+        module of the standard library. They are also the package `function`, which is their name
+        there and allows relative imports.
         """
-        package = type(sys)("function")
-        package.__path__ = [self._code]
-        sys.modules["function"] = package
-        sys.path[:0] = dict.fromkeys((os.path.dirname(self._path), self._code))
+        make_package(self._code)
         environment = os.path.join(self._code, "runtime-env")
         packages = os.path.join(
-            environment, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}", "site-packages"
+            environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages"
         )
         if os.path.isdir(packages):
             sys.prefix = sys.exec_prefix = environment
@@ -54,6 +70,8 @@ class Function:
                 site.addsitedir(packages)
             else:
                 sys.path.append(packages)
+        sys.path += dict.fromkeys((os.path.dirname(self._path), self._code))
+        sys.path.append(self._code + MARK)
 
     def load(self) -> str:
         """Import the entry file. Returns "" or what is wrong; then it may be tried again."""

@@ -1,26 +1,41 @@
 """The Python wrapper: loads one function and answers the server's requests.
 
-Started as `python -I -S server.py`, standard library only, because it runs inside the user's environment. The frames
+Started as `python -S server.py`, standard library only, because it runs inside the user's environment. The frames
 and the environment it is started with are described in minifn/workers/protocol.py; the handler contract is that of
 Open Runtimes (runtimes/python/versions/latest/src). It imports little, since every import is part of a cold start, and
 lies in modules, since Python keeps only those compiled.
+
+The processes that multiprocessing starts run this file as `__mp_main__`.
 """
 
 from __future__ import annotations
 
+import sys
+
+# What PYTHONPATH names, and this file's folder, come first on the search path: neither is to hide
+# what the wrapper imports, nor the wrapper what the function does.
+OWN_FOLDER = __file__.rpartition("/")[0]
+ARCHIVE = "/python%d%d.zip" % sys.version_info[:2]
+LIBRARY = [at for at, entry in enumerate([*sys.path, ARCHIVE]) if entry.endswith(ARCHIVE)][0]
+PYTHONPATH = [entry for entry in sys.path[:LIBRARY] if entry != OWN_FOLDER]
+sys.path[:LIBRARY] = [OWN_FOLDER]
+
 import builtins
 import json
 import os
-import sys
 
-# Isolated mode leaves the script's folder out of the search path, where it would hide user modules.
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from minifn_call import Native
 from minifn_channel import Channel
-from minifn_load import Function
+from minifn_load import Function, make_package_again
 from minifn_worker import Worker
 
-del sys.path[0]
+#: How many calls are to run at once, on threads if that is more than one.
+CONCURRENCY = os.environ.get("MINIFN_CONCURRENCY", "1")
+THREADS = int(CONCURRENCY) if CONCURRENCY.isascii() and CONCURRENCY.isdigit() else 1
+if THREADS > 1:
+    from minifn_threads import CallThreads
+
+sys.path[:1] = PYTHONPATH
 
 
 def enforced_headers(text: str) -> dict[str, str]:
@@ -34,7 +49,12 @@ def enforced_headers(text: str) -> dict[str, str]:
 def main() -> None:
     channel = Channel(int(os.environ.pop("MINIFN_SOCKET")[len("fd:") :]))
     function = Function(os.environ.pop("MINIFN_CODE"), os.environ.get("OPEN_RUNTIMES_ENTRYPOINT", ""))
-    worker = Worker(channel, function, enforced_headers(os.environ.get("OPEN_RUNTIMES_HEADERS", "")))
+    worker = Worker(
+        channel,
+        function,
+        enforced_headers(os.environ.get("OPEN_RUNTIMES_HEADERS", "")),
+        CallThreads(THREADS) if THREADS > 1 else None,
+    )
     os.set_inheritable(channel.fd, False)
     os.register_at_fork(after_in_child=worker.forget)
     sys.stdout, sys.stderr = Native(worker, 1), Native(worker, 2)
@@ -46,3 +66,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__":
+    make_package_again()
