@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from minifn.config import Config
+    from minifn.embed import Minifn
     from minifn.errors import MinifnError
     from minifn.models import Execution, ExecutionResult
-    from minifn.service import Minifn
 
 __version__ = "0.1.0"
 __all__ = ["Config", "Execution", "ExecutionResult", "Minifn", "MinifnError", "__version__"]
@@ -16,7 +16,7 @@ _HOMES = {
     "Config": "minifn.config",
     "Execution": "minifn.models",
     "ExecutionResult": "minifn.models",
-    "Minifn": "minifn.service",
+    "Minifn": "minifn.embed",
     "MinifnError": "minifn.errors",
 }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from minifn.values import is_domain, is_id
+from minifn.ids import is_domain, is_id
 
 #: The isolation engines by strength, strongest first; `auto` takes the first whose probe passes.
 ENGINES = ("bwrap", "sandlock", "process", "none")
@@ -166,3 +166,9 @@ def check(item: "dataclasses.Field[Any]", value: Any) -> None:
         raise ConfigError(f"{variable(item)} must be at least {rule['minimum']}, not {value!r}")
     if "maximum" in rule and value > rule["maximum"]:
         raise ConfigError(f"{variable(item)} must be at most {rule['maximum']}, not {value!r}")
+
+
+def authority(host: str, port: int) -> str:
+    """Return `host:port` as clients on this machine reach a server bound to `host`: a wildcard by loopback."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"

@@ -16,11 +16,11 @@ from typing import Literal
 import psutil
 
 from minifn.config import Config
-from minifn.datadir import DataDir
 from minifn.git.program import HOW_TO_GET, find_git
-from minifn.runtimes import RuntimeTable
+from minifn.host.datadir import DataDir
+from minifn.languages import RuntimeTable
+from minifn.sandbox.choose import USE_HOST, choose, protections
 from minifn.sandbox.command import EngineUnavailable, Network, NetworkUnavailable
-from minifn.sandbox.probe import USE_HOST, choose, protections
 from minifn.sandbox.spawner import Spawner
 
 State = Literal["ON", "DEGRADED", "OFF"]

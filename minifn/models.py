@@ -1,9 +1,10 @@
-"""The records minifn keeps, frozen, in snake_case; the wire's names live in `api/params.py` and `api/responses.py`.
+"""The records minifn keeps, frozen, in snake_case; wire names live in `api/wire/`.
 
-Instants are integer milliseconds (see `values`). `sequence` is the row's creation order.
+Instants are integer milliseconds (see `instants`). `sequence` is the row's creation order.
 """
 
 import enum
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -158,6 +159,15 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
     headers: Headers = ()
 
 
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A function with all that an execution needs to know of it. `deployment` is without its build logs."""
+
+    function: Function
+    deployment: Deployment | None
+    #: The project's variables, overridden by the function's.
+    variables: Mapping[str, str]
+
+
 class Variable(Record, frozen=True, kw_only=True):
     """An environment variable of a function, or of the whole project when `function_id` is ""."""
 
@@ -245,3 +255,11 @@ SPECIFICATIONS: tuple[Specification, ...] = tuple(
     )
 )
 DEFAULT_SPECIFICATION = "s-1vcpu-512mb"
+#: The newest Appwrite API that minifn speaks, as `APPWRITE_VERSION` names it.
+APPWRITE_VERSION = "1.9.6"
+_BY_SLUG = {size.slug: size for size in SPECIFICATIONS}
+
+
+def specification(slug: str) -> Specification:
+    """Return the specification a function names, the default one for a slug that is no longer offered."""
+    return _BY_SLUG.get(slug, _BY_SLUG[DEFAULT_SPECIFICATION])

@@ -12,7 +12,7 @@ import jwt
 import msgspec
 
 from minifn.errors import ApiKeyExpired, UserJwtInvalid
-from minifn.values import is_id
+from minifn.ids import is_id
 
 #: What function keys begin with: the first is minted, the second is what 1.6 functions compare with.
 KEY_PREFIXES = ("ephemeral_", "dynamic_")

@@ -10,19 +10,19 @@ from typing import Any
 
 import msgspec
 
-from minifn.builder import Builder, BuildTools
-from minifn.changes import Change
+from minifn.builder import BuildContext, Builder
+from minifn.change_feed import Change
 from minifn.config import Config
-from minifn.datadir import DataDir
-from minifn.deployments import DeploymentService, Effects, Upload, UploadedFile
+from minifn.host.datadir import DataDir
+from minifn.host.tasks import running
+from minifn.languages import RuntimeTable
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
-from minifn.runtimes import RuntimeTable
-from minifn.sandbox.probe import choose
+from minifn.sandbox.choose import choose
 from minifn.sandbox.spawner import Spawner
+from minifn.services.deployments import DeploymentService, Effects, Upload, UploadedFile
 from minifn.store import deployments, functions
 from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
-from minifn.tasks import running
 from minifn.tokens import Tokens
 from tests.packing import packed_files
 
@@ -30,7 +30,7 @@ from tests.packing import packed_files
 class World:
     """A builder and the service that feeds it, on a real database with one function `fn`."""
 
-    def __init__(self, config: Config, tools: BuildTools) -> None:
+    def __init__(self, config: Config, tools: BuildContext) -> None:
         self.data, self.database, self.tools = tools.data, tools.database, tools
         self.builder = Builder(tools)
         tools.changes.listen(self._note_status)
@@ -107,7 +107,7 @@ async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **
         chosen = await choose(engine, spawner, data)
         if chosen.name == "process" and os.geteuid() == 0:
             runtimes = runtimes.public(data.run / "runtimes")
-        tools = BuildTools(
+        tools = BuildContext(
             config=config,
             data=data,
             database=database,

@@ -9,13 +9,13 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from minifn.config import Config
-from minifn.executor import Executor
-from minifn.functions import FunctionService
+from minifn.instants import now_ms
 from minifn.models import Function
-from minifn.scheduler import Scheduler
+from minifn.services.executions import Executions
+from minifn.services.functions import FunctionService
+from minifn.services.schedules import Scheduler
 from minifn.store import functions
 from minifn.store.database import Database
-from minifn.values import now_ms
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -36,7 +36,7 @@ class World:
         self.database = database
         self.functions = FunctionService(database)
         # Never entered: what it is told to run stays where it is.
-        self.executor = Executor(config, database, self.functions, *cast("Any", (None, None, None)))
+        self.executor = Executions(config, database, self.functions, *cast("Any", (None, None, None)))
         self.clock = now_ms
         self.restart()
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from minifn.sandbox import probe
+from minifn.sandbox import choose as choose_module
 from minifn.sandbox.launcher.confine import landlock_version
 from tests.clocks import Play, Story, opened
 from tests.serving import Api, Server
@@ -35,7 +35,7 @@ def sandlock(monkeypatch: pytest.MonkeyPatch) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("bash is not on PATH")
-    monkeypatch.setattr(probe, "SHELL", bash)
+    monkeypatch.setattr(choose_module, "SHELL", bash)
     if importlib.util.find_spec("sandlock") is None:
         pytest.skip("sandlock is not installed: pip install 'minifn[sandlock]'")
     if landlock_version() < 6:

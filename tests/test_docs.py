@@ -12,8 +12,8 @@ from starlette.routing import Route
 from minifn import Config, Minifn, __version__, errors
 from minifn.api import OPERATIONS
 from minifn.api.broadcast import channels_of
-from minifn.api.operations import Operation
-from minifn.changes import NAMES, Change
+from minifn.api.wire.operation import Operation
+from minifn.change_feed import NAMES, Change
 from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable

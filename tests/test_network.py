@@ -11,10 +11,10 @@ import pytest
 
 from minifn.config import Config
 from minifn.doctor import examine
-from minifn.launcher import network_of
+from minifn.sandbox.choose import USE_HOST
 from minifn.sandbox.command import Command, EngineUnavailable, Network
 from minifn.sandbox.engines import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
-from minifn.sandbox.probe import USE_HOST
+from minifn.workers.specs import network_of
 from tests.serving import Server, pack
 
 #: Answers what happened when it called the server that runs it.

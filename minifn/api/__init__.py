@@ -9,16 +9,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from minifn.api import (
+from minifn.api.cors import Cors
+from minifn.api.domains import Domains
+from minifn.api.fast_route import FastRoute
+from minifn.api.git_http import GitHttp
+from minifn.api.operations import (
     account,
     catalog,
     console,
     deployments,
     events,
     executions,
+    executions_v0,
     functions,
     health,
-    legacy,
     openapi,
     rules,
     templates,
@@ -26,17 +30,13 @@ from minifn.api import (
     variables,
     vcs,
 )
-from minifn.api.answers import error_answer
-from minifn.api.cors import Cors
-from minifn.api.domains import Domains
-from minifn.api.formats import Shape, shape_of
-from minifn.api.gitpush import GitPushes
-from minifn.api.operations import Context, Endpoint, Operation
-from minifn.api.pages import page_of, wants_json
 from minifn.api.realtime import Realtime
-from minifn.api.shortcut import Shortcut
+from minifn.api.wire.answers import error_answer
+from minifn.api.wire.error_pages import page_of, wants_json
+from minifn.api.wire.formats import Shape, shape_of
+from minifn.api.wire.operation import Context, Endpoint, Operation
 from minifn.errors import RouteNotFound
-from minifn.service import Minifn
+from minifn.parts import Parts
 
 #: Every operation; the ones called most come first, because routes are tried in order, and fixed paths come before
 #: paths with a parameter in the same place.
@@ -57,10 +57,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *openapi.OPERATIONS,
 )
 #: What clients of 0.x get in place of an operation, by its method and path.
-LEGACY = {(operation.method, operation.path): operation for operation in legacy.OPERATIONS}
+LEGACY = {(operation.method, operation.path): operation for operation in executions_v0.OPERATIONS}
 
 
-def create_app(minifn: Minifn) -> Starlette:
+def create_app(parts: Parts) -> Starlette:
     """Return the API of `minifn` as an ASGI application, everything below /v1. Its lifespan starts and stops `minifn`.
 
     Nothing of `minifn` is used before the first request.
@@ -68,10 +68,10 @@ def create_app(minifn: Minifn) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with minifn:
+        async with parts:
             yield
 
-    context = Context(minifn, OPERATIONS)
+    context = Context(parts, OPERATIONS)
 
     def endpoint(operation: Operation) -> Endpoint:
         old = LEGACY.get((operation.method, operation.path))
@@ -88,11 +88,11 @@ def create_app(minifn: Minifn) -> Starlette:
             )
             for operation in OPERATIONS
         ]
-        + [WebSocketRoute("/v1/realtime", Realtime(context)), Mount("/git", GitPushes(context))],
+        + [WebSocketRoute("/v1/realtime", Realtime(context)), Mount("/git", GitHttp(context))],
         middleware=[
-            Middleware(Domains, minifn),
+            Middleware(Domains, parts),
             Middleware(Cors),
-            Middleware(Shortcut, create_execution),
+            Middleware(FastRoute, create_execution),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=lifespan,

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from minifn import patterns
-from minifn.api import responses
-from minifn.api.formats import Shape
-from minifn.api.operations import EXECUTIONS_READ, FUNCTIONS_READ, PROJECT_READ
-from minifn.changes import Change, Changes
+from minifn import event_names
+from minifn.api.wire import responses
+from minifn.api.wire.formats import Shape
+from minifn.api.wire.operation import EXECUTIONS_READ, FUNCTIONS_READ, PROJECT_READ
+from minifn.change_feed import Change, ChangeFeed
+from minifn.instants import format_instant, now_ms
 from minifn.models import Caller, CallerKind, Deployment, Execution, Function, Record
-from minifn.values import format_instant, now_ms
 
 #: What waits for a connection at most. One that reads more slowly than things happen is closed, not waited for.
 WAITING_MESSAGES_MAX = 1000
@@ -74,7 +74,7 @@ class Broadcast:
     Listens only while there is one that could hear something: changes cost nothing otherwise.
     """
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: ChangeFeed) -> None:
         self._changes = changes
         self._by_channel: dict[str, set[Connection]] = {}
         self._joined: dict[Connection, list[str]] = {}
@@ -146,7 +146,7 @@ def may_read(caller: Caller, record: Record) -> bool:
 def content(change: Change, channels: tuple[str, ...], *, privileged: bool) -> dict[str, Any]:
     """Return what clients are told of a change: Appwrite's event, with what its API would answer as the payload."""
     return {
-        "events": patterns.names(change.event),
+        "events": event_names.names(change.event),
         "channels": channels,
         "timestamp": format_instant(now_ms()),
         "payload": _payload(change, privileged=privileged),

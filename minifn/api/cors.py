@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minifn.api.answers import no_content
+from minifn.api.wire.answers import no_content
 
 ALLOW_METHODS = "GET, POST, PUT, PATCH, DELETE"
 #: Headers the web SDK may send, of every version.

@@ -7,10 +7,17 @@ its record is committed before the answer leaves, where Appwrite writes it after
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minifn.api import bodies
-from minifn.api.answers import Answer, RawHeaders, deliver, error_answer, problem_answer, unexpected_answer
 from minifn.api.hosts import host_of
-from minifn.api.pages import page_of, wants_json
+from minifn.api.wire import bodies
+from minifn.api.wire.answers import (
+    Answer,
+    RawHeaders,
+    deliver,
+    error_answer,
+    problem_answer,
+    unexpected_answer,
+)
+from minifn.api.wire.error_pages import page_of, wants_json
 from minifn.errors import (
     DeploymentNotFound,
     FunctionExecutePermissionMissing,
@@ -20,11 +27,10 @@ from minifn.errors import (
     RequestTooLarge,
     RuleNotFound,
 )
-from minifn.functions import Target
-from minifn.models import ExecutionRequest, ExecutionResult, Headers
-from minifn.room import Room
-from minifn.service import Minifn
-from minifn.values import BODY_LIMIT_BYTES
+from minifn.host.budget import Budget
+from minifn.limits import BODY_LIMIT_BYTES
+from minifn.models import ExecutionRequest, ExecutionResult, Headers, Target
+from minifn.parts import Parts
 
 #: Roles of everybody, of which `execute` must hold one.
 OPEN_ROLES = frozenset({"any", "guests"})
@@ -47,14 +53,14 @@ _UNKNOWN = MinifnError.type
 class Domains:
     """Answers for functions' domains and passes everything else on: pure ASGI around the whole API."""
 
-    def __init__(self, app: ASGIApp, minifn: Minifn) -> None:
+    def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
-        self._minifn = minifn
-        self._suffix = f".{minifn.config.functions_domain}"
+        self._parts = parts
+        self._suffix = f".{parts.config.functions_domain}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        function_id = await self._minifn.rules.function_of(host_of(scope)) if kind != "lifespan" else None
+        function_id = await self._parts.rules.function_of(host_of(scope)) if kind != "lifespan" else None
         if function_id is None:
             await self._app(scope, receive, send)
             return
@@ -69,7 +75,7 @@ class Domains:
             answer = _shown(unexpected_answer(exc, scope), scope)
         if scope["method"] == "HEAD":
             answer.body = b""
-        await deliver(answer, self._minifn.executor.answers, scope, receive, send)
+        await deliver(answer, self._parts.executor.answers, scope, receive, send)
 
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)
@@ -77,7 +83,7 @@ class Domains:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
-        executor = self._minifn.executor
+        executor = self._parts.executor
         body = await _read(scope, receive, executor.bodies)
         request = ExecutionRequest(
             method=scope["method"],
@@ -96,9 +102,9 @@ class Domains:
 
     async def _target(self, function_id: str) -> Target:
         """Return what to run. Raises, in Appwrite's order, what keeps it from running for a guest."""
-        minifn = self._minifn
+        parts = self._parts
         try:
-            function = (await minifn.functions.target(function_id)).function
+            function = (await parts.functions.target(function_id)).function
         except FunctionNotFound as exc:
             raise RuleNotFound(
                 f"Nothing is here yet. Start with this domain by creating a function with the ID {function_id!r}, or by"
@@ -107,7 +113,7 @@ class Domains:
         if not function.enabled:
             raise FunctionNotFound
         try:
-            target = await minifn.executor.ready(function_id)
+            target = await parts.executor.ready(function_id)
         except DeploymentNotFound as exc:
             raise DeploymentNotFound(
                 "No active deployments. View deployments of this function and activate one, or upload one."
@@ -120,7 +126,7 @@ class Domains:
         return target
 
 
-async def _read(scope: Scope, receive: Receive, room: Room) -> bytes:
+async def _read(scope: Scope, receive: Receive, room: Budget) -> bytes:
     """Return the body, its memory taken of `room`.
 
     Raises NotImplementedByServer for a WebSocket's handshake, RequestTooLarge and Overloaded.

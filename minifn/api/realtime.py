@@ -16,13 +16,14 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from minifn.api import account, bodies
-from minifn.api.auth import GUEST
+from minifn.api.access.callers import GUEST
 from minifn.api.broadcast import SHORT_BYTES, Broadcast, Connection, Message, length
-from minifn.api.operations import Context
+from minifn.api.operations import account
+from minifn.api.wire import bodies
+from minifn.api.wire.operation import Context
 from minifn.errors import ArgumentInvalid, MinifnError, ProjectNotFound, UserJwtInvalid
+from minifn.ids import new_id
 from minifn.models import Caller, CallerKind
-from minifn.values import new_id
 
 #: The code of every error that trying again does not mend: clients do not reconnect after it.
 POLICY_VIOLATION = 1008
@@ -51,7 +52,7 @@ class Realtime:
 
     @cached_property
     def _broadcast(self) -> Broadcast:
-        return Broadcast(self._context.minifn.changes)
+        return Broadcast(self._context.parts.changes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)

@@ -7,9 +7,10 @@ confines and times; the rules are there. Packing reads only what a build has pub
 import gzip
 import os
 import secrets
-import sys
 import tarfile
 from pathlib import Path
+
+from minifn.sandbox.own_python import own_interpreter
 
 #: The program that unpacks; it needs nothing of minifn but itself.
 UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
@@ -17,25 +18,12 @@ UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
 PACK_LEVEL = 5
 
 
-def unpack_interpreter() -> Path:
-    """Return the real path of the Python that runs this server, outside any virtual environment."""
-    return Path(getattr(sys, "_base_executable", "") or sys.executable).resolve()
-
-
-def unpack_binds() -> tuple[Path, ...]:
-    """Return what of this server's Python, outside the system's directories, a sandbox must show to unpack."""
-    prefix = unpack_interpreter().parent.parent
-    if prefix.is_relative_to("/usr") or prefix == Path("/"):
-        return ()
-    return tuple(path for path in (prefix / "bin", prefix / "lib", prefix / "lib64") if path.is_dir())
-
-
 def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
     """Return the command that unpacks `archive` into the directory `target`; all three are paths as it sees them.
 
     It exits with 0, or with 1 and the reason on standard output.
     """
-    return (str(unpack_interpreter()), "-I", "-S", program, archive, target)
+    return (str(own_interpreter()), "-I", "-S", program, archive, target)
 
 
 def pack(directory: Path, target: Path) -> None:

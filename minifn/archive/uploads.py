@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from minifn.datadir import sync_directory
 from minifn.errors import StorageInvalidContentRange
-from minifn.values import CHUNK_BYTES
+from minifn.host.datadir import sync_directory
+from minifn.limits import CHUNK_BYTES
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 

@@ -4,7 +4,7 @@
 output into the deployment, `publish` checks and seals what it made.
 """
 
-from minifn.builder.build import BuildTools
+from minifn.builder.build import BuildContext
 from minifn.builder.queue import Builder
 
-__all__ = ["BuildTools", "Builder"]
+__all__ = ["BuildContext", "Builder"]

@@ -9,34 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from minifn.archive import UNPACK_PROGRAM, unpack_argv, unpack_binds, uploads
-from minifn.builder.inherited import passed_paths, passed_through
+from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import (
-    OUTPUT_BYTES_MAX,
-    OutputRefused,
-    Owner,
-    Usage,
-    check_space,
-    check_usage,
-    measure,
-    own,
-    seal,
-)
-from minifn.changes import Changes
-from minifn.config import Config
-from minifn.datadir import DataDir, remove_tree, sync_tree
-from minifn.environment import authority, can_be_set, specification, system_variables
-from minifn.launcher import CODE, WRAPPER, function_uid
-from minifn.models import Deployment, Function
-from minifn.runtimes import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
+from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
+from minifn.change_feed import ChangeFeed
+from minifn.config import Config, authority
+from minifn.host.datadir import DataDir, remove_tree, sync_tree
+from minifn.host.space import TreeRefused, TreeSize, check_space, measure
+from minifn.instants import now_ms
+from minifn.languages import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
+from minifn.models import Deployment, Function, specification
+from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Exit, Limits, SandboxError
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.inherited import passed_paths, passed_through
+from minifn.sandbox.own_python import own_binds
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.store import deployments
 from minifn.store.database import Database
 from minifn.tokens import Tokens
-from minifn.values import now_ms
 
 #: Where a build sees its function's cache.
 CACHE = "/cache"
@@ -71,7 +62,7 @@ class Superseded(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildTools:
+class BuildContext:
     """What builds need of the server."""
 
     config: Config
@@ -82,7 +73,7 @@ class BuildTools:
     runtimes: RuntimeTable
     #: Makes the API keys that builds are given.
     tokens: Tokens
-    changes: Changes = field(default_factory=Changes)
+    changes: ChangeFeed = field(default_factory=ChangeFeed)
     #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -90,7 +81,7 @@ class BuildTools:
 class Build:
     """One build of one deployment. `variables` are the function's, merged with the project's."""
 
-    def __init__(self, tools: BuildTools, function: Function, deployment: Deployment, log: BuildLog) -> None:
+    def __init__(self, tools: BuildContext, function: Function, deployment: Deployment, log: BuildLog) -> None:
         self._tools = tools
         self._function = function
         self._deployment = deployment
@@ -104,16 +95,16 @@ class Build:
         #: What the engine makes of the function's uid: 0 unless the server is root and the engine drops to it.
         self._uid = tools.engine.wrap(probe).uid
 
-    async def run(self, variables: Mapping[str, str]) -> Usage:
+    async def run(self, variables: Mapping[str, str]) -> TreeSize:
         """Build, and return what was published. Raises BuildError, and Superseded when nobody wants it any more."""
         try:
             return await self._steps(variables)
-        except (RuntimeUnavailable, OutputRefused) as exc:
+        except (RuntimeUnavailable, TreeRefused) as exc:
             raise BuildError(str(exc)) from exc
         except SandboxError as exc:
             raise BuildError(f"The build could not be started: {exc}") from exc
 
-    async def _steps(self, variables: Mapping[str, str]) -> Usage:
+    async def _steps(self, variables: Mapping[str, str]) -> TreeSize:
         tools, deployment = self._tools, self._deployment
         if not deployment.entrypoint:
             raise BuildError("The deployment has no entrypoint.")
@@ -167,7 +158,7 @@ class Build:
         program = Bind(source=UNPACK_PROGRAM, target=f"{WRAPPER}/unpack.py")
         archive = Bind(source=self._tools.data.source(self._deployment.id), target=ARCHIVE)
         code = Bind(source=self._directory, target=CODE, writable=True)
-        interpreter = (Bind(source=path, target=str(path)) for path in unpack_binds())
+        interpreter = (Bind(source=path, target=str(path)) for path in own_binds())
         command = Command(
             argv=unpack_argv(engine.place(program), engine.place(archive), engine.place(code)),
             env={"PATH": "/usr/bin:/bin"},
@@ -293,7 +284,7 @@ class Build:
             started = loop.time()
             try:
                 await asyncio.to_thread(self._check_disk)
-            except OutputRefused as exc:
+            except TreeRefused as exc:
                 process.kill_soon()
                 return str(exc)
             # A large tree takes long to measure: never more than a tenth of the time.
@@ -304,7 +295,7 @@ class Build:
         for directory in (self._directory, self._cache, self._scratch):
             check_usage(measure(directory))
 
-    def _seal(self, plan: BuildPlan, place: Place) -> Usage:
+    def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Make what was built the server's, read-only to the function, and safe from a loss of power."""
         links = (place.code, *("/usr", "/bin", "/lib"), *(str(path) for path in plan.binds), *plan.links.values())
         owner = Owner(builder_uid=os.geteuid())
@@ -320,7 +311,7 @@ class Build:
         remove_tree(self._scratch)
         try:
             overgrown = measure(self._cache).size_bytes > CACHE_BYTES_MAX
-        except OutputRefused:
+        except TreeRefused:
             overgrown = True
         if overgrown:
             remove_tree(self._cache)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from minifn.builder.publish import OutputRefused, measure
-from minifn.values import new_id
+from minifn.host.space import TreeRefused, measure
+from minifn.ids import new_id
 
 #: No id begins like this.
 _ASIDE = "~"
@@ -30,7 +30,7 @@ def set_aside(cache: Path) -> Path:
 def _size_bytes(cache: Path) -> int:
     try:
         return measure(cache).size_bytes
-    except OutputRefused:
+    except TreeRefused:
         # A build is at it that will not get away with this; its end removes the cache.
         return 0
 

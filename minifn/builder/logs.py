@@ -4,10 +4,10 @@ import asyncio
 import codecs
 import time
 
-from minifn.changes import Changes
+from minifn.change_feed import ChangeFeed
+from minifn.limits import LOG_LIMIT_CHARS
 from minifn.store import deployments
 from minifn.store.database import Database
-from minifn.values import LOG_LIMIT_CHARS
 
 #: Output waits this long for more before it is stored.
 FLUSH_SECONDS = 0.25
@@ -18,7 +18,7 @@ TOLD_CHARS_PER_SECOND = 200_000
 class BuildLog:
     """Collects text and appends it to a deployment's build logs; the store keeps their end."""
 
-    def __init__(self, database: Database, deployment_id: str, changes: Changes) -> None:
+    def __init__(self, database: Database, deployment_id: str, changes: ChangeFeed) -> None:
         self._database = database
         self._deployment_id = deployment_id
         self._changes = changes

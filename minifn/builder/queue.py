@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from minifn.builder.build import Build, BuildError, BuildTools, Superseded
+from minifn.builder.build import Build, BuildContext, BuildError, Superseded
 from minifn.builder.caches import least_used, set_aside
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import Usage
-from minifn.datadir import remove_tree
-from minifn.environment import merge_variables
+from minifn.host.datadir import remove_tree
+from minifn.host.space import TreeSize
+from minifn.host.tasks import end
+from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
+from minifn.process_env import merge_variables
 from minifn.store import deployments, functions, variables
 from minifn.store.database import INSIST_SECONDS, may_pass
 from minifn.store.deployments import BuildResult
-from minifn.tasks import end
-from minifn.values import now_ms
 
 logger = logging.getLogger("minifn.builder")
 
@@ -30,7 +30,7 @@ OnReady = Callable[[Function, Deployment], None]
 class Builder:
     """Builds waiting deployments, oldest first, a few at a time. An async context manager: inside it, `run` builds."""
 
-    def __init__(self, tools: BuildTools) -> None:
+    def __init__(self, tools: BuildContext) -> None:
         self._tools = tools
         self._running: dict[str, asyncio.Task[None]] = {}
         #: Deployment -> function, of the builds that run.
@@ -144,7 +144,7 @@ class Builder:
 
     async def _attempt(
         self, build: Build, function: Function, merged: dict[str, str], log: BuildLog
-    ) -> tuple[DeploymentStatus, Usage]:
+    ) -> tuple[DeploymentStatus, TreeSize]:
         """Build within the deadline; a failure is noted in the log. Raises Superseded."""
         timeout_seconds = self._tools.config.build_timeout
         try:
@@ -162,7 +162,7 @@ class Builder:
         else:
             log.note(f"Build finished: {usage.files:,} files, {usage.size_bytes:,} bytes.")
             return "ready", usage
-        return "failed", Usage()
+        return "failed", TreeSize()
 
     async def _tell(self, function: Function, deployment: Deployment) -> None:
         """Say how a build ended."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from minifn import backup as backups
 from minifn.cli.options import configuration, fail, settings
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
+from minifn.services import backup as backups
 from minifn.store.schema import DatabaseTooNew
 
 FILE = click.Path(dir_okay=False, path_type=Path)

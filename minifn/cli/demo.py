@@ -13,9 +13,9 @@ import click
 
 from minifn.cli.options import configuration, settings
 from minifn.cli.remote import Remote, RemoteError
-from minifn.cli.serve import describe, run
+from minifn.cli.serve import describe, serve_until_signal
 from minifn.config import Config
-from minifn.service import Minifn
+from minifn.embed import Minifn
 
 #: For all the builds together, seconds: two of them install a package.
 BUILD_SECONDS = 180
@@ -35,7 +35,7 @@ def demo(**flags: str | bool | None) -> None:
     with tempfile.TemporaryDirectory(prefix="minifn-demo-", ignore_cleanup_errors=True) as place:
         # Functions that run as users of their own must be able to pass.
         Path(place).chmod(0o711)
-        run(configuration(**flags, data=f"{place}/data"), show)
+        serve_until_signal(configuration(**flags, data=f"{place}/data"), show)
 
 
 async def show(minifn: Minifn, url: str) -> None:

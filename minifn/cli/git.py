@@ -3,7 +3,7 @@
 import click
 
 from minifn.cli.options import configuration, settings, signing_secret
-from minifn.environment import authority
+from minifn.config import authority
 from minifn.git.installations import Installations
 from minifn.git.service import events_secret
 

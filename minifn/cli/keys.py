@@ -11,12 +11,13 @@ import click
 
 from minifn.cli.options import configuration, fail, settings, signing_secret
 from minifn.config import Config
-from minifn.datadir import DataDir
-from minifn.keys import Keys
+from minifn.host.datadir import DataDir
+from minifn.ids import is_id
+from minifn.instants import format_instant, parse_instant
 from minifn.models import ApiKey
+from minifn.services.keys import Keys
 from minifn.store.database import Database
 from minifn.tokens import Team, Tokens, UserClaims
-from minifn.values import format_instant, is_id, parse_instant
 
 Result = TypeVar("Result")
 

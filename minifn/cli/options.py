@@ -9,8 +9,8 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from minifn.config import Config, ConfigError, variable
-from minifn.datadir import DataDir
 from minifn.git.installations import without_credentials
+from minifn.host.datadir import DataDir
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

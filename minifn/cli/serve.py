@@ -1,58 +1,31 @@
-"""`minifn serve`: the server in this process, from the first line printed to the last worker stopped."""
+"""`minifn serve`: the server in this process, and the lines that it prints when it answers."""
 
-import asyncio
-import atexit
-import contextlib
-import dataclasses
-import errno
-import functools
 import ipaddress
-import logging
-import os
-import signal
-import socket
-import sqlite3
-import sys
-from collections.abc import Callable, Coroutine, Generator
-from pathlib import Path
-from typing import Any, cast
 
 import click
-import uvicorn
-import uvloop
 
-from minifn.cli.connections import Connection, hang_up_silent, raise_descriptors
-from minifn.cli.memory import Allocator
 from minifn.cli.options import OPTIONS, configuration, fail, settings
 from minifn.config import Config
-from minifn.environment import authority
-from minifn.sandbox.command import SandboxError
-from minifn.sandbox.launcher.confine import forbid_dumps
-from minifn.service import Minifn
-from minifn.store.cipher import VariablesKeyError
-from minifn.store.schema import DatabaseTooNew
+from minifn.embed import Minifn
+from minifn.server import Ready, ServerFailed, run
 
-#: How long requests in flight may go on after the first signal, seconds; a second signal ends them at once.
-GRACE_SECONDS = 10
-#: After that executions fail, and their callers get so long to hear of it.
-ANSWER_SECONDS = 3
-#: How often connections are looked at that say nothing.
-LOOK_SECONDS = 10.0
-BACKLOG = 2048
-#: The largest message a realtime client may send.
-MESSAGE_BYTES_MAX = 64 * 1024
 #: Engines with namespaces, fit for code that is not trusted.
 WALLED = ("bwrap",)
-
-#: What a command does with the running server, given its URL; serving goes on until a signal.
-Ready = Callable[[Minifn, str], Coroutine[None, None, None]]
 
 
 @click.command()
 @settings(OPTIONS)
 def serve(**flags: str | bool | None) -> None:
     """Serve functions until a signal."""
-    run(configuration(**flags), announce)
+    serve_until_signal(configuration(**flags), announce)
+
+
+def serve_until_signal(config: Config, ready: Ready) -> None:
+    """Serve; end the process with one line when the server fails."""
+    try:
+        run(config, ready)
+    except ServerFailed as error:
+        fail(str(error))
 
 
 async def announce(minifn: Minifn, url: str) -> None:
@@ -87,163 +60,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-class CannotStart(Exception):
-    """The machine or the data directory does not allow what the settings ask for."""
-
-
-class CannotGoOn(Exception):
-    """The server lost something it cannot work without: whoever watches it is to start it again."""
-
-
-def run(config: Config, ready: Ready) -> None:
-    """Serve until SIGINT or SIGTERM, then stop in order; ends the process with one line when it cannot start."""
-    # A function that has the server's uid must not read its environment, in which a secret was given, nor its memory.
-    forbid_dumps()
-    atexit.register(forget_unwritten)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("minifn", "uvicorn.access"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    # It warns of every request that is not HTTP, for whoever wants the log to grow.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    with listen(config.host, config.port) as listener:
-        config = dataclasses.replace(config, port=listener.getsockname()[1])
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            try:
-                runner.run(_serve(config, listener, ready))
-            except CannotStart as error:
-                fail(f"cannot start: {error}")
-            except CannotGoOn as error:
-                fail(f"stopped: {error}")
-
-
-def forget_unwritten() -> None:
-    """Give up the lines that a full disk does not take: the interpreter would end with an exit code for them (120)."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), stream.fileno())
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket; ends the process with one line when the address cannot be had."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            fail(f"port {port} of {host} is in use; choose another with --port")
-        fail(f"cannot listen on {host} port {port}: {error.strerror or error}")
-    return listener
-
-
-async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
-    minifn = Minifn(config)
-    server = Server(
-        uvicorn.Config(
-            minifn.app,
-            http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
-            ws=cast("type[asyncio.Protocol]", websocket_protocol),
-            ws_max_size=MESSAGE_BYTES_MAX,
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=config.access_log,
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
-        ),
-        lambda: ready(minifn, url_of(config)),
-        lambda: minifn.executor.halt(),
-    )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.handle_exit, number, None)
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(minifn)
-        except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
-            raise CannotStart(error) from error
-        minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
-        await server.serve(sockets=[listener])
-        await server.announced()
-        if minifn.lost.done():
-            raise CannotGoOn(f"the {minifn.lost.result()} ended unexpectedly")
-
-
-def websocket_protocol(**connection: Any) -> asyncio.Protocol:
-    """Return the protocol of one WebSocket; its library is imported for the first, since most servers see none."""
-    from minifn.cli.sockets import SocketConnection
-
-    return SocketConnection(**connection)
-
-
-def url_of(config: Config) -> str:
-    """Return the address to type: a wildcard bind is reached by loopback."""
-    return f"http://{authority(config.host, config.port)}"
-
-
-class Server(uvicorn.Server):
-    """uvicorn with a coroutine that runs once it answers, and no signal handlers of its own.
-
-    uvicorn raises a signal again after serving, which would end the process before the workers are stopped.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        ready: Callable[[], Coroutine[None, None, None]],
-        halt: Callable[[], Coroutine[None, None, None]],
-    ) -> None:
-        super().__init__(config)
-        self._ready = ready
-        #: Ends what still runs when the grace is over.
-        self._halt = halt
-        self._announcing: asyncio.Task[None] | None = None
-        self._allocator = Allocator()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self._announcing = asyncio.create_task(self._ready(), name="ready")
-        self._announcing.add_done_callback(self._stop_when_failed)
-
-    async def on_tick(self, counter: int) -> bool:
-        # uvicorn ticks ten times a second.
-        if counter % (10 * LOOK_SECONDS) == 0:
-            loop = asyncio.get_running_loop()
-            hang_up_silent(self.server_state.connections, loop.time())
-            # Awaited: a look that takes long is not met by the next.
-            await loop.run_in_executor(None, self._allocator.look)
-        return await super().on_tick(counter)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self._announcing:
-            self._announcing.cancel()
-        halting = asyncio.create_task(self._halt_after_grace())
-        await super().shutdown(sockets=sockets)
-        halting.cancel()
-        await asyncio.wait([halting])
-
-    async def _halt_after_grace(self) -> None:
-        # A second signal sets `force_exit`: uvicorn then waits for nothing.
-        await asyncio.sleep(GRACE_SECONDS)
-        await self._halt()
-
-    async def announced(self) -> None:
-        """Wait for the coroutine's end and raise what it raised, if it failed rather than being stopped."""
-        if self._announcing:
-            await asyncio.wait({self._announcing})
-            if not self._announcing.cancelled():
-                self._announcing.result()
-
-    def _stop_when_failed(self, task: "asyncio.Task[None]") -> None:
-        self.should_exit = self.should_exit or (not task.cancelled() and task.exception() is not None)

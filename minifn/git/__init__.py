@@ -1,6 +1,6 @@
 """Git as a source of deployments: repositories that functions are connected to, and ones that are pushed to minifn."""
 
-from minifn.git.queue import GitTools
+from minifn.git.fetch_queue import GitContext
 from minifn.git.service import GitService, template_source
 
-__all__ = ["GitService", "GitTools", "template_source"]
+__all__ = ["GitContext", "GitService", "template_source"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from minifn.references import is_repository
+from minifn.git_names import is_repository
 
 #: The installation that templates come from. No function can be connected to it: this is no id.
 TEMPLATES = ".templates"

@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minifn.archive import unpack_binds, unpack_interpreter
-from minifn.builder.inherited import passed_paths, passed_through
 from minifn.config import Config
-from minifn.datadir import DataDir, remove_tree
 from minifn.git.installations import REPOSITORY, Remote, without_credentials
+from minifn.host.datadir import DataDir, remove_tree
 from minifn.sandbox.command import Bind, Command, Exit, Limits, Network, SandboxError
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.inherited import passed_paths, passed_through
+from minifn.sandbox.own_python import own_binds, own_interpreter
 from minifn.sandbox.spawner import Spawner, run
 
 #: Where git is looked for: what every sandbox shows.
@@ -124,13 +124,13 @@ class Git:
     async def start(self, call: Run, given: int, printed: int) -> Exit:
         """Run git with the descriptor `given` as its standard input and `printed` as its output. Raises GitFailed."""
         command = self.command(call)
-        interpreter = str(unpack_interpreter())
+        interpreter = str(own_interpreter())
         wrapped = self._engine.wrap(
             Command(
                 argv=(interpreter, "-I", "-S", "-c", WITH_INPUT, *command.argv),
                 env=command.env,
                 cwd=command.cwd,
-                binds=(*command.binds, *(Bind(source=path, target=str(path)) for path in unpack_binds())),
+                binds=(*command.binds, *(Bind(source=path, target=str(path)) for path in own_binds())),
                 limits=command.limits,
                 network=command.network,
                 label=command.label,

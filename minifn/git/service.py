@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from minifn.config import Config
-from minifn.datadir import remove_tree
 from minifn.errors import (
     AccessForbidden,
     ArgumentInvalid,
@@ -16,16 +15,17 @@ from minifn.errors import (
     InstallationNotFound,
     ProviderRepositoryNotFound,
 )
-from minifn.git.fetching import Fetcher
+from minifn.git.fetch_queue import FetchQueue, GitContext
+from minifn.git.fetcher import Fetcher
 from minifn.git.installations import TEMPLATES, Installations
-from minifn.git.polling import Poller, source
+from minifn.git.poller import Poller, source
 from minifn.git.program import Git
-from minifn.git.pushing import PushedRepositories, pushed_source
-from minifn.git.queue import FetchQueue, GitTools
+from minifn.git.pushed import PushedRepositories, pushed_source
+from minifn.git_names import folder, is_commit, is_reference, is_repository
+from minifn.host.datadir import remove_tree
 from minifn.models import Deployment, Function
-from minifn.references import folder, is_commit, is_reference, is_repository
-from minifn.store import functions, git
-from minifn.store.git import Source
+from minifn.store import functions, git_sources
+from minifn.store.git_sources import Source
 
 
 def events_secret(server_secret: str, installation_id: str) -> str:
@@ -36,7 +36,7 @@ def events_secret(server_secret: str, installation_id: str) -> str:
 class GitService:
     """An async context manager: inside it, `run` does what is to be done in the background."""
 
-    def __init__(self, tools: GitTools) -> None:
+    def __init__(self, tools: GitContext) -> None:
         self._tools = tools
         program = Git(tools.config, tools.data, tools.engine, tools.spawner, tools.environ)
         fetcher = Fetcher(program, tools.config.upload_limit)
@@ -75,7 +75,7 @@ class GitService:
         """Deploy the head of a function's branch if it has just been connected, or is to another branch than before."""
         if before is not None and _connection(before) == _connection(function):
             return
-        await self._tools.database.write(git.forget, function.id)
+        await self._tools.database.write(git_sources.forget, function.id)
         if function.provider_repository_id:
             reference = f"refs/heads/{function.provider_branch}"
             await self._queue.add(
@@ -128,7 +128,7 @@ class GitService:
         """Look at the repositories of an installation whose host calls them `names`; return how many that are."""
         found = [
             repository
-            for repository in await self._tools.database.read(git.repositories)
+            for repository in await self._tools.database.read(git_sources.repositories)
             if repository.installation_id == installation_id and _is_one_of(repository.name, names)
         ]
         for repository in found:

@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from minifn.config import VARIABLES_KEY
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from minifn.store import settings
 
 #: The setting with the key's fingerprint.

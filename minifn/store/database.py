@@ -20,7 +20,7 @@ from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from minifn.errors import DatabaseTimeout
-from minifn.presence import Presence
+from minifn.host.identity import FileIdentity
 from minifn.store import schema
 from minifn.store.cipher import VariableCipher, adopt, equip
 from minifn.store.search import matches_words
@@ -133,7 +133,7 @@ class Database:
         Raises sqlite3.Error, schema.DatabaseTooNew and cipher.VariablesKeyError.
         """
         self._conn = await asyncio.to_thread(self._open_writer)
-        self._presence = Presence(self.path, self.path.with_name(f"{self.path.name}-wal"))
+        self._presence = FileIdentity(self.path, self.path.with_name(f"{self.path.name}-wal"))
         self._loop = asyncio.get_running_loop()
         for thread in (self._writer, self._checkpointer, self._lister, *self._readers):
             thread.start()

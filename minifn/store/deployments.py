@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
+from minifn.limits import LOG_LIMIT_CHARS
 from minifn.models import Deployment, DeploymentStatus, Function
 from minifn.store import functions, lists, usage
 from minifn.store.conditions import Condition, join
@@ -17,7 +18,6 @@ from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
 from minifn.store.queries import Query
 from minifn.store.table import Table
-from minifn.values import LOG_LIMIT_CHARS
 
 TABLE = Table("deployments", Deployment)
 #: How long the next chunk of an upload may take, milliseconds.

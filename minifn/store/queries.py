@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from minifn.errors import ArgumentInvalid, QueryInvalid
+from minifn.ids import is_id
+from minifn.instants import parse_instant
 from minifn.store.legacy import LegacySyntaxError, parse_legacy
-from minifn.values import is_id, parse_instant
 
 QUERIES_MAX = 100
 QUERY_CHARS_MAX = 4096

@@ -11,9 +11,9 @@ from typing import Self, cast
 
 import msgspec
 
+from minifn.log_text import one_line
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.values import one_line
 from minifn.workers.records import TIMED_OUT, FunctionRequest, FunctionResponse, WorkerSpec, failed
 from minifn.workers.worker import Worker, WorkerFailed
 

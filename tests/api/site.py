@@ -13,29 +13,29 @@ import httpx
 import uvicorn
 
 from minifn.api import create_app
-from minifn.changes import Changes
+from minifn.change_feed import ChangeFeed
 from minifn.config import Config
-from minifn.datadir import DataDir
-from minifn.deployments import DeploymentService, Effects
-from minifn.events import Events
-from minifn.executor import Executor
-from minifn.functions import FunctionService
-from minifn.keys import Keys
-from minifn.launcher import Launcher
+from minifn.embed import Minifn
+from minifn.host.datadir import DataDir
+from minifn.host.tasks import running
+from minifn.instants import now_ms
+from minifn.languages import RuntimeTable
 from minifn.models import Deployment, Execution, Function
-from minifn.rules import RuleService
-from minifn.runtimes import RuntimeTable
 from minifn.sandbox.engines import NoEngine
-from minifn.service import Minifn
+from minifn.services.deployments import DeploymentService, Effects
+from minifn.services.domains import DomainService
+from minifn.services.events import Events
+from minifn.services.executions import Executions
+from minifn.services.functions import FunctionService
+from minifn.services.keys import Keys
 from minifn.store import deployments, executions
 from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
-from minifn.tasks import running
 from minifn.tokens import Tokens
-from minifn.values import now_ms
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
+from minifn.workers.specs import WorkerSpecs
 from tests.serving import free_port, pack
 
 PROJECT = "minifn"
@@ -87,7 +87,7 @@ class Site:
         self.tokens = Tokens("secret-that-is-long-enough-for-hs256", self.config.project)
         self.runtimes = RuntimeTable.load()
         self.pool = EchoPool()
-        self.changes = Changes()
+        self.changes = ChangeFeed()
         self.effects: list[tuple[str, str]] = []
         self.died: list[str] = []
         self._stack = AsyncExitStack()
@@ -97,7 +97,7 @@ class Site:
         self.database = await self._stack.enter_async_context(Database(self.data.database, VariableCipher("0" * 64)))
         self.keys = Keys(self.database)
         self.functions = FunctionService(self.database, changes=self.changes)
-        self.rules = RuleService(self.database, self.config.functions_domain)
+        self.rules = DomainService(self.database, self.config.functions_domain)
         await self.rules.open()
         self.deployments = DeploymentService(
             self.config,
@@ -106,9 +106,9 @@ class Site:
             Effects(build=self._note_build, interrupt=self._interrupt, retire=self._retire, prewarm=self._prewarm),
             self.changes,
         )
-        launcher = Launcher(self.config, self.data, NoEngine(), self.runtimes)
+        launcher = WorkerSpecs(self.config, self.data, NoEngine(), self.runtimes)
         self.executor = await self._stack.enter_async_context(
-            Executor(self.config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
+            Executions(self.config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
         )
         await self._stack.enter_async_context(running(self.executor.run(), "queue of executions", self.died.append))
         self.events = Events(self.database, self.functions, self.executor)

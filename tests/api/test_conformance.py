@@ -16,10 +16,10 @@ import pytest
 
 from minifn import errors
 from minifn.api import OPERATIONS
-from minifn.api.params import fields_of
+from minifn.api.wire.params import fields_of
 from minifn.errors import MinifnError
+from minifn.ids import new_id
 from minifn.models import Execution
-from minifn.values import new_id
 from tests.api.site import ARCHIVE, RUNTIME, SiteServer, archive, deploy, refusal, upload
 
 DATA = Path(__file__).parents[1] / "data"

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from minifn.api import create_app
-from minifn.service import Minifn
-from minifn.values import BODY_LIMIT_BYTES
+from minifn.embed import Minifn
+from minifn.limits import BODY_LIMIT_BYTES
 from tests.api.site import SiteServer, deploy
 
 DOMAIN = "functions.localhost"

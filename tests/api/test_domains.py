@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from minifn.config import Config, ConfigError
-from minifn.values import BODY_LIMIT_BYTES
+from minifn.limits import BODY_LIMIT_BYTES
 from tests.serving import Api, Server, pack
 
 DOMAIN = "functions.localhost"

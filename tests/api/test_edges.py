@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from minifn.api import OPERATIONS, create_app
-from minifn.api.params import fields_of
-from minifn.service import Minifn
+from minifn.api.wire.params import fields_of
+from minifn.embed import Minifn
 from tests.api.site import Site, SiteServer, create_function, refusal
 
 

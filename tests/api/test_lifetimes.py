@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.scheduler import Scheduler
+from minifn.instants import format_instant, now_ms
+from minifn.services.schedules import Scheduler
 from minifn.tokens import UserClaims
-from minifn.values import format_instant, now_ms
 from tests.api.site import SiteServer, deploy, refusal
 from tests.serving import wait_until
 

@@ -11,8 +11,8 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from minifn.api import create_app
-from minifn.api.answers import unexpected_answer
-from minifn.service import Minifn
+from minifn.api.wire.answers import unexpected_answer
+from minifn.embed import Minifn
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 
 

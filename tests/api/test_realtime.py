@@ -14,9 +14,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from minifn.api.auth import ADMIN, GUEST, user_caller
+from minifn.api.access.callers import ADMIN, GUEST, user_caller
 from minifn.api.broadcast import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, Broadcast, Connection
-from minifn.changes import Changes
+from minifn.change_feed import ChangeFeed
 from minifn.models import Execution
 from minifn.tokens import UserClaims
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, create_function, deploy, upload
@@ -332,7 +332,7 @@ def test_a_client_that_lags_behind_is_closed(site: SiteServer) -> None:
 
 
 def test_what_waits_for_a_client_is_bounded() -> None:
-    changes = Changes()
+    changes = ChangeFeed()
     broadcast = Broadcast(changes)
     slow = Connection(ADMIN)
     slow.subscriptions[""] = ("executions",)
@@ -353,7 +353,7 @@ def test_large_messages_do_not_wait_without_end() -> None:
 
 
 def test_an_event_is_encoded_once_for_each_kind_of_reader() -> None:
-    changes = Changes()
+    changes = ChangeFeed()
     broadcast = Broadcast(changes)
     ada = user_caller(UserClaims(user_id="ada", exp=0), session=False)
     connections = [Connection(caller) for caller in (ADMIN, ada, GUEST)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from minifn.values import parse_instant
+from minifn.instants import parse_instant
 from tests.crash.acknowledged import Acknowledged
 from tests.crash.pressure import CHURNED, CONFIGURED, FUNCTION, LISTENER, PUSHED, TICKER, checksum
 from tests.git.repositories import git

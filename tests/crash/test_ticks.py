@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.values import parse_instant
+from minifn.instants import parse_instant
 from tests.crash.invariants import check_database, gone, relatives
 from tests.crash.test_kill import SEED
 from tests.serving import Server, pack

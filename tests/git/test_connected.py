@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from minifn.config import Config
-from minifn.datadir import DataDir
-from minifn.git.fetching import Fetcher
+from minifn.git.fetcher import Fetcher
 from minifn.git.installations import Remote
 from minifn.git.program import Git, GitFailed
 from minifn.git.service import events_secret
+from minifn.host.datadir import DataDir
 from minifn.sandbox.engines import NoEngine
 from minifn.sandbox.spawner import Spawner
 from tests.git.repositories import Repository, answering, git

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from minifn.config import Config
-from minifn.datadir import DataDir
-from minifn.git.fetching import Fetcher
+from minifn.git.fetcher import Fetcher
 from minifn.git.installations import Installation
 from minifn.git.program import Git, GitFailed
-from minifn.sandbox.probe import choose
+from minifn.host.datadir import DataDir
+from minifn.sandbox.choose import choose
 from minifn.sandbox.spawner import Spawner
 from tests.serving import Server, wait_until
 

@@ -12,7 +12,7 @@ from minifn.config import Config, ConfigError
 from minifn.git import pktlines
 from minifn.git.installations import Installation, RepositoryMissing, without_credentials
 from minifn.git.program import explain
-from minifn.references import folder, is_commit, is_reference, is_repository, matches, touches
+from minifn.git_names import folder, is_commit, is_reference, is_repository, matches, touches
 from minifn.sandbox.command import Exit
 
 REFERENCES = st.from_regex(r"refs/(heads|tags)/[a-z]{1,9}", fullmatch=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from minifn.api.gitpush import EXCHANGES_MAX
+from minifn.api.git_http import EXCHANGES_MAX
 from tests.git.repositories import Repository, answering, git
 from tests.serving import Api, Server, wait_until
 

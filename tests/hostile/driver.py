@@ -21,12 +21,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from minifn.datadir import DataDir
-from minifn.sandbox import probe
+from minifn.host.datadir import DataDir
+from minifn.sandbox import choose as choose_module
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network, Wrapped
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
-from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Output, Spawner, run
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -220,7 +220,7 @@ def judged(output: Output, harmed: Callable[[], bool]) -> tuple[str, str]:
 
 if __name__ == "__main__":
     # Under sandlock Debian's /bin/sh loses forks, and is no part of any program.
-    probe.SHELL = "/bin/bash"
+    choose_module.SHELL = "/bin/bash"
     try:
         asked = (sys.argv[1], Network(sys.argv[2]), sys.argv[3], DataDir(Path(sys.argv[4])))
         print(json.dumps(asyncio.run(verdicts(*asked))))

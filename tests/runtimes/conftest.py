@@ -2,7 +2,7 @@
 
 import pytest
 
-from minifn.runtimes import RuntimeTable, RuntimeUnavailable
+from minifn.languages import RuntimeTable, RuntimeUnavailable
 from tests.workers.harness import Language
 
 SUFFIXES = {"python": ".py", "node": ".js"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.runtimes import RuntimeTable
+from minifn.languages import RuntimeTable
 from minifn.workers.records import FunctionResponse
 from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS, Caller, Language, function

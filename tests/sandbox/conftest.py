@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir, remove_tree
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.spawner import run
 from tests.sandbox.test_spawner import command, shell, started

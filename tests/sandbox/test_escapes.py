@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.spawner import run
 from minifn.sandbox.strays import kill_strays

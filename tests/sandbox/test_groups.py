@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import cgroup, proc
@@ -171,7 +171,7 @@ def test_a_daemon_that_hides_dies_with_its_group(place: DataDir, engine_name: st
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from tests.sandbox.test_spawner import command, started
 
 async def main():

@@ -7,9 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, Limits
-from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner, run
 
 MEMORY_BYTES = 512 * 2**20

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFailed
 from minifn.sandbox.engines import Engine, NoEngine
 from minifn.sandbox.launcher import proc
-from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.sandbox.strays import kill_strays
 
@@ -350,16 +350,16 @@ def test_a_lost_launcher_is_noticed(place: DataDir, engine_name: str) -> None:
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from minifn.datadir import DataDir
-from minifn.sandbox import probe
+from minifn.host.datadir import DataDir
+from minifn.sandbox import choose as choose_module
 from minifn.sandbox.command import Command
-from minifn.sandbox.probe import choose
+from minifn.sandbox.choose import choose
 from minifn.sandbox.spawner import Spawner
 
 async def main() -> None:
     data = DataDir(Path(sys.argv[1]))
     async with Spawner(data.run) as spawner:
-        probe.SANDLOCK_TRIAL = "true"
+        choose_module.SANDLOCK_TRIAL = "true"
         engine = await choose(sys.argv[2], spawner, data)
         script = f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]}"
         command = Command(argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, uid=int(sys.argv[4]))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.datadir import DataDir
+from minifn.host.datadir import DataDir
 from minifn.models import Function, Variable
 from minifn.store import functions, schema, settings, variables
 from minifn.store.cipher import FINGERPRINT, VariableCipher, VariablesKeyError, load_cipher
@@ -149,7 +149,7 @@ def test_the_key_is_made_once_and_a_lost_one_is_not_replaced(tmp_path: Path) -> 
 
 def test_a_start_without_variables_does_not_load_the_library(tmp_path: Path) -> None:
     program = (
-        "import asyncio, sys; from pathlib import Path; from minifn.service import Minifn\n"
+        "import asyncio, sys; from pathlib import Path; from minifn.embed import Minifn\n"
         "from minifn.store.cipher import VariableCipher; from minifn.store.database import Database\n"
         "async def main():\n"
         f"    async with Database(Path({str(tmp_path / 'minifn.db')!r}), VariableCipher({KEY!r})): pass\n"

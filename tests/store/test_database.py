@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from minifn.errors import DatabaseTimeout
+from minifn.ids import new_id
 from minifn.models import Execution, Function
 from minifn.store import database as database_module, executions, functions, schema, settings
 from minifn.store.database import Database, DatabaseClosed, connect, give_back
-from minifn.values import new_id
 
 
 def _fail(conn: sqlite3.Connection, name: str) -> None:

@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
+from minifn.ids import new_id
+from minifn.limits import LOG_LIMIT_CHARS
 from minifn.models import Deployment, Function
 from minifn.store import deployments, functions
 from minifn.store.deployments import BuildResult
 from minifn.store.queries import Filter, Query
-from minifn.values import LOG_LIMIT_CHARS, new_id
 
 READY = BuildResult(status="ready", duration_seconds=2, build_size_bytes=10)
 

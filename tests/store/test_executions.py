@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
+from minifn.ids import new_id
 from minifn.models import Execution, ExecutionRequest, Function
 from minifn.store import executions, functions
 from minifn.store.queries import Query
-from minifn.values import new_id
 
 REQUEST = ExecutionRequest(
     method="PUT", path="/x?y=1", headers=(("content-type", "text/plain"),), body=b"\x00\xff", user_id="ann", depth=2

@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from minifn.ids import new_id
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.store import deployments, executions, functions, usage
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
 from minifn.store.usage import HOUR_MS, Kept, Used
-from minifn.values import new_id
 
 HOUR = 480_000
 NOW = HOUR * HOUR_MS

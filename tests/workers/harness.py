@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minifn.runtimes import RuntimeTable
-from minifn.runtimes.table import Place
+from minifn.languages import RuntimeTable
+from minifn.languages.table import Place
 from minifn.sandbox.command import Command
 from minifn.sandbox.engines import NoEngine
 from minifn.sandbox.spawner import Spawner

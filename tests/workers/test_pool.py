@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from minifn.runtimes import RuntimeTable
+from minifn.languages import RuntimeTable
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS, Language, function, pool_of

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from minifn.datadir import DataDir
-from minifn.runtimes import RuntimeTable
-from minifn.runtimes.table import Place
+from minifn.host.datadir import DataDir
+from minifn.languages import RuntimeTable
+from minifn.languages.table import Place
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, Limits
-from minifn.sandbox.probe import choose
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, WorkerSpec

@@ -23,7 +23,7 @@ import time
 from typing import Any
 
 from . import cgroup, confine, proc, tree
-from .starting import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
+from .start import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -282,7 +282,7 @@ class Launcher:
             try:
                 from pathlib import Path
 
-                from minifn.datadir import remove_tree
+                from minifn.host.datadir import remove_tree
 
                 remove_tree(Path(path))
             finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import proc
 from .cgroup import Group
-from .held import held_bytes, machine_bytes
+from .hidden_use import held_bytes, machine_bytes
 
 #: The variable that marks every process of a tree, unless it hides it.
 COOKIE = "MINIFN_TREE"

@@ -1,0 +1,1 @@
+"""Access control: who calls, from which page, and how often."""

@@ -1,0 +1,195 @@
+"""`/git/<functionId>.git`: git's smart HTTP protocol, for `git push` and `git clone` with an API key as password."""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import logging
+import re
+import tempfile
+import zlib
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+from urllib.parse import parse_qs
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minifn.api.wire import bodies
+from minifn.api.wire.answers import Answer, RawHeaders
+from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Context
+from minifn.errors import ArgumentInvalid, FunctionNotFound, MinifnError, RequestTooLarge
+from minifn.git.pktlines import Malformed
+from minifn.git.program import GitFailed
+from minifn.git.pushed import SERVICES, PushRefused
+from minifn.host.budget import Budget
+from minifn.ids import is_id
+from minifn.models import Caller, CallerKind, Function
+
+logger = logging.getLogger("minifn.api")
+
+_PATH = re.compile(r"/([^/]+)\.git/(info/refs|git-upload-pack|git-receive-pack)")
+_PROTOCOL = re.compile(r"version=\d")
+#: What a client may ask for when it fetches: names of commits.
+_ASKING_BYTES_MAX = 8 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+#: Requests to repositories at once: each may have a file as large as an upload, and ends with what it began.
+EXCHANGES_MAX = 64
+_UNCACHED: RawHeaders = [(b"cache-control", b"no-cache, max-age=0, must-revalidate"), (b"pragma", b"no-cache")]
+_CHALLENGE: RawHeaders = [(b"www-authenticate", b'Basic realm="minifn: an API key is the password"')]
+
+
+class GitHttp:
+    """The repositories of all functions, below where it is mounted."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._exchanges = Budget(EXCHANGES_MAX)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
+        exchange = GitRequest(self._context, scope, receive, send)
+        try:
+            self._exchanges.take(1)
+            try:
+                answer = await exchange.answer()
+            finally:
+                self._exchanges.give(1)
+        except (MinifnError, GitFailed, Malformed, PushRefused) as exc:
+            if exchange.started:
+                raise
+            answer = _refusal(exc)
+        await answer(scope, receive, send)
+
+
+def _refusal(error: Exception) -> Answer:
+    if isinstance(error, MinifnError):
+        return _text(error.code, error.message, _CHALLENGE if error.code == 401 else [])
+    code = {Malformed: 400, PushRefused: 413}.get(type(error), 503)
+    if code == 503:
+        logger.error("a repository could not be served: %s", error)
+    return _text(code, str(error))
+
+
+class GitRequest:
+    """One request to a repository."""
+
+    def __init__(self, context: Context, scope: Scope, receive: Receive, send: Send) -> None:
+        self._context = context
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        #: Whether a part of the answer has been sent.
+        self.started = False
+        self._headers: dict[bytes, bytes] = dict(scope["headers"])
+
+    async def answer(self) -> ASGIApp:
+        """Return what is to be sent once the request has been read. Raises MinifnError, GitFailed and PushRefused."""
+        # A browser that was given the key once sends it along with whatever a page asks for.
+        self._context.origins.check("POST", self._headers)
+        caller = await self._caller()
+        if caller.kind is CallerKind.GUEST:
+            return _text(401, "Give an API key as the password; the user name may be anything.", _CHALLENGE)
+        scope = self._scope
+        found = _PATH.fullmatch(scope["path"][len(scope.get("root_path", "")) :])
+        if found is None:
+            return _text(404, "Repositories are at /git/<functionId>.git")
+        advertised = found[2] == "info/refs"
+        service = self._asked() if advertised else found[2]
+        if service not in SERVICES or scope["method"] != ("GET" if advertised else "POST"):
+            return _text(403, "Only git's smart HTTP protocol is spoken here.")
+        pushes = service == "git-receive-pack"
+        if not _may(caller, pushes):
+            return _text(403, f"The API key needs the scope {(FUNCTIONS_WRITE if pushes else FUNCTIONS_READ)[0]}.")
+        function = await self._function(found[1])
+        if advertised:
+            content = await self._context.parts.git.pushed.advertise(function, service, self._protocol())
+            kind = f"application/x-{service}-advertisement".encode()
+            return Answer(200, content, [(b"content-type", kind), *_UNCACHED])
+        return await self._serve(function, service)
+
+    def _asked(self) -> str:
+        """Return the service that the query names, "" for none."""
+        with contextlib.suppress(ValueError):
+            query = parse_qs(str(self._scope["query_string"], "latin-1"), max_num_fields=10)
+            return query.get("service", [""])[0]
+        return ""
+
+    async def _caller(self) -> Caller:
+        password = b""
+        scheme, _, encoded = self._headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"basic":
+            with contextlib.suppress(binascii.Error):
+                password = base64.b64decode(encoded, validate=True).partition(b":")[2]
+        headers = {b"x-appwrite-key": password} if password else {}
+        return await self._context.authenticator.identify(headers, self._context.parts.config.project.encode())
+
+    async def _function(self, function_id: str) -> Function:
+        if not is_id(function_id):
+            raise FunctionNotFound
+        return await self._context.parts.functions.get(function_id)
+
+    def _protocol(self) -> str:
+        asked = self._headers.get(b"git-protocol", b"").decode("latin-1")
+        return asked if _PROTOCOL.fullmatch(asked) else ""
+
+    async def _serve(self, function: Function, service: str) -> ASGIApp:
+        pushed = self._context.parts.git.pushed
+        with tempfile.TemporaryFile(dir=self._context.parts.data.run) as request:
+            await self._read(request, service)
+            if service == "git-receive-pack":
+                return await self._stream(pushed.receive(function, request), service)
+            with tempfile.TemporaryFile(dir=self._context.parts.data.run) as printed:
+                await pushed.send(function, request, printed, self._protocol())
+                return await self._stream(_pieces(printed), service)
+
+    async def _read(self, request: BinaryIO, service: str) -> None:
+        """Write the body to a file. Raises RequestTooLarge for more than an upload may be, and ArgumentInvalid."""
+        limit_bytes = _ASKING_BYTES_MAX
+        if service == "git-receive-pack":
+            limit_bytes = self._context.parts.config.upload_limit
+        too_large = RequestTooLarge(f"More than {limit_bytes:,} bytes at once are not taken.")
+        unpacker = zlib.decompressobj(31) if self._headers.get(b"content-encoding") == b"gzip" else None
+        try:
+            async for chunk in bodies.chunks(self._receive, limit_bytes):
+                request.write(unpacker.decompress(chunk, limit_bytes) if unpacker else chunk)
+                if request.tell() > limit_bytes or (unpacker and unpacker.unconsumed_tail):
+                    raise too_large
+        except zlib.error as exc:
+            raise ArgumentInvalid("The request's body is not what its encoding says.") from exc
+        except bodies.BodyTooLong as exc:
+            raise too_large from exc
+        request.flush()
+        request.seek(0)
+
+    async def _stream(self, content: AsyncIterator[bytes], service: str) -> ASGIApp:
+        """Send an answer piece by piece, and return its end; what goes wrong before the first piece is raised."""
+        async for piece in content:
+            if not self.started:
+                self.started = True
+                headers = [(b"content-type", f"application/x-{service}-result".encode()), *_UNCACHED]
+                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        return _end
+
+
+async def _end(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+    file.seek(0)
+    while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
+        yield piece
+
+
+def _may(caller: Caller, pushes: bool) -> bool:
+    """Tell whether a key may push, or fetch."""
+    wanted = FUNCTIONS_WRITE if pushes else (*FUNCTIONS_READ, *FUNCTIONS_WRITE)
+    return caller.scopes is None or not caller.scopes.isdisjoint(wanted)
+
+
+def _text(status: int, text: str, headers: RawHeaders | None = None) -> Answer:
+    """Return what git shows people: of refusals, plain text alone."""
+    return Answer(status, f"{text}\n".encode(), [(b"content-type", b"text/plain; charset=utf-8"), *(headers or [])])

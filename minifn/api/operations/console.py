@@ -1,0 +1,116 @@
+"""What Appwrite's CLI asks of the console once the operator has signed in, and what the starter functions ask."""
+
+from typing import Annotated, Any
+
+from starlette.types import ASGIApp
+
+from minifn.api.wire.answers import json_answer
+from minifn.api.wire.kinds import QueryTexts
+from minifn.api.wire.lists import read_query
+from minifn.api.wire.operation import PROJECTS_READ, USERS_READ, Call, Operation
+from minifn.api.wire.params import Boolean, Id, NoParams, Params, Text
+from minifn.api.wire.responses import listing
+from minifn.errors import ProjectNotFound
+from minifn.instants import format_instant, now_ms
+from minifn.store.queries import Attribute, Kind
+
+#: What lists of users can be asked by; there is no column behind any of them.
+_USER_ATTRIBUTES = {
+    **dict.fromkeys(("$id", "name", "email", "phone", "passwordUpdate"), Attribute("", Kind.STRING)),
+    **dict.fromkeys(("$createdAt", "$updatedAt", "registration", "accessedAt"), Attribute("", Kind.INSTANT)),
+    **dict.fromkeys(("status", "emailVerification", "phoneVerification"), Attribute("", Kind.BOOLEAN)),
+    "$sequence": Attribute("", Kind.INTEGER),
+    "labels": Attribute("", Kind.STRING),
+}
+
+
+class OneProject(Params, frozen=True, kw_only=True):
+    """Which project; a server has one."""
+
+    project_id: Annotated[str, Id()]
+
+
+class ListUsers(Params, frozen=True, kw_only=True):
+    """Which users."""
+
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    search: Annotated[str, Text(256, 0)] = ""
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+async def variables(call: Call, params: NoParams) -> ASGIApp:
+    """Return the settings that clients ask for by the names of Appwrite's environment variables."""
+    config = call.parts.config
+    return json_answer(
+        {
+            "_APP_DOMAIN_TARGET": "localhost",
+            "_APP_DOMAIN_TARGET_CNAME": "localhost",
+            "_APP_DOMAIN_TARGET_A": "127.0.0.1",
+            "_APP_DOMAIN_TARGET_AAAA": "::1",
+            "_APP_DOMAIN_TARGET_CAA": "",
+            "_APP_DOMAIN_FUNCTIONS": config.functions_domain,
+            "_APP_DOMAIN_SITES": "",
+            "_APP_DOMAIN_ENABLED": True,
+            "_APP_DOMAINS_NAMESERVERS": "",
+            "_APP_OPTIONS_FORCE_HTTPS": "disabled",
+            "_APP_STORAGE_LIMIT": 0,
+            "_APP_FUNCTIONS_SIZE_LIMIT": config.upload_limit,
+            "_APP_COMPUTE_SIZE_LIMIT": config.upload_limit,
+            "_APP_COMPUTE_BUILD_TIMEOUT": config.build_timeout,
+            "_APP_USAGE_STATS": "enabled",
+            "_APP_VCS_ENABLED": False,
+            "_APP_ASSISTANT_ENABLED": False,
+        }
+    )
+
+
+async def get_project(call: Call, params: OneProject) -> ASGIApp:
+    """Return this server's project, of which it knows the id."""
+    if params.project_id != call.parts.config.project:
+        raise ProjectNotFound
+    now = format_instant(now_ms())
+    texts = "description logo url legalName legalCountry legalState legalCity legalAddress legalTaxId"
+    empty_lists = "oAuthProviders platforms webhooks keys"
+    answer: dict[str, Any] = {
+        "$id": params.project_id,
+        "$createdAt": now,
+        "$updatedAt": now,
+        "name": params.project_id,
+        "teamId": "operator",
+        "region": "default",
+        "status": "active",
+        **dict.fromkeys(texts.split(), ""),
+        **{name: [] for name in empty_lists.split()},
+        "serviceStatusForFunctions": True,
+    }
+    return json_answer(answer)
+
+
+async def list_users(call: Call, params: ListUsers) -> ASGIApp:
+    """List the users that this server keeps: none. A user is whoever a token names, and tokens are not kept."""
+    read_query(params.queries, _USER_ATTRIBUTES, call.shape, params.search)
+    return json_answer(listing("users", 0, ()))
+
+
+OPERATIONS = (
+    Operation(
+        name="console.variables",
+        method="GET",
+        path="/console/variables",
+        scopes=PROJECTS_READ,
+        params=NoParams,
+        handler=variables,
+        needs_project=False,
+    ),
+    Operation(
+        name="projects.get",
+        method="GET",
+        path="/projects/{projectId}",
+        scopes=PROJECTS_READ,
+        params=OneProject,
+        handler=get_project,
+        errors=(ProjectNotFound,),
+        needs_project=False,
+    ),
+    Operation(name="users.list", method="GET", path="/users", scopes=USERS_READ, params=ListUsers, handler=list_users),
+)

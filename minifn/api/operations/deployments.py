@@ -1,0 +1,301 @@
+"""Deployments: upload, list, activate, rebuild, cancel, delete and download, in the spellings of 1.6 and of 1.8."""
+
+import asyncio
+from typing import Annotated
+
+from starlette.types import ASGIApp
+
+from minifn.api.operations import functions
+from minifn.api.wire import responses
+from minifn.api.wire.answers import json_answer, no_content
+from minifn.api.wire.downloads import FileAnswer
+from minifn.api.wire.formats import Shape
+from minifn.api.wire.kinds import QueryTexts
+from minifn.api.wire.lists import read_query
+from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
+from minifn.api.wire.params import Boolean, Id, OneOf, Params, Text
+from minifn.errors import (
+    BuildAlreadyCompleted,
+    BuildNotReady,
+    CursorNotFound,
+    DatabaseTimeout,
+    DeploymentNotFound,
+    FunctionEntrypointMissing,
+    FunctionNotFound,
+    QueryInvalid,
+    StorageFileEmpty,
+    StorageFileTypeUnsupported,
+    StorageInvalidContentRange,
+    StorageInvalidFileSize,
+    StorageInvalidRange,
+)
+from minifn.services.deployments import Upload
+from minifn.store import deployments, lists
+
+_DEPLOYMENT = "/functions/{functionId}/deployments/{deploymentId}"
+
+
+class CreateDeployment(Params, frozen=True, kw_only=True):
+    """What comes with an archive; the archive itself is the file `code`."""
+
+    function_id: Annotated[str, Id()]
+    entrypoint: Annotated[str | None, Text(1028)] = None
+    commands: Annotated[str | None, Text(8192, 0)] = None
+    activate: Annotated[bool, Boolean(loose=True)]
+
+
+class ListDeployments(Params, frozen=True, kw_only=True):
+    """Which deployments of a function."""
+
+    function_id: Annotated[str, Id()]
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    search: Annotated[str, Text(256, 0)] = ""
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class OneDeployment(Params, frozen=True, kw_only=True):
+    """Which deployment; in the path, or in the body from 1.8 on."""
+
+    function_id: Annotated[str, Id()]
+    deployment_id: Annotated[str, Id()]
+
+
+class Download(OneDeployment, frozen=True, kw_only=True):
+    """Which archive of a deployment: what was uploaded, or what its build made of it."""
+
+    type: Annotated[str, OneOf(("source", "output"))] = "source"
+
+
+async def create(call: Call, params: CreateDeployment) -> ASGIApp:
+    """Take an archive, or one chunk of it."""
+    upload = Upload(
+        function_id=params.function_id,
+        code=call.files.get("code"),
+        slice=call.files.get("file"),
+        activate=params.activate,
+        entrypoint=params.entrypoint,
+        commands=params.commands,
+        content_range=call.header(b"content-range") or None,
+        deployment_id=call.header(b"x-appwrite-id"),
+        sdk_language=call.header(b"x-sdk-language"),
+    )
+    return json_answer(responses.deployment(await call.parts.deployments.upload(upload), call.shape), 202)
+
+
+async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
+    """List a function's deployments."""
+    await call.parts.functions.get(params.function_id)
+    query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
+    found = await call.parts.database.read_list(deployments.page, params.function_id, query, count=params.total)
+    items = [responses.deployment(item, call.shape) for item in found.items]
+    if query.select and "*" not in query.select:
+        items = [{key: item[key] for key in item if key[0] == "$" or key in query.select} for item in items]
+    return json_answer(responses.listing("deployments", found.total, items))
+
+
+async def get(call: Call, params: OneDeployment) -> ASGIApp:
+    """Return a deployment."""
+    await call.parts.functions.get(params.function_id)
+    found = await call.parts.database.read(deployments.get, params.function_id, params.deployment_id)
+    if found is None:
+        raise DeploymentNotFound
+    return json_answer(responses.deployment(found, call.shape))
+
+
+async def activate(call: Call, params: OneDeployment) -> ASGIApp:
+    """Make a deployment the function's active one."""
+    function = await call.parts.deployments.activate(params.function_id, params.deployment_id)
+    return await functions.answer(call, function)
+
+
+async def delete(call: Call, params: OneDeployment) -> ASGIApp:
+    """Delete a deployment with its files."""
+    await call.parts.deployments.delete(params.function_id, params.deployment_id)
+    return no_content()
+
+
+async def rebuild(call: Call, params: OneDeployment) -> ASGIApp:
+    """Build a deployment's archive again, as a new deployment. Clients before 1.7 get nothing back."""
+    deployment = await call.parts.deployments.rebuild(params.function_id, params.deployment_id)
+    if call.shape < Shape.V1_8:
+        return no_content()
+    return json_answer(responses.deployment(deployment, call.shape), 202)
+
+
+async def cancel(call: Call, params: OneDeployment) -> ASGIApp:
+    """Stop a build."""
+    deployment = await call.parts.deployments.cancel(params.function_id, params.deployment_id)
+    return json_answer(responses.deployment(deployment, call.shape))
+
+
+async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
+    """Stop a build, as 1.6 spells it: clients before 1.7 get the build back, others the deployment."""
+    deployment = await call.parts.deployments.cancel(params.function_id, params.deployment_id)
+    before = call.shape < Shape.V1_8
+    return json_answer(responses.build(deployment) if before else responses.deployment(deployment, call.shape))
+
+
+async def download(call: Call, params: Download) -> ASGIApp:
+    """Send an archive."""
+    service = call.parts.deployments
+    find = service.source if params.type == "source" else service.output
+    path = await find(params.function_id, params.deployment_id)
+    suffix = "" if call.shape < Shape.V1_8 else f"-{params.type}"
+    name = f"{params.deployment_id}{suffix}.tar.gz"
+    try:
+        return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"))
+    except FileNotFoundError as exc:
+        raise DeploymentNotFound from exc
+
+
+async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
+    """Send the packed build, as the console of 1.6 asks for it."""
+    everything = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
+    return await download(call, everything)
+
+
+OPERATIONS = (
+    Operation(
+        name="functions.listDeployments",
+        method="GET",
+        path="/functions/{functionId}/deployments",
+        scopes=FUNCTIONS_READ,
+        params=ListDeployments,
+        handler=list_deployments,
+        model="deployments",
+        errors=(FunctionNotFound, CursorNotFound, DatabaseTimeout, QueryInvalid),
+    ),
+    Operation(
+        name="functions.createDeployment",
+        method="POST",
+        path="/functions/{functionId}/deployments",
+        scopes=FUNCTIONS_WRITE,
+        params=CreateDeployment,
+        handler=create,
+        statuses=(202,),
+        model="deployment",
+        errors=(
+            FunctionNotFound,
+            FunctionEntrypointMissing,
+            StorageFileEmpty,
+            StorageFileTypeUnsupported,
+            StorageInvalidContentRange,
+            StorageInvalidFileSize,
+            DeploymentNotFound,
+        ),
+        upload=True,
+    ),
+    Operation(
+        name="functions.createDuplicateDeployment",
+        method="POST",
+        path="/functions/{functionId}/deployments/duplicate",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=rebuild,
+        statuses=(202, 204),
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
+    ),
+    Operation(
+        name="functions.updateFunctionDeployment",
+        method="PATCH",
+        path="/functions/{functionId}/deployment",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=activate,
+        model="function",
+        errors=(FunctionNotFound, DeploymentNotFound, BuildNotReady),
+    ),
+    Operation(
+        name="functions.getDeployment",
+        method="GET",
+        path=_DEPLOYMENT,
+        scopes=FUNCTIONS_READ,
+        params=OneDeployment,
+        handler=get,
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
+    ),
+    Operation(
+        name="functions.updateDeployment",
+        method="PATCH",
+        path=_DEPLOYMENT,
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=activate,
+        model="function",
+        errors=(FunctionNotFound, DeploymentNotFound, BuildNotReady),
+    ),
+    Operation(
+        name="functions.deleteDeployment",
+        method="DELETE",
+        path=_DEPLOYMENT,
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=delete,
+        errors=(FunctionNotFound, DeploymentNotFound),
+    ),
+    Operation(
+        name="functions.getDeploymentDownload",
+        method="GET",
+        path=f"{_DEPLOYMENT}/download",
+        scopes=FUNCTIONS_READ,
+        params=Download,
+        handler=download,
+        statuses=(200, 206),
+        content_type="application/gzip",
+        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
+    ),
+    Operation(
+        name="functions.getBuildDownload",
+        method="GET",
+        path=f"{_DEPLOYMENT}/build/download",
+        scopes=FUNCTIONS_READ,
+        params=OneDeployment,
+        handler=download_build,
+        statuses=(200, 206),
+        content_type="application/gzip",
+        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
+    ),
+    Operation(
+        name="functions.updateDeploymentStatus",
+        method="PATCH",
+        path=f"{_DEPLOYMENT}/status",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=cancel,
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound, BuildAlreadyCompleted),
+    ),
+    Operation(
+        name="functions.createBuild",
+        method="POST",
+        path=f"{_DEPLOYMENT}/build",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=rebuild,
+        statuses=(202, 204),
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
+    ),
+    Operation(
+        name="functions.createBuildOfBuild",
+        method="POST",
+        path=f"{_DEPLOYMENT}/builds/{{buildId}}",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=rebuild,
+        statuses=(202, 204),
+        model="deployment",
+        errors=(FunctionNotFound, DeploymentNotFound),
+    ),
+    Operation(
+        name="functions.updateDeploymentBuild",
+        method="PATCH",
+        path=f"{_DEPLOYMENT}/build",
+        scopes=FUNCTIONS_WRITE,
+        params=OneDeployment,
+        handler=cancel_build,
+        errors=(FunctionNotFound, DeploymentNotFound, BuildAlreadyCompleted),
+    ),
+)

@@ -1,0 +1,74 @@
+"""Whether the server is up, and what it speaks."""
+
+import dataclasses
+import time
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from minifn.api.wire.answers import json_answer, text_answer
+from minifn.api.wire.operation import PUBLIC, Call, Operation
+from minifn.api.wire.params import NoParams
+from minifn.models import APPWRITE_VERSION
+from minifn.store import settings
+
+
+async def ping(call: Call, params: NoParams) -> ASGIApp:
+    """Answer `Pong!`."""
+    return text_answer("Pong!")
+
+
+async def version(call: Call, params: NoParams) -> ASGIApp:
+    """Answer the API's version; the CLI asks for it before it accepts an endpoint."""
+    return json_answer({"version": APPWRITE_VERSION})
+
+
+async def health(call: Call, params: NoParams) -> ASGIApp:
+    """Answer `pass` once the database has answered; a key is told what functions are kept from as well.
+
+    `fail`, with 503, when a file of the data directory is missing: the server is about to stop.
+    """
+    started = time.perf_counter()
+    await call.parts.database.read(settings.get, "health")
+    missing = await call.parts.missing()
+    milliseconds = round((time.perf_counter() - started) * 1000)
+    answer: dict[str, Any] = {"name": "database", "ping": milliseconds, "status": "fail" if missing else "pass"}
+    scopes = call.caller.scopes
+    if scopes is None or "health.read" in scopes:
+        parts = call.parts
+        answer["engine"] = {"name": parts.engine.name, "strength": parts.engine.strength}
+        answer["network"] = parts.config.network
+        answer["protections"] = [dataclasses.asdict(one) for one in await parts.protections()]
+    return json_answer(answer, 503 if missing else 200)
+
+
+OPERATIONS = (
+    Operation(
+        name="ping",
+        method="GET",
+        path="/ping",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=ping,
+        needs_project=False,
+        content_type="text/plain",
+    ),
+    Operation(
+        name="health.getVersion",
+        method="GET",
+        path="/health/version",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=version,
+        needs_project=False,
+    ),
+    Operation(
+        name="health.get",
+        method="GET",
+        path="/health",
+        scopes=PUBLIC,
+        params=NoParams,
+        handler=health,
+        needs_project=False,
+    ),
+)

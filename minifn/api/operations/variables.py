@@ -1,0 +1,264 @@
+"""Environment variables, of a function or of the whole project."""
+
+from typing import Annotated, ClassVar
+
+from starlette.types import ASGIApp
+
+from minifn.api.wire import responses
+from minifn.api.wire.answers import json_answer, no_content
+from minifn.api.wire.formats import Shape
+from minifn.api.wire.kinds import QueryTexts
+from minifn.api.wire.lists import read_query
+from minifn.api.wire.operation import (
+    FUNCTIONS_READ,
+    FUNCTIONS_WRITE,
+    PROJECT_READ,
+    PROJECT_WRITE,
+    Call,
+    Operation,
+)
+from minifn.api.wire.params import Boolean, CustomId, Id, Params, Text
+from minifn.errors import (
+    ArgumentInvalid,
+    CursorNotFound,
+    DatabaseTimeout,
+    FunctionNotFound,
+    QueryInvalid,
+    VariableAlreadyExists,
+    VariableCannotUnsetSecret,
+    VariableNotFound,
+)
+from minifn.ids import new_id
+from minifn.services.functions import VariableChange
+from minifn.store import lists
+
+#: A list without queries has every variable, because clients before 1.9 know no pages of them.
+_ALL = ('{"method":"limit","values":[1000]}',)
+
+
+class NewVariable(Params, frozen=True, kw_only=True):
+    """A new variable. Clients before 1.8 know no secret ones; later ones make them secret unless they say otherwise."""
+
+    variable_id: Annotated[str, CustomId()] = ""
+    key: Annotated[str, Text(255)]
+    value: Annotated[str, Text(8192, 0)]
+    secret: Annotated[bool, Boolean()] = True
+
+
+class ChangedVariable(Params, frozen=True, kw_only=True):
+    """What to change; what is left out stays."""
+
+    variable_id: Annotated[str, Id()]
+    key: Annotated[str | None, Text(255)] = None
+    value: Annotated[str | None, Text(8192, 0)] = None
+    secret: Annotated[bool | None, Boolean()] = None
+
+
+class SomeVariables(Params, frozen=True, kw_only=True):
+    """Which variables."""
+
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class OneVariable(Params, frozen=True, kw_only=True):
+    """Which variable."""
+
+    variable_id: Annotated[str, Id()]
+
+
+class CreateVariable(NewVariable, frozen=True, kw_only=True):
+    """A new variable of a function."""
+
+    function_id: Annotated[str, Id()]
+
+
+class UpdateVariable(ChangedVariable, frozen=True, kw_only=True):
+    """What to change on a function's variable."""
+
+    function_id: Annotated[str, Id()]
+
+
+class ListVariables(SomeVariables, frozen=True, kw_only=True):
+    """Which variables of a function."""
+
+    function_id: Annotated[str, Id()]
+
+
+class FunctionVariable(OneVariable, frozen=True, kw_only=True):
+    """Which variable of a function."""
+
+    function_id: Annotated[str, Id()]
+
+
+class CreateProjectVariable(NewVariable, frozen=True, kw_only=True):
+    """A new variable of the project."""
+
+    function_id: ClassVar[str] = ""
+
+
+class UpdateProjectVariable(ChangedVariable, frozen=True, kw_only=True):
+    """What to change on the project's variable."""
+
+    function_id: ClassVar[str] = ""
+
+
+class ListProjectVariables(SomeVariables, frozen=True, kw_only=True):
+    """Which variables of the project."""
+
+    function_id: ClassVar[str] = ""
+
+
+class ProjectVariable(OneVariable, frozen=True, kw_only=True):
+    """Which variable of the project."""
+
+    function_id: ClassVar[str] = ""
+
+
+async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> ASGIApp:
+    """Create a variable."""
+    created = await call.parts.functions.create_variable(
+        params.function_id,
+        params.key,
+        params.value,
+        secret=params.secret and call.shape >= Shape.V1_8,
+        variable_id=params.variable_id or new_id(),
+    )
+    return json_answer(responses.variable(created, call.shape), 201)
+
+
+async def list_variables(call: Call, params: ListVariables | ListProjectVariables) -> ASGIApp:
+    """List variables: all of them unless the client asks for a page."""
+    query = read_query(params.queries or _ALL, lists.VARIABLES, call.shape)
+    found = await call.parts.functions.page_variables(params.function_id, query, count=params.total)
+    items = [responses.variable(item, call.shape) for item in found.items]
+    return json_answer(responses.listing("variables", found.total, items))
+
+
+async def get(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:
+    """Return a variable."""
+    found = await call.parts.functions.get_variable(params.function_id, params.variable_id)
+    return json_answer(responses.variable(found, call.shape))
+
+
+async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> ASGIApp:
+    """Change a variable. Before 1.9 the key had to be given."""
+    if params.key is None and call.shape < Shape.V1_9:
+        raise ArgumentInvalid.missing("key")
+    if params.key is None and params.value is None and params.secret is None:
+        raise ArgumentInvalid("At least one of the params `key`, `value` and `secret` is needed.")
+    secret = params.secret if call.shape >= Shape.V1_8 else None
+    change = VariableChange(key=params.key, value=params.value, secret=secret)
+    changed = await call.parts.functions.update_variable(params.function_id, params.variable_id, change)
+    return json_answer(responses.variable(changed, call.shape))
+
+
+async def delete(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:
+    """Delete a variable."""
+    await call.parts.functions.delete_variable(params.function_id, params.variable_id)
+    return no_content()
+
+
+_OF_FUNCTION = "/functions/{functionId}/variables"
+_OF_PROJECT = "/project/variables"
+
+OPERATIONS = (
+    Operation(
+        name="functions.listVariables",
+        method="GET",
+        path=_OF_FUNCTION,
+        scopes=FUNCTIONS_READ,
+        params=ListVariables,
+        handler=list_variables,
+        model="variables",
+        errors=(FunctionNotFound, CursorNotFound, DatabaseTimeout, QueryInvalid),
+    ),
+    Operation(
+        name="functions.createVariable",
+        method="POST",
+        path=_OF_FUNCTION,
+        scopes=FUNCTIONS_WRITE,
+        params=CreateVariable,
+        handler=create,
+        model="variable",
+        errors=(FunctionNotFound, VariableAlreadyExists),
+    ),
+    Operation(
+        name="functions.getVariable",
+        method="GET",
+        path=f"{_OF_FUNCTION}/{{variableId}}",
+        scopes=FUNCTIONS_READ,
+        params=FunctionVariable,
+        handler=get,
+        model="variable",
+        errors=(FunctionNotFound, VariableNotFound),
+    ),
+    Operation(
+        name="functions.updateVariable",
+        method="PUT",
+        path=f"{_OF_FUNCTION}/{{variableId}}",
+        scopes=FUNCTIONS_WRITE,
+        params=UpdateVariable,
+        handler=update,
+        model="variable",
+        errors=(FunctionNotFound, VariableNotFound, VariableAlreadyExists, VariableCannotUnsetSecret),
+    ),
+    Operation(
+        name="functions.deleteVariable",
+        method="DELETE",
+        path=f"{_OF_FUNCTION}/{{variableId}}",
+        scopes=FUNCTIONS_WRITE,
+        params=FunctionVariable,
+        handler=delete,
+        errors=(FunctionNotFound, VariableNotFound),
+    ),
+    Operation(
+        name="project.listVariables",
+        method="GET",
+        path=_OF_PROJECT,
+        scopes=PROJECT_READ,
+        params=ListProjectVariables,
+        handler=list_variables,
+        model="variables",
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
+    ),
+    Operation(
+        name="project.createVariable",
+        method="POST",
+        path=_OF_PROJECT,
+        scopes=PROJECT_WRITE,
+        params=CreateProjectVariable,
+        handler=create,
+        model="variable",
+        errors=(VariableAlreadyExists,),
+    ),
+    Operation(
+        name="project.getVariable",
+        method="GET",
+        path=f"{_OF_PROJECT}/{{variableId}}",
+        scopes=PROJECT_READ,
+        params=ProjectVariable,
+        handler=get,
+        model="variable",
+        errors=(VariableNotFound,),
+    ),
+    Operation(
+        name="project.updateVariable",
+        method="PUT",
+        path=f"{_OF_PROJECT}/{{variableId}}",
+        scopes=PROJECT_WRITE,
+        params=UpdateProjectVariable,
+        handler=update,
+        model="variable",
+        errors=(VariableNotFound, VariableAlreadyExists, VariableCannotUnsetSecret),
+    ),
+    Operation(
+        name="project.deleteVariable",
+        method="DELETE",
+        path=f"{_OF_PROJECT}/{{variableId}}",
+        scopes=PROJECT_WRITE,
+        params=ProjectVariable,
+        handler=delete,
+        errors=(VariableNotFound,),
+    ),
+)

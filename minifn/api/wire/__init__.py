@@ -1,0 +1,1 @@
+"""The wire contract: parameters in, records out as JSON, by response format."""

@@ -1,0 +1,203 @@
+"""The kinds of parameter that belong to this domain: roles, scopes, events, headers, instants, queries."""
+
+import re
+from typing import Any
+
+import msgspec
+
+from minifn import cron, event_names
+from minifn.api.wire.params import Limits
+from minifn.ids import is_id
+from minifn.instants import parse_instant
+from minifn.models import Headers
+
+#: Characters of one execute role, as stored by Appwrite.
+_ROLE_MAX_CHARS = 128
+_LABEL = re.compile(r"[A-Za-z0-9]{1,36}")
+_VERIFICATIONS = ("verified", "unverified")
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+_HEADERS_MAX = 100
+_HEADERS_MAX_CHARS = 16384
+_HEADERS_JSON_MAX_CHARS = 65535
+_CONTROL_CHARS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+_RESOURCES = """
+    accounts users teams databases collections attributes indexes documents tables columns rows files buckets functions
+    execution executions sites log providers messages topics subscribers targets rules migrations vcs tokens webhooks
+    project keys platforms variables schedules
+"""
+#: Every scope a function or key may hold: Appwrite's public ones (`app/config/scopes.php`, both spellings of the
+#: execution scopes, and the resources of 1.9) and minifn's own `events.write`.
+SCOPES: frozenset[str] = frozenset(
+    {"sessions.write", "locale.read", "avatars.read", "health.read", "assistant.read", "events.write"}
+    | {f"{resource}.{right}" for resource in _RESOURCES.split() for right in ("read", "write")}
+)
+
+
+class Role:
+    """An execute role, as `utopia-php/database` spells them: `any`, `users/verified`, `team:ID/owner`, `label:vip`."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if not isinstance(value, str) or len(value) > _ROLE_MAX_CHARS:
+            raise ValueError(f"Role must be a string of at most {_ROLE_MAX_CHARS} chars")
+        name, slash, dimension = value.partition("/")
+        name, colon, identifier = name.partition(":")
+        if not _is_role(name, identifier if colon else None, dimension if slash else None):
+            raise ValueError(
+                f"Role {value!r} must be one of any, guests, users, users/verified, user:ID, team:ID, team:ID/ROLE, "
+                "member:ID, label:NAME"
+            )
+        return value
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "maxLength": _ROLE_MAX_CHARS}
+
+
+def _is_role(name: str, identifier: str | None, dimension: str | None) -> bool:
+    if name in ("any", "guests"):
+        return identifier is None and dimension is None
+    if name == "users":
+        return identifier is None and (dimension is None or dimension in _VERIFICATIONS)
+    if identifier is None:
+        return False
+    if name == "label":
+        return _LABEL.fullmatch(identifier) is not None and dimension is None
+    if not is_id(identifier):
+        return False
+    if name == "user":
+        return dimension is None or dimension in _VERIFICATIONS
+    if name == "team":
+        return dimension is None or is_id(dimension)
+    return name == "member" and dimension is None
+
+
+class ScopeName:
+    """A scope that a function's key may hold."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and value in SCOPES:
+            return value
+        raise ValueError(f"Value must be one of ({', '.join(sorted(SCOPES))})")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "enum": sorted(SCOPES)}
+
+
+class EventName:
+    """An event that a function may subscribe to."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and len(value) <= 256 and event_names.is_subscribable(value):
+            return value
+        raise ValueError("Event is not valid. Events of functions cannot be subscribed to.")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "example": "users.*.create"}
+
+
+class Cron:
+    """A cron expression of five fields, or "" for no schedule."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and (value == "" or (len(value) <= 128 and cron.is_valid(value))):
+            return value
+        raise ValueError("String must be a valid cron expression")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "maxLength": 128, "example": "*/5 * * * *"}
+
+
+class SpecificationSlug:
+    """The slug of a specification that this server offers."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and value in limits.specifications:
+            return value
+        raise ValueError(f"Specification must be one of: {', '.join(limits.specifications)}")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "enum": list(limits.specifications)}
+
+
+class RequestHeaders:
+    """Headers for a function, an object or its JSON text; returned with lower-case names.
+
+    A null value is an empty one. Text that is not JSON counts as no headers, as in Appwrite.
+    """
+
+    def check(self, value: Any, limits: Limits) -> Headers:
+        if isinstance(value, str):
+            value = _decode_headers(value)
+        if value == []:
+            return ()
+        if not isinstance(value, dict):
+            raise ValueError("Value must be a valid object or the JSON text of one")
+        if len(value) > _HEADERS_MAX:
+            raise ValueError(f"Value must have at most {_HEADERS_MAX} headers")
+        headers = tuple((_header_name(name), _header_value(name, text)) for name, text in value.items())
+        if sum(len(name) + len(text) for name, text in headers) >= _HEADERS_MAX_CHARS:
+            raise ValueError(f"Headers must be shorter than {_HEADERS_MAX_CHARS} chars together")
+        return headers
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": _HEADERS_MAX}
+
+
+def _decode_headers(text: str) -> Any:
+    if len(text) > _HEADERS_JSON_MAX_CHARS:
+        raise ValueError(f"Value must be no longer than {_HEADERS_JSON_MAX_CHARS} chars")
+    try:
+        return msgspec.json.decode(text) or []
+    except msgspec.DecodeError:
+        return []
+
+
+def _header_name(name: str) -> str:
+    lowered = name.lower()
+    if _HEADER_NAME.fullmatch(name) is None or name.isdecimal():
+        raise ValueError(
+            f"Header name {name[:100]!r} must be letters, digits and hyphens, begin and end with a letter or digit, "
+            "and not be a number"
+        )
+    if lowered.startswith("x-appwrite-"):
+        raise ValueError(f"Header name {name[:100]!r} must not begin with x-appwrite-")
+    return lowered
+
+
+def _header_value(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = "" if value is None else str(value) if isinstance(value, int | float) else value
+    if not isinstance(text, str) or _CONTROL_CHARS.search(text):
+        raise ValueError(f"Header {name[:100]!r} must have a string without control characters as its value")
+    return text
+
+
+class Instant:
+    """An instant as text; without a zone it is UTC. Returned as milliseconds."""
+
+    def check(self, value: Any, limits: Limits) -> int:
+        try:
+            return parse_instant(value)
+        except (ValueError, TypeError, AttributeError, OverflowError) as exc:
+            raise ValueError("Value must be a valid date with a year of four digits, such as ISO 8601") from exc
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "format": "date-time"}
+
+
+class QueryTexts:
+    """The queries of a list, as their texts; the store parses them, knowing the list's attributes."""
+
+    def check(self, value: Any, limits: Limits) -> tuple[str, ...]:
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list):
+            raise ValueError("Queries must be an array")
+        if not all(isinstance(item, str) for item in value):
+            raise ValueError("Each query must be a string")
+        return tuple(value)
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "array", "maxItems": 100, "items": {"type": "string", "maxLength": 4096}}

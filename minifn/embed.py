@@ -1,0 +1,53 @@
+"""minifn inside another program: the one class that an embedding app touches."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from minifn.models import ExecutionRequest, ExecutionResult
+from minifn.parts import Parts
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+
+class Minifn(Parts):
+    """One functions runtime, with its HTTP API as an ASGI app, and calls and events from Python."""
+
+    @cached_property
+    def app(self) -> "Starlette":
+        """The API as an ASGI application; its lifespan enters and leaves this object."""
+        # Imported here: an embedder that wants no HTTP API does not pay for loading it.
+        from minifn.api import create_app
+
+        return create_app(self)
+
+    async def execute(
+        self,
+        function_id: str,
+        *,
+        body: str | bytes = b"",
+        path: str = "/",
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> ExecutionResult:
+        """Run a function with every right and return its finished execution.
+
+        Raises FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
+        """
+        target = await self.executor.ready(function_id)
+        request = ExecutionRequest(
+            method=method,
+            path=path,
+            headers=tuple((name.lower(), value) for name, value in (headers or {}).items()),
+            body=body.encode() if isinstance(body, str) else body,
+        )
+        return await self.executor.execute(target, request)
+
+    async def emit(self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "") -> int:
+        """Queue an execution of every function that subscribes to `event`; return how many, once they are safe.
+
+        `event` is a name such as `orders.42.create`; `payload` is the body of the executions, an object or JSON.
+        Raises ArgumentInvalid when the name is not one of an event.
+        """
+        return await self.events.emit(event, payload, user_id=user_id)

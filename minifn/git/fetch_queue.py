@@ -1,0 +1,190 @@
+"""Deployments that come from git: queued in the database, fetched a few at a time, then built like any other."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import msgspec
+
+from minifn.change_feed import ChangeFeed
+from minifn.config import Config
+from minifn.git.fetcher import Commit, Fetcher
+from minifn.git.installations import Installations, Remote, RepositoryMissing
+from minifn.git.program import GitFailed
+from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.tasks import end
+from minifn.ids import new_id
+from minifn.instants import now_ms
+from minifn.models import Deployment, Function
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Spawner
+from minifn.store import git_sources
+from minifn.store.database import Database
+from minifn.store.git_sources import Fetch, Source
+
+logger = logging.getLogger("minifn.git")
+
+#: The directory of a repository that is pushed to minifn, within its function's.
+PUSHED = "repository.git"
+
+#: Of one installation.
+FETCHES_AT_ONCE = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitContext:
+    """What git needs of the server."""
+
+    config: Config
+    data: DataDir
+    database: Database
+    engine: Engine
+    spawner: Spawner
+    #: Called when a deployment waits for its build.
+    build: Callable[[], None]
+    #: Of the server: secrets of installations are made from it.
+    secret: str = field(repr=False)
+    changes: ChangeFeed = field(default_factory=ChangeFeed)
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+class FetchQueue:
+    """Fetches what deployments are made from. An async context manager: inside it, `run` works on the queue."""
+
+    def __init__(self, tools: GitContext, fetcher: Fetcher, installations: Installations) -> None:
+        self._tools = tools
+        self._fetcher = fetcher
+        self._installations = installations
+        self._wake = asyncio.Event()
+        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._turns: dict[str, asyncio.Semaphore] = {}
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(remove_tree, self._tools.data.git)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; what is in the queue is fetched by the next server."""
+        await end(*self._fetching.values())
+
+    def remote(self, installation_id: str, repository: str) -> Remote:
+        """Return where a repository is. Raises RepositoryMissing."""
+        if not installation_id:
+            return Remote(path=self._tools.data.repository(repository) / PUSHED, name=repository)
+        return self._installations.find(installation_id).remote(repository)
+
+    async def add(
+        self, function: Function, source: Source, *, branch: str, activate: bool, commit: str = ""
+    ) -> Deployment | None:
+        """Queue a deployment of a function and return it.
+
+        None when the function is gone, or when `commit` of the branch has been dealt with before.
+        """
+        now = now_ms()
+        deployment = Deployment(
+            id=new_id(),
+            created_at=now,
+            updated_at=now,
+            function_id=function.id,
+            type="vcs",
+            entrypoint=function.entrypoint,
+            commands=function.commands,
+            activate=activate,
+            chunks_uploaded=0,
+            provider_branch=branch,
+        )
+        try:
+            remote = await asyncio.to_thread(self.remote, source.installation_id, source.repository)
+            deployment = _described(deployment, remote)
+        except RepositoryMissing:
+            logger.info("%s: its repository is missing; the deployment's log will say so", function.id)
+        inserted = await self._tools.database.write(git_sources.insert, deployment, source, commit=commit)
+        if inserted is not None:
+            self._tools.changes.tell("create", inserted)
+            self._wake.set()
+        return inserted
+
+    async def run(self) -> None:
+        """Fetch what waits as it comes."""
+        while True:
+            self._wake.clear()
+            # Before the list is read: one that ends meanwhile is still in it, and must not begin again.
+            self._fetching = {key: task for key, task in self._fetching.items() if not task.done()}
+            for fetch in await self._tools.database.insist(git_sources.pending):
+                key = fetch.deployment.id
+                if key not in self._fetching:
+                    self._fetching[key] = asyncio.create_task(self._attempt(fetch), name=f"minifn-git-fetch-{key}")
+            await self._wake.wait()
+
+    async def _attempt(self, fetch: Fetch) -> None:
+        """Fetch a deployment when its installation is free: a host that does not answer holds up no other."""
+        turn = self._turns.setdefault(fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE))
+        async with turn:
+            try:
+                await self._fetch(fetch)
+            except Exception:
+                logger.exception("the source of %s could not be fetched", fetch.deployment.id)
+                await self._fail(fetch.deployment, "Internal error.")
+
+    async def _fetch(self, fetch: Fetch) -> None:
+        deployment, source = fetch.deployment, fetch.source
+        archive = self._tools.data.source(deployment.id)
+        try:
+            remote = await asyncio.to_thread(self.remote, source.installation_id, source.repository)
+            deployment = _described(deployment, remote)
+            heads = await self._fetcher.heads(remote) if source.baseline else {}
+            commit = await self._fetcher.archive(remote, source.reference, source.folder, archive)
+        except (GitFailed, RepositoryMissing) as exc:
+            await self._fail(deployment, f"The source could not be fetched: {exc}")
+            return
+        size_bytes = (await asyncio.to_thread(archive.stat)).st_size
+        if source.baseline:
+            heads[deployment.provider_branch] = commit.hash
+        complete = msgspec.structs.replace(
+            _committed(deployment, commit),
+            source_size_bytes=size_bytes,
+            chunks_uploaded=deployment.chunks_total,
+            updated_at=now_ms(),
+        )
+        stored = await self._tools.database.write(git_sources.fetched, complete, heads)
+        if stored is None:
+            await asyncio.to_thread(archive.unlink, missing_ok=True)
+            return
+        self._tools.changes.tell("update", stored)
+        self._tools.build()
+
+    async def _fail(self, deployment: Deployment, message: str) -> None:
+        log = f"{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {message}\n"
+        stored = await self._tools.database.write(git_sources.failed, deployment.id, log, now_ms())
+        if stored is not None:
+            self._tools.changes.tell("update", stored)
+
+
+def _described(deployment: Deployment, remote: Remote) -> Deployment:
+    """Return the deployment with what is known of its repository."""
+    branch = deployment.provider_branch
+    return msgspec.structs.replace(
+        deployment,
+        provider_repository_name=remote.name,
+        provider_repository_owner=remote.owner,
+        provider_repository_url=remote.page,
+        provider_branch_url=f"{remote.page}/tree/{quote(branch)}" if remote.page and branch else "",
+    )
+
+
+def _committed(deployment: Deployment, commit: Commit) -> Deployment:
+    page = deployment.provider_repository_url
+    return msgspec.structs.replace(
+        deployment,
+        provider_commit_hash=commit.hash,
+        provider_commit_message=commit.message,
+        provider_commit_author=commit.author,
+        provider_commit_url=f"{page}/commit/{commit.hash}" if page else "",
+    )

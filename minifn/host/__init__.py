@@ -1,0 +1,1 @@
+"""The machine below minifn: the data directory, files, disk space, tasks and budgets."""

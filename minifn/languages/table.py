@@ -1,0 +1,254 @@
+"""The table of runtimes: which exist, which can run here, and how to build and start a function."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from minifn.languages.interpreters import Interpreter, Version, find_interpreters, parse_version
+from minifn.languages.manifest import Family, Runtime, load_families
+
+SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class RuntimeUnavailable(Exception):
+    """A runtime cannot run on this machine; the message says what was found and how to get it."""
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a command sees things: paths inside a sandbox, or the server's own without one."""
+
+    #: The function's code.
+    code: str
+    #: `Installed.wrapper`.
+    wrapper: str
+    #: The function's build cache; builds only.
+    cache: str = ""
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start a worker."""
+
+    argv: tuple[str, ...]
+    #: Goes over the function's variables.
+    env: dict[str, str]
+
+
+class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What the build of one deployment runs."""
+
+    #: One command, to be run in the code directory; empty when there is nothing to do.
+    argv: tuple[str, ...]
+    #: A command that makes the finished code start faster, empty for none: to be cut short, and free to fail.
+    finish: tuple[str, ...]
+    #: Goes below the function's variables, except PATH.
+    env: dict[str, str]
+    #: Lines for the build log, before the command's output.
+    notes: tuple[str, ...]
+    #: Paths the sandbox must show read-only at their own place.
+    binds: tuple[Path, ...]
+    #: Symbolic links (path relative to the code -> target) that the build may leave although they lead out of the code.
+    links: dict[str, str]
+
+
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
+    """A runtime together with the interpreter that runs it here."""
+
+    runtime: Runtime
+    interpreter: Interpreter
+    #: The folder of the language's wrapper, to be shown to commands at `Place.wrapper`.
+    wrapper: Path
+    family: Family
+    #: Why the interpreter is of another version than asked for; "" when it is not. Belongs into the build log.
+    note: str = ""
+
+    def start(self, place: Place) -> Start:
+        """Return what starts a worker of this runtime."""
+        words = self._words(place)
+        argv = tuple(_fill(word, words) for word in self.family.start)
+        return Start(argv=argv, env={"PATH": self._path(words), "LANG": "C.UTF-8", "MINIFN_CODE": place.code})
+
+    def build(self, place: Place, *, commands: str, code: Path) -> BuildPlan:
+        """Return the build of the code in `code` (a path of the server).
+
+        `commands` is the function's own shell command; without one, the language's usual installation runs when a file
+        asks for it, and a note says so. A function that has neither needs no command at all.
+        """
+        words = self._words(place)
+        notes = [self.note] if self.note else []
+        command = commands.strip()
+        if not command:
+            command, note = self._default_command(code)
+            notes += [note] if note else []
+        borrowed = {name: found for name, package in self.family.borrow.items() if (found := _package(package))}
+        env = {
+            "PATH": self._path(words),
+            "LANG": "C.UTF-8",
+            "CI": "true",
+            "XDG_CACHE_HOME": place.cache,
+            **{name: _fill(value, words) for name, value in self.family.build_env.items()},
+            **{name: str(path) for name, path in borrowed.items()},
+        }
+        shell = (shutil.which("bash", path=SYSTEM_PATH) or "/bin/sh", "-c", command)
+        prepare = tuple(_fill(word, words) for word in self.family.prepare)
+        return BuildPlan(
+            argv=(*prepare, *shell) if command else (),
+            finish=tuple(_fill(word, words) for word in self.family.finish),
+            env=env,
+            notes=tuple(notes),
+            binds=(*self.interpreter.binds, *(path for path in borrowed.values() if not path.is_relative_to("/usr"))),
+            links=dict.fromkeys(self.family.links, str(self.interpreter.path)),
+        )
+
+    def _default_command(self, code: Path) -> tuple[str, str]:
+        """Return the installation that the code asks for and the line that announces it, or two empty strings."""
+        for install in self.family.install:
+            if install.applies(code):
+                note = f"The function has no build commands and a {install.file}: running `{install.command}`."
+                return install.command, note
+        return "", ""
+
+    def _words(self, place: Place) -> dict[str, str]:
+        return {
+            "interpreter": str(self.interpreter.path),
+            "wrapper": place.wrapper,
+            "code": place.code,
+            "cache": place.cache,
+        }
+
+    def _path(self, words: Mapping[str, str]) -> str:
+        own = [_fill(entry, words) for entry in self.family.path]
+        beside = str(self.interpreter.path.parent)
+        return ":".join([*own, *([] if beside in SYSTEM_PATH.split(":") else [beside]), SYSTEM_PATH])
+
+
+class RuntimeTable:
+    """Every runtime that exists and the interpreters found when the table was loaded."""
+
+    def __init__(self, families: Mapping[str, Family], interpreters: Mapping[str, tuple[Interpreter, ...]], root: Path):
+        self._families = families
+        #: Family key -> interpreters, the best of each language version last.
+        self.interpreters = interpreters
+        self._root = root
+        self._runtimes = {runtime.id: runtime for family in families.values() for runtime in family.runtimes()}
+
+    @classmethod
+    def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
+        """Read the manifests and look for interpreters; takes some milliseconds and starts short processes."""
+        root = root or default_root()
+        path = os.environ.get("PATH", SYSTEM_PATH) if search_path is None else search_path
+        families = load_families(root)
+        found = {
+            key: find_interpreters(family.interpreter, search_path=path)
+            for key, family in families.items()
+            if family.interpreter and family.start
+        }
+        return cls(families, found, root)
+
+    def public(self, place: Path) -> "RuntimeTable":
+        """Return a table for processes that run as other users and see the real file system.
+
+        It lacks interpreters below private directories; the wrappers are copied to `place`, where everybody reads them.
+        """
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(self._root, place)
+        for path in (place, *place.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        usable = {key: tuple(one for one in found if one.public) for key, found in self.interpreters.items()}
+        return RuntimeTable(self._families, usable, place)
+
+    def starter(self, key: str) -> Path | None:
+        """Return the folder of a family's function to begin from, None when it has none."""
+        folder = self._root / key / "starter"
+        return folder if folder.is_dir() else None
+
+    def all(self) -> tuple[Runtime, ...]:
+        """Return every runtime of Appwrite's list."""
+        return tuple(self._runtimes.values())
+
+    def get(self, runtime_id: str) -> Runtime | None:
+        """Return a runtime by id, whether it can run here or not."""
+        return self._runtimes.get(runtime_id)
+
+    def runnable(self) -> tuple[Runtime, ...]:
+        """Return the runtimes this machine has in the very version they name, else the newest of each family it has."""
+        exact = [runtime for runtime in self.all() if self._exact(runtime)]
+        keys = {runtime.key for runtime in exact}
+        newest = {runtime.key: runtime for runtime in self.all() if self.interpreters.get(self._actor(runtime).key)}
+        chosen = {runtime.id for runtime in (*exact, *(one for key, one in newest.items() if key not in keys))}
+        return tuple(runtime for runtime in self.all() if runtime.id in chosen)
+
+    def resolve(self, runtime_id: str) -> Installed:
+        """Return the runtime with an interpreter: of its version, else of the next newer, else of the next older.
+
+        Raises RuntimeUnavailable when there is none, or no such runtime.
+        """
+        runtime = self.get(runtime_id)
+        if runtime is None:
+            raise RuntimeUnavailable(f"There is no runtime {runtime_id!r}.")
+        family = self._actor(runtime)
+        if not family.start:
+            able = ", ".join(one.name for one in self._families.values() if one.start)
+            raise RuntimeUnavailable(f"minifn cannot run {runtime.name} functions. It runs: {able}.")
+        found = self.interpreters[family.key]
+        if not found:
+            raise RuntimeUnavailable(
+                f"No {runtime.name} was found on this machine for {runtime_id}. To get it: {family.hint}."
+            )
+        wanted = self._language_version(runtime)
+        chosen = self._exact(runtime)
+        note = ""
+        if chosen is None:
+            chosen = min(found, key=lambda one: _distance(one.version[: len(wanted)], wanted, one))
+            note = (
+                f"{runtime.name} {runtime.version} is not installed here: using {chosen.version_text} ({chosen.path})."
+            )
+        return Installed(runtime=runtime, interpreter=chosen, wrapper=self._root / family.key, family=family, note=note)
+
+    def hint(self, key: str) -> str:
+        """Return how to get an interpreter of a family."""
+        return self._families[key].hint
+
+    def _actor(self, runtime: Runtime) -> Family:
+        """Return the family whose wrapper and interpreters run this runtime."""
+        family = self._families[runtime.key]
+        return self._families[family.like] if family.like else family
+
+    def _language_version(self, runtime: Runtime) -> Version:
+        return parse_version(runtime.version)[: self._families[runtime.key].precision]
+
+    def _exact(self, runtime: Runtime) -> Interpreter | None:
+        wanted = self._language_version(runtime)
+        found = self.interpreters.get(self._actor(runtime).key, ())
+        matching = [interpreter for interpreter in found if interpreter.version[: len(wanted)] == wanted]
+        return matching[-1] if matching else None
+
+
+def default_root() -> Path:
+    """Return where the manifests and wrappers lie: inside an installed package, else beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "_runtimes"
+    return installed if installed.is_dir() else package.parent / "runtimes"
+
+
+def _distance(version: Version, wanted: Version, interpreter: Interpreter) -> tuple[bool, Version, bool, Version]:
+    """Sorts newer before older, near before far, and the best of one language version first."""
+    older = version < wanted
+    far = tuple(-part for part in version) if older else version
+    system, exact = interpreter.rank
+    return older, far, not system, tuple(-part for part in exact)
+
+
+def _fill(text: str, words: Mapping[str, str]) -> str:
+    for word, value in words.items():
+        text = text.replace("{" + word + "}", value)
+    return text
+
+
+def _package(name: str) -> Path | None:
+    """Return the folder of a package of the server's environment, without importing it."""
+    spec = importlib.util.find_spec(name)
+    return Path(spec.origin).parent if spec and spec.origin else None

@@ -1,0 +1,78 @@
+"""Domains of functions: which function a host name means, and the rules that give functions more domains."""
+
+import asyncio
+
+from minifn.errors import ArgumentInvalid
+from minifn.ids import new_id
+from minifn.instants import now_ms
+from minifn.models import Rule
+from minifn.store import rules, settings
+from minifn.store.database import Database
+from minifn.store.paging import Page
+from minifn.store.queries import Query
+
+
+class DomainService:
+    """Creates and deletes rules; knows, in memory, which function every domain means.
+
+    Function `Hello` has the domain `hello.<functions_domain>` by itself. `open` comes before everything else.
+    """
+
+    def __init__(self, database: Database, functions_domain: str) -> None:
+        self._database = database
+        self._functions_domain = functions_domain
+        self._suffix = f".{functions_domain}"
+        #: None: to be read again.
+        self._routes: dict[str, str] | None = None
+        self._reading = asyncio.Lock()
+        self._generation = 0
+        database.subscribe(self._forget)
+
+    async def open(self) -> None:
+        """Let the database know the functions domain, so that lists show whole domains."""
+        await self._database.write(settings.put, rules.FUNCTIONS_DOMAIN, self._functions_domain)
+
+    async def function_of(self, host: str) -> str | None:
+        """Return the id of the function that `host` (lower-case, without port) means, None for no function's host.
+
+        Below the functions domain any name is an id, of a function that may not exist. Seldom suspends.
+        """
+        routes = self._routes if self._routes is not None else await self._read()
+        function_id = routes.get(host)
+        if function_id is None and host.endswith(self._suffix):
+            return host[: -len(self._suffix)]
+        return function_id
+
+    async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
+        """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
+        domain = domain.lower()
+        if domain in ("localhost", self._functions_domain):
+            raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
+        now = now_ms()
+        rule = Rule(id=new_id(), created_at=now, updated_at=now, domain=domain, function_id=function_id, branch=branch)
+        return await self._database.write(rules.insert, rule)
+
+    async def get(self, rule_id: str) -> Rule:
+        """Return a rule. Raises RuleNotFound."""
+        return await self._database.read(rules.get, rule_id)
+
+    async def delete(self, rule_id: str) -> None:
+        """Take a domain away from its function. Raises RuleNotFound, and BadRequest for the domain of its id."""
+        await self._database.write(rules.delete, rule_id)
+
+    async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:
+        """Return a page of the rules: first the domains that functions have by themselves, then the others."""
+        return await self._database.read_list(rules.page, query, count=count)
+
+    async def _read(self) -> dict[str, str]:
+        async with self._reading:
+            while self._routes is None:
+                generation = self._generation
+                routes = await self._database.read(rules.routes)
+                if generation == self._generation:
+                    self._routes = routes
+            return self._routes
+
+    def _forget(self, function_ids: set[str]) -> None:
+        self._generation += 1
+        self._routes = None

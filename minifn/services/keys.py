@@ -1,0 +1,76 @@
+"""API keys: made, listed, deleted and verified; only the hash of a secret is kept."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+
+from minifn.errors import ProjectKeyExpired
+from minifn.ids import new_id
+from minifn.instants import now_ms
+from minifn.models import ApiKey
+from minifn.store import api_keys
+from minifn.store.database import Database
+
+#: How long a verified key is believed without a look at the database: another process may have deleted it.
+TRUST_SECONDS = 1.0
+_CACHED_MAX = 1000
+
+
+def hash_secret(secret: str) -> str:
+    """Return the SHA-256 (hex) under which a secret is kept. Secrets are 256 random bits, so no salt is needed."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class Keys:
+    """The API keys of a server; what another process does to them is noticed within TRUST_SECONDS."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        #: secret hash -> (key, monotonic time of the last look at the database)
+        self._trusted: dict[str, tuple[ApiKey, float]] = {}
+
+    async def create(self, name: str, scopes: Sequence[str], *, expire_at: int = 0) -> tuple[ApiKey, str]:
+        """Create a key; return it and its secret, which is shown this once."""
+        secret = f"standard_{secrets.token_hex(32)}"
+        now = now_ms()
+        key = ApiKey(
+            id=new_id(),
+            created_at=now,
+            updated_at=now,
+            name=name,
+            secret_hash=hash_secret(secret),
+            scopes=tuple(scopes),
+            expire_at=expire_at,
+        )
+        return await self._database.write(api_keys.insert, key), secret
+
+    async def list(self) -> list[ApiKey]:
+        """Return all keys in order of creation."""
+        return await self._database.read(api_keys.every)
+
+    async def delete(self, key_id: str) -> bool:
+        """Delete a key; tell whether it was there. It is refused from now on."""
+        deleted = await self._database.write(api_keys.delete, key_id)
+        self._trusted.clear()
+        return deleted
+
+    async def verify(self, secret: str) -> ApiKey | None:
+        """Return the key of `secret`, None for an unknown one. Raises ProjectKeyExpired."""
+        secret_hash = hash_secret(secret)
+        key, looked_at = self._trusted.get(secret_hash, (None, 0.0))
+        if key is None or time.monotonic() - looked_at > TRUST_SECONDS:
+            key = await self._look(secret_hash)
+        if key is not None and 0 < key.expire_at <= now_ms():
+            raise ProjectKeyExpired
+        return key
+
+    async def _look(self, secret_hash: str) -> ApiKey | None:
+        looked_at = time.monotonic()
+        key = await self._database.read(api_keys.by_hash, secret_hash)
+        self._trusted.pop(secret_hash, None)
+        if key is not None:
+            if len(self._trusted) >= _CACHED_MAX:
+                self._trusted.clear()
+            self._trusted[secret_hash] = (key, looked_at)
+        return key

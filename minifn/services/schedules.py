@@ -1,0 +1,150 @@
+"""Runs what is due: schedules of functions, and executions that were asked for a certain instant.
+
+One task sleeps until the next due moment, or until something changes. A schedule's tick that nobody was there for is
+skipped; an execution asked for an instant that has passed runs at once. Whatever the clock does, a function ticks once
+a minute at most: the minute that has ticked is kept with the function, in the transaction that queues the execution.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+
+from minifn import cron
+from minifn.ids import new_id
+from minifn.instants import MAX_INSTANT_MS, now_ms
+from minifn.models import Execution
+from minifn.services.executions import Executions
+from minifn.services.functions import FunctionService
+from minifn.store import executions, schedules
+from minifn.store.database import Database
+from minifn.store.schedules import Move, Plan
+
+logger = logging.getLogger("minifn.services.schedules")
+
+#: A tick that is later than this is skipped: the machine slept, or its clock was set.
+LATE_MAX_MS = 30_000
+#: When a function's last tick lies farther ahead than this, the clock was wrong then, and minutes may come again.
+CLOCK_SLACK_MS = 3_600_000
+#: The clock is looked at so often at least: timers know nothing of a suspended machine or of a clock that is set.
+LOOK_SECONDS = 10.0
+#: After an error, seconds.
+RETRY_SECONDS = 5.0
+#: Schedules moved in one transaction.
+BATCH = 200
+
+
+class Scheduler:
+    """Sees to it that due executions are queued: schedules tick while `run` runs.
+
+    `clock` returns milliseconds since the epoch.
+    """
+
+    def __init__(
+        self, database: Database, functions: FunctionService, executor: Executions, clock: Callable[[], int] = now_ms
+    ) -> None:
+        self._database = database
+        self._executor = executor
+        self._clock = clock
+        self._wake = asyncio.Event()
+        #: Ticks due earlier were missed.
+        self._since = MAX_INSTANT_MS
+        self._looked_at = MAX_INSTANT_MS
+        functions.on_change(lambda function_id: self.wake())
+
+    def wake(self) -> None:
+        """Say that something may be due earlier than it was."""
+        self._wake.set()
+
+    async def step(self, now: int) -> int | None:
+        """Queue everything that is due at `now`, and return the next due moment, None when nothing is planned."""
+        if now < self._looked_at:
+            # The first look, or a clock that went back: what was planned may be too far ahead.
+            self._since = min(self._since, now)
+            await self._database.write(schedules.apply, await self._database.read(_corrections, now))
+        self._looked_at = now
+        while moves := await self._database.read(_moves, now, self._since, self._executor.overloaded):
+            queued = await self._database.write(schedules.apply, moves)
+            self._executor.note_queued(queued)
+        due_at = await self._database.read(executions.next_due)
+        if due_at is not None and due_at <= now:
+            self._executor.note_released(await self._database.write(executions.release_due, now))
+        return await self._database.read(_next_due)
+
+    async def run(self) -> None:
+        """Step whenever something is due."""
+        while True:
+            self._wake.clear()
+            try:
+                due_at = await self.step(self._clock())
+            except Exception:
+                logger.exception("what is due could not be queued; it is tried again")
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            pause_seconds = LOOK_SECONDS
+            if due_at is not None:
+                pause_seconds = min(pause_seconds, max(0, due_at - self._clock()) / 1000)
+            try:
+                async with asyncio.timeout(pause_seconds):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+
+def following(plan: Plan, now: int) -> int:
+    """Return when a schedule is due next: after `now`, and after the minute that ticked last."""
+    after = plan.previous_at if now < plan.previous_at <= now + CLOCK_SLACK_MS else now
+    try:
+        return cron.next_run(plan.schedule, after) or MAX_INSTANT_MS
+    except ValueError as exc:
+        logger.error("the schedule of function %s is never due: %s", plan.function_id, exc)
+        return MAX_INSTANT_MS
+
+
+def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
+    """Return what becomes of a schedule that is due, or not planned yet, at `now`; ticks before `since` were missed."""
+    if not plan.next_at:
+        return _move(plan, following(plan, now))
+    runs = plan.next_at >= since and now - plan.next_at <= LATE_MAX_MS
+    if runs and overloaded:
+        logger.warning("a tick of function %s is skipped: too many executions are waiting", plan.function_id)
+        runs = False
+    to_at = following(plan, now) if plan.deployment_id else 0
+    return _move(plan, to_at, _execution(plan, now) if runs else None)
+
+
+def correct(plan: Plan, now: int) -> Move | None:
+    """Return the move of a schedule that was planned by a clock ahead of `now`, None when the plan is right."""
+    to_at = following(plan, now)
+    return _move(plan, to_at) if to_at < plan.next_at else None
+
+
+def _move(plan: Plan, to_at: int, execution: Execution | None = None) -> Move:
+    return Move(
+        function_id=plan.function_id, schedule=plan.schedule, from_at=plan.next_at, to_at=to_at, execution=execution
+    )
+
+
+def _execution(plan: Plan, now: int) -> Execution:
+    return Execution(
+        id=new_id(),
+        created_at=now,
+        updated_at=now,
+        function_id=plan.function_id,
+        deployment_id=plan.deployment_id,
+        trigger="schedule",
+        status="waiting",
+    )
+
+
+def _moves(conn: sqlite3.Connection, now: int, since: int, overloaded: bool) -> list[Move]:
+    return [decide(plan, now, since, overloaded) for plan in schedules.pending(conn, now, BATCH)]
+
+
+def _corrections(conn: sqlite3.Connection, now: int) -> list[Move]:
+    return [move for plan in schedules.planned(conn) if (move := correct(plan, now))]
+
+
+def _next_due(conn: sqlite3.Connection) -> int | None:
+    due = (schedules.next_due(conn), executions.next_due(conn))
+    return min((at for at in due if at is not None), default=None)

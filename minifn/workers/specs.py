@@ -1,0 +1,94 @@
+"""What a worker of a function is started with: command, environment, places and limits."""
+
+from collections.abc import Mapping
+
+from minifn.config import NETWORKS, Config, authority
+from minifn.host.datadir import DataDir
+from minifn.languages import Place, RuntimeTable
+from minifn.models import Deployment, Target, specification
+from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
+from minifn.sandbox.command import Bind, Command, Limits, Network
+from minifn.sandbox.engines import Engine
+from minifn.workers.records import WorkerSpec
+
+#: The variable by which a function gives up network.
+NETWORK_VARIABLE = "MINIFN_NETWORK"
+#: Processes and threads of one worker, and files it may have open.
+WORKER_PROCESSES = 256
+WORKER_FILES = 1024
+#: Behind the server, so that it goes on answering, and before builds.
+WORKER_NICE = 5
+_MIB = 1024 * 1024
+
+
+def network_of(ceiling: str, variables: Mapping[str, str]) -> Network:
+    """Return what a function reaches: what its variable MINIFN_NETWORK says, at most the server's `ceiling`.
+
+    A word that is none of NETWORKS counts as the least.
+    """
+    wanted = variables.get(NETWORK_VARIABLE, ceiling)
+    return Network(min(wanted if wanted in NETWORKS else NETWORKS[0], ceiling, key=NETWORKS.index))
+
+
+class WorkerSpecs:
+    """Turns a function with its active deployment into what the pool starts workers from."""
+
+    def __init__(self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable) -> None:
+        self._config = config
+        self._data = data
+        self._engine = engine
+        self._runtimes = runtimes
+        #: What a function sees as host when its caller named none.
+        self.authority = authority(config.host, config.port)
+        self._specs: dict[str, tuple[Target, WorkerSpec]] = {}
+
+    def worker(self, target: Target) -> WorkerSpec:
+        """Return how to start a worker of `target`, which has a deployment. Raises RuntimeUnavailable."""
+        assert target.deployment is not None
+        key = target.deployment.id
+        known = self._specs.get(key)
+        if known is None or known[0] is not target:
+            spec = self._describe(target, target.deployment)
+            # Warm workers go on serving after a change that does not concern them.
+            known = self._specs[key] = (target, known[1] if known is not None and known[1] == spec else spec)
+        return known[1]
+
+    def forget(self, deployment_id: str) -> None:
+        """Drop what is remembered of a deployment that is gone."""
+        self._specs.pop(deployment_id, None)
+
+    def _describe(self, target: Target, deployment: Deployment) -> WorkerSpec:
+        function = target.function
+        installed = self._runtimes.resolve(function.runtime)
+        size = specification(function.runtime_specification)
+        memory_bytes = size.memory_mb * _MIB
+        code = Bind(source=self._data.build(deployment.id), target=CODE)
+        wrapper = Bind(source=installed.wrapper, target=WRAPPER)
+        place = Place(code=self._engine.place(code), wrapper=self._engine.place(wrapper))
+        start = installed.start(place)
+        system = system_variables(
+            function,
+            deployment,
+            project=self._config.project,
+            endpoint=f"http://{self.authority}/v1",
+            runtime=(installed.runtime.name, installed.runtime.version),
+            slug=size.slug,
+        )
+        own = {name: value for name, value in target.variables.items() if can_be_set(name, value)}
+        command = Command(
+            argv=start.argv,
+            env={**own, **system, **start.env},
+            cwd=place.code,
+            binds=(code, wrapper, *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds)),
+            limits=Limits(
+                memory_bytes=memory_bytes,
+                processes=WORKER_PROCESSES,
+                open_files=WORKER_FILES,
+                cpus=size.cpus,
+                nice=WORKER_NICE,
+            ),
+            network=network_of(self._config.network, target.variables),
+            uid=function_uid(function),
+            label=f"{function.id} {deployment.id}",
+        )
+        return WorkerSpec(key=deployment.id, group=function.id, command=command)

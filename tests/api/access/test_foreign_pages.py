@@ -1,0 +1,74 @@
+"""A page of another host: what it may not change, whom it may not speak for, and tricks to get around that."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from minifn.api.access.origins import Origins
+from minifn.errors import UnknownOrigin
+from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
+
+EVIL = {"origin": "http://evil.test"}
+REFUSED = (403, "general_unknown_origin")
+
+
+@pytest.fixture(scope="module")
+def function_id(site: SiteServer) -> Iterator[str]:
+    """A function that everybody may execute, but not from every page."""
+    with site.admin() as client:
+        yield deploy(site, client, execute=["any"])
+
+
+@pytest.fixture
+def cookie(site: SiteServer) -> dict[str, str]:
+    """What the browser of somebody with a session sends along."""
+    with site.client() as guest:
+        value = guest.post("/account/sessions/anonymous", json={}).headers["x-appwrite-session"]
+    return {"cookie": f"a_session_{PROJECT}={value}"}
+
+
+@pytest.mark.parametrize("key", ["", "wrong", "standard_wrong", "null"])
+def test_a_key_that_is_none_opens_nothing(
+    site: SiteServer, guest: httpx.Client, function_id: str, cookie: dict[str, str], key: str
+) -> None:
+    for headers in (EVIL, {"referer": "http://evil.test/page"}):
+        for known in ({}, cookie):
+            sent = {**headers, **known, "x-appwrite-key": key}
+            answer = guest.post(f"/functions/{function_id}/executions", json={}, headers=sent)
+            assert refusal(answer) in (REFUSED, (403, "user_api_key_and_session_set")), sent
+    with site.admin() as admin:
+        assert admin.get(f"/functions/{function_id}/executions").json()["total"] == 0
+
+
+def test_a_good_key_may_be_used_by_any_page(guest: httpx.Client, site: SiteServer) -> None:
+    for key in (ADMIN_KEY, site.key("functions.read")):
+        answer = guest.request("DELETE", "/functions/unknown", headers={**EVIL, "x-appwrite-key": key})
+        assert refusal(answer)[1] in ("function_not_found", "general_unauthorized_scope")
+
+
+def test_cookies_count_for_allowed_pages_alone(guest: httpx.Client, cookie: dict[str, str]) -> None:
+    for origin in ("http://localhost:5173", "http://hello.functions.localhost:8000"):
+        assert guest.get("/account", headers={**cookie, "origin": origin}).status_code == 200
+    for origin in ("http://evil.test", "null", "http://127.0.0.1.evil.test"):
+        assert refusal(guest.get("/account", headers={**cookie, "origin": origin}))[0] == 401, origin
+    assert guest.get("/account", headers=cookie).status_code == 200
+
+
+def test_a_page_uses_no_key_that_the_browser_knows_for_git(site: SiteServer) -> None:
+    url = f"http://127.0.0.1:{site.port}/git/unknown.git"
+    with httpx.Client(auth=("any", ADMIN_KEY), trust_env=False) as browser:
+        for sent in (EVIL, {"origin": "null"}, {"referer": "http://evil.test/"}):
+            assert browser.get(f"{url}/info/refs?service=git-receive-pack", headers=sent).status_code == 403
+            assert browser.post(f"{url}/git-receive-pack", headers=sent, content=b"0000").status_code == 403
+        assert browser.get(f"{url}/info/refs?service=git-receive-pack").status_code == 404
+
+
+def test_pages_of_functions_are_meant_only_by_their_own_domain() -> None:
+    page = {b"origin": b"https://hello.fn.example.com", b"host": b"api.example.com"}
+    for allowed in (("*",), ("*.fn.example.com",), ("hello.fn.example.com",)):
+        Origins(allowed, "fn.example.com").check("POST", page)
+    for refused in ((), ("*.example.com",), ("*.com",), ("hello*",)):
+        with pytest.raises(UnknownOrigin):
+            Origins(refused, "fn.example.com").check("POST", page)
+    Origins(("*.example.com",), "fn.example.com").check("POST", {b"origin": b"https://app.example.com"})

@@ -1,0 +1,319 @@
+"""Unpacking hostile and honest archives, and packing builds."""
+
+import contextlib
+import errno
+import gzip
+import io
+import os
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from minifn.archive import UNPACK_PROGRAM, pack, unpack_argv, unpack_main
+from minifn.archive.unpack_main import Checker, Refused, leads_outside, split, unpack
+from tests.packing import member, packed
+
+needs_links = pytest.mark.skipif(
+    not hasattr(tarfile, "data_filter"), reason="tarfile has no data filter here: use Python 3.11.4 or newer"
+)
+
+
+def unpacked(data: bytes, target: Path) -> int:
+    """Unpack `data` in this process."""
+    target.mkdir(exist_ok=True)
+    return unpack(io.BytesIO(data), len(data), target)
+
+
+def run_program(archive: Path, target: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
+    """Unpack in the child process, as the builder does."""
+    target.mkdir()
+    argv = (*prefix, *unpack_argv(str(UNPACK_PROGRAM), str(archive), str(target)))
+    return subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False, env={"PATH": "/usr/bin:/bin"})
+
+
+@needs_links
+def test_files_modes_links_and_times_arrive(tmp_path: Path) -> None:
+    data = packed(
+        (member(".", tarfile.DIRTYPE), b""),
+        (member("./src", tarfile.DIRTYPE, mode=0o700), b""),
+        (member("./src/main.py", mode=0o4666), b"print()\n"),
+        (member("run.sh", mode=0o6777), b"#!/bin/sh\n"),
+        (member("src/deep/er/ünïcode name.txt"), b"x"),
+        (member("src/bin", tarfile.SYMTYPE, "../run.sh"), b""),
+        (member("copy.sh", tarfile.LNKTYPE, "./run.sh"), b""),
+    )
+    assert unpacked(data, tmp_path / "out") == 4
+    out = tmp_path / "out"
+    assert (out / "src/main.py").read_bytes() == b"print()\n"
+    assert (out / "src/deep/er/ünïcode name.txt").read_bytes() == b"x"
+    assert (out / "src/bin").readlink() == Path("../run.sh")
+    assert (out / "copy.sh").read_bytes() == b"#!/bin/sh\n"
+    assert (out / "copy.sh").stat().st_ino != (out / "run.sh").stat().st_ino
+    assert (out / "run.sh").stat().st_mode & 0o7111 == 0o111
+    assert (out / "copy.sh").stat().st_mode & 0o100
+    assert (out / "src/main.py").stat().st_mode & 0o7111 == 0
+    assert (out / "run.sh").stat().st_mtime == 1_700_000_000
+
+
+def test_a_file_named_twice_is_the_later_one(tmp_path: Path) -> None:
+    data = packed((member("a"), b"first"), (member("a"), b"second"))
+    unpacked(data, tmp_path / "out")
+    assert (tmp_path / "out/a").read_bytes() == b"second"
+
+
+HOSTILE = {
+    "parent": [(member("../escaped"), b"x")],
+    "parent in the middle": [(member("a/../../escaped"), b"x")],
+    "absolute": [(member("/escaped"), b"x")],
+    "newline": [(member("a\nb"), b"x")],
+    "delete character": [(member("a\x7fb"), b"x")],
+    "long name": [(member("n" * 256), b"x")],
+    "long path": [(member("/".join(["n" * 200] * 6)), b"x")],
+    "deep": [(member("/".join("d" * 33)), b"x")],
+    "device": [(member("null", tarfile.CHRTYPE), b"")],
+    "block device": [(member("disk", tarfile.BLKTYPE), b"")],
+    "fifo": [(member("pipe", tarfile.FIFOTYPE), b"")],
+    "absolute symlink": [(member("l", tarfile.SYMTYPE, "/etc"), b""), (member("f"), b"x")],
+    "escaping symlink": [(member("a/l", tarfile.SYMTYPE, "../../escaped"), b""), (member("f"), b"x")],
+    "late parent symlink": [(member("l", tarfile.SYMTYPE, "d/.."), b""), (member("f"), b"x")],
+    "chained symlinks": [
+        (member("x/y/root", tarfile.SYMTYPE, "../.."), b""),
+        (member("x/y/out", tarfile.SYMTYPE, "root/../.."), b""),
+        (member("f"), b"x"),
+    ],
+    "write through a symlink": [(member("l", tarfile.SYMTYPE, "."), b""), (member("l/f"), b"x")],
+    "symlink over a directory": [(member("d/f"), b"x"), (member("d", tarfile.SYMTYPE, "."), b"")],
+    "file over a symlink": [(member("l", tarfile.SYMTYPE, "f"), b""), (member("l"), b"x")],
+    "below a file": [(member("f"), b"x"), (member("f/g"), b"x")],
+    "hard link outside": [(member("l", tarfile.LNKTYPE, "../escaped"), b""), (member("f"), b"x")],
+    "hard link absolute": [(member("l", tarfile.LNKTYPE, "/etc/passwd"), b""), (member("f"), b"x")],
+    "hard link to a symlink": [(member("s", tarfile.SYMTYPE, "f"), b""), (member("l", tarfile.LNKTYPE, "s"), b"")],
+    "hard link to itself": [(member("l", tarfile.LNKTYPE, "l"), b"")],
+    "root is a symlink": [(member(".", tarfile.SYMTYPE, "a"), b""), (member("f"), b"x")],
+    "no files": [(member("d", tarfile.DIRTYPE), b"")],
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_members_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused):
+        unpacked(packed(*HOSTILE[name]), tmp_path / "out")
+    assert not (tmp_path / "escaped").exists()
+
+
+def test_symbolic_links_are_refused_by_a_python_without_the_data_filter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpack_main, "_data_filter", None)
+    data = packed((member("f"), b"x"), (member("l", tarfile.SYMTYPE, "f"), b""))
+    with pytest.raises(Refused, match=r"3\.11\.4"):
+        unpacked(data, tmp_path / "out")
+    assert unpacked(packed((member("f"), b"x")), tmp_path / "other") == 1
+
+
+def test_a_sparse_terabyte_is_refused(tmp_path: Path) -> None:
+    info = member("huge")
+    info.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.size": str(10**12),
+        "GNU.sparse.map": f"0,0,{10**12},0",
+    }
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info)
+    with pytest.raises(Refused, match="sparse"):
+        unpacked(buffer.getvalue(), tmp_path / "out")
+
+
+def test_a_bomb_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    header = member("zeros", size=unpack_main.UNPACKED_BYTES_MAX + 1).tobuf()
+    with pytest.raises(Refused, match="more than is accepted"):
+        unpacked(gzip.compress(header + bytes(10_240)), tmp_path / "out")
+    assert not (tmp_path / "out/zeros").exists()
+
+
+def test_hard_links_count_like_the_files_they_copy() -> None:
+    checker = Checker(0)
+    checker.admit(member("a", size=unpack_main.UNPACKED_BYTES_MAX // 2))
+    checker.admit(member("b", tarfile.LNKTYPE, "a"))
+    with pytest.raises(Refused, match="more than is accepted"):
+        checker.admit(member("c", tarfile.LNKTYPE, "b", size=1))
+
+
+def test_a_large_archive_may_unpack_to_ten_times_its_size() -> None:
+    archive_bytes = 100_000_000
+    Checker(archive_bytes).admit(member("a", size=10 * archive_bytes))
+    with pytest.raises(Refused):
+        Checker(archive_bytes).admit(member("a", size=10 * archive_bytes + 1))
+
+
+def test_too_many_members_are_refused() -> None:
+    checker = Checker(0)
+    for number in range(unpack_main.MEMBERS_MAX):
+        checker.admit(member(f"f{number}"))
+    with pytest.raises(Refused, match="members"):
+        checker.admit(member("one more"))
+
+
+def test_a_negative_size_ends_at_once(tmp_path: Path) -> None:
+    header = bytearray(member("a").tobuf(format=tarfile.GNU_FORMAT))
+    header[124:136] = b"\xff" * 10 + b"\xfe\x00"
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(gzip.compress(bytes(header) * 2 + bytes(1024)))
+    result = run_program(archive, tmp_path / "out")
+    assert result.returncode == 1
+    # Python 3.11.2 sees it itself, as an offset.
+    assert "negative size" in result.stdout or "damaged" in result.stdout
+
+
+def test_directories_count_although_they_are_no_members() -> None:
+    checker = Checker(0)
+    for number in range(unpack_main.ENTRIES_MAX // 4):
+        checker.admit(member(f"{number}/b/c/f"))
+    with pytest.raises(Refused, match="files and directories"):
+        checker.admit(member("one more"))
+
+
+@pytest.mark.parametrize("mtime", ["inf", "-inf", "1e400", "-1e30"])
+def test_times_without_bounds_are_bounded(mtime: str, tmp_path: Path) -> None:
+    info = member("f")
+    info.pax_headers = {"mtime": mtime}
+    assert unpacked(packed((info, b"x")), tmp_path / "out") == 1
+    assert 0 <= (tmp_path / "out/f").stat().st_mtime <= 2**32
+
+
+def test_headers_on_headers_are_refused_in_one_line(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    name = member("long", tarfile.GNUTYPE_LONGNAME, size=5).tobuf() + b"name".ljust(512, b"\0")
+    archive.write_bytes(gzip.compress(name * 2000 + bytes(1024)))
+    result = run_program(archive, tmp_path / "out")
+    assert (result.returncode, result.stderr) == (1, "")
+    assert result.stdout == "The archive could not be unpacked: not a readable .tar.gz archive (RecursionError).\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PK\x03\x04 not gzip", gzip.compress(b"not a tar" * 200), b"\x1f\x8b\x08"],
+    ids=["empty", "other", "no tar", "cut"],
+)
+def test_what_is_no_archive_is_said_in_one_line(data: bytes, tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(data)
+    result = run_program(archive, tmp_path / "out")
+    assert result.returncode == 1
+    assert result.stdout.startswith("The archive could not be unpacked: ")
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == ""
+
+
+def test_a_damaged_archive_is_never_half_accepted(tmp_path: Path) -> None:
+    whole = packed((member("a"), os.urandom(3000)), (member("b"), os.urandom(3000)))
+    with pytest.raises(Refused):
+        unpacked(whole[: len(whole) // 2], tmp_path / "cut")
+    plain = bytearray(gzip.decompress(whole))
+    plain[3584 + 148] ^= 0xFF
+    with pytest.raises(Refused, match="damaged"):
+        unpacked(gzip.compress(bytes(plain)), tmp_path / "flipped")
+
+
+def test_the_program_stops_at_the_file_size_limit(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(packed((member("big"), bytes(2_000_000))))
+    result = run_program(archive, tmp_path / "out", "prlimit", "--fsize=1000000")
+    assert result.returncode == 1
+    assert "File too large" in result.stdout
+
+
+def test_the_programs_exit_code_is_zero_for_an_honest_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(packed((member("main.py"), b"x")))
+    result = run_program(archive, tmp_path / "out")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (tmp_path / "out/main.py").read_bytes() == b"x"
+
+
+@needs_links
+def test_a_packed_directory_unpacks_to_the_same(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "main.py").write_text("x")
+    (source / "sub/run").write_text("y")
+    (source / "sub/run").chmod(0o750)
+    (source / "link").symlink_to("sub/run")
+    os.mkfifo(source / "pipe")
+    pack(source, tmp_path / "packed.tar.gz")
+    assert unpacked((tmp_path / "packed.tar.gz").read_bytes(), tmp_path / "out") == 2
+    assert (tmp_path / "out/link").read_text() == "y"
+    assert (tmp_path / "out/sub/run").stat().st_mode & 0o111
+    assert not (tmp_path / "out/pipe").exists()
+    with tarfile.open(tmp_path / "packed.tar.gz") as archive:
+        assert {(info.uid, info.uname) for info in archive} == {(0, "")}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "packed.tar.gz", "source"]
+
+
+def loops(path: Path) -> bool:
+    """Tell whether a link leads to itself, which the kernel refuses to follow."""
+    try:
+        path.stat()
+    except OSError as exc:
+        return exc.errno == errno.ELOOP
+    return False
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c"]), max_size=5).map("/".join)
+
+
+@given(st.lists(st.tuples(NAMES, st.sampled_from(["file", "link", "dir", "hard"]), NAMES), max_size=8))
+@settings(max_examples=150, deadline=None)
+def test_nothing_accepted_leads_outside(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, str, str]]
+) -> None:
+    kinds = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "dir": tarfile.DIRTYPE, "hard": tarfile.LNKTYPE}
+    around = tmp_path_factory.mktemp("around")
+    out = around / "out"
+    infos = [member(name or ".", kinds[kind], link) for name, kind, link in entries]
+    with contextlib.suppress(Refused, OSError):
+        unpacked(packed(*((info, b"x" if info.isreg() else b"") for info in infos)), out)
+    assert list(around.iterdir()) in ([], [out])
+    for folder, folders, files in os.walk(out):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            if path.is_symlink() and not loops(path):
+                assert Path(os.path.realpath(path)).is_relative_to(out)
+
+
+@given(st.text(max_size=60))
+def test_split_gives_plain_parts_or_refuses(name: str) -> None:
+    try:
+        parts = split(name)
+    except Refused:
+        return
+    assert not {"", ".", ".."} & set(parts)
+    assert not any("/" in part or "\0" in part for part in parts)
+
+
+def test_a_refusal_is_one_printable_line() -> None:
+    with pytest.raises(Refused) as refused:
+        split("a\x1b[31m\n\udcff" + "x" * 500)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("depth", "link", "outside"),
+    [
+        (0, "a", False),
+        (0, "..", True),
+        (2, "../../a", False),
+        (1, "../../a", True),
+        (9, "a/..", True),
+        (1, "./../a", False),
+    ],
+)
+def test_links_that_lead_outside(depth: int, link: str, outside: bool) -> None:
+    assert leads_outside(depth, link) is outside

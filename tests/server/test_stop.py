@@ -1,0 +1,93 @@
+"""An orderly stop under load: who waits for an answer gets one, what is queued runs after the next start."""
+
+import asyncio
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from minifn.config import Config
+from minifn.embed import Minifn
+from minifn.models import ExecutionRequest
+from minifn.store import executions
+from tests.crash.invariants import check_database, check_files, gone, relatives
+from tests.crash.pressure import FUNCTION, prepare
+from tests.services.test_executions import deploy, finished, until
+from tests.serving import Server, wait_until
+
+
+def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
+    server = Server(data).start()
+    answers: list[Any] = []
+
+    def execute() -> None:
+        with server.api as api:
+            answers.append(api.execute(FUNCTION, path=f"/?seconds=1.5&tell={listener.getsockname()[1]}"))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, server.api as api:
+        prepare(api)
+        callers = [threading.Thread(target=execute) for _ in range(20)]
+        for caller in callers:
+            caller.start()
+        queued = [api.enqueue(FUNCTION, path="/?seconds=1")["$id"] for _ in range(24)]
+        path = f"/functions/{FUNCTION}/executions/{queued[0]}"
+        wait_until(lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the queue moves")
+        listener.settimeout(10)
+        for _ in callers:
+            listener.accept()[0].close()
+    before = relatives(server)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 8
+    for caller in callers:
+        caller.join()
+    assert [answer["status"] for answer in answers] == ["completed"] * 20
+    gone(before, server, seconds=2)
+    check_database(data)
+    with server, server.api as api:
+        assert {api.finished(FUNCTION, execution_id)["status"] for execution_id in queued} == {"completed"}
+        stored = {row["$id"] for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")}
+        assert {answer["$id"] for answer in answers} <= stored
+    check_files(data)
+
+
+SLOW = """
+import time
+
+def main(context):
+    time.sleep(float(context.req.query.get("seconds", "0")))
+    return context.res.text("done")
+"""
+
+
+def test_when_the_grace_is_over_sync_executions_fail_and_queued_ones_go_back(data: Path) -> None:
+    async def main() -> None:
+        async with Minifn(Config(data=data, async_concurrency=1)) as minifn:
+            await deploy(minifn, SLOW, timeout_seconds=15)
+            target = await minifn.executor.ready("hello")
+            running = asyncio.create_task(minifn.executor.execute(target, ExecutionRequest(path="/?seconds=14")))
+            queued = [await minifn.executor.enqueue(target.function, ExecutionRequest(path="/?seconds=1.2"))]
+            queued += [await minifn.executor.enqueue(target.function, ExecutionRequest()) for _ in range(3)]
+
+            async def both_run() -> bool:
+                return minifn.pool.busy == 2
+
+            await until(both_run)
+            await minifn.executor.halt()
+            async with asyncio.timeout(2):
+                result = await running
+            assert result.execution.status == "failed"
+            assert result.execution.errors
+            assert await minifn.database.read(executions.get, "hello", result.execution.id)
+            async with asyncio.timeout(2):
+                late = await minifn.executor.execute(target, ExecutionRequest())
+            assert late.execution.errors == "The server is stopping.\n"
+            for execution in queued:
+                found = await minifn.database.read(executions.get, "hello", execution.id)
+                assert found is not None
+                assert found.status in ("waiting", "processing")
+        async with Minifn(Config(data=data)) as minifn:
+            assert [(await finished(minifn, execution.id)).status for execution in queued] == ["completed"] * 4
+
+    asyncio.run(main())
