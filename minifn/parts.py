@@ -131,7 +131,7 @@ class Parts:
                 self.engine,
                 idle_seconds=config.idle_seconds,
                 workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
-                function_workers_max=2 * (os.cpu_count() or 1),
+                function_workers_max=config.function_workers,
             )
         )
         self.builder = Builder(

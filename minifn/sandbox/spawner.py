@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, Exit, SpawnFailed, Wrapped
+from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, PRIVATE_TMP, Exit, SpawnFailed, Wrapped
 from .launcher import tree
 from .lock import acquire, yield_soon
 from .strays import kill_strays
@@ -224,7 +224,8 @@ class Spawner:
         if wrapped.private_tmp:
             tmp = str(self.tmp_dir / str(number))
             env = {"HOME": tmp, "TMPDIR": tmp, **env}
-        data = [content.decode("latin-1") for content in wrapped.data]
+        data = [content.replace(PRIVATE_TMP.encode(), tmp.encode()).decode("latin-1") for content in wrapped.data[:1]]
+        data += [content.decode("latin-1") for content in wrapped.data[1:]]
         if wrapped.supervision is not None:
             data = [json.dumps({**wrapped.supervision, "env": env, "tmp": tmp})]
             env = {"HOME": "/", tree.COOKIE: cookie}

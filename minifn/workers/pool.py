@@ -81,7 +81,7 @@ class Pool:
         *,
         idle_seconds: float = 60.0,
         workers_max: int = 64,
-        function_workers_max: int = 4,
+        function_workers_max: int = 32,
     ) -> None:
         self._spawner = spawner
         self._engine = engine

@@ -7,8 +7,8 @@ from _queue import SimpleQueue
 
 from minifn_call import describe
 
-#: What the stack of a call may grow to, as on the main thread.
-STACK_BYTES = 8 * 1024 * 1024
+#: More than threads of the function get, less than the main thread's 8 MiB: all of them count against its memory.
+STACK_BYTES = 2 * 1024 * 1024
 
 
 class CallThreads:
@@ -25,8 +25,12 @@ class CallThreads:
     def give(self, call, run) -> None:
         """Have a thread `run` the call; starts one unless one is idle. Only for the main thread."""
         if not self._idle.acquire(blocking=False) and self._started < self._count:
-            self._start(self._serve)
-            self._started += 1
+            try:
+                self._start(self._serve)
+                self._started += 1
+            except RuntimeError:  # no more threads: the call waits for one of those there are
+                if self._started == 0:
+                    raise
         self._calls.put((call, run))
 
     def resolve(self, call, awaitable) -> None:

@@ -16,10 +16,11 @@ import sys
 # what the wrapper imports, nor the wrapper what the function does.
 OWN_FOLDER = __file__.rpartition("/")[0]
 ARCHIVE = "/python%d%d.zip" % sys.version_info[:2]
-LIBRARY = [at for at, entry in enumerate([*sys.path, ARCHIVE]) if entry.endswith(ARCHIVE)][0]
+LIBRARY = next(at for at, entry in enumerate([*sys.path, ARCHIVE]) if entry.endswith(ARCHIVE))
 PYTHONPATH = [entry for entry in sys.path[:LIBRARY] if entry != OWN_FOLDER]
 sys.path[:LIBRARY] = [OWN_FOLDER]
 
+import _thread
 import builtins
 import json
 import os
@@ -36,6 +37,10 @@ if THREADS > 1:
     from minifn_threads import CallThreads
 
 sys.path[:1] = PYTHONPATH
+
+#: What the stack of a thread may grow to unless the function says otherwise; that of Python on Alpine Linux, which Open
+#: Runtimes' images are of.
+STACK_BYTES = 1024 * 1024
 
 
 def enforced_headers(text: str) -> dict[str, str]:
@@ -55,6 +60,8 @@ def main() -> None:
         enforced_headers(os.environ.get("OPEN_RUNTIMES_HEADERS", "")),
         CallThreads(THREADS) if THREADS > 1 else None,
     )
+    # The system counts stacks as memory, touched or not: of 8 MiB each there would be room for few.
+    _thread.stack_size(STACK_BYTES)
     os.set_inheritable(channel.fd, False)
     os.register_at_fork(after_in_child=worker.forget)
     sys.stdout, sys.stderr = Native(worker, 1), Native(worker, 2)

@@ -273,6 +273,9 @@ class Launcher:
         """Remove a private temporary directory in a child, because a big one takes long."""
         if not path:
             return
+        with contextlib.suppress(OSError):
+            os.rmdir(path)  # noqa: PTH106
+            return
         try:
             pid = os.fork()
         except OSError:

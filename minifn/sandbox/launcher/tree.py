@@ -15,8 +15,8 @@ from .hidden_use import held_bytes, machine_bytes
 COOKIE = "MINIFN_TREE"
 #: Seconds between looks at a tree: while it works, and while it idles.
 FAST_SECONDS, IDLE_SECONDS = 0.1, 1.0
-#: Seconds between counts of a private temporary directory.
-TMP_SECONDS = 1.0
+#: Seconds between counts of a private temporary directory, and of one of an idle tree in a namespace.
+TMP_SECONDS, TMP_IDLE_SECONDS = 1.0, 5.0
 #: A tree is killed above this share of its memory limit; a little slack, because RLIMIT_DATA gives the clean error.
 MEMORY_SLACK = 1.1
 #: A private temporary directory with more entries than this is as good as full.
@@ -37,6 +37,8 @@ class Tree:
         self.cookie: bytes = spec["cookie"].encode()
         self.namespaced: bool = spec["namespaced"]
         self.tmp: str = spec["tmp"]
+        #: Where its processes have it.
+        self.tmp_inside = "/tmp" if self.namespaced else self.tmp
         self.memory_bytes: int = spec["memory_bytes"]
         self.processes: int = spec["processes"]
         self.tmp_bytes: int = spec["tmp_bytes"]
@@ -91,7 +93,8 @@ class Tree:
         if not self.namespaced and self.processes and len(members) > self.processes:
             return f"process limit exceeded ({self.processes})"
         if now >= self.tmp_check_at:
-            self.tmp_check_at = now + TMP_SECONDS
+            seldom = self.namespaced and not self.fast
+            self.tmp_check_at = now + (TMP_IDLE_SECONDS if seldom else TMP_SECONDS)
             return self._look_closer(members, ceiling)
         return ""
 
@@ -104,7 +107,7 @@ class Tree:
         own = sum(map(proc.anonymous_bytes, members))
         # Without that much on the whole machine there is no need to look at what is mapped, which takes longest.
         mapped = bool(watched) or own + machine_bytes() > ceiling
-        memory, deleted = held_bytes(members, watched, mapped=mapped)
+        memory, deleted = held_bytes(members, watched and self.tmp_inside, mapped=mapped)
         # The cheap sum again counts pages of a fork twice.
         if bounded and own + memory > ceiling and sum(map(proc.anonymous_pss_bytes, members)) + memory > ceiling:
             return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
