@@ -11,24 +11,9 @@ import sys
 from minifn_call import describe
 
 NO_MAIN = "Function signature invalid. Did you forget to export a 'main' function?"
-#: Ends the entry of the search path by which a process of multiprocessing, which gets the path of
-#: its parent, knows the code.
-MARK = "/."
+#: Has the package `function`, for child processes that get the search path of this one.
+IMPORTABLE = os.path.join(os.path.dirname(__file__), "importable")
 COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE, without the import of inspect
-
-
-def make_package(code: str) -> None:
-    """Make the code importable as `function`."""
-    package = type(sys)("function")
-    package.__path__ = [code]
-    sys.modules["function"] = package
-
-
-def make_package_again() -> None:
-    """Do so in a process that multiprocessing has started."""
-    marked = [entry for entry in sys.path if entry.endswith(MARK)]
-    if marked:
-        make_package(marked[-1][: -len(MARK)])
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -55,7 +40,9 @@ class Function:
         module of the standard library. They are also the package `function`, which is their name
         there and allows relative imports.
         """
-        make_package(self._code)
+        package = type(sys)("function")
+        package.__path__ = [self._code]
+        sys.modules["function"] = package
         environment = os.path.join(self._code, "runtime-env")
         packages = os.path.join(environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
         if os.path.isdir(packages):
@@ -68,8 +55,8 @@ class Function:
                 site.addsitedir(packages)
             else:
                 sys.path.append(packages)
-        sys.path += dict.fromkeys((os.path.dirname(self._path), self._code))
-        sys.path.append(self._code + MARK)
+        folder = os.path.dirname(self._path)
+        sys.path += (*([folder] if folder != self._code else []), IMPORTABLE, self._code)
 
     def load(self) -> str:
         """Import the entry file. Returns "" or what is wrong; then it may be tried again."""

@@ -4,8 +4,6 @@ Started as `python -S server.py`, standard library only, because it runs inside 
 and the environment it is started with are described in minifn/workers/protocol.py; the handler contract is that of
 Open Runtimes (runtimes/python/versions/latest/src). It imports little, since every import is part of a cold start, and
 lies in modules, since Python keeps only those compiled.
-
-The processes that multiprocessing starts run this file as `__mp_main__`.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ import os
 
 from minifn_call import Native
 from minifn_channel import Channel
-from minifn_load import Function, make_package_again
+from minifn_load import Function
 from minifn_worker import Worker
 
 #: How many calls are to run at once, on threads if that is more than one.
@@ -73,5 +71,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-elif __name__ == "__mp_main__":
-    make_package_again()
