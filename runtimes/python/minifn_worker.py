@@ -313,8 +313,14 @@ class Worker:
         """
         import asyncio
 
-        self._loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self._loop)
+        try:
+            # What the module made on import may belong to this one.
+            self._loop = asyncio.get_event_loop()
+        except (RuntimeError, DeprecationWarning):
+            self._loop = None
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
         if self._careful:
             self._tell_concurrency(0)
         self._begin(call, output)

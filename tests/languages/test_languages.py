@@ -145,7 +145,7 @@ def test_public_tables_hold_what_every_user_can_run(tmp_path: Path) -> None:
 
 def test_starting_a_worker() -> None:
     python = table(python="3.11.2").resolve("python-3.11").start(PLACE)
-    assert python.argv == ("/opt/3.11.2/bin/program", "-I", "-S", "/runtime/server.py")
+    assert python.argv == ("/opt/3.11.2/bin/program", "-S", "/runtime/server.py")
     assert python.env["MINIFN_CODE"] == "/fn"
     assert python.env["PATH"] == "/fn/runtime-env/bin:/opt/3.11.2/bin:/usr/local/bin:/usr/bin:/bin"
     node = table(node="20.1.0").resolve("node-20.0").start(PLACE)
@@ -163,6 +163,9 @@ def test_a_function_that_needs_nothing_runs_no_build_command(tmp_path: Path) -> 
     ("runtime_id", "file", "content", "command"),
     [
         ("python-3.11", "requirements.txt", "six\n", "pip install -r requirements.txt"),
+        ("python-3.11", "pyproject.toml", "[project]\nname = 'f'\n", "python /runtime/project.py"),
+        ("python-3.11", "pyproject.toml", "[tool.poetry]\nname = 'f'\n", "python /runtime/project.py"),
+        ("python-3.11", "pyproject.toml", "[tool", "python /runtime/project.py"),
         ("node-20.0", "package.json", '{"dependencies": {"ms": "2"}}', "npm install --omit=dev"),
         ("node-20.0", "package.json", "{ broken", "npm install --omit=dev"),
     ],
@@ -175,6 +178,21 @@ def test_dependencies_are_installed_without_commands(
     plan = installed.build(PLACE, commands="", code=tmp_path)
     assert plan.argv[-2:] == ("-c", command)
     assert plan.notes == (f"The function has no build commands and a {file}: running `{command}`.",)
+
+
+@pytest.mark.parametrize("content", ["[tool.ruff]\nline-length = 100\n", "", "project = 5\ntool = []\n"])
+def test_a_pyproject_that_is_no_project_asks_for_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(content)
+    plan = table(python="3.11.2").resolve("python-3.11").build(PLACE, commands="", code=tmp_path)
+    assert (plan.argv == ()) is not content.startswith("project")
+
+
+def test_node_is_told_its_memory_and_the_function_may_say_otherwise() -> None:
+    node = table(node="20.1.0").resolve("node-20.0")
+    assert node.options(512, {}) == {"NODE_OPTIONS": "--max-old-space-size=320"}
+    own = {"NODE_OPTIONS": "--max-old-space-size=99 --trace-uncaught", "OTHER": "1"}
+    assert node.options(4096, own) == {"NODE_OPTIONS": f"--max-old-space-size=3584 {own['NODE_OPTIONS']}"}
+    assert table(python="3.11.2").resolve("python-3.11").options(512, own) == {}
 
 
 def test_dependencies_that_came_along_are_not_installed_again(tmp_path: Path) -> None:
