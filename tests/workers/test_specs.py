@@ -4,7 +4,6 @@ import pytest
 
 from minifn.workers.specs import concurrency_of, tmp_mb
 
-
 NO_NUMBERS = ("", "0", "-1", "x", "1e3", "٣", "9" * 5000)
 
 
