@@ -25,9 +25,10 @@ from minifn_load import Function
 #: Most answers that wait for the rest of a batch of requests.
 BATCH_ANSWERS = 8
 #: A call that runs longer than one to two of these is taken for blocking.
-TICK_SECONDS = 0.002
-#: Fast calls that must follow a slow one before requests may be sent ahead again.
-CAREFUL_CALLS = 64
+TICK_SECONDS = 0.004
+#: Fast calls that must follow a slow one before requests may be sent ahead again: twice as many after each slow call,
+#: half as many when they have come. On a machine with too much to do a fast call may look slow now and then.
+CAREFUL_CALLS_MIN, CAREFUL_CALLS_MAX = 4, 64
 #: Milliseconds between looks at a call that blocks.
 BLOCKED_POLL_MS = 20
 CANCEL_GRACE_SECONDS = 0.1
@@ -62,6 +63,7 @@ class Worker:
         self._running: Context | None = None
         #: Fast calls that are missing until requests may be sent ahead; 0: they may.
         self._careful = 0
+        self._careful_calls = CAREFUL_CALLS_MIN
         self._threads = threads
         #: The watcher is awake while calls run, else asleep until the next deadline.
         self._awake = False
@@ -191,10 +193,12 @@ class Worker:
             self._run_loop(call, output)
         if self._careful:
             if monotonic() - began > TICK_SECONDS:
-                self._careful = CAREFUL_CALLS
+                self._careful = self._careful_calls
+                self._careful_calls = min(CAREFUL_CALLS_MAX, 2 * self._careful_calls)
             else:
                 self._careful -= 1
                 if self._careful == 0:
+                    self._careful_calls = max(CAREFUL_CALLS_MIN, self._careful_calls // 2)
                     self._tell_concurrency(0)
 
     def _call(self, call: Context):
@@ -259,8 +263,8 @@ class Worker:
 
     def _hand_back(self, call: Context) -> None:
         """While `call` blocks, hand back the requests behind it; other frames are kept."""
-        careful, self._careful = self._careful, CAREFUL_CALLS
-        if not careful:
+        if not self._careful:
+            self._careful = 1
             self._tell_concurrency(1)
         self.channel.flush()
         socket = poll()

@@ -28,6 +28,15 @@ from minifn_channel import Channel
 from minifn_load import Function
 from minifn_worker import Worker
 
+try:
+    os.close(os.open("/dev/shm", os.O_RDONLY))
+except PermissionError:
+    import minifn_semaphores
+
+    minifn_semaphores.install()
+except OSError:  # a system that has none
+    pass
+
 #: How many calls are to run at once, on threads if that is more than one.
 CONCURRENCY = os.environ.get("MINIFN_CONCURRENCY", "1")
 THREADS = int(CONCURRENCY) if CONCURRENCY.isascii() and CONCURRENCY.isdigit() else 1
