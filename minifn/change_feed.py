@@ -4,7 +4,8 @@ Each change has the name of an Appwrite event (`app/config/events.php`). Functio
 nothing is done about a change while nobody listens.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import msgspec
@@ -48,11 +49,19 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return (*(next(given) if part.startswith("[") else part for part in pattern.split(".")), self.action)
 
 
+class LogPiece(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a build log that has just been stored; the deployment's pieces make up its log."""
+
+    deployment_id: str
+    text: str
+
+
 class ChangeFeed:
     """Passes changes on to those who listen."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Change], None]] = []
+        self._followers: list[Callable[[Change | LogPiece], None]] = []
 
     @property
     def heard(self) -> bool:
@@ -67,6 +76,23 @@ class ChangeFeed:
         """Undo `listen`."""
         self._listeners.remove(listener)
 
+    @contextlib.contextmanager
+    def followed(self, follower: Callable[[Change | LogPiece], None]) -> Iterator[None]:
+        """Pass every change and piece of a build log to `follower`, which must not fail, nor wait.
+
+        `heard` stays as it is: a follower takes the log of a build and causes no read of its record.
+        """
+        self._followers.append(follower)
+        try:
+            yield
+        finally:
+            self._followers.remove(follower)
+
+    def tell_log(self, deployment_id: str, text: str) -> None:
+        """Say that `text` was appended to the log of a deployment."""
+        for follower in tuple(self._followers):
+            follower(LogPiece(deployment_id=deployment_id, text=text))
+
     def tell(
         self,
         action: Action,
@@ -76,8 +102,8 @@ class ChangeFeed:
         result: ExecutionResult | None = None,
     ) -> None:
         """Say what was done. Costs nothing when nobody listens."""
-        if not self._listeners:
+        if not self._listeners and not self._followers:
             return
         change = Change(action=action, record=record, variables=variables, result=result)
-        for listener in tuple(self._listeners):
+        for listener in (*self._listeners, *self._followers):
             listener(change)

@@ -4,6 +4,7 @@ Each setting is declared once, here; the command line, the README's table and th
 """
 
 import dataclasses
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -69,6 +70,9 @@ class Config:
     origins: tuple[str, ...] = _setting(
         (), "hosts of pages that may call, besides its own address and localhost; * = all"
     )
+    proxies: tuple[str, ...] = _setting(
+        (), "addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed"
+    )
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
@@ -106,6 +110,11 @@ class Config:
             raise ConfigError(f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}")
         if self.variables_key and not VARIABLES_KEY.fullmatch(self.variables_key):
             raise ConfigError("MINIFN_VARIABLES_KEY must be 64 hexadecimal digits")
+        for proxy in self.proxies:
+            try:
+                ipaddress.ip_network(proxy)
+            except ValueError as exc:
+                raise ConfigError(f"MINIFN_PROXIES must be IP addresses and networks, not {proxy!r}: {exc}") from None
         for pair in self.git_installations:
             name, _, base = pair.partition("=")
             if not name or not base:

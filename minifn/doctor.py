@@ -13,10 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from minifn.config import Config
 from minifn.git.program import HOW_TO_GET, find_git
+from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
 from minifn.languages import RuntimeTable
 from minifn.sandbox.choose import USE_HOST, choose, protections
@@ -140,17 +139,24 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
 
 def _machine(config: Config) -> list[Check]:
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    memory_bytes = psutil.virtual_memory().available
+    memory = memory_limit.look()
     place = next(path for path in (config.data, *config.data.parents) if path.is_dir())
     disk_bytes = shutil.disk_usage(place).free
     versions = f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
-    memory = f"{memory_bytes // 2**20} MB available"
+    available = f"{memory.available_bytes // 2**20} MB available"
+    limit = f"{memory.limit_bytes // 2**20} MB, the limit of {memory.source}"
     disk = f"{disk_bytes // 10**6} MB free at {place}"
     return [
         Check(group="machine", name="python", state="ON", detail=versions),
         _data_directory(config.data, place),
         _at_least("open files", open_files, OPEN_FILES_WANTED, str(open_files), f"ulimit -n {OPEN_FILES_WANTED}"),
-        _at_least("memory", memory_bytes, MEMORY_WANTED_BYTES, memory, "stop something else"),
+        _at_least(
+            "memory",
+            memory.available_bytes,
+            MEMORY_WANTED_BYTES,
+            f"{available} of {limit}",
+            "stop something else, or raise the limit",
+        ),
         _at_least("disk", disk_bytes, DISK_WANTED_BYTES, disk, "set MINIFN_DATA to a larger disk"),
         _git(),
     ]

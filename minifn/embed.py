@@ -35,14 +35,14 @@ class Minifn(Parts):
 
         Raises FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
         """
-        target = await self.executor.ready(function_id)
+        target = await self.executions.ready(function_id)
         request = ExecutionRequest(
             method=method,
             path=path,
             headers=tuple((name.lower(), value) for name, value in (headers or {}).items()),
             body=body.encode() if isinstance(body, str) else body,
         )
-        return await self.executor.execute(target, request)
+        return await self.executions.execute(target, request)
 
     async def emit(self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "") -> int:
         """Queue an execution of every function that subscribes to `event`; return how many, once they are safe.

@@ -18,13 +18,6 @@ class MinifnError(Exception):
         super().__init__(self.message)
 
 
-class ServerError(MinifnError):
-    """An internal error occurred: the server could not finish a step it had begun."""
-
-    type = "general_server_error"
-    code = 500
-
-
 class ArgumentInvalid(MinifnError):
     """The request contains one or more invalid arguments."""
 
@@ -60,13 +53,6 @@ class CursorNotFound(MinifnError):
     """The cursor is invalid: no readable row has this id."""
 
     type = "general_cursor_not_found"
-    code = 400
-
-
-class QueryLimitExceeded(MinifnError):
-    """Query limit exceeded for the current attribute."""
-
-    type = "general_attribute_query_limit_exceeded"
     code = 400
 
 
@@ -147,6 +133,27 @@ class ProjectNotFound(MinifnError):
     code = 404
 
 
+class KeyNotFound(MinifnError):
+    """Key with the requested ID could not be found."""
+
+    type = "key_not_found"
+    code = 404
+
+
+class KeyAlreadyExists(MinifnError):
+    """Key with the same ID already exists. Try again with a different ID."""
+
+    type = "key_already_exists"
+    code = 409
+
+
+class KeyCreationDenied(MinifnError):
+    """An API key makes no API keys. Use the admin key, or the operator's session."""
+
+    type = "key_creation_denied"
+    code = 403
+
+
 class ProjectKeyExpired(MinifnError):
     """The project key has expired. Please generate a new key."""
 
@@ -210,13 +217,6 @@ class FunctionAlreadyExists(MinifnError):
     code = 409
 
 
-class FunctionRuntimeUnsupported(MinifnError):
-    """The requested runtime is either inactive or unsupported."""
-
-    type = "function_runtime_unsupported"
-    code = 404
-
-
 class FunctionEntrypointMissing(MinifnError):
     """Entrypoint for your function is missing. Set it on the function or send it with the deployment."""
 
@@ -252,11 +252,11 @@ class DeploymentNotFound(MinifnError):
     code = 404
 
 
-class BuildNotFound(MinifnError):
-    """Build with the requested ID could not be found."""
+class DeploymentInvalidFileSize(MinifnError):
+    """The deployment file size is either not valid or exceeds the maximum allowed size."""
 
-    type = "build_not_found"
-    code = 404
+    type = "deployment_invalid_file_size"
+    code = 400
 
 
 class BuildNotReady(MinifnError):
@@ -270,20 +270,6 @@ class BuildAlreadyCompleted(MinifnError):
     """Build with the requested ID is already completed and cannot be canceled."""
 
     type = "build_already_completed"
-    code = 400
-
-
-class BuildCanceled(MinifnError):
-    """Build with the requested ID has been canceled."""
-
-    type = "build_canceled"
-    code = 400
-
-
-class BuildFailed(MinifnError):
-    """Build with the requested ID failed. Please check the logs for more information."""
-
-    type = "build_failed"
     code = 400
 
 

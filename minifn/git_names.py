@@ -48,9 +48,9 @@ def matches(name: str, globs: Iterable[str]) -> bool:
 
 def touches(paths: Iterable[str], globs: Iterable[str]) -> bool:
     """Tell whether one of the paths, or a folder it is in, matches one of the globs."""
-    wanted = [glob.removeprefix("./").strip("/") for glob in globs]
-    places = {str(place) for path in paths for place in (PurePosixPath(path), *PurePosixPath(path).parents)}
-    return any(matches(place, wanted) for place in places)
+    names = [glob.removeprefix("./").strip("/") for glob in globs]
+    wanted = [_glob("**" if name in ("", ".") else name) for name in names]
+    return any(glob.fits(path, folders=True) for path in paths for glob in wanted)
 
 
 class Glob:
@@ -65,8 +65,9 @@ class Glob:
         tokens: list[str] = []
         for token in re.findall(r"\*\*/|\*\*|\*|.", glob, re.DOTALL):
             if token == "**/":
-                # Any folders, or none: past all three.
-                tokens += ["**/", "**", "/"]
+                # Any folders, or none: past all three. Twice in a row means the same.
+                if tokens[-3:] != ["**/", "**", "/"]:
+                    tokens += ["**/", "**", "/"]
             elif token in ("*", "**") and tokens and tokens[-1] in ("*", "**"):
                 tokens[-1] = max(token, tokens[-1])
             else:
@@ -78,10 +79,12 @@ class Glob:
         self._one = _bits(tokens, "?")
         self._literal = {token: _bits(tokens, token) for token in set(tokens) - {"**/", "**", "*", "?"}}
 
-    def fits(self, name: str) -> bool:
-        """Tell whether the whole of `name` is what the glob means."""
+    def fits(self, name: str, *, folders: bool = False) -> bool:
+        """Tell whether the glob matches the whole of `name`, or with `folders` also a folder that it is in."""
         state = self._passed(1)
         for char in name:
+            if folders and char == "/" and state & self._accepted:
+                return True
             further = ((state & self._literal.get(char, 0)) << 1) | (state & self._anything)
             if char != "/":
                 further |= ((state & self._one) << 1) | (state & self._within)

@@ -30,3 +30,15 @@ def is_id(value: str) -> bool:
 def is_domain(value: str) -> bool:
     """Tell whether `value` is a lower-case domain name with a dot in it, and no address."""
     return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
+
+
+def split_authority(text: str) -> tuple[str, str]:
+    """Return the host and the port of `host:port`, "" for none. An IPv6 address keeps its brackets.
+
+    RFC 3986, 3.2.2.
+    """
+    if text.startswith("["):
+        address, bracket, rest = text.partition("]")
+        return address + bracket, rest.removeprefix(":")
+    host, _, port = text.partition(":")
+    return host, port

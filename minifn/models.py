@@ -15,6 +15,7 @@ DeploymentStatus = Literal["waiting", "processing", "building", "ready", "cancel
 ExecutionStatus = Literal["waiting", "processing", "completed", "failed", "scheduled"]
 Trigger = Literal["http", "schedule", "event"]
 DeploymentType = Literal["manual", "cli", "vcs"]
+RuleType = Literal["deployment", "redirect", "api"]
 Headers = tuple[tuple[str, str], ...]
 
 UNFINISHED_BUILD: frozenset[str] = frozenset({"waiting", "processing", "building"})
@@ -35,6 +36,7 @@ class Function(Record, frozen=True, kw_only=True):
 
     name: str
     runtime: str
+    description: str = ""
     execute: tuple[str, ...] = ()
     enabled: bool = True
     #: False while settings or variables changed that the active deployment does not have yet.
@@ -49,6 +51,8 @@ class Function(Record, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     schedule: str = ""
+    #: Minutes between runs, 0 for none. A function has a schedule, an interval or neither.
+    interval_minutes: int = 0
     schedule_next: int = 0
     schedule_previous: int = 0
     timeout_seconds: int = 15
@@ -148,6 +152,8 @@ class ExecutionRequest(msgspec.Struct, frozen=True, kw_only=True):
     event: str = ""
     #: How many executions caused by events lie behind this one.
     depth: int = 0
+    #: Whether the end of the answer is kept, for clients of 0.x.
+    keep_answer: bool = False
 
 
 class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,6 +181,7 @@ class Variable(Record, frozen=True, kw_only=True):
     key: str
     value: str
     secret: bool = False
+    description: str = ""
 
 
 class ApiKey(Record, frozen=True, kw_only=True):
@@ -185,14 +192,19 @@ class ApiKey(Record, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     #: 0 = never.
     expire_at: int = 0
+    description: str = ""
 
 
 class Rule(Record, frozen=True, kw_only=True):
-    """A domain that answers as a function."""
+    """A domain, and what answers there: a function, the API, or a redirect to another address."""
 
     domain: str
-    function_id: str
+    #: The function that answers, or that a redirect belongs to; "" for the API.
+    function_id: str = ""
     branch: str = ""
+    type: RuleType = "deployment"
+    redirect_url: str = ""
+    redirect_status_code: int = 0
 
     @property
     def own(self) -> bool:

@@ -4,27 +4,29 @@ import asyncio
 import errno
 import logging
 import os
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Self
-
-import psutil
 
 from minifn.builder import BuildContext, Builder
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
 from minifn.errors import FunctionNotFound
 from minifn.git import GitContext, GitService
+from minifn.hooks import Hooks
+from minifn.host import memory_limit
+from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
-from minifn.host.tasks import running
+from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
 from minifn.sandbox.choose import Protection, choose, inspect
 from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.services.deployments import DeploymentService, Effects
+from minifn.services.deployments import DeploymentService
 from minifn.services.domains import DomainService
 from minifn.services.events import Events
 from minifn.services.executions import Executions
@@ -36,16 +38,13 @@ from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
-from minifn.workers.pool import Pool
+from minifn.workers.pool import WORKER_BYTES, Pool
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
 
 #: How often the data directory is looked at.
 WATCH_SECONDS = 5.0
-
-#: Memory that a warm worker may take of the machine's: bounds how many there are.
-WORKER_BYTES = 64 * 1024 * 1024
 
 
 class Parts:
@@ -63,14 +62,15 @@ class Parts:
     tokens: Tokens
     keys: Keys
     functions: FunctionService
-    rules: DomainService
+    domains: DomainService
     deployments: DeploymentService
     builder: Builder
     pool: Pool
-    executor: Executions
+    executions: Executions
     git: GitService
     events: Events
-    maintenance: Retention
+    retention: Retention
+    scheduler: Scheduler
     #: What happens to functions, deployments, executions and variables.
     changes: ChangeFeed
     #: Names the part without which the server cannot go on, once one has ended by itself.
@@ -83,10 +83,16 @@ class Parts:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.data = DataDir(config.data)
+        #: The environment that builds and git inherit from, filtered by the setting for it.
+        self.environ: Mapping[str, str] = dict(os.environ)
+        #: Seconds since the epoch, for the windows of rate limits.
+        self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
+        self.budgets = Budgets(memory_limit.look().limit_bytes)
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -98,95 +104,131 @@ class Parts:
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        config = self.config
         self.lost = asyncio.get_running_loop().create_future()
-        self.data = data = DataDir(config.data)
-        data.prepare()
-        # First of all, so that it inherits no descriptor and no memory of anything that follows.
-        self.spawner = await stack.enter_async_context(Spawner(data.run))
-        self._locked = FileIdentity(data.run / "lock")
+        await self.open_data(stack)
+        await self.open_machine(stack)
+        self.make_services()
+        await self.run_loops(stack)
+
+    async def open_data(self, stack: AsyncExitStack) -> None:
+        """Start the launcher, then open the data directory: its secrets and its database."""
+        self.data.prepare()
+        # First, so that it inherits no descriptor and no memory of the rest.
+        self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
+        self._lock = FileIdentity(self.data.run / "lock")
+        await self.open_database(stack)
+
+    async def open_database(self, stack: AsyncExitStack) -> None:
+        """Read or make the secrets, and open the database."""
+        config, data = self.config, self.data
         self.admin_key, self.admin_key_is_new = data.keep_secret(data.admin_key, config.api_key)
-        jwt_secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
+        self._secret, _ = data.keep_secret(data.jwt_secret, config.jwt_secret)
         cipher = load_cipher(data, config.variables_key)
         database = Database(data.database, cipher, flushed=config.durability == "power")
         self.database = await stack.enter_async_context(database)
-        self.engine = await choose(config.sandbox, self.spawner, data, Network(config.network))
+
+    async def open_machine(self, stack: AsyncExitStack) -> None:
+        """Choose the engine, find the runtimes and open the pool of workers."""
+        config = self.config
+        self.engine = await choose(config.sandbox, self.spawner, self.data, Network(config.network))
         before = await self.database.write(settings.swap, "engine", self.engine.name)
         self.stronger_before = before if is_weaker(self.engine.name, before) else ""
         self.runtimes = await asyncio.to_thread(self._load_runtimes)
-        self.tokens = Tokens(jwt_secret, config.project)
-        self.keys = Keys(self.database)
-        self.functions = FunctionService(
-            self.database,
-            installations=[pair.partition("=")[0] for pair in config.git_installations],
-            changes=self.changes,
-        )
-        self.rules = DomainService(self.database, config.functions_domain)
-        await self.rules.open()
-        self._launcher = launcher = WorkerSpecs(config, data, self.engine, self.runtimes)
         self.pool = await stack.enter_async_context(
             Pool(
                 self.spawner,
                 self.engine,
                 idle_seconds=config.idle_seconds,
-                workers_max=max(8, psutil.virtual_memory().total // 2 // WORKER_BYTES),
+                workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
                 function_workers_max=config.function_workers,
+                available_bytes=lambda: memory_limit.look().available_bytes,
             )
         )
+
+    def hooks(self) -> Hooks:
+        """Return the calls that lower parts make to higher ones."""
+        return Hooks(
+            build=lambda: self.builder.wake(),
+            interrupt=lambda deployment_id: self.builder.interrupt(deployment_id),
+            retire=self._retire,
+            prewarm=self._prewarm,
+            scheduled=lambda: self.scheduler.wake(),
+        )
+
+    def make_services(self) -> None:
+        """Make every service; none does anything yet."""
+        config, data, database, changes, hooks = self.config, self.data, self.database, self.changes, self.hooks()
+        self.tokens = Tokens(self._secret, config.project)
+        self.keys = Keys(database)
+        installations = [pair.partition("=")[0] for pair in config.git_installations]
+        self.functions = FunctionService(database, installations=installations, changes=changes)
+        self.domains = DomainService(database, config.functions_domain)
+        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
+        self.deployments = DeploymentService(config, data, database, hooks, changes)
+        self.executions = Executions(
+            config,
+            database,
+            self.functions,
+            self.pool,
+            self._specs,
+            self.tokens,
+            changes,
+            hooks,
+        )
+        self.events = Events(database, self.functions, self.executions)
+        self.scheduler = Scheduler(database, self.functions, self.executions)
+        self.make_builders(hooks)
+
+    def make_builders(self, hooks: Hooks) -> None:
+        """Make what needs processes of its own: builds and git."""
         self.builder = Builder(
             BuildContext(
-                config=config,
-                data=data,
+                config=self.config,
+                data=self.data,
                 database=self.database,
                 engine=self.engine,
                 spawner=self.spawner,
                 runtimes=self.runtimes,
                 tokens=self.tokens,
                 changes=self.changes,
+                hooks=hooks,
+                environ=self.environ,
             )
         )
-        self.builder.on_ready = self._prewarm
-        self.deployments = DeploymentService(
-            config,
-            data,
-            self.database,
-            Effects(
-                build=self.builder.wake, interrupt=self.builder.interrupt, retire=self._retire, prewarm=self._prewarm
-            ),
-            self.changes,
+        self.git = GitService(
+            GitContext(
+                config=self.config,
+                data=self.data,
+                database=self.database,
+                engine=self.engine,
+                spawner=self.spawner,
+                hooks=hooks,
+                secret=self._secret,
+                changes=self.changes,
+                environ=self.environ,
+            )
         )
+        self.retention = Retention(self.config, self.database, self.deployments, self.builder)
+
+    async def run_loops(self, stack: AsyncExitStack) -> None:
+        """Recover what the last stop left, and run every loop in the background."""
+        await self.domains.open()
         await self.deployments.tidy()
-        stack.push_async_callback(self._finish_tasks)
+        stack.push_async_callback(self._tasks.wait)
         await stack.enter_async_context(self.builder)
-        await stack.enter_async_context(running(self.builder.run(), "builder", self._lose))
-        self.executor = await stack.enter_async_context(
-            Executions(config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
-        )
-        await stack.enter_async_context(running(self.executor.run(), "queue of executions", self._lose))
-        self.git = await stack.enter_async_context(
-            GitService(
-                GitContext(
-                    config=config,
-                    data=data,
-                    database=self.database,
-                    engine=self.engine,
-                    spawner=self.spawner,
-                    build=self.builder.wake,
-                    secret=jwt_secret,
-                    changes=self.changes,
-                    environ=dict(os.environ),
-                )
-            )
-        )
-        await stack.enter_async_context(running(self.git.run(), "queue of repositories", self._lose))
-        self.events = Events(self.database, self.functions, self.executor)
-        scheduler = Scheduler(self.database, self.functions, self.executor)
-        self.executor.on_scheduled = scheduler.wake
-        await stack.enter_async_context(running(scheduler.run(), "scheduler", self._lose))
-        self.maintenance = Retention(config, self.database, self.deployments, self.builder)
-        await stack.enter_async_context(running(self._watch(), "watch over the data directory", self._lose))
-        await stack.enter_async_context(running(self.maintenance.run(), "maintenance", self._lose))
+        await self.run_loop(stack, self.builder.run(), "builder")
+        await stack.enter_async_context(self.executions)
+        await self.run_loop(stack, self.executions.run(), "queue of executions")
+        await stack.enter_async_context(self.git)
+        await self.run_loop(stack, self.git.run(), "queue of repositories")
+        await self.run_loop(stack, self.scheduler.run(), "scheduler")
+        await self.run_loop(stack, self._watch(), "watch over the data directory")
+        await self.run_loop(stack, self.retention.run(), "retention")
+
+    async def run_loop(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a loop until the stack is closed; the server stops when it fails."""
+        await stack.enter_async_context(running(work, name, self._lose))
 
     def _lose(self, part: str) -> None:
         if not self.lost.done():
@@ -203,7 +245,7 @@ class Parts:
 
     async def missing(self) -> str:
         """Return which file that the server cannot do without was removed or replaced, "" while all are there."""
-        return self.database.missing() or await asyncio.to_thread(self._locked.missing)
+        return self.database.missing() or await asyncio.to_thread(self._lock.missing)
 
     async def _watch(self) -> None:
         """Raise FileNotFoundError once a file of the data directory is missing: nothing that is done is kept."""
@@ -218,13 +260,13 @@ class Parts:
         return table.public(self.data.run / "runtimes") if drops else table
 
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
-        self._spawn(self._prewarm_later(function.id))
+        self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")
 
     async def _prewarm_later(self, function_id: str) -> None:
         try:
             target = await self.functions.target(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self._launcher.worker(target))
+                self.pool.prewarm(self._specs.worker(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:
@@ -232,12 +274,4 @@ class Parts:
 
     async def _retire(self, deployment_id: str) -> None:
         self.pool.drop(deployment_id)
-        self._launcher.forget(deployment_id)
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _finish_tasks(self) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._specs.forget(deployment_id)

@@ -1,4 +1,4 @@
-"""Signed tokens: JWTs of an app's users, and the short-lived API keys that functions are given.
+"""Signed tokens: JWTs of an app's users, the short-lived API keys that functions are given, and tokens for downloads.
 
 Both are HS256 under MINIFN_JWT_SECRET, so an app that embeds minifn mints user tokens with any JWT library. Sessions
 have a secret of their own, made of it: a JWT, which functions are given, is no session.
@@ -58,6 +58,14 @@ class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     exp: int
 
 
+class DownloadClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a token for a download says."""
+
+    deployment_id: str
+    type: str
+    exp: int
+
+
 class OperatorTokens:
     """Mints and checks the operator's sessions. Another admin key ends them all."""
 
@@ -77,11 +85,12 @@ class OperatorTokens:
 
 
 class Tokens:
-    """Mints and checks both kinds of token. `now` arguments are seconds since the epoch."""
+    """Mints and checks every kind of token. `now` arguments are seconds since the epoch."""
 
     def __init__(self, secret: str, project: str) -> None:
         self._secret = secret
         self._session_secret = hashlib.sha256(f"session {secret}".encode()).hexdigest()
+        self._download_secret = hashlib.sha256(f"download {secret}".encode()).hexdigest()
         self._project = project
         self._keys: dict[tuple[tuple[str, ...], int, int], tuple[float, str]] = {}
 
@@ -124,17 +133,32 @@ class Tokens:
         slot = (scopes, lifetime_seconds, depth)
         minted_at, token = self._keys.get(slot, (0.0, ""))
         if moment - minted_at > KEY_REUSE_SECONDS or minted_at > moment:
-            payload = {
-                "projectId": self._project,
-                "scopes": list(scopes),
-                "exp": int(moment) + lifetime_seconds + KEY_REUSE_SECONDS,
-                **({"depth": depth} if depth else {}),
-            }
-            token = KEY_PREFIXES[0] + jwt.encode(payload, self._secret, _ALGORITHM)
+            expires = int(moment) + lifetime_seconds + KEY_REUSE_SECONDS
+            token = self.mint_ephemeral_key(scopes, expires, depth=depth)
             if len(self._keys) > 1000:
                 self._keys.clear()
             self._keys[slot] = (moment, token)
         return token
+
+    def mint_ephemeral_key(self, scopes: tuple[str, ...], expires: int, *, depth: int = 0) -> str:
+        """Return an API key that holds `scopes` until `expires` (seconds since the epoch)."""
+        payload: dict[str, Any] = {"projectId": self._project, "scopes": list(scopes), "exp": expires}
+        if depth:
+            payload["depth"] = depth
+        return KEY_PREFIXES[0] + jwt.encode(payload, self._secret, _ALGORITHM)
+
+    def mint_download(self, deployment_id: str, kind: str, expires: int) -> str:
+        """Return a token for one archive, `source` or `output`, of a deployment until `expires`."""
+        claims = DownloadClaims(deployment_id=deployment_id, type=kind, exp=expires)
+        return jwt.encode(msgspec.to_builtins(claims), self._download_secret, _ALGORITHM)
+
+    def verify_download(self, token: str, deployment_id: str, kind: str) -> bool:
+        """Tell whether `token` is one for this archive, and has not expired."""
+        try:
+            claims = msgspec.convert(_decode(token, self._download_secret), DownloadClaims)
+        except msgspec.ValidationError:
+            return False
+        return (claims.deployment_id, claims.type) == (deployment_id, kind)
 
     def is_function_key(self, secret: str) -> bool:
         """Tell whether `secret` claims to be a key that `mint_key` made."""
@@ -152,6 +176,7 @@ class Tokens:
 def _decode(token: str, secret: str) -> dict[str, Any] | None:
     try:
         payload = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["exp"]})
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, RecursionError):
+        # The library lets the latter pass, for a header that nests.
         return None
     return dict(payload)

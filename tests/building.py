@@ -1,50 +1,67 @@
 """A builder at work for tests: real database, spawner and engine, one function called `fn`."""
 
 import asyncio
+import dataclasses
 import os
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from minifn.builder import BuildContext, Builder
 from minifn.change_feed import Change
 from minifn.config import Config
-from minifn.host.datadir import DataDir
-from minifn.host.tasks import running
+from minifn.hooks import Hooks, nothing_async
 from minifn.languages import RuntimeTable
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
+from minifn.parts import Parts
 from minifn.sandbox.choose import choose
-from minifn.sandbox.spawner import Spawner
-from minifn.services.deployments import DeploymentService, Effects, Upload, UploadedFile
+from minifn.services.deployments import Upload, UploadedFile
 from minifn.store import deployments, functions
-from minifn.store.cipher import VariableCipher
-from minifn.store.database import Database
-from minifn.tokens import Tokens
+from minifn.workers.pool import Pool
 from tests.packing import packed_files
 
+ENVIRON = {"HTTP_PROXY": "http://proxy:1", "PIP_INDEX_URL": "http://index", "SERVER_SECRET": "hidden"}
 
-class World:
-    """A builder and the service that feeds it, on a real database with one function `fn`."""
 
-    def __init__(self, config: Config, tools: BuildContext) -> None:
-        self.data, self.database, self.tools = tools.data, tools.database, tools
-        self.builder = Builder(tools)
-        tools.changes.listen(self._note_status)
-        self.builder.on_ready = lambda function, deployment: self.ready.append(deployment.id)
+class World(Parts):
+    """The parts of a server that build, on a real database with one function `fn`."""
+
+    def __init__(self, config: Config, runtimes: RuntimeTable) -> None:
+        super().__init__(config)
+        self.environ = ENVIRON
+        self.runtimes = runtimes
+        self.changes.listen(self._note_status)
         self.statuses: list[str] = []
         self.ready: list[str] = []
 
-        async def nothing(deployment_id: str) -> None:
-            return
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        assert not self.lost.done()
 
-        effects = Effects(
-            build=self.builder.wake, interrupt=self.builder.interrupt, retire=nothing, prewarm=lambda *_: None
+    async def open_machine(self, stack: AsyncExitStack) -> None:
+        self.engine = await choose(self.config.sandbox, self.spawner, self.data)
+        if self.engine.name == "process" and os.geteuid() == 0:
+            self.runtimes = self.runtimes.public(self.data.run / "runtimes")
+        self.pool = Pool(self.spawner, self.engine)
+
+    def hooks(self) -> Hooks:
+        return dataclasses.replace(
+            super().hooks(),
+            retire=nothing_async,
+            prewarm=lambda function, deployment: self.ready.append(deployment.id),
         )
-        self.service = DeploymentService(config, tools.data, tools.database, effects)
+
+    async def run_loops(self, stack: AsyncExitStack) -> None:
+        if await self.database.read(functions.get, "fn") is None:
+            function = Function(
+                id="fn", name="My fn", runtime="python-3.11", entrypoint="main.py", scopes=("users.read",)
+            )
+            await self.database.write(functions.insert, function)
+        await stack.enter_async_context(self.builder)
+        await self.run_loop(stack, self.builder.run(), "builder")
 
     def _note_status(self, change: Change) -> None:
         if isinstance(change.record, Deployment) and change.record.status not in self.statuses[-1:]:
@@ -56,7 +73,7 @@ class World:
         path.write_bytes(content)
         code = UploadedFile(path=path, size_bytes=len(content), filename="code.tar.gz")
         upload = Upload(function_id="fn", code=code, commands=commands, activate=True)
-        return await self.service.upload(msgspec.structs.replace(upload, **changes))
+        return await self.deployments.upload(msgspec.structs.replace(upload, **changes))
 
     async def get(self, deployment_id: str) -> Deployment:
         deployment = await self.database.read(deployments.by_id, deployment_id)
@@ -92,33 +109,6 @@ class World:
         return (self.data.build(deployment.id) / name).read_text()
 
 
-@asynccontextmanager
-async def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **settings: Any) -> AsyncIterator[World]:
+def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **settings: Any) -> World:
     """A world on `root`, which may be used again, as a server is started again."""
-    config = Config(data=root, **settings)
-    data = DataDir(root)
-    data.prepare()
-    async with Spawner(data.run) as spawner, Database(data.database, VariableCipher("0" * 64)) as database:
-        if await database.read(functions.get, "fn") is None:
-            function = Function(
-                id="fn", name="My fn", runtime="python-3.11", entrypoint="main.py", scopes=("users.read",)
-            )
-            await database.write(functions.insert, function)
-        chosen = await choose(engine, spawner, data)
-        if chosen.name == "process" and os.geteuid() == 0:
-            runtimes = runtimes.public(data.run / "runtimes")
-        tools = BuildContext(
-            config=config,
-            data=data,
-            database=database,
-            engine=chosen,
-            spawner=spawner,
-            runtimes=runtimes,
-            tokens=Tokens("secret" * 8, config.project),
-            environ={"HTTP_PROXY": "http://proxy:1", "PIP_INDEX_URL": "http://index", "SERVER_SECRET": "hidden"},
-        )
-        world = World(config, tools)
-        died: list[str] = []
-        async with world.builder, running(world.builder.run(), "builder", died.append):
-            yield world
-        assert died == []
+    return World(Config(data=root, sandbox=engine, **settings), runtimes)

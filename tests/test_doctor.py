@@ -20,3 +20,13 @@ def test_a_report_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str], monke
     assert shown[1].endswith(f"python  ON     3.12.1  ~/{'long' * 30}/python3.12")
     assert "node: install the package nodejs" in shown
     assert shown[-1] == "minifn serve will work here."
+
+
+def test_what_other_programs_said_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    check = Check(group="sandbox", name="bwrap", state="OFF", detail="\x1b[2Jgone", remedy="\x1b]0;x\x07run it")
+    show(Report(checks=(check,)))
+    shown = capsys.readouterr().out
+    assert "bwrap" in shown
+    assert "gone" in shown
+    assert "bwrap: run it" in shown
+    assert "\x1b" not in shown

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,19 @@ SHY = "import sys; sys.path.insert(0, sys.argv[1]); import confine; {}; print('r
 OTHER_UID = 61_234
 
 
+def opened(place: Path, data: Path) -> Iterator[str]:
+    """Yield what other users can read or list below a directory, but not what is made for them to run."""
+    names = place.relative_to(data).parts
+    if (names[:1] == ("builds",) and len(names) > 1) or names[:2] in (("run", "tmp"), ("run", "runtimes")):
+        return
+    mode = place.lstat().st_mode
+    if mode & 0o066:
+        yield f"{'/'.join(names)} {stat.filemode(mode)}"
+    if stat.S_ISDIR(mode) and mode & 0o011:
+        for below in place.iterdir():
+            yield from opened(below, data)
+
+
 @pytest.fixture
 def spied(data: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
     """A server of the engine that the test names, given its secrets by the environment."""
@@ -54,6 +68,22 @@ def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: S
                 seen += Path(f"/proc/{process.pid}/environ").read_bytes().decode("latin-1")
     assert not [name for name, secret in SECRETS.items() if secret in seen]
     assert not any((spied.data / name).exists() for name in ("admin.key", "jwt.secret", "variables.key"))
+
+
+@pytest.mark.parametrize("spied", ["auto", "process"], indirect=True)
+def test_other_users_read_nothing_in_the_data_directory_of_a_server_at_work(spied: Server) -> None:
+    """They may pass to the builds that run as one of them, and list nothing on the way."""
+    # As an earlier version left it.
+    spied.stop()
+    (spied.data / "run" / "cookie").chmod(0o644)
+    spied.start()
+    with Api(spied.endpoint, SECRETS["api_key"]) as api:
+        api.create("spy", api.runtime("python"), entrypoint="main.py")
+        api.deploy("spy", pack(extra={"main.py": SPIES}))
+        api.enqueue("spy")
+        api.execute("spy")
+        readable = list(opened(spied.data, spied.data))
+    assert readable == []
 
 
 @pytest.mark.parametrize("name", ["admin.key", "jwt.secret", "variables.key"])

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.soak import HOSTILE, soak
 
 SECONDS = 12
@@ -9,6 +11,7 @@ SECONDS = 12
 STALL_SECONDS = 2.0
 
 
+@pytest.mark.slow
 def test_mixed_load_leaves_no_traces(data: Path) -> None:
     observed = soak(data, SECONDS)
     print(observed.report())

@@ -1,5 +1,7 @@
 """Functions on domains of their own: `<functionId>.<functions domain>`, and the domains that rules give to functions.
 
+A rule may also have its domain redirect to another address, or have the API answer there.
+
 Any method and path reach the function, and its answer goes out as it is. Keys, sessions and JWTs count for nothing
 here: the function must be open to guests (Appwrite's `app/controllers/general.php`, `router`). As with every execution,
 its record is committed before the answer leaves, where Appwrite writes it afterwards and may lose it.
@@ -29,7 +31,7 @@ from minifn.errors import (
 )
 from minifn.host.budget import Budget
 from minifn.limits import BODY_LIMIT_BYTES
-from minifn.models import ExecutionRequest, ExecutionResult, Headers, Target
+from minifn.models import ExecutionRequest, ExecutionResult, Headers, Rule, Target
 from minifn.parts import Parts
 
 #: Roles of everybody, of which `execute` must hold one.
@@ -52,7 +54,7 @@ _UNKNOWN = MinifnError.type
 
 
 class Domains:
-    """Answers for functions' domains and passes everything else on: pure ASGI around the whole API."""
+    """Answers for the domains of functions and redirects, and passes everything else on: pure ASGI around the API."""
 
     def __init__(self, app: ASGIApp, parts: Parts) -> None:
         self._app = app
@@ -61,22 +63,22 @@ class Domains:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        function_id = await self._parts.rules.function_of(host_of(scope)) if kind != "lifespan" else None
-        if function_id is None:
+        route = await self._parts.domains.route_of(host_of(scope)) if kind != "lifespan" else None
+        if route is None:
             await self._app(scope, receive, send)
             return
         if kind == "websocket":
             await refuse_websocket(scope, receive, send)
             return
         try:
-            answer = await self._answer(function_id, scope, receive)
+            answer = redirected(route) if isinstance(route, Rule) else await self._answer(route, scope, receive)
         except MinifnError as exc:
             answer = _shown(error_answer(exc), scope)
         except Exception as exc:
             answer = _shown(unexpected_answer(exc, scope), scope)
         if scope["method"] == "HEAD":
             answer.body = b""
-        await deliver(answer, self._parts.executor.answers, scope, receive, send)
+        await deliver(answer, self._parts.budgets.answers, scope, receive, send)
 
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)
@@ -84,8 +86,8 @@ class Domains:
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
-        executor = self._parts.executor
-        body = await _read(scope, receive, executor.bodies)
+        executor, bodies = self._parts.executions, self._parts.budgets.bodies
+        body = await _read(scope, receive, bodies)
         request = ExecutionRequest(
             method=scope["method"],
             path=f"{path}?{query}" if query else path,
@@ -96,7 +98,7 @@ class Domains:
         try:
             answer = answered(await executor.execute(target, request), scope)
         finally:
-            executor.bodies.give(len(body))
+            bodies.give(len(body))
         if host_of(scope).endswith(self._suffix):
             answer.headers = [(name, _own(value) if name == b"set-cookie" else value) for name, value in answer.headers]
         return answer
@@ -114,7 +116,7 @@ class Domains:
         if not function.enabled:
             raise FunctionNotFound
         try:
-            target = await parts.executor.ready(function_id)
+            target = await parts.executions.ready(function_id)
         except DeploymentNotFound as exc:
             raise DeploymentNotFound(
                 "No active deployments. View deployments of this function and activate one, or upload one."
@@ -186,6 +188,11 @@ def answered(result: ExecutionResult, scope: Scope) -> Answer:
         # Nobody knows how long the body is that such an answer does not have.
         answer.headers.pop()
     return answer
+
+
+def redirected(rule: Rule) -> Answer:
+    """Return the answer of a redirect's domain, the same for every path (Appwrite's `router`)."""
+    return Answer(rule.redirect_status_code, b"", [(b"location", rule.redirect_url.encode())])
 
 
 def _own(cookie: bytes) -> bytes:

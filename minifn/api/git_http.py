@@ -8,7 +8,7 @@ import logging
 import re
 import tempfile
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import BinaryIO
 from urllib.parse import parse_qs
 
@@ -21,8 +21,8 @@ from minifn.errors import ArgumentInvalid, FunctionNotFound, MinifnError, Reques
 from minifn.git.pktlines import Malformed
 from minifn.git.program import GitFailed
 from minifn.git.pushed import SERVICES, PushRefused
-from minifn.host.budget import Budget
 from minifn.ids import is_id
+from minifn.log_text import printable
 from minifn.models import Caller, CallerKind, Function
 
 logger = logging.getLogger("minifn.api")
@@ -32,8 +32,9 @@ _PROTOCOL = re.compile(r"version=\d")
 #: What a client may ask for when it fetches: names of commits.
 _ASKING_BYTES_MAX = 8 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
-#: Requests to repositories at once: each may have a file as large as an upload, and ends with what it began.
-EXCHANGES_MAX = 64
+#: Multiple of the largest push that is read before the connection is cut: a client whose request is
+#: not read to its end shows no reason.
+_READ_FACTOR = 10
 _UNCACHED: RawHeaders = [(b"cache-control", b"no-cache, max-age=0, must-revalidate"), (b"pragma", b"no-cache")]
 _CHALLENGE: RawHeaders = [(b"www-authenticate", b'Basic realm="minifn: an API key is the password"')]
 
@@ -43,7 +44,7 @@ class GitHttp:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._exchanges = Budget(EXCHANGES_MAX)
+        self._requests = context.parts.budgets.git_requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,11 +52,11 @@ class GitHttp:
             return
         exchange = GitRequest(self._context, scope, receive, send)
         try:
-            self._exchanges.take(1)
+            self._requests.take(1)
             try:
                 answer = await exchange.answer()
             finally:
-                self._exchanges.give(1)
+                self._requests.give(1)
         except (MinifnError, GitFailed, Malformed, PushRefused) as exc:
             if exchange.started:
                 raise
@@ -136,8 +137,14 @@ class GitRequest:
 
     async def _serve(self, function: Function, service: str) -> ASGIApp:
         pushed = self._context.parts.git.pushed
-        with tempfile.TemporaryFile(dir=self._context.parts.data.run) as request:
-            await self._read(request, service)
+        # Unbuffered: git moves the file's position, and a buffer would fail to restore its own.
+        with tempfile.TemporaryFile(dir=self._context.parts.data.run, buffering=0) as request:
+            try:
+                await self._read(request, service)
+            except RequestTooLarge as exc:
+                if service == "git-receive-pack":
+                    return await self._stream(pushed.refuse(request, exc.message), service)
+                raise
             if service == "git-receive-pack":
                 return await self._stream(pushed.receive(function, request), service)
             with tempfile.TemporaryFile(dir=self._context.parts.data.run) as printed:
@@ -151,26 +158,32 @@ class GitRequest:
             limit_bytes = self._context.parts.config.upload_limit
         too_large = RequestTooLarge(f"More than {limit_bytes:,} bytes at once are not taken.")
         unpacker = zlib.decompressobj(31) if self._headers.get(b"content-encoding") == b"gzip" else None
+        whole = True
         try:
-            async for chunk in bodies.chunks(self._receive, limit_bytes):
-                request.write(unpacker.decompress(chunk, limit_bytes) if unpacker else chunk)
-                if request.tell() > limit_bytes or (unpacker and unpacker.unconsumed_tail):
-                    raise too_large
+            async for chunk in bodies.chunks(self._receive, _READ_FACTOR * limit_bytes):
+                if not whole:
+                    continue
+                content = unpacker.decompress(chunk, limit_bytes) if unpacker else chunk
+                room_bytes = limit_bytes - request.tell()
+                whole = len(content) <= room_bytes and not (unpacker and unpacker.unconsumed_tail)
+                _write(request, content[:room_bytes])
         except zlib.error as exc:
             raise ArgumentInvalid("The request's body is not what its encoding says.") from exc
         except bodies.BodyTooLong as exc:
             raise too_large from exc
-        request.flush()
         request.seek(0)
+        if not whole:
+            raise too_large
 
-    async def _stream(self, content: AsyncIterator[bytes], service: str) -> ASGIApp:
+    async def _stream(self, content: AsyncGenerator[bytes, None], service: str) -> ASGIApp:
         """Send an answer piece by piece, and return its end; what goes wrong before the first piece is raised."""
-        async for piece in content:
-            if not self.started:
-                self.started = True
-                headers = [(b"content-type", f"application/x-{service}-result".encode()), *_UNCACHED]
-                await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        async with contextlib.aclosing(content):
+            async for piece in content:
+                if not self.started:
+                    self.started = True
+                    headers = [(b"content-type", f"application/x-{service}-result".encode()), *_UNCACHED]
+                    await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         return _end
 
 
@@ -178,7 +191,14 @@ async def _end(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _pieces(file: BinaryIO) -> AsyncIterator[bytes]:
+def _write(file: BinaryIO, content: bytes) -> None:
+    """Write all of `content` to an unbuffered file."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
     file.seek(0)
     while piece := await asyncio.to_thread(file.read, _PIECE_BYTES):
         yield piece
@@ -192,4 +212,5 @@ def _may(caller: Caller, pushes: bool) -> bool:
 
 def _text(status: int, text: str, headers: RawHeaders | None = None) -> Answer:
     """Return what git shows people: of refusals, plain text alone."""
-    return Answer(status, f"{text}\n".encode(), [(b"content-type", b"text/plain; charset=utf-8"), *(headers or [])])
+    kind = (b"content-type", b"text/plain; charset=utf-8")
+    return Answer(status, f"{printable(text)}\n".encode(), [kind, *(headers or [])])

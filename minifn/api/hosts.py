@@ -1,12 +1,14 @@
-"""The host that a request is for."""
+"""The host that a request is for: a name, an IPv4 address, or an IPv6 address in brackets."""
 
 from starlette.types import Scope
+
+from minifn.ids import split_authority
 
 
 def host_of(scope: Scope) -> str:
     """Return the name in the Host header, in lower case and without its port; "" when there is none."""
     for name, value in scope["headers"]:
         if name == b"host":
-            host: str = value.decode("latin-1").lower().partition(":")[0]
+            host, _ = split_authority(value.decode("latin-1").lower())
             return host.rstrip(".")
     return ""

@@ -16,6 +16,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from minifn import jsontext
 from minifn.api.access.callers import GUEST
 from minifn.api.broadcast import SHORT_BYTES, Broadcast, Connection, Message, length
 from minifn.api.operations import account
@@ -141,8 +142,8 @@ class Client:
     async def _answer(self, text: str | bytes) -> None:
         """Do what a message of the client asks for. Raises MinifnError."""
         try:
-            message = msgspec.json.decode(text, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+            message = jsontext.decode_as(dict[str, Any], text)
+        except jsontext.JsonInvalid as exc:
             raise ArgumentInvalid("Message format is not valid.") from exc
         kind, data = message.get("type"), message.get("data")
         if kind == "ping":

@@ -8,7 +8,8 @@ import gzip
 import os
 import secrets
 import tarfile
-from pathlib import Path
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath
 
 from minifn.sandbox.own_python import own_interpreter
 
@@ -21,16 +22,21 @@ PACK_LEVEL = 5
 def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
     """Return the command that unpacks `archive` into the directory `target`; all three are paths as it sees them.
 
-    It exits with 0, or with 1 and the reason on standard output.
+    It exits with 0 and a line on standard output for each link that is left out, or with 1 and the reason there.
     """
     return (str(own_interpreter()), "-I", "-S", program, archive, target)
 
 
-def pack(directory: Path, target: Path) -> None:
+def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
     """Write everything below `directory` to the gzipped tar `target`, which appears whole or not at all.
 
-    Symbolic links stay links, owners are left out, and what is neither file, directory nor link is skipped.
+    Symbolic links stay links, owners are left out, and what is neither file, directory nor link is skipped, as are
+    entries with a name in `skip`.
     """
+
+    def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if PurePosixPath(member.name).name in skip else _anonymous(member)
+
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
     try:
         with (
@@ -39,7 +45,7 @@ def pack(directory: Path, target: Path) -> None:
             tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, dereference=False) as archive,
         ):
             for entry in sorted(directory.iterdir()):
-                archive.add(entry, arcname=entry.name, filter=_anonymous)
+                archive.add(entry, arcname=entry.name, filter=kept)
         with temporary.open("rb") as written:
             # Before it has its name: after a loss of power half of it would be taken for all of it.
             os.fsync(written.fileno())

@@ -2,7 +2,8 @@
 
 It reads the gzipped tar ARCHIVE and writes it below the directory TARGET, which must be empty. Every
 member is checked before a byte of it is written, so that an archive can neither reach outside TARGET nor fill the
-disk; the first offence ends the work with exit code 1 and one line on standard output, made for people.
+disk; the first offence ends the work with exit code 1 and one line on standard output, made for people. A symbolic
+link that leads outside is left out, with a line on standard output, unless another member lies below it.
 
 Only the standard library is imported: the child sees no site-packages and, in a sandbox, little else.
 """
@@ -25,11 +26,10 @@ LEVELS_MAX = 32
 #: An archive may hold this much, or ten times its own size when that is more.
 UNPACKED_BYTES_MAX = 500_000_000
 GROWTH_MAX = 10
+#: Links whose absence is told of one by one.
+NOTES_MAX = 20
 
 DIRECTORY, FILE, SYMLINK = "directory", "file", "symbolic link"
-
-#: Absent before Python 3.11.4; with it missing, symbolic links are refused.
-_data_filter = getattr(tarfile, "data_filter", None)
 
 Parts = tuple[str, ...]
 
@@ -60,11 +60,12 @@ def shown(name: str) -> str:
 
 
 def split(name: str) -> Parts:
-    """Return the parts of a member's path, `.` and empty ones left out. Raises Refused for a path no archive needs."""
-    if any(ord(char) < 32 or ord(char) == 127 for char in name):
-        raise Refused(f"{shown(name)}: control characters in a path")
-    if name.startswith("/"):
-        raise Refused(f"{shown(name)}: absolute path")
+    """Return the parts of a member's path, `.` and empty ones left out.
+
+    A leading `/` is left out as by `tar`. Raises Refused for a path no archive needs.
+    """
+    if "\0" in name:
+        raise Refused(f"{shown(name)}: a null character in a path")
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise Refused(f"{shown(name)}: '..' in a path")
@@ -89,30 +90,32 @@ def leads_outside(depth: int, link: str) -> bool:
 class Checker:
     """What an archive has held so far. `admit` says what the next member is, or refuses it."""
 
-    def __init__(self, archive_bytes: int, *, symlinks: bool = True) -> None:
+    def __init__(self, archive_bytes: int) -> None:
         self.bytes_left = max(UNPACKED_BYTES_MAX, GROWTH_MAX * archive_bytes)
-        self.symlinks = symlinks
+        #: The links that are left out, each as a line for people.
+        self.left_out: list[str] = []
         self.members = 0
         self.files = 0
         self._kinds: dict[Parts, str] = {}
         self._sizes: dict[Parts, int] = {}
 
     def admit(self, member: tarfile.TarInfo) -> tuple[str, Parts]:
-        """Return the kind and the path of `member`; the path is empty for the root. Raises Refused."""
+        """Return the kind and the path of `member`. Raises Refused.
+
+        The path is empty for the root, and for a link that is left out.
+        """
         self.members += 1
         if self.members > MEMBERS_MAX:
             raise Refused(f"more than {MEMBERS_MAX:,} members; let the build command install dependencies")
         kind, parts = self._kind(member), split(member.name)
         self._place(member, kind, parts)
         if kind == SYMLINK:
-            self._check_symlink(member, parts)
-        elif kind == FILE:
+            return kind, parts if self._stays_inside(member, parts) else ()
+        if kind == FILE:
             self._count(member, parts)
         return kind, parts
 
     def _kind(self, member: tarfile.TarInfo) -> str:
-        if member.issparse():
-            raise Refused(f"{shown(member.name)}: sparse files are not accepted")
         if member.isdir():
             return DIRECTORY
         if member.issym():
@@ -134,14 +137,15 @@ class Checker:
         if earlier != kind:
             raise Refused(f"{shown(member.name)}: a {kind} in place of a {earlier}")
 
-    def _check_symlink(self, member: tarfile.TarInfo, parts: Parts) -> None:
-        if not self.symlinks:
-            raise Refused(f"{shown(member.name)}: symbolic links need a server on Python 3.11.4 or later")
+    def _stays_inside(self, member: tarfile.TarInfo, parts: Parts) -> bool:
+        """Tell whether a symbolic link stays inside of the archive; one that does not is noted."""
         link = member.linkname
-        if not link or len(os.fsencode(link)) > PATH_BYTES_MAX or any(ord(char) < 32 for char in link):
+        if not link or "\0" in link or len(os.fsencode(link)) > PATH_BYTES_MAX:
             raise Refused(f"{shown(member.name)}: bad link target")
-        if leads_outside(len(parts) - 1, link):
-            raise Refused(f"{shown(member.name)}: links to {shown(link)}, outside the archive")
+        outside = leads_outside(len(parts) - 1, link)
+        if outside:
+            self.left_out.append(f"{shown(member.name)} is left out: it links to {shown(link)}, outside the archive.")
+        return not outside
 
     def _count(self, member: tarfile.TarInfo, parts: Parts) -> None:
         size = member.size
@@ -161,13 +165,13 @@ class Checker:
         self.files += 1
 
 
-def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> int:
-    """Unpack the gzipped tar `source` into the empty directory `target`; return the number of files.
+def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
+    """Unpack the gzipped tar `source` into the empty directory `target`; return lines about what is left out.
 
     Hard links become copies. Modes keep only the owner's execute bit; owners and times other than mtime are dropped.
     Raises Refused, or OSError for a disk that cannot take it.
     """
-    checker = Checker(archive_bytes, symlinks=_data_filter is not None)
+    checker = Checker(archive_bytes)
     try:
         with (
             gzip.GzipFile(fileobj=source, mode="rb") as plain,
@@ -175,15 +179,14 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> int:
         ):
             for member in archive:
                 kind, parts = checker.admit(member)
-                if _data_filter is not None:
-                    _data_filter(member, str(target))
                 if parts:
                     _write(archive, member, kind, target.joinpath(*parts), target)
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as exc:
         raise Refused(f"not a readable .tar.gz archive ({exc})") from exc
     if not checker.files:
         raise Refused("the archive holds no files")
-    return checker.files
+    more = len(checker.left_out) - NOTES_MAX
+    return [*checker.left_out[:NOTES_MAX], *([f"{more:,} more such links are left out."] if more > 0 else [])]
 
 
 def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: Path, target: Path) -> None:
@@ -222,7 +225,7 @@ def main(argv: list[str]) -> int:
     os.umask(0o022)
     try:
         with archive.open("rb") as source:
-            unpack(source, archive.stat().st_size, target)
+            notes = unpack(source, archive.stat().st_size, target)
     except (Refused, OSError) as exc:
         reason = str(exc)
     except MemoryError:
@@ -230,6 +233,7 @@ def main(argv: list[str]) -> int:
     except Exception as exc:  # what tarfile runs into for headers nobody should write: RecursionError and others
         reason = f"not a readable .tar.gz archive ({type(exc).__name__})"
     else:
+        print("\n".join(notes), end="")
         return 0
     print(f"The archive could not be unpacked: {reason}.")
     return 1

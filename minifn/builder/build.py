@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
+from minifn.builder.caches import mark_used
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, authority
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
@@ -75,6 +77,7 @@ class BuildContext:
     #: Makes the API keys that builds are given.
     tokens: Tokens
     changes: ChangeFeed = field(default_factory=ChangeFeed)
+    hooks: Hooks = field(default_factory=Hooks)
     #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -150,7 +153,7 @@ class Build:
         if self._uid:
             # The way to the caches of their own, for an engine that shows the host's file system.
             data.caches.chmod(0o711)
-        self._cache.mkdir(mode=0o700, exist_ok=True)
+        mark_used(self._cache)
         remove_tree(self._scratch)
         self._scratch.mkdir(mode=0o700)
 
@@ -173,6 +176,8 @@ class Build:
             reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
             message = "" if reason.startswith("The archive") else "The archive could not be unpacked: "
             raise BuildError(message + reason)
+        for note in output.text.splitlines():
+            self._log.note(note)
 
     def _hand_over(self) -> None:
         """Give the build's directories to the function's user."""
@@ -243,7 +248,10 @@ class Build:
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
     async def _execute(self, command: Command) -> None:
-        """Run a command, its output going to the log. Raises BuildError unless it ends with code 0."""
+        """Run a command, its output going to the log.
+
+        Raises BuildError unless it ends with code 0, and TreeRefused when it wrote too much.
+        """
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
         try:
@@ -264,6 +272,8 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
+        # The guard looks once a second: a fast command may have ended before.
+        await asyncio.to_thread(self._check_disk)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy what a command writes to the log until it has closed its output."""

@@ -1,5 +1,6 @@
 """The build caches of all functions together: which of them to give up when they have grown too large."""
 
+import os
 from pathlib import Path
 
 from minifn.host.space import TreeRefused, measure
@@ -14,12 +15,18 @@ def least_used(caches: Path, limit_bytes: int) -> list[Path]:
     sizes = {path: _size_bytes(path) for path in caches.iterdir()}
     excess_bytes = sum(sizes.values()) - limit_bytes
     found = []
-    for path in sorted(sizes, key=_used_at):
+    for path in sorted(sizes, key=lambda path: path.stat().st_mtime):
         # What an earlier run has set aside, and did not come to remove, is of no use to anybody.
         if excess_bytes > 0 or path.name.startswith(_ASIDE):
             found.append(path)
             excess_bytes -= sizes[path]
     return found
+
+
+def mark_used(cache: Path) -> None:
+    """Make a function's cache if it has none, and note that a build uses it now. Raises OSError."""
+    cache.mkdir(mode=0o700, exist_ok=True)
+    os.utime(cache)
 
 
 def set_aside(cache: Path) -> Path:
@@ -33,8 +40,3 @@ def _size_bytes(cache: Path) -> int:
     except TreeRefused:
         # A build is at it that will not get away with this; its end removes the cache.
         return 0
-
-
-def _used_at(cache: Path) -> float:
-    """Return when a build last made or removed its temporary directory there."""
-    return max(path.stat().st_mtime for path in (cache, cache / "tmp") if path.exists())

@@ -5,6 +5,7 @@ import codecs
 import time
 
 from minifn.change_feed import ChangeFeed
+from minifn.host.tasks import Tasks
 from minifn.limits import LOG_LIMIT_CHARS
 from minifn.store import deployments
 from minifn.store.database import Database
@@ -27,7 +28,7 @@ class BuildLog:
         self._pending = ""
         self._line_open = False
         self._timer: asyncio.TimerHandle | None = None
-        self._flushes: set[asyncio.Task[None]] = set()
+        self._flushes = Tasks()
         self._turn = asyncio.Lock()
 
     def note(self, text: str) -> None:
@@ -51,9 +52,13 @@ class BuildLog:
         """Store everything so far."""
         self.close()
         async with self._turn:
-            text, self._pending = self._pending[-LOG_LIMIT_CHARS:], ""
-            if text:
-                await self._database.insist(deployments.append_logs, self._deployment_id, text)
+            text, self._pending = self._pending, ""
+            if not text:
+                return
+            kept = text[-LOG_LIMIT_CHARS:]
+            stored: bool = await self._database.insist(deployments.append_logs, self._deployment_id, kept)
+            if stored:
+                self._changes.tell_log(self._deployment_id, text)
 
     def _add(self, text: str) -> None:
         if not text:
@@ -65,9 +70,7 @@ class BuildLog:
 
     def _flush_soon(self) -> None:
         self._timer = None
-        task = asyncio.get_running_loop().create_task(self._flush_and_tell())
-        self._flushes.add(task)
-        task.add_done_callback(self._flushes.discard)
+        self._flushes.start(self._flush_and_tell(), f"minifn-build-log-{self._deployment_id}")
 
     async def _flush_and_tell(self) -> None:
         await self.flush()

@@ -6,7 +6,6 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Callable
 from types import TracebackType
 
 from minifn.builder.build import Build, BuildContext, BuildError, Superseded
@@ -24,8 +23,6 @@ from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")
 
-OnReady = Callable[[Function, Deployment], None]
-
 
 class Builder:
     """Builds waiting deployments, oldest first, a few at a time. An async context manager: inside it, `run` builds."""
@@ -37,8 +34,6 @@ class Builder:
         self._building: dict[str, str] = {}
         self._interrupted: set[str] = set()
         self._wake = asyncio.Event()
-        #: Told of a deployment that has just become the active one; set by the service.
-        self.on_ready: OnReady | None = None
 
     async def __aenter__(self) -> "Builder":
         """Queue what the last stop interrupted, and start."""
@@ -170,8 +165,8 @@ class Builder:
         if deployment.status != "ready":
             return
         current = await self._tools.database.read(functions.get, function.id)
-        if self.on_ready is not None and current is not None and current.deployment_id == deployment.id:
-            self.on_ready(current, deployment)
+        if current is not None and current.deployment_id == deployment.id:
+            self._tools.hooks.prewarm(current, deployment)
 
 
 async def _clear(build: Build, *, keep: bool) -> None:

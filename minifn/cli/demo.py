@@ -16,6 +16,7 @@ from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.serve import describe, serve_until_signal
 from minifn.config import Config
 from minifn.embed import Minifn
+from minifn.log_text import printable
 
 #: For all the builds together, seconds: two of them install a package.
 BUILD_SECONDS = 180
@@ -84,13 +85,13 @@ async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadl
     try:
         deployment = await remote.deploy(entry, examples_root() / entry["path"], deadline)
     except RemoteError as error:
-        click.echo(f"\n{entry['$id']}: {error}")
+        click.echo(printable(f"\n{entry['$id']}: {error}"))
         return
     if deployment["status"] == "ready":
         click.echo(f"\n{entry['$id']}: {entry['name']}, ready after {time.monotonic() - started:.1f} s")
         click.echo("\n".join(f"  {line}" for line in shown))
     else:
-        tail = deployment["buildLogs"].strip().splitlines()[-BUILD_LOG_LINES:]
+        tail = printable(deployment["buildLogs"]).strip().splitlines()[-BUILD_LOG_LINES:]
         click.echo("\n".join([f"\n{entry['$id']}: the build {deployment['status']}", *(f"  {line}" for line in tail)]))
 
 

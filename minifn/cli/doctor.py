@@ -11,6 +11,7 @@ from rich.text import Text
 
 from minifn.cli.options import configuration, settings
 from minifn.doctor import Report, examine
+from minifn.log_text import printable
 
 #: Of a report that goes to no terminal, characters.
 WIDTH = 200
@@ -43,10 +44,12 @@ def show(report: Report) -> None:
         shown_group = check.group if check.group != group else ""
         group = check.group
         state = Text(check.state, style=COLOURS[check.state])
-        table.add_row(Text(shown_group, style="bold"), Text(check.name), state, Text(check.detail.replace(home, "~/")))
+        table.add_row(
+            Text(shown_group, style="bold"), Text(check.name), state, Text(printable(check.detail.replace(home, "~/")))
+        )
     console.print(table)
     for check in report.checks:
         if check.remedy:
-            console.print(Text(f"{check.name}: {check.remedy}", style="bold red" if check.fatal else ""))
+            console.print(Text(printable(f"{check.name}: {check.remedy}"), style="bold red" if check.fatal else ""))
     verdict = "minifn serve will work here." if report.works else "Something required is missing."
     console.print(Text(f"\n{verdict}", style="bold"))

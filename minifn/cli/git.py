@@ -6,6 +6,7 @@ from minifn.cli.options import configuration, settings, signing_secret
 from minifn.config import authority
 from minifn.git.installations import Installations
 from minifn.git.service import events_secret
+from minifn.log_text import printable
 
 
 @click.command()
@@ -15,6 +16,6 @@ def git(**flags: str | None) -> None:
     config = configuration(**flags)
     secret = signing_secret(config)
     for installation in Installations(config.git_installations).all:
-        click.echo(f"{installation.name}  {installation.directory or installation.url}")
+        click.echo(printable(f"{installation.name}  {installation.directory or installation.url}"))
         click.echo(f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/{installation.name}/events")
         click.echo(f"  secret   {events_secret(secret, installation.name)}")

@@ -14,14 +14,15 @@ from minifn.config import Config
 from minifn.host.datadir import DataDir
 from minifn.ids import is_id
 from minifn.instants import format_instant, parse_instant
+from minifn.log_text import printable
 from minifn.models import ApiKey
+from minifn.scopes import SCOPES, SCOPES_MAX, nearest
 from minifn.services.keys import Keys
 from minifn.store.database import Database
 from minifn.tokens import Team, Tokens, UserClaims
 
 Result = TypeVar("Result")
 
-_SCOPE = re.compile(r"[a-z]+\.(read|write)")
 _DURATION = re.compile(r"(\d+)([smhd]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -39,8 +40,12 @@ def keys() -> None:
 def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | None) -> None:
     """Make an API key and print its secret, once."""
     for scope in scopes:
-        if not _SCOPE.fullmatch(scope):
-            fail(f"--scope must be like functions.read, not {scope!r}", status=2)
+        if scope not in SCOPES:
+            near = nearest(scope)
+            hint = f"; did you mean {near}?" if near else ": README.md says which there are"
+            fail(f"--scope {scope!r} is no scope{hint}", status=2)
+    if len(scopes) > SCOPES_MAX:
+        fail(f"a key holds at most {SCOPES_MAX} scopes, not {len(scopes)}", status=2)
     try:
         expire_at = parse_instant(expire) if expire else 0
     except ValueError:
@@ -60,7 +65,7 @@ def list_keys(as_json: bool, data: str | None) -> None:
         return
     for row in rows:
         expires = f"expires {row['expire']}" if row["expire"] else "does not expire"
-        click.echo(f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}")
+        click.echo(printable(f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}"))
 
 
 @keys.command()

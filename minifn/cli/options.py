@@ -11,6 +11,7 @@ import click
 from minifn.config import Config, ConfigError, variable
 from minifn.git.installations import without_credentials
 from minifn.host.datadir import DataDir
+from minifn.log_text import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -84,7 +85,7 @@ def signing_secret(config: Config) -> str:
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """End the process with one line on stderr."""
-    click.echo(f"minifn: {message}", err=True)
+    click.echo(printable(f"minifn: {message}"), err=True)
     sys.exit(status)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,8 @@ from minifn.change_feed import ChangeFeed
 from minifn.config import Config
 from minifn.git.fetcher import Commit, Fetcher
 from minifn.git.installations import Installations, Remote, RepositoryMissing
-from minifn.git.program import GitFailed
+from minifn.git.program import BARE, GitFailed
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree
 from minifn.host.tasks import end
 from minifn.ids import new_id
@@ -28,9 +29,6 @@ from minifn.store.database import Database
 from minifn.store.git_sources import Fetch, Source
 
 logger = logging.getLogger("minifn.git")
-
-#: The directory of a repository that is pushed to minifn, within its function's.
-PUSHED = "repository.git"
 
 #: Of one installation.
 FETCHES_AT_ONCE = 2
@@ -45,11 +43,10 @@ class GitContext:
     database: Database
     engine: Engine
     spawner: Spawner
-    #: Called when a deployment waits for its build.
-    build: Callable[[], None]
     #: Of the server: secrets of installations are made from it.
     secret: str = field(repr=False)
     changes: ChangeFeed = field(default_factory=ChangeFeed)
+    hooks: Hooks = field(default_factory=Hooks)
     environ: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -77,19 +74,26 @@ class FetchQueue:
     def remote(self, installation_id: str, repository: str) -> Remote:
         """Return where a repository is. Raises RepositoryMissing."""
         if not installation_id:
-            return Remote(path=self._tools.data.repository(repository) / PUSHED, name=repository)
+            return Remote(path=self._tools.data.repository(repository) / BARE, name=repository, own=True)
         return self._installations.find(installation_id).remote(repository)
 
     async def add(
-        self, function: Function, source: Source, *, branch: str, activate: bool, commit: str = ""
+        self,
+        function: Function,
+        source: Source,
+        *,
+        branch: str,
+        activate: bool,
+        commit: str = "",
+        deployment_id: str = "",
     ) -> Deployment | None:
-        """Queue a deployment of a function and return it.
+        """Queue a deployment of a function, with a new id unless one is given, and return it.
 
         None when the function is gone, or when `commit` of the branch has been dealt with before.
         """
         now = now_ms()
         deployment = Deployment(
-            id=new_id(),
+            id=deployment_id or new_id(),
             created_at=now,
             updated_at=now,
             function_id=function.id,
@@ -158,12 +162,13 @@ class FetchQueue:
             await asyncio.to_thread(archive.unlink, missing_ok=True)
             return
         self._tools.changes.tell("update", stored)
-        self._tools.build()
+        self._tools.hooks.build()
 
     async def _fail(self, deployment: Deployment, message: str) -> None:
         log = f"{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {message}\n"
         stored = await self._tools.database.write(git_sources.failed, deployment.id, log, now_ms())
         if stored is not None:
+            self._tools.changes.tell_log(stored.id, log)
             self._tools.changes.tell("update", stored)
 
 

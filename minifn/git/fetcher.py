@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minifn.archive import uploads
 from minifn.git.installations import Remote
-from minifn.git.program import Git, GitFailed, Run
+from minifn.git.program import BARE, Git, GitFailed, Run
 
 #: How much larger than an archive a repository may be, of which perhaps one folder is deployed.
 REPOSITORY_FACTOR = 10
@@ -25,6 +25,8 @@ _HEAD = re.compile(r"^([0-9a-f]{40,64})\trefs/heads/(\S+)$", re.MULTILINE)
 _TAG = re.compile(r"^[0-9a-f]{40,64}\t(refs/tags/\S+)$", re.MULTILINE)
 #: An archive is what a checkout would be: attributes may neither leave files out of it nor write into them.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
+#: The archive while it is written, in the directory that git works in.
+_ARCHIVE = "source.tar.gz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,23 +64,28 @@ class Fetcher:
         """Write one folder of a commit, "" for all of it, to the .tar.gz `target` and return the commit.
 
         `reference` is a full one (`refs/heads/main`), a whole hash, or a glob of tags (`refs/tags/0.2.*`), of which
-        the highest version is taken. Raises GitFailed.
+        the highest version is taken. A repository of this server is read where it is.
+        Raises GitFailed.
         """
         async with self._git.place(remote) as place:
+            if remote.own:
+                return await self._pack(place, remote, reference, folder, target)
             if "*" in reference:
                 reference = await self._newest(place, remote, reference)
             await self._fetch(place, remote, reference)
-            (place / "repository.git" / "info").mkdir(exist_ok=True)
-            (place / "repository.git" / "info" / "attributes").write_text(_ATTRIBUTES)
-            commit = await self._describe(place)
-            if folder:
-                await self._check_folder(place, folder)
-            # Relative to the repository that git works in.
-            output = "--output=../source.tar.gz"
-            tree = f"{FETCHED}:{folder}"
-            arguments = ("archive", "--format=tar.gz", output, tree)
-            await self._git.run(self._run(place, arguments, file_bytes=self._archive_bytes))
-            await asyncio.to_thread(uploads.store_whole, place / "source.tar.gz", target)
+            return await self._pack(place, None, FETCHED, folder, target)
+
+    async def _pack(self, place: Path, own: Remote | None, reference: str, folder: str, target: Path) -> Commit:
+        """Write the archive from `own`, a repository of this server, or from the one in `place`."""
+        repository = place / BARE if own is None or own.path is None else own.path
+        await asyncio.to_thread(_set_attributes, repository)
+        commit = await self._describe(place, own, reference)
+        tree = f"{commit.hash}:{folder}"
+        if folder:
+            await self._check_folder(place, own, tree, folder)
+        arguments = ("archive", "--format=tar.gz", f"--output={_ARCHIVE}", tree)
+        await self._read(place, own, arguments, self._archive_bytes)
+        await asyncio.to_thread(uploads.store_whole, place / _ARCHIVE, target)
         return commit
 
     async def changed(self, remote: Remote, before: str, after: str) -> list[str] | None:
@@ -90,46 +97,63 @@ class Fetcher:
             except GitFailed:
                 return None
             arguments = ("diff", "--name-only", "--no-renames", "-z", f"{FETCHED}-before", FETCHED, "--")
-            text = await self._git.run(self._run(place, arguments))
+            text = await self._read(place, None, arguments)
         return [path for path in text.split("\0") if path]
 
     async def _newest(self, place: Path, remote: Remote, glob: str) -> str:
         options = ("--tags", "--refs", "--sort=version:refname")
         arguments = ("ls-remote", *options, "--", self._git.address(remote), glob)
-        tags = _TAG.findall(await self._git.run(self._run(place, arguments, remote)))
+        tags = _TAG.findall(await self._run(place, arguments, remote))
         if not tags:
             raise GitFailed(f"no tag matches {glob.removeprefix('refs/tags/')!r}")
         return str(tags[-1])
 
     async def _fetch(self, place: Path, remote: Remote, reference: str, name: str = FETCHED) -> None:
-        if not (place / "repository.git").exists():
-            await self._git.run(self._run(place, ("init", "--quiet", "--bare", "--template=", "--", "repository.git")))
+        if not (place / BARE).exists():
+            await self._run(place, ("init", "--quiet", "--bare", "--template=", "--", BARE))
         options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules")
         arguments = ("fetch", *options, "--", self._git.address(remote), f"+{reference}:{name}")
-        await self._git.run(self._run(place, arguments, remote))
+        await self._run(place, (f"--git-dir={BARE}", *arguments), remote)
 
-    async def _describe(self, place: Path) -> Commit:
-        arguments = ("log", "-1", "--no-show-signature", "--format=%x00%H%x00%an%x00%B%x00", FETCHED, "--")
-        text = await self._git.run(self._run(place, arguments))
+    async def _describe(self, place: Path, own: Remote | None, reference: str) -> Commit:
+        arguments = ("log", "-1", "--no-show-signature", "--format=%x00%H%x00%an%x00%B%x00", reference, "--")
+        text = await self._read(place, own, arguments)
         parts = text.split("\0")
         if len(parts) != 5:
             raise GitFailed(f"the reference is no commit: {text.strip()[:200]}")
         return Commit(hash=parts[1], author=parts[2][:TEXT_CHARS], message=parts[3].strip()[:TEXT_CHARS])
 
-    async def _check_folder(self, place: Path, folder: str) -> None:
+    async def _check_folder(self, place: Path, own: Remote | None, tree: str, folder: str) -> None:
         try:
-            kind = await self._git.run(self._run(place, ("cat-file", "-t", f"{FETCHED}:{folder}")))
+            kind = await self._read(place, own, ("cat-file", "-t", tree))
         except GitFailed as exc:
             raise GitFailed(f"the commit has no folder {folder!r}") from exc
         if kind.strip() != "tree":
             raise GitFailed(f"{folder!r} is no folder in this commit")
 
-    def _run(self, place: Path, arguments: tuple[str, ...], remote: Remote | None = None, file_bytes: int = 0) -> Run:
-        repository = (place / "repository.git").exists()
-        chosen = ("-C", "repository.git") if repository else ()
-        return Run(
-            arguments=(*chosen, *arguments),
+    async def _read(self, place: Path, own: Remote | None, arguments: tuple[str, ...], file_bytes: int = 0) -> str:
+        """Run git on `own`, or on the repository in `place`."""
+        repository = BARE if own is None else self._git.address(own)
+        return await self._run(place, (f"--git-dir={repository}", *arguments), own, file_bytes)
+
+    async def _run(
+        self, place: Path, arguments: tuple[str, ...], remote: Remote | None = None, file_bytes: int = 0
+    ) -> str:
+        call = Run(
+            arguments=arguments,
             place=place,
             remote=remote,
             file_bytes=file_bytes or self._repository_bytes,
         )
+        return await self._git.run(call)
+
+
+def _set_attributes(repository: Path) -> None:
+    """Make archives of a repository hold all files as they are. Raises GitFailed without one."""
+    file = repository / "info" / "attributes"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        if not file.exists() or file.read_text() != _ATTRIBUTES:
+            file.write_text(_ATTRIBUTES)
+    except FileNotFoundError as exc:
+        raise GitFailed("the repository is missing") from exc

@@ -36,6 +36,8 @@ class Remote:
     page: str = ""
     name: str = ""
     owner: str = ""
+    #: Whether it is one of this server, that functions are pushed to.
+    own: bool = False
 
     @property
     def protocol(self) -> str:

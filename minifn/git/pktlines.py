@@ -1,4 +1,4 @@
-"""git's pkt-lines: four hex digits of length, then the content; and the side-band that output for people rides on.
+"""git's pkt-lines (four hex digits of length, then the content), side-bands and report of a push.
 
 See `gitprotocol-common` and `gitprotocol-pack` of git's documentation.
 """
@@ -7,10 +7,14 @@ from typing import BinaryIO
 
 import msgspec
 
+from minifn.log_text import printable
+
 FLUSH = b"0000"
 #: Says nothing, so that nobody on the way takes the connection for dead.
 KEEPALIVE = b"0005\x02"
 SIDEBAND_BYTES = 65_515
+#: The side-band of git's own answer, and that of text for people.
+DATA, PROGRESS = b"\x01", b"\x02"
 COMMANDS_MAX = 1000
 #: What the hash of a reference is when it is created or deleted.
 ZERO = "0"
@@ -27,14 +31,26 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
     updates: dict[str, str]
     capabilities: frozenset[str] = frozenset()
 
+    @property
+    def set(self) -> list[str]:
+        """The references that are not deleted."""
+        return [name for name, commit in self.updates.items() if commit.strip(ZERO)]
+
+    @property
+    def side_band(self) -> bool:
+        """Whether the pusher takes an answer in side-bands."""
+        return "side-band-64k" in self.capabilities
+
+    @property
+    def reports(self) -> bool:
+        """Whether the pusher understands a report of what became of each reference."""
+        return not self.capabilities.isdisjoint(("report-status", "report-status-v2"))
+
     def branches(self) -> dict[str, str]:
         """Return the new commit of each branch that is not deleted."""
         prefix = "refs/heads/"
-        return {
-            name.removeprefix(prefix): commit
-            for name, commit in self.updates.items()
-            if name.startswith(prefix) and commit.strip(ZERO)
-        }
+        names = [name for name in self.set if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self.updates[name] for name in names}
 
 
 def line(content: bytes) -> bytes:
@@ -42,12 +58,23 @@ def line(content: bytes) -> bytes:
     return b"%04x%b" % (len(content) + 4, content)
 
 
+def banded(band: bytes, content: bytes) -> bytes:
+    """Return `content` as lines of a side-band."""
+    pieces = (content[start : start + SIDEBAND_BYTES] for start in range(0, len(content), SIDEBAND_BYTES))
+    return b"".join(line(band + piece) for piece in pieces)
+
+
 def progress(text: str) -> bytes:
     """Return side-band lines whose text a git client shows after `remote: `."""
-    content = text.encode()
-    return b"".join(
-        line(b"\x02" + content[start : start + SIDEBAND_BYTES]) for start in range(0, len(content), SIDEBAND_BYTES)
-    )
+    return banded(PROGRESS, printable(text).encode())
+
+
+def refusal(push: Push, reason: str) -> bytes:
+    """Return the answer that takes nothing of a push; clients show `reason` at each reference."""
+    said = " ".join(printable(reason).split())
+    lines = (b"unpack ok\n", *(f"ng {name} {said}\n".encode() for name in push.updates))
+    report = b"".join(map(line, lines)) + FLUSH
+    return banded(DATA, report) + FLUSH if push.side_band else report
 
 
 def read_push(file: BinaryIO) -> Push:

@@ -15,7 +15,7 @@ from minifn.git.fetcher import Fetcher
 from minifn.git.installations import Remote, RepositoryMissing
 from minifn.git.program import GitFailed
 from minifn.git_names import folder, matches, touches
-from minifn.host.tasks import end
+from minifn.host.tasks import Tasks
 from minifn.log_text import one_line
 from minifn.models import Function
 from minifn.store import git_sources
@@ -36,7 +36,7 @@ class Poller:
         self._looking: dict[Repository, asyncio.Lock] = {}
         #: What was said last of repositories that could not be read.
         self._complaints: dict[Repository, str] = {}
-        self._looks: set[asyncio.Task[None]] = set()
+        self._looks = Tasks()
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,18 +44,11 @@ class Poller:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await end(*self._looks)
+        await self._looks.end()
 
     def look_soon(self, repository: Repository) -> None:
         """Look at a repository now, in the background."""
-        task = asyncio.create_task(self.look(repository), name="minifn-git-look")
-        self._looks.add(task)
-        task.add_done_callback(self._forget)
-
-    def _forget(self, task: "asyncio.Task[None]") -> None:
-        self._looks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("looking at repositories failed", exc_info=task.exception())
+        self._looks.start(self.look(repository), "minifn-git-look")
 
     async def run(self) -> None:
         """Look at one repository after the other."""

@@ -27,6 +27,8 @@ SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 HOW_TO_GET = "install the package git (Debian, Ubuntu, Fedora, Alpine: `git`)"
 #: Where a sandbox shows the directory that git works in.
 WORK = "/work"
+#: The name of a bare repository in the directory that git works in.
+BARE = "repository.git"
 GIT_SECONDS = 300
 MEMORY_BYTES = 1024 * 1024 * 1024
 #: Of one run: more than any list of branches that minifn looks at.

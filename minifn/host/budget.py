@@ -1,10 +1,11 @@
-"""Something of which a server has only so much."""
+"""Budgets of bytes and slots that requests share."""
 
+from minifn import limits
 from minifn.errors import Overloaded
 
 
 class Budget:
-    """Counts what is in use; what would be too much is refused."""
+    """A number of bytes or slots. What is taken beyond it is refused."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -17,5 +18,19 @@ class Budget:
         self.used += amount
 
     def give(self, amount: int) -> None:
-        """Give back what was taken."""
+        """Give back an amount that was taken."""
         self.used -= amount
+
+
+class Budgets:
+    """The budgets of a server that may use `memory_bytes`. Bodies and answers get a quarter each where that is less."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        #: Bytes of request bodies in memory.
+        self.bodies = Budget(min(limits.BODIES_BYTES_MAX, memory_bytes // 4))
+        #: Bytes of long answers that are not sent yet.
+        self.answers = Budget(min(limits.ANSWERS_BYTES_MAX, memory_bytes // 4))
+        #: Archives on their way in, each a file on disk.
+        self.uploads = Budget(limits.UPLOADS_MAX)
+        #: Requests of git.
+        self.git_requests = Budget(limits.GIT_REQUESTS_MAX)

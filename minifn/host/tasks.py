@@ -1,4 +1,4 @@
-"""Tasks that run as long as a server does: named, owned and watched, because nobody would miss one that dies."""
+"""Background tasks: named, owned and watched, so that none is lost or fails unseen."""
 
 import asyncio
 import contextlib
@@ -34,3 +34,35 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Tasks:
+    """The background tasks of one owner. Each is kept until it ends, and its error is logged."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, None], name: str, ended: Callable[[], None] | None = None) -> None:
+        """Run `work` in the background; `ended` is called after it, however it ends."""
+
+        def forget(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and task.exception() is not None:
+                logger.error("%s failed", name, exc_info=task.exception())
+            if ended is not None:
+                ended()
+
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(forget)
+
+    async def wait(self) -> None:
+        """Wait until every task has ended."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def end(self) -> None:
+        """Cancel every task and wait until it has ended."""
+        await end(*self._tasks)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from minifn import jsontext
+
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """One runtime as the API lists it."""
@@ -57,9 +59,12 @@ class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.keys:
             return True
         try:
-            text = file.read_text(encoding="utf-8")
-            content = tomllib.loads(text) if file.suffix == ".toml" else msgspec.json.decode(text)
-        except (msgspec.DecodeError, ValueError, RecursionError, OSError):
+            content: object = (
+                tomllib.loads(file.read_text(encoding="utf-8"))
+                if file.suffix == ".toml"
+                else jsontext.decode(file.read_bytes())
+            )
+        except (jsontext.JsonInvalid, ValueError, RecursionError, OSError):
             return True
         return any(_member(content, key.split(".")) for key in self.keys)
 

@@ -71,6 +71,8 @@ class Limits:
     cpu_seconds: int = 0
     #: How far behind the server it stands in line for a core, 0 to 19.
     nice: int = 0
+    #: How much earlier than the server the kernel kills it when memory runs out, 0 to 1000.
+    oom_score_adj: int = 900
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

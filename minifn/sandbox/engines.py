@@ -31,6 +31,8 @@ SHM_BYTES = 16 * 1024 * 1024
 #: What a namespace calls itself, and the file by which names become addresses.
 HOSTNAME = "fn"
 HOSTS = "/etc/hosts"
+#: Queued signals and timers; the kernel counts those of a user together.
+PENDING_SIGNALS = 256
 #: What glibc ignores in programs with more rights than their caller (its `unsecvars.h`). The programs that confine a
 #: command start with the server's rights, so a function must not reach their loader, allocator or locale by these.
 LOADER_VARIABLES = (
@@ -96,6 +98,7 @@ def limits_argv(programs: Programs, limits: Limits, *, count_processes: bool) ->
         return ()
     values = {
         "core": 0,
+        "sigpending": PENDING_SIGNALS,
         "nofile": limits.open_files or None,
         "data": limits.memory_bytes or None,
         "fsize": limits.file_bytes or None,
@@ -177,7 +180,8 @@ class BwrapEngine:
             yield from ("--ro-bind-try", path, path)
         for target, link in layout.links:
             yield from ("--symlink", target, link)
-        yield from ("--proc", "/proc", "--dev", "/dev")
+        # Read-only: a function must not lower the score by which the kernel ends it first.
+        yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
         yield from ("--perms", "1777", "--size", str(SHM_BYTES), "--tmpfs", "/dev/shm")
 
     def wrap(self, command: Command) -> Wrapped:

@@ -40,7 +40,7 @@ STOP_SECONDS = 8.0
 BOOT = """import sys
 sys.path.append(sys.argv[1])
 from minifn.sandbox.launcher.main import main
-main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
 """
 
 
@@ -121,6 +121,8 @@ class Spawner:
         self.tmp_dir = run_dir / "tmp"
         #: Done when the launcher is gone although nobody stopped it; every command has died with it.
         self.lost: asyncio.Future[None]
+        #: Whatever is written here tells the launcher that this process is to end: it kills it OVERDUE_SECONDS later.
+        self.ending: socket.socket
         #: Whether the last command was given a control group.
         self.grouped = False
         self._records = run_dir / "processes"
@@ -152,24 +154,30 @@ class Spawner:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await acquire(self.run_dir)
         await asyncio.to_thread(kill_strays, self.run_dir)
-        (self.run_dir / "cookie").write_text(self._cookie)
+        cookie = self.run_dir / "cookie"
+        # A server of an earlier version made it readable for everyone, and others may pass through the directory.
+        cookie.unlink(missing_ok=True)
+        with os.fdopen(os.open(cookie, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(self._cookie)
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
-        with theirs:
+        self.ending, told = socket.socketpair()
+        self.ending.setblocking(False)
+        with theirs, told:
             # Blocks for a millisecond, once; asyncio's own would need a child watcher, which an embedder may lack.
             self._launcher = subprocess.Popen(  # noqa: ASYNC220
-                [sys.executable, "-I", "-S", "-c", BOOT, *map(str, self._arguments(theirs))],
+                [sys.executable, "-I", "-S", "-c", BOOT, *map(str, self._arguments(theirs, told))],
                 env={},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), lock),
+                pass_fds=(theirs.fileno(), told.fileno(), lock),
                 start_new_session=True,
             )
         os.close(lock)
         self._loop.add_reader(self._socket.fileno(), self._receive)
 
-    def _arguments(self, control: socket.socket) -> tuple[object, ...]:
-        return Path(__file__).parents[2], control.fileno(), os.getpid(), self._records
+    def _arguments(self, control: socket.socket, told: socket.socket) -> tuple[object, ...]:
+        return Path(__file__).parents[2], control.fileno(), os.getpid(), self._records, told.fileno()
 
     async def stop(self) -> None:
         """Kill every command and end the launcher."""
@@ -184,6 +192,7 @@ class Spawner:
             logger.error("the launcher did not end in %s s", STOP_SECONDS)
             self._launcher.kill()
             await asyncio.to_thread(self._launcher.wait)
+        self.ending.close()
         if self.lost.done():
             # Nobody was left to kill what had gone its own way.
             await asyncio.to_thread(kill_strays, self.run_dir)
@@ -220,9 +229,11 @@ class Spawner:
         cookie = f"{self._cookie}.{secrets.token_hex(8)}"
         # Also with a namespace: bwrap killed in its first milliseconds can leave an init behind.
         env = {**wrapped.env, tree.COOKIE: cookie}
-        tmp = ""
+        tmp = tmp_inside = ""
         if wrapped.private_tmp:
-            tmp = str(self.tmp_dir / str(number))
+            tmp = tmp_inside = str(self.tmp_dir / str(number))
+            if any(PRIVATE_TMP.encode() in content for content in wrapped.data[:1]):
+                tmp_inside = "/tmp"
             env = {"HOME": tmp, "TMPDIR": tmp, **env}
         data = [content.replace(PRIVATE_TMP.encode(), tmp.encode()).decode("latin-1") for content in wrapped.data[:1]]
         data += [content.decode("latin-1") for content in wrapped.data[1:]]
@@ -249,12 +260,14 @@ class Spawner:
             "namespaced": wrapped.namespaced,
             "cookie": cookie,
             "tmp": tmp,
+            "tmp_inside": tmp_inside,
             "private_paths": wrapped.private_paths,
             "memory_bytes": limits.memory_bytes,
             "processes": limits.processes,
             "tmp_bytes": limits.tmp_bytes,
             "cpus": limits.cpus,
             "nice": limits.nice,
+            "oom_score_adj": limits.oom_score_adj,
         }
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:

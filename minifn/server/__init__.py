@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import contextlib
 import dataclasses
-import errno
+import faulthandler
 import functools
 import logging
 import os
@@ -14,6 +14,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import uvicorn
@@ -21,10 +22,15 @@ import uvloop
 
 from minifn.config import Config, authority
 from minifn.embed import Minifn
+from minifn.log_text import printable
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.launcher.confine import forbid_dumps
+from minifn.sandbox.launcher.overdue import OVERDUE_SECONDS
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
+from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
+from minifn.server.proxies import ProxyHint, believed
+from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
 
@@ -34,7 +40,10 @@ GRACE_SECONDS = 10
 ANSWER_SECONDS = 3
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
-BACKLOG = 2048
+#: The descriptor of standard error, whether it is open or not.
+STDERR = 2
+#: Signals that end the server in order.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 
@@ -49,20 +58,32 @@ class ServerFailed(Exception):
     """
 
 
+class PrintableFormatter(logging.Formatter):
+    """Leaves nothing that a terminal obeys: messages and tracebacks hold text of strangers."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines of a record."""
+        return printable(super().format(record))
+
+
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order. Raises ServerFailed."""
     # A function that has the server's uid must not read its environment, in which a secret was given, nor its memory.
     forbid_dumps()
     atexit.register(forget_unwritten)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    lines = logging.StreamHandler()
+    lines.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     for name in ("minifn", "uvicorn.access"):
         logging.getLogger(name).setLevel(logging.INFO)
     # uvicorn warns about every malformed request, so anybody could fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    with listen(config.host, config.port) as listener:
-        config = dataclasses.replace(config, port=listener.getsockname()[1])
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(config, listener, ready))
+    try:
+        listeners = listen(config.host, config.port)
+    except AddressUnavailable as error:
+        raise ServerFailed(error) from error
+    with listeners, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(dataclasses.replace(config, port=listeners.port), listeners, ready))
 
 
 def forget_unwritten() -> None:
@@ -75,25 +96,11 @@ def forget_unwritten() -> None:
                 os.dup2(nowhere.fileno(), stream.fileno())
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a bound socket. Raises ServerFailed when the address is not free."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ServerFailed(f"port {port} of {host} is in use; choose another with --port") from error
-        raise ServerFailed(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
-    return listener
-
-
-async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
+async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
         uvicorn.Config(
-            minifn.app,
+            minifn.app if config.proxies else ProxyHint(minifn.app),
             http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
             ws=cast("type[asyncio.Protocol]", websocket_protocol),
             ws_max_size=MESSAGE_BYTES_MAX,
@@ -102,22 +109,30 @@ async def _serve(config: Config, listener: socket.socket, ready: Ready) -> None:
             log_config=None,
             access_log=config.access_log,
             server_header=False,
+            proxy_headers=bool(config.proxies),
+            forwarded_allow_ips=believed(config.proxies),
             backlog=BACKLOG,
             timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
         ),
         lambda: ready(minifn, url_of(config)),
-        lambda: minifn.executor.halt(),
+        lambda: minifn.executions.halt(),
+        listeners.refuse,
     )
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in END_SIGNALS:
         loop.add_signal_handler(number, server.handle_exit, number, None)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(Watchdog(loop).running())
         try:
             await stack.enter_async_context(minifn)
         except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
             raise ServerFailed(f"cannot start: {error}") from error
+        for number in END_SIGNALS:
+            # Written in C: works when this loop does not, and then has the launcher end this process.
+            faulthandler.register(number, minifn.spawner.ending.fileno(), all_threads=False, chain=True)
+            stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners.duplicates())
         await server.announced()
         if minifn.lost.done():
             raise ServerFailed(f"stopped: the {minifn.lost.result()} ended unexpectedly")
@@ -146,13 +161,22 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         ready: Callable[[], Coroutine[None, None, None]],
         halt: Callable[[], Coroutine[None, None, None]],
+        refuse: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._ready = ready
         #: Ends what still runs when the grace is over.
         self._halt = halt
+        #: Ends the taking of connections.
+        self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order; by force when that takes too long, whatever thread keeps the process then."""
+        if not self.should_exit:
+            faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
+        super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -175,6 +199,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if self._announcing:
             self._announcing.cancel()
+        self._refuse()
         halting = asyncio.create_task(self._halt_after_grace())
         await super().shutdown(sockets=sockets)
         halting.cancel()

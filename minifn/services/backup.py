@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from minifn import __version__
+from minifn import __version__, jsontext
 from minifn.host.datadir import DataDir, make_directory, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
@@ -228,7 +228,7 @@ def _unpack(file: Path, staged: DataDir) -> None:
                     with _writing(_destination(file, staged, member.name)) as written:
                         shutil.copyfileobj(read, written, _PIECE_BYTES)
                     checksums[member.name] = read.hexdigest()
-    except (tarfile.TarError, EOFError) as exc:
+    except (tarfile.TarError, EOFError, RecursionError) as exc:
         raise BackupError(f"{file} is no backup of minifn, or it is damaged: {exc}") from exc
     if manifest is None:
         raise BackupError(f"{file} is not complete: it ends before its manifest")
@@ -242,8 +242,8 @@ def _unpack(file: Path, staged: DataDir) -> None:
 
 def _manifest(file: Path, content: bytes) -> Manifest:
     try:
-        manifest = msgspec.json.decode(content, type=Manifest)
-    except msgspec.DecodeError as exc:
+        manifest = jsontext.decode_as(Manifest, content)
+    except jsontext.JsonInvalid as exc:
         raise BackupError(f"{file} has a damaged manifest: {exc}") from exc
     if manifest.format > FORMAT:
         raise BackupError(f"{file} was written by minifn {manifest.minifn}, in a newer format: upgrade minifn")
@@ -267,9 +267,12 @@ def _make_ready(staged: DataDir) -> Summary:
     """Check a restored database against its archives and prepare it for its first start. Raises BackupError."""
     with contextlib.closing(connect(staged.database)) as conn:
         schema.migrate(conn)
-        damage = [str(row[0]) for row in conn.execute("PRAGMA integrity_check(1)")]
-        if damage != ["ok"] or conn.execute("PRAGMA foreign_key_check").fetchone():
-            raise BackupError(f"the database in the backup is damaged: {damage[0]}")
+        damage = str(conn.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        if damage == "ok" and (broken := conn.execute("PRAGMA foreign_key_check").fetchone()):
+            table, row, parent, _ = broken
+            damage = f"row {row} of {table} belongs to a row of {parent} that is not there"
+        if damage != "ok":
+            raise BackupError(f"the database in the backup is damaged: {damage}")
         known = deployments.ids(conn)
         for named in (*known, *(function.id for function in functions.every(conn))):
             # Names of files, some of which will be deleted, are made of them.

@@ -6,7 +6,7 @@ upload's answer acknowledges is on disk.
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -26,7 +26,7 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
 )
-from minifn.host.budget import Budget
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree
 from minifn.ids import is_id, new_id
 from minifn.instants import now_ms
@@ -36,8 +36,10 @@ from minifn.store.database import Database
 
 #: Last line of the build log of a canceled build; clients look for it.
 CANCELED = "Build has been canceled."
-#: Archives that may be on their way in at once: each lies on disk.
-UPLOADS_MAX = 64
+#: Suffixes of file names besides `.gz`, of which the content decides.
+OTHER_SUFFIXES = (".tgz", ".zip")
+#: The first bytes of a gzip file.
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,10 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     sdk_language: str = ""
 
 
+#: What a template's folder may hold and is none of its code: traces of running it in place.
+_NOT_IN_TEMPLATES = frozenset({"__pycache__"})
+
+
 class Template(msgspec.Struct, frozen=True, kw_only=True):
     """Code to begin from, of which there is a copy in `folder`."""
 
@@ -80,32 +86,17 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
-class Effects(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rest of the server does when deployments change."""
-
-    #: A deployment waits for its build.
-    build: Callable[[], None]
-    #: End the build of a deployment, if it runs, and clear up after it.
-    interrupt: Callable[[str], Awaitable[None]]
-    #: Stop the workers of a deployment that is gone.
-    retire: Callable[[str], Awaitable[None]]
-    #: Have a worker ready for a function's newly active deployment.
-    prewarm: Callable[[Function, Deployment], None]
-
-
 class DeploymentService:
     """Everything that happens to deployments but their builds."""
 
     def __init__(
-        self, config: Config, data: DataDir, database: Database, effects: Effects, changes: ChangeFeed | None = None
+        self, config: Config, data: DataDir, database: Database, hooks: Hooks, changes: ChangeFeed | None = None
     ) -> None:
         self._config = config
         self._data = data
         self._database = database
-        self._effects = effects
+        self._hooks = hooks
         self._changes = changes or ChangeFeed()
-        #: Who receives an archive takes one.
-        self.incoming = Budget(UPLOADS_MAX)
         #: The chunks of one deployment are taken one after the other: one that comes again while the last one completes
         #: the archive must not write to it.
         self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -127,9 +118,12 @@ class DeploymentService:
         code = upload.code
         if code is None or not code.size_bytes:
             raise StorageFileEmpty
-        if not code.filename.lower().endswith(".gz"):
+        name = code.filename.lower()
+        if not name.endswith((".gz", *OTHER_SUFFIXES)):
             raise StorageFileTypeUnsupported
         chunk = None if upload.content_range is None else uploads.parse_content_range(upload.content_range)
+        if not name.endswith(".gz") and (chunk is None or not chunk.number):
+            await asyncio.to_thread(_check_gzip, code.path)
         total_bytes = chunk.total_bytes if chunk else code.size_bytes
         if total_bytes > self._config.upload_limit:
             raise StorageInvalidFileSize
@@ -170,7 +164,7 @@ class DeploymentService:
             provider_repository_url=template.url,
         )
         archive = self._data.upload(deployment.id)
-        await asyncio.to_thread(pack, template.folder, archive)
+        await asyncio.to_thread(pack, template.folder, archive, _NOT_IN_TEMPLATES)
         return await self.add(msgspec.structs.replace(deployment, source_size_bytes=archive.stat().st_size), archive)
 
     async def _insert(self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path) -> Deployment:
@@ -185,7 +179,7 @@ class DeploymentService:
                 raise FunctionNotFound from exc
             raise
         self._changes.tell("create", stored)
-        self._effects.build()
+        self._hooks.build()
         return stored
 
     async def _add_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
@@ -213,7 +207,7 @@ class DeploymentService:
         self._changes.tell("update" if earlier else "create", stored)
         if completed:
             await asyncio.to_thread(uploads.complete, part, self._data.source(deployment.id))
-            self._effects.build()
+            self._hooks.build()
         return stored
 
     async def rebuild(self, function_id: str, deployment_id: str) -> Deployment:
@@ -252,7 +246,7 @@ class DeploymentService:
         _, deployment = await self._both(function_id, deployment_id)
         function = await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
         self._changes.tell("update", deployment)
-        self._effects.prewarm(function, deployment)
+        self._hooks.prewarm(function, deployment)
         return function
 
     async def cancel(self, function_id: str, deployment_id: str) -> Deployment:
@@ -264,8 +258,9 @@ class DeploymentService:
         deployment = await self._database.write(
             deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
+        self._changes.tell_log(deployment_id, f"{CANCELED}\n")
         self._changes.tell("update", deployment)
-        await self._effects.interrupt(deployment_id)
+        await self._hooks.interrupt(deployment_id)
         return deployment
 
     async def delete(self, function_id: str, deployment_id: str) -> Deployment:
@@ -334,8 +329,8 @@ class DeploymentService:
         await asyncio.to_thread(self._data.remove_strangers, known, built)
 
     async def _discard(self, deployment_id: str) -> None:
-        await self._effects.interrupt(deployment_id)
-        await self._effects.retire(deployment_id)
+        await self._hooks.interrupt(deployment_id)
+        await self._hooks.retire(deployment_id)
         await asyncio.to_thread(self._data.remove_deployment, deployment_id)
 
     async def _function(self, function_id: str) -> Function:
@@ -387,3 +382,10 @@ def _receive(conn: sqlite3.Connection, deployment: Deployment, chunk: Chunk) -> 
     else:
         _check_same_upload(earlier, deployment)
     return deployments.add_chunk(conn, deployment.id, chunk.number, deployment.updated_at)
+
+
+def _check_gzip(path: Path) -> None:
+    """Raise StorageFileTypeUnsupported unless a file begins as a gzip file."""
+    with path.open("rb") as file:
+        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
+            raise StorageFileTypeUnsupported

@@ -1,6 +1,8 @@
-"""Domains of functions: which function a host name means, and the rules that give functions more domains."""
+"""Domains: what answers at a host name, and the rules that give more domains to functions and to the API."""
 
 import asyncio
+
+import msgspec
 
 from minifn.errors import ArgumentInvalid
 from minifn.ids import new_id
@@ -13,7 +15,7 @@ from minifn.store.queries import Query
 
 
 class DomainService:
-    """Creates and deletes rules; knows, in memory, which function every domain means.
+    """Creates and deletes rules; knows, in memory, what answers at every domain.
 
     Function `Hello` has the domain `hello.<functions_domain>` by itself. `open` comes before everything else.
     """
@@ -23,7 +25,7 @@ class DomainService:
         self._functions_domain = functions_domain
         self._suffix = f".{functions_domain}"
         #: None: to be read again.
-        self._routes: dict[str, str] | None = None
+        self._routes: dict[str, str | Rule] | None = None
         self._reading = asyncio.Lock()
         self._generation = 0
         database.subscribe(self._forget)
@@ -32,24 +34,52 @@ class DomainService:
         """Let the database know the functions domain, so that lists show whole domains."""
         await self._database.write(settings.put, rules.FUNCTIONS_DOMAIN, self._functions_domain)
 
-    async def function_of(self, host: str) -> str | None:
-        """Return the id of the function that `host` (lower-case, without port) means, None for no function's host.
+    async def route_of(self, host: str) -> str | Rule | None:
+        """Return what answers at `host` (lower-case, without port): the id of a function, or the rule of a redirect.
 
-        Below the functions domain any name is an id, of a function that may not exist. Seldom suspends.
+        None is the API. Below the functions domain any other name is an id, of a function that may not exist. Seldom
+        suspends.
         """
         routes = self._routes if self._routes is not None else await self._read()
-        function_id = routes.get(host)
-        if function_id is None and host.endswith(self._suffix):
+        route = routes.get(host)
+        if route is None and host.endswith(self._suffix):
             return host[: -len(self._suffix)]
-        return function_id
+        return None if isinstance(route, Rule) and route.type == "api" else route
+
+    def is_given(self, host: str) -> bool:
+        """Tell whether a rule gives `host` to a function, as far as `function_of` has read the rules."""
+        return host in (self._routes or {})
 
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
         """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
-        domain = domain.lower()
+        return await self._create(Rule(id=new_id(), domain=domain, function_id=function_id, branch=branch))
+
+    async def create_redirect(self, domain: str, url: str, status_code: int, function_id: str) -> Rule:
+        """Have a domain redirect to `url`; the rule goes with the function.
+
+        Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists.
+        """
+        return await self._create(
+            Rule(
+                id=new_id(),
+                domain=domain,
+                function_id=function_id,
+                type="redirect",
+                redirect_url=url,
+                redirect_status_code=status_code,
+            )
+        )
+
+    async def create_api(self, domain: str) -> Rule:
+        """Have the API answer at a domain. Raises ArgumentInvalid and RuleAlreadyExists."""
+        return await self._create(Rule(id=new_id(), domain=domain, type="api"))
+
+    async def _create(self, rule: Rule) -> Rule:
+        domain = rule.domain.lower()
         if domain in ("localhost", self._functions_domain):
             raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
         now = now_ms()
-        rule = Rule(id=new_id(), created_at=now, updated_at=now, domain=domain, function_id=function_id, branch=branch)
+        rule = msgspec.structs.replace(rule, domain=domain, created_at=now, updated_at=now)
         return await self._database.write(rules.insert, rule)
 
     async def get(self, rule_id: str) -> Rule:
@@ -64,7 +94,7 @@ class DomainService:
         """Return a page of the rules: first the domains that functions have by themselves, then the others."""
         return await self._database.read_list(rules.page, query, count=count)
 
-    async def _read(self) -> dict[str, str]:
+    async def _read(self) -> dict[str, str | Rule]:
         async with self._reading:
             while self._routes is None:
                 generation = self._generation

@@ -63,8 +63,19 @@ class Events:
         )
         async with self._turns:
             if depth >= DEPTH_MAX:
-                return await self._cut(found, request)
-            return len(await self._executor.enqueue_each(found, request))
+                await self._refuse(found, request, f"{DEPTH_MAX} executions caused by events led to it.")
+                return 0
+            return await self._deliver(found, request)
+
+    async def _deliver(self, found: list[Function], request: ExecutionRequest) -> int:
+        """Queue an execution of each function; return how many. Raises Overloaded when there is no room for any."""
+        crowded = await self._executor.crowded(found, request)
+        room = [function for function in found if function.id not in crowded]
+        # Without any it is refused as a whole, and can be emitted again.
+        stored = await self._executor.enqueue_each(room or found, request)
+        full = [function for function in found if function.id in crowded]
+        await self._refuse(full, request, "as many executions of the function wait as may.")
+        return len(stored)
 
     async def _listening(self, event: str) -> list[Function]:
         subscribers = self._subscribers
@@ -83,14 +94,16 @@ class Events:
         self._generation += 1
         self._subscribers = None
 
-    async def _cut(self, found: list[Function], request: ExecutionRequest) -> int:
-        """End a loop of functions that cause one another's events: store failed executions that say so."""
-        reason = f"The event {request.event} was not delivered: {DEPTH_MAX} executions caused by events led to it."
+    async def _refuse(self, found: list[Function], request: ExecutionRequest, why: str) -> None:
+        """Store failed executions that say why the event did not reach these functions.
+
+        Such as the end of a loop of functions that cause one another's events.
+        """
+        reason = f"The event {request.event} was not delivered: {why}"
         for function in found:
             logger.warning("function %s was not run: %s", function.id, reason)
             with suppress(FunctionNotFound):
                 await self._executor.refuse(function, request, reason)
-        return 0
 
 
 def by_event(listening: list[Function]) -> dict[str, list[Function]]:

@@ -9,7 +9,6 @@ from minifn.change_feed import Action, ChangeFeed
 from minifn.errors import (
     ArgumentInvalid,
     FunctionNotFound,
-    FunctionRuntimeUnsupported,
     InstallationNotFound,
     VariableCannotUnsetSecret,
     VariableNotFound,
@@ -17,7 +16,7 @@ from minifn.errors import (
 from minifn.git_names import folder, is_reference, is_repository
 from minifn.ids import new_id
 from minifn.instants import now_ms
-from minifn.models import DEFAULT_SPECIFICATION, Function, Target, Variable
+from minifn.models import Function, Target, Variable
 from minifn.store import deployments, functions, usage, variables
 from minifn.store.database import Database
 from minifn.store.paging import Page
@@ -29,12 +28,15 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     runtime: str = ""
+    description: str | None = None
     execute: tuple[str, ...] = ()
     enabled: bool = True
     logging: bool = True
     scopes: tuple[str, ...] = ()
     events: tuple[str, ...] = ()
     schedule: str = ""
+    #: None keeps the interval of a function that gets no schedule.
+    interval_minutes: int | None = None
     timeout_seconds: int = 15
     entrypoint: str = ""
     commands: str = ""
@@ -45,8 +47,8 @@ class FunctionSettings(msgspec.Struct, frozen=True, kw_only=True):
     provider_silent_mode: bool = False
     provider_branches: tuple[str, ...] | None = None
     provider_paths: tuple[str, ...] | None = None
-    build_specification: str = DEFAULT_SPECIFICATION
-    runtime_specification: str = DEFAULT_SPECIFICATION
+    build_specification: str | None = None
+    runtime_specification: str | None = None
     deployment_retention_days: int = 0
 
 
@@ -56,6 +58,7 @@ class VariableChange(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
     value: str | None = None
     secret: bool | None = None
+    description: str | None = None
 
 
 #: Settings whose change makes the active deployment differ from what the function says.
@@ -68,7 +71,7 @@ _CONNECTION = ("installation_id", "provider_branch", "provider_root_directory", 
 class FunctionService:
     """Creates, changes and deletes functions and variables; keeps `Target`s in memory until a commit touches them.
 
-    `installations`: the git installations that may be named. `runtimes`: the ids that may be created, None for all.
+    `installations`: the git installations that may be named.
     """
 
     def __init__(
@@ -76,12 +79,10 @@ class FunctionService:
         database: Database,
         *,
         installations: Collection[str] = (),
-        runtimes: Collection[str] | None = None,
         changes: ChangeFeed | None = None,
     ) -> None:
         self._database = database
         self._installations = installations
-        self._runtimes = runtimes
         self._changes = changes or ChangeFeed()
         self._targets: dict[str, Target] = {}
         self._generation = 0
@@ -111,10 +112,8 @@ class FunctionService:
     async def create(self, function_id: str, settings: FunctionSettings) -> Function:
         """Create a function; `unique()` makes an id.
 
-        Raises FunctionRuntimeUnsupported, InstallationNotFound, ArgumentInvalid and FunctionAlreadyExists.
+        Raises InstallationNotFound, ArgumentInvalid and FunctionAlreadyExists.
         """
-        if self._runtimes is not None and settings.runtime not in self._runtimes:
-            raise FunctionRuntimeUnsupported(f'Runtime "{settings.runtime}" is not supported')
         self._check_provider(settings)
         now = now_ms()
         fields = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
@@ -133,7 +132,7 @@ class FunctionService:
         """Change every setting of a function. Raises FunctionNotFound, InstallationNotFound and ArgumentInvalid."""
         stored = await self.get(function_id)
         self._check_provider(settings)
-        if settings.runtime_specification != stored.runtime_specification:
+        if settings.runtime_specification not in (None, stored.runtime_specification):
             # What ran so far is counted with the memory it ran with.
             await usage.catch_up(self._database)
         return await self._told("update", await self._database.write(_update, function_id, settings, now_ms()))
@@ -159,7 +158,14 @@ class FunctionService:
         return await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
 
     async def create_variable(
-        self, function_id: str, key: str, value: str, *, secret: bool = False, variable_id: str = "unique()"
+        self,
+        function_id: str,
+        key: str,
+        value: str,
+        *,
+        secret: bool = False,
+        variable_id: str = "unique()",
+        description: str = "",
     ) -> Variable:
         """Create a variable; function id "" means the project. Raises FunctionNotFound and VariableAlreadyExists."""
         now = now_ms()
@@ -171,6 +177,7 @@ class FunctionService:
             key=key,
             value=value,
             secret=secret,
+            description=description,
         )
         created = await self._database.write(_create_variable, variable)
         self._changes.tell("create", created)
@@ -270,9 +277,11 @@ def _update(conn: sqlite3.Connection, function_id: str, settings: FunctionSettin
     for name in kept:
         changes[name] = changes[name] or getattr(stored, name)
     changes["live"] = all(changes[name] == getattr(stored, name) for name in _BUILT_FROM)
-    if changes["schedule"] != stored.schedule:
-        changes["schedule_next"] = 0
+    if changes["schedule"]:
+        changes.setdefault("interval_minutes", 0)
     function = msgspec.structs.replace(stored, **changes, updated_at=now)
+    if (function.schedule, function.interval_minutes) != (stored.schedule, stored.interval_minutes):
+        function = msgspec.structs.replace(function, schedule_next=0)
     functions.update(conn, function)
     return function
 

@@ -2,15 +2,21 @@
 
 import hashlib
 import secrets
+import sqlite3
 import time
 from collections.abc import Sequence
+from typing import Any
 
-from minifn.errors import ProjectKeyExpired
+import msgspec
+
+from minifn.errors import KeyNotFound, ProjectKeyExpired
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import ApiKey
 from minifn.store import api_keys
 from minifn.store.database import Database
+from minifn.store.paging import Page
+from minifn.store.queries import Query
 
 #: How long a verified key is believed without a look at the database: another process may have deleted it.
 TRUST_SECONDS = 1.0
@@ -30,24 +36,49 @@ class Keys:
         #: secret hash -> (key, monotonic time of the last look at the database)
         self._trusted: dict[str, tuple[ApiKey, float]] = {}
 
-    async def create(self, name: str, scopes: Sequence[str], *, expire_at: int = 0) -> tuple[ApiKey, str]:
-        """Create a key; return it and its secret, which is shown this once."""
+    async def create(
+        self, name: str, scopes: Sequence[str], *, key_id: str = "", expire_at: int = 0, description: str = ""
+    ) -> tuple[ApiKey, str]:
+        """Create a key; return it and its secret, which is shown this once. Raises KeyAlreadyExists."""
         secret = f"standard_{secrets.token_hex(32)}"
         now = now_ms()
         key = ApiKey(
-            id=new_id(),
+            id=key_id or new_id(),
             created_at=now,
             updated_at=now,
             name=name,
             secret_hash=hash_secret(secret),
             scopes=tuple(scopes),
             expire_at=expire_at,
+            description=description,
         )
         return await self._database.write(api_keys.insert, key), secret
 
     async def list(self) -> list[ApiKey]:
         """Return all keys in order of creation."""
         return await self._database.read(api_keys.every)
+
+    async def page(self, query: Query, *, count: bool = True) -> Page[ApiKey]:
+        """Return a page of the keys."""
+        return await self._database.read_list(api_keys.page, query, count=count)
+
+    async def get(self, key_id: str) -> ApiKey:
+        """Return one key. Raises KeyNotFound."""
+        key = await self._database.read(api_keys.get, key_id)
+        if key is None:
+            raise KeyNotFound
+        return key
+
+    async def update(
+        self, key_id: str, *, name: str, scopes: Sequence[str], expire_at: int, description: str | None
+    ) -> ApiKey:
+        """Change a key, whose secret stays; None keeps the description. Raises KeyNotFound."""
+        changes: dict[str, Any] = {"name": name, "scopes": tuple(scopes), "expire_at": expire_at}
+        if description is not None:
+            changes["description"] = description
+        changed = await self._database.write(_update, key_id, changes, now_ms())
+        self._trusted.clear()
+        return changed
 
     async def delete(self, key_id: str) -> bool:
         """Delete a key; tell whether it was there. It is refused from now on."""
@@ -74,3 +105,12 @@ class Keys:
                 self._trusted.clear()
             self._trusted[secret_hash] = (key, looked_at)
         return key
+
+
+def _update(conn: sqlite3.Connection, key_id: str, changes: dict[str, Any], now: int) -> ApiKey:
+    stored = api_keys.get(conn, key_id)
+    if stored is None:
+        raise KeyNotFound
+    changed = msgspec.structs.replace(stored, **changes, updated_at=now)
+    api_keys.update(conn, changed)
+    return changed

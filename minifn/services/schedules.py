@@ -10,10 +10,10 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-from minifn import cron
-from minifn.ids import new_id
+from minifn import cron, intervals
 from minifn.instants import MAX_INSTANT_MS, now_ms
 from minifn.models import Execution
+from minifn.services import execution_records as records
 from minifn.services.executions import Executions
 from minifn.services.functions import FunctionService
 from minifn.store import executions, schedules
@@ -65,7 +65,7 @@ class Scheduler:
         self._looked_at = now
         while moves := await self._database.read(_moves, now, self._since, self._executor.overloaded):
             queued = await self._database.write(schedules.apply, moves)
-            self._executor.note_queued(queued)
+            self._executor.note_queued(queued, ticked=True)
         due_at = await self._database.read(executions.next_due)
         if due_at is not None and due_at <= now:
             self._executor.note_released(await self._database.write(executions.release_due, now))
@@ -94,6 +94,8 @@ class Scheduler:
 def following(plan: Plan, now: int) -> int:
     """Return when a schedule is due next: after `now`, and after the minute that ticked last."""
     after = plan.previous_at if now < plan.previous_at <= now + CLOCK_SLACK_MS else now
+    if plan.interval_minutes:
+        return intervals.next_run(plan.function_id, plan.interval_minutes, after)
     try:
         return cron.next_run(plan.schedule, after) or MAX_INSTANT_MS
     except ValueError as exc:
@@ -110,7 +112,7 @@ def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
         logger.warning("a tick of function %s is skipped: too many executions are waiting", plan.function_id)
         runs = False
     to_at = following(plan, now) if plan.deployment_id else 0
-    return _move(plan, to_at, _execution(plan, now) if runs else None)
+    return _move(plan, to_at, records.tick(plan.function_id, plan.deployment_id, now) if runs else None)
 
 
 def correct(plan: Plan, now: int) -> Move | None:
@@ -121,19 +123,12 @@ def correct(plan: Plan, now: int) -> Move | None:
 
 def _move(plan: Plan, to_at: int, execution: Execution | None = None) -> Move:
     return Move(
-        function_id=plan.function_id, schedule=plan.schedule, from_at=plan.next_at, to_at=to_at, execution=execution
-    )
-
-
-def _execution(plan: Plan, now: int) -> Execution:
-    return Execution(
-        id=new_id(),
-        created_at=now,
-        updated_at=now,
         function_id=plan.function_id,
-        deployment_id=plan.deployment_id,
-        trigger="schedule",
-        status="waiting",
+        schedule=plan.schedule,
+        interval_minutes=plan.interval_minutes,
+        from_at=plan.next_at,
+        to_at=to_at,
+        execution=execution,
     )
 
 

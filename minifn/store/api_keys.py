@@ -2,15 +2,36 @@
 
 import sqlite3
 
+from minifn.errors import KeyAlreadyExists
 from minifn.models import ApiKey
+from minifn.store import lists
+from minifn.store.paging import Page, page as list_page
+from minifn.store.queries import Query
 from minifn.store.table import Table
 
 TABLE = Table("api_keys", ApiKey)
 
 
 def insert(conn: sqlite3.Connection, key: ApiKey) -> ApiKey:
-    """Insert and return `key` with its sequence."""
+    """Insert and return `key` with its sequence. Raises KeyAlreadyExists."""
+    if get(conn, key.id) is not None:
+        raise KeyAlreadyExists
     return TABLE.insert(conn, key)
+
+
+def get(conn: sqlite3.Connection, key_id: str) -> ApiKey | None:
+    """Return one key."""
+    return TABLE.first(conn, "id = ?", key_id)
+
+
+def update(conn: sqlite3.Connection, key: ApiKey) -> bool:
+    """Overwrite a key's row; tell whether it was there."""
+    return TABLE.update(conn, key)
+
+
+def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[ApiKey]:
+    """Return a page of the keys."""
+    return list_page(conn, TABLE, lists.KEYS, query, count=count)
 
 
 def by_hash(conn: sqlite3.Connection, secret_hash: str) -> ApiKey | None:

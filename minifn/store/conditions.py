@@ -1,5 +1,6 @@
 """SQL of filters: identifiers come from the lists' column maps, values only through `?`."""
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,17 @@ def join(conditions: Sequence[Condition], word: str = "AND") -> Condition:
         return ALWAYS
     sql = f" {word} ".join(f"({item.sql})" for item in conditions)
     return Condition(sql, tuple(value for item in conditions for value in item.values))
+
+
+def literal(text: str) -> str:
+    """Return `text` as SQL, for an attribute that has one value."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def holds(conn: sqlite3.Connection, filters: Sequence[Filter], attributes: Attributes) -> bool:
+    """Tell whether filters hold for the one item whose attributes are literals."""
+    test = join([condition(item, attributes) for item in filters])
+    return conn.execute(f"SELECT 1 WHERE {test.sql}", test.values).fetchone() is not None
 
 
 def condition(item: Filter, attributes: Attributes) -> Condition:

@@ -7,14 +7,14 @@ function is to be called with: its `state` is `scheduled`, `waiting` or `process
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution, ExecutionRequest, Headers
-from minifn.store import lists, usage
+from minifn.store import execution_answers, lists, usage
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -32,7 +32,7 @@ _INSERT = (
     " duration_seconds, scheduled_at, logs, errors)"
     " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_REQUEST = "method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body"
+_REQUEST = "method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, keep_answer, body"
 #: Longer bodies lie in a table of their own.
 SHORT_BYTES = 16 * 1024
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
@@ -54,6 +54,8 @@ class Stored:
     #: Of all bodies, those of executions that run included.
     size_bytes: int = 0
     scheduled_bytes: int = 0
+    #: By function: how many executions, in any state, and the bytes of their bodies.
+    owned: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
@@ -82,12 +84,12 @@ def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRe
     short = len(request.body) <= SHORT_BYTES
     conn.execute(
         f"INSERT INTO execution_requests (execution, function, state, due_at, {_REQUEST})"
-        " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
+        " SELECT sequence, function, status, scheduled_at, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM executions"
         " WHERE sequence = ?",
         (
             request.method, request.path, _encode(request.headers).decode(), request.user_id, request.session_id,
-            request.user_ends, request.client_ip, request.event, request.depth, request.body if short else b"",
-            sequence,
+            request.user_ends, request.client_ip, request.event, request.depth, request.keep_answer,
+            request.body if short else b"", sequence,
         ),
     )  # fmt: skip
     if not short:
@@ -166,7 +168,7 @@ def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job
 
 
 def _request(row: tuple[Any, ...]) -> ExecutionRequest:
-    _, method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, body = row
+    _, method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, keep_answer, body = row
     return ExecutionRequest(
         method=method,
         path=path,
@@ -178,13 +180,19 @@ def _request(row: tuple[Any, ...]) -> ExecutionRequest:
         client_ip=client_ip,
         event=event,
         depth=depth,
+        keep_answer=bool(keep_answer),
     )
 
 
-def finish(conn: sqlite3.Connection, execution: Execution) -> bool:
-    """Record how a claimed execution ended and drop its request; False when its function was deleted meanwhile."""
+def finish(conn: sqlite3.Connection, execution: Execution, answer: bytes = b"") -> bool:
+    """Record how a claimed execution ended and drop its request; False when its function was deleted meanwhile.
+
+    The end of `answer` is kept when the request asked for that.
+    """
     e = execution
-    if not conn.execute("DELETE FROM execution_requests WHERE execution = ?", (e.sequence,)).rowcount:
+    sql = "DELETE FROM execution_requests WHERE execution = ? RETURNING keep_answer"
+    row = conn.execute(sql, (e.sequence,)).fetchone()
+    if row is None:
         return False
     conn.execute(
         "UPDATE executions SET updated_at = ?, deployment_id = ?, status = ?, response_status_code = ?,"
@@ -194,6 +202,8 @@ def finish(conn: sqlite3.Connection, execution: Execution) -> bool:
             e.logs, e.errors, e.duration_seconds, e.sequence,
         ),
     )  # fmt: skip
+    if row[0] and answer:
+        execution_answers.keep(conn, e.sequence, answer)
     usage.count_late(conn, e.sequence)
     return True
 
@@ -252,16 +262,20 @@ def next_due(conn: sqlite3.Connection) -> int | None:
 def stored(conn: sqlite3.Connection) -> Stored:
     """Return what the queue holds; the bodies themselves are not read."""
     rows = conn.execute(
-        "SELECT state, count(*), sum(coalesce(length(long.body), length(own.body))) FROM execution_requests AS own"
-        " LEFT JOIN execution_bodies AS long USING (execution) GROUP BY state"
+        "SELECT state, id, count(*), sum(coalesce(length(long.body), length(own.body))) FROM execution_requests AS own"
+        " JOIN functions ON functions.sequence = function LEFT JOIN execution_bodies AS long USING (execution)"
+        " GROUP BY state, id"
     ).fetchall()
-    by_state = {state: (count, size_bytes) for state, count, size_bytes in rows}
-    scheduled, scheduled_bytes = by_state.get("scheduled", (0, 0))
+    owned: dict[str, tuple[int, int]] = {}
+    for _, function_id, count, size_bytes in rows:
+        others = owned.get(function_id, (0, 0))
+        owned[function_id] = (others[0] + count, others[1] + size_bytes)
     return Stored(
-        waiting=by_state.get("waiting", (0, 0))[0],
-        scheduled=scheduled,
-        size_bytes=sum(size_bytes for _, size_bytes in by_state.values()),
-        scheduled_bytes=scheduled_bytes,
+        waiting=sum(count for state, _, count, _ in rows if state == "waiting"),
+        scheduled=sum(count for state, _, count, _ in rows if state == "scheduled"),
+        size_bytes=sum(size_bytes for *_, size_bytes in rows),
+        scheduled_bytes=sum(size_bytes for state, *_, size_bytes in rows if state == "scheduled"),
+        owned=owned,
     )
 
 

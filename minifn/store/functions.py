@@ -15,9 +15,19 @@ TABLE = Table("functions", Function)
 
 
 def insert(conn: sqlite3.Connection, function: Function) -> Function:
-    """Insert and return `function` with its sequence. Raises FunctionAlreadyExists."""
-    if conn.execute("SELECT 1 FROM functions WHERE id = ?", (function.id,)).fetchone():
+    """Insert and return `function` with its sequence.
+
+    Raises FunctionAlreadyExists, also for an id that differs from another in case only: both would
+    have one domain.
+    """
+    known = conn.execute("SELECT id FROM functions WHERE lower(id) = lower(?)", (function.id,)).fetchone()
+    if known == (function.id,):
         raise FunctionAlreadyExists
+    if known is not None:
+        raise FunctionAlreadyExists(
+            f"Function {known[0]!r} has the same ID in other letter case. Host names know no case, so that both "
+            "would have the same domain: use a different ID."
+        )
     return TABLE.insert(conn, function)
 
 
@@ -53,6 +63,7 @@ def delete(conn: sqlite3.Connection, function_id: str) -> bool:
     if row is None:
         return False
     conn.execute("DELETE FROM variables WHERE function_id = ?", (function_id,))
+    conn.execute("DELETE FROM rules WHERE function_id = ?", (function_id,))
     conn.execute("DELETE FROM execution_requests WHERE function = ?", row)
     conn.execute("INSERT INTO deleted_functions VALUES (?)", row)
     return True

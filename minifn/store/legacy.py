@@ -25,7 +25,10 @@ def parse_legacy(text: str) -> dict[str, Any]:
     """Return the textual query `text` in the JSON form: method, attribute, values. Raises LegacySyntaxError."""
     scanner = _Scanner(text)
     method = scanner.take(_NAME)
-    parameters = scanner.list_until("(", ")")
+    try:
+        parameters = scanner.list_until("(", ")")
+    except RecursionError as exc:
+        raise LegacySyntaxError("lists are nested too deep") from exc
     scanner.skip()
     if scanner.position != len(text):
         raise LegacySyntaxError(f"unexpected {text[scanner.position :]!r}")

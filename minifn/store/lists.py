@@ -3,6 +3,7 @@
 Names of every response format are accepted side by side (`deployment` and `deploymentId`, `size` and `sourceSize`).
 """
 
+from minifn.instants import MAX_INSTANT_MS
 from minifn.store.queries import Attribute, Kind
 
 _BASE = {
@@ -20,8 +21,10 @@ FUNCTIONS = {
     "deployment": Attribute("deployment_id", Kind.STRING),
     "deploymentId": Attribute("deployment_id", Kind.STRING),
     "schedule": Attribute("schedule", Kind.STRING),
-    "scheduleNext": Attribute("schedule_next", Kind.INSTANT),
-    "schedulePrevious": Attribute("schedule_previous", Kind.INSTANT),
+    "interval": Attribute("interval_minutes", Kind.INTEGER),
+    # Null while there is none: before the first run is planned, or when there never is one.
+    "scheduleNext": Attribute(f"NULLIF(NULLIF(schedule_next, 0), {MAX_INSTANT_MS})", Kind.INSTANT),
+    "schedulePrevious": Attribute("NULLIF(schedule_previous, 0)", Kind.INSTANT),
     "timeout": Attribute("timeout_seconds", Kind.INTEGER),
     "entrypoint": Attribute("entrypoint", Kind.STRING),
     "commands": Attribute("commands", Kind.STRING),
@@ -67,15 +70,31 @@ VARIABLES = {
     "secret": Attribute("secret", Kind.BOOLEAN),
 }
 
+KEYS = {
+    **_BASE,
+    "name": Attribute("name", Kind.STRING),
+    "expire": Attribute("NULLIF(expire_at, 0)", Kind.INSTANT),
+    "accessedAt": Attribute("NULL", Kind.INSTANT),
+    "scopes": Attribute("scopes", Kind.STRING),
+}
+
+#: Of functions, joined to what they used.
+USAGE = {
+    "resource": Attribute("'function'", Kind.STRING),
+    "resourceId": Attribute("functions.id", Kind.STRING),
+}
+
 RULES = {
     **_BASE,
     "domain": Attribute("domain", Kind.STRING),
     "resourceId": Attribute("function_id", Kind.STRING),
-    "resourceType": Attribute("'function'", Kind.STRING),
+    "resourceType": Attribute("CASE type WHEN 'api' THEN 'api' ELSE 'function' END", Kind.STRING),
+    "deploymentId": Attribute("''", Kind.STRING),
     "deploymentResourceId": Attribute("function_id", Kind.STRING),
-    "deploymentResourceType": Attribute("'function'", Kind.STRING),
+    "deploymentResourceType": Attribute("CASE type WHEN 'api' THEN NULL ELSE 'function' END", Kind.STRING),
     "deploymentVcsProviderBranch": Attribute("branch", Kind.STRING),
-    "type": Attribute("'deployment'", Kind.STRING),
+    "type": Attribute("type", Kind.STRING),
     "trigger": Attribute("'manual'", Kind.STRING),
+    "protocol": Attribute("'http'", Kind.STRING),
     "status": Attribute("'verified'", Kind.STRING),
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from minifn.errors import ArgumentInvalid, CursorNotFound
+from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.models import Record
 from minifn.store import plans
 from minifn.store.conditions import ALWAYS, Condition, join
@@ -41,7 +41,8 @@ def page(
 ) -> Page[R]:
     """Return the page of `query` among the rows of `scope`.
 
-    Raises CursorNotFound when the cursor's row is not in the scope, and ArgumentInvalid for a page that is too long.
+    Raises CursorNotFound when the cursor's row is not in the scope, QueryOrderNull when it lacks what the list is
+    ordered by, and ArgumentInvalid for a page that is too long.
     """
     found = plans.candidates(conn, table.name, attributes, query, scope)
     matches = plans.where(query, attributes, scope)
@@ -127,6 +128,8 @@ def _beyond(conn: sqlite3.Connection, table: str, scope: Scope, query: Query, or
     row = conn.execute(sql, of_cursor.values).fetchone()
     if row is None:
         raise CursorNotFound
+    if None in row:
+        raise QueryOrderNull
     beyond: list[Condition] = []
     for place in reversed(range(len(orders))):
         column, descending = orders[place]

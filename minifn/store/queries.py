@@ -5,12 +5,11 @@ of clients before 1.5 is in `legacy.py`.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from minifn import jsontext
 from minifn.errors import ArgumentInvalid, QueryInvalid
 from minifn.ids import is_id
 from minifn.instants import parse_instant
@@ -117,14 +116,22 @@ TEXT_METHODS = frozenset(
 _MODIFIERS = frozenset({"orderAsc", "orderDesc", "limit", "offset", "cursorAfter", "cursorBefore", "select"})
 
 
-def parse(texts: Sequence[str], attributes: Attributes, *, search: str = "", legacy: bool = False) -> Query:
+def parse(
+    texts: Sequence[str],
+    attributes: Attributes,
+    *,
+    search: str = "",
+    legacy: bool = False,
+    selectable: Collection[str] = (),
+) -> Query:
     """Return the query that `texts` (each a JSON object, or textual when `legacy`) ask of a list with `attributes`.
 
-    Raises ArgumentInvalid that says which rule is broken, and QueryInvalid for a full-text search of an attribute.
+    `selectable` are names that may be selected besides. Raises ArgumentInvalid that says which rule
+    is broken, and QueryInvalid for a full-text search of an attribute.
     """
     if len(texts) > QUERIES_MAX:
         raise _invalid(f"Value must be a valid array no longer than {QUERIES_MAX} items")
-    reader = _Reader(attributes, search)
+    reader = _Reader(attributes, search, selectable)
     for text in texts:
         reader.read(_decode(text, legacy))
     return reader.query()
@@ -140,8 +147,8 @@ def _decode(text: object, legacy: bool) -> dict[str, Any]:
     if len(text) > QUERY_CHARS_MAX:
         raise _invalid(f"Invalid query: a query is no longer than {QUERY_CHARS_MAX} characters")
     try:
-        decoded = parse_legacy(text) if legacy and not text.lstrip().startswith("{") else msgspec.json.decode(text)
-    except (LegacySyntaxError, msgspec.DecodeError, RecursionError) as exc:
+        decoded = parse_legacy(text) if legacy and not text.lstrip().startswith("{") else jsontext.decode(text)
+    except (LegacySyntaxError, jsontext.JsonInvalid) as exc:
         raise _invalid(f"Invalid query: Syntax error: {exc}") from exc
     return _check_object(decoded)
 
@@ -164,6 +171,7 @@ class _Reader:
 
     attributes: Attributes
     search: str
+    selectable: Collection[str]
     filters: list[Filter] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
     select: list[str] = field(default_factory=list)
@@ -213,7 +221,7 @@ class _Reader:
         for value in values:
             if not isinstance(value, str):
                 raise _invalid("Invalid query: Selected attributes are strings")
-            if value != "*":
+            if value != "*" and value not in self.selectable:
                 self.attribute(value)
             self.select.append(value)
 

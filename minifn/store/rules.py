@@ -1,4 +1,4 @@
-"""Rules: domains that answer as a function. Each function has one by itself; rules in the table give it more."""
+"""Rules: what answers at a domain. Each function has a domain by itself; rules in the table make more of them."""
 
 import sqlite3
 
@@ -23,12 +23,12 @@ def insert(conn: sqlite3.Connection, rule: Rule) -> Rule:
 
     Raises RuleResourceNotFound and RuleAlreadyExists.
     """
-    if functions.get(conn, rule.function_id) is None:
+    if rule.type != "api" and functions.get(conn, rule.function_id) is None:
         raise RuleResourceNotFound
     known = by_domain(conn, rule.domain)
     if known is None:
         return TABLE.insert(conn, rule)
-    if known.own and known.function_id == rule.function_id:
+    if rule.type == "deployment" and known.own and known.function_id == rule.function_id:
         return known
     raise RuleAlreadyExists
 
@@ -46,17 +46,13 @@ def by_domain(conn: sqlite3.Connection, domain: str) -> Rule | None:
     return DOMAINS.first(conn, "domain = ?", domain)
 
 
-def routes(conn: sqlite3.Connection) -> dict[str, str]:
-    """Return the function's id by domain, for all domains of which the id cannot be read off.
+def routes(conn: sqlite3.Connection) -> dict[str, str | Rule]:
+    """Return what answers at each domain of which that cannot be read off: a function's id, or a rule of another type.
 
-    These are the domains of rules, and those of functions whose id is not in lower case, as host names are; where two
-    ids differ in their case only, the one in lower case has the domain.
+    These are the domains of rules, and those of functions whose id is not in lower case, as host names are.
     """
-    rows = conn.execute(
-        "SELECT domain, function_id FROM domains WHERE id <> function_id OR function_id <> lower(function_id)"
-        " AND lower(function_id) NOT IN (SELECT id FROM functions) ORDER BY sequence"
-    )
-    return dict(rows.fetchall())
+    found = DOMAINS.all(conn, "id <> function_id OR function_id <> lower(function_id) ORDER BY sequence")
+    return {rule.domain: rule.function_id if rule.type == "deployment" else rule for rule in found}
 
 
 def delete(conn: sqlite3.Connection, rule_id: str) -> None:

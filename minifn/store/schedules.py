@@ -1,7 +1,7 @@
-"""When functions with a schedule are due: `functions.schedule_next`, 0 while nobody has planned it.
+"""When functions with a schedule or an interval are due: `functions.schedule_next`, 0 while nobody has planned it.
 
-A function is planned once it has a schedule and an active deployment, and stays planned when it loses its deployment,
-until the tick that finds none.
+A function is planned once it has a schedule or an interval, and an active deployment, and stays planned when it loses
+its deployment, until the tick that finds none.
 """
 
 import sqlite3
@@ -11,17 +11,20 @@ import msgspec
 from minifn.models import Execution, ExecutionRequest
 from minifn.store import executions
 
-_COLUMNS = "id, deployment_id, schedule, schedule_next, schedule_previous"
-_UNPLANNED = "schedule <> '' AND deployment_id <> '' AND schedule_next = 0"
-_PLANNED = "schedule_next > 0 AND schedule <> ''"
+_COLUMNS = "id, deployment_id, schedule, interval_minutes, schedule_next, schedule_previous"
+_RECURS = "(schedule <> '' OR interval_minutes > 0)"
+_UNPLANNED = f"{_RECURS} AND deployment_id <> '' AND schedule_next = 0"
+_PLANNED = f"schedule_next > 0 AND {_RECURS}"
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
-    """A function's schedule and when it is due."""
+    """A function's schedule or interval and when it is due."""
 
     function_id: str
     deployment_id: str
     schedule: str
+    #: 0 for a function with a schedule.
+    interval_minutes: int
     #: 0 when it is not planned yet.
     next_at: int
     #: The last tick that ran, 0 before the first.
@@ -32,8 +35,9 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule that goes on from one instant to the next one."""
 
     function_id: str
-    #: The expression that says so: it may have been changed since.
+    #: The expression and the interval that say so: they may have been changed since.
     schedule: str
+    interval_minutes: int
     from_at: int
     #: 0: no longer planned.
     to_at: int
@@ -75,8 +79,8 @@ def apply(conn: sqlite3.Connection, moves: list[Move]) -> list[Execution]:
         previous_at = "schedule_next" if move.execution else "schedule_previous"
         changed = conn.execute(
             f"UPDATE functions SET schedule_previous = {previous_at}, schedule_next = ?"
-            " WHERE id = ? AND schedule = ? AND schedule_next = ?",
-            (move.to_at, move.function_id, move.schedule, move.from_at),
+            " WHERE id = ? AND schedule = ? AND interval_minutes = ? AND schedule_next = ?",
+            (move.to_at, move.function_id, move.schedule, move.interval_minutes, move.from_at),
         )
         if changed.rowcount and move.execution:
             executions.enqueue(conn, move.execution, ExecutionRequest())

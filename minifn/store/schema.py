@@ -246,6 +246,70 @@ MIGRATIONS = (
         body BLOB NOT NULL
     );
     """,
+    """
+    ALTER TABLE functions ADD COLUMN description TEXT NOT NULL DEFAULT '';
+    ALTER TABLE functions ADD COLUMN interval_minutes INTEGER NOT NULL DEFAULT 0;
+    DROP INDEX functions_scheduled;
+    CREATE INDEX functions_scheduled ON functions (schedule_next)
+        WHERE (schedule <> '' OR interval_minutes > 0) AND deployment_id <> '';
+    -- Ids by the domain that they make.
+    CREATE INDEX functions_host ON functions (lower(id));
+    ALTER TABLE variables ADD COLUMN description TEXT NOT NULL DEFAULT '';
+    ALTER TABLE api_keys ADD COLUMN description TEXT NOT NULL DEFAULT '';
+
+    -- Rules that redirect, and rules of the API, which belong to no function: function_id is ''.
+    DROP VIEW domains;
+    CREATE TABLE all_rules (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL,
+        domain TEXT NOT NULL UNIQUE,
+        function_id TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        type TEXT NOT NULL,
+        redirect_url TEXT NOT NULL,
+        redirect_status_code INTEGER NOT NULL
+    );
+    INSERT INTO all_rules
+        SELECT sequence, id, created_at, updated_at, domain, function_id, branch, 'deployment', '', 0 FROM rules;
+    DROP TABLE rules;
+    ALTER TABLE all_rules RENAME TO rules;
+    CREATE INDEX rules_function ON rules (function_id);
+    -- Host names know no case: of functions whose ids differ in it only, one has the domain. That is the
+    -- one in lower case, else the oldest.
+    CREATE VIEW domains AS
+    SELECT
+        sequence - 1099511627776 AS sequence,
+        id,
+        created_at,
+        created_at AS updated_at,
+        lower(id) || '.' || (SELECT value FROM settings WHERE name = 'functions_domain') AS domain,
+        id AS function_id,
+        '' AS branch,
+        'deployment' AS type,
+        '' AS redirect_url,
+        0 AS redirect_status_code
+    FROM functions
+    WHERE id = lower(id) OR NOT EXISTS (
+        SELECT 1 FROM functions AS other
+        WHERE lower(other.id) = lower(functions.id)
+        AND (other.id = lower(other.id) OR other.sequence < functions.sequence)
+    )
+    UNION ALL
+    SELECT
+        sequence, id, created_at, updated_at, domain, function_id, branch,
+        type, redirect_url, redirect_status_code
+    FROM rules;
+    """,
+    """
+    -- Ends of answers, kept for clients of 0.x, which have no other way to see them.
+    CREATE TABLE execution_answers (
+        execution INTEGER PRIMARY KEY REFERENCES executions (sequence) ON DELETE CASCADE,
+        answer TEXT NOT NULL
+    );
+    ALTER TABLE execution_requests ADD COLUMN keep_answer INTEGER NOT NULL DEFAULT 0;
+    """,
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.

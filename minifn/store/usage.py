@@ -6,11 +6,14 @@ before the mark has reached it, is counted on the spot. Builds are few and count
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minifn.models import DEFAULT_SPECIFICATION, SPECIFICATIONS
-from minifn.store import settings
+from minifn.store import lists, settings
+from minifn.store.conditions import condition, join
 from minifn.store.database import Database
+from minifn.store.queries import Filter
 
 HOUR_MS = 3_600_000
 #: Rows counted in one transaction: a few milliseconds, so that other writes need not wait for long.
@@ -122,6 +125,33 @@ def kept(conn: sqlite3.Connection, function_id: str | None = None) -> Kept:
 def kept_by_hour(conn: sqlite3.Connection, first_hour: int, function_id: str | None = None) -> dict[int, Kept]:
     """Return what was made in each hour (since the epoch) from `first_hour` on, and is still there."""
     return _kept(conn, f"created_at / {HOUR_MS}", first_hour, function_id)
+
+
+def used_by_function(
+    conn: sqlite3.Connection, first_hour: int, last_hour: int, filters: Sequence[Filter]
+) -> list[tuple[str, int, Used]]:
+    """Return what the functions of which `filters` hold used in each hour of a time: id, hour, use."""
+    where = join([condition(item, lists.USAGE) for item in filters])
+    rows = conn.execute(
+        f"SELECT functions.id, hour, {_SUMS} FROM usage JOIN functions ON functions.sequence = function"
+        f" WHERE hour BETWEEN ? AND ? AND ({where.sql}) GROUP BY functions.id, hour",
+        (first_hour, last_hour, *where.values),
+    )
+    return [(function_id, hour, Used(*sums)) for function_id, hour, *sums in rows]
+
+
+def kept_by_function(conn: sqlite3.Connection, filters: Sequence[Filter]) -> list[tuple[str, int, Kept]]:
+    """Return what the functions of which `filters` hold have, by the hour in which it was made: id, hour, count."""
+    where = join([condition(item, lists.USAGE) for item in filters])
+    rows = conn.execute(
+        f"SELECT functions.id, hour, sum(made), sum(deployed), sum(source), sum(build) FROM ("
+        f" SELECT id AS owner, created_at / {HOUR_MS} AS hour, 1 AS made, 0 AS deployed, 0 AS source, 0 AS build"
+        f"  FROM functions UNION ALL SELECT function_id, created_at / {HOUR_MS}, 0, 1, source_size_bytes,"
+        f"  build_size_bytes FROM deployments"
+        f") JOIN functions ON functions.id = owner WHERE {where.sql} GROUP BY functions.id, hour",
+        where.values,
+    )
+    return [(function_id, hour, Kept(*sums)) for function_id, hour, *sums in rows]
 
 
 def _kept(conn: sqlite3.Connection, hour: str, first_hour: int, function_id: str | None) -> dict[int, Kept]:

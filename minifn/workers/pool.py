@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Self, cast
 
@@ -34,6 +34,10 @@ STOPPING = "The server is stopping.\n"
 WAITING_MAX = 4_000
 DEPLOYMENT_WAITING_MAX = 1_000
 OVERLOADED = "Too many requests wait for a worker.\n"
+#: Memory that is kept free for each worker until it has answered its first request, bytes.
+WORKER_BYTES = 64 * 1024 * 1024
+#: Seconds between looks for memory while calls wait for it.
+LOOK_AGAIN_SECONDS = 0.25
 
 
 @dataclass(kw_only=True, slots=True)
@@ -71,7 +75,8 @@ class Pool:
     """Hands every request to a worker of its deployment.
 
     `workers_max` bounds all workers, `function_workers_max` those of one function. At the bound an idle worker of
-    another deployment makes room.
+    another deployment makes room. The same holds while `available_bytes` has less than a worker
+    needs, except that one worker may always run.
     """
 
     def __init__(
@@ -82,21 +87,27 @@ class Pool:
         idle_seconds: float = 60.0,
         workers_max: int = 64,
         function_workers_max: int = 32,
+        available_bytes: Callable[[], int] = lambda: 1 << 62,
     ) -> None:
         self._spawner = spawner
         self._engine = engine
         self._idle_seconds = idle_seconds
         self._workers_max = workers_max
         self._function_workers_max = function_workers_max
+        self._available_bytes = available_bytes
         self._deployments: dict[str, DeploymentWorkers] = {}
         #: Every worker whose process is not known to have ended, also those that left their deployment.
         self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Those of them that start a worker.
+        self._starting: dict[asyncio.Task[None], Worker] = {}
         #: Calls that wait for a worker.
         self._waiting = 0
         self._reaper: asyncio.TimerHandle | None = None
         #: Somebody waits because there is no room for one more worker.
         self._crowded = False
+        #: Set while calls wait for room: nothing tells when other processes free memory.
+        self._look_again: asyncio.TimerHandle | None = None
         self._closing = False
 
     async def __aenter__(self) -> Self:
@@ -149,8 +160,11 @@ class Pool:
         return response
 
     def prewarm(self, spec: WorkerSpec) -> None:
-        """Start a worker ahead of the first request and have it import the function."""
-        if not self._closing:
+        """Start a worker ahead of the first request and have it import the function.
+
+        Does nothing while memory is short: the worker would cost one that is of use.
+        """
+        if not self._closing and not self._crowded and not self._is_short():
             deployment = self._deployment(spec)
             if not deployment.workers and not deployment.starting:
                 self._grow(deployment, load=True)
@@ -167,15 +181,15 @@ class Pool:
     async def close(self) -> None:
         """End every worker; requests in flight fail."""
         self._closing = True
-        if self._reaper is not None:
-            self._reaper.cancel()
-        starting = []
+        for timer in (self._reaper, self._look_again):
+            if timer is not None:
+                timer.cancel()
         for deployment in self._deployments.values():
             deployment.wake(failed("stopped", STOPPING))
-            for task in deployment.starting:
-                task.cancel()
-                starting.append(task)
         self._deployments.clear()
+        starting = list(self._starting)
+        for start in starting:
+            start.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
@@ -214,11 +228,17 @@ class Pool:
                     deployment.waiters.remove(waiter)
                 if not isinstance(exc, TimeoutError):
                     raise
-                state = "started" if not deployment.workers else "free"
-                return failed("timeout", f"{TIMED_OUT}No worker was {state} in time.\n")
+                return failed("timeout", f"{TIMED_OUT}{self._why_late(deployment)}\n")
             if answer is not None:
                 return answer
             deployment = self._deployments.get(spec.key) or self._deployment(spec)
+
+    def _why_late(self, deployment: DeploymentWorkers) -> str:
+        if deployment.workers:
+            return "No worker was free in time."
+        if not deployment.starting and self._is_short():
+            return "No worker was started in time, because the server is short of memory."
+        return "No worker was started in time."
 
     def _deployment(self, spec: WorkerSpec) -> DeploymentWorkers:
         """Return the deployment; workers of an older spec (other variables, another size) are let go."""
@@ -255,43 +275,59 @@ class Pool:
 
     def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:
         """Start one more worker if the limits allow it; a spare one displaces no other."""
-        if self._closing:
+        if self._closing or self._crowded:
             return
         group = deployment.spec.group or deployment.spec.key
         of_function = sum((worker.spec.group or worker.spec.key) == group for worker in self._alive)
         if of_function >= self._function_workers_max and deployment.workers:
             return
-        if len(self._alive) >= self._workers_max:
-            spare = deployment.workers and not deployment.waiters
-            if spare or not self._make_room():
-                self._crowded = self._crowded or not spare
+        evicted = None
+        if len(self._alive) >= self._workers_max or (self._alive and self._is_short()):
+            if deployment.workers and not deployment.waiters:
+                # A spare one displaces no other.
+                return
+            evicted = self._evict()
+            if evicted is None:
+                self._crowded = True
+                loop = asyncio.get_running_loop()
+                self._look_again = loop.call_later(LOOK_AGAIN_SECONDS, self._grow_where_needed)
                 return
         worker = Worker(deployment.spec, careful=deployment.blocking)
-        worker.on_exit = self._exited
-        worker.on_free = self._freed
-        worker.on_capacity = self._changed
+        # Counted from here on: many may be started in one turn of the loop.
         self._alive.add(worker)
-        task = self._run(self._start(deployment, worker, load))
+        task = self._run(self._start(deployment, worker, load, evicted))
         deployment.starting.add(task)
-        task.add_done_callback(lambda task: self._alive.discard(worker) if task.cancelled() else None)
+        self._starting[task] = worker
+        task.add_done_callback(self._end_start)
 
-    def _make_room(self) -> bool:
-        """Stop the worker that has been idle longest; tells whether there was one."""
+    def _is_short(self) -> bool:
+        """Tell whether memory is short for one more worker, besides those that grow still."""
+        growing = sum(not worker.settled for worker in self._alive)
+        return self._available_bytes() < (growing + 1) * WORKER_BYTES
+
+    def _evict(self) -> Worker | None:
+        """Take the worker that has been idle longest out of service, None when there is none."""
         idle = [
             (worker.idle_since, other, worker)
             for other in self._deployments.values()
             for worker in other.workers
-            if worker.busy == 0 and not other.waiters
+            if worker.busy == 0 and not other.waiting
         ]
         if not idle:
-            return False
+            return None
         _, other, worker = min(idle, key=lambda found: found[0])
-        self._stop(other, worker)
-        return True
+        other.workers.remove(worker)
+        return worker
 
-    async def _start(self, deployment: DeploymentWorkers, worker: Worker, load: bool) -> None:
+    async def _start(self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None) -> None:
+        """Start `worker`, once the `evicted` one has ended and left its memory."""
+        worker.on_exit = self._exited
+        worker.on_free = self._freed
+        worker.on_capacity = self._changed
         problem = "The worker could not be started.\n"
         try:
+            if evicted is not None:
+                await evicted.stop()
             await worker.start(self._spawner, self._engine)
             problem = "" if worker.in_service else "The worker ended as soon as it had started.\n"
         except WorkerFailed as exc:
@@ -328,6 +364,12 @@ class Pool:
         elif deployment.waiters:
             deployment.wake(count=worker.slots_free)
 
+    def _end_start(self, start: asyncio.Task[None]) -> None:
+        worker = self._starting.pop(start)
+        if start.cancelled():
+            # Perhaps before its first step.
+            self._alive.discard(worker)
+
     def _freed(self, worker: Worker) -> None:
         deployment = self._deployments.get(worker.spec.key)
         if deployment is not None and deployment.waiters:
@@ -350,6 +392,9 @@ class Pool:
     def _grow_where_needed(self) -> None:
         """Start workers for deployments whose requests wait, now that there may be room."""
         self._crowded = False
+        if self._look_again is not None:
+            self._look_again.cancel()
+            self._look_again = None
         for waiting in self._deployments.values():
             if waiting.waiters:
                 self._consider_growth(waiting)

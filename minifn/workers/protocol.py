@@ -42,11 +42,11 @@ Worker to server:
     a kill; none when the request says `logging: false`, none after the response.
 `response`
     `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; names may repeat, as set-cookie
-    does). Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the content type and
-    drops the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when the request's
-    `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`; the server takes the worker
-    out of service, lets its other requests end, and stops it) and `stuck` (true when the call could not be stopped and
-    goes on in the background: the worker is then killed instead).
+    does; at most 1,000). Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the
+    content type and drops the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when
+    the request's `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`; the server
+    takes the worker out of service, lets its other requests end, and stops it) and `stuck` (true when the call could
+    not be stopped and goes on in the background: the worker is then killed instead).
 
 `capacity`
     `concurrency` (as in `ready`): how many requests it takes at once from now on. Requests that were sent before the
@@ -65,11 +65,16 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from minifn.jsontext import without_escaped_quotes
 from minifn.models import Headers
 
 PROTOCOL = 1
 HEADER_LIMIT_BYTES = 1024 * 1024
 BODY_LIMIT_BYTES = 32 * 1024 * 1024
+#: Headers of a response, which the event loop decodes; wrappers refuse more as a fault of the function.
+HEADERS_MAX = 1000
+#: Bytes that the shortest header takes in a response frame: `["a",""],`.
+_HEADER_BYTES_MIN = 9
 
 _LENGTHS = struct.Struct(">II")
 
@@ -179,7 +184,11 @@ def decode_server_frame(header: bytes) -> ServerFrame:
 
 
 def decode_headers(raw: bytes) -> Headers:
-    """Return the headers of a response frame as pairs. Raises ProtocolError."""
+    """Return the headers of a response frame as pairs. Raises ProtocolError, for too many before it decodes them."""
+    if len(raw) > HEADERS_MAX * _HEADER_BYTES_MIN:
+        count = without_escaped_quotes(raw).count(b'"') // 4
+        if count > HEADERS_MAX:
+            raise ProtocolError(f"{count:,} response headers, the limit is {HEADERS_MAX:,}")
     try:
         return _decode_headers(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:

@@ -27,6 +27,8 @@ WORKER_PROCESSES = 256
 WORKER_FILES = 1024
 #: Behind the server, so that it goes on answering, and before builds.
 WORKER_NICE = 5
+#: When memory runs out the kernel ends builds first, then workers, and last the server.
+WORKER_OOM_SCORE_ADJ = 700
 _MIB = 1024 * 1024
 
 
@@ -114,6 +116,7 @@ class WorkerSpecs:
                 open_files=WORKER_FILES,
                 cpus=size.cpus,
                 nice=WORKER_NICE,
+                oom_score_adj=WORKER_OOM_SCORE_ADJ,
             ),
             network=network_of(self._config.network, target.variables),
             uid=function_uid(function),

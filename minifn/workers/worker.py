@@ -30,6 +30,8 @@ from minifn.workers.records import (
 START_SECONDS = 60.0
 #: The wrapper ends a call at its deadline; a wrapper that cannot is ended this much later.
 DEADLINE_GRACE_SECONDS = 0.5
+#: A worker that has not answered for this long has grown to its size all the same.
+SETTLE_SECONDS = 10.0
 #: What a stopped worker gets to exit by itself.
 STOP_GRACE_SECONDS = 2.0
 #: After the socket closed the process should end, after the process ended the socket should close.
@@ -60,6 +62,7 @@ class Worker(asyncio.Protocol):
         self.on_exit: Callable[[Worker], None] = _ignore
         #: When the last request ended, on the monotonic clock.
         self.idle_since = time.monotonic()
+        self._made_at = self.idle_since
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._process: Process
@@ -103,6 +106,11 @@ class Worker(asyncio.Protocol):
     def slots(self) -> int:
         """How many requests it takes at once."""
         return self._slots
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has taken the memory that it takes, as far as can be known."""
+        return self.answered > 0 or time.monotonic() > self._made_at + SETTLE_SECONDS
 
     @property
     def slots_free(self) -> int:
@@ -256,9 +264,9 @@ class Worker(asyncio.Protocol):
             for header, body in self._decoder.feed(data):
                 frame = protocol.decode_worker_frame(header)
                 if type(frame) is Response:
-                    self._respond(frame, body)
+                    self._respond(frame, body, len(header))
                 elif type(frame) is Log:
-                    self._log(frame, body)
+                    self._log(frame, body, len(header))
                 elif type(frame) is Decline:
                     self._give_back(frame)
                 elif type(frame) is Capacity:
@@ -297,14 +305,14 @@ class Worker(asyncio.Protocol):
         call.finish(failure="declined")
         self._freed()
 
-    def _respond(self, frame: Response, body: bytes) -> None:
+    def _respond(self, frame: Response, body: bytes, header_bytes: int) -> None:
         call = self._calls.get(frame.id)
         self._stuck = self._stuck or frame.stuck
         if frame.stuck or frame.failure:
             # What the call has started would go on in a worker that does.
             self._retire()
         if call is None:
-            return self._check_issued(frame.id, len(body))
+            return self._check_issued(frame.id, header_bytes + len(body))
         if not 100 <= frame.status_code <= 999:
             raise ProtocolError(f"status code {frame.status_code}")
         body = b"" if frame.status_code in (204, 304) else body
@@ -317,12 +325,12 @@ class Worker(asyncio.Protocol):
             self._slots = self._granted
         self._freed()
 
-    def _log(self, frame: Log, body: bytes) -> None:
+    def _log(self, frame: Log, body: bytes, header_bytes: int) -> None:
         call = self._calls.get(frame.id)
         if call is None:
-            return self._check_issued(frame.id, len(body))
+            return self._check_issued(frame.id, header_bytes + len(body))
         self._kept_bytes += call.log(frame.stream, body, CALLS_LOG_BYTES - self._kept_bytes)
-        if self._meter.floods(FRAME_BYTES):
+        if self._meter.floods(max(FRAME_BYTES, header_bytes)):
             self._flooded()
         if call.logged > FLOOD_LIMIT_BYTES:
             self._kill(f"The execution logged more than {FLOOD_LIMIT_BYTES // 1024**2} MB.\n")

@@ -16,6 +16,7 @@ from minifn_url import decode_path, decode_query
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
 #: Escaped and in a frame's header they may take six times as much.
 HEADERS_LIMIT_BYTES = 128 * 1024
+HEADERS_MAX = 1000
 #: What JSON puts around a name and a value.
 PAIR_BYTES = 8
 LOG_LIMIT_CHARS = 8000
@@ -210,6 +211,8 @@ def normalize(output: object) -> tuple[int, str, bytes]:
 
 def encode_headers(pairs: list[tuple[str, str]]) -> str:
     """Return the headers as JSON. Raises ValueError for what a frame cannot carry."""
+    if len(pairs) > HEADERS_MAX:
+        raise ValueError(f"there are {len(pairs)} headers, the limit is {HEADERS_MAX}")
     size = len("".join([name + value for name, value in pairs]).encode("utf-8")) + PAIR_BYTES * len(pairs)
     if size > HEADERS_LIMIT_BYTES:
         raise ValueError(f"the headers have {size} bytes, the limit is {HEADERS_LIMIT_BYTES}")

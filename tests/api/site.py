@@ -1,42 +1,33 @@
 """The API over HTTP with everything real but processes: builds do not run, and functions answer with their request."""
 
 import asyncio
+import functools
 import json
+import socket
 import sqlite3
 import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import httpx
 import uvicorn
 
 from minifn.api import create_app
-from minifn.change_feed import ChangeFeed
 from minifn.config import Config
-from minifn.embed import Minifn
-from minifn.host.datadir import DataDir
-from minifn.host.tasks import running
+from minifn.hooks import Hooks
 from minifn.instants import now_ms
 from minifn.languages import RuntimeTable
-from minifn.models import Deployment, Execution, Function
+from minifn.models import Execution
+from minifn.parts import Parts
 from minifn.sandbox.engines import NoEngine
-from minifn.services.deployments import DeploymentService, Effects
-from minifn.services.domains import DomainService
-from minifn.services.events import Events
-from minifn.services.executions import Executions
-from minifn.services.functions import FunctionService
-from minifn.services.keys import Keys
 from minifn.store import deployments, executions
-from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
-from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
-from minifn.workers.specs import WorkerSpecs
-from tests.serving import free_port, pack
+from tests.serving import pack, wait_until
 
 PROJECT = "minifn"
 ADMIN_KEY = "admin-key"
@@ -77,62 +68,53 @@ class EchoPool(Pool):
         return FunctionResponse(status_code=200, headers=headers, body=body, logs="logged", delivered=True)
 
 
-class Site:
-    """Like `Minifn`, without spawner, builder and workers. Entered by the app's lifespan."""
+class Site(Parts):
+    """The parts of a server without processes: no launcher, no builds, an echo in place of workers.
+
+    The app's lifespan enters it. `effects` are the calls that deployments made to the missing parts.
+    """
 
     def __init__(self, data: Path, **settings: Any) -> None:
-        self.config = Config(data=data, sandbox="none", api_key=ADMIN_KEY, **settings)
-        self.data = DataDir(self.config.data)
-        self.admin_key = ADMIN_KEY
-        self.tokens = Tokens("secret-that-is-long-enough-for-hs256", self.config.project)
-        self.runtimes = RuntimeTable.load()
-        self.pool = EchoPool()
-        self.changes = ChangeFeed()
+        super().__init__(Config(data=data, sandbox="none", api_key=ADMIN_KEY, **settings))
+        self.pool: EchoPool = EchoPool()
         self.effects: list[tuple[str, str]] = []
-        self.died: list[str] = []
-        self._stack = AsyncExitStack()
+        # The middle of a minute: no window of a rate limit ends during a test.
+        self.rate_clock = lambda: 1_800_000_030.0
 
-    async def __aenter__(self) -> Self:
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        assert not self.lost.done()
+
+    async def open_data(self, stack: AsyncExitStack) -> None:
         self.data.prepare()
-        self.database = await self._stack.enter_async_context(Database(self.data.database, VariableCipher("0" * 64)))
-        self.keys = Keys(self.database)
-        self.functions = FunctionService(self.database, changes=self.changes)
-        self.rules = DomainService(self.database, self.config.functions_domain)
-        await self.rules.open()
-        self.deployments = DeploymentService(
-            self.config,
-            self.data,
-            self.database,
-            Effects(build=self._note_build, interrupt=self._interrupt, retire=self._retire, prewarm=self._prewarm),
-            self.changes,
-        )
-        launcher = WorkerSpecs(self.config, self.data, NoEngine(), self.runtimes)
-        self.executor = await self._stack.enter_async_context(
-            Executions(self.config, self.database, self.functions, self.pool, launcher, self.tokens, self.changes)
-        )
-        await self._stack.enter_async_context(running(self.executor.run(), "queue of executions", self.died.append))
-        self.events = Events(self.database, self.functions, self.executor)
-        return self
+        await self.open_database(stack)
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-        assert self.died == []
+    async def open_machine(self, stack: AsyncExitStack) -> None:
+        self.engine = NoEngine()
+        self.runtimes = RuntimeTable.load()
+
+    def hooks(self) -> Hooks:
+        async def note(call: str, deployment_id: str) -> None:
+            self.effects.append((call, deployment_id))
+
+        return Hooks(
+            build=lambda: self.effects.append(("build", "")),
+            interrupt=functools.partial(note, "interrupt"),
+            retire=functools.partial(note, "retire"),
+            prewarm=lambda function, deployment: self.effects.append(("prewarm", deployment.id)),
+        )
+
+    def make_builders(self, hooks: Hooks) -> None:
+        """Builds and git need processes."""
+
+    async def run_loops(self, stack: AsyncExitStack) -> None:
+        await self.domains.open()
+        await stack.enter_async_context(self.executions)
+        await self.run_loop(stack, self.executions.run(), "queue of executions")
 
     async def missing(self) -> str:
         """Return which file of the database is not there; there is no lock."""
         return self.database.missing()
-
-    def _note_build(self) -> None:
-        self.effects.append(("build", ""))
-
-    async def _interrupt(self, deployment_id: str) -> None:
-        self.effects.append(("interrupt", deployment_id))
-
-    async def _retire(self, deployment_id: str) -> None:
-        self.effects.append(("retire", deployment_id))
-
-    def _prewarm(self, function: Function, deployment: Deployment) -> None:
-        self.effects.append(("prewarm", deployment.id))
 
     async def build(self, deployment_id: str) -> None:
         """Do what a builder does to the rows, and publish an empty build."""
@@ -148,9 +130,10 @@ class SiteServer:
 
     def __init__(self, data: Path, **settings: Any) -> None:
         self.site = Site(data, **settings)
-        self.port = free_port()
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            create_app(cast("Minifn", self.site)), host="127.0.0.1", port=self.port, log_level="warning",
+            create_app(self.site), host="127.0.0.1", port=self.port, log_level="warning",
             server_header=False, lifespan="on", ws="websockets-sansio", ws_per_message_deflate=False,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
@@ -158,25 +141,28 @@ class SiteServer:
         self._thread = threading.Thread(target=self._run, name="site")
 
     def _run(self) -> None:
-        self._loop.run_until_complete(self._server.serve())
+        self._loop.run_until_complete(self._server.serve(sockets=[self._socket]))
 
     def __enter__(self) -> Self:
         self._thread.start()
         with httpx.Client(trust_env=False) as client:
-            for _ in range(1000):
-                assert self._thread.is_alive(), "the site did not start"
-                try:
-                    client.get(f"http://127.0.0.1:{self.port}/v1/ping")
-                except httpx.TransportError:
-                    continue
-                return self
-        raise AssertionError("the site did not start")
+            wait_until(lambda: self._answers(client), 20, "the site answers")
+        return self
+
+    def _answers(self, client: httpx.Client) -> bool:
+        assert self._thread.is_alive(), "the site did not start"
+        try:
+            client.get(f"http://127.0.0.1:{self.port}/v1/ping")
+        except httpx.TransportError:
+            return False
+        return True
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
         self._thread.join(20)
         assert not self._thread.is_alive()
         self._loop.close()
+        self._socket.close()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the site's event loop."""

@@ -10,7 +10,6 @@ import httpx
 import pytest
 
 from minifn.api import create_app
-from minifn.embed import Minifn
 from minifn.limits import BODY_LIMIT_BYTES
 from tests.api.site import SiteServer, deploy
 
@@ -125,7 +124,7 @@ def test_a_server_that_speaks_websocket_is_told_to_close(site: SiteServer, host:
 
     async def connect() -> None:
         scope = {"type": "websocket", "path": "/", "headers": [(b"host", host.encode())]}
-        await create_app(cast("Minifn", site.site))(scope, receive, send)
+        await create_app(site.site)(scope, receive, send)
 
     site.run(connect())
     assert [message["type"] for message in sent] == ["websocket.close"]

@@ -214,9 +214,8 @@ def test_a_domain_goes_with_its_function(server: Server, api: Api) -> None:
 def test_an_id_in_upper_case_has_a_domain_too(server: Server, api: Api) -> None:
     api.create("Domain_Upper.x", api.runtime("python"), execute=["any"], entrypoint="main.py")
     assert "No active deployments" in visit(server, f"domain_upper.x.{DOMAIN}").text
-    api.create("domain_upper.x", api.runtime("python"), execute=["any"], entrypoint="main.py", enabled=False)
-    said = visit(server, f"domain_upper.x.{DOMAIN}", headers=[("accept", "application/json")])
-    assert kind(said) == (404, "function_not_found")
+    same = {"functionId": "domain_upper.x", "name": "x", "runtime": api.runtime("python")}
+    assert "Host names know no case" in api.call("POST", "/functions", 409, json=same)["message"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "api.example.test", DOMAIN, f"x{DOMAIN}"])

@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
 
 from minifn.api import OPERATIONS, create_app
 from minifn.api.wire.params import fields_of
-from minifn.embed import Minifn
 from tests.api.site import Site, SiteServer, create_function, refusal
 
 
@@ -44,9 +43,11 @@ def test_templates(guest: httpx.Client) -> None:
         ({"useCases[]": "starter", "runtimes[]": min(runtimes)}, 1),
         ({"useCases[]": "ai"}, 0),
         ({"runtimes[]": "swift-5.5"}, 0),
-        ({"offset": "1"}, 0),
+        ({"offset": "1"}, 1),
+        ({"total": "false"}, 0),
     ):
         assert guest.get("/functions/templates", params=params).json()["total"] == total
+    assert guest.get("/functions/templates", params={"offset": "1"}).json()["templates"] == []
     for wrong in ({"limit": "0"}, {"useCases[]": "games"}, {"runtimes[]": "cobol-60"}, {"offset": "5001"}):
         assert refusal(guest.get("/functions/templates", params=wrong)) == (400, "general_argument_invalid")
 
@@ -166,7 +167,7 @@ def test_operations_are_declared_once() -> None:
 
 def test_the_app_starts_and_stops_what_it_serves(tmp_path: Any) -> None:
     site = Site(tmp_path / "data")
-    app = create_app(cast("Minifn", site))
+    app = create_app(site)
 
     async def live() -> int:
         async with app.router.lifespan_context(app):

@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
@@ -12,7 +12,6 @@ from websockets.sync.client import connect
 
 from minifn.api import create_app
 from minifn.api.wire.answers import unexpected_answer
-from minifn.embed import Minifn
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 
 
@@ -68,7 +67,7 @@ def test_a_realtime_client_that_says_nonsense_and_is_gone(site: SiteServer) -> N
     async def connect_to() -> None:
         query = f"project={PROJECT}".encode()
         scope = {"type": "websocket", "path": "/v1/realtime", "headers": [], "query_string": query}
-        await create_app(cast("Minifn", site.site))(scope, receive, send)
+        await create_app(site.site)(scope, receive, send)
 
     site.run(connect_to())
     assert sent == ["websocket.accept", "websocket.send"]

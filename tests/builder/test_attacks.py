@@ -50,9 +50,9 @@ def test_directories_nest_without_end(where: str, data: Path, runtimes: RuntimeT
         async with opened(data, runtimes, engine) as world:
             place = "." if where == "code" else "/cache" if engine == "bwrap" else str(world.data.cache("fn"))
             deployment = await world.build(HELLO, f"cd {place}; {DEEP}")
-            assert deployment.status == ("failed" if where == "code" else "ready"), deployment.build_logs
-            assert ("levels deep" in deployment.build_logs) == (where == "code")
-            # What cannot be measured is removed.
+            assert deployment.status == "failed", deployment.build_logs
+            assert "levels deep" in deployment.build_logs
+            # A tree that cannot be measured is removed.
             left = world.data.build(deployment.id) if where == "code" else world.data.cache("fn")
             assert not left.exists()
 

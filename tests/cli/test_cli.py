@@ -139,6 +139,10 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
         listed = json.loads(minifn("keys", "list", "--json", "--data", data).stdout)
         assert [(key["name"], key["scopes"], key["expire"]) for key in listed] == [("reader", ["functions.read"], "")]
         assert secret not in minifn("keys", "list", "--data", data).stdout
+        minifn("keys", "create", "--name", "\x1b[31mred\x1b]0;title\x07", "--scope", "functions.read", "--data", data)
+        shown = minifn("keys", "list", "--data", data).stdout
+        assert "  red  functions.read  " in shown
+        assert "\x1b" not in shown
 
         deleted = minifn("keys", "delete", listed[0]["id"], "--data", data)
         assert (deleted.returncode, deleted.stdout) == (0, "")
@@ -153,7 +157,9 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--scope", "everything"], "minifn: --scope must be like functions.read, not 'everything'"),
+        (["--scope", "everything"], "minifn: --scope 'everything' is no scope: README.md says which there are"),
+        (["--scope", "functons.read"], "minifn: --scope 'functons.read' is no scope; did you mean functions.read?"),
+        (["--scope", "users.read"] * 201, "minifn: a key holds at most 200 scopes, not 201"),
         (["--scope", "functions.read", "--expire", "soon"], "minifn: --expire must be an ISO 8601 date and time, "),
     ],
 )

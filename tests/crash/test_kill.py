@@ -21,6 +21,8 @@ from tests.crash.invariants import check_backup, check_database, check_files, ch
 from tests.crash.pressure import BACKUP, FUNCTION, Pressure, prepare, prepare_more
 from tests.serving import FUNCTIONS, Api, Server, pack, wait_until
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "1"))
 SEED = int(os.environ.get("CRASH_SEED", str(time.time_ns())))
 CHUNK_BYTES = 5 * 1024 * 1024

@@ -25,6 +25,8 @@ from tests.crash.tracing import Trace, tracer
 from tests.git.repositories import Repository, answering, git
 from tests.serving import FINAL_BUILD, FUNCTIONS, Api, Server, pack, wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def traced(data: Path) -> Iterator[tuple[Server, Trace]]:

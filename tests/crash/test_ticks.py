@@ -1,7 +1,6 @@
 """`kill -9` as schedules tick and executions become due: no minute ticks twice, and nothing asked for is lost."""
 
 import faulthandler
-import os
 import random
 import time
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ CODE = {"main.py": b"def main(context):\n    return context.res.empty()\n"}
 ROUNDS = 2
 
 
-@pytest.mark.skipif(not os.environ.get("TESTS_TAKE_MINUTES"), reason="takes three minutes: set TESTS_TAKE_MINUTES=1")
+@pytest.mark.slow
 def test_kill_around_ticks(data: Path) -> None:
     # Longer than pytest's limit for a test that hangs.
     faulthandler.cancel_dump_traceback_later()

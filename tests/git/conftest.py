@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.git.repositories import Repository
-from tests.serving import Server
+from tests.serving import Api, Server
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -39,6 +39,12 @@ def git_server(place: Path, base: Path) -> Iterator[Server]:
     installations = f"local=file://{base},remote=https://user:hidden-token@127.0.0.1:9"
     with Server(place / "data", git_installations=installations, git_poll=1, upload_limit=1_000_000) as running:
         yield running
+
+
+@pytest.fixture
+def api(git_server: Server) -> Iterator[Api]:
+    with git_server.api as client:
+        yield client
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.serving import Api, Server
+
 MAIN = "def main(context):\n    return context.res.text({text!r})\n"
 
 
@@ -52,3 +54,14 @@ class Repository:
 def answering(text: str) -> str:
     """The code of a function that answers with `text`."""
     return MAIN.format(text=text)
+
+
+def address(server: Server, function_id: str, key: str = "") -> str:
+    """Where the repository of a function is pushed to."""
+    return f"http://any:{key or server.key}@127.0.0.1:{server.port}/git/{function_id}.git"
+
+
+def create(api: Api, name: str, **settings: object) -> str:
+    """Create a function in Python that everyone may call, and return its id."""
+    api.create(name, api.runtime("python"), **{"entrypoint": "main.py", "execute": ["any"], **settings})
+    return name

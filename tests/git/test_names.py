@@ -96,6 +96,17 @@ def test_a_glob_of_a_folder_is_for_all_below_it() -> None:
     assert touches(["docs/x", "fn/a"], ["other", "fn/*"])
     assert not touches(["fnx/main.py", "docs/fn"], ["fn"])
     assert not touches([], ["**"])
+    assert touches(["a"], ["./"])
+    assert touches(["a/b"], ["."])
+
+
+@given(st.text("ab/*?.", max_size=8), st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_a_glob_of_a_folder_matches_as_it_would_each_folder(glob: str, parts: list[str]) -> None:
+    name = glob.removeprefix("./").strip("/")
+    folders = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    everything = name in ("", ".")
+    assert touches(["/".join(parts)], [glob]) == (everything or any(matches(folder, [name]) for folder in folders))
 
 
 def test_credentials_leave_the_address(tmp_path: Path) -> None:

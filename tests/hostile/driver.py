@@ -98,7 +98,11 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
         shared.write(b"MEMORY")
         shared.flush()
         path, name, port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
-        path.bind(str(data.root / "s"))
+        # As those of D-Bus and of databases are: anyone reaches it, and anyone may connect.
+        open_to_all = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-")))
+        open_to_all.chmod(0o755)
+        path.bind(str(open_to_all / "s"))
+        (open_to_all / "s").chmod(0o777)
         name.bind(f"\0{abstract}")
         port.bind(("127.0.0.1", 0))
         for one in (path, name, port):
@@ -108,7 +112,7 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
             "database": str(data.database),
             "keepsake": str(keepsake),
             "server": str(os.getpid()),
-            "socket": str(data.root / "s"),
+            "socket": str(open_to_all / "s"),
             "abstract": abstract,
             "port": str(port.getsockname()[1]),
             "segment": str(segment),
@@ -193,7 +197,7 @@ def is_pending(pid: int, number: int) -> bool:
 
 def marked(mark: str) -> list[int]:
     """Every process of the machine that has `mark` among its arguments."""
-    return [pid for pid in proc.pids() if mark.encode() in proc.read(f"/proc/{pid}/cmdline")]
+    return [pid for pid in proc.pids() if mark.encode() in proc.command_line(pid)]
 
 
 def attacks() -> list[str]:
@@ -202,7 +206,8 @@ def attacks() -> list[str]:
 
 
 def node_attacks() -> list[str]:
-    text = (PROGRAMS / "attack.cjs").read_text().partition("const attacks = {")[2]
+    texts = [path.read_text() for path in sorted(PROGRAMS.glob("*.cjs"))]
+    text = "".join(text.partition("const attacks = {")[2] for text in texts)
     return re.findall(r"^  (?:async )?(\w+)(?:\(t?\) \{|:)", text, re.MULTILINE)
 
 

@@ -28,6 +28,8 @@ from tests.hostile.service_archives import ARCHIVES, COMMANDS, FILE
 from tests.packing import packed
 from tests.serving import Api, Server, pack, wait_until
 
+pytestmark = pytest.mark.slow
+
 PROGRAMS = Path(__file__).parent / "programs" / "service"
 ENTRYPOINTS = {"python": "main.py", "node": "main.cjs"}
 ENGINES = ("bwrap", "process", "none")
@@ -65,6 +67,7 @@ ERRORS = {
     "huge_body": r"[\s\S]*the limit is",
     "huge_frame": PROTOCOL + "the limit is",
     "headers": ANSWERED,
+    "many_headers": PROTOCOL + "90,000 response headers, the limit is 1,000",
     "status": PROTOCOL + "status code 1000",
     # The control socket and the process
     "close_control": DIED,
@@ -82,6 +85,7 @@ ERRORS = {
     "endless_line": ANSWERED,
     "binary_logs": ANSWERED,
     # What a process has
+    "take_port": ANSWERED,
     "files": ANSWERED,
     "threads": ANSWERED,
     "memory": r"$|The function's process was ended: memory limit exceeded \(512 MB\)|The function's [\s\S]* memory ",

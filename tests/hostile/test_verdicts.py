@@ -39,6 +39,8 @@ VERDICTS = {
     "look_at_database": "S S S S O O O O O",  # Landlock has no say in stat
     "change_database_mode": "S S S S S O S O O",  # nor in chmod
     "link_database": "S S S S S S S S O",
+    "mark_database": "S S S S S O S S O",
+    "watch_data": "S S S S S O S S O",
     "write_data": "S S S S S S S S O",
     "write_own_code": "S S S S S S S S O",
     "write_outside_tmp": "S S S S S S S S O",
@@ -58,6 +60,7 @@ VERDICTS = {
     "renice_other": "S S S S S O S S O",
     "renice_everybody": "S S S S S O S S O",
     "sacrifice_server": "S S S S S S S S O",
+    "spare_itself": "S S S S S S S S O",
     "trace_other": "S S S S S S S S O",
     "read_memory": "S S S S S S S S O",
     "become_root": "S S S S S S S S O",
@@ -86,8 +89,26 @@ VERDICTS = {
     "fill_devices": "S S S S S S S S O",
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",
+    "headless_memory": "K K K K K K K K K",
+    "headless_deleted_file": "S S S S K K K K K",
+    "headless_daemon": "S S S S S S S S S",
+    "own_descriptors": "K K K K K K K K K",
+    "thread_bomb": "S S S S S K S K K",
+    "page_tables": "K K K K K K K K K",
+    "many_files": "K K K K K K K K K",
+    "loopback_queues": "K K K K K K K K K",
+    "queue_of_the_dead": "K K K K K K K K K",
+    "descriptors_in_flight": "K K K K K K K K K",
+    "pending_signals": "S S S S S S S S O",
 }
-CASES = tuple((column, f"{family}{attack}") for column in COLUMNS for family in ("", "node ") for attack in VERDICTS)
+#: Columns that a plain `pytest` runs: the strongest and the weakest engine that confines, as this user.
+EVERYDAY = tuple(f"{engine} host {'user' if os.geteuid() else 'root'}" for engine in ("bwrap", "process"))
+CASES = tuple(
+    pytest.param(column, f"{family}{attack}", marks=() if column in EVERYDAY else pytest.mark.slow)
+    for column in COLUMNS
+    for family in ("", "node ")
+    for attack in VERDICTS
+)
 #: Open in the process engine on a kernel whose Landlock cannot confine signals and abstract sockets (before 6.12).
 NEEDS_SCOPES = {
     *("signal_server", "signal_launcher", "signal_other", "signal_everybody", "signal_by_descriptor"),

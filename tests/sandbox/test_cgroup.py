@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from minifn.host.control_groups import own_group, read
 from minifn.sandbox.launcher import cgroup
-from minifn.sandbox.launcher.cgroup import Group, Groups, delegated, own_group
+from minifn.sandbox.launcher.cgroup import Group, Groups, delegated
 
 FILES = (
     *("cgroup.procs", "cgroup.kill", "cgroup.controllers", "cgroup.subtree_control", "cgroup.type", "memory.max"),
@@ -128,7 +129,7 @@ def test_the_own_group(text: str, place: str, expected: str) -> None:
 
 
 def test_a_real_group_is_killed_whole() -> None:
-    own = own_group(cgroup.read("/proc/self/cgroup"), cgroup.read("/proc/self/mountinfo"))
+    own = own_group(read("/proc/self/cgroup"), read("/proc/self/mountinfo"))
     path = f"{own}/minifn-test-{os.getpid()}"
     try:
         os.mkdir(path)  # noqa: PTH102
@@ -142,11 +143,11 @@ def test_a_real_group_is_killed_whole() -> None:
         process.stdin.write(b"go\n")
         process.stdin.flush()
         deadline = time.monotonic() + 5
-        while len(cgroup.read(f"{path}/cgroup.procs").split()) < 3:
+        while len(read(f"{path}/cgroup.procs").split()) < 3:
             assert time.monotonic() < deadline, "the processes did not start"
         group.kill()
         assert process.wait(timeout=5) == -9
-    while cgroup.read(f"{path}/cgroup.procs"):
+    while read(f"{path}/cgroup.procs"):
         assert time.monotonic() < deadline, "not all were killed"
     group.remove()
     assert not Path(path).exists()

@@ -5,7 +5,6 @@ import importlib.util
 import os
 import shutil
 import stat
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -114,8 +113,7 @@ def test_protections_are_seen_from_inside(
 
 
 def test_what_is_not_seen_to_hold_is_not_called_on() -> None:
-    weak = {"memory", "network"} if hasattr(tarfile, "data_filter") else {"memory", "network", "archives"}
-    assert {one.name for one in judge("bwrap", HELD) if one.state != "ON"} == weak
+    assert {one.name for one in judge("bwrap", HELD) if one.state != "ON"} == {"memory", "network"}
     for change, name in (
         ({"seen": ["90"]}, "other processes"),
         ({"reads": ["/x"]}, "server's files"),

@@ -1,14 +1,17 @@
 """Which limit ended a process is said; how far it stands behind others."""
 
 import asyncio
+import functools
 import os
+from pathlib import Path
 
 import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
+from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
-from tests.sandbox.test_spawner import command, shell, started
+from tests.sandbox.test_spawner import command, shell, started, until
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process"])
@@ -45,3 +48,32 @@ def test_niceness(place: DataDir) -> None:
             await process.kill()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process", "none"])
+def test_the_kernel_ends_it_before_the_server(place: DataDir, engine_name: str, request: pytest.FixtureRequest) -> None:
+    """Every process of the tree has the score, whoever of them forked first; others keep theirs."""
+    if engine_name in ("bwrap", "sandlock"):
+        request.getfixturevalue(engine_name)
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            for limits, wanted in ((Limits(), 900), (Limits(oom_score_adj=700), 700)):
+                script = shell("sleep 1000 & sleep 1000 & wait", limits=limits)
+                process = await spawner.spawn(engine.wrap(script))
+                expected = min(1000, max(0, own) + wanted)
+                await until(functools.partial(has_sleepers, process.pid, expected))
+                await process.kill()
+            launcher = proc.children(os.getpid())
+            assert {proc.oom_score_adj(pid) for pid in launcher} == {own}
+
+    asyncio.run(main())
+
+
+def has_sleepers(root: int, score: int) -> bool:
+    """Tell whether the script has got as far as its two, and the whole tree has the score."""
+    family = proc.family(root)
+    commands = [proc.read(f"/proc/{pid}/cmdline") for pid in family]
+    sleepers = sum(command.startswith(b"sleep") for command in commands)
+    return sleepers == 2 and {proc.oom_score_adj(pid) for pid in family} == {score}

@@ -58,7 +58,16 @@ def test_bwrap_as_a_plain_user() -> None:
     assert wrapped.private_tmp
     assert wrapped.argv[:4] == ("/usr/bin/bwrap", "--args", str(FIRST_DATA_DESCRIPTOR), "--")
     assert wrapped.argv[4:] == (
-        *("/usr/bin/prlimit", "--core=0", "--nofile=64", f"--data={2**28}", "--fsize=1000", "--nproc=20", "--"),
+        *(
+            "/usr/bin/prlimit",
+            "--core=0",
+            "--sigpending=256",
+            "--nofile=64",
+            f"--data={2**28}",
+            "--fsize=1000",
+            "--nproc=20",
+            "--",
+        ),
         *("python3", "main.py"),
     )
 
@@ -182,8 +191,7 @@ def test_process_refuses_to_promise_no_network() -> None:
 def test_no_limit_is_no_option() -> None:
     limits = Limits(processes=0, open_files=0, tmp_bytes=0)
     wrapped = bwrap().wrap(command(limits=limits))
-    assert wrapped.argv[4:6] == ("/usr/bin/prlimit", "--core=0")
-    assert wrapped.argv[6] == "--"
+    assert wrapped.argv[4:8] == ("/usr/bin/prlimit", "--core=0", "--sigpending=256", "--")
 
 
 def test_none_changes_nothing() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from minifn.host.control_groups import own_group, read
 from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
@@ -69,7 +70,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 def divided() -> Path:
     """The group that this process's servers divide."""
-    own = Path(cgroup.own_group(cgroup.read("/proc/self/cgroup"), cgroup.read("/proc/self/mountinfo")))
+    own = Path(own_group(read("/proc/self/cgroup"), read("/proc/self/mountinfo")))
     return own.parent if cgroup.OURS.fullmatch(own.name) else own
 
 
@@ -87,7 +88,7 @@ def play(place: DataDir, engine_name: str, story: Story) -> None:
                 pytest.skip("no control group is delegated: systemd-run --user --scope -p Delegate=yes pytest")
             await story(spawner, engine, root)
         assert ours(root) == []
-        assert str(os.getpid()) in cgroup.read(f"{root}/cgroup.procs").split()
+        assert str(os.getpid()) in read(f"{root}/cgroup.procs").split()
 
     asyncio.run(main())
 
@@ -104,7 +105,7 @@ def test_the_limit_is_named_although_the_end_was_our_own(place: DataDir, engine_
         script = FORKS.replace("os._exit(3)", "time.sleep(20)")
         process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", script, limits=limits)))
         group = next(name for name in ours(root) if cgroup.OURS.fullmatch(name)[2])  # type: ignore[index]
-        await until(lambda: "max 0" not in cgroup.read(f"{root}/{group}/pids.events"))
+        await until(lambda: "max 0" not in read(f"{root}/{group}/pids.events"))
         assert (await process.kill()).reason == "process limit exceeded (30)"
 
     if engine_name == "bwrap" or os.geteuid() == 0:

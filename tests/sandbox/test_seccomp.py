@@ -9,7 +9,7 @@ from hatchling.builders.wheel import WheelBuilder
 
 from minifn.sandbox import seccomp
 from minifn.sandbox.seccomp import process_program, program
-from minifn.sandbox.seccomp.assemble import ARCHITECTURES, CHECKED, DENIED, OTHERS, SHARED, files
+from minifn.sandbox.seccomp.assemble import ARCHITECTURES, CHECKED, DENIED, OTHERS, SAME_USER, SHARED, files
 
 ALLOWED = 0
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,7 @@ def test_judged_by_arguments(machine: str) -> None:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machine: str) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
-    plain, strict = program(machine), program(machine, namespaced=False, unix_sockets=False)
+    plain, strict = program(machine), program(machine, namespaced=False, own_uid=False)
     for numbers in SHARED.values():
         assert verdict(plain, arch, numbers[column]) == ALLOWED
         assert verdict(strict, arch, numbers[column]) == errno.EPERM
@@ -99,8 +99,27 @@ def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machi
         ]
     # Whoever knows or guesses the number of a segment or queue needs no `get`.
     assert {"shmat", "shmctl", "semop", "semtimedop", "semctl", "msgsnd", "msgrcv", "msgctl"} <= set(SHARED)
-    assert verdict(strict, arch, CHECKED["socket"][column], 1) == errno.EAFNOSUPPORT
-    assert verdict(strict, arch, CHECKED["socket"][column], 2) == ALLOWED
+
+
+@pytest.mark.parametrize("own_uid", [True, False])
+@pytest.mark.parametrize("machine", MACHINES)
+def test_without_a_namespace_there_are_no_sockets_with_paths_but_pairs(machine: str, own_uid: bool) -> None:
+    arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    filter = program(machine, namespaced=False, own_uid=own_uid)
+    pair = (53, 199)[column]
+    assert verdict(filter, arch, CHECKED["socket"][column], 1) == errno.EAFNOSUPPORT
+    assert verdict(filter, arch, CHECKED["socket"][column], 2) == ALLOWED
+    assert verdict(filter, arch, pair, 1) == ALLOWED
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_only_with_the_servers_user_are_attributes_and_events_of_files_refused(machine: str) -> None:
+    arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    for numbers in SAME_USER.values():
+        for own_uid, expected in ((True, ALLOWED), (False, errno.EPERM)):
+            filter = program(machine, namespaced=False, own_uid=own_uid)
+            assert verdict(filter, arch, numbers[column]) == expected
+        assert verdict(program(machine), arch, numbers[column]) == ALLOWED
 
 
 @pytest.mark.parametrize("own_uid", [True, False])
@@ -109,7 +128,7 @@ def test_before_landlock_governs_truncation_the_filter_does(machine: str, own_ui
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
     old, new = (process_program(machine, own_uid=own_uid, landlock=version) for version in (2, 3))
     assert [process_program(machine, own_uid=own_uid, landlock=version) for version in (0, 1, 7)] == [new, old, new]
-    assert new == program(machine, namespaced=False, unix_sockets=own_uid)
+    assert new == program(machine, namespaced=False, own_uid=own_uid)
 
     def refused(filter: bytes, *arguments: int) -> set[int]:
         return {number for number in range(600) if verdict(filter, arch, number, *arguments) != ALLOWED}

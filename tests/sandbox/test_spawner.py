@@ -59,7 +59,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def marked(marker: str) -> list[int]:
     """Every process with `marker` as one of its arguments, on the whole machine."""
-    return [pid for pid in proc.pids() if marker.encode() in proc.read(f"/proc/{pid}/cmdline").split(b"\0")]
+    return [pid for pid in proc.pids() if marker.encode() in proc.command_line(pid).split(b"\0")]
 
 
 def sleeping(marker: str) -> list[int]:

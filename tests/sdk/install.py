@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2] / ".sdk"
 PYTHON_VERSIONS = ("6.1.0", "9.0.3", "22.2.0", "27.0.0")
 NODE_VERSIONS = ("14.2.0", "20.3.0", "27.1.0")
-WEB_VERSIONS = ("16.1.0", "27.0.0")
+WEB_VERSIONS = ("16.1.0", "27.0.0", "28.0.0")
 CLI_VERSIONS = ("6.2.3", "12.0.1")
 PACKAGES = {"python": "appwrite", "node": "node-appwrite", "web": "appwrite", "cli": "appwrite-cli"}
 

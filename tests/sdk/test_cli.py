@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.sdk.install import CLI_VERSIONS, place
+from tests.sdk.terminal import DOWN, ENTER, Terminal
 from tests.serving import PROJECT, Api, Server, wait_until
 
 SOURCE = """import os
@@ -183,6 +184,24 @@ def test_push_of_a_new_function_by_the_operator(
     cli.run(work, "logout")
     cli.run(work, "functions", "list", refused=True)
     api.call("DELETE", f"/functions/{function_id}", 204)
+
+
+@pytest.mark.parametrize("version", CLI_VERSIONS)
+def test_a_directory_is_linked_to_the_project(version: str, server: Server, tmp_path: Path, node: str) -> None:
+    home = tmp_path / "home"
+    cli = Cli(version, home, server)
+    work = tmp_path / "work"
+    work.mkdir()
+    cli.run(work, "login", "--endpoint", server.endpoint, "--email", "ops@example.com", "--password", server.key)
+    program = place("cli", version) / "node_modules" / ".bin" / "appwrite"
+    environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm"}
+    terminal = Terminal([str(program), "init", "project"], work, environ)
+    terminal.answer("How would you like to start?", f"{DOWN}{ENTER}")
+    terminal.answer("Operator (operator)", ENTER)
+    terminal.answer(f"{PROJECT} ({PROJECT})", ENTER)
+    terminal.answer("pull all resources", f"n{ENTER}")
+    assert "Project successfully linked" in terminal.end()
+    assert json.loads((work / PROJECT_FILES[cli.major]).read_text())["projectId"] == PROJECT
 
 
 @pytest.mark.parametrize("version", CLI_VERSIONS)

@@ -32,13 +32,13 @@ def test_jumps_of_the_clock_change_times_and_nothing_else(data: Path, monkeypatc
     async def main() -> None:
         async with Minifn(Config(data=data, retention_days=0)) as minifn:
             await deploy(minifn, SLOW, timeout_seconds=2)
-            target = await minifn.executor.ready("hello")
+            target = await minifn.executions.ready("hello")
             ids = []
             for days in (400, -400):
                 before = time.monotonic()
-                running = asyncio.create_task(minifn.executor.execute(target, ExecutionRequest(path="/?seconds=0.2")))
-                stuck = asyncio.create_task(minifn.executor.execute(target, ExecutionRequest(path="/?seconds=60")))
-                queued = await minifn.executor.enqueue(target.function, ExecutionRequest(path="/?seconds=0.1"))
+                running = asyncio.create_task(minifn.executions.execute(target, ExecutionRequest(path="/?seconds=0.2")))
+                stuck = asyncio.create_task(minifn.executions.execute(target, ExecutionRequest(path="/?seconds=60")))
+                queued = await minifn.executions.enqueue(target.function, ExecutionRequest(path="/?seconds=0.1"))
                 # In the middle of a call, which spans the jump.
                 await asyncio.sleep(0.05)
                 jump(days)
@@ -58,7 +58,7 @@ def test_jumps_of_the_clock_change_times_and_nothing_else(data: Path, monkeypatc
             assert {item.id for item in page.items} == set(ids)
             jump(0)
         async with Minifn(Config(data=data, retention_days=0)) as minifn:
-            target = await minifn.executor.ready("hello")
-            assert (await minifn.executor.execute(target, ExecutionRequest())).execution.status == "completed"
+            target = await minifn.executions.ready("hello")
+            assert (await minifn.executions.execute(target, ExecutionRequest())).execution.status == "completed"
 
     asyncio.run(main())

@@ -65,23 +65,23 @@ def test_when_the_grace_is_over_sync_executions_fail_and_queued_ones_go_back(dat
     async def main() -> None:
         async with Minifn(Config(data=data, async_concurrency=1)) as minifn:
             await deploy(minifn, SLOW, timeout_seconds=15)
-            target = await minifn.executor.ready("hello")
-            running = asyncio.create_task(minifn.executor.execute(target, ExecutionRequest(path="/?seconds=14")))
-            queued = [await minifn.executor.enqueue(target.function, ExecutionRequest(path="/?seconds=1.2"))]
-            queued += [await minifn.executor.enqueue(target.function, ExecutionRequest()) for _ in range(3)]
+            target = await minifn.executions.ready("hello")
+            running = asyncio.create_task(minifn.executions.execute(target, ExecutionRequest(path="/?seconds=14")))
+            queued = [await minifn.executions.enqueue(target.function, ExecutionRequest(path="/?seconds=1.2"))]
+            queued += [await minifn.executions.enqueue(target.function, ExecutionRequest()) for _ in range(3)]
 
             async def both_run() -> bool:
                 return minifn.pool.busy == 2
 
             await until(both_run)
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             async with asyncio.timeout(2):
                 result = await running
             assert result.execution.status == "failed"
             assert result.execution.errors
             assert await minifn.database.read(executions.get, "hello", result.execution.id)
             async with asyncio.timeout(2):
-                late = await minifn.executor.execute(target, ExecutionRequest())
+                late = await minifn.executions.execute(target, ExecutionRequest())
             assert late.execution.errors == "The server is stopping.\n"
             for execution in queued:
                 found = await minifn.database.read(executions.get, "hello", execution.id)

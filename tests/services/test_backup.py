@@ -174,8 +174,19 @@ def test_what_cannot_be_copied_is_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def extended(kind: bytes, content: bytes) -> bytes:
+    """A header of a tar file that is about the next one, with its content."""
+    header = tarfile.TarInfo("more")
+    header.type, header.size = kind, len(content)
+    return header.tobuf() + content.ljust(tarfile.BLOCKSIZE, b"\0")
+
+
 @pytest.mark.parametrize(
-    "damage", ["cut", "flipped", "other key", "missing", "no database", "outside", "link", "newer", "foreign"]
+    "damage",
+    [
+        *("cut", "flipped", "other key", "missing", "no database", "outside", "link", "newer", "foreign"),
+        *("nested", "nested headers", "endless"),
+    ],
 )
 def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path: Path, damage: str) -> None:
     file = tmp_path / "copy.tar"
@@ -194,6 +205,8 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path:
             return None if damage == "missing" else content
         if member.name == "variables.key" and damage == "other key":
             content = b"0" * 64
+        if member.name == "manifest.json" and damage == "nested":
+            return b'{"format":1,"more":' + b"[" * 100_000
         if member.name == "manifest.json" and damage == "other key":
             manifest = json.loads(content)
             manifest["files"]["variables.key"] = hashlib.sha256(b"0" * 64).hexdigest()
@@ -205,6 +218,10 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path:
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     if damage == "foreign":
         file.write_text("something else")
+    if damage == "nested headers":
+        file.write_bytes(extended(tarfile.GNUTYPE_LONGNAME, b"a") * 2000 + file.read_bytes())
+    if damage == "endless":
+        file.write_bytes(extended(tarfile.XHDTYPE, b"33 size=99999999999999999999999\n") + file.read_bytes())
     target = DataDir(tmp_path / "again")
     with pytest.raises(BackupError):
         restore(file, target)
@@ -226,6 +243,18 @@ def test_a_row_without_its_archive_is_refused(kept: DataDir, tmp_path: Path) -> 
 
     with pytest.raises(BackupError, match="no archive of the deployment new"):
         restore(rewritten(file, remove), DataDir(tmp_path / "again"))
+
+
+def test_a_row_that_belongs_to_nothing_is_named(kept: DataDir, tmp_path: Path) -> None:
+    file = tmp_path / "copy.tar"
+    with contextlib.closing(connect(kept.database)) as conn:
+        conn.execute("PRAGMA foreign_keys = OFF")
+        conn.execute("INSERT INTO execution_bodies VALUES (123456, x'00')")
+    backup(kept, file)
+    with pytest.raises(BackupError) as caught:
+        restore(file, DataDir(tmp_path / "again"))
+    assert "ok" not in str(caught.value).split()
+    assert "row 123456 of execution_bodies belongs to a row of execution_requests" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """Executions asked for an instant, and the loop that waits for it; the last test takes minutes."""
 
 import asyncio
-import os
 import time
 
 import pytest
@@ -74,8 +73,7 @@ def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None
             await asyncio.sleep(0)
             await world.add("* * * * *")
             function = await world.function()
-            world.executor.on_scheduled = world.scheduler.wake
-            await world.executor.enqueue(function, ExecutionRequest(), "schedule", first)
+            await world.executions.enqueue(function, ExecutionRequest(), "schedule", first)
             deadline = time.monotonic() + 20
             while len(await world.ticks()) < 2 or "scheduled" in await statuses(world):
                 assert time.monotonic() < deadline
@@ -93,9 +91,7 @@ HELLO = (
 )
 
 
-@pytest.mark.skipif(
-    not os.environ.get("TESTS_TAKE_MINUTES"), reason="takes more than two minutes: set TESTS_TAKE_MINUTES=1"
-)
+@pytest.mark.slow
 def test_two_real_minutes(api: Api) -> None:
     """`minifn serve`: two ticks of a schedule and one execution asked for an instant, each in the second it is due."""
     runtime = api.runtime("python")

@@ -11,9 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, strategies as st
 
-from minifn.archive.uploads import Chunk, parse_content_range
 from minifn.config import Config
 from minifn.errors import (
     ArgumentInvalid,
@@ -28,10 +26,11 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
 )
+from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir
 from minifn.limits import CHUNK_BYTES
 from minifn.models import Deployment, Function
-from minifn.services.deployments import CANCELED, DeploymentService, Effects, Upload, UploadedFile
+from minifn.services.deployments import CANCELED, DeploymentService, Upload, UploadedFile
 from minifn.store import deployments, functions
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
@@ -47,13 +46,13 @@ class World:
         self.data = DataDir(root)
         self.database = database
         self.calls: list[tuple[str, str]] = []
-        effects = Effects(
+        hooks = Hooks(
             build=lambda: self.calls.append(("build", "")),
             interrupt=lambda deployment_id: self._note("interrupt", deployment_id),
             retire=lambda deployment_id: self._note("retire", deployment_id),
             prewarm=lambda function, deployment: self.calls.append(("prewarm", deployment.id)),
         )
-        self.service = DeploymentService(Config(data=root), self.data, database, effects)
+        self.service = DeploymentService(Config(data=root), self.data, database, hooks)
         self._files = 0
 
     async def _note(self, call: str, deployment_id: str) -> None:
@@ -249,27 +248,6 @@ async def test_chunks_that_do_not_fit_are_refused(world: World) -> None:
     with pytest.raises(DeploymentNotFound):
         await world.chunk(whole, 1, first.id, function_id="other")
     assert world.calls == []
-
-
-@pytest.mark.parametrize(
-    "header",
-    ["", "bytes", "bytes 0-1", "bytes 1-0/5", "bytes 0-9/5", "items 0-4/5", "bytes 0-/5", "bytes -1-4/5", "bytes 5-5/5",
-     "bytes 0-3/5", "bytes 1-4/5", f"bytes 0-{'9' * 40}/{'9' * 40}", "bytes 0-0/0"],
-)  # fmt: skip
-def test_bad_content_ranges(header: str) -> None:
-    with pytest.raises(StorageInvalidContentRange):
-        parse_content_range(header)
-
-
-@given(st.integers(1, 40 * CHUNK_BYTES), st.data())
-def test_every_chunk_of_the_grid_is_understood(total: int, data: st.DataObject) -> None:
-    number = data.draw(st.integers(0, (total - 1) // CHUNK_BYTES))
-    start = number * CHUNK_BYTES
-    end = min(start + CHUNK_BYTES, total) - 1
-    chunk = parse_content_range(f"bytes {start}-{end}/{total}")
-    assert chunk == Chunk(number=number, size_bytes=end - start + 1, total_bytes=total)
-    assert chunk.offset == start
-    assert (chunk.count - 1) * CHUNK_BYTES < total <= chunk.count * CHUNK_BYTES
 
 
 @in_world

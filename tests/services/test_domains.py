@@ -1,16 +1,25 @@
 """Which function a host means: the rules in memory are those in the database after every commit."""
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from minifn.errors import ArgumentInvalid, BadRequest, RuleAlreadyExists, RuleNotFound, RuleResourceNotFound
+from minifn.errors import (
+    ArgumentInvalid,
+    BadRequest,
+    FunctionAlreadyExists,
+    RuleAlreadyExists,
+    RuleNotFound,
+    RuleResourceNotFound,
+)
 from minifn.services.domains import DomainService
 from minifn.services.functions import FunctionService, FunctionSettings
 from minifn.store import rules as store
 from minifn.store.database import Database
+from minifn.store.queries import Query
 
 SETTINGS = FunctionSettings(name="Hello", runtime="python-3.11")
 
@@ -35,23 +44,63 @@ def run(tmp_path: Path) -> Callable[[Scenario], None]:
 
 def test_hosts_below_the_functions_domain_are_ids(run: Callable[[Scenario], None]) -> None:
     async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
-        found = {host: await rules.function_of(host) for host in ("a.fn.test", "a.b.fn.test", ".fn.test")}
+        found = {host: await rules.route_of(host) for host in ("a.fn.test", "a.b.fn.test", ".fn.test")}
         assert found == {"a.fn.test": "a", "a.b.fn.test": "a.b", ".fn.test": ""}
         for host in ("fn.test", "xfn.test", "localhost", ""):
-            assert await rules.function_of(host) is None
+            assert await rules.route_of(host) is None
 
     run(scenario)
 
 
-def test_an_id_in_upper_case_gives_way_to_the_same_in_lower_case(run: Callable[[Scenario], None]) -> None:
+def test_an_id_in_upper_case_has_its_domain_alone(run: Callable[[Scenario], None]) -> None:
     async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
-        assert await rules.function_of("hello.fn.test") == "hello"
+        assert await rules.route_of("hello.fn.test") == "hello"
         await functions.create("Hello", SETTINGS)
-        assert await rules.function_of("hello.fn.test") == "Hello"
+        assert await rules.route_of("hello.fn.test") == "Hello"
+        for other in ("hello", "HELLO", "Hello"):
+            with pytest.raises(FunctionAlreadyExists) as refused:
+                await functions.create(other, SETTINGS)
+            assert ("Host names know no case" in refused.value.message) == (other != "Hello")
+        await functions.delete("Hello")
         await functions.create("hello", SETTINGS)
-        assert await rules.function_of("hello.fn.test") == "hello"
+        assert await rules.route_of("hello.fn.test") == "hello"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(("ids", "owner"), [(("Two", "two"), "two"), (("two", "TWO"), "two"), (("TWO", "Two"), "TWO")])
+def test_ids_that_differ_in_case_from_older_versions(
+    run: Callable[[Scenario], None], ids: tuple[str, ...], owner: str
+) -> None:
+    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+        for number, function_id in enumerate(ids):
+            await functions.create(f"f{number}", SETTINGS)
+            await database.write(rename, f"f{number}", function_id)
+        assert await rules.route_of("two.fn.test") == owner
+        own = await rules.page(Query())
+        assert [(rule.id, rule.domain) for rule in own.items] == [(owner, "two.fn.test")]
+
+    def rename(conn: sqlite3.Connection, old: str, new: str) -> None:
+        conn.execute("UPDATE functions SET id = ? WHERE id = ?", (new, old))
+
+    run(scenario)
+
+
+def test_redirects_and_the_api(run: Callable[[Scenario], None]) -> None:
+    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+        await functions.create("hello", SETTINGS)
+        redirect = await rules.create_redirect("Old.test", "https://new.test/x", 308, "hello")
+        assert (redirect.domain, await rules.route_of("old.test")) == ("old.test", redirect)
+        api = await rules.create_api("api.fn.test")
+        assert (api.function_id, await rules.route_of("api.fn.test")) == ("", None)
+        for refused in (rules.create("old.test", "hello"), rules.create_api("hello.fn.test")):
+            with pytest.raises(RuleAlreadyExists):
+                await refused
+        with pytest.raises(RuleResourceNotFound):
+            await rules.create_redirect("b.test", "https://new.test", 301, "nobody")
         await functions.delete("hello")
-        assert await rules.function_of("hello.fn.test") == "Hello"
+        assert await rules.route_of("old.test") is None
+        assert [rule.id for rule in (await rules.page(Query())).items] == [api.id]
 
     run(scenario)
 
@@ -60,17 +109,17 @@ def test_rules_are_known_at_once_and_forgotten_at_once(run: Callable[[Scenario],
     async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
         for name in ("hello", "other"):
             await functions.create(name, SETTINGS)
-        assert await rules.function_of("a.test") is None
+        assert await rules.route_of("a.test") is None
         rule = await rules.create("A.test", "hello")
-        assert (rule.domain, await rules.function_of("a.test")) == ("a.test", "hello")
+        assert (rule.domain, await rules.route_of("a.test")) == ("a.test", "hello")
         await rules.create("other.fn.test2", "hello")
         await rules.create("new.fn.test", "hello")
-        assert await rules.function_of("new.fn.test") == "hello"
+        assert await rules.route_of("new.fn.test") == "hello"
         await rules.delete(rule.id)
-        assert await rules.function_of("a.test") is None
+        assert await rules.route_of("a.test") is None
         await functions.delete("hello")
-        assert await rules.function_of("other.fn.test2") is None
-        assert await rules.function_of("new.fn.test") == "new"
+        assert await rules.route_of("other.fn.test2") is None
+        assert await rules.route_of("new.fn.test") == "new"
 
     run(scenario)
 
@@ -78,11 +127,11 @@ def test_rules_are_known_at_once_and_forgotten_at_once(run: Callable[[Scenario],
 def test_a_rule_committed_during_a_read_is_not_missed(run: Callable[[Scenario], None]) -> None:
     async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
         await functions.create("hello", SETTINGS)
-        first = asyncio.create_task(rules.function_of("late.test"))
+        first = asyncio.create_task(rules.route_of("late.test"))
         await asyncio.sleep(0)
         await rules.create("late.test", "hello")
         await first
-        assert await rules.function_of("late.test") == "hello"
+        assert await rules.route_of("late.test") == "hello"
 
     run(scenario)
 
@@ -90,12 +139,12 @@ def test_a_rule_committed_during_a_read_is_not_missed(run: Callable[[Scenario], 
 def test_a_rule_survives_the_caller_who_gave_up(run: Callable[[Scenario], None]) -> None:
     async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
         await functions.create("hello", SETTINGS)
-        assert await rules.function_of("a.test") is None
+        assert await rules.route_of("a.test") is None
         asking = asyncio.create_task(rules.create("a.test", "hello"))
         await asyncio.sleep(0)
         asking.cancel()
         await rules.create("b.test", "hello")
-        assert await rules.function_of("a.test") == "hello"
+        assert await rules.route_of("a.test") == "hello"
 
     run(scenario)
 
@@ -142,7 +191,7 @@ def test_own_domains_follow_the_setting(tmp_path: Path) -> None:
 
 def test_routes_hold_only_what_an_id_does_not_say(run: Callable[[Scenario], None]) -> None:
     async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
-        for name in ("plain", "Upper", "Two", "two"):
+        for name in ("plain", "Upper"):
             await functions.create(name, SETTINGS)
         await rules.create("a.test", "plain")
 

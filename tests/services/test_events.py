@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import os
 import sqlite3
 import time
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 
 from minifn.config import Config
 from minifn.embed import Minifn
-from minifn.errors import ArgumentInvalid
-from minifn.models import Execution, Function
+from minifn.errors import ArgumentInvalid, Overloaded
+from minifn.models import Execution, ExecutionRequest, Function
 from minifn.services.events import DEPTH_MAX
 from minifn.services.functions import FunctionSettings
 from minifn.store import executions, functions
@@ -132,7 +131,7 @@ def test_accepted_events_outlive_the_server(tmp_path: Path) -> None:
         async with Minifn(config(tmp_path)) as minifn:
             await deploy(minifn, TELL, events=("orders.*.create",))
             # Nothing is claimed any more, as in the moment before a crash.
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             assert await minifn.emit(EVENT, {"id": 1}) == 1
         async with Minifn(config(tmp_path)) as minifn:
             (execution,) = await ended(minifn, "hello", 1)
@@ -158,15 +157,16 @@ def test_a_loop_ends_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "function loop was not run" in caplog.text
 
 
-def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
-    events, subscribers = (10_000 if os.environ.get("TESTS_TAKE_MINUTES") else 400), 20
+@pytest.mark.parametrize("events", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_a_storm_loses_nothing_and_holds_no_write_up(events: int, tmp_path: Path) -> None:
+    subscribers = 20
 
     async def scenario() -> None:
         async with Minifn(config(tmp_path, queue_limit=events * subscribers)) as minifn:
             for number in range(subscribers):
                 await listening(minifn, f"fn-{number}", "orders.*.create")
             # What is queued stays, to be counted.
-            await minifn.executor.halt()
+            await minifn.executions.halt()
             storm = [asyncio.create_task(minifn.emit(f"orders.{number}.create", {})) for number in range(events)]
             writes = 0
             while not all(task.done() for task in storm):
@@ -179,6 +179,29 @@ def test_a_storm_loses_nothing_and_holds_nobody_up(tmp_path: Path) -> None:
                 lambda conn: conn.execute("SELECT count(*) FROM execution_requests").fetchone()
             )
             assert total == (events * subscribers,)
+
+    asyncio.run(scenario())
+
+
+def test_a_function_without_room_keeps_no_event_from_the_others(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Minifn(config(tmp_path, queue_limit=8)) as minifn:
+            for name in ("crowded", "other"):
+                await listening(minifn, name, "orders.*.create")
+            # What is queued stays.
+            await minifn.executions.halt()
+            (crowded,) = [one for one in await minifn.database.read(functions.listening) if one.id == "crowded"]
+            for _ in range(2):
+                await minifn.executions.enqueue(crowded, ExecutionRequest())
+            assert await minifn.emit("orders.1.create", {}) == 1
+            assert await minifn.emit("orders.2.create", {}) == 1
+            found = await ended(minifn, "crowded", 2)
+            assert sum("not delivered: as many executions" in item.errors for item in found) == 2
+            # None has room: it is refused as a whole, and nothing is recorded.
+            with pytest.raises(Overloaded):
+                await minifn.emit("orders.3.create", {})
+            rows = await minifn.database.read(lambda conn: conn.execute("SELECT count(*) FROM executions").fetchone())
+            assert rows == (6,)
 
     asyncio.run(scenario())
 

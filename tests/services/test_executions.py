@@ -91,8 +91,8 @@ async def finished(minifn: Minifn, execution_id: str) -> Execution:
 
 async def run(minifn: Minifn, path: str = "/", **request: Any) -> Any:
     """Run the function `hello` at once."""
-    target = await minifn.executor.ready("hello")
-    return await minifn.executor.execute(target, ExecutionRequest(path=path, **request))
+    target = await minifn.executions.ready("hello")
+    return await minifn.executions.execute(target, ExecutionRequest(path=path, **request))
 
 
 def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
@@ -188,16 +188,16 @@ def test_queued_executions_run_later_and_are_told_apart(data: Path) -> None:
         async with Minifn(Config(data=data)) as minifn:
             await deploy(minifn)
             function = await minifn.functions.get("hello")
-            queued = await minifn.executor.enqueue(function, ExecutionRequest(path="/q", body=b"later"))
+            queued = await minifn.executions.enqueue(function, ExecutionRequest(path="/q", body=b"later"))
             assert queued.status == "waiting"
             done = await finished(minifn, queued.id)
             assert (done.status, done.response_status_code, done.logs) == ("completed", 201, "logged /q\n")
             due = now_ms() + 300
-            planned = await minifn.executor.enqueue(function, ExecutionRequest(), "schedule", due)
+            planned = await minifn.executions.enqueue(function, ExecutionRequest(), "schedule", due)
             assert planned.status == "scheduled"
             done = await finished(minifn, planned.id)
             assert (done.status, done.trigger, done.updated_at >= due) == ("completed", "schedule", True)
-            await minifn.executor.delete("hello", planned.id)
+            await minifn.executions.delete("hello", planned.id)
             assert await minifn.database.read(executions.get, "hello", planned.id) is None
 
     asyncio.run(main())
@@ -210,9 +210,9 @@ def test_a_function_that_cannot_run_says_why(data: Path) -> None:
         async with Minifn(Config(data=data)) as minifn:
             await minifn.functions.create("hello", FunctionSettings(name="x", runtime="python-3.11"))
             with pytest.raises(DeploymentNotFound):
-                await minifn.executor.ready("hello")
+                await minifn.executions.ready("hello")
             function = await minifn.functions.get("hello")
-            queued = await minifn.executor.enqueue(function, ExecutionRequest())
+            queued = await minifn.executions.enqueue(function, ExecutionRequest())
             done = await finished(minifn, queued.id)
             assert (done.status, done.deployment_id, done.response_status_code) == ("failed", "", 0)
             assert "Deployment not found" in done.errors
@@ -220,7 +220,7 @@ def test_a_function_that_cannot_run_says_why(data: Path) -> None:
             await minifn.database.write(deployments.insert, waiting)
             await minifn.database.write(functions.update, msgspec.structs.replace(function, deployment_id="d1"))
             with pytest.raises(BuildNotReady):
-                await minifn.executor.ready("hello")
+                await minifn.executions.ready("hello")
 
     asyncio.run(main())
 
@@ -232,7 +232,7 @@ def test_a_graceful_stop_puts_queued_work_back(data: Path) -> None:
         async with Minifn(Config(data=data)) as minifn:
             await deploy(minifn, timeout_seconds=20)
             function = await minifn.functions.get("hello")
-            queued = await minifn.executor.enqueue(function, ExecutionRequest(path="/spin"))
+            queued = await minifn.executions.enqueue(function, ExecutionRequest(path="/spin"))
 
             async def started() -> bool:
                 found = await minifn.database.read(executions.get, "hello", queued.id)

@@ -11,7 +11,6 @@ from minifn.errors import (
     ArgumentInvalid,
     FunctionAlreadyExists,
     FunctionNotFound,
-    FunctionRuntimeUnsupported,
     InstallationNotFound,
     MinifnError,
     VariableAlreadyExists,
@@ -39,7 +38,7 @@ def run(tmp_path: Path) -> Callable[[Scenario], None]:
     def run_scenario(scenario: Scenario) -> None:
         async def main() -> None:
             async with Database(tmp_path / "minifn.db", VariableCipher("0" * 64)) as database:
-                service = FunctionService(database, installations=["local"], runtimes=["python-3.11", "node-20.0"])
+                service = FunctionService(database, installations=["local"])
                 await scenario(database, service)
 
         asyncio.run(main())
@@ -81,7 +80,6 @@ def test_a_function_is_created_with_the_given_or_a_new_id(run: Callable[[Scenari
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"runtime": "cobol-60"}, FunctionRuntimeUnsupported),
         ({"installation_id": "nowhere"}, InstallationNotFound),
         ({"provider_repository_id": "repo"}, ArgumentInvalid),
         ({"provider_repository_id": "repo", "installation_id": "local"}, ArgumentInvalid),
@@ -133,13 +131,30 @@ def test_a_changed_schedule_is_to_be_computed_again(run: Callable[[Scenario], No
     async def scenario(database: Database, service: FunctionService) -> None:
         function = await service.create("hello", changed(schedule="0 * * * *"))
         await activate(database, function)
-        move = schedules.Move(function_id="hello", schedule="0 * * * *", from_at=0, to_at=3_600_000)
+        move = schedules.Move(function_id="hello", schedule="0 * * * *", interval_minutes=0, from_at=0, to_at=3_600_000)
         await database.write(schedules.apply, [move])
         assert (await service.get("hello")).schedule_next == 3_600_000
         kept = await service.update("hello", changed(schedule="0 * * * *"))
         assert kept.schedule_next == 3_600_000
         moved = await service.update("hello", changed(schedule="5 * * * *"))
         assert moved.schedule_next == 0
+
+    run(scenario)
+
+
+def test_a_changed_interval_is_to_be_computed_again(run: Callable[[Scenario], None]) -> None:
+    async def scenario(database: Database, service: FunctionService) -> None:
+        await activate(database, await service.create("hello", changed(interval_minutes=5)))
+        move = schedules.Move(function_id="hello", schedule="", interval_minutes=5, from_at=0, to_at=3_600_000)
+        await database.write(schedules.apply, [msgspec.structs.replace(move, interval_minutes=6)])
+        assert (await service.get("hello")).schedule_next == 0
+        await database.write(schedules.apply, [move])
+        kept = await service.update("hello", SETTINGS)
+        assert (kept.interval_minutes, kept.schedule_next) == (5, 3_600_000)
+        moved = await service.update("hello", changed(interval_minutes=6))
+        assert (moved.interval_minutes, moved.schedule_next) == (6, 0)
+        scheduled = await service.update("hello", changed(schedule="5 * * * *"))
+        assert (scheduled.interval_minutes, scheduled.schedule) == (0, "5 * * * *")
 
     run(scenario)
 

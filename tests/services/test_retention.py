@@ -50,7 +50,7 @@ def test_executions_go_when_they_are_old(data: Path, days: int) -> None:
                 await minifn.database.write(executions.insert, execution("fn", NOW - age))
             planned = Execution(id="planned", function_id="fn", status="scheduled", scheduled_at=NOW * 2, created_at=1)
             await minifn.database.write(executions.enqueue, planned, ExecutionRequest())
-            await minifn.maintenance.sweep(NOW)
+            await minifn.retention.sweep(NOW)
             kept = [NOW - age for age in ages if not days or age <= days * DAY_MS]
             assert await minifn.database.read(times) == [*kept, 1]
             assert (await minifn.database.read(usage.used)).executions == len(ages)
@@ -75,7 +75,7 @@ def test_executions_go_when_they_are_many(data: Path) -> None:
             for number in range(kept):
                 await minifn.database.write(executions.insert, execution("calm", NOW + number))
             for _ in range(2):
-                await minifn.maintenance.sweep(NOW)
+                await minifn.retention.sweep(NOW)
                 newest = [extra + 1, extra + 2, extra + 3]
                 assert await minifn.database.read(times) == [0, *newest, NOW, NOW + 1, NOW + 2]
             assert (await minifn.database.read(usage.used)).executions == 2 * kept + extra
@@ -97,7 +97,7 @@ def test_deleted_functions_take_their_executions_with_them_and_the_file_shrinks(
 
     async def sweep() -> None:
         async with Minifn(Config(data=data, sandbox="none")) as minifn:
-            await minifn.maintenance.sweep(NOW)
+            await minifn.retention.sweep(NOW)
             assert len(await minifn.database.read(times)) == 250
 
     asyncio.run(main())
@@ -112,7 +112,7 @@ def test_a_sweep_leaves_room_for_other_writes(data: Path) -> None:
             await add(minifn, "fn")
             for _ in range(50):
                 await minifn.database.write(_insert_many, 100)
-            sweep = asyncio.create_task(minifn.maintenance.sweep(NOW))
+            sweep = asyncio.create_task(minifn.retention.sweep(NOW))
             writes = 0
             while not sweep.done():
                 await minifn.database.write(settings.put, "name", "value")
@@ -145,7 +145,7 @@ def test_inactive_deployments_go_with_their_files(data: Path) -> None:
                 await minifn.database.write(deployments.insert, deployment)
                 minifn.data.source(deployment_id).touch()
                 minifn.data.build(deployment_id).mkdir()
-            await minifn.maintenance.sweep(NOW)
+            await minifn.retention.sweep(NOW)
             left = {"active", "young", "of-another"}
             assert await minifn.database.read(deployments.ids) == left
             assert {path.name for path in minifn.data.builds.iterdir()} - {".cache"} == left
@@ -161,10 +161,9 @@ def test_the_least_used_caches_are_given_up(data: Path) -> None:
         async with Minifn(Config(data=data, sandbox="none")) as minifn:
             for age, name in enumerate(("new", "busy", "older", "oldest", "~aside")):
                 cache = minifn.data.cache(name)
-                (cache / "tmp").mkdir(parents=True)
+                cache.mkdir(parents=True)
                 (cache / "wheel").write_bytes(b"x" * 1000)
-                for path in (cache / "tmp", cache):
-                    os.utime(path, (NOW / 1000 - age, NOW / 1000 - age))
+                os.utime(cache, (NOW / 1000 - age, NOW / 1000 - age))
             found = await asyncio.to_thread(least_used, minifn.data.caches, 1000)
             assert [path.name for path in found] == ["~aside", "oldest", "older", "busy"]
             minifn.builder._building["deployment"] = "busy"

@@ -286,9 +286,17 @@ def test_no_minute_ticks_twice_whatever_the_clock_does(
     asyncio.run(main())
 
 
-@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12), st.sampled_from(["", "d"]))
-def test_a_decision_always_leads_on(next_at: int, now: int, previous_at: int, deployment_id: str) -> None:
-    plan = Plan("fn", deployment_id, "*/5 * * * *", next_at, previous_at)
+@given(
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.integers(0, 10**12),
+    st.sampled_from(["", "d"]),
+    st.sampled_from(["", "*/5 * * * *"]),
+)
+def test_a_decision_always_leads_on(
+    next_at: int, now: int, previous_at: int, deployment_id: str, schedule: str
+) -> None:
+    plan = Plan("fn", deployment_id, schedule, 0 if schedule else 5, next_at, previous_at)
     if next_at <= now:
         move = decide(plan, now, 0)
         assert move.to_at > now or (move.to_at == 0 and not deployment_id)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import json
 
 import pytest
 from hypothesis import given, strategies as st
@@ -10,6 +11,7 @@ from minifn.workers import protocol
 from minifn.workers.protocol import (
     BODY_LIMIT_BYTES,
     HEADER_LIMIT_BYTES,
+    HEADERS_MAX,
     Cancel,
     Decoder,
     Load,
@@ -113,6 +115,16 @@ def test_wrong_headers_are_refused(header: bytes) -> None:
 def test_wrong_response_headers_are_refused(raw: bytes) -> None:
     with pytest.raises(ProtocolError, match="bad response headers"):
         protocol.decode_headers(raw)
+
+
+@pytest.mark.parametrize("value", ["", '"', "\\", '\\"'])
+def test_many_response_headers_are_refused_before_they_are_decoded(value: str) -> None:
+    pairs = [("x", value)] * HEADERS_MAX
+    assert protocol.decode_headers(json.dumps(pairs).encode()) == tuple(pairs)
+    # Only a count that comes before the decoder tells their number, since the end is missing.
+    cut_short = json.dumps([*pairs, ("x", value)]).encode()[:-1]
+    with pytest.raises(ProtocolError, match="1,001 response headers"):
+        protocol.decode_headers(cut_short)
 
 
 @pytest.mark.parametrize("lengths", [(HEADER_LIMIT_BYTES + 1, 0), (2, BODY_LIMIT_BYTES + 1), (0xFFFFFFFF, 0xFFFFFFFF)])

@@ -249,6 +249,7 @@ while True:
         "os.write(1, bytes(65536))",
         "send({'type': 'log', 'id': 1, 'stream': 'logs'}, b'x' * 65536)",
         "os.write(3, NOTHING * 1000)",
+        "send({'type': 'log', 'id': 1, 'stream': 'logs', 'more': 'x' * 1000000})",
     ],
 )
 def test_a_worker_that_floods_the_server_between_calls_is_ended(flood: str, tmp_path: Path) -> None:

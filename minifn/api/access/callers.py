@@ -5,13 +5,13 @@ that a restart or a second process forgets nobody.
 """
 
 import base64
-import binascii
 import hmac
 import time
 from collections.abc import Mapping
 
 import msgspec
 
+from minifn import jsontext
 from minifn.api.access.operators import Operators
 from minifn.errors import ProjectNotFound, UserApiKeyAndSessionSet, UserJwtInvalid
 from minifn.ids import new_id
@@ -161,8 +161,8 @@ def _fallback(header: str, names: tuple[str, ...]) -> list[str]:
     if not header:
         return []
     try:
-        cookies = msgspec.json.decode(header)
-    except (msgspec.DecodeError, RecursionError):
+        cookies = jsontext.decode(header)
+    except jsontext.JsonInvalid:
         return []
     if not isinstance(cookies, dict):
         return []
@@ -173,6 +173,6 @@ def _open(value: str) -> str | None:
     """Return the secret in a session's value, None when it is not one of ours."""
     try:
         padded = base64.b64decode(value.replace("%3D", "=").replace("%3d", "=") + "==")
-        return msgspec.json.decode(padded, type=Envelope).secret
-    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        return jsontext.decode_as(Envelope, padded).secret
+    except ValueError:
         return None

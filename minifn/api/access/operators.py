@@ -7,7 +7,7 @@ pages of other hosts, not for the browser's storage.
 
 import hmac
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -35,11 +35,11 @@ _decode_ended = msgspec.json.Decoder(dict[str, int]).decode
 class Operators:
     """Signs operators in and out, and knows them again."""
 
-    def __init__(self, database: Database, admin_key: str) -> None:
+    def __init__(self, database: Database, admin_key: str, clock: Callable[[], float]) -> None:
         self._database = database
         self._admin_key = admin_key.encode()
         self._tokens = OperatorTokens(admin_key)
-        self._failures = Rate(FAILURES_MAX, FAILURES_PERIOD_SECONDS)
+        self._failures = Rate(FAILURES_MAX, FAILURES_PERIOD_SECONDS, clock)
         self._ended: dict[str, int] | None = None
 
     def sign_in(self, email: str, password: str, address: str) -> tuple[OperatorClaims, str]:

@@ -8,7 +8,7 @@ request's own proves nothing by it unless that is a number.
 
 import fnmatch
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from minifn.errors import UnknownOrigin
@@ -53,10 +53,17 @@ class Origins:
     """The pages that may change something: of this address, of the visitor's machine, and of the hosts in `allowed`.
 
     `allowed` are host names; `*` in one stands for anything, so that `*` alone allows every page. What functions show
-    is somebody else's: a pattern that ends above `functions_domain` does not mean their pages.
+    is somebody else's: neither `localhost` nor a pattern that ends above `functions_domain` means their pages.
+    `is_given` tells whether a host is another domain of a function, and so no part of the visitor's machine.
     """
 
-    def __init__(self, allowed: Iterable[str], functions_domain: str = "") -> None:
+    def __init__(
+        self,
+        allowed: Iterable[str],
+        functions_domain: str = "",
+        is_given: Callable[[str], bool] = lambda host: False,
+    ) -> None:
+        self._is_given = is_given
         self._allowed = tuple(pattern.lower() for pattern in allowed)
         self._of_functions = tuple(
             pattern for pattern in self._allowed if pattern == "*" or pattern.endswith(functions_domain)
@@ -84,9 +91,10 @@ class Origins:
 
     def _allows(self, origin: bytes, headers: Mapping[bytes, bytes]) -> bool:
         host = host_of(origin.decode("latin-1"))
-        patterns = self._of_functions if host.endswith(self._functions_suffix) else self._allowed
+        below = host.endswith(self._functions_suffix)
+        patterns = self._of_functions if below else self._allowed
         return (
-            is_loopback(host)
+            (is_loopback(host) and not below and not self._is_given(host))
             or (is_address(host) and host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}"))
             or any(fnmatch.fnmatchcase(host, pattern) for pattern in patterns)
         )

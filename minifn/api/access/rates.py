@@ -1,6 +1,7 @@
 """How often something may be done: counts in windows of fixed length, as Appwrite's `utopia-php/abuse` keeps them."""
 
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -33,24 +34,25 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Rate:
-    """At most `limit` of something in each window of `period_seconds`, for each key."""
+    """Allows `limit` uses in each window of `period_seconds`, for each key. `clock` tells seconds since the epoch."""
 
-    def __init__(self, limit: int, period_seconds: int) -> None:
+    def __init__(self, limit: int, period_seconds: int, clock: Callable[[], float] = time.time) -> None:
         self._limit = limit
         self._period_seconds = period_seconds
+        self._clock = clock
         self._window = 0
         self._used: dict[str, int] = {}
 
-    def look(self, key: str, now: float | None = None) -> Allowance:
+    def look(self, key: str) -> Allowance:
         """Return what is left, counting nothing."""
-        window = int(time.time() if now is None else now) // self._period_seconds
+        window = int(self._clock()) // self._period_seconds
         if window != self._window or len(self._used) > _KEYS_MAX:
             self._window = window
             self._used.clear()
         return Allowance(self._limit, self._used.get(key, 0), (window + 1) * self._period_seconds)
 
-    def count(self, key: str, now: float | None = None) -> Allowance:
+    def count(self, key: str) -> Allowance:
         """Count one more and return what is left."""
-        self.look(key, now)
+        self.look(key)
         self._used[key] = self._used.get(key, 0) + 1
-        return self.look(key, now)
+        return self.look(key)

@@ -1,24 +1,38 @@
 """What functions can be made of: runtimes and specifications."""
 
+from typing import Annotated
+
 from starlette.types import ASGIApp
 
 from minifn.api.wire import responses
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.operation import FUNCTIONS_READ, PUBLIC, Call, Operation
-from minifn.api.wire.params import NoParams
+from minifn.api.wire.params import Boolean, OneOf, Params
 from minifn.api.wire.specifications import offered
 
 
-async def list_runtimes(call: Call, params: NoParams) -> ASGIApp:
+class ListRuntimes(Params, frozen=True, kw_only=True):
+    """Whether to count."""
+
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class ListSpecifications(ListRuntimes, frozen=True, kw_only=True):
+    """Specifications for what; builds and executions have the same."""
+
+    type: Annotated[str, OneOf(("runtimes", "builds"))] = "runtimes"
+
+
+async def list_runtimes(call: Call, params: ListRuntimes) -> ASGIApp:
     """List the runtimes that this machine can run."""
     runtimes = [responses.runtime(item, call.shape) for item in call.parts.runtimes.runnable()]
-    return json_answer(responses.listing("runtimes", len(runtimes), runtimes))
+    return json_answer(responses.listing("runtimes", len(runtimes) if params.total else 0, runtimes))
 
 
-async def list_specifications(call: Call, params: NoParams) -> ASGIApp:
+async def list_specifications(call: Call, params: ListSpecifications) -> ASGIApp:
     """List the specifications that are offered."""
     items = [responses.specification(item) for item in offered(call.parts.config)]
-    return json_answer(responses.listing("specifications", len(items), items))
+    return json_answer(responses.listing("specifications", len(items) if params.total else 0, items))
 
 
 OPERATIONS = (
@@ -27,7 +41,7 @@ OPERATIONS = (
         method="GET",
         path="/functions/runtimes",
         scopes=PUBLIC,
-        params=NoParams,
+        params=ListRuntimes,
         handler=list_runtimes,
         model="runtimes",
     ),
@@ -36,7 +50,7 @@ OPERATIONS = (
         method="GET",
         path="/functions/specifications",
         scopes=FUNCTIONS_READ,
-        params=NoParams,
+        params=ListSpecifications,
         handler=list_specifications,
         model="specifications",
     ),

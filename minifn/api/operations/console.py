@@ -4,15 +4,24 @@ from typing import Annotated, Any
 
 from starlette.types import ASGIApp
 
+from minifn.api.operations.project import TEAM_ID, described
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.kinds import QueryTexts
 from minifn.api.wire.lists import read_query
-from minifn.api.wire.operation import PROJECTS_READ, USERS_READ, Call, Operation
+from minifn.api.wire.operation import (
+    PROJECTS_READ,
+    TEAMS_READ,
+    USERS_READ,
+    Call,
+    Operation,
+)
 from minifn.api.wire.params import Boolean, Id, NoParams, Params, Text
 from minifn.api.wire.responses import listing
 from minifn.errors import ProjectNotFound
 from minifn.instants import format_instant, now_ms
+from minifn.store.conditions import holds, literal
 from minifn.store.queries import Attribute, Kind
+from minifn.store.search import matches_words
 
 #: What lists of users can be asked by; there is no column behind any of them.
 _USER_ATTRIBUTES = {
@@ -32,6 +41,14 @@ class OneProject(Params, frozen=True, kw_only=True):
 
 class ListUsers(Params, frozen=True, kw_only=True):
     """Which users."""
+
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    search: Annotated[str, Text(256, 0)] = ""
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class ListOfOne(Params, frozen=True, kw_only=True):
+    """Whether the one there is."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     search: Annotated[str, Text(256, 0)] = ""
@@ -68,22 +85,34 @@ async def get_project(call: Call, params: OneProject) -> ASGIApp:
     """Return this server's project, of which it knows the id."""
     if params.project_id != call.parts.config.project:
         raise ProjectNotFound
+    return json_answer(described(params.project_id))
+
+
+async def list_projects(call: Call, params: ListOfOne) -> ASGIApp:
+    """List this server's one project."""
+    return await _list_of_one(call, params, "projects", described(call.parts.config.project))
+
+
+async def list_teams(call: Call, params: ListOfOne) -> ASGIApp:
+    """List the one organisation: the operator, whose project this is."""
     now = format_instant(now_ms())
-    texts = "description logo url legalName legalCountry legalState legalCity legalAddress legalTaxId"
-    empty_lists = "oAuthProviders platforms webhooks keys"
-    answer: dict[str, Any] = {
-        "$id": params.project_id,
-        "$createdAt": now,
-        "$updatedAt": now,
-        "name": params.project_id,
-        "teamId": "operator",
-        "region": "default",
-        "status": "active",
-        **dict.fromkeys(texts.split(), ""),
-        **{name: [] for name in empty_lists.split()},
-        "serviceStatusForFunctions": True,
+    team = {"$id": TEAM_ID, "$createdAt": now, "$updatedAt": now, "name": "Operator", "total": 1, "prefs": {}}
+    return await _list_of_one(call, params, "teams", team)
+
+
+async def _list_of_one(call: Call, params: ListOfOne, name: str, item: dict[str, Any]) -> ASGIApp:
+    """Answer with a list that has one item, which the queries and the search may leave out."""
+    texts = {key: value for key, value in item.items() if isinstance(value, str) and key[:1] != "$"}
+    attributes = {
+        **{key: Attribute(literal(value), Kind.STRING) for key, value in {**texts, "$id": item["$id"]}.items()},
+        **{key: Attribute(str(now_ms()), Kind.INSTANT) for key in ("$createdAt", "$updatedAt")},
     }
-    return json_answer(answer)
+    query = read_query(params.queries, attributes, call.shape, params.search)
+    found = await call.parts.database.read(holds, query.filters, attributes)
+    if query.search:
+        found = found and matches_words(f"{item['$id']} {item['name']}", query.search)
+    shown = [item] if found and not query.offset and not query.cursor else []
+    return json_answer(listing(name, int(found and params.total), shown))
 
 
 async def list_users(call: Call, params: ListUsers) -> ASGIApp:
@@ -110,6 +139,24 @@ OPERATIONS = (
         params=OneProject,
         handler=get_project,
         errors=(ProjectNotFound,),
+        needs_project=False,
+    ),
+    Operation(
+        name="projects.list",
+        method="GET",
+        path="/projects",
+        scopes=PROJECTS_READ,
+        params=ListOfOne,
+        handler=list_projects,
+        needs_project=False,
+    ),
+    Operation(
+        name="teams.list",
+        method="GET",
+        path="/teams",
+        scopes=TEAMS_READ,
+        params=ListOfOne,
+        handler=list_teams,
         needs_project=False,
     ),
     Operation(name="users.list", method="GET", path="/users", scopes=USERS_READ, params=ListUsers, handler=list_users),

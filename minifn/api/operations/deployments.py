@@ -1,6 +1,8 @@
 """Deployments: upload, list, activate, rebuild, cancel, delete and download, in the spellings of 1.6 and of 1.8."""
 
 import asyncio
+import time
+from pathlib import Path
 from typing import Annotated
 
 from starlette.types import ASGIApp
@@ -13,12 +15,13 @@ from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import QueryTexts
 from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
-from minifn.api.wire.params import Boolean, Id, OneOf, Params, Text
+from minifn.api.wire.params import Boolean, Id, Integer, OneOf, Params, Text
 from minifn.errors import (
     BuildAlreadyCompleted,
     BuildNotReady,
     CursorNotFound,
     DatabaseTimeout,
+    DeploymentInvalidFileSize,
     DeploymentNotFound,
     FunctionEntrypointMissing,
     FunctionNotFound,
@@ -28,9 +31,14 @@ from minifn.errors import (
     StorageInvalidContentRange,
     StorageInvalidFileSize,
     StorageInvalidRange,
+    UserUnauthorized,
 )
+from minifn.instants import format_instant
 from minifn.services.deployments import Upload
 from minifn.store import deployments, lists
+
+#: The archives of a deployment: what was uploaded, and what its build made of it.
+DOWNLOADS = ("source", "output")
 
 _DEPLOYMENT = "/functions/{functionId}/deployments/{deploymentId}"
 
@@ -63,7 +71,16 @@ class OneDeployment(Params, frozen=True, kw_only=True):
 class Download(OneDeployment, frozen=True, kw_only=True):
     """Which archive of a deployment: what was uploaded, or what its build made of it."""
 
-    type: Annotated[str, OneOf(("source", "output"))] = "source"
+    type: Annotated[str, OneOf(DOWNLOADS)] = "source"
+    #: What lets a guest in, instead of a key.
+    token: Annotated[str, Text(2048, 0)] = ""
+
+
+class CreateToken(OneDeployment, frozen=True, kw_only=True):
+    """Which archive of a deployment the token is for, and how long it lives, seconds."""
+
+    type: Annotated[str, OneOf(DOWNLOADS)] = "source"
+    duration: Annotated[int, Integer(1, 86_400)] = 900
 
 
 async def create(call: Call, params: CreateDeployment) -> ASGIApp:
@@ -84,8 +101,8 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
 
 async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
     """List a function's deployments."""
-    await call.parts.functions.get(params.function_id)
     query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
+    await call.parts.functions.get(params.function_id)
     found = await call.parts.database.read_list(deployments.page, params.function_id, query, count=params.total)
     items = [responses.deployment(item, call.shape) for item in found.items]
     if query.select and "*" not in query.select:
@@ -136,22 +153,45 @@ async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
 
 
 async def download(call: Call, params: Download) -> ASGIApp:
-    """Send an archive."""
-    service = call.parts.deployments
-    find = service.source if params.type == "source" else service.output
-    path = await find(params.function_id, params.deployment_id)
-    suffix = "" if call.shape < Shape.V1_8 else f"-{params.type}"
-    name = f"{params.deployment_id}{suffix}.tar.gz"
+    """Send an archive to a caller with the scope, or with a token for it."""
+    verify = call.parts.tokens.verify_download
+    if not (call.has_scope(*FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)):
+        raise UserUnauthorized("The token is not one for this archive, or has expired.")
+    return await _sent(call, params, call.shape)
+
+
+async def _sent(call: Call, params: Download, shape: Shape) -> ASGIApp:
+    """Return the archive, named as a version names it."""
+    path = await _archive(call, params, params.type)
+    name, content_type = f"{params.deployment_id}.tar.gz", "application/gzip"
+    if shape is Shape.FULL and params.type == "output":
+        name, content_type = f"{params.deployment_id}-output-code.tar.gz", "application/octet-stream"
+    elif shape >= Shape.V1_8:
+        name = f"{params.deployment_id}-{params.type}.tar.gz"
     try:
-        return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"))
+        return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"), content_type)
     except FileNotFoundError as exc:
         raise DeploymentNotFound from exc
 
 
+async def _archive(call: Call, params: OneDeployment, kind: str) -> Path:
+    """Return the file of an archive. Raises FunctionNotFound and DeploymentNotFound."""
+    service = call.parts.deployments
+    return await (service.source if kind == "source" else service.output)(params.function_id, params.deployment_id)
+
+
 async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
     """Send the packed build, as the console of 1.6 asks for it."""
-    everything = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
-    return await download(call, everything)
+    output = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
+    return await _sent(call, output, min(call.shape, Shape.V1_9))
+
+
+async def create_token(call: Call, params: CreateToken) -> ASGIApp:
+    """Make a token with which a guest may download one archive of a deployment, until it expires."""
+    await _archive(call, params, params.type)
+    expires = int(time.time()) + params.duration
+    token = call.parts.tokens.mint_download(params.deployment_id, params.type, expires)
+    return json_answer({"token": token, "type": params.type, "expire": format_instant(expires * 1000)}, 201)
 
 
 OPERATIONS = (
@@ -181,6 +221,7 @@ OPERATIONS = (
             StorageFileTypeUnsupported,
             StorageInvalidContentRange,
             StorageInvalidFileSize,
+            DeploymentInvalidFileSize,
             DeploymentNotFound,
         ),
         upload=True,
@@ -240,11 +281,21 @@ OPERATIONS = (
         method="GET",
         path=f"{_DEPLOYMENT}/download",
         scopes=FUNCTIONS_READ,
+        presigned=True,
         params=Download,
         handler=download,
         statuses=(200, 206),
-        content_type="application/gzip",
-        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
+        content_types=("application/gzip", "application/octet-stream"),
+        errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange, UserUnauthorized),
+    ),
+    Operation(
+        name="functions.createDeploymentToken",
+        method="POST",
+        path=f"{_DEPLOYMENT}/token",
+        scopes=FUNCTIONS_READ,
+        params=CreateToken,
+        handler=create_token,
+        errors=(FunctionNotFound, DeploymentNotFound),
     ),
     Operation(
         name="functions.getBuildDownload",
@@ -254,7 +305,7 @@ OPERATIONS = (
         params=OneDeployment,
         handler=download_build,
         statuses=(200, 206),
-        content_type="application/gzip",
+        content_types=("application/gzip",),
         errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange),
     ),
     Operation(

@@ -1,5 +1,6 @@
 """Events from outside: an app tells what happened in it, and the functions that subscribe to it run."""
 
+import contextlib
 from typing import Annotated, Any
 
 import msgspec
@@ -32,8 +33,10 @@ class JsonObject:
 
     def check(self, value: Any, limits: Limits) -> bytes:
         if isinstance(value, dict):
-            return msgspec.json.encode(value)
-        raise ValueError("Value must be a valid JSON object")
+            # It could just be decoded, and is encoded a few frames further up the stack.
+            with contextlib.suppress(RecursionError):
+                return msgspec.json.encode(value)
+        raise ValueError("Value must be a valid JSON object that does not nest too deep")
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {"type": "object"}

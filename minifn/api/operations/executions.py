@@ -29,7 +29,7 @@ from minifn.errors import (
 )
 from minifn.instants import now_ms
 from minifn.models import ExecutionRequest, ExecutionResult, Function, Headers, Target, Trigger
-from minifn.store import executions, lists
+from minifn.store import execution_answers, executions, lists
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "HEAD")
 #: Characters of a body; multipart bodies count bytes.
@@ -92,7 +92,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     if params.scheduled_at is not None:
         _check_schedule(params.scheduled_at, params.later, call.shape)
     caller = call.caller
-    executor = call.parts.executor
+    executor = call.parts.executions
     target = await permitted(call, params.function_id)
     request = ExecutionRequest(
         method=params.method,
@@ -134,7 +134,7 @@ async def permitted(call: Call, function_id: str) -> Target:
     """
     caller = call.caller
     await visible(call, function_id)
-    target = await call.parts.executor.ready(function_id)
+    target = await call.parts.executions.ready(function_id)
     if not caller.privileged and caller.roles.isdisjoint(target.function.execute):
         raise UserUnauthorized(
             "No permissions provided for action 'execute': the function's execute access excludes you."
@@ -184,9 +184,9 @@ def _wants_multipart(accept: str) -> bool:
 async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     """List a function's executions; a user's own only."""
     caller = call.caller
-    await visible(call, params.function_id)
     search = params.search if call.shape < Shape.V1_8 else ""
     query = read_query(params.queries, lists.EXECUTIONS, call.shape, search)
+    await visible(call, params.function_id)
     user_id = None if caller.privileged else caller.user_id
     found = await call.parts.database.read_list(
         executions.page, params.function_id, query, user_id=user_id, count=params.total
@@ -203,7 +203,10 @@ async def get(call: Call, params: OneExecution) -> ASGIApp:
     found = await call.parts.database.read(executions.get, params.function_id, params.execution_id, user_id=user_id)
     if found is None:
         raise ExecutionNotFound
-    return json_answer(responses.execution(found, call.shape, privileged=caller.privileged))
+    kept = await call.parts.database.read(execution_answers.of, [found]) if call.shape < Shape.V1_3 else {}
+    return json_answer(
+        responses.execution(found, call.shape, privileged=caller.privileged, kept=kept.get(found.sequence, ""))
+    )
 
 
 async def delete(call: Call, params: OneExecution) -> ASGIApp:
@@ -211,7 +214,7 @@ async def delete(call: Call, params: OneExecution) -> ASGIApp:
     if not call.caller.privileged:
         raise FunctionNotFound
     await visible(call, params.function_id)
-    await call.parts.executor.delete(params.function_id, params.execution_id)
+    await call.parts.executions.delete(params.function_id, params.execution_id)
     return no_content()
 
 

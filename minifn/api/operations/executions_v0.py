@@ -1,6 +1,8 @@
 """Executions as clients of Appwrite 0.7 and 0.8 know them: always asynchronous, and listed by offset.
 
-Everything else answers them as it answers clients of 1.3, but with executions and errors in their shape.
+Everything else answers them as it answers clients of 1.3, but with executions and errors in their shape. Functions were
+programs then, whose output held their answer: the end of the answer to what such a client has created is kept. It comes
+after what was logged, which is for keys alone as ever.
 """
 
 from typing import Annotated
@@ -13,7 +15,7 @@ from minifn.api.wire.answers import json_answer
 from minifn.api.wire.operation import EXECUTIONS_READ, EXECUTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import Id, Integer, OneOf, Params, Text
 from minifn.models import ExecutionRequest
-from minifn.store import executions
+from minifn.store import execution_answers, executions
 from minifn.store.queries import Order, Query
 
 #: Executions that one address may create in a minute.
@@ -43,9 +45,9 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     target = await permitted(call, params.function_id)
     request = ExecutionRequest(
         body=params.data, user_id=caller.user_id, session_id=caller.session_id, client_ip=call.client_ip,
-        depth=caller.depth,
+        depth=caller.depth, keep_answer=True,
     )  # fmt: skip
-    execution = await call.parts.executor.enqueue(target.function, request)
+    execution = await call.parts.executions.enqueue(target.function, request)
     return json_answer(responses.execution(execution, call.shape, privileged=caller.privileged), 201)
 
 
@@ -61,7 +63,11 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     )
     user_id = None if caller.privileged else caller.user_id
     found = await call.parts.database.read_list(executions.page, params.function_id, query, user_id=user_id)
-    items = [responses.execution(item, call.shape, privileged=caller.privileged) for item in found.items]
+    kept = await call.parts.database.read(execution_answers.of, found.items)
+    items = [
+        responses.execution(item, call.shape, privileged=caller.privileged, kept=kept.get(item.sequence, ""))
+        for item in found.items
+    ]
     return json_answer({"sum": found.total, "executions": items})
 
 

@@ -9,7 +9,7 @@ from minifn.api.operations import templates
 from minifn.api.wire import responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.formats import Shape
-from minifn.api.wire.kinds import Cron, EventName, QueryTexts, Role, ScopeName, SpecificationSlug
+from minifn.api.wire.kinds import SCOPE_NAMES, Cron, EventName, QueryTexts, Role, SpecificationSlug
 from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import (
@@ -24,16 +24,18 @@ from minifn.api.wire.params import (
     Text,
 )
 from minifn.errors import (
+    ArgumentInvalid,
     CursorNotFound,
     DatabaseTimeout,
     FunctionAlreadyExists,
     FunctionEntrypointMissing,
     FunctionNotFound,
-    FunctionRuntimeUnsupported,
     InstallationNotFound,
     ProviderRepositoryNotFound,
     QueryInvalid,
+    QueryOrderNull,
 )
+from minifn.intervals import MINUTES_MAX
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
 from minifn.services.deployments import Template
 from minifn.services.functions import FunctionSettings
@@ -49,6 +51,10 @@ def _timeout_max(limits: Limits) -> int:
     return limits.timeout_max_seconds
 
 
+#: Characters of a description.
+DESCRIPTION_MAX_CHARS = 16_384
+
+
 class CreateFunction(Params, frozen=True, kw_only=True):
     """Every setting of a function."""
 
@@ -58,12 +64,14 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     execute: Annotated[tuple[str, ...], ListOf(Role())] = ()
     events: Annotated[tuple[str, ...], ListOf(EventName())] = ()
     schedule: Annotated[str, Cron()] = ""
+    #: Minutes between runs; 0 for none.
+    interval: Annotated[int | None, Integer(0, MINUTES_MAX)] = None
     timeout: Annotated[int, Integer(1, _timeout_max)] = 15
     enabled: Annotated[bool, Boolean()] = True
     logging: Annotated[bool, Boolean()] = True
     entrypoint: Annotated[str, Text(1028, 0)] = ""
     commands: Annotated[str, Text(8192, 0)] = ""
-    scopes: Annotated[tuple[str, ...], ListOf(ScopeName())] = ()
+    scopes: Annotated[tuple[str, ...], SCOPE_NAMES] = ()
     installation_id: Annotated[str, Text(128, 0)] = ""
     provider_repository_id: Annotated[str | None, Text(128, 0)] = None
     provider_branch: Annotated[str, Text(128, 0)] = ""
@@ -76,6 +84,8 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     build_specification: Annotated[str | None, SpecificationSlug()] = None
     runtime_specification: Annotated[str | None, SpecificationSlug()] = None
     deployment_retention: Annotated[int, Integer(0, 36500)] = 0
+    description: Annotated[str | None, Text(DESCRIPTION_MAX_CHARS, 0)] = None
+    email_enabled: Annotated[bool, Boolean()] = False
 
 
 class CreateFromTemplate(CreateFunction, frozen=True, kw_only=True):
@@ -90,7 +100,11 @@ class CreateFromTemplate(CreateFunction, frozen=True, kw_only=True):
 
 
 class UpdateFunction(CreateFunction, frozen=True, kw_only=True):
-    """Every setting of a function; what is left out goes back to its default, except runtime and entrypoint."""
+    """Every setting of a function.
+
+    A setting that is left out goes back to its default, except runtime, entrypoint, description and
+    interval; and, for clients of 2.0 and later, the specifications.
+    """
 
     function_id: Annotated[str, Id()]
     runtime: Annotated[str, OneOf(lambda limits: ("", *limits.runtimes))] = ""
@@ -122,9 +136,16 @@ _COMMANDS_1_3 = {
 }
 
 
-def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSettings:
-    """Return what is asked for; `runtime` is the one that the function will have."""
-    default = _default_specification(call)
+def _settings(call: Call, params: CreateFunction, runtime: str, default: str | None) -> FunctionSettings:
+    """Return what is asked for. Raises ArgumentInvalid for settings that exclude each other.
+
+    `runtime` is the one that the function will have. `default` is the specification where none is
+    named; None keeps the stored one.
+    """
+    if params.schedule and params.interval:
+        raise ArgumentInvalid.for_param("interval", "A function has a schedule or an interval, not both")
+    if params.email_enabled:
+        raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
     commands = params.commands
     if call.shape <= Shape.V1_3:
         commands = _COMMANDS_1_3.get(runtime.rpartition("-")[0], "")
@@ -138,7 +159,9 @@ def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSetti
         scopes=params.scopes,
         events=params.events,
         schedule=params.schedule,
-        timeout_seconds=params.timeout,
+        interval_minutes=params.interval,
+        # Only the default can be above the limit.
+        timeout_seconds=min(params.timeout, call.context.limits.timeout_max_seconds),
         entrypoint=params.entrypoint,
         commands=commands,
         installation_id=params.installation_id,
@@ -151,6 +174,7 @@ def _settings(call: Call, params: CreateFunction, runtime: str) -> FunctionSetti
         build_specification=params.build_specification or old,
         runtime_specification=params.runtime_specification or old,
         deployment_retention_days=params.deployment_retention,
+        description=params.description,
     )
 
 
@@ -162,7 +186,7 @@ async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
 
 async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
     """Create a function."""
-    settings = _settings(call, params, params.runtime)
+    settings = _settings(call, params, params.runtime, _default_specification(call))
     template = None if call.shape >= Shape.V1_8 else _template(call, params)
     if isinstance(template, Source) and not settings.entrypoint:
         raise FunctionEntrypointMissing
@@ -200,7 +224,8 @@ async def update(call: Call, params: UpdateFunction) -> ASGIApp:
     runtime = params.runtime
     if not runtime and call.shape <= Shape.V1_3:
         runtime = (await call.parts.functions.get(params.function_id)).runtime
-    settings = _settings(call, params, runtime)
+    default = None if call.shape is Shape.FULL else _default_specification(call)
+    settings = _settings(call, params, runtime, default)
     before = await call.parts.functions.get(params.function_id)
     function = await call.parts.functions.update(params.function_id, settings)
     if function.provider_repository_id or before.provider_repository_id:
@@ -238,7 +263,7 @@ OPERATIONS = (
         params=ListFunctions,
         handler=list_functions,
         model="functions",
-        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid, QueryOrderNull),
     ),
     Operation(
         name="functions.create",
@@ -250,7 +275,6 @@ OPERATIONS = (
         model="function",
         errors=(
             FunctionAlreadyExists,
-            FunctionRuntimeUnsupported,
             InstallationNotFound,
             ProviderRepositoryNotFound,
         ),

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from minifn.api.wire.answers import json_answer, text_answer
 from minifn.api.wire.operation import PUBLIC, Call, Operation
 from minifn.api.wire.params import NoParams
+from minifn.host import memory_limit
 from minifn.models import APPWRITE_VERSION
 from minifn.store import settings
 
@@ -24,7 +25,8 @@ async def version(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def health(call: Call, params: NoParams) -> ASGIApp:
-    """Answer `pass` once the database has answered; a key is told what functions are kept from as well.
+    """Answer `pass` once the database has answered; a key is told what functions are kept from as well,
+    and which memory limit counts, in bytes.
 
     `fail`, with 503, when a file of the data directory is missing: the server is about to stop.
     """
@@ -37,6 +39,12 @@ async def health(call: Call, params: NoParams) -> ASGIApp:
     if scopes is None or "health.read" in scopes:
         parts = call.parts
         answer["engine"] = {"name": parts.engine.name, "strength": parts.engine.strength}
+        memory = memory_limit.look()
+        answer["memory"] = {
+            "limit": memory.limit_bytes,
+            "available": memory.available_bytes,
+            "source": memory.source,
+        }
         answer["network"] = parts.config.network
         answer["protections"] = [dataclasses.asdict(one) for one in await parts.protections()]
     return json_answer(answer, 503 if missing else 200)
@@ -51,7 +59,7 @@ OPERATIONS = (
         params=NoParams,
         handler=ping,
         needs_project=False,
-        content_type="text/plain",
+        content_types=("text/plain",),
     ),
     Operation(
         name="health.getVersion",

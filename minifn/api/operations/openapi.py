@@ -29,7 +29,7 @@ from minifn.errors import (
     UserJwtInvalid,
 )
 from minifn.languages import Runtime
-from minifn.models import SPECIFICATIONS, Deployment, Execution, Function, Rule, Variable
+from minifn.models import SPECIFICATIONS, ApiKey, Deployment, Execution, Function, Rule, Variable
 
 #: What every operation may refuse with: who is calling, for which project, with which query string.
 _ALWAYS = (
@@ -72,7 +72,9 @@ def _samples() -> dict[str, dict[str, Any]]:
         "variable": variable,
         "runtime": responses.runtime(runtime, full),
         "specification": responses.specification(SPECIFICATIONS[0]),
-        "rule": responses.rule(Rule(id="", domain="", function_id=""), full),
+        "key": {**responses.api_key(ApiKey(id="", name="", secret_hash="", scopes=("",))), "sdks": [""]},
+        # Null in the rules of the API.
+        "rule": {**responses.rule(Rule(id="", domain=""), full), "deploymentResourceType": None},
     }
 
 
@@ -160,7 +162,7 @@ def _body(operation: Operation, fields: list[Field], limits: Limits) -> dict[str
 def _schema(field: Field, limits: Limits) -> dict[str, Any]:
     schema = dict(field.kind.schema(limits))
     if isinstance(field.default, str | int | bool):
-        schema["default"] = field.default
+        schema["default"] = min(field.default, schema["maximum"]) if "maximum" in schema else field.default
     elif field.default == () and schema["type"] == "array":
         schema["default"] = []
     return schema
@@ -171,6 +173,8 @@ def _security(operation: Operation) -> Iterator[dict[str, list[str]]]:
         yield {}
         return
     yield {"Project": [], "Key": []}
+    if operation.presigned:
+        yield {"Project": []}
     if not operation.scopes or _CLIENT_SCOPES & set(operation.scopes):
         yield {"Project": [], "JWT": []}
         yield {"Project": [], "Session": []}
@@ -183,7 +187,10 @@ def _responses(operation: Operation) -> dict[str, Any]:
     answers: dict[str, Any] = {
         str(status): {"description": "Nothing."}
         if status == 204
-        else {"description": "The answer.", "content": {operation.content_type: {"schema": _answered(operation)}}}
+        else {
+            "description": "The answer.",
+            "content": {kind: {"schema": _answered(operation)} for kind in operation.content_types},
+        }
         for status in operation.statuses or (usual,)
     }
     refusals: dict[int, set[str]] = {}
@@ -201,7 +208,7 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _answered(operation: Operation) -> dict[str, Any]:
-    if operation.content_type != "application/json":
+    if "application/json" not in operation.content_types:
         return {"type": "string"}
     model = operation.model
     if not model:

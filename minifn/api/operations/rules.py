@@ -1,5 +1,6 @@
-"""Domain rules: which function answers for a host name."""
+"""Domain rules: which function answers at a host name, what it redirects to, or that the API answers there."""
 
+import re
 from typing import Annotated, Any
 
 from starlette.types import ASGIApp
@@ -21,7 +22,13 @@ from minifn.errors import (
     RuleResourceNotFound,
 )
 from minifn.ids import is_domain
+from minifn.models import Rule
 from minifn.store import lists
+
+_REDIRECT_STATUSES = (301, 302, 307, 308)
+_URL_MAX_CHARS = 2048
+#: A URL that a Location header can hold: with a host, without spaces and control characters.
+_URL = re.compile(rf"(?=.{{1,{_URL_MAX_CHARS}}}$)https?://[!-.0-9:;=?-~]+[!-~]*", re.IGNORECASE)
 
 
 class Domain:
@@ -34,6 +41,31 @@ class Domain:
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {"type": "string", "maxLength": 253, "example": "hello.example.com"}
+
+
+class Url:
+    """An absolute http or https URL of printable ASCII characters."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and _URL.fullmatch(value):
+            return value
+        raise ValueError("Value must be a valid URL with scheme http or https")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "format": "uri", "maxLength": _URL_MAX_CHARS, "example": "https://example.com"}
+
+
+class RedirectStatus:
+    """The status of a redirect, also as a string; returned as a number."""
+
+    def check(self, value: Any, limits: Limits) -> int:
+        for status in _REDIRECT_STATUSES:
+            if value in (status, str(status)) and not isinstance(value, float):
+                return status
+        raise ValueError(f"Value must be one of ({', '.join(map(str, _REDIRECT_STATUSES))})")
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "integer", "enum": list(_REDIRECT_STATUSES)}
 
 
 class CreateRule(Params, frozen=True, kw_only=True):
@@ -50,6 +82,22 @@ class CreateFunctionRule(Params, frozen=True, kw_only=True):
     domain: Annotated[str, Domain()]
     function_id: Annotated[str, Id()]
     branch: Annotated[str, Text(255, 0)] = ""
+
+
+class CreateRedirectRule(Params, frozen=True, kw_only=True):
+    """A domain that redirects, and the function that it belongs to."""
+
+    domain: Annotated[str, Domain()]
+    url: Annotated[str, Url()]
+    status_code: Annotated[int, RedirectStatus()]
+    resource_id: Annotated[str, Id()]
+    resource_type: Annotated[str, OneOf(("function", "site"))]
+
+
+class CreateApiRule(Params, frozen=True, kw_only=True):
+    """A domain for the API."""
+
+    domain: Annotated[str, Domain()]
 
 
 class ListRules(Params, frozen=True, kw_only=True):
@@ -70,38 +118,63 @@ async def create(call: Call, params: CreateRule) -> ASGIApp:
     """Give a function a domain; 1.6 keeps those below the functions domain for itself."""
     if params.domain.endswith(f".{call.parts.config.functions_domain}"):
         raise ArgumentInvalid.for_param("domain", "Domains below the functions domain are made by the server")
-    return await _create(call, params.domain, params.resource_id, "")
+    _check_free(call, params.domain)
+    return _created(call, await call.parts.domains.create(params.domain, params.resource_id))
 
 
 async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp:
     """Give a function, or one branch of its repository, a domain."""
-    return await _create(call, params.domain, params.function_id, params.branch)
+    _check_free(call, params.domain)
+    return _created(call, await call.parts.domains.create(params.domain, params.function_id, params.branch))
 
 
-async def _create(call: Call, domain: str, function_id: str, branch: str) -> ASGIApp:
+async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
+    """Have a domain redirect to a URL."""
+    _check_free(call, params.domain)
+    if params.resource_type == "site":
+        raise RuleResourceNotFound("This server has no sites: name a function.")
+    rules = call.parts.domains
+    return _created(
+        call, await rules.create_redirect(params.domain, params.url, params.status_code, params.resource_id)
+    )
+
+
+async def create_api(call: Call, params: CreateApiRule) -> ASGIApp:
+    """Have the API answer at a domain, also at one below the functions domain."""
+    return _created(call, await call.parts.domains.create_api(params.domain))
+
+
+def _check_free(call: Call, domain: str) -> None:
+    """Raise ArgumentInvalid for the name of this request: the API must stay reachable by it."""
     if domain == host_of(call.scope):
-        # The API must stay reachable by the name it is reached by.
         raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
-    rule = await call.parts.rules.create(domain, function_id, branch)
+
+
+def _created(call: Call, rule: Rule) -> ASGIApp:
     return json_answer(responses.rule(rule, call.shape), 201)
 
 
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
     """List rules. First come the domains that functions have by themselves."""
     query = read_query(params.queries, lists.RULES, call.shape, params.search)
-    found = await call.parts.rules.page(query, count=params.total)
+    found = await call.parts.domains.page(query, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))
 
 
 async def get(call: Call, params: OneRule) -> ASGIApp:
     """Return a rule."""
-    return json_answer(responses.rule(await call.parts.rules.get(params.rule_id), call.shape))
+    return json_answer(responses.rule(await call.parts.domains.get(params.rule_id), call.shape))
+
+
+async def update_status(call: Call, params: OneRule) -> ASGIApp:
+    """Return a rule. There is nothing to verify: names and certificates are their owner's business."""
+    return await get(call, params)
 
 
 async def delete(call: Call, params: OneRule) -> ASGIApp:
     """Take a domain away from its function; the one made of the function's id stays."""
-    await call.parts.rules.delete(params.rule_id)
+    await call.parts.domains.delete(params.rule_id)
     return no_content()
 
 
@@ -137,12 +210,52 @@ OPERATIONS = (
         errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
     Operation(
+        name="proxy.createRedirectRule",
+        method="POST",
+        path="/proxy/rules/redirect",
+        scopes=RULES_WRITE,
+        params=CreateRedirectRule,
+        handler=create_redirect,
+        model="rule",
+        errors=(RuleAlreadyExists, RuleResourceNotFound),
+    ),
+    Operation(
+        name="proxy.createAPIRule",
+        method="POST",
+        path="/proxy/rules/api",
+        scopes=RULES_WRITE,
+        params=CreateApiRule,
+        handler=create_api,
+        model="rule",
+        errors=(RuleAlreadyExists,),
+    ),
+    Operation(
         name="proxy.getRule",
         method="GET",
         path="/proxy/rules/{ruleId}",
         scopes=RULES_READ,
         params=OneRule,
         handler=get,
+        model="rule",
+        errors=(RuleNotFound,),
+    ),
+    Operation(
+        name="proxy.updateRuleStatus",
+        method="PATCH",
+        path="/proxy/rules/{ruleId}/status",
+        scopes=RULES_WRITE,
+        params=OneRule,
+        handler=update_status,
+        model="rule",
+        errors=(RuleNotFound,),
+    ),
+    Operation(
+        name="proxy.updateRuleVerification",
+        method="PATCH",
+        path="/proxy/rules/{ruleId}/verification",
+        scopes=RULES_WRITE,
+        params=OneRule,
+        handler=update_status,
         model="rule",
         errors=(RuleNotFound,),
     ),

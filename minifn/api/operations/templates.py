@@ -72,6 +72,7 @@ class ListTemplates(Params, frozen=True, kw_only=True):
     use_cases: Annotated[tuple[str, ...], ListOf(OneOf(USE_CASES))] = ()
     limit: Annotated[int, Integer(1, 5000)] = 25
     offset: Annotated[int, Integer(0, 5000)] = 0
+    total: Annotated[bool, Boolean(loose=True)] = True
 
 
 class OneTemplate(Params, frozen=True, kw_only=True):
@@ -111,14 +112,15 @@ def _templates(call: Call) -> list[dict[str, Any]]:
 
 
 async def list_templates(call: Call, params: ListTemplates) -> ASGIApp:
-    """List templates. The total is that of the page, as in Appwrite."""
+    """List templates."""
     found = [
         template
         for template in _templates(call)
         if (not params.use_cases or set(params.use_cases) & set(template["useCases"]))
         and (not params.runtimes or set(params.runtimes) & {runtime["name"] for runtime in template["runtimes"]})
-    ][params.offset : params.offset + params.limit]
-    return json_answer(responses.listing("templates", len(found), found))
+    ]
+    page = found[params.offset : params.offset + params.limit]
+    return json_answer(responses.listing("templates", len(found) if params.total else 0, page))
 
 
 async def get_template(call: Call, params: OneTemplate) -> ASGIApp:

@@ -4,10 +4,16 @@ from typing import Annotated, ClassVar
 
 from starlette.types import ASGIApp
 
+from minifn.api.operations.functions import DESCRIPTION_MAX_CHARS
 from minifn.api.wire import responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.formats import Shape
-from minifn.api.wire.kinds import QueryTexts
+from minifn.api.wire.kinds import (
+    VARIABLE_KEY_RULE,
+    QueryTexts,
+    VariableKey,
+    is_variable_key,
+)
 from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     FUNCTIONS_READ,
@@ -40,9 +46,10 @@ class NewVariable(Params, frozen=True, kw_only=True):
     """A new variable. Clients before 1.8 know no secret ones; later ones make them secret unless they say otherwise."""
 
     variable_id: Annotated[str, CustomId()] = ""
-    key: Annotated[str, Text(255)]
+    key: Annotated[str, VariableKey()]
     value: Annotated[str, Text(8192, 0)]
     secret: Annotated[bool, Boolean()] = True
+    description: Annotated[str, Text(DESCRIPTION_MAX_CHARS, 0)] = ""
 
 
 class ChangedVariable(Params, frozen=True, kw_only=True):
@@ -52,6 +59,7 @@ class ChangedVariable(Params, frozen=True, kw_only=True):
     key: Annotated[str | None, Text(255)] = None
     value: Annotated[str | None, Text(8192, 0)] = None
     secret: Annotated[bool | None, Boolean()] = None
+    description: Annotated[str | None, Text(DESCRIPTION_MAX_CHARS, 0)] = None
 
 
 class SomeVariables(Params, frozen=True, kw_only=True):
@@ -123,6 +131,7 @@ async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> 
         params.value,
         secret=params.secret and call.shape >= Shape.V1_8,
         variable_id=params.variable_id or new_id(),
+        description=params.description,
     )
     return json_answer(responses.variable(created, call.shape), 201)
 
@@ -145,12 +154,24 @@ async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> 
     """Change a variable. Before 1.9 the key had to be given."""
     if params.key is None and call.shape < Shape.V1_9:
         raise ArgumentInvalid.missing("key")
-    if params.key is None and params.value is None and params.secret is None:
-        raise ArgumentInvalid("At least one of the params `key`, `value` and `secret` is needed.")
+    if params.key is None and params.value is None and params.secret is None and params.description is None:
+        raise ArgumentInvalid("At least one of the params `key`, `value`, `secret` and `description` is needed.")
+    if params.key is not None and not is_variable_key(params.key):
+        await _check_kept(call, params, params.key)
     secret = params.secret if call.shape >= Shape.V1_8 else None
-    change = VariableChange(key=params.key, value=params.value, secret=secret)
+    change = VariableChange(key=params.key, value=params.value, secret=secret, description=params.description)
     changed = await call.parts.functions.update_variable(params.function_id, params.variable_id, change)
     return json_answer(responses.variable(changed, call.shape))
+
+
+async def _check_kept(call: Call, params: UpdateVariable | UpdateProjectVariable, key: str) -> None:
+    """Raise ArgumentInvalid unless the variable has this key already, from a time when any key could be given."""
+    try:
+        stored = await call.parts.functions.get_variable(params.function_id, params.variable_id)
+    except (FunctionNotFound, VariableNotFound):
+        stored = None
+    if stored is None or stored.key != key:
+        raise ArgumentInvalid.for_param("key", VARIABLE_KEY_RULE)
 
 
 async def delete(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:

@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from minifn import jsontext
 from minifn.api.wire import bodies, responses
 from minifn.api.wire.answers import error_answer, json_answer
 from minifn.api.wire.operation import FUNCTIONS_WRITE, PUBLIC, Call, Operation
@@ -69,7 +70,7 @@ class PushWebhook:
         call = self._call
         git = call.parts.git
         git.check_installation(self._installation_id)
-        room = call.parts.executor.bodies
+        room = call.parts.budgets.bodies
         body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
         try:
             # What nobody has signed is not taken apart.
@@ -86,8 +87,8 @@ def _names(body: bytes, content_type: str) -> set[str]:
     """Return what a body calls its repository, nothing when it is not about one. Raises ArgumentInvalid."""
     if content_type.startswith("application/x-www-form-urlencoded"):
         body = str(bodies.parse_query(body).get("payload", "")).encode()
-    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        repository = msgspec.json.decode(body, type=Event).repository
+    with contextlib.suppress(jsontext.JsonInvalid):
+        repository = jsontext.decode_as(Event, body).repository
         return {repository.name, repository.full_name} - {""}
     return set()
 

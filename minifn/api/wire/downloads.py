@@ -39,7 +39,7 @@ class FileAnswer:
     FileNotFoundError and StorageInvalidRange.
     """
 
-    def __init__(self, path: Path, name: str, range_header: str) -> None:
+    def __init__(self, path: Path, name: str, range_header: str, content_type: str) -> None:
         self._file = path.open("rb")
         try:
             size_bytes = os.fstat(self._file.fileno()).st_size
@@ -51,7 +51,7 @@ class FileAnswer:
         self._count = last - first + 1
         self._status = 206 if range_header else 200
         self._headers: RawHeaders = [
-            (b"content-type", b"application/gzip"),
+            (b"content-type", content_type.encode()),
             (b"content-disposition", f'attachment; filename="{name}"'.encode()),
             (b"cache-control", b"private, max-age=3888000"),
             (b"accept-ranges", b"bytes"),

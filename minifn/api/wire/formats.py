@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Shape(enum.IntEnum):
-    """Shapes by age. FULL has the keys of every version at once, for clients that name none or a newer one."""
+    """Shapes by age. FULL has the keys of every version at once: for 2.0 to 2.7, and for clients that name none."""
 
     V0_7 = 0
     V0_8 = 1
@@ -39,22 +39,24 @@ _SHAPES = (
 
 _DATES_1_8 = ("deploymentCreatedAt", "latestDeploymentId", "latestDeploymentCreatedAt", "latestDeploymentStatus")
 _NEW_1_9 = ("buildSpecification", "runtimeSpecification", "providerBranches", "providerPaths", "deploymentRetention")
+_NEW_2_0 = ("description", "interval", "emailEnabled")
 _SCHEDULE_1_3 = ("scheduleNext", "schedulePrevious")
 _RULES_1_8 = (
     "type", "trigger", "redirectUrl", "redirectStatusCode", "deploymentId", "deploymentResourceType",
-    "deploymentResourceId", "deploymentVcsProviderBranch",
+    "deploymentResourceId", "deploymentVcsProviderBranch", "protocol",
 )  # fmt: skip
 
 #: model -> shape -> the keys that shape does not have.
 _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
     "function": {
         Shape.FULL: _SCHEDULE_1_3,
-        Shape.V1_9: ("deployment", "specification", *_SCHEDULE_1_3),
-        Shape.V1_8: ("deployment", *_NEW_1_9, *_SCHEDULE_1_3),
-        Shape.V1_6: ("deploymentId", *_DATES_1_8, *_NEW_1_9, *_SCHEDULE_1_3),
-        Shape.V1_5: ("deploymentId", *_DATES_1_8, *_NEW_1_9, *_SCHEDULE_1_3),
-        Shape.V1_4: ("deploymentId", *_DATES_1_8, *_NEW_1_9, *_SCHEDULE_1_3),
-        Shape.V1_3: ("deploymentId", *_DATES_1_8, *_NEW_1_9),
+        Shape.V1_9: ("deployment", "specification", *_SCHEDULE_1_3, *_NEW_2_0),
+        Shape.V1_8: ("deployment", *_NEW_1_9, *_SCHEDULE_1_3, *_NEW_2_0),
+        **dict.fromkeys(
+            (Shape.V1_6, Shape.V1_5, Shape.V1_4),
+            ("deploymentId", *_DATES_1_8, *_NEW_1_9, *_SCHEDULE_1_3, *_NEW_2_0),
+        ),
+        Shape.V1_3: ("deploymentId", *_DATES_1_8, *_NEW_1_9, *_NEW_2_0),
     },
     "deployment": {
         Shape.FULL: ("buildStdout", "buildStderr"),
@@ -81,8 +83,10 @@ _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
         ),
     },
     "variable": {
-        **dict.fromkeys((Shape.FULL, Shape.V1_9, Shape.V1_8), ()),
-        **dict.fromkeys((Shape.V1_6, Shape.V1_5, Shape.V1_4, Shape.V1_3), ("secret",)),
+        Shape.FULL: (),
+        **dict.fromkeys((Shape.V1_9, Shape.V1_8), ("description",)),
+        **dict.fromkeys((Shape.V1_6, Shape.V1_5, Shape.V1_4), ("description", "secret")),
+        Shape.V1_3: ("description", "secret", "resourceId"),
     },
     "runtime": {
         **dict.fromkeys((Shape.FULL, Shape.V1_9, Shape.V1_8, Shape.V1_6), ()),
@@ -90,7 +94,7 @@ _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
     },
     "rule": {
         Shape.FULL: (),
-        **dict.fromkeys((Shape.V1_9, Shape.V1_8), ("resourceType", "resourceId")),
+        **dict.fromkeys((Shape.V1_9, Shape.V1_8), ("resourceType", "resourceId", "protocol")),
         **dict.fromkeys((Shape.V1_6, Shape.V1_5, Shape.V1_4, Shape.V1_3), _RULES_1_8),
     },
 }  # fmt: skip

@@ -3,13 +3,12 @@
 import re
 from typing import Any
 
-import msgspec
-
-from minifn import cron, event_names
-from minifn.api.wire.params import Limits
+from minifn import cron, event_names, jsontext
+from minifn.api.wire.params import Limits, ListOf
 from minifn.ids import is_id
 from minifn.instants import parse_instant
 from minifn.models import Headers
+from minifn.scopes import SCOPES, SCOPES_MAX
 
 #: Characters of one execute role, as stored by Appwrite.
 _ROLE_MAX_CHARS = 128
@@ -17,22 +16,11 @@ _LABEL = re.compile(r"[A-Za-z0-9]{1,36}")
 _VERIFICATIONS = ("verified", "unverified")
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+_VARIABLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADERS_MAX = 100
 _HEADERS_MAX_CHARS = 16384
 _HEADERS_JSON_MAX_CHARS = 65535
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-
-_RESOURCES = """
-    accounts users teams databases collections attributes indexes documents tables columns rows files buckets functions
-    execution executions sites log providers messages topics subscribers targets rules migrations vcs tokens webhooks
-    project keys platforms variables schedules
-"""
-#: Every scope a function or key may hold: Appwrite's public ones (`app/config/scopes.php`, both spellings of the
-#: execution scopes, and the resources of 1.9) and minifn's own `events.write`.
-SCOPES: frozenset[str] = frozenset(
-    {"sessions.write", "locale.read", "avatars.read", "health.read", "assistant.read", "events.write"}
-    | {f"{resource}.{right}" for resource in _RESOURCES.split() for right in ("read", "write")}
-)
 
 
 class Role:
@@ -73,7 +61,7 @@ def _is_role(name: str, identifier: str | None, dimension: str | None) -> bool:
 
 
 class ScopeName:
-    """A scope that a function's key may hold."""
+    """A scope that a key, or a function's own key, may hold."""
 
     def check(self, value: Any, limits: Limits) -> str:
         if isinstance(value, str) and value in SCOPES:
@@ -82,6 +70,10 @@ class ScopeName:
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {"type": "string", "enum": sorted(SCOPES)}
+
+
+#: The scopes of one key or function.
+SCOPE_NAMES = ListOf(ScopeName(), SCOPES_MAX)
 
 
 class EventName:
@@ -120,6 +112,27 @@ class SpecificationSlug:
         return {"type": "string", "enum": list(limits.specifications)}
 
 
+#: The rule for the keys of variables; a key that is stored already may break it.
+VARIABLE_KEY_RULE = "Value must be letters, digits and underscores, not begin with a digit, and have 1 to 255 chars"
+
+
+def is_variable_key(value: str) -> bool:
+    """Tell whether `value` can be the key of a new variable."""
+    return len(value) <= 255 and _VARIABLE_KEY.fullmatch(value) is not None
+
+
+class VariableKey:
+    """The key of a new variable: a name that every language and shell takes."""
+
+    def check(self, value: Any, limits: Limits) -> str:
+        if isinstance(value, str) and is_variable_key(value):
+            return value
+        raise ValueError(VARIABLE_KEY_RULE)
+
+    def schema(self, limits: Limits) -> dict[str, Any]:
+        return {"type": "string", "maxLength": 255, "pattern": f"^{_VARIABLE_KEY.pattern}$"}
+
+
 class RequestHeaders:
     """Headers for a function, an object or its JSON text; returned with lower-case names.
 
@@ -148,8 +161,10 @@ def _decode_headers(text: str) -> Any:
     if len(text) > _HEADERS_JSON_MAX_CHARS:
         raise ValueError(f"Value must be no longer than {_HEADERS_JSON_MAX_CHARS} chars")
     try:
-        return msgspec.json.decode(text) or []
-    except msgspec.DecodeError:
+        return jsontext.decode(text) or []
+    except jsontext.JsonTooDeep:
+        raise
+    except jsontext.JsonInvalid:
         return []
 
 

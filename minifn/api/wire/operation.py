@@ -22,7 +22,14 @@ from minifn.api.wire.answers import SHORT_BYTES, Answer, deliver, error_answer, 
 from minifn.api.wire.formats import Shape, shape_of
 from minifn.api.wire.params import Limits, Params, Reader, fields_of
 from minifn.api.wire.specifications import offered
-from minifn.errors import AccessForbidden, MinifnError, RateLimitExceeded, UnauthorizedScope
+from minifn.errors import (
+    AccessForbidden,
+    DeploymentInvalidFileSize,
+    MinifnError,
+    RateLimitExceeded,
+    StorageInvalidFileSize,
+    UnauthorizedScope,
+)
 from minifn.limits import CHUNK_BYTES
 from minifn.models import Caller, CallerKind
 from minifn.parts import Parts
@@ -37,6 +44,10 @@ PROJECT_WRITE = ("project.write",)
 #: No API key can have it: the operator's, and the admin key's.
 PROJECTS_READ = ("projects.read",)
 USERS_READ = ("users.read",)
+TEAMS_READ = ("teams.read",)
+USAGE_READ = ("usage.read",)
+KEYS_READ = ("keys.read",)
+KEYS_WRITE = ("keys.write",)
 RULES_READ = ("rules.read",)
 RULES_WRITE = ("rules.write",)
 EVENTS_WRITE = ("events.write",)
@@ -74,13 +85,13 @@ class Context:
     @functools.cached_property
     def operators(self) -> Operators:
         """Signs operators in and out."""
-        return Operators(self.parts.database, self.parts.admin_key)
+        return Operators(self.parts.database, self.parts.admin_key, self.parts.rate_clock)
 
     @functools.cached_property
     def origins(self) -> Origins:
         """The pages that may call."""
         config = self.parts.config
-        return Origins(config.origins, config.functions_domain)
+        return Origins(config.origins, config.functions_domain, self.parts.domains.is_given)
 
     @functools.cached_property
     def limits(self) -> Limits:
@@ -123,6 +134,10 @@ class Call:
         client = self.scope.get("client")
         return str(client[0]) if client else ""
 
+    def has_scope(self, *scopes: str) -> bool:
+        """Tell whether the caller has one of the scopes."""
+        return self.caller.scopes is None or not self.caller.scopes.isdisjoint(scopes)
+
 
 Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
 
@@ -141,14 +156,16 @@ class Operation:
     handler: Handler
     #: False for what works without naming a project.
     needs_project: bool = True
+    #: Whether a token in its query, which the handler checks, does in place of a scope.
+    presigned: bool = False
     #: Whether its multipart body brings files.
     upload: bool = False
     #: The statuses of its answers; () = 200, of a POST 201 and of a DELETE 204.
     statuses: tuple[int, ...] = ()
     #: What its answers hold, as `models.py` names it: one record, or a list when it is a plural; "" = any object.
     model: str = ""
-    #: What its answers are, unless JSON.
-    content_type: str = "application/json"
+    #: Media types of its answers.
+    content_types: tuple[str, ...] = ("application/json",)
     #: What it refuses with, besides what every operation may refuse with.
     errors: tuple[type[MinifnError], ...] = ()
     #: How often one address may call it in RATE_SECONDS, 0 for no limit. Keys are not counted.
@@ -162,7 +179,8 @@ class Endpoint:
         self.operation = operation
         self._context = context
         self._legacy = legacy
-        self._rate = Rate(operation.rate_limit, RATE_SECONDS) if operation.rate_limit else None
+        clock = context.parts.rate_clock
+        self._rate = Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
         self._scopes = frozenset(operation.scopes)
         fields = fields_of(operation.params)
         #: Whether there are parameters besides those in the path.
@@ -188,7 +206,7 @@ class Endpoint:
         if isinstance(answer, Answer) and len(answer.body) <= SHORT_BYTES:
             await answer(scope, receive, send)
             return
-        await deliver(answer, call.parts.executor.answers, scope, receive, send)
+        await deliver(answer, call.parts.budgets.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
@@ -198,8 +216,8 @@ class Endpoint:
         if not call.caller.privileged:
             # The key was none that this server knows.
             self._context.origins.check(scope["method"], call.headers)
-        if self._scopes:
-            self._check_scopes(call.caller)
+        if self._scopes and not call.has_scope(*self._scopes):
+            self._check_token(call)
         if self._rate is not None:
             self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
@@ -215,7 +233,7 @@ class Endpoint:
         return await self._answer_body(call, path_params, receive)
 
     async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
-        room = call.parts.executor.bodies
+        room = call.parts.budgets.bodies
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
@@ -242,11 +260,11 @@ class Endpoint:
         call.caller = await self._context.authenticator.identify(credentials, project)
         call.in_project = project not in (b"", b"console")
 
-    def _check_scopes(self, caller: Caller) -> None:
-        if caller.scopes is not None and self._scopes.isdisjoint(caller.scopes):
-            raise UnauthorizedScope(
-                f"User (role: {_ROLE_LABELS[caller.kind]}) missing scope ({self.operation.scopes[0]})"
-            )
+    def _check_token(self, call: Call) -> None:
+        """Raise UnauthorizedScope unless the caller may have a token in place of the scope, and sent one."""
+        if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
+            label = _ROLE_LABELS[call.caller.kind]
+            raise UnauthorizedScope(f"User (role: {label}) missing scope ({self.operation.scopes[0]})")
 
     def _check_rate(self, rate: Rate, call: Call) -> None:
         # Appwrite counts by host too, which is whatever the client says.
@@ -264,11 +282,15 @@ class Endpoint:
         limit_bytes = parts.config.upload_limit + CHUNK_BYTES
         if not content_type.lower().startswith("multipart/form-data"):
             return await self._answer_body(call, path_params, receive)
-        incoming = parts.deployments.incoming
+        incoming = parts.budgets.uploads
         incoming.take(1)
         try:
             async with bodies.upload(receive, content_type, parts.data.deployments, limit_bytes) as form:
                 call.files = form.files()
                 return await self.operation.handler(call, self._reader.read({**form.params(), **path_params}))
+        except StorageInvalidFileSize as exc:
+            if call.shape is Shape.FULL:
+                raise DeploymentInvalidFileSize from exc
+            raise
         finally:
             incoming.give(1)

@@ -6,12 +6,13 @@ Keys follow Appwrite's `src/Appwrite/Utopia/Response/Model` (`Func`, `Deployment
 from collections.abc import Iterable
 from typing import Any
 
-from minifn import cron
+from minifn import cron, intervals
 from minifn.api.wire.formats import Shape, cut
 from minifn.instants import format_instant, now_ms
 from minifn.languages import Runtime
 from minifn.models import (
     DEFAULT_SPECIFICATION,
+    ApiKey,
     Deployment,
     Execution,
     ExecutionResult,
@@ -52,6 +53,7 @@ def function(record: Function, variables: Iterable[Variable], shape: Shape, *, i
         **_base(record),
         "execute": record.execute,
         "name": record.name,
+        "description": record.description,
         "enabled": record.enabled,
         "live": record.live,
         "logging": record.logging,
@@ -68,6 +70,7 @@ def function(record: Function, variables: Iterable[Variable], shape: Shape, *, i
         "schedule": record.schedule,
         "scheduleNext": "",
         "schedulePrevious": "",
+        "interval": record.interval_minutes,
         "timeout": record.timeout_seconds,
         "entrypoint": record.entrypoint,
         "commands": record.commands,
@@ -83,14 +86,26 @@ def function(record: Function, variables: Iterable[Variable], shape: Shape, *, i
         "buildSpecification": record.build_specification or DEFAULT_SPECIFICATION,
         "runtimeSpecification": record.runtime_specification or DEFAULT_SPECIFICATION,
         "deploymentRetention": record.deployment_retention_days,
+        "emailEnabled": False,
     }
     if shape < Shape.V1_6 and not in_list:
         del answer["scopes"], answer["specification"]
-    if shape < Shape.V1_4 and record.schedule:
-        # What the schedule says, whether the function has a deployment to run or not.
-        answer["scheduleNext"] = _instant(cron.next_run(record.schedule, now_ms()) or 0)
-        answer["schedulePrevious"] = _instant(cron.previous_run(record.schedule, now_ms()) or 0)
+    if shape < Shape.V1_4:
+        answer["scheduleNext"], answer["schedulePrevious"] = map(_instant, _runs(record, now_ms()))
     return cut("function", answer, shape)
+
+
+def _runs(record: Function, now: int) -> tuple[int, int]:
+    """Return when a function runs next and when it ran last, as its schedule or interval says; 0 for never.
+
+    Whether the function has a deployment to run does not matter.
+    """
+    if record.interval_minutes:
+        minutes = record.interval_minutes
+        return intervals.next_run(record.id, minutes, now), intervals.previous_run(record.id, minutes, now)
+    if record.schedule:
+        return cron.next_run(record.schedule, now) or 0, cron.previous_run(record.schedule, now) or 0
+    return 0, 0
 
 
 def deployment(record: Deployment, shape: Shape) -> dict[str, Any]:
@@ -153,8 +168,8 @@ def _headers(headers: Headers) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in headers]
 
 
-def execution(record: Execution, shape: Shape, *, privileged: bool) -> dict[str, Any]:
-    """Return a stored execution. What a function logged is for keys alone."""
+def execution(record: Execution, shape: Shape, *, privileged: bool, kept: str = "") -> dict[str, Any]:
+    """Return a stored execution. What a function logged is for keys alone; `kept` of its answer is for 0.x."""
     answer: dict[str, Any] = {
         **_base(record),
         "$permissions": [f'read("user:{record.user_id}")'] if record.user_id else [],
@@ -181,7 +196,7 @@ def execution(record: Execution, shape: Shape, *, privileged: bool) -> dict[str,
     if shape > Shape.V1_3:
         return answer
     answer = _execution_1_3(answer)
-    return answer if shape is Shape.V1_3 else _execution_0(answer, record, shape)
+    return answer if shape is Shape.V1_3 else _execution_0(answer, record, shape, kept)
 
 
 def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
@@ -197,8 +212,10 @@ def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape) -> dict[str, Any]:
-    """Return an execution of 0.7 and 0.8, when functions were programs with an exit code."""
+def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape, kept: str) -> dict[str, Any]:
+    """Return an execution of 0.7 and 0.8, when functions were programs with an exit code, and printed their answer."""
+    logs = answer["stdout"]
+    stdout = f"{logs}\n{kept}" if logs and kept and not logs.endswith("\n") else logs + kept
     status = "waiting" if answer["status"] == "scheduled" else answer["status"]
     old = {
         "$id": record.id,
@@ -207,7 +224,7 @@ def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape) -> dic
         "trigger": record.trigger,
         "status": status,
         "exitCode": int(status == "failed"),
-        "stdout": answer["stdout"][-_OUTPUT_CHARS_0:],
+        "stdout": stdout[-_OUTPUT_CHARS_0:],
         "stderr": answer["stderr"][-_OUTPUT_CHARS_0:],
         "time": record.duration_seconds,
     }
@@ -231,12 +248,36 @@ def variable(record: Variable, shape: Shape) -> dict[str, Any]:
         "key": record.key,
         "value": "" if record.secret else record.value,
         "secret": record.secret,
+        "description": record.description,
         "resourceType": "function" if record.function_id else "project",
         "resourceId": record.function_id,
     }
     if shape <= Shape.V1_3:
         answer["functionId"] = record.function_id
     return cut("variable", answer, shape)
+
+
+def api_key(record: ApiKey, secret: str = "") -> dict[str, Any]:
+    """Return an API key; `secret` is known only when it has just been made."""
+    return {
+        **_base(record),
+        "name": record.name,
+        "description": record.description,
+        "expire": _instant(record.expire_at),
+        "scopes": record.scopes,
+        "secret": secret,
+        "accessedAt": "",
+        "sdks": [],
+    }
+
+
+def ephemeral_key(key_id: str, scopes: tuple[str, ...], expire_at: int, secret: str) -> dict[str, Any]:
+    """Return a key that has just been made and is kept nowhere."""
+    now = now_ms()
+    record = ApiKey(
+        id=key_id, created_at=now, updated_at=now, name="", secret_hash="", scopes=scopes, expire_at=expire_at
+    )
+    return api_key(record, secret)
 
 
 def runtime(item: Runtime, shape: Shape) -> dict[str, Any]:
@@ -261,19 +302,21 @@ def specification(item: Specification) -> dict[str, Any]:
 
 def rule(record: Rule, shape: Shape) -> dict[str, Any]:
     """Return a domain rule, with the names of 1.6 and of later versions where the client takes them."""
+    resource_type = None if record.type == "api" else "function"
     answer = {
         **_base(record),
         "domain": record.domain,
-        "type": "deployment",
+        "type": record.type,
         "trigger": "manual",
-        "redirectUrl": "",
-        "redirectStatusCode": 0,
+        "redirectUrl": record.redirect_url,
+        "redirectStatusCode": record.redirect_status_code,
         "deploymentId": "",
-        "deploymentResourceType": "function",
+        "deploymentResourceType": resource_type,
         "deploymentResourceId": record.function_id,
         "deploymentVcsProviderBranch": record.branch,
-        "resourceType": "function",
+        "resourceType": resource_type or "api",
         "resourceId": record.function_id,
+        "protocol": "http",
         "status": "verified",
         "logs": "",
         "renewAt": "",

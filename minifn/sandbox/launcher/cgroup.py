@@ -6,7 +6,7 @@ may divide a group: systemd's CGROUP_DELEGATION.md.
 """
 
 # A small process, which does without pathlib.
-# ruff: noqa: PTH102, PTH106, PTH110, PTH112, PTH123, PTH208
+# ruff: noqa: PTH102, PTH106, PTH110, PTH112, PTH208
 
 import contextlib
 import errno
@@ -14,6 +14,8 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+
+from minifn.host.control_groups import own_group, read
 
 from . import proc
 
@@ -204,26 +206,6 @@ def _clear(root: str) -> None:
                 group.kill()
             while group.remove() and is_tree and time.monotonic() < deadline:
                 time.sleep(0.005)
-
-
-def own_group(cgroup: str, mountinfo: str) -> str:
-    """Return the directory of the group that the texts of /proc/PID say a process is in, "" for none."""
-    inside = next((line[3:] for line in cgroup.splitlines() if line.startswith("0::/")), "")
-    for line in mountinfo.splitlines():
-        fields, _, kind = line.partition(" - ")
-        root, place = fields.split()[3:5]
-        if kind.startswith("cgroup2 ") and inside and (inside + "/").startswith(root.rstrip("/") + "/"):
-            return (place + inside.removeprefix(root.rstrip("/"))).rstrip("/")
-    return ""
-
-
-def read(path: str) -> str:
-    """Return a file's text, "" when there is none."""
-    try:
-        with open(path) as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def write(path: str, value: str) -> None:

@@ -66,8 +66,12 @@ def landlock_version() -> int:
 
 
 def die_with_parent() -> None:
-    """Be killed when the launcher ends, in whatever way. Giving up root undoes it. Raises OSError."""
-    _control(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Be killed when the launcher ends, in whatever way. Giving up root undoes it. Raises OSError.
+
+    Does nothing where there is no prctl.
+    """
+    if sys.platform == "linux":
+        _control(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def forbid_new_privileges() -> None:

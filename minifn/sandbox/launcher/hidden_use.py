@@ -1,6 +1,7 @@
-"""What processes hold without showing it by a path or a resident page: deleted files, and memory that can be shared.
+"""What processes hold without showing it by a path or a resident page: deleted files, and memory
+that can be shared.
 
-Interface: the kernel's Documentation/filesystems/proc.rst, `fd`, `maps` and `map_files`.
+Interface: the kernel's Documentation/filesystems/proc.rst, `fd`, `fdinfo`, `maps` and `map_files`.
 """
 
 # A small process, which does without pathlib.
@@ -9,7 +10,8 @@ Interface: the kernel's Documentation/filesystems/proc.rst, `fd`, `maps` and `ma
 import contextlib
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from . import proc
 
@@ -18,50 +20,67 @@ MEMORY = ("/memfd:", "/dev/zero", "/SYSV")
 DELETED = " (deleted)"
 #: A mapping of something deleted in `maps`: start, end, offset, inode, path.
 MAPPED = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) \S+ ([0-9a-f]+) \S+ (\d+) +(/.*) \(deleted\)")
-#: What a Unix socket may keep for its reader (net.core.wmem_default), and how many of them a tree has for free, as they
-#: seldom keep anything. The kernel bounds what those of other families keep.
-SOCKET_BYTES, FREE_SOCKETS = 212_992, 256
+#: The line of `fdinfo` with the number of descriptors that a Unix socket holds for its reader.
+IN_FLIGHT = b"scm_fds:"
 #: More open files, or bytes of `maps`, are no honest program's, and take too long to look through.
 MOST_FILES, MOST_BYTES = 50_000, 1 << 24
 TOO_MUCH = 1 << 62
 
 
-def held_bytes(pids: Iterable[int], directory: str, *, mapped: bool = True) -> tuple[int, int]:
-    """Return the bytes of memory that no process owns, and of deleted files below `directory` ("" for none).
+class Held(NamedTuple):
+    """What a tree holds; each thing counts once, however many processes hold it."""
 
-    Each counts once, however many processes hold it. What is `mapped` and not open counts in full, touched or not,
-    where only root may look closer. Both are TOO_MUCH when there is more to look through than an honest program has.
+    #: Bytes of memory that no process owns.
+    memory: int
+    #: Bytes of deleted files below the directory that was asked about.
+    deleted: int
+    #: Descriptors that were sent and not received. Nothing tells what they are of.
+    in_flight: int
+    #: Sockets: the inode and a process that has it.
+    sockets: Mapping[int, int]
+
+
+NOTHING, ALL = Held(0, 0, 0, {}), Held(TOO_MUCH, TOO_MUCH, 0, {})
+
+
+def held(pids: Iterable[int], directory: str, *, mapped: bool = True) -> Held:
+    """Return what these processes hold, of deleted files those below `directory` ("" for none).
+
+    What is `mapped` and not open counts in full, touched or not, where only root may look closer.
+    It is ALL when there is more to look through than an honest program has.
     """
     pids = list(pids)
     below = f"{os.path.realpath(directory)}/" if directory else ""
     memory: dict[int, int] = {}
     deleted: dict[int, int] = {}
-    sockets: dict[str, int] = {}
+    sockets: dict[int, int] = {}
 
     def kind(path: str) -> dict[int, int] | None:
         if path.startswith(MEMORY):
             return memory
         return deleted if below and path.startswith(below) else None
 
-    files = seen = 0
+    files = seen = in_flight = 0
     for pid in pids:
-        for path in _open_files(pid):
+        for place, number in _open_files(pid):
             files += 1
             if files > MOST_FILES:
-                return TOO_MUCH, TOO_MUCH
+                return ALL
             with contextlib.suppress(OSError):
-                target = os.readlink(path)
+                target = os.readlink(f"{place}/fd/{number}")
                 if target.startswith("socket:"):
-                    sockets[target[8:-1]] = pid
+                    if (socket := int(target[8:-1])) not in sockets:
+                        sockets[socket] = pid
+                        in_flight += _in_flight(f"{place}/fdinfo/{number}")
                 elif target.endswith(DELETED) and (found := kind(target)) is not None:
-                    status = os.stat(path)
+                    status = os.stat(f"{place}/fd/{number}")
                     found[status.st_ino] = status.st_blocks * 512
     is_open = {*memory, *deleted}
     for pid in pids if mapped else ():
         maps = _maps(pid, MOST_BYTES - seen + 1)
         seen += len(maps)
         if seen > MOST_BYTES:
-            return TOO_MUCH, TOO_MUCH
+            return ALL
         for line in maps.splitlines() if DELETED.encode() in maps else ():
             if not (parts := MAPPED.fullmatch(line)):
                 continue
@@ -69,41 +88,34 @@ def held_bytes(pids: Iterable[int], directory: str, *, mapped: bool = True) -> t
             if (found := kind(os.fsdecode(name))) is not None and int(inode) not in is_open:
                 first, last = int(start, 16), int(end, 16)
                 try:
-                    size = os.stat(f"/proc/{pid}/map_files/{first:x}-{last:x}").st_blocks * 512
+                    path = f"/proc/{proc.living(pid)}/map_files/{first:x}-{last:x}"
+                    size = os.stat(path).st_blocks * 512
                 except OSError:
                     size = int(offset, 16) + last - first
                 found[int(inode)] = max(size, found.get(int(inode), 0))
-    return sum(memory.values()) + _socket_bytes(sockets), sum(deleted.values())
+    return Held(sum(memory.values()), sum(deleted.values()), in_flight, sockets)
 
 
-def machine_bytes() -> int:
-    """Return how much of that memory the whole machine holds, 0 where it does not say."""
-    for line in proc.read("/proc/meminfo").splitlines():
-        if line.startswith(b"Shmem:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def _open_files(pid: int) -> Iterator[tuple[str, str]]:
+    """Yield the directory below /proc and the number of each open file, of all its threads.
+
+    They have the same, unless one was made to have its own.
+    """
+    tables: list[int] = []
+    for thread in (proc.living(pid), *proc.threads(pid)[1:]):
+        if not any(proc.same(proc.SAME_FILES, other, thread) for other in tables):
+            tables.append(thread)
+            with contextlib.suppress(OSError):
+                for number in os.listdir(f"/proc/{thread}/fd"):
+                    yield f"/proc/{thread}", number
 
 
-def _socket_bytes(sockets: dict[str, int]) -> int:
-    """Return the most that the Unix sockets among these (inode: a process that has it) may keep."""
-    if len(sockets) <= FREE_SOCKETS:
-        return 0
-    spaces: dict[str, int] = {}
-    for pid in set(sockets.values()):
-        with contextlib.suppress(OSError):
-            spaces[os.readlink(f"/proc/{pid}/ns/net")] = pid
-    fields = [line.split() for pid in spaces.values() for line in proc.read(f"/proc/{pid}/net/unix").splitlines()]
-    of_unix = {field[6].decode() for field in fields if len(field) > 6}
-    return max(0, len(of_unix.intersection(sockets)) - FREE_SOCKETS) * SOCKET_BYTES
-
-
-def _open_files(pid: int) -> Iterable[str]:
-    with contextlib.suppress(OSError):
-        return [f"/proc/{pid}/fd/{number}" for number in os.listdir(f"/proc/{pid}/fd")]
-    return []
+def _in_flight(path: str) -> int:
+    lines = proc.read(path).splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(IN_FLIGHT)), 0)
 
 
 def _maps(pid: int, most: int) -> bytes:
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/maps", "rb") as file:
+    with contextlib.suppress(OSError), open(f"/proc/{proc.living(pid)}/maps", "rb") as file:
         return file.read(most)
     return b""

@@ -11,7 +11,6 @@ parent *thread* ends, and a child subreaper inherits the orphans of every comman
 import array
 import contextlib
 import ctypes
-import functools
 import json
 import math
 import os
@@ -22,8 +21,9 @@ import sys
 import time
 from typing import Any
 
-from . import cgroup, confine, proc, tree
-from .start import PARKED_DESCRIPTOR, blob, find, park, start_confined, start_plain
+from . import cgroup, confine, overdue, proc, tree
+from .closer import Closer
+from .start import PARKED_DESCRIPTOR, blob, errand, find, park, start_confined, start_plain
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -34,6 +34,8 @@ FIRST_DESCRIPTOR, FIRST_DATA_DESCRIPTOR = 3, 64
 KILL_ROUND_SECONDS = 0.005
 #: Seconds that the end may take.
 STOP_SECONDS = 5.0
+#: Seconds in which closer looks gather, so that one child begins with all that are due.
+GATHER_SECONDS = 0.5
 
 
 class Launcher:
@@ -46,8 +48,13 @@ class Launcher:
         self.records = records
         self.trees: dict[int, Tree] = {}
         self.by_pid: dict[int, Tree] = {}
-        #: Children of our own that remove temporary directories.
-        self.removers: set[int] = set()
+        #: Children of our own, that do what takes long, and those that were left by their parents,
+        #: with the cookie in their environment: it names the tree they belong to.
+        self.errands: set[int] = set()
+        self.orphans: dict[int, bytes] = {}
+        self.poll = select.poll()
+        self.closer = Closer(self.poll)
+        self.gather_at = 0.0
         self.buffer = bytearray()
         self.descriptors: list[int] = []
         self.stopping = False
@@ -57,16 +64,18 @@ class Launcher:
 
     def run(self, wakeup: int, server: int | None) -> None:
         """Serve until the server is gone; `server` is a pidfd of it."""
-        poll = select.poll()
         for descriptor in (self.control.fileno(), wakeup, *([] if server is None else [server])):
-            poll.register(descriptor, select.POLLIN)
+            self.poll.register(descriptor, select.POLLIN)
         while not self.stopping:
-            ready = {descriptor for descriptor, _ in poll.poll(self.pause_ms())}
+            ready = {descriptor for descriptor, _ in self.poll.poll(self.pause_ms())}
             if wakeup in ready:
                 self.stopping = signal.SIGTERM in os.read(wakeup, 4096)
             if server in ready:
                 self.stopping = True
             self.reap()
+            for descriptor in ready & self.closer.running.keys():
+                for item, reason in self.closer.receive(descriptor, time.monotonic()):
+                    self.condemn(item, reason)
             self.watch()
             if self.control.fileno() in ready:
                 self.receive()
@@ -74,7 +83,7 @@ class Launcher:
 
     def pause_ms(self) -> int | None:
         """Return how long nothing is due; None for ever."""
-        if any(item.killed or item.status is not None for item in self.trees.values()):
+        if any(item.dying for item in self.trees.values()):
             return math.ceil(KILL_ROUND_SECONDS * 1000)
         if not self.trees:
             return None
@@ -130,6 +139,7 @@ class Launcher:
             with contextlib.suppress(OSError):
                 os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
         item = Tree(spec, pid, time.monotonic())
+        item.expose(proc.family(pid))
         if self.groups is not None:
             self.enclose(item, spec)
         self.trees[item.id] = self.by_pid[pid] = item
@@ -199,43 +209,62 @@ class Launcher:
                 return False
             if pid == 0:
                 return True
-            self.removers.discard(pid)
+            self.errands.discard(pid)
+            self.orphans.pop(pid, None)
             if item := self.by_pid.pop(pid, None):
                 item.status = status
 
     def watch(self) -> None:
         """Look at the trees that are due, kill orphans without an owner, report the trees that are gone."""
         now = time.monotonic()
-        due = [item for item in self.trees.values() if item.check_at <= now or item.killed or item.status is not None]
+        due = [item for item in self.trees.values() if item.check_at <= now or item.dying]
         if not due:
             return
         strays = self.adopt(sure=any(item.status is not None for item in due))  # Before an end is reported.
         for item in due:
-            if item.status is None and not item.killed and (reason := item.check(now)):
-                item.reason = reason
-                item.killed = True
-            if item.killed or item.status is not None:
+            if not item.dying:
+                self.condemn(item, item.check(now, len(self.trees)))
+            if item.dying:
                 self.finish(item, strays)
+        self.look_closer(due, now)
+
+    def look_closer(self, due: list[Tree], now: float) -> None:
+        """Have a child look at the trees whose usage is unclear, and, now and then, at all."""
+        if now >= self.gather_at:
+            self.gather_at = now + GATHER_SECONDS
+            wanting = list(self.trees.values())
+        else:
+            wanting = [item for item in due if item.unsure]
+        if wanting := [item for item in wanting if not item.dying and item.wants_closer(now)]:
+            self.errands |= self.closer.look(wanting, self.trees.values(), now)
+
+    def condemn(self, item: Tree, reason: str) -> None:
+        """Have a tree killed for a reason, if there is one and it has not begun to end."""
+        if reason and not item.dying:
+            item.reason = reason
+            item.killed = True
 
     def adopt(self, *, sure: bool = False) -> bool:
         """Give the orphans among our children to their trees and kill those without; tell whether there were any.
 
         An orphan is known by the cookie in its environment. One that hid it belongs to nobody and dies at once.
         """
-        owners = {item.cookie: item for item in self.trees.values() if item.status is None and not item.killed}
+        owners = {item.cookie: item for item in self.trees.values() if not item.dying}
         for item in self.trees.values():
             item.adopted = []
         strays: list[int] = []
         for pid in proc.children(os.getpid(), sure=sure):
-            if pid in self.by_pid or pid in self.removers or not proc.alive(pid):
+            if pid in self.by_pid or pid in self.errands:
                 continue
-            owner = owners.get(proc.environment_value(pid, tree.COOKIE.encode()) or b"-")
-            if owner is None:
-                strays.append(pid)
-            else:
+            if pid not in self.orphans:
+                # It keeps that number until it is reaped here, whatever program it runs by then.
+                self.orphans[pid] = proc.environment_value(pid, tree.COOKIE.encode()) or b"-"
+            if owner := owners.get(self.orphans[pid]):
                 owner.adopted.append(pid)
-        for pid in strays:
-            tree.kill_all(functools.partial(proc.family, pid))
+            elif proc.alive(pid):
+                strays.append(pid)
+        if strays:
+            tree.kill_all(lambda: [member for pid in strays for member in proc.family(pid)])
         return bool(strays)
 
     def kill(self, item: Tree, reason: str) -> None:
@@ -259,6 +288,8 @@ class Launcher:
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
         item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
+            item.reason = item.reason or "the server ran out of memory"
         self.send(
             {
                 "op": "exited",
@@ -273,24 +304,16 @@ class Launcher:
         """Remove a private temporary directory in a child, because a big one takes long."""
         if not path:
             return
-        with contextlib.suppress(OSError):
-            os.rmdir(path)  # noqa: PTH106
-            return
-        try:
-            pid = os.fork()
-        except OSError:
-            # Too many processes: the next start removes it.
-            return
-        if pid == 0:
-            try:
-                from pathlib import Path
 
-                from minifn.host.datadir import remove_tree
+        def work() -> None:
+            from pathlib import Path
 
-                remove_tree(Path(path))
-            finally:
-                os._exit(0)
-        self.removers.add(pid)
+            from minifn.host.datadir import remove_tree
+
+            remove_tree(Path(path))
+
+        # With too many processes the next start removes it.
+        self.errands |= {errand(work)} - {0}
 
     def send(self, message: dict[str, Any]) -> None:
         """Tell the server; when it is gone there is nobody to tell, and the end is near anyway."""
@@ -302,6 +325,7 @@ class Launcher:
     def stop(self) -> None:
         """Kill everything and wait for it."""
         deadline = time.monotonic() + STOP_SECONDS
+        self.closer.stop()
         for item in list(self.trees.values()):
             item.killed = True
         while (self.reap() or self.trees) and time.monotonic() < deadline:
@@ -327,8 +351,11 @@ def become_subreaper() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def main(control: int, server: int, records: str) -> None:
-    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid."""
+def main(control: int, server: int, records: str, told: int) -> None:
+    """Run until the server ends. `control` is the socket's descriptor, `server` the server's pid.
+
+    On the descriptor `told` the server is heard to have been told to end.
+    """
     close_on_exec()
     become_subreaper()
     # The environments of functions pass through here, with the variables that are their secrets.
@@ -345,5 +372,6 @@ def main(control: int, server: int, records: str) -> None:
         watched = os.pidfd_open(server)
     except (AttributeError, OSError):
         watched = None
+    overdue.Overdue(told, server)
     groups = cgroup.delegated((server, os.getpid()))
     Launcher(socket.socket(fileno=control), records, groups).run(wakeup, watched)

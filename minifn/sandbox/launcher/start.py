@@ -4,6 +4,8 @@ import errno
 import fcntl
 import os
 import signal
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import confine
@@ -58,6 +60,26 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
     if failure:
         os.waitpid(pid, 0)
         raise OSError(0, failure)
+    return pid
+
+
+def errand(work: Callable[[], object]) -> int:
+    """Do something that takes long in a child that ends after it; return the child's pid, 0 when
+    there are too many processes for one.
+    """
+    try:
+        pid = os.fork()
+    except OSError:
+        return 0
+    if pid == 0:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            work()
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(0)
     return pid
 
 

@@ -14,25 +14,24 @@ def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:
 
     `own_uid`: its user has no other processes. Where Landlock has no say in truncation, the filter has.
     """
-    return program(
-        machine, namespaced=False, unix_sockets=own_uid, truncation=landlock == 0 or landlock >= TRUNCATE_SINCE
-    )
+    return program(machine, namespaced=False, own_uid=own_uid, truncation=landlock == 0 or landlock >= TRUNCATE_SINCE)
 
 
 @cache
-def program(machine: str, *, namespaced: bool = True, unix_sockets: bool = True, truncation: bool = True) -> bytes:
+def program(machine: str, *, namespaced: bool = True, own_uid: bool = True, truncation: bool = True) -> bytes:
     """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
 
-    Without a namespace of its own a process is also kept from the settings of other processes. Without `unix_sockets`
-    it cannot make any (pairs remain): nothing else keeps it from the sockets of its own user. Without `truncation` it
-    empties only what it opens for writing.
+    Without a namespace of its own a process is also kept from the settings of other processes, and makes no Unix
+    sockets but pairs: nothing else keeps it from those of the machine that everyone may connect to. Without `own_uid`
+    it is kept from attributes and events of files, which belong to its user. Without `truncation` it empties only what
+    it opens for writing.
     """
     if machine not in MACHINES:
         return b""
-    return (Path(__file__).parent / file_name(machine, namespaced, unix_sockets, truncation)).read_bytes()
+    return (Path(__file__).parent / file_name(machine, namespaced, own_uid, truncation)).read_bytes()
 
 
-def file_name(machine: str, namespaced: bool, unix_sockets: bool, truncation: bool) -> str:
+def file_name(machine: str, namespaced: bool, own_uid: bool, truncation: bool) -> str:
     """Return the name of the file that holds a filter."""
-    kind = "namespaced" if namespaced else "own-uid"
-    return f"{machine}-{kind if unix_sockets else 'shared-uid'}{'' if truncation else '-no-truncation'}.bpf"
+    kind = "namespaced" if namespaced else "own-uid" if own_uid else "shared-uid"
+    return f"{machine}-{kind}{'' if truncation else '-no-truncation'}.bpf"

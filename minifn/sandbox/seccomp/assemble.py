@@ -35,10 +35,10 @@ _TRUNCATE, _ACCESS_MODE = 0o1000, 0b11
 
 #: AUDIT_ARCH_* by `platform.machine()`.
 ARCHITECTURES = dict(zip(MACHINES, (0xC000003E, 0xC00000B7), strict=True))
-#: (namespaced, unix_sockets, truncation) of the filters that engines ask for.
+#: (namespaced, own_uid, truncation) of the filters that engines ask for.
 KINDS = (
     (True, True, True),
-    *((False, sockets, truncation) for sockets in (True, False) for truncation in (True, False)),
+    *((False, own_uid, truncation) for own_uid in (True, False) for truncation in (True, False)),
 )
 
 #: name: (x86-64, aarch64); 0 where an architecture has no such call.
@@ -122,6 +122,20 @@ SHARED: dict[str, tuple[int, int]] = {
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
 }
+#: Refused to a process that has neither namespaces nor a user of its own: the attributes of files that it owns and
+#: cannot open, and the names of files that come and go beside them. Landlock covers neither.
+SAME_USER: dict[str, tuple[int, int]] = {
+    "setxattr": (188, 5),
+    "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14),
+    "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16),
+    "removexattrat": (466, 466),
+    "file_setattr": (469, 469),
+    "inotify_add_watch": (254, 27),
+}
 #: Refused to a process without namespaces unless the pid at that argument is 0, itself. Landlock does not cover them.
 OTHERS: dict[str, tuple[int, int, int]] = {
     "prlimit64": (302, 261, 0),
@@ -144,16 +158,13 @@ TRUNCATE, OPENAT2 = (76, 45), (437, 437)
 OPENING: dict[str, tuple[int, int, int]] = {"open": (2, 0, 1), "openat": (257, 56, 2)}
 
 
-def assemble(machine: str, *, namespaced: bool, unix_sockets: bool, truncation: bool) -> bytes:
+def assemble(machine: str, *, namespaced: bool, own_uid: bool, truncation: bool) -> bytes:
     """Return a filter as an array of struct sock_filter; the arguments are those of `program`."""
-    families = _SOCKET_FAMILIES if unix_sockets else (*_SOCKET_FAMILIES, _AF_UNIX)
-    instructions = _assemble(machine, namespaced, families, truncation)
+    instructions = _assemble(machine, namespaced, own_uid, truncation)
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in instructions)
 
 
-def _assemble(
-    machine: str, namespaced: bool, families: Iterable[int], truncation: bool
-) -> Iterable[tuple[int, int, int, int]]:
+def _assemble(machine: str, namespaced: bool, own_uid: bool, truncation: bool) -> Iterable[tuple[int, int, int, int]]:
     """Yield (code, jump when true, jump when false, operand)."""
     column = list(ARCHITECTURES).index(machine)
     yield from _load(_ARCH)
@@ -165,7 +176,7 @@ def _assemble(
         yield _refuse(errno.ENOSYS)
     # Its flags lie in memory, where no filter can look; the C library then falls back on clone.
     yield from _when((CHECKED["clone3"][column],), errno.ENOSYS)
-    denied = DENIED if namespaced else {**DENIED, **SHARED}
+    denied = {**DENIED, **({} if namespaced else SHARED), **({} if own_uid else SAME_USER)}
     yield from _when(sorted(numbers[column] for numbers in denied.values() if numbers[column]), errno.EPERM)
     if not namespaced:
         for name, numbers in OTHERS.items():
@@ -180,6 +191,8 @@ def _assemble(
             if both[column]:
                 yield from _argument(both[column], argument, emptying)
     yield from _argument(CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM)))
+    # Without namespaces every socket that has a path can be reached by it, and no filter sees which is meant.
+    families = _SOCKET_FAMILIES if namespaced else (*_SOCKET_FAMILIES, _AF_UNIX)
     yield from _argument(CHECKED["ioctl"][column], 1, _when(_TERMINAL_REQUESTS, errno.EPERM))
     yield from _argument(CHECKED["socket"][column], 0, _when(families, errno.EAFNOSUPPORT))
     yield (_RETURN, 0, 0, _ALLOW)
@@ -220,11 +233,11 @@ def _argument(
 def files() -> dict[str, bytes]:
     """Return every file there is to be, by name."""
     return {
-        file_name(machine, namespaced, unix_sockets, truncation): assemble(
-            machine, namespaced=namespaced, unix_sockets=unix_sockets, truncation=truncation
+        file_name(machine, namespaced, own_uid, truncation): assemble(
+            machine, namespaced=namespaced, own_uid=own_uid, truncation=truncation
         )
         for machine in MACHINES
-        for namespaced, unix_sockets, truncation in KINDS
+        for namespaced, own_uid, truncation in KINDS
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from minifn.api.access.origins import Origins
 from minifn.errors import UnknownOrigin
-from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
+from tests.api.site import ADMIN_KEY, PROJECT, RUNTIME, SiteServer, deploy, refusal
 
 EVIL = {"origin": "http://evil.test"}
 REFUSED = (403, "general_unknown_origin")
@@ -48,9 +48,9 @@ def test_a_good_key_may_be_used_by_any_page(guest: httpx.Client, site: SiteServe
 
 
 def test_cookies_count_for_allowed_pages_alone(guest: httpx.Client, cookie: dict[str, str]) -> None:
-    for origin in ("http://localhost:5173", "http://hello.functions.localhost:8000"):
+    for origin in ("http://localhost:5173", "http://app.localhost:8000"):
         assert guest.get("/account", headers={**cookie, "origin": origin}).status_code == 200
-    for origin in ("http://evil.test", "null", "http://127.0.0.1.evil.test"):
+    for origin in ("http://evil.test", "null", "http://127.0.0.1.evil.test", "http://hello.functions.localhost:8000"):
         assert refusal(guest.get("/account", headers={**cookie, "origin": origin}))[0] == 401, origin
     assert guest.get("/account", headers=cookie).status_code == 200
 
@@ -72,3 +72,27 @@ def test_pages_of_functions_are_meant_only_by_their_own_domain() -> None:
         with pytest.raises(UnknownOrigin):
             Origins(refused, "fn.example.com").check("POST", page)
     Origins(("*.example.com",), "fn.example.com").check("POST", {b"origin": b"https://app.example.com"})
+
+
+@pytest.mark.parametrize("host", ["hello.functions.localhost", "given.localhost"])
+def test_pages_of_functions_are_no_pages_of_the_visitors_machine(host: str) -> None:
+    """Whoever wrote the function would act with the cookies of all who visit it."""
+    page = {b"origin": f"http://{host}:8000".encode(), b"cookie": b"a_session_console=x"}
+    for allowed in ((), ("localhost",), ("127.0.0.1",)):
+        origins = Origins(allowed, "functions.localhost", {"given.localhost"}.__contains__)
+        with pytest.raises(UnknownOrigin):
+            origins.check("POST", page)
+        assert b"cookie" not in origins.credentials(page)
+    meant = Origins((host,), "functions.localhost", {"given.localhost"}.__contains__)
+    meant.check("POST", page)
+    assert b"cookie" in meant.credentials(page)
+
+
+def test_a_page_on_a_domain_that_a_rule_gives_may_not_call(site: SiteServer, guest: httpx.Client) -> None:
+    origin = {"origin": "http://given.localhost"}
+    assert guest.post("/account/sessions/anonymous", headers=origin).status_code == 201
+    with site.admin() as admin:
+        function_id = admin.post("/functions", json={"functionId": "unique()", "name": "n", "runtime": RUNTIME}).json()
+        sent = {"domain": "given.localhost", "functionId": function_id["$id"]}
+        assert admin.post("/proxy/rules/function", json=sent).status_code == 201
+    assert guest.post("/account/sessions/anonymous", headers=origin).status_code == 403

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from minifn.api import OPERATIONS
-from minifn.api.wire.kinds import SCOPES
 from minifn.api.wire.operation import Operation
+from minifn.scopes import SCOPES
 from minifn.tokens import UserClaims
 from tests.api.site import ADMIN_KEY, SiteServer, refusal
 

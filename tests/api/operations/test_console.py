@@ -111,8 +111,6 @@ def test_foreign_pages_cannot_use_the_operators_session(site: SiteServer, consol
 def test_wrong_passwords(tmp_path: Path) -> None:
     with SiteServer(tmp_path / "data") as site, site.client(x_appwrite_project="console") as console:
         body = {"email": "ada@x.org", "password": "wrong"}
-        while int(time.time()) % 60 > 55:
-            time.sleep(0.2)
         for _ in range(10):
             assert refusal(console.post("/account/sessions/email", json=body)) == (401, "user_invalid_credentials")
         for password in ("wrong", ADMIN_KEY):
@@ -173,10 +171,11 @@ def test_the_visitors_machine() -> None:
 
 
 def test_rates() -> None:
-    rate = Rate(2, 60)
-    assert [rate.count("a", now=moment).exceeded for moment in (61, 62, 119)] == [False, False, True]
-    assert rate.count("b", now=119).used == 1
-    after = rate.count("a", now=120)
+    moments = iter([61, 61, 62, 62, 119, 119, 119, 119, 120, 120])
+    rate = Rate(2, 60, lambda: next(moments))
+    assert [rate.count("a").exceeded for _ in range(3)] == [False, False, True]
+    assert rate.count("b").used == 1
+    after = rate.count("a")
     assert (after.exceeded, after.reset) == (False, 180)
     assert dict(after.headers()) == {
         b"x-ratelimit-limit": b"2",

@@ -2,14 +2,17 @@
 
 import gzip
 import io
+import json
 import os
 import tarfile
+import time
 from typing import Any
 
 import httpx
 import pytest
 
 from minifn.limits import CHUNK_BYTES
+from minifn.tokens import UserClaims
 from tests.api.site import ARCHIVE, SiteServer, archive, create_function, deploy, refusal, upload
 
 
@@ -73,17 +76,23 @@ def test_the_order_of_checks_of_an_upload(admin: httpx.Client) -> None:
     for wrong in ("bytes 5-1/9", "bytes 0-1", "items 0-1/2", "bytes 0-9/5"):
         assert refused(ready, headers={"content-range": wrong}) == (400, "storage_invalid_content_range"), wrong
     big = {"content-range": "bytes 0-5242879/30000001"}
-    assert refused(ready, headers=big) == (400, "storage_invalid_file_size")
+    assert refused(ready, headers=big) == (400, "deployment_invalid_file_size")
+    before = {**big, "x-appwrite-response-format": "1.9.5"}
+    assert refused(ready, headers=before) == (400, "storage_invalid_file_size")
 
 
-def test_a_body_longer_than_any_upload(admin: httpx.Client) -> None:
-    function_id = create_function(admin)["$id"]
-    answer = admin.post(
-        f"/functions/{function_id}/deployments",
-        files={"code": (ARCHIVE, bytes(38_000_000))},
-        data={"activate": "true"},
-    )
-    assert refusal(answer) == (400, "storage_invalid_file_size")
+@pytest.mark.parametrize(
+    ("version", "kind"), [("2.0.0", "deployment_invalid_file_size"), ("1.9.5", "storage_invalid_file_size")]
+)
+def test_a_body_longer_than_any_upload(site: SiteServer, version: str, kind: str) -> None:
+    with site.admin(version) as client:
+        function_id = create_function(client)["$id"]
+        answer = client.post(
+            f"/functions/{function_id}/deployments",
+            files={"code": (ARCHIVE, bytes(38_000_000))},
+            data={"activate": "true"},
+        )
+        assert refusal(answer) == (400, kind)
 
 
 @pytest.mark.parametrize("quirk", ["sliced", "whole file every time"])
@@ -209,10 +218,22 @@ def test_list_as_the_cli_pulls_and_with_a_selection(site: SiteServer, admin: htt
     assert [item["$id"] for item in newest["deployments"]] == ids[::-1]
     chosen = admin.get(path, params={"queries[0]": '{"method":"select","values":["status"]}'}).json()
     assert set(chosen["deployments"][0]) == {"$id", "$createdAt", "$updatedAt", "status"}
+    whole = newest["deployments"][0]
+    newest_first = {
+        "queries[1]": '{"method":"orderDesc","attribute":""}',
+        "queries[2]": '{"method":"limit","values":[1]}',
+    }
+    for name in sorted(whole):
+        query = json.dumps({"method": "select", "values": [name]})
+        [item] = admin.get(path, params={"queries[0]": query, **newest_first}).json()["deployments"]
+        assert item[name] == whole[name], name
+    unknown = admin.get(path, params={"queries[0]": '{"method":"select","values":["deploymentPath"]}'})
+    assert refusal(unknown) == (400, "general_argument_invalid")
     with site.admin("1.6.0") as old:
         refused = old.get(path, params={"queries[0]": '{"method":"select","values":["status"]}'})
         assert refusal(refused) == (400, "general_argument_invalid")
-    assert refusal(admin.get("/functions/unknown/deployments", params={"queries[0]": "{"}))[0] == 404
+    assert refusal(admin.get("/functions/unknown/deployments", params={"queries[0]": "{"}))[0] == 400
+    assert refusal(admin.get("/functions/unknown/deployments")) == (404, "function_not_found")
 
 
 def test_download_whole_and_in_part(site: SiteServer, admin: httpx.Client) -> None:
@@ -244,10 +265,45 @@ def test_download_of_the_build(site: SiteServer, admin: httpx.Client) -> None:
     output = admin.get(f"{path}/download", params={"type": "output"})
     with tarfile.open(fileobj=io.BytesIO(output.content)) as packed:
         assert packed.getnames() == ["main.py"]
-    assert f'filename="{deployment_id}-output.tar.gz"' in output.headers["content-disposition"]
+    assert f'filename="{deployment_id}-output-code.tar.gz"' in output.headers["content-disposition"]
+    assert output.headers["content-type"] == "application/octet-stream"
+    with site.admin("1.9.5") as before:
+        older = before.get(f"{path}/download", params={"type": "output"})
+        assert f'filename="{deployment_id}-output.tar.gz"' in older.headers["content-disposition"]
+        assert (older.headers["content-type"], older.content) == ("application/gzip", output.content)
     assert admin.get(f"{path}/build/download").content == output.content
     wrong = admin.get(f"{path}/download", params={"type": "log"})
     assert refusal(wrong) == (400, "general_argument_invalid")
+
+
+def test_a_token_lets_a_guest_download_one_archive(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+    function_id = deploy(site, admin)
+    path = f"/functions/{function_id}/deployments"
+    deployment_id = admin.get(f"/functions/{function_id}").json()["deploymentId"]
+    other = site.run(site.site.deployments.rebuild(function_id, deployment_id))
+    made = admin.post(f"{path}/{deployment_id}/token", json={"duration": 60})
+    assert made.status_code == 201, made.text
+    token = made.json()["token"]
+
+    def asked(deployment_id: str, **params: str) -> httpx.Response:
+        return guest.get(f"{path}/{deployment_id}/download", params=params)
+
+    assert asked(deployment_id, token=token).content == admin.get(f"{path}/{deployment_id}/download").content
+    assert refusal(asked(deployment_id)) == (401, "general_unauthorized_scope")
+    assert refusal(asked(deployment_id, token=token, type="output")) == (401, "user_unauthorized")
+    assert refusal(asked(other.id, token=token)) == (401, "user_unauthorized")
+    now = int(time.time())
+    for wrong in (
+        site.site.tokens.mint_download(deployment_id, "source", now - 1),
+        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=now + 60)),
+        f"{token}x",
+        "",
+    ):
+        assert refusal(asked(deployment_id, token=wrong)) == (401, "user_unauthorized")
+    assert admin.get(f"{path}/{deployment_id}/download", params={"token": "x"}).status_code == 200
+    output = admin.post(f"{path}/{other.id}/token", json={"type": "output"})
+    assert refusal(output) == (404, "deployment_not_found")
+    assert refusal(guest.post(f"{path}/{deployment_id}/token", json={})) == (401, "general_unauthorized_scope")
 
 
 def test_download_names_its_project_in_the_query(site: SiteServer, admin: httpx.Client) -> None:

@@ -298,3 +298,19 @@ def test_shapes_of_executions(site: SiteServer, function_id: str) -> None:
         answer = run(older, function_id, data="from before")
         assert json.loads(answer["response"])["body"] == "from before"
         assert (answer["statusCode"], answer["stdout"]) == (200, "logged")
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "port"),
+    [
+        ("[::1]:8000", "[::1]", 8000), ("[2001:db8::1]", "[2001:db8::1]", 80), ("[::1]:x", "[::1]", 80),
+        ("name:81", "name", 81), ("name", "name", 80), ("name:99999999", "name", 80), ("[broken", "[broken", 80),
+    ],
+)  # fmt: skip
+def test_a_function_is_told_the_host_it_is_called_at(
+    site: SiteServer, admin: httpx.Client, given: str, host: str, port: int
+) -> None:
+    function_id = deploy(site, admin, execute=["any"])
+    admin.post(f"/functions/{function_id}/executions", json={"headers": {"host": given}})
+    called = site.site.pool.requests[-1]
+    assert (called.host, called.port) == (host, port)

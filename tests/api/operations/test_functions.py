@@ -34,7 +34,7 @@ def test_create_get_update_delete(admin: httpx.Client) -> None:
     updated = admin.put("/functions/crud-1", json={"name": "Two"}).json()
     assert (updated["name"], updated["runtime"], updated["entrypoint"]) == ("Two", RUNTIME, "main.py")
     assert (updated["timeout"], updated["execute"], updated["schedule"], updated["events"]) == (15, [], "", [])
-    assert (updated["scopes"], updated["commands"], updated["specification"]) == ([], "", "s-1vcpu-512mb")
+    assert (updated["scopes"], updated["commands"], updated["specification"]) == ([], "", "s-2vcpu-2gb")
     assert updated["live"] is False
 
     deleted = admin.delete("/functions/crud-1")

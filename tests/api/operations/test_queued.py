@@ -31,7 +31,7 @@ def scheduler(site: SiteServer) -> Scheduler:
     """A scheduler that looks at the clock when a test tells it to."""
 
     async def make() -> Scheduler:
-        return Scheduler(site.site.database, site.site.functions, site.site.executor)
+        return Scheduler(site.site.database, site.site.functions, site.site.executions)
 
     return site.run(make())
 
@@ -112,29 +112,41 @@ def test_ticks_run_and_say_when_the_deployment_is_gone(site: SiteServer, schedul
 def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
     """Synchronous executions go on."""
     with SiteServer(tmp_path / "data", queue_limit=2) as server, server.admin() as client:
-        function_id = deploy(server, client)
+        function_id, *others = (deploy(server, client) for _ in range(3))
         (queue,) = (task for task in asyncio.all_tasks(server._loop) if task.get_name() == "minifn queue of executions")
         server._loop.call_soon_threadsafe(queue.cancel)
-        for _ in range(2):
-            later(client, function_id)
+        for other in others:
+            later(client, other)
         answer = client.post(f"/functions/{function_id}/executions", json={"async": True})
         assert (answer.status_code, answer.json()["type"]) == (503, "general_service_overloaded")
         assert int(answer.headers["retry-after"]) > 0
         assert client.post(f"/functions/{function_id}/executions", json={}).status_code == 201
 
 
+def test_a_guest_of_one_function_leaves_room_to_the_others(tmp_path: Path) -> None:
+    with SiteServer(tmp_path / "data", queue_limit=8) as server, server.admin() as client, server.client() as guest:
+        public, other = deploy(server, client, execute=["any"]), deploy(server, client)
+        (queue,) = (task for task in asyncio.all_tasks(server._loop) if task.get_name() == "minifn queue of executions")
+        server._loop.call_soon_threadsafe(queue.cancel)
+        path = f"/functions/{public}/executions"
+        assert [guest.post(path, json={"async": True}).status_code for _ in range(9)] == [202] * 2 + [503] * 7
+        due_at = format_instant((now_ms() // MINUTE + 1_000_000) * MINUTE)
+        assert client.post(path, json={"async": True, "scheduledAt": due_at}).status_code == 503
+        later(client, other)
+
+
 def test_bodies_on_disk_are_bounded(tmp_path: Path) -> None:
     """Scheduled executions may take half of the room."""
     due_at = format_instant((now_ms() // MINUTE + 1_000_000) * MINUTE)
     with SiteServer(tmp_path / "data", queue_bytes=1_000_000) as server, server.admin() as client:
-        function_id = deploy(server, client)
+        function_id, other = deploy(server, client), deploy(server, client)
         scheduled = {"async": True, "scheduledAt": due_at, "body": "x" * 400_000}
         path = f"/functions/{function_id}/executions"
         assert [client.post(path, json=scheduled).status_code for _ in range(3)] == [202, 503, 503]
         assert client.post(path, json={**scheduled, "body": ""}).status_code == 202
         assert client.post(path, json={"async": True, "body": "x" * 700_000}).status_code == 503
         for _ in range(5):
-            over(client, f"{path}/{later(client, function_id, body='x' * 500_000)}")
+            over(client, f"/functions/{other}/executions/{later(client, other, body='x' * 500_000)}")
 
 
 def over(client: httpx.Client, path: str) -> None:

@@ -136,3 +136,62 @@ def test_rules_need_their_scopes(site: SiteServer, method: str, path: str, scope
         assert refusal(other.request(method, path)) == (401, "general_unauthorized_scope")
     with site.client(x_appwrite_key=site.key(scope)) as allowed:
         assert allowed.request(method, path).status_code != 401
+
+
+def test_a_redirect_answers_at_its_domain(site: SiteServer, admin: httpx.Client) -> None:
+    function_id = create_function(admin)["$id"]
+    for status in (301, "302", 307, "308"):
+        domain = f"moved-{status}.example.com"
+        body = {"domain": domain, "url": "https://new.example.com/x?y=1", "statusCode": status}
+        made = admin.post("/proxy/rules/redirect", json={**body, "resourceId": function_id, "resourceType": "function"})
+        assert made.status_code == 201, made.text
+        rule = made.json()
+        assert (rule["type"], rule["redirectStatusCode"], rule["status"]) == ("redirect", int(status), "verified")
+        assert rule["deploymentResourceId"] == function_id
+        for method, path in (("GET", "/"), ("POST", "/v1/functions?a=b")):
+            answer = httpx.request(
+                method, f"http://127.0.0.1:{site.port}{path}", headers={"host": f"{domain}:80"}, trust_env=False
+            )
+            assert (answer.status_code, answer.headers["location"]) == (int(status), "https://new.example.com/x?y=1")
+    admin.delete(f"/functions/{function_id}")
+    assert listed(admin, query("equal", "type", "redirect")) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"url": "ftp://example.com"}, {"url": "https://"}, {"url": "https://a b"}, {"url": "/here"},
+        {"url": "https://a\r\nb"}, {"url": "javascript:alert(1)"}, {"url": "https://x/" + "y" * 2048},
+        {"statusCode": 303}, {"statusCode": "x"}, {"statusCode": 301.0}, {"statusCode": True},
+        {"resourceType": "bucket"}, {"domain": "localhost"}, {"domain": "127.0.0.1"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_rules_of_a_redirect(admin: httpx.Client, change: dict[str, Any]) -> None:
+    function_id = create_function(admin)["$id"]
+    body = {"domain": "refused.example.com", "url": "https://new.example.com", "statusCode": 301}
+    asked = {**body, "resourceId": function_id, "resourceType": "function", **change}
+    assert refusal(admin.post("/proxy/rules/redirect", json=asked)) == (400, "general_argument_invalid")
+
+
+def test_a_redirect_belongs_to_a_function(admin: httpx.Client) -> None:
+    body = {"domain": "lost.example.com", "url": "https://new.example.com", "statusCode": 301, "resourceId": "nothing"}
+    for kind in ("function", "site"):
+        refused = admin.post("/proxy/rules/redirect", json={**body, "resourceType": kind})
+        assert refusal(refused) == (404, "rule_resource_not_found")
+
+
+def test_the_api_answers_at_domains_of_its_own(site: SiteServer, admin: httpx.Client) -> None:
+    for domain in ("api.example.com", "api.functions.localhost"):
+        rule = admin.post("/proxy/rules/api", json={"domain": domain}).json()
+        assert (rule["type"], rule["domain"], rule["deploymentResourceType"]) == ("api", domain, None)
+        address = f"http://127.0.0.1:{site.port}/v1/ping"
+        assert httpx.get(address, headers={"host": domain}, trust_env=False).text == "Pong!"
+        assert refusal(admin.post("/proxy/rules/api", json={"domain": domain})) == (409, "rule_already_exists")
+        for path in ("status", "verification"):
+            assert admin.patch(f"/proxy/rules/{rule['$id']}/{path}").json() == rule
+        admin.delete(f"/proxy/rules/{rule['$id']}")
+    assert refusal(admin.patch("/proxy/rules/nothing/status")) == (404, "rule_not_found")
+    function_id = create_function(admin)["$id"]
+    taken = admin.post("/proxy/rules/api", json={"domain": f"{function_id}.functions.localhost"})
+    assert refusal(taken) == (409, "rule_already_exists")

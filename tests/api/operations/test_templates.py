@@ -2,11 +2,13 @@
 
 import io
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from minifn.services.deployments import Template
 from tests.api.site import RUNTIME, SiteServer, create_function, refusal
 from tests.serving import Api
 
@@ -86,3 +88,15 @@ def test_a_starter_runs(api: Api, family: str) -> None:
     assert built["status"] == "ready", built["buildLogs"]
     assert api.execute(function_id, path="/ping")["responseBody"] == "Pong"
     assert '"path"' in api.execute(function_id, path="/other")["responseBody"]
+
+
+def test_traces_of_running_a_starter_are_not_deployed(site: SiteServer, admin: httpx.Client, tmp_path: Path) -> None:
+    folder = tmp_path / "starter"
+    (folder / "src" / "__pycache__").mkdir(parents=True)
+    (folder / "src" / "main.py").write_text("x = 1")
+    (folder / "src" / "__pycache__" / "main.cpython-311.pyc").write_bytes(b"x")
+    template = Template(folder=folder, entrypoint="src/main.py", owner="o", repository="r", url="https://example.com")
+    function_id = create_function(admin)["$id"]
+    adding = site.site.deployments.add_template(function_id, template, activate=False, kind="vcs")
+    with tarfile.open(site.site.data.source(site.run(adding).id)) as packed:
+        assert packed.getnames() == ["src", "src/main.py"]

@@ -43,8 +43,10 @@ def test_rules(old: httpx.Client, path: str) -> None:
     for body in ({"value": "x"}, {"key": "A"}, {"key": "", "value": ""}, {"key": "A" * 256, "value": ""}):
         assert refusal(old.post(path, json=body)) == (400, "general_argument_invalid")
     assert refusal(old.post(path, json={"key": "A", "value": "x" * 8193})) == (400, "general_argument_invalid")
-    first = old.post(path, json={"key": "any charset =", "value": "x"}).json()
-    assert refusal(old.post(path, json={"key": "any charset =", "value": "y"})) == (409, "variable_already_exists")
+    for key in ("1BAD", "BAD-KEY", "any charset", "a=b", "ä", "A\n"):
+        assert refusal(old.post(path, json={"key": key, "value": "x"})) == (400, "general_argument_invalid"), key
+    first = old.post(path, json={"key": "_a9", "value": "x"}).json()
+    assert refusal(old.post(path, json={"key": "_a9", "value": "y"})) == (409, "variable_already_exists")
     second = old.post(path, json={"key": "B", "value": "x"}).json()
     renamed = old.put(f"{path}/{second['$id']}", json={"key": first["key"]})
     assert refusal(renamed) == (409, "variable_already_exists")

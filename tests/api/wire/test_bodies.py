@@ -15,7 +15,7 @@ from hypothesis import given, settings, strategies as st
 
 from minifn.api.wire import bodies
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
-from minifn.services.executions import BODIES_BYTES_MAX
+from minifn.limits import BODIES_BYTES_MAX
 from tests.api.site import SiteServer
 
 MULTIPART = "multipart/form-data; boundary=XX"
@@ -207,7 +207,7 @@ def test_a_thread_takes_long_bodies_apart() -> None:
 @pytest.mark.parametrize("path", ["/functions/f/executions", "/account/sessions/email"])
 def test_everybody_takes_of_the_same_memory(site: SiteServer, path: str) -> None:
     with site.admin() as client:
-        room = site.site.executor.bodies
+        room = site.site.budgets.bodies
         taken = BODIES_BYTES_MAX - 10
         room.take(taken)
         answer = client.post(path, json={"body": "x" * 20})

@@ -5,6 +5,7 @@ import pytest
 
 from minifn.api.wire import responses
 from minifn.api.wire.formats import Shape, shape_of
+from minifn.instants import now_ms, parse_instant
 from minifn.models import Deployment, Execution, Function, Rule, Variable
 
 FUNCTION = Function(id="f", name="f", runtime="python-3.11", deployment_id="d", scopes=("users.read",))
@@ -14,7 +15,7 @@ FUNCTION = Function(id="f", name="f", runtime="python-3.11", deployment_id="d", 
     ("header", "shape"),
     [
         ("", Shape.FULL),
-        ("2.5.0", Shape.FULL),
+        *((f"2.{minor}.0", Shape.FULL) for minor in range(8)),
         ("1.10.0", Shape.FULL),
         ("nonsense", Shape.FULL),
         ("1.9.5", Shape.V1_9),
@@ -42,7 +43,7 @@ def keys(shape: Shape) -> set[str]:
 def test_functions_by_version() -> None:
     full = keys(Shape.FULL)
     assert {"deployment", "deploymentId", "specification", "buildSpecification", "latestDeploymentId"} <= full
-    assert full - keys(Shape.V1_9) == {"deployment", "specification"}
+    assert full - keys(Shape.V1_9) == {"deployment", "specification", "description", "interval", "emailEnabled"}
     assert not keys(Shape.V1_8) & {"deployment", "buildSpecification", "runtimeSpecification", "deploymentRetention"}
     assert "specification" in keys(Shape.V1_8)
     assert keys(Shape.V1_6) == {
@@ -61,6 +62,9 @@ def test_old_clients_see_when_a_schedule_runs() -> None:
 
     assert runs("30 16 * * *") == ["T16:30:00.000+00:00"] * 2
     assert runs("") == runs("0 0 30 2 *") == ["", ""]
+    hourly = responses.function(msgspec.structs.replace(FUNCTION, interval_minutes=60), (), Shape.V1_3)
+    before, after = (parse_instant(hourly[name]) for name in ("schedulePrevious", "scheduleNext"))
+    assert (after - before, before <= now_ms() <= after) == (3_600_000, True)
 
 
 def test_list_items_keep_what_1_5_loses() -> None:
@@ -116,6 +120,8 @@ def test_secret_values_stay_here() -> None:
     for shape in Shape:
         assert responses.variable(secret, shape)["value"] == ""
     assert "secret" not in responses.variable(secret, Shape.V1_6)
+    oldest = responses.variable(secret, Shape.V1_3)
+    assert (oldest["functionId"], "resourceId" in oldest, oldest["resourceType"]) == ("f", False, "function")
     project = Variable(id="v", function_id="", key="K", value="x")
     assert responses.variable(project, Shape.FULL)["resourceType"] == "project"
 

@@ -14,8 +14,8 @@ class Left extends Error {}
 // System calls: of x64, of arm64.
 const CALLS = {
   bpf: [321, 280], clone: [56, 220], fanotify_init: [300, 262], io_uring_setup: [425, 425], keyctl: [250, 219],
-  mmap: [9, 222], personality: [135, 92], ptrace: [101, 117], setpriority: [141, 140], shmat: [30, 196],
-  socket: [41, 198], userfaultfd: [323, 282],
+  mmap: [9, 222], personality: [135, 92], ptrace: [101, 117], setpriority: [141, 140], setxattr: [188, 5],
+  shmat: [30, 196], socket: [41, 198], userfaultfd: [323, 282],
 };
 const number = (name) => CALLS[name][["x64", "arm64"].indexOf(process.arch)];
 
@@ -39,9 +39,9 @@ function run(...argv) {
 
 const perl = (script, ...argv) => run("perl", "-e", script, ...argv);
 
-// Makes one system call; `*256` is a buffer of so many bytes. Returns the result.
+// Makes one system call; `*256` is a buffer of that many bytes, a text is itself. Returns the result.
 function call(name, ...argv) {
-  const script = 'my @a = map { /^\\*(\\d+)$/ ? "\\0" x $1 : 0 + $_ } @ARGV; ' +
+  const script = 'my @a = map { /^\\*(\\d+)$/ ? "\\0" x $1 : /^-?\\d+$/ ? 0 + $_ : $_ } @ARGV; ' +
     'my $n = shift @a; my $r = syscall($n, @a); ' +
     'if ($r == -1) { print STDERR $! + 0; exit 1 } print $r';
   return Number(perl(script, number(name), ...argv));
@@ -84,6 +84,8 @@ const attacks = {
     fs.linkSync(t.database, path.join(process.env.TMPDIR, "database"));
     return "has a name for the database";
   },
+  mark_database: (t) => `gave it an attribute: ${call("setxattr", t.database, "user.planted", "x", 1, 0)}`,
+  watch_data: (t) => `is told of files: ${fs.watch(t.data).close()}`,
   write_data(t) {
     fs.writeFileSync(path.join(t.data, "planted"), "x");
     return "planted a file in the data directory";
@@ -193,6 +195,10 @@ const attacks = {
     isVisible(t.server, "driver");
     fs.writeFileSync(file, fs.readFileSync(file));
     return "may set the server's score";
+  },
+  spare_itself() {
+    fs.writeFileSync("/proc/self/oom_score_adj", "0");
+    return "has the score of the server";
   },
   trace_other(t) {
     isVisible(t.other, "victim");
@@ -355,20 +361,6 @@ const attacks = {
     await sleep(5);
     return "256 MB";
   },
-  fill_devices() {
-    const block = Buffer.alloc(2 ** 20, 1);
-    let written = 0;
-    for (const place of ["/dev", "/dev/shm"]) {
-      const file = `${place}/fill-${process.pid}`;
-      try {
-        for (; written < 64; written++) fs.appendFileSync(file, block);
-      } catch {} finally {
-        fs.rmSync(file, { force: true });
-      }
-    }
-    if (written < 64) throw new Held(`${written} MB`);
-    return `${written} MB`;
-  },
   open_everything() {
     for (let number = 0; number < 4096; number++) {
       try {
@@ -385,6 +377,8 @@ const attacks = {
     return "may write core files";
   },
 };
+
+Object.assign(attacks, require("./hide.cjs")({ Held, Left, perl, run, sleep }));
 
 async function main() {
   try {

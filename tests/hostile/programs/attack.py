@@ -70,7 +70,7 @@ def main() -> None:
         # Signals that somebody else sends stay pending, where they can be seen.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGURG])
         time.sleep(1000)
-    for topic in ("reach", "rights", "exhaust"):
+    for topic in ("reach", "rights", "exhaust", "hide"):
         importlib.import_module(f"{__package__}.{topic}")
     try:
         print("BREACHED", ATTACKS[sys.argv[1]](json.loads(sys.argv[2])), flush=True)

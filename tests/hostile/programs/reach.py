@@ -17,6 +17,8 @@ from .attack import LIBC, Held, Left, attack, call, is_visible, system_call
 
 #: Of ioprio_set(2): a process; the lowest of the best-effort class.
 PRIORITY_OF_PROCESS, LAST = 1, 2 << 13 | 7
+#: Of inotify_add_watch(2).
+IN_ALL_EVENTS = 0xFFF
 
 
 @attack
@@ -46,6 +48,21 @@ def link_database(targets: dict[str, str]) -> str:
     """A name of its own for the file, which stays when the server removes it."""
     os.link(targets["database"], os.path.join(os.environ["TMPDIR"], "database"))
     return "has a name for the database"
+
+
+@attack
+def mark_database(targets: dict[str, str]) -> str:
+    """An attribute of the file, which needs no right to open it."""
+    os.setxattr(targets["database"], "user.planted", b"x")
+    os.removexattr(targets["database"], "user.planted")
+    return "gave the database an attribute"
+
+
+@attack
+def watch_data(targets: dict[str, str]) -> str:
+    """Each event has the name of a file that came or went."""
+    call(LIBC.inotify_add_watch(call(LIBC.inotify_init()), targets["data"].encode(), IN_ALL_EVENTS))
+    return "is told of the files in the data directory"
 
 
 @attack
@@ -225,6 +242,13 @@ def sacrifice_server(targets: dict[str, str]) -> str:
 
 
 @attack
+def spare_itself(targets: dict[str, str]) -> str:
+    """It lowers its own score: then the server, which is larger, is killed first."""
+    Path("/proc/self/oom_score_adj").write_text("0")
+    return "has the score of the server"
+
+
+@attack
 def trace_other(targets: dict[str, str]) -> str:
     is_visible(int(targets["other"]), "victim")
     seize = 0x4206
@@ -269,7 +293,7 @@ def write_to_terminal(targets: dict[str, str]) -> str:
 def other_socket(targets: dict[str, str]) -> str:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(targets["socket"])
-    return "connected to the server's socket"
+    return "connected to a socket of the machine"
 
 
 @attack

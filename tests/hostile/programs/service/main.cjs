@@ -3,6 +3,7 @@
 "use strict";
 const { spawn } = require("child_process");
 const fs = require("fs");
+const net = require("net");
 
 const CONTROL = 3;
 const daemonText = (mark) => `trap '' TERM HUP; while :; do sleep 1; done # ${mark}`;
@@ -128,6 +129,10 @@ const attacks = {
     reply(calls, context.req.bodyBinary, odd);
     return forever();
   },
+  many_headers(context) {
+    reply(calls, context.req.bodyBinary, Array(90_000).fill(["a", ""]));
+    return forever();
+  },
   status() {
     send({ type: "response", id: calls, statusCode: 1000, headers: [] });
     return forever();
@@ -185,6 +190,16 @@ const attacks = {
     try {
       for (;;) held.push(fs.openSync("/dev/null", "r"));
     } catch {}
+  },
+  async take_port() {
+    const { port } = new URL(process.env.APPWRITE_FUNCTION_API_ENDPOINT);
+    for (const host of ["127.0.0.1", "0.0.0.0", "::1", "::"]) {
+      const reason = await new Promise((resolve) => {
+        const server = net.createServer().listen({ host, port, ipv6Only: true }, () => resolve("none"));
+        server.on("error", (error) => resolve(error.code));
+      });
+      if (!["EADDRINUSE", "EADDRNOTAVAIL", "EAFNOSUPPORT"].includes(reason)) throw new Error(`${host}: ${reason}`);
+    }
   },
   memory() {
     for (;;) held.push(Buffer.alloc(16 * 2 ** 20, 1));

@@ -5,15 +5,18 @@ What it answers, when it comes to that, is the secret.
 
 import atexit
 import contextlib
+import errno
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 CONTROL = 3
 #: Outlives everything that does not take pains; `mark` is how the test knows it.
@@ -146,6 +149,11 @@ def headers(context):
     time.sleep(60)
 
 
+def many_headers(context):
+    reply(calls, context.req.body_binary, [["a", ""]] * 90_000)
+    time.sleep(60)
+
+
 def status(context):
     send({"type": "response", "id": calls, "statusCode": 1000, "headers": []})
     time.sleep(60)
@@ -241,6 +249,19 @@ def files(context):
             held.append(os.open(os.devnull, os.O_RDONLY))
     except OSError:
         pass
+
+
+def take_port(context):
+    """Answer in the place of the server where its clients look for it."""
+    port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
+    for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
+        try:
+            socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                raise
+        else:
+            raise RuntimeError(f"took {address}")
 
 
 def threads(context):

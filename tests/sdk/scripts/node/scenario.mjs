@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFile, stat } from "node:fs/promises";
 import * as sdk from "node-appwrite";
 import { InputFile } from "node-appwrite/file";
+import * as project from "./project.mjs";
 import { check } from "./queries.mjs";
 import { Service, refused, until } from "./service.mjs";
 
@@ -211,6 +212,7 @@ const small = await deployments();
 await executions(small);
 await laterDeployments(small, await uploadsInChunks());
 if (!OLD) await repositories();
+if (FORMAT >= 9) await project.check(() => connect().setKey(KEY), functionId);
 await callers();
 await check(functions, `${functionId}-q`, RUNTIME);
 await remove();

@@ -3,10 +3,10 @@
 import datetime
 import json
 import os
-from importlib import import_module
 from pathlib import Path
 
 import queries
+import rules_and_keys
 from appwrite.input_file import InputFile
 from appwrite.query import Query
 from appwrite.services.account import Account
@@ -103,17 +103,38 @@ def create():
     runtimes = functions.list_runtimes()["runtimes"]
     assert RUNTIME in [runtime["$id"] for runtime in runtimes]
     shape(runtimes[0], "$id key name version base image logo supports", "")
-    specifications = functions.list_specifications()
+    specifications = functions.list_specifications(type="builds")
     assert specifications["total"] == len(specifications["specifications"]) >= 2
     shape(specifications["specifications"][0], "memory cpus enabled slug", "")
+    newest()
     updated = functions.update(ID, "SDK", entrypoint=ENTRYPOINT, execute=["any"], timeout=20)
     assert (updated["runtime"], updated["entrypoint"], updated["events"]) == (RUNTIME, ENTRYPOINT, [])
+
+
+def newest():
+    """What clients of 2.0 and later can say besides, and what their updates keep."""
+    if FORMAT < (2, 0):
+        return
+    settings = {"interval": 30, "description": "says hello", "email_enabled": False}
+    updated = functions.update(ID, "SDK", **settings)
+    assert (updated["interval"], updated["description"], updated["emailEnabled"]) == (30, "says hello", False)
+    assert updated["runtimeSpecification"] == "s-1vcpu-1gb"
+    kept = functions.update(ID, "SDK")
+    assert (kept["interval"], kept["description"]) == (30, "says hello")
+    both = {"schedule": "0 * * * *", "interval": 5}
+    refused(400, "general_argument_invalid", functions.update, ID, "SDK", **both)
+    assert functions.update(ID, "SDK", interval=0)["interval"] == 0
+    assert functions.list_runtimes(total=False)["total"] == 0
 
 
 def variables():
     new = {} if OLD else {"variable_id": f"{ID}-greeting", "secret": False}
     variable = functions.create_variable(ID, key="GREETING", value="hello", **new)
     shape(variable, *names_of_versions("", "secret"))
+    if FORMAT >= (2, 0):
+        described = functions.update_variable(ID, variable["$id"], description="the greeting")
+        assert described["description"] == "the greeting"
+    refused(400, "general_argument_invalid", functions.create_variable, ID, **{**new, "key": "1-BAD", "value": ""})
     refused(409, "variable_already_exists", functions.create_variable, ID, **{**new, "key": "GREETING", "value": "x"})
     assert functions.update_variable(ID, variable["$id"], key="GREETING", value="hello there")["key"] == "GREETING"
     assert functions.get_variable(ID, variable["$id"])["value"] == "hello there"
@@ -300,24 +321,6 @@ def callers():
     account.delete_session("current")
 
 
-def rules_and_project_variables():
-    """Services that Appwrite offers to keys from 1.9 on."""
-    proxy = Service(import_module("appwrite.services.proxy").Proxy(connect(key=os.environ["KEY"])))
-    rule = proxy.create_function_rule(f"{ID}.example.com", ID)
-    assert (rule["domain"], rule["deploymentResourceId"]) == (f"{ID}.example.com", ID)
-    assert proxy.get_rule(rule["$id"])["domain"] == rule["domain"]
-    assert rule["$id"] in [row["$id"] for row in proxy.list_rules([Query.equal("deploymentResourceId", ID)])["rules"]]
-    proxy.delete_rule(rule["$id"])
-    refused(404, "rule_not_found", proxy.get_rule, rule["$id"])
-
-    project = Service(import_module("appwrite.services.project").Project(connect(key=os.environ["KEY"])))
-    variable = project.create_variable(f"{ID}-shared", f"SHARED_{ID[-1]}", "x", secret=False)
-    assert project.update_variable(variable["$id"], value="y")["value"] == "y"
-    assert project.get_variable(variable["$id"])["resourceType"] == "project"
-    assert variable["$id"] in [row["$id"] for row in project.list_variables()["variables"]]
-    project.delete_variable(variable["$id"])
-
-
 def delete():
     updated = functions.update(ID, "Renamed", entrypoint=ENTRYPOINT, enabled=False)
     assert (updated["name"], updated["enabled"], updated["runtime"]) == ("Renamed", False, RUNTIME)
@@ -338,7 +341,7 @@ if not OLD:
     repositories()
 callers()
 if FORMAT >= (1, 9):
-    rules_and_project_variables()
+    rules_and_keys.check(ID)
 queries.check(functions, f"{ID}-q")
 delete()
 functions.check_all_called()

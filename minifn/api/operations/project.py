@@ -1,0 +1,245 @@
+"""The project of this server, and its API keys."""
+
+import time
+from typing import Annotated, Any
+
+from starlette.types import ASGIApp
+
+from minifn.api.operations.functions import DESCRIPTION_MAX_CHARS
+from minifn.api.wire import responses
+from minifn.api.wire.answers import json_answer, no_content
+from minifn.api.wire.kinds import SCOPE_NAMES, Instant, QueryTexts
+from minifn.api.wire.lists import read_query
+from minifn.api.wire.operation import (
+    KEYS_READ,
+    KEYS_WRITE,
+    PROJECT_READ,
+    Call,
+    Operation,
+)
+from minifn.api.wire.params import Boolean, CustomId, Id, Integer, NoParams, Params, Text
+from minifn.errors import (
+    CursorNotFound,
+    DatabaseTimeout,
+    KeyAlreadyExists,
+    KeyCreationDenied,
+    KeyNotFound,
+    QueryInvalid,
+    QueryOrderNull,
+)
+from minifn.ids import new_id
+from minifn.instants import format_instant, now_ms
+from minifn.store import lists
+
+#: The organisation that the project belongs to: the one account of the operator.
+TEAM_ID = "operator"
+
+
+class ListKeys(Params, frozen=True, kw_only=True):
+    """Which keys."""
+
+    queries: Annotated[tuple[str, ...], QueryTexts()] = ()
+    total: Annotated[bool, Boolean(loose=True)] = True
+
+
+class OneKey(Params, frozen=True, kw_only=True):
+    """Which key."""
+
+    key_id: Annotated[str, Id()]
+
+
+class CreateKey(Params, frozen=True, kw_only=True):
+    """A new key; without `expire` it works for ever."""
+
+    key_id: Annotated[str, CustomId()]
+    name: Annotated[str, Text(128)]
+    scopes: Annotated[tuple[str, ...], SCOPE_NAMES]
+    expire: Annotated[int | None, Instant()] = None
+    description: Annotated[str, Text(DESCRIPTION_MAX_CHARS, 0)] = ""
+
+
+class UpdateKey(Params, frozen=True, kw_only=True):
+    """Everything of a key but its secret; a description that is left out stays."""
+
+    key_id: Annotated[str, Id()]
+    name: Annotated[str, Text(128)]
+    scopes: Annotated[tuple[str, ...], SCOPE_NAMES]
+    expire: Annotated[int | None, Instant()] = None
+    description: Annotated[str | None, Text(DESCRIPTION_MAX_CHARS, 0)] = None
+
+
+class CreateEphemeralKey(Params, frozen=True, kw_only=True):
+    """A key that is kept nowhere; `duration` is how long it works, seconds."""
+
+    scopes: Annotated[tuple[str, ...], SCOPE_NAMES]
+    duration: Annotated[int, Integer(1, 3600)]
+
+
+def described(project_id: str) -> dict[str, Any]:
+    """Return the project as the wire has it; the server knows its id alone."""
+    now = format_instant(now_ms())
+    texts = (
+        "description logo url legalName legalCountry legalState legalCity legalAddress legalTaxId "
+        "smtpSenderName smtpSenderEmail smtpReplyToName smtpReplyToEmail smtpHost smtpUsername "
+        "smtpPassword smtpSecure pingedAt consoleAccessedAt"
+    )
+    empty_lists = "oAuthProviders platforms webhooks keys labels authMethods services protocols blocks devKeys"
+    return {
+        "$id": project_id,
+        "$createdAt": now,
+        "$updatedAt": now,
+        "name": project_id,
+        "teamId": TEAM_ID,
+        "region": "default",
+        "status": "active",
+        **dict.fromkeys(texts.split(), ""),
+        **{name: [] for name in empty_lists.split()},
+        "smtpEnabled": False,
+        "wafEnabled": False,
+        "smtpPort": 0,
+        "pingCount": 0,
+        "onboarding": {},
+        "serviceStatusForFunctions": True,
+    }
+
+
+async def get_project(call: Call, params: NoParams) -> ASGIApp:
+    """Return the project."""
+    return json_answer(described(call.parts.config.project))
+
+
+async def list_keys(call: Call, params: ListKeys) -> ASGIApp:
+    """List the API keys; their secrets are not kept."""
+    query = read_query(params.queries, lists.KEYS, call.shape)
+    found = await call.parts.keys.page(query, count=params.total)
+    items = [responses.api_key(item) for item in found.items]
+    return json_answer(responses.listing("keys", found.total, items))
+
+
+async def create_key(call: Call, params: CreateKey) -> ASGIApp:
+    """Make an API key. Its secret is in this answer and nowhere else."""
+    if call.caller.scopes is not None:
+        raise KeyCreationDenied
+    key, secret = await call.parts.keys.create(
+        params.name,
+        params.scopes,
+        key_id=params.key_id,
+        expire_at=params.expire or 0,
+        description=params.description,
+    )
+    return json_answer(responses.api_key(key, secret), 201)
+
+
+async def create_ephemeral_key(call: Call, params: CreateEphemeralKey) -> ASGIApp:
+    """Make an API key for at most an hour. An API key gives it no scope that it lacks itself."""
+    _check_own(call, params.scopes)
+    caller = call.caller
+    expires = int(time.time()) + params.duration
+    secret = call.parts.tokens.mint_ephemeral_key(params.scopes, expires, depth=caller.depth)
+    return json_answer(responses.ephemeral_key(new_id(), params.scopes, expires * 1000, secret), 201)
+
+
+async def get_key(call: Call, params: OneKey) -> ASGIApp:
+    """Return an API key."""
+    return json_answer(responses.api_key(await call.parts.keys.get(params.key_id)))
+
+
+async def update_key(call: Call, params: UpdateKey) -> ASGIApp:
+    """Change an API key. An API key gives none a scope that it lacks itself."""
+    _check_own(call, params.scopes)
+    changed = await call.parts.keys.update(
+        params.key_id,
+        name=params.name,
+        scopes=params.scopes,
+        expire_at=params.expire or 0,
+        description=params.description,
+    )
+    return json_answer(responses.api_key(changed))
+
+
+async def delete_key(call: Call, params: OneKey) -> ASGIApp:
+    """Delete an API key: it is refused from now on."""
+    if not await call.parts.keys.delete(params.key_id):
+        raise KeyNotFound
+    return no_content()
+
+
+def _check_own(call: Call, scopes: tuple[str, ...]) -> None:
+    """Raise KeyCreationDenied when an API key would give a scope that it lacks."""
+    own = call.caller.scopes
+    if own is not None and not own.issuperset(scopes):
+        raise KeyCreationDenied("An API key gives no scope that it lacks itself.")
+
+
+_KEYS = "/project/keys"
+_KEY = f"{_KEYS}/{{keyId}}"
+
+OPERATIONS = (
+    Operation(
+        name="project.get",
+        method="GET",
+        path="/project",
+        scopes=PROJECT_READ,
+        params=NoParams,
+        handler=get_project,
+    ),
+    Operation(
+        name="project.listKeys",
+        method="GET",
+        path=_KEYS,
+        scopes=KEYS_READ,
+        params=ListKeys,
+        handler=list_keys,
+        model="keys",
+        errors=(CursorNotFound, DatabaseTimeout, QueryInvalid, QueryOrderNull),
+    ),
+    Operation(
+        name="project.createKey",
+        method="POST",
+        path=_KEYS,
+        scopes=KEYS_WRITE,
+        params=CreateKey,
+        handler=create_key,
+        model="key",
+        errors=(KeyCreationDenied, KeyAlreadyExists),
+    ),
+    Operation(
+        name="project.createEphemeralKey",
+        method="POST",
+        path=f"{_KEYS}/ephemeral",
+        scopes=KEYS_WRITE,
+        params=CreateEphemeralKey,
+        handler=create_ephemeral_key,
+        model="key",
+        errors=(KeyCreationDenied,),
+    ),
+    Operation(
+        name="project.getKey",
+        method="GET",
+        path=_KEY,
+        scopes=KEYS_READ,
+        params=OneKey,
+        handler=get_key,
+        model="key",
+        errors=(KeyNotFound,),
+    ),
+    Operation(
+        name="project.updateKey",
+        method="PUT",
+        path=_KEY,
+        scopes=KEYS_WRITE,
+        params=UpdateKey,
+        handler=update_key,
+        model="key",
+        errors=(KeyNotFound, KeyCreationDenied),
+    ),
+    Operation(
+        name="project.deleteKey",
+        method="DELETE",
+        path=_KEY,
+        scopes=KEYS_WRITE,
+        params=OneKey,
+        handler=delete_key,
+        errors=(KeyNotFound,),
+    ),
+)

@@ -1,0 +1,89 @@
+"""The records of executions: how each begins, fails and finishes."""
+
+import msgspec
+
+from minifn.ids import new_id
+from minifn.instants import now_ms
+from minifn.log_text import keep_tail
+from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function, Headers, Target, Trigger
+from minifn.workers.records import FunctionResponse
+
+#: Request headers stored with an execution.
+STORED_REQUEST_HEADERS = frozenset({"content-type", "agent", "content-length", "host", "x-appwrite-client-ip"})
+#: Answer headers stored with an execution.
+STORED_RESPONSE_HEADERS = frozenset({"content-type", "content-length"})
+
+
+def begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> Execution:
+    """Return the execution of a function that begins now."""
+    created_at = now_ms()
+    stored = [(name, value) for name, value in request.headers if name in STORED_REQUEST_HEADERS]
+    if request.client_ip:
+        stored.append(("x-appwrite-client-ip", request.client_ip))
+    return Execution(
+        id=new_id(),
+        created_at=created_at,
+        updated_at=created_at,
+        function_id=function.id,
+        trigger=trigger,
+        status="processing",
+        user_id=request.user_id,
+        request_method=request.method,
+        request_path=request.path,
+        request_headers=tuple(stored),
+    )
+
+
+def tick(function_id: str, deployment_id: str, now: int) -> Execution:
+    """Return the waiting execution of a schedule that is due at `now`."""
+    return Execution(
+        id=new_id(),
+        created_at=now,
+        updated_at=now,
+        function_id=function_id,
+        deployment_id=deployment_id,
+        trigger="schedule",
+        status="waiting",
+    )
+
+
+def was_queued(execution: Execution) -> bool:
+    """Tell whether an execution was stored before it ran: only then does it have a sequence."""
+    return execution.sequence > 0
+
+
+def caused(function: Function, request: ExecutionRequest) -> Execution:
+    """Return the execution of a function that an event causes. It belongs to no user, whoever caused the event."""
+    return msgspec.structs.replace(begin(function, request, "event"), user_id="")
+
+
+def finish(target: Target, execution: Execution, response: FunctionResponse) -> ExecutionResult:
+    """Return an execution that ended with `response`, with the answer for its caller."""
+    logged = target.function.logging
+    headers: Headers = (
+        *((name, value) for name, value in response.headers if name != "x-appwrite-execution-id"),
+        ("x-appwrite-execution-id", execution.id),
+    )
+    finished = msgspec.structs.replace(
+        execution,
+        updated_at=now_ms(),
+        deployment_id=target.function.deployment_id,
+        status="failed" if response.failure or response.status_code >= 500 else "completed",
+        response_status_code=response.status_code,
+        response_headers=tuple(item for item in headers if item[0] in STORED_RESPONSE_HEADERS),
+        logs=keep_tail(response.logs, "Logs") if logged else "",
+        errors=keep_tail(response.errors, "Errors") if logged else "",
+        # To the microsecond: some SDKs make texts of numbers with more than 15 digits.
+        duration_seconds=round(response.duration_seconds, 6),
+    )
+    return ExecutionResult(execution=finished, body=response.body, headers=headers)
+
+
+def fail(execution: Execution, errors: str) -> Execution:
+    """Return an execution that failed without an answer of its function."""
+    return msgspec.structs.replace(execution, updated_at=now_ms(), status="failed", errors=errors)
+
+
+def join(text: str, line: str) -> str:
+    """Return `text` with one more line."""
+    return f"{text.rstrip()}\n{line}".lstrip() if text else line

@@ -1,0 +1,76 @@
+"""The request that a function is called with: the caller's, and Appwrite's headers."""
+
+import time
+
+from minifn.ids import split_authority
+from minifn.models import APPWRITE_VERSION, Execution, ExecutionRequest, Function
+from minifn.services.execution_records import was_queued
+from minifn.tokens import Tokens, UserClaims
+from minifn.workers.records import FunctionRequest
+
+#: Seconds that keys and JWTs given to a function live beyond its timeout.
+TOKEN_GRACE_SECONDS = 60
+
+
+class FunctionCalls:
+    """Makes the requests of functions. `authority` is the host that a function sees when its caller named none."""
+
+    def __init__(self, tokens: Tokens, authority: str) -> None:
+        self._tokens = tokens
+        self._authority = authority
+
+    def make(self, function: Function, execution: Execution, request: ExecutionRequest) -> FunctionRequest:
+        """Return the request as the function sees it."""
+        headers = dict(request.headers)
+        lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
+        host = headers.setdefault("host", self._authority)
+        headers["x-appwrite-trigger"] = execution.trigger
+        headers["x-appwrite-execution-id"] = execution.id
+        headers["x-appwrite-key"] = self._tokens.mint_key(function.scopes, lifetime, depth=request.depth)
+        headers["x-appwrite-user-id"] = request.user_id
+        headers["x-appwrite-user-jwt"] = self._user_jwt(execution, request, lifetime)
+        headers["x-appwrite-country-code"] = ""
+        headers["x-appwrite-continent-code"] = ""
+        headers["x-appwrite-continent-eu"] = "false"
+        if request.client_ip:
+            headers["x-appwrite-client-ip"] = request.client_ip
+        if was_queued(execution):
+            headers["x-appwrite-event"] = request.event
+        if execution.trigger == "event":
+            headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
+            headers["content-type"] = "application/json"
+        path, _, query = request.path.partition("?")
+        # Trusted from any caller: it only decides the scheme of URLs that the function makes for this caller.
+        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
+        name, port = split_authority(host)
+        return FunctionRequest(
+            method=request.method,
+            scheme=scheme,
+            host=name,
+            port=int(port) if port.isdecimal() and len(port) < 6 else 443 if scheme == "https" else 80,
+            path=path if path.startswith("/") else f"/{path}",
+            query=query,
+            headers=tuple(headers.items()),
+            body=request.body,
+            timeout_seconds=function.timeout_seconds,
+            logging=function.logging,
+        )
+
+    def _user_jwt(self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int) -> str:
+        """Return a token of who asked for the execution: at once only of a session, later of any user.
+
+        As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do. But it outlives
+        neither a session nor a JWT that was itself made for a function, which could else renew it for ever.
+        """
+        known = request.user_id if was_queued(execution) else request.session_id
+        now = int(time.time())
+        ends = min(now + lifetime_seconds, request.user_ends or now + lifetime_seconds)
+        if not known or execution.trigger == "event" or ends <= now:
+            return ""
+        claims = UserClaims(
+            user_id=request.user_id,
+            session_id="" if execution.scheduled_at else request.session_id,
+            exp=ends,
+            handed=True,
+        )
+        return self._tokens.mint_user(claims)

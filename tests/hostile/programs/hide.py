@@ -1,0 +1,210 @@
+"""Hostile functions that hide what they hold, or that they are there, from who counts it."""
+
+# Attacks say the system call they mean.
+# ruff: noqa: PTH108
+
+import array
+import contextlib
+import ctypes
+import mmap
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .attack import LIBC, Held, Left, attack, call
+
+#: exit(2) ends the calling thread alone.
+EXIT = {"x86_64": 60, "aarch64": 93}
+#: CLONE_VM, FS, SIGHAND, THREAD, SYSVSEM: a thread with descriptors of its own.
+OWN_DESCRIPTORS = 0x100 | 0x200 | 0x800 | 0x10000 | 0x40000
+SECONDS = 15
+#: As many files as may be open, of the size that a file may have.
+FILES, FILE_BYTES = 48, 5 * 2**20
+
+
+def memory_file() -> int:
+    descriptor = os.memfd_create("hidden")
+    os.write(descriptor, bytes(FILE_BYTES))
+    return descriptor
+
+
+def without_first_thread(body: Callable[[], object]) -> None:
+    """Do something in another thread of a new process, whose first thread ends."""
+    if os.fork() == 0:
+        ready = threading.Event()
+
+        def rest() -> None:
+            ready.set()
+            with contextlib.suppress(OSError, MemoryError):
+                body()
+                os._exit(0)
+            os._exit(1)
+
+        threading.Thread(target=rest, daemon=True).start()
+        ready.wait()
+        LIBC.syscall(EXIT[os.uname().machine], 0)
+
+
+@attack
+def headless_memory(targets: dict[str, str]) -> str:
+    def body() -> None:
+        held = [b"x" * 2**20 for _ in range(48)]
+        time.sleep(SECONDS + len(held) % 2)
+
+    for _ in range(8):
+        without_first_thread(body)
+    time.sleep(SECONDS)
+    return "384 MB"
+
+
+@attack
+def headless_deleted_file(targets: dict[str, str]) -> str:
+    def body() -> None:
+        for number in range(8):
+            path = Path(os.environ["TMPDIR"], f"gone{number}")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+            os.unlink(path)
+            for _ in range(4):
+                os.write(descriptor, os.urandom(2**20))
+        time.sleep(SECONDS)
+
+    without_first_thread(body)
+    if os.wait()[1]:
+        raise Held("it ended")
+    return "32 MB"
+
+
+@attack
+def headless_daemon(targets: dict[str, str]) -> str:
+    """It forgot its environment, too."""
+    script = (
+        "import ctypes, threading, time; "
+        "threading.Thread(target=time.sleep, args=(1000,)).start(); "
+        f"ctypes.CDLL(None).syscall({EXIT[os.uname().machine]}, 0)"
+    )
+    null = os.open(os.devnull, os.O_RDWR)
+    for env in (dict[str, str](), dict(os.environ)):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                for number in range(3):
+                    os.dup2(null, number)
+                argv = ["python", "-I", "-S", "-c", script, targets["mark"]]
+                os.execve(sys.executable, argv, env)
+            time.sleep(0.5)
+            os._exit(0)
+        os.wait()
+    raise Left("two daemons")
+
+
+@attack
+def own_descriptors(targets: dict[str, str]) -> str:
+    """Memory files that only a thread has open."""
+    stack = ctypes.create_string_buffer(2**16)
+    top = ctypes.c_void_p((ctypes.addressof(stack) + 2**16) & ~15)
+    descriptors = [memory_file() for _ in range(FILES)]
+    call(LIBC.clone(ctypes.cast(LIBC.pause, ctypes.c_void_p), top, OWN_DESCRIPTORS, None))
+    for descriptor in descriptors:
+        os.close(descriptor)
+    time.sleep(SECONDS)
+    return f"{FILES * FILE_BYTES >> 20} MB"
+
+
+@attack
+def thread_bomb(targets: dict[str, str]) -> str:
+    """Threads are tasks of the kernel like processes."""
+    threading.stack_size(2**16)
+    for number in range(1000):
+        try:
+            threading.Thread(target=time.sleep, args=(SECONDS,), daemon=True).start()
+        except RuntimeError as error:
+            raise Held(f"{number} threads") from error
+    time.sleep(SECONDS)
+    return "1000 threads"
+
+
+@attack
+def page_tables(targets: dict[str, str]) -> str:
+    """A page of tables for every two megabytes that were looked at, while nothing is resident."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
+    area = mmap.mmap(-1, 2**38, flags=flags, prot=mmap.PROT_READ)
+    found = sum(area[at] for at in range(0, 2**38, 2**21))
+    time.sleep(SECONDS + found)
+    return "512 MB"
+
+
+@attack
+def many_files(targets: dict[str, str]) -> str:
+    """Each takes a kilobyte of the kernel's memory, and none of its directory's size."""
+    for number in range(60_000):
+        os.close(os.open(f"{os.environ['TMPDIR']}/{number}", os.O_WRONLY | os.O_CREAT))
+    time.sleep(SECONDS)
+    return "60,000 files"
+
+
+def fill(*ends: socket.socket) -> None:
+    for end in ends:
+        end.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                end.send(bytes(2**20))
+
+
+@attack
+def loopback_queues(targets: dict[str, str]) -> str:
+    """What it sent to itself and never read."""
+    pairs = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for _ in range(3):
+            for _ in range(16):
+                client = socket.create_connection(server.getsockname())
+                pairs.append((client, server.accept()[0]))
+                fill(*pairs[-1])
+            if os.fork():
+                break
+            pairs = []
+    time.sleep(SECONDS)
+    return f"{len(pairs)} connections"
+
+
+@attack
+def queue_of_the_dead(targets: dict[str, str]) -> str:
+    """Connections that nobody accepts, of clients that are gone."""
+    with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
+        for _ in range(400):
+            client = socket.create_connection(server.getsockname())
+            fill(client)
+            client.close()
+        time.sleep(SECONDS)
+    return "400 connections"
+
+
+@attack
+def descriptors_in_flight(targets: dict[str, str]) -> str:
+    """Memory files that were sent to itself, closed, and never received."""
+    ends = socket.socketpair()
+    for _ in range(FILES):
+        descriptor = memory_file()
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
+        ends[0].sendmsg([b"x"], [rights])
+        os.close(descriptor)
+    time.sleep(SECONDS)
+    return f"{FILES * FILE_BYTES >> 20} MB"
+
+
+@attack
+def pending_signals(targets: dict[str, str]) -> str:
+    """The kernel counts them by user: whose use them up leave none to the server's."""
+    import signal
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])
+    sent = 0
+    while sent < 3000:
+        if LIBC.sigqueue(os.getpid(), int(signal.SIGRTMIN), None):
+            raise Held(f"{sent} signals")
+        sent += 1
+    return f"{sent} signals"

@@ -1,0 +1,60 @@
+"""Becomes the command that follows, a server, in which SIGUSR1 does what the first argument names."""
+
+import asyncio
+import itertools
+import runpy
+import signal
+import socket
+import sys
+import threading
+import time
+
+from minifn.server import Server
+
+
+def c_code() -> None:
+    """Hold the interpreter lock for ever, in a call that no signal handler of Python interrupts."""
+    sum(itertools.repeat(0))
+
+
+def c_code_for_a_while() -> None:
+    """Hold the lock for more than a second, also on a quick machine."""
+    sum(range(150_000_000))
+
+
+def python_code() -> None:
+    """Run for ever."""
+    while True:
+        pass
+
+
+def c_code_of_a_thread() -> None:
+    """Hold the lock for ever, not in the thread of the loop."""
+    threading.Thread(target=c_code, daemon=True).start()
+
+
+def thread_that_stays() -> None:
+    """Keep the process from ending, but not the loop."""
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+
+
+def blocking_call() -> None:
+    """Wait on the loop for more than a second."""
+    time.sleep(2)
+
+
+class StuckServer(Server):
+    """A server that a signal holds up."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, globals()[how])
+
+
+if __name__ == "__main__":
+    import minifn.server
+
+    how = sys.argv[1]
+    minifn.server.Server = StuckServer  # type: ignore[misc]
+    sys.argv = ["minifn", *sys.argv[5:]]
+    runpy.run_module("minifn", run_name="__main__")
