@@ -46,7 +46,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         else:
             pattern, ids = NAMES[type(record)], [record.function_id, record.id]
         given = iter(ids)
-        return (*(next(given) if part.startswith("[") else part for part in pattern.split(".")), self.action)
+        return (
+            *(next(given) if part.startswith("[") else part for part in pattern.split(".")),
+            self.action,
+        )
 
 
 class LogPiece(msgspec.Struct, frozen=True, kw_only=True):

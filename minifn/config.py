@@ -29,7 +29,16 @@ BUILD_PASSTHROUGH = (
 
 
 #: What a yes-or-no setting may say.
-SWITCH = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+SWITCH = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
 
 #: Where the repositories of an installation are.
 _GIT_BASE = re.compile(r"(/|file:///|https?://[^/])[^\s\x00-\x1f\x7f\"\\?#]*")
@@ -54,49 +63,74 @@ class Config:
     port: int = _setting(8000, "port; 0 = any free one", minimum=0, maximum=65535)
     data: Path = _setting(Path("minifn-data"), "data directory, created with mode 0700")
     project: str = _setting("minifn", "project id that clients send in x-appwrite-project")
-    api_key: str = _setting("", "key with every scope; made at first start and kept in admin.key", secret=True)
-    jwt_secret: str = _setting("", "signs client JWTs; made at first start and kept in jwt.secret", secret=True)
+    api_key: str = _setting(
+        "", "key with every scope; made at first start and kept in admin.key", secret=True
+    )
+    jwt_secret: str = _setting(
+        "", "signs client JWTs; made at first start and kept in jwt.secret", secret=True
+    )
     variables_key: str = _setting(
-        "", "encrypts variables, 64 hexadecimal digits; made at first start and kept in variables.key", secret=True
+        "",
+        "encrypts variables, 64 hexadecimal digits; made at first start and kept in variables.key",
+        secret=True,
     )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
-    network: str = _setting("host", "what functions reach at most; builds reach the host's", choices=NETWORKS)
+    network: str = _setting(
+        "host", "what functions reach at most; builds reach the host's", choices=NETWORKS
+    )
     durability: str = _setting(
         "power",
         "what answered work outlives: a loss of power, or a crash of the server only",
         choices=("power", "crash"),
     )
-    functions_domain: str = _setting("functions.localhost", "domain below which each function answers")
+    functions_domain: str = _setting(
+        "functions.localhost", "domain below which each function answers"
+    )
     origins: tuple[str, ...] = _setting(
         (), "hosts of pages that may call, besides its own address and localhost; * = all"
     )
     proxies: tuple[str, ...] = _setting(
-        (), "addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed"
+        (),
+        "addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
     )
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
-    build_concurrency: int = _setting(os.cpu_count() or 1, "builds at once", minimum=1, shown="CPU count")
+    build_concurrency: int = _setting(
+        os.cpu_count() or 1, "builds at once", minimum=1, shown="CPU count"
+    )
     async_concurrency: int = _setting(
         4 * (os.cpu_count() or 1), "queued executions run at once", minimum=1, shown="4 x CPU count"
     )
-    queue_limit: int = _setting(100_000, "waiting, or scheduled, executions beyond which more are refused", minimum=1)
-    queue_bytes: int = _setting(1_000_000_000, "bytes of their bodies beyond which more are refused", minimum=1)
+    queue_limit: int = _setting(
+        100_000, "waiting, or scheduled, executions beyond which more are refused", minimum=1
+    )
+    queue_bytes: int = _setting(
+        1_000_000_000, "bytes of their bodies beyond which more are refused", minimum=1
+    )
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
     idle_seconds: int = _setting(60, "an idle worker is stopped after this", minimum=1)
     function_workers: int = _setting(32, "workers of one function at most", minimum=1)
     tmp: int = _setting(512, "what /tmp of a function holds at most, MB", minimum=1)
     cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)
     memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
-    retention_days: int = _setting(14, "executions older than this are deleted; 0 = keep", minimum=0)
-    retention_count: int = _setting(0, "newest executions kept of each function; 0 = keep all", minimum=0)
+    retention_days: int = _setting(
+        14, "executions older than this are deleted; 0 = keep", minimum=0
+    )
+    retention_count: int = _setting(
+        0, "newest executions kept of each function; 0 = keep all", minimum=0
+    )
     git_installations: tuple[str, ...] = _setting(
         (), "NAME=BASE pairs that repository deployments may use", password=True
     )
-    templates: str = _setting("", "directory or URL of the template repositories that are not bundled", password=True)
+    templates: str = _setting(
+        "", "directory or URL of the template repositories that are not bundled", password=True
+    )
     git_poll: int = _setting(60, "seconds between looks at connected repositories", minimum=1)
     build_env_passthrough: tuple[str, ...] = _setting(
-        BUILD_PASSTHROUGH, "names (globs) copied from the server into builds", shown="proxy, CA and package-index names"
+        BUILD_PASSTHROUGH,
+        "names (globs) copied from the server into builds",
+        shown="proxy, CA and package-index names",
     )
     access_log: bool = _setting(False, "write a line for every request")
 
@@ -107,20 +141,26 @@ class Config:
             check(item, getattr(self, item.name))
         object.__setattr__(self, "functions_domain", self.functions_domain.lower())
         if not is_domain(f"id.{self.functions_domain}"):
-            raise ConfigError(f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}")
+            raise ConfigError(
+                f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}"
+            )
         if self.variables_key and not VARIABLES_KEY.fullmatch(self.variables_key):
             raise ConfigError("MINIFN_VARIABLES_KEY must be 64 hexadecimal digits")
         for proxy in self.proxies:
             try:
                 ipaddress.ip_network(proxy)
             except ValueError as exc:
-                raise ConfigError(f"MINIFN_PROXIES must be IP addresses and networks, not {proxy!r}: {exc}") from None
+                raise ConfigError(
+                    f"MINIFN_PROXIES must be IP addresses and networks, not {proxy!r}: {exc}"
+                ) from None
         for pair in self.git_installations:
             name, _, base = pair.partition("=")
             if not name or not base:
                 raise ConfigError(f"MINIFN_GIT_INSTALLATIONS must be NAME=BASE pairs, not {pair!r}")
             if not is_id(name):
-                raise ConfigError(f"MINIFN_GIT_INSTALLATIONS: {name!r} cannot be the name of an installation")
+                raise ConfigError(
+                    f"MINIFN_GIT_INSTALLATIONS: {name!r} cannot be the name of an installation"
+                )
             check_git_base(base, f"MINIFN_GIT_INSTALLATIONS: the base of {name!r}")
         if self.templates:
             check_git_base(self.templates, "MINIFN_TEMPLATES")
@@ -165,14 +205,18 @@ def parse(item: "dataclasses.Field[Any]", text: str) -> Any:
 def check_git_base(base: str, name: str) -> None:
     """Raise ConfigError unless repositories can be below `base`. It is not shown: it may hold a password."""
     if not _GIT_BASE.fullmatch(base):
-        raise ConfigError(f"{name} must be an absolute path, or begin with file:///, https:// or http://")
+        raise ConfigError(
+            f"{name} must be an absolute path, or begin with file:///, https:// or http://"
+        )
 
 
 def check(item: "dataclasses.Field[Any]", value: Any) -> None:
     """Raise ConfigError unless `value` keeps the setting's declared rule."""
     rule = item.metadata
     if "choices" in rule and value not in rule["choices"]:
-        raise ConfigError(f"{variable(item)} must be one of {', '.join(rule['choices'])}, not {value!r}")
+        raise ConfigError(
+            f"{variable(item)} must be one of {', '.join(rule['choices'])}, not {value!r}"
+        )
     if "minimum" in rule and not value >= rule["minimum"]:
         raise ConfigError(f"{variable(item)} must be at least {rule['minimum']}, not {value!r}")
     if "maximum" in rule and value > rule["maximum"]:

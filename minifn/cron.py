@@ -28,7 +28,9 @@ YEARS_MAX = 50
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_ITEM = re.compile(r"(?P<first>\*|[0-9]{1,2}|[A-Z]{3})(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?(?:/(?P<step>[1-9][0-9]?))?")
+_ITEM = re.compile(
+    r"(?P<first>\*|[0-9]{1,2}|[A-Z]{3})(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?(?:/(?P<step>[1-9][0-9]?))?"
+)
 _NEAREST = re.compile("([0-9]{1,2})W")
 _SPECIAL_WEEKDAY = re.compile("([0-7]|[A-Z]{3})(L|#[1-5])")
 
@@ -103,7 +105,10 @@ def _numbers(field: str, allowed: range, names: tuple[str, ...] = ()) -> str:
         elif first == "*" or (step is not None and last is None):
             raise ValueError(f"{item}: a step needs a range or * before it, and a range two ends")
         else:
-            ends = [names.index(end) + allowed[0] if end in names else int(end) for end in (first, last or first)]
+            ends = [
+                names.index(end) + allowed[0] if end in names else int(end)
+                for end in (first, last or first)
+            ]
             # A range may end with Sunday as 0.
             span = range(ends[0], (ends[1] or (7 if names is _WEEKDAYS and last else 0)) + 1)
             if not span or span[0] not in allowed or span[-1] not in allowed:
@@ -134,6 +139,8 @@ def _weekdays(field: str) -> list[str]:
         else:
             plain.append(item)
     if plain:
-        numbers = {int(number) % 7 for number in _numbers(",".join(plain), range(8), _WEEKDAYS).split(",")}
+        numbers = {
+            int(number) % 7 for number in _numbers(",".join(plain), range(8), _WEEKDAYS).split(",")
+        }
         found.append(",".join(map(str, sorted(numbers))))
     return found

@@ -67,7 +67,9 @@ class Report:
 
     def as_json(self) -> str:
         """Return the report as JSON text."""
-        return json.dumps({"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2)
+        return json.dumps(
+            {"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2
+        )
 
 
 def examine(config: Config) -> Report:
@@ -105,7 +107,13 @@ async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
     return [
         chosen,
         *(
-            Check(group="sandbox", name=one.name, state=one.state, detail=one.reason, remedy=one.remedy)
+            Check(
+                group="sandbox",
+                name=one.name,
+                state=one.state,
+                detail=one.reason,
+                remedy=one.remedy,
+            )
             for one in found
         ),
     ]
@@ -149,7 +157,13 @@ def _machine(config: Config) -> list[Check]:
     return [
         Check(group="machine", name="python", state="ON", detail=versions),
         _data_directory(config.data, place),
-        _at_least("open files", open_files, OPEN_FILES_WANTED, str(open_files), f"ulimit -n {OPEN_FILES_WANTED}"),
+        _at_least(
+            "open files",
+            open_files,
+            OPEN_FILES_WANTED,
+            str(open_files),
+            f"ulimit -n {OPEN_FILES_WANTED}",
+        ),
         _at_least(
             "memory",
             memory.available_bytes,
@@ -168,7 +182,9 @@ def _git() -> Check:
     if program is None:
         detail = "not found: no deployments from repositories, and no git push"
         return Check(group="machine", name="git", state="OFF", detail=detail, remedy=HOW_TO_GET)
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, timeout=10, check=False
+    )
     version = done.stdout.strip().removeprefix("git version ")
     return Check(group="machine", name="git", state="ON", detail=f"{version}  {program}")
 
@@ -181,7 +197,11 @@ def _data_directory(data: Path, existing: Path) -> Check:
         name="data directory",
         state="OFF" if not writable else "ON" if private else "DEGRADED",
         detail=f"{data}" + ("" if writable else f": {existing} cannot be written"),
-        remedy="set MINIFN_DATA to a directory you own" if not writable else "" if private else f"chmod 700 {data}",
+        remedy="set MINIFN_DATA to a directory you own"
+        if not writable
+        else ""
+        if private
+        else f"chmod 700 {data}",
         required=True,
     )
 
@@ -189,5 +209,9 @@ def _data_directory(data: Path, existing: Path) -> Check:
 def _at_least(name: str, found: float, wanted: float, detail: str, remedy: str) -> Check:
     enough = found >= wanted
     return Check(
-        group="machine", name=name, state="ON" if enough else "DEGRADED", detail=detail, remedy="" if enough else remedy
+        group="machine",
+        name=name,
+        state="ON" if enough else "DEGRADED",
+        detail=detail,
+        remedy="" if enough else remedy,
     )

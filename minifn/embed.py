@@ -44,7 +44,9 @@ class Minifn(Parts):
         )
         return await self.executions.execute(target, request)
 
-    async def emit(self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "") -> int:
+    async def emit(
+        self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = ""
+    ) -> int:
         """Queue an execution of every function that subscribes to `event`; return how many, once they are safe.
 
         `event` is a name such as `orders.42.create`; `payload` is the body of the executions, an object or JSON.

@@ -50,7 +50,10 @@ _DATABASE_PARTS = {
             column: Resource(_actions("create delete")),
         },
     )
-    for plural, row, column in (("collections", "documents", "attributes"), ("tables", "rows", "columns"))
+    for plural, row, column in (
+        ("collections", "documents", "attributes"),
+        ("tables", "rows", "columns"),
+    )
 }
 #: The types Appwrite knows. `functions` is missing because its events cannot be subscribed to.
 CATALOGUE: Mapping[str, Resource] = {
@@ -66,7 +69,10 @@ CATALOGUE: Mapping[str, Resource] = {
     ),
     "databases": Resource(_actions(_WRITES), _DATABASE_PARTS),
     "buckets": Resource(_actions(_WRITES), {"files": Resource(_actions(_WRITES))}),
-    "teams": Resource(_actions(_WRITES, update="prefs"), {"memberships": Resource(_actions(_WRITES, update="status"))}),
+    "teams": Resource(
+        _actions(_WRITES, update="prefs"),
+        {"memberships": Resource(_actions(_WRITES, update="status"))},
+    ),
     "sites": Resource(_actions(_WRITES), {"deployments": Resource(_actions(_WRITES))}),
     "messages": Resource(_actions("create update")),
     "topics": Resource(_actions(_WRITES), {"subscribers": Resource(_actions("create delete"))}),
@@ -106,7 +112,9 @@ def is_event(name: str) -> bool:
     parts = name.split(".")
     if "*" in parts or not is_subscribable(name):
         return False
-    return parts[0] not in CATALOGUE or (len(parts) > 2 and parts[_ids(parts) * 2] in _WRITES.split())
+    return parts[0] not in CATALOGUE or (
+        len(parts) > 2 and parts[_ids(parts) * 2] in _WRITES.split()
+    )
 
 
 def names(parts: Sequence[str]) -> tuple[str, ...]:
@@ -121,7 +129,10 @@ def names(parts: Sequence[str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for length in (*range(len(parts), ids * 2, -1), *range(ids * 2, 0, -2)):
         for hidden in (frozenset[int](), every, *_MIXES[ids]):
-            shown = ["*" if place % 2 and place // 2 in hidden else part for place, part in enumerate(parts[:length])]
+            shown = [
+                "*" if place % 2 and place // 2 in hidden else part
+                for place, part in enumerate(parts[:length])
+            ]
             found[".".join(shown)] = None
     return tuple(found)
 

@@ -18,7 +18,10 @@ def is_reference(name: str) -> bool:
     """Tell whether `name` can be a branch or a tag."""
     if not 0 < len(name) <= 255 or name.startswith("-") or name == "@" or _FORBIDDEN.search(name):
         return False
-    return all(part and not part.startswith(".") and not part.endswith((".", ".lock")) for part in name.split("/"))
+    return all(
+        part and not part.startswith(".") and not part.endswith((".", ".lock"))
+        for part in name.split("/")
+    )
 
 
 def is_commit(name: str) -> bool:
@@ -77,7 +80,9 @@ class Glob:
         self._anything = _bits(tokens, "**")
         self._within = _bits(tokens, "*")
         self._one = _bits(tokens, "?")
-        self._literal = {token: _bits(tokens, token) for token in set(tokens) - {"**/", "**", "*", "?"}}
+        self._literal = {
+            token: _bits(tokens, token) for token in set(tokens) - {"**/", "**", "*", "?"}
+        }
 
     def fits(self, name: str, *, folders: bool = False) -> bool:
         """Tell whether the glob matches the whole of `name`, or with `folders` also a folder that it is in."""
@@ -97,7 +102,12 @@ class Glob:
         """Return the state with the tokens passed that may stand for nothing."""
         while True:
             folders = state & self._folders
-            further = state | ((state & (self._anything | self._within)) << 1) | (folders << 1) | (folders << 3)
+            further = (
+                state
+                | ((state & (self._anything | self._within)) << 1)
+                | (folders << 1)
+                | (folders << 3)
+            )
             if further == state:
                 return state
             state = further

@@ -158,7 +158,13 @@ class Parts:
 
     def make_services(self) -> None:
         """Make every service; none does anything yet."""
-        config, data, database, changes, hooks = self.config, self.data, self.database, self.changes, self.hooks()
+        config, data, database, changes, hooks = (
+            self.config,
+            self.data,
+            self.database,
+            self.changes,
+            self.hooks(),
+        )
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
@@ -226,7 +232,9 @@ class Parts:
         await self.run_loop(stack, self._watch(), "watch over the data directory")
         await self.run_loop(stack, self.retention.run(), "retention")
 
-    async def run_loop(self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str) -> None:
+    async def run_loop(
+        self, stack: AsyncExitStack, work: Coroutine[Any, Any, None], name: str
+    ) -> None:
         """Run a loop until the stack is closed; the server stops when it fails."""
         await stack.enter_async_context(running(work, name, self._lose))
 
@@ -238,7 +246,9 @@ class Parts:
         """Return what functions are kept from, found once by a process that looks from inside the engine."""
         if self._protections is None:
             try:
-                self._protections = await inspect(self.engine, self.spawner, Network(self.config.network))
+                self._protections = await inspect(
+                    self.engine, self.spawner, Network(self.config.network)
+                )
             except SandboxError as error:
                 return (Protection(name="isolation", state="OFF", reason=str(error)),)
         return self._protections

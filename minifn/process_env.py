@@ -32,7 +32,13 @@ def can_be_set(name: str, value: str) -> bool:
 
 
 def system_variables(
-    function: Function, deployment: Deployment, *, project: str, endpoint: str, runtime: tuple[str, str], slug: str
+    function: Function,
+    deployment: Deployment,
+    *,
+    project: str,
+    endpoint: str,
+    runtime: tuple[str, str],
+    slug: str,
 ) -> dict[str, str]:
     """Return the APPWRITE_* variables of one deployment.
 

@@ -123,7 +123,12 @@ class Tokens:
         return claims
 
     def mint_key(
-        self, scopes: tuple[str, ...], lifetime_seconds: int, now: float | None = None, *, depth: int = 0
+        self,
+        scopes: tuple[str, ...],
+        lifetime_seconds: int,
+        now: float | None = None,
+        *,
+        depth: int = 0,
     ) -> str:
         """Return an API key that holds `scopes` for at least `lifetime_seconds`, for an execution of this `depth`.
 
@@ -142,7 +147,11 @@ class Tokens:
 
     def mint_ephemeral_key(self, scopes: tuple[str, ...], expires: int, *, depth: int = 0) -> str:
         """Return an API key that holds `scopes` until `expires` (seconds since the epoch)."""
-        payload: dict[str, Any] = {"projectId": self._project, "scopes": list(scopes), "exp": expires}
+        payload: dict[str, Any] = {
+            "projectId": self._project,
+            "scopes": list(scopes),
+            "exp": expires,
+        }
         if depth:
             payload["depth"] = depth
         return KEY_PREFIXES[0] + jwt.encode(payload, self._secret, _ALGORITHM)
@@ -168,7 +177,11 @@ class Tokens:
         """Return what a function key says. Raises ApiKeyExpired when forged, expired or of another project."""
         payload = _decode(secret.partition("_")[2], self._secret)
         scopes = payload.get("scopes") if payload else None
-        if payload is None or not isinstance(scopes, list) or payload.get("projectId") != self._project:
+        if (
+            payload is None
+            or not isinstance(scopes, list)
+            or payload.get("projectId") != self._project
+        ):
             raise ApiKeyExpired
         return FunctionKey(scopes=frozenset(map(str, scopes)), depth=int(payload.get("depth", 0)))
 

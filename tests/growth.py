@@ -27,14 +27,53 @@ class Shape:
 
     def text(self, size_bytes: int) -> bytes:
         """Return the shape in about this many bytes."""
-        return self.head + self.unit * max(1, (size_bytes - len(self.head + self.tail)) // len(self.unit)) + self.tail
+        return (
+            self.head
+            + self.unit * max(1, (size_bytes - len(self.head + self.tail)) // len(self.unit))
+            + self.tail
+        )
 
 
 #: Texts without an end, texts that nearly match, again and again, and deep ones; all that parsers have stumbled over.
 SHAPES = (
-    *(Shape(unit) for unit in (b"[", b'"\\', b'"', b'\\"', b",", b";", b'";', b"&", b"%", b"=", b"1", b" ", b"\t")),
-    *(Shape(unit) for unit in (b"\n", b"\r\n", b"\x00", b"\xff", b"\xc3\xa4", b".", b"-", b"/", b"*", b"**/", b"://")),
-    *(Shape(unit) for unit in (b"a=1&", b"a[]=1&", b"a;", b';a="b', b"a.", b"a-", b"a/", b"a,", b"a:")),
+    *(
+        Shape(unit)
+        for unit in (
+            b"[",
+            b'"\\',
+            b'"',
+            b'\\"',
+            b",",
+            b";",
+            b'";',
+            b"&",
+            b"%",
+            b"=",
+            b"1",
+            b" ",
+            b"\t",
+        )
+    ),
+    *(
+        Shape(unit)
+        for unit in (
+            b"\n",
+            b"\r\n",
+            b"\x00",
+            b"\xff",
+            b"\xc3\xa4",
+            b".",
+            b"-",
+            b"/",
+            b"*",
+            b"**/",
+            b"://",
+        )
+    ),
+    *(
+        Shape(unit)
+        for unit in (b"a=1&", b"a[]=1&", b"a;", b';a="b', b"a.", b"a-", b"a/", b"a,", b"a:")
+    ),
     *(Shape(unit) for unit in (b"0000", b"0005a")),
     *(Shape(unit, b'{"a":') for unit in (b'"\\', b"[", b'{"a":', b"1", b" ", b"-", b"1e")),
     *(Shape(unit, b'{"a":"') for unit in (b"\\", b"\\\\", b'\\"', b"\\u00e4", b"a")),
@@ -80,13 +119,17 @@ def excess(read: Callable[[bytes], object], shape: Shape, limit_bytes: int) -> s
     """
     size_bytes = FIRST_BYTES
     before, cost = 0.0, seconds(read, shape.text(size_bytes))
-    while size_bytes * STEP <= limit_bytes and (before < MEASURABLE_SECONDS or cost < ENOUGH_SECONDS):
+    while size_bytes * STEP <= limit_bytes and (
+        before < MEASURABLE_SECONDS or cost < ENOUGH_SECONDS
+    ):
         size_bytes *= STEP
         before, cost = cost, seconds(read, shape.text(size_bytes))
         if before < MEASURABLE_SECONDS or cost <= GROWTH_MAX * before:
             continue
         # Once more, both: something else may have happened to this machine.
-        before, cost = (seconds(read, shape.text(size)) for size in (size_bytes // STEP, size_bytes))
+        before, cost = (
+            seconds(read, shape.text(size)) for size in (size_bytes // STEP, size_bytes)
+        )
         if cost > GROWTH_MAX * before:
             return f"{shape}: {before:.4f} s, and {STEP} times as much takes {cost:.4f} s"
     return ""

@@ -10,7 +10,13 @@ def member(
 ) -> tarfile.TarInfo:
     """A tar header with what the tests vary."""
     info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.size, info.mode, info.mtime = kind, link, size, mode, 1_700_000_000
+    info.type, info.linkname, info.size, info.mode, info.mtime = (
+        kind,
+        link,
+        size,
+        mode,
+        1_700_000_000,
+    )
     return info
 
 

@@ -113,10 +113,21 @@ class Server:
 
     def launch(self) -> None:
         """Start the process and do not wait for it."""
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("MINIFN_")}
+        environ = {
+            name: value for name, value in os.environ.items() if not name.startswith("MINIFN_")
+        }
         for name, value in self._settings.items():
             environ[f"MINIFN_{name.upper()}"] = str(value)
-        command = [sys.executable, "-m", "minifn", "serve", "--port", str(self.port), "--data", str(self.data)]
+        command = [
+            sys.executable,
+            "-m",
+            "minifn",
+            "serve",
+            "--port",
+            str(self.port),
+            "--data",
+            str(self.data),
+        ]
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
@@ -165,7 +176,9 @@ class Server:
             return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"the server did not stop in {seconds} s\n{self.log_tail()}") from None
+            raise AssertionError(
+                f"the server did not stop in {seconds} s\n{self.log_tail()}"
+            ) from None
 
     def kill(self) -> None:
         """kill -9 of the server's own process, and of nothing else."""
@@ -181,7 +194,11 @@ class Server:
 
     def workers(self) -> list[psutil.Process]:
         """The processes below the server that see built code."""
-        return [process for process in self.tree()[1:] if mentions(process.pid, str(self.data / "builds"))]
+        return [
+            process
+            for process in self.tree()[1:]
+            if mentions(process.pid, str(self.data / "builds"))
+        ]
 
     def log_tail(self) -> str:
         """The end of what the server printed."""
@@ -202,7 +219,9 @@ class Api:
         headers = {"x-appwrite-project": PROJECT}
         if key:
             headers["x-appwrite-key"] = key
-        self.http = httpx.Client(base_url=endpoint, headers=headers, timeout=timeout_seconds, trust_env=False)
+        self.http = httpx.Client(
+            base_url=endpoint, headers=headers, timeout=timeout_seconds, trust_env=False
+        )
 
     def __enter__(self) -> "Api":
         return self
@@ -213,7 +232,9 @@ class Api:
     def call(self, method: str, path: str, expect: int, **options: Any) -> Any:
         """Send one request and return its JSON (None when the answer is empty)."""
         answer = self.http.request(method, path, **options)
-        assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
+        assert answer.status_code == expect, (
+            f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
+        )
         return answer.json() if answer.content else None
 
     def runtime(self, family: str) -> str:
@@ -222,7 +243,9 @@ class Api:
         ids = [runtime["$id"] for runtime in runtimes if runtime["key"] == family]
         if not ids:
             raise LookupError(f"this server can run no {family} functions")
-        return str(max(ids, key=lambda name: [int(part) for part in name.rpartition("-")[2].split(".")]))
+        return str(
+            max(ids, key=lambda name: [int(part) for part in name.rpartition("-")[2].split(".")])
+        )
 
     def create(self, function_id: str, runtime: str, **settings: Any) -> Any:
         """Create a function and return it."""
@@ -251,7 +274,9 @@ class Api:
 
     def deploy(self, function_id: str, code: bytes, seconds: float = 60, **fields: str) -> Any:
         """Upload, wait for the build, and return the deployment, which is ready."""
-        deployment = self.built(function_id, self.upload(function_id, code, **fields)["$id"], seconds)
+        deployment = self.built(
+            function_id, self.upload(function_id, code, **fields)["$id"], seconds
+        )
         assert deployment["status"] == "ready", deployment["buildLogs"]
         return deployment
 
@@ -261,7 +286,9 @@ class Api:
 
     def enqueue(self, function_id: str, **request: Any) -> Any:
         """Queue an execution and return it."""
-        return self.call("POST", f"/functions/{function_id}/executions", 202, json={**request, "async": True})
+        return self.call(
+            "POST", f"/functions/{function_id}/executions", 202, json={**request, "async": True}
+        )
 
     def finished(self, function_id: str, execution_id: str, seconds: float = 30) -> Any:
         """Return a queued execution once it is over."""

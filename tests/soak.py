@@ -70,7 +70,9 @@ class Observed:
         early, late = samples[quarter : 2 * quarter], samples[-quarter:]
         allowed = max(GROWTH_BYTES, int(GROWTH_SHARE * min(item.rss_bytes for item in early)))
         rss = min(item.rss_bytes for item in late) - min(item.rss_bytes for item in early)
-        descriptors = min(item.descriptors for item in late) - min(item.descriptors for item in early)
+        descriptors = min(item.descriptors for item in late) - min(
+            item.descriptors for item in early
+        )
         return max(0, rss - allowed), max(0, descriptors - GROWTH_DESCRIPTORS)
 
     def problems(self) -> list[str]:
@@ -79,7 +81,9 @@ class Observed:
         for name in self.samples:
             rss, descriptors = self.growth(name)
             if rss or descriptors:
-                found.append(f"{name} grew by {rss:,} bytes and {descriptors} descriptors more than it may")
+                found.append(
+                    f"{name} grew by {rss:,} bytes and {descriptors} descriptors more than it may"
+                )
         if self.log_bytes > LOG_BYTES_PER_MINUTE * max(1.0, self.minutes):
             found.append(f"the server's log has {self.log_bytes:,} bytes")
         return found
@@ -94,7 +98,9 @@ class Observed:
                 f"{first.descriptors} -> {last.descriptors} descriptors"
             )
         quiet, loaded = percentile(self.quiet) * 1000, percentile(self.loaded) * 1000
-        lines.append(f"p99        {quiet:.1f} ms quiet, {loaded:.1f} ms loaded: {self.slowdown:.1f}x")
+        lines.append(
+            f"p99        {quiet:.1f} ms quiet, {loaded:.1f} ms loaded: {self.slowdown:.1f}x"
+        )
         lines.append(f"log        {self.log_bytes:,} bytes in {self.minutes:.1f} minutes")
         return "\n".join(lines)
 
@@ -116,7 +122,9 @@ class Soak:
         # The good function's client is a process of its own: what is measured is not this one's other threads.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as client:
             good = self._server.endpoint, self._server.key
-            self.observed.quiet = client.submit(execute_steadily, *good, min(30.0, self._seconds / 4)).result()
+            self.observed.quiet = client.submit(
+                execute_steadily, *good, min(30.0, self._seconds / 4)
+            ).result()
             loaded = client.submit(execute_steadily, *good, self._seconds)
             self._load()
             self.observed.loaded = loaded.result()
@@ -209,7 +217,9 @@ class Soak:
                     "GET",
                     f"/functions/{function_id}/executions",
                     200,
-                    params={"queries[0]": f'{{"method":"equal","attribute":"status","values":["{status}"]}}'},
+                    params={
+                        "queries[0]": f'{{"method":"equal","attribute":"status","values":["{status}"]}}'
+                    },
                 )["executions"]
             ]
             builds = api.pages(f"/functions/{BUILT}/deployments", "deployments")
@@ -263,7 +273,9 @@ def main() -> int:
         observed = soak(Path(folder) / "data", minutes * 60)
     problems = observed.problems()
     if observed.slowdown > SLOWDOWN_MAX:
-        problems.append(f"the good function became {observed.slowdown:.1f}x slower, more than {SLOWDOWN_MAX}x")
+        problems.append(
+            f"the good function became {observed.slowdown:.1f}x slower, more than {SLOWDOWN_MAX}x"
+        )
     print(observed.report())
     for problem in problems:
         print(f"FAILED     {problem}")

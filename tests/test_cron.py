@@ -42,8 +42,25 @@ def runs(expression: str, after: int, count: int) -> list[str]:
             "0 0 ? * ?",
             "0\t0 * *  *",
         ),
-        *("0 0 L * *", "0 0 15W * *", "0 0 * * 5L", "0 0 * * friL", "0 0 * * 5#3", "0 0 * * 1#1,3L,2", "0 0 * * 7"),
-        *("0 0 30 2 *", "@yearly", "@annually", "@Monthly", "@weekly", "@DAILY", "@midnight", "@hourly"),
+        *(
+            "0 0 L * *",
+            "0 0 15W * *",
+            "0 0 * * 5L",
+            "0 0 * * friL",
+            "0 0 * * 5#3",
+            "0 0 * * 1#1,3L,2",
+            "0 0 * * 7",
+        ),
+        *(
+            "0 0 30 2 *",
+            "@yearly",
+            "@annually",
+            "@Monthly",
+            "@weekly",
+            "@DAILY",
+            "@midnight",
+            "@hourly",
+        ),
     ],
 )
 def test_expressions_of_appwrite_are_valid(expression: str) -> None:
@@ -74,7 +91,15 @@ def test_expressions_of_appwrite_are_valid(expression: str) -> None:
             "-1 * * * *",
             "1.5 * * * *",
         ),
-        *("R * * * *", "H * * * *", "h(0-5) * * * *", "* * LW * *", "* * 1,L * *", "* * 1,15W * *", "* * * * 5#6"),
+        *(
+            "R * * * *",
+            "H * * * *",
+            "h(0-5) * * * *",
+            "* * LW * *",
+            "* * 1,L * *",
+            "* * 1,15W * *",
+            "* * * * 5#6",
+        ),
         *(
             "* * * * L",
             "* * * * L5",
@@ -131,9 +156,21 @@ def test_either_kind_of_day_is_enough() -> None:
         "2026-07-17 00:00",
     ]
     assert runs("0 0 30 2 1", july, 1) == ["2027-02-01 00:00"]
-    assert runs("0 0 L * 5L", july, 3) == ["2026-07-31 00:00", "2026-08-28 00:00", "2026-08-31 00:00"]
-    assert runs("0 0 1 * 1#1", july, 3) == ["2026-07-06 00:00", "2026-08-01 00:00", "2026-08-03 00:00"]
-    assert runs("0 0 15W * 1#1,SUNL", july, 3) == ["2026-07-06 00:00", "2026-07-15 00:00", "2026-07-26 00:00"]
+    assert runs("0 0 L * 5L", july, 3) == [
+        "2026-07-31 00:00",
+        "2026-08-28 00:00",
+        "2026-08-31 00:00",
+    ]
+    assert runs("0 0 1 * 1#1", july, 3) == [
+        "2026-07-06 00:00",
+        "2026-08-01 00:00",
+        "2026-08-03 00:00",
+    ]
+    assert runs("0 0 15W * 1#1,SUNL", july, 3) == [
+        "2026-07-06 00:00",
+        "2026-07-15 00:00",
+        "2026-07-26 00:00",
+    ]
 
 
 def test_the_weekday_nearest_to_a_day_stays_in_its_month() -> None:
@@ -144,16 +181,24 @@ def test_the_weekday_nearest_to_a_day_stays_in_its_month() -> None:
 def test_a_month_without_the_day_runs_on_the_weekday_nearest_to_its_last() -> None:
     february = instant(2026, 2, 1)
     for day in ("29W", "30W", "31W"):
-        assert runs(f"0 0 {day} 2 *", february, 3) == ["2026-02-27 00:00", "2027-02-26 00:00", "2028-02-29 00:00"]
+        assert runs(f"0 0 {day} 2 *", february, 3) == [
+            "2026-02-27 00:00",
+            "2027-02-26 00:00",
+            "2028-02-29 00:00",
+        ]
     assert runs("0 0 31W 4,5 *", february, 2) == ["2026-04-30 00:00", "2026-05-29 00:00"]
 
 
 def field(low: int, high: int, names: list[str], *others: str) -> st.SearchStrategy[str]:
     """A field of one to three items, with values from `low` to `high`."""
     numbers = st.integers(low, high)
-    named = numbers.map(lambda number: names[number - low] if number - low < len(names) else str(number))
+    named = numbers.map(
+        lambda number: names[number - low] if number - low < len(names) else str(number)
+    )
     ranges = st.tuples(numbers, numbers).map(lambda ends: f"{min(ends)}-{max(ends)}")
-    steps = st.tuples(ranges | st.just("*"), st.integers(1, high)).map(lambda parts: f"{parts[0]}/{parts[1]}")
+    steps = st.tuples(ranges | st.just("*"), st.integers(1, high)).map(
+        lambda parts: f"{parts[0]}/{parts[1]}"
+    )
     item = st.one_of(numbers.map(str), named, ranges, steps, *map(st.just, others))
     return st.just("*") | st.lists(item, min_size=1, max_size=3).map(",".join)
 
@@ -175,7 +220,10 @@ def numbers(item: str, low: int, high: int) -> set[int]:
 
 
 def digits(field: str, names: list[str], low: int) -> list[str]:
-    return [re.sub("[A-Z]{3}", lambda found: str(names.index(found[0]) + low), item) for item in field.split(",")]
+    return [
+        re.sub("[A-Z]{3}", lambda found: str(names.index(found[0]) + low), item)
+        for item in field.split(",")
+    ]
 
 
 def names_day(item: str, day: date) -> bool:
@@ -211,7 +259,9 @@ def matches(expression: str, moment: datetime) -> bool:
     ):
         return False
     by_day = day not in "*?" and any(names_day(item, moment.date()) for item in day.split(","))
-    by_weekday = weekday not in "*?" and any(names_weekday(item, moment) for item in digits(weekday, WEEKDAYS, 0))
+    by_weekday = weekday not in "*?" and any(
+        names_weekday(item, moment) for item in digits(weekday, WEEKDAYS, 0)
+    )
     return by_day or by_weekday or (day in "*?" and weekday in "*?")
 
 

@@ -34,7 +34,11 @@ def rows(title: str) -> list[list[str]]:
     """The cells of every table row of a section, heads left out."""
     lines = [line for line in section(title).splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    return [row for row, below in zip(cells, [*cells[1:], [""]], strict=True) if "---" not in row[0] + below[0]]
+    return [
+        row
+        for row, below in zip(cells, [*cells[1:], [""]], strict=True)
+        if "---" not in row[0] + below[0]
+    ]
 
 
 def setting_row(name: str) -> str:
@@ -99,13 +103,22 @@ def test_commands_table() -> None:
 
 def test_options_named_anywhere_exist() -> None:
     known = set().union(*(options(command) for _, command in commands(main, "minifn")))
-    shown = {word for line in README.splitlines() if "minifn " in line for word in LONG_OPTION.findall(line)}
+    shown = {
+        word
+        for line in README.splitlines()
+        if "minifn " in line
+        for word in LONG_OPTION.findall(line)
+    }
     foreign = {"--endpoint", "--project-id", "--key"}
     assert shown - foreign <= known
 
 
 def test_endpoints_table() -> None:
-    lines = [line for line in section("Endpoints").splitlines() if line.startswith("|") and "`/v1" in line]
+    lines = [
+        line
+        for line in section("Endpoints").splitlines()
+        if line.startswith("|") and "`/v1" in line
+    ]
     assert lines == [endpoint_row(operation) for operation in OPERATIONS]
 
 
@@ -126,14 +139,25 @@ def test_events_table() -> None:
     described = []
     for record in bracketed:
         name = ".".join(Change(action="update", record=record).event).removesuffix(".update")
-        described.append([f"`{name}`", ", ".join(f"`{channel}`" for channel in channels_of(record))])
+        described.append(
+            [f"`{name}`", ", ".join(f"`{channel}`" for channel in channels_of(record))]
+        )
     assert rows("Events") == described
     assert {type(record) for record in bracketed} == set(NAMES)
 
 
 def test_clients_that_are_named_are_those_of_the_tests() -> None:
-    [named] = [text for text in README.split("\n\n") if text.startswith("Every method of their Functions service")]
-    tested = [*install.PYTHON_VERSIONS, *install.NODE_VERSIONS, *install.WEB_VERSIONS, *install.CLI_VERSIONS]
+    [named] = [
+        text
+        for text in README.split("\n\n")
+        if text.startswith("Every method of their Functions service")
+    ]
+    tested = [
+        *install.PYTHON_VERSIONS,
+        *install.NODE_VERSIONS,
+        *install.WEB_VERSIONS,
+        *install.CLI_VERSIONS,
+    ]
     assert re.findall(r"\d+\.\d+\.\d+", named) == tested
 
 
@@ -147,7 +171,9 @@ def test_engines_table() -> None:
 
 
 def test_runtimes_table() -> None:
-    manifests = [json.loads(path.read_text()) for path in (ROOT / "runtimes").glob("*/manifest.json")]
+    manifests = [
+        json.loads(path.read_text()) for path in (ROOT / "runtimes").glob("*/manifest.json")
+    ]
     manifests.sort(key=lambda manifest: int(manifest["order"]))
     assert rows("Runtimes") == [
         [

@@ -8,12 +8,20 @@ from minifn.cli.doctor import show
 from minifn.doctor import Check, Report
 
 
-def test_a_report_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_in_a_pipe_is_not_cut(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
     path = Path.home() / ("long" * 30) / "python3.12"
     checks = (
         Check(group="runtimes", name="python", state="ON", detail=f"3.12.1  {path}"),
-        Check(group="runtimes", name="node", state="OFF", detail="none found", remedy="install the package nodejs"),
+        Check(
+            group="runtimes",
+            name="node",
+            state="OFF",
+            detail="none found",
+            remedy="install the package nodejs",
+        ),
     )
     show(Report(checks=checks))
     shown = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
@@ -23,7 +31,13 @@ def test_a_report_in_a_pipe_is_not_cut(capsys: pytest.CaptureFixture[str], monke
 
 
 def test_what_other_programs_said_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
-    check = Check(group="sandbox", name="bwrap", state="OFF", detail="\x1b[2Jgone", remedy="\x1b]0;x\x07run it")
+    check = Check(
+        group="sandbox",
+        name="bwrap",
+        state="OFF",
+        detail="\x1b[2Jgone",
+        remedy="\x1b]0;x\x07run it",
+    )
     show(Report(checks=(check,)))
     shown = capsys.readouterr().out
     assert "bwrap" in shown

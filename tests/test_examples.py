@@ -30,7 +30,9 @@ BUILD_SECONDS = 120
 def deploy(server: Server, entry: dict[str, Any]) -> dict[str, Any]:
     async def deployed() -> dict[str, Any]:
         async with Remote(server.endpoint, PROJECT, server.key) as remote:
-            return await remote.deploy(entry, examples_root() / entry["path"], time.monotonic() + BUILD_SECONDS)
+            return await remote.deploy(
+                entry, examples_root() / entry["path"], time.monotonic() + BUILD_SECONDS
+            )
 
     return asyncio.run(deployed())
 
@@ -39,7 +41,9 @@ def direct(server: Server, function_id: str, **request: Any) -> httpx.Response:
     """Call a function on its own domain, as a guest."""
     host = {"host": f"{function_id}.functions.localhost:{server.port}"}
     path = request.pop("path", "/")
-    return httpx.request("POST", f"{server.url}{path}", headers=host, trust_env=False, timeout=30, **request)
+    return httpx.request(
+        "POST", f"{server.url}{path}", headers=host, trust_env=False, timeout=30, **request
+    )
 
 
 def greets(answer: httpx.Response) -> None:
@@ -90,7 +94,9 @@ def test_example(name: str, server: Server, api: Api, request: pytest.FixtureReq
     assert answer.status_code == 200, answer.text
     ANSWERS[name](answer)
     execution = api.execute(name, body=BODIES.get(name, ""))
-    assert (execution["status"], execution["responseStatusCode"]) == ("completed", 200), execution["errors"]
+    assert (execution["status"], execution["responseStatusCode"]) == ("completed", 200), execution[
+        "errors"
+    ]
 
 
 def executed(api: Api, name: str, seconds: float, trigger: str) -> Any:
@@ -98,9 +104,13 @@ def executed(api: Api, name: str, seconds: float, trigger: str) -> Any:
     path = f"/functions/{name}/executions"
 
     def found() -> Any:
-        return next((row for row in api.pages(path, "executions") if row["trigger"] == trigger), None)
+        return next(
+            (row for row in api.pages(path, "executions") if row["trigger"] == trigger), None
+        )
 
-    return api.finished(name, wait_until(found, seconds, f"an execution of {name} by {trigger}")["$id"])
+    return api.finished(
+        name, wait_until(found, seconds, f"an execution of {name} by {trigger}")["$id"]
+    )
 
 
 def test_the_example_that_an_event_calls(server: Server, api: Api) -> None:
@@ -109,7 +119,9 @@ def test_the_example_that_an_event_calls(server: Server, api: Api) -> None:
     assert deployment["status"] == "ready", deployment["buildLogs"]
     assert api.call("POST", "/events", 202, json=EVENT) == {"total": 1}
     execution = executed(api, "python-welcome", 10, trigger="event")
-    assert (execution["status"], execution["trigger"]) == ("completed", "event"), execution["errors"]
+    assert (execution["status"], execution["trigger"]) == ("completed", "event"), execution[
+        "errors"
+    ]
     assert execution["logs"].strip() == "users.42.create: a welcome goes to Ada <ada@example.com>"
     assert api.execute("python-welcome")["responseStatusCode"] == 400
 
@@ -123,7 +135,9 @@ def test_the_example_that_a_schedule_calls(server: Server, api: Api) -> None:
     assert execution["logs"].startswith("http at ")
     assert execution["status"] == "completed", execution["errors"]
     execution = executed(api, "python-clock", 70, trigger="schedule")
-    assert re.fullmatch(r"schedule at \d\d:\d\d:0[01], [01] s into the minute", execution["logs"].strip())
+    assert re.fullmatch(
+        r"schedule at \d\d:\d\d:0[01], [01] s into the minute", execution["logs"].strip()
+    )
     assert execution["status"] == "completed", execution["errors"]
     # It would tick on beside every later test.
     api.call("DELETE", "/functions/python-clock", 204)
@@ -131,7 +145,9 @@ def test_the_example_that_a_schedule_calls(server: Server, api: Api) -> None:
 
 def test_deploying_names_what_the_server_said(server: Server) -> None:
     with pytest.raises(RemoteError, match=r"POST /functions: 400 Invalid `runtime` param"):
-        deploy(server, {"$id": "nobody", "name": "x", "runtime": "python-0", "path": "python-hello"})
+        deploy(
+            server, {"$id": "nobody", "name": "x", "runtime": "python-0", "path": "python-hello"}
+        )
 
 
 def test_packing_leaves_out_what_a_build_makes(tmp_path: Path) -> None:
@@ -140,7 +156,10 @@ def test_packing_leaves_out_what_a_build_makes(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
     with tarfile.open(fileobj=io.BytesIO(pack(tmp_path))) as archive:
-        assert {member.name for member in archive if member.isfile()} == {"./main.js", "./lib/part.js"}
+        assert {member.name for member in archive if member.isfile()} == {
+            "./main.js",
+            "./lib/part.js",
+        }
 
 
 @pytest.fixture
@@ -148,10 +167,20 @@ def embedding(tmp_path: Path) -> Iterator[tuple[str, str]]:
     """The embedding example under uvicorn: its URL and its admin key."""
     port = free_port()
     data = tmp_path / "data"
-    app = ["-m", "uvicorn", "app:app", "--app-dir", str(examples_root() / "embedding"), "--port", str(port)]
+    app = [
+        "-m",
+        "uvicorn",
+        "app:app",
+        "--app-dir",
+        str(examples_root() / "embedding"),
+        "--port",
+        str(port),
+    ]
     environ = {**os.environ, "MINIFN_DATA": str(data), "MINIFN_PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen([sys.executable, *app], env=environ, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, *app], env=environ, stderr=subprocess.DEVNULL
+    ) as process:
         try:
             wait_until(lambda: process.poll() is not None or _answers(url), 20, "the app answers")
             yield url, (data / "admin.key").read_text().strip()
@@ -191,7 +220,12 @@ def test_the_readmes_example_runs_as_it_stands(server: Server, tmp_path: Path) -
     (tmp_path / "minifn-data").symlink_to(server.data)
     script = readme_block("bash example", server)
     done = subprocess.run(
-        ["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=90, check=True
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
     )
     answers = done.stdout.splitlines()
     execution = json.loads(next(line for line in reversed(answers) if line.startswith("{")))
@@ -208,6 +242,8 @@ def test_the_readmes_sdk_example_runs_as_it_stands(server: Server, tmp_path: Pat
     (tmp_path / "hello.tar.gz").write_bytes(pack(examples_root() / "python-hello"))
     run = [sys.executable, "-c", readme_block("python sdk", server)]
     environ = {**os.environ, "PYTHONPATH": str(sdk)}
-    done = subprocess.run(run, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        run, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=90, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["message"] == "Hello, Ada!"

@@ -79,7 +79,9 @@ def header(name: bytes, before: bytes = b"") -> Callable[[bytes], object]:
 
 def checked(kind: Any) -> Callable[[bytes], object]:
     """Reads a parameter as text."""
-    return lambda text: kind.check(text.decode("latin-1"), Limits(runtimes=frozenset({"python-3.11"})))
+    return lambda text: kind.check(
+        text.decode("latin-1"), Limits(runtimes=frozenset({"python-3.11"}))
+    )
 
 
 def checked_headers(given: Mapping[str, str]) -> object:
@@ -115,23 +117,34 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     # Bodies
     "JSON body": (lambda content: bodies.decode(content, "application/json"), BODY_BYTES),
     "body without a type": (lambda content: bodies.decode(content, ""), BODY_BYTES),
-    "urlencoded body": (lambda content: bodies.decode(content, "application/x-www-form-urlencoded"), BODY_BYTES),
+    "urlencoded body": (
+        lambda content: bodies.decode(content, "application/x-www-form-urlencoded"),
+        BODY_BYTES,
+    ),
     "urlencoded value": (
         lambda content: bodies.decode(b"body=" + content, "application/x-www-form-urlencoded"),
         BODY_BYTES,
     ),
     "multipart body": (multipart, BODY_BYTES),
     "multipart part": (lambda content: multipart(FORM + content + b"\r\n--X--\r\n"), BODY_BYTES),
-    "multipart header": (lambda content: multipart(b"--X\r\n" + content + b"\r\n\r\n\r\n--X--\r\n"), BODY_BYTES),
+    "multipart header": (
+        lambda content: multipart(b"--X\r\n" + content + b"\r\n\r\n\r\n--X--\r\n"),
+        BODY_BYTES,
+    ),
     "multipart disposition": (
-        lambda content: multipart(b"--X\r\nContent-Disposition: form-data; " + content + b"\r\n\r\n\r\n--X--\r\n"),
+        lambda content: multipart(
+            b"--X\r\nContent-Disposition: form-data; " + content + b"\r\n\r\n\r\n--X--\r\n"
+        ),
         BODY_BYTES,
     ),
     "content type": (
         lambda content: bodies.decode(b"x", f"multipart/form-data; {content.decode('latin-1')}"),
         HEAD_BYTES_MAX,
     ),
-    "event payload": (lambda content: JsonObject().check(bodies.decode(content, ""), Limits()), BODY_BYTES),
+    "event payload": (
+        lambda content: JsonObject().check(bodies.decode(content, ""), Limits()),
+        BODY_BYTES,
+    ),
     "webhook": (lambda content: vcs._names(content, "application/json"), BODY_BYTES),
     "webhook form": (
         lambda content: vcs._names(b"payload=" + content, "application/x-www-form-urlencoded"),
@@ -146,11 +159,16 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
         lambda content: ORIGINS.check("POST", {b"origin": b"https://" + content, b"host": content}),
         HEAD_BYTES_MAX,
     ),
-    "same host": (lambda content: is_same_host({b"origin": content, b"host": content}), HEAD_BYTES_MAX),
+    "same host": (
+        lambda content: is_same_host({b"origin": content, b"host": content}),
+        HEAD_BYTES_MAX,
+    ),
     "cookies": (header(b"cookie"), HEAD_BYTES_MAX),
     "session cookie": (header(b"cookie", b"a_session_minifn="), HEAD_BYTES_MAX),
     "operator's cookie": (
-        lambda content: caller({b"cookie": b"a_session_console=" + content, b"x-appwrite-mode": b"admin"}),
+        lambda content: caller(
+            {b"cookie": b"a_session_console=" + content, b"x-appwrite-mode": b"admin"}
+        ),
         HEAD_BYTES_MAX,
     ),
     "session": (header(b"x-appwrite-session"), HEAD_BYTES_MAX),
@@ -178,7 +196,10 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "id": (checked(Id()), BODY_BYTES),
     "domain": (text(is_domain), BODY_BYTES),
     "query": (text(lambda content: queries.parse([content], lists.FUNCTIONS)), BODY_BYTES),
-    "textual query": (text(lambda content: queries.parse([content], lists.FUNCTIONS, legacy=True)), BODY_BYTES),
+    "textual query": (
+        text(lambda content: queries.parse([content], lists.FUNCTIONS, legacy=True)),
+        BODY_BYTES,
+    ),
     "searched text": (text(lambda content: matches_words(content, '"a a a b"')), HEAD_BYTES_MAX),
     "search": (text(lambda content: matches_words("a b " * 60, content[:256])), HEAD_BYTES_MAX),
     "log line": (text(one_line), BODY_BYTES),
@@ -200,7 +221,10 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "branches that git lists": (text(fetcher._HEAD.findall), BODY_BYTES),
     "tags that git lists": (text(fetcher._TAG.findall), BODY_BYTES),
     # Connections that stay
-    "realtime message": (lambda content: jsontext.decode_as(dict[str, Any], content), MESSAGE_BYTES_MAX),
+    "realtime message": (
+        lambda content: jsontext.decode_as(dict[str, Any], content),
+        MESSAGE_BYTES_MAX,
+    ),
     "worker's frames": (worker_frames, BODY_BYTES),
     "worker's frame body": (frame_body, BODY_BYTES),
     "worker's frame header": (protocol.decode_worker_frame, FRAME_BYTES),
@@ -245,9 +269,13 @@ def test_no_regular_expression_tries_one_way_after_the_other() -> None:
     for name, pattern in found.items():
 
         def match(content: bytes, pattern: re.Pattern[Any] = pattern) -> None:
-            pattern.fullmatch(content if isinstance(pattern.pattern, bytes) else content.decode("latin-1"))
+            pattern.fullmatch(
+                content if isinstance(pattern.pattern, bytes) else content.decode("latin-1")
+            )
 
-        problems += [f"{name}: {problem}" for shape in SHAPES if (problem := excess(match, shape, 65_536))]
+        problems += [
+            f"{name}: {problem}" for shape in SHAPES if (problem := excess(match, shape, 65_536))
+        ]
     assert len(found) > 20
     assert problems == []
 

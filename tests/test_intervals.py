@@ -32,11 +32,16 @@ def test_a_function_with_an_interval_ticks(play: Play) -> None:
         first = intervals.next_run("fn", 5, NOON)
         assert await world.step(NOON) == first
         for number in range(1, 4):
-            assert await world.step(first + (number - 1) * 5 * MINUTE) == first + number * 5 * MINUTE
+            assert (
+                await world.step(first + (number - 1) * 5 * MINUTE) == first + number * 5 * MINUTE
+            )
         assert await world.ticks() == [first + number * 5 * MINUTE for number in range(3)]
         assert await world.ticks("undeployed") == []
         function = await world.function()
-        assert (function.schedule_previous, function.schedule_next) == (first + 10 * MINUTE, first + 15 * MINUTE)
+        assert (function.schedule_previous, function.schedule_next) == (
+            first + 10 * MINUTE,
+            first + 15 * MINUTE,
+        )
 
     play(story)
 

@@ -33,11 +33,18 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 #: The words every layer speaks may use each other; a cycle among them would fail at import.
 WORDS = LAYERS[0]
-VAGUE_NAMES = frozenset({"utils", "util", "helpers", "helper", "manager", "common", "misc", "shared"})
+VAGUE_NAMES = frozenset(
+    {"utils", "util", "helpers", "helper", "manager", "common", "misc", "shared"}
+)
 
 
 def sources(*folders: Path) -> list[Path]:
-    return sorted(path for folder in folders for path in folder.rglob("*.py") if "node_modules" not in path.parts)
+    return sorted(
+        path
+        for folder in folders
+        for path in folder.rglob("*.py")
+        if "node_modules" not in path.parts
+    )
 
 
 def part(path: Path) -> str:
@@ -63,7 +70,9 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
                 continue
             assert node.level == 0, f"line {node.lineno}: a relative import that leaves its folder"
             below = node.module == "minifn"
-            names = [f"minifn.{alias.name}" for alias in node.names] if below else [node.module or ""]
+            names = (
+                [f"minifn.{alias.name}" for alias in node.names] if below else [node.module or ""]
+            )
         else:
             continue
         for name in names:
@@ -120,13 +129,17 @@ def test_names_say_what_a_thing_is() -> None:
 
 def test_wrappers_need_nothing_of_minifn() -> None:
     for path in sources(ROOT / "runtimes"):
-        assert not list(imported(ast.parse(path.read_text()))), f"{path} runs inside a function's environment"
+        assert not list(imported(ast.parse(path.read_text()))), (
+            f"{path} runs inside a function's environment"
+        )
 
 
 def test_the_top_level_is_what_contributing_says() -> None:
     if shutil.which("git") is None:
         pytest.skip("git is not on PATH: install the package git")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     if tracked.returncode:
         pytest.skip("not a git checkout: what belongs to the project is not known")
     folders = {name.split("/")[0] for name in tracked.stdout.splitlines() if "/" in name}

@@ -12,7 +12,9 @@ from minifn.log_text import printable
 from minifn.server import PrintableFormatter
 
 #: Texts made of the pieces that escape sequences are made of.
-HOSTILE = st.lists(st.sampled_from([*"\x1b\x9b\x9d\x9c\x07\r\n\t\\[]PX^_;?0m ab", "\u202e", "\ud800"])).map("".join)
+HOSTILE = st.lists(
+    st.sampled_from([*"\x1b\x9b\x9d\x9c\x07\r\n\t\\[]PX^_;?0m ab", "\u202e", "\ud800"])
+).map("".join)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,8 @@ def test_nothing_a_terminal_obeys_is_left(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["\x1b", "\x1b[", "\x1b[0", "\x1b]", "\x1b]0", "\x1b(", "\r", "\x9b0 ", "0", "\x1b]\x1b"]
+    "piece",
+    ["\x1b", "\x1b[", "\x1b[0", "\x1b]", "\x1b]0", "\x1b(", "\r", "\x9b0 ", "0", "\x1b]\x1b"],
 )
 def test_the_time_grows_with_the_length(piece: str) -> None:
     def seconds(text: str) -> float:
@@ -63,7 +66,9 @@ def test_the_server_writes_no_control_characters_to_its_log() -> None:
         raise ValueError("of a \x1b[31mstranger\x07")
     except ValueError:
         error = sys.exc_info()
-    record = logging.LogRecord("minifn", logging.ERROR, __file__, 1, "said \x1b]0;title\x07%s", ("\x9b2J",), error)
+    record = logging.LogRecord(
+        "minifn", logging.ERROR, __file__, 1, "said \x1b]0;title\x07%s", ("\x9b2J",), error
+    )
     lines = PrintableFormatter("%(levelname)s %(message)s").format(record)
     assert lines.startswith("ERROR said \nTraceback")
     assert lines.endswith("ValueError: of a stranger")

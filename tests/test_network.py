@@ -13,7 +13,15 @@ from minifn.config import Config
 from minifn.doctor import examine
 from minifn.sandbox.choose import USE_HOST
 from minifn.sandbox.command import Command, EngineUnavailable, Network
-from minifn.sandbox.engines import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
+from minifn.sandbox.engines import (
+    OWN_PROC,
+    PASTA_OPTIONS,
+    BwrapEngine,
+    Layout,
+    NoEngine,
+    ProcessEngine,
+    Programs,
+)
 from minifn.workers.specs import network_of
 from tests.serving import Server, pack
 
@@ -33,7 +41,13 @@ LAYOUT = Layout(visible=("/usr",), links=())
 
 def bwrap_engine(pasta: str = "") -> BwrapEngine:
     return BwrapEngine(
-        bwrap="/usr/bin/bwrap", programs=Programs(), layout=LAYOUT, seccomp=b"", uid=1000, nested=True, pasta=pasta
+        bwrap="/usr/bin/bwrap",
+        programs=Programs(),
+        layout=LAYOUT,
+        seccomp=b"",
+        uid=1000,
+        nested=True,
+        pasta=pasta,
     )
 
 
@@ -92,7 +106,10 @@ def test_a_server_without_network_for_functions(data: Path) -> None:
     build = "python3 -c \"import os, urllib.request as r; print('build got', r.urlopen(os.environ['URL']).status)\""
     with Server(data, network="none", sandbox="bwrap") as server, server.api as api:
         api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
-        for key, value in (("URL", f"{server.endpoint}/health/version"), ("MINIFN_NETWORK", "host")):
+        for key, value in (
+            ("URL", f"{server.endpoint}/health/version"),
+            ("MINIFN_NETWORK", "host"),
+        ):
             api.call("POST", "/functions/fn/variables", 201, json={"key": key, "value": value})
         log = api.deploy("fn", pack(extra={"main.py": CALLS}), commands=build)
         assert "build got 200" in log["buildLogs"]
@@ -120,7 +137,9 @@ def test_what_the_engine_cannot_keep_away_keeps_the_server_from_starting(data: P
 def test_with_the_process_engine_such_a_function_fails_and_says_why(data: Path) -> None:
     with Server(data, sandbox="process") as server, server.api as api:
         api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
-        api.call("POST", "/functions/fn/variables", 201, json={"key": "MINIFN_NETWORK", "value": "none"})
+        api.call(
+            "POST", "/functions/fn/variables", 201, json={"key": "MINIFN_NETWORK", "value": "none"}
+        )
         api.deploy("fn", pack(extra={"main.py": CALLS}))
         execution = api.execute("fn")
         assert execution["status"] == "failed"
@@ -133,8 +152,15 @@ def test_isolation_that_does_not_work_here_is_refused_in_time(data: Path) -> Non
     log = refused(data, network="isolated")
     assert "MINIFN_NETWORK=isolated needs" in log
     # What mends it concerns the network, not the engine, which works.
-    failed = [check for check in examine(Config(data=data, network="isolated")).checks if "isolated" in check.detail]
-    assert {check.name: check.remedy for check in failed} == {"engine": USE_HOST, "isolation": USE_HOST}
+    failed = [
+        check
+        for check in examine(Config(data=data, network="isolated")).checks
+        if "isolated" in check.detail
+    ]
+    assert {check.name: check.remedy for check in failed} == {
+        "engine": USE_HOST,
+        "isolation": USE_HOST,
+    }
 
 
 @pytest.mark.usefixtures("bwrap")
@@ -145,7 +171,9 @@ def test_an_isolated_function_does_not_reach_this_server(data: Path) -> None:
         api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
         api.deploy("fn", pack(extra={"main.py": CALLS}))
         assert list(json.loads(api.execute("fn")["responseBody"])) == ["refused"]
-        isolating = [process for process in server.tree() if process.name().startswith(("pasta", "passt"))]
+        isolating = [
+            process for process in server.tree() if process.name().startswith(("pasta", "passt"))
+        ]
         assert isolating
     assert not any(process.is_running() for process in isolating)
 

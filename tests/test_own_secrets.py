@@ -38,7 +38,10 @@ OTHER_UID = 61_234
 def opened(place: Path, data: Path) -> Iterator[str]:
     """Yield what other users can read or list below a directory, but not what is made for them to run."""
     names = place.relative_to(data).parts
-    if (names[:1] == ("builds",) and len(names) > 1) or names[:2] in (("run", "tmp"), ("run", "runtimes")):
+    if (names[:1] == ("builds",) and len(names) > 1) or names[:2] in (
+        ("run", "tmp"),
+        ("run", "runtimes"),
+    ):
         return
     mode = place.lstat().st_mode
     if mode & 0o066:
@@ -59,7 +62,11 @@ def spied(data: Path, request: pytest.FixtureRequest) -> Iterator[Server]:
 def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: Server) -> None:
     with Api(spied.endpoint, SECRETS["api_key"]) as api:
         api.create("spy", api.runtime("python"), entrypoint="main.py", execute=["any"])
-        log = api.deploy("spy", pack(extra={"main.py": SPIES}), commands="cat /proc/*/environ /proc/self/environ; true")
+        log = api.deploy(
+            "spy",
+            pack(extra={"main.py": SPIES}),
+            commands="cat /proc/*/environ /proc/self/environ; true",
+        )
         seen = "".join(json.loads(api.execute("spy")["responseBody"])) + log["buildLogs"]
         assert "APPWRITE_FUNCTION_ID" in seen
         for process in spied.tree()[1:]:
@@ -67,7 +74,9 @@ def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: S
             with contextlib.suppress(PermissionError):
                 seen += Path(f"/proc/{process.pid}/environ").read_bytes().decode("latin-1")
     assert not [name for name, secret in SECRETS.items() if secret in seen]
-    assert not any((spied.data / name).exists() for name in ("admin.key", "jwt.secret", "variables.key"))
+    assert not any(
+        (spied.data / name).exists() for name in ("admin.key", "jwt.secret", "variables.key")
+    )
 
 
 @pytest.mark.parametrize("spied", ["auto", "process"], indirect=True)
@@ -110,7 +119,9 @@ def test_nothing_is_signed_with_an_empty_secret(data: Path, command: tuple[str, 
     assert done.stderr.startswith("minifn: [Errno 22] Its secret is gone")
 
 
-def test_secrets_are_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_secrets_are_taken_out_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name, secret in SECRETS.items():
         monkeypatch.setenv(f"MINIFN_{name.upper()}", secret)
     config = configuration(data=str(tmp_path))
@@ -119,10 +130,18 @@ def test_secrets_are_taken_out_of_the_environment(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("name", "base"), [("git_installations", "a=/srv,hub=https://user:5f1e@host"), ("templates", "https://5f1e@host")]
+    ("name", "base"),
+    [
+        ("git_installations", "a=/srv,hub=https://user:5f1e@host"),
+        ("templates", "https://5f1e@host"),
+    ],
 )
 def test_passwords_of_repositories_are_no_options(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, base: str
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    base: str,
 ) -> None:
     variable = f"MINIFN_{name.upper()}"
     monkeypatch.setenv(variable, base)
@@ -139,7 +158,9 @@ def test_passwords_of_repositories_are_no_options(
     assert "host" in str(getattr(configuration(data=str(tmp_path), **{name: shown}), name))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="how processes show each other is told here for Linux")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="how processes show each other is told here for Linux"
+)
 @pytest.mark.parametrize(("keeps", "shown"), [("pass", True), ("confine.forbid_dumps()", False)])
 def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, shown: bool) -> None:
     """The control: without the call, it can."""
@@ -164,7 +185,10 @@ def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, s
         assert shy.stdout.readline() == b"ready\n"
         for file, mark in (("environ", b"5f1e"), ("maps", b"python")):
             looked = subprocess.run(
-                ["/bin/cat", f"/proc/{shy.pid}/{file}"], user=OTHER_UID, capture_output=True, check=False
+                ["/bin/cat", f"/proc/{shy.pid}/{file}"],
+                user=OTHER_UID,
+                capture_output=True,
+                check=False,
             )
             assert (mark in looked.stdout) is shown
     shy.wait()

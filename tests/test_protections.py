@@ -30,14 +30,27 @@ def test_health_says_what_doctor_says(server: Server, api: Api) -> None:
         "name": "database", "status": "pass", "network": "host",
     }  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-m", "minifn", "doctor", "--json"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "minifn", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
-    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"] if check["group"] == "sandbox"}
-    assert checks["engine"]["detail"] == f"{health['engine']['name']}: {health['engine']['strength']}"
+    checks = {
+        check["name"]: check
+        for check in json.loads(done.stdout)["checks"]
+        if check["group"] == "sandbox"
+    }
+    assert (
+        checks["engine"]["detail"] == f"{health['engine']['name']}: {health['engine']['strength']}"
+    )
     assert len(health["protections"]) > 8
     for one in health["protections"]:
         assert set(one) == {"name", "state", "reason", "remedy"}
-        assert (one["state"], one["remedy"]) == (checks[one["name"]]["state"], checks[one["name"]]["remedy"])
+        assert (one["state"], one["remedy"]) == (
+            checks[one["name"]]["state"],
+            checks[one["name"]]["remedy"],
+        )
 
 
 @pytest.mark.usefixtures("bwrap")

@@ -40,9 +40,24 @@ def fill(api: Api) -> list[str]:
         said.append(json.dumps(api.call(method, path, status, **options)))
 
     api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
-    ask("POST", "/functions/fn/variables", 201, json={"key": NAMES[0], "value": SECRET, "secret": True})
-    ask("POST", "/project/variables", 201, json={"variableId": "pv", "key": NAMES[1], "value": SECRET, "secret": True})
-    ask("POST", "/functions/fn/variables", 409, json={"key": NAMES[0], "value": SECRET, "secret": True})
+    ask(
+        "POST",
+        "/functions/fn/variables",
+        201,
+        json={"key": NAMES[0], "value": SECRET, "secret": True},
+    )
+    ask(
+        "POST",
+        "/project/variables",
+        201,
+        json={"variableId": "pv", "key": NAMES[1], "value": SECRET, "secret": True},
+    )
+    ask(
+        "POST",
+        "/functions/fn/variables",
+        409,
+        json={"key": NAMES[0], "value": SECRET, "secret": True},
+    )
     ask("POST", "/functions/fn/variables", 400, json={"key": SECRET * 30, "value": "x"})
     (own,) = api.call("GET", "/functions/fn/variables", 200)["variables"]
     ask("PUT", f"/functions/fn/variables/{own['$id']}", 200, json={"value": SECRET})
@@ -63,7 +78,9 @@ def fill(api: Api) -> list[str]:
 def test_secret_variables_reach_the_function_alone(data: Path, engine: str) -> None:
     with Server(data, sandbox=engine) as server, server.api as api:
         said = fill(api)
-        said.append(json.dumps(api.deploy("fn", pack(extra={"main.py": SHOWS}), commands="echo building")))
+        said.append(
+            json.dumps(api.deploy("fn", pack(extra={"main.py": SHOWS}), commands="echo building"))
+        )
         waiting = threading.Thread(target=lambda: api.execute("fn", path="/wait"))
         waiting.start()
         workers = wait_until(server.workers, 10, "a worker runs")
@@ -76,7 +93,9 @@ def test_secret_variables_reach_the_function_alone(data: Path, engine: str) -> N
         log = server.log_tail()
     assert SECRET not in log
     # What the function answered is not kept, so the value is nowhere: database, log of it, records, builds.
-    kept = [path for path in data.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    kept = [
+        path for path in data.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
+    ]
     assert kept == []
 
 
@@ -87,7 +106,10 @@ def test_a_server_without_its_key_does_not_start(data: Path) -> None:
     key = data / "variables.key"
     saved = key.read_text()
     key.unlink()
-    for prepare, reason in ((lambda: None, "their key is missing"), (lambda: key.write_text("0" * 64), "another key")):
+    for prepare, reason in (
+        (lambda: None, "their key is missing"),
+        (lambda: key.write_text("0" * 64), "another key"),
+    ):
         prepare()
         server = Server(data)
         server.launch()

@@ -35,16 +35,23 @@ def deploy_orders(api: Api, family: str, function_id: str) -> str:
         "python": ("src/main.py", "pip install -r requirements.txt"),
         "node": ("index.js", "npm install"),
     }[family]
-    api.create(function_id, api.runtime(family), execute=["any"], entrypoint=entrypoint, commands=commands)
+    api.create(
+        function_id, api.runtime(family), execute=["any"], entrypoint=entrypoint, commands=commands
+    )
     api.deploy(function_id, pack(FUNCTIONS / f"orders_{family}"), seconds=120)
     return function_id
 
 
-def test_a_function_with_dependencies_siblings_and_files(family: str, server: Server, api: Api) -> None:
+def test_a_function_with_dependencies_siblings_and_files(
+    family: str, server: Server, api: Api
+) -> None:
     function_id = deploy_orders(api, family, f"orders-{family}")
     order = {"name": "two coffees", "lines": [{"quantity": 2, "cents": 350}]}
     execution = api.execute(
-        function_id, path="/orders", body=json.dumps(order), headers={"content-type": "application/json"}
+        function_id,
+        path="/orders",
+        body=json.dumps(order),
+        headers={"content-type": "application/json"},
     )
     assert execution["responseStatusCode"] == 201, execution
     answer = json.loads(execution["responseBody"])
@@ -54,7 +61,9 @@ def test_a_function_with_dependencies_siblings_and_files(family: str, server: Se
     assert execution["logs"].strip() == 'order {"lines":1}'
     greeting = api.execute(function_id, path="/", method="GET")
     assert greeting["responseBody"] == "<h1>Grüße from the shop ☕</h1>\n"
-    assert {"name": "content-type", "value": "text/html; charset=utf-8"} in greeting["responseHeaders"]
+    assert {"name": "content-type", "value": "text/html; charset=utf-8"} in greeting[
+        "responseHeaders"
+    ]
     assert api.execute(function_id, path="/nothing")["status"] == "completed"
 
     png = api.http.request(
@@ -65,7 +74,9 @@ def test_a_function_with_dependencies_siblings_and_files(family: str, server: Se
     )
     assert png.status_code == 201
     assert PNG in png.content
-    refused = api.call("POST", f"/functions/{function_id}/executions", 400, json={"path": "/receipt.png"})
+    refused = api.call(
+        "POST", f"/functions/{function_id}/executions", 400, json={"path": "/receipt.png"}
+    )
     assert refused["message"].startswith("Failed to parse response")
 
 
@@ -122,7 +133,9 @@ def test_memory_beyond_the_specification_fails_with_a_reason(family: str, api: A
     assert api.execute(function_id)["status"] == "completed"
 
 
-def test_ten_megabytes_of_logs_are_cut_and_do_not_hurt(family: str, server: Server, api: Api) -> None:
+def test_ten_megabytes_of_logs_are_cut_and_do_not_hurt(
+    family: str, server: Server, api: Api
+) -> None:
     function_id = deploy_case(api, family, "flood")
     before = psutil.Process(server.process.pid).memory_info().rss
     execution = api.execute(function_id)
@@ -138,10 +151,14 @@ def test_a_guest_sees_no_logs_and_needs_the_role(server: Server, api: Api) -> No
     function_id = "guarded"
     api.create(function_id, api.runtime("python"), entrypoint="main.py", execute=[])
     api.deploy(function_id, pack(FUNCTIONS / "sdk"))
-    with httpx.Client(base_url=server.endpoint, headers={"x-appwrite-project": PROJECT}, trust_env=False) as guest:
+    with httpx.Client(
+        base_url=server.endpoint, headers={"x-appwrite-project": PROJECT}, trust_env=False
+    ) as guest:
         refused = guest.post(f"/functions/{function_id}/executions", json={})
         assert (refused.status_code, refused.json()["type"]) == (401, "user_unauthorized")
-        api.call("PUT", f"/functions/{function_id}", 200, json={"name": "guarded", "execute": ["guests"]})
+        api.call(
+            "PUT", f"/functions/{function_id}", 200, json={"name": "guarded", "execute": ["guests"]}
+        )
         answered = guest.post(f"/functions/{function_id}/executions", json={"path": "/x"})
         assert answered.status_code == 201
         assert (answered.json()["logs"], answered.json()["errors"]) == ("", "")

@@ -18,7 +18,9 @@ from starlette.routing import Mount, Route
 
 from minifn import Config, Minifn
 
-minifn = Minifn(Config.from_env(os.environ, data=Path(os.environ.get("MINIFN_DATA", "embedding-data"))))
+minifn = Minifn(
+    Config.from_env(os.environ, data=Path(os.environ.get("MINIFN_DATA", "embedding-data")))
+)
 
 
 async def home(request: Request) -> Response:
@@ -26,8 +28,12 @@ async def home(request: Request) -> Response:
 
 
 async def greet(request: Request) -> Response:
-    result = await minifn.execute("python-hello", body=await request.body(), method="POST", path="/greet")
-    return Response(result.body, result.execution.response_status_code, media_type="application/json")
+    result = await minifn.execute(
+        "python-hello", body=await request.body(), method="POST", path="/greet"
+    )
+    return Response(
+        result.body, result.execution.response_status_code, media_type="application/json"
+    )
 
 
 @contextlib.asynccontextmanager

@@ -5,5 +5,7 @@ from datetime import UTC, datetime
 
 def main(context):
     now = datetime.now(UTC)
-    context.log(f"{context.req.headers['x-appwrite-trigger']} at {now:%H:%M:%S}, {now.second} s into the minute")
+    context.log(
+        f"{context.req.headers['x-appwrite-trigger']} at {now:%H:%M:%S}, {now.second} s into the minute"
+    )
     return context.res.empty()

@@ -4,4 +4,6 @@
 def main(context):
     name = context.req.body_text or context.req.query.get("name", "world")
     context.log("greeting", name)
-    return context.res.json({"message": f"Hello, {name}!", "method": context.req.method, "path": context.req.path})
+    return context.res.json(
+        {"message": f"Hello, {name}!", "method": context.req.method, "path": context.req.path}
+    )

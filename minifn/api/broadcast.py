@@ -45,7 +45,11 @@ class Connection:
     @property
     def channels(self) -> list[str]:
         """Every channel of every subscription, once."""
-        return list(dict.fromkeys(channel for channels in self.subscriptions.values() for channel in channels))
+        return list(
+            dict.fromkeys(
+                channel for channels in self.subscriptions.values() for channel in channels
+            )
+        )
 
     def put(self, *message: bytes) -> None:
         """Have a message sent; too many are dropped, all of them."""
@@ -116,13 +120,17 @@ class Broadcast:
                 privileged = member.caller.privileged
                 if privileged not in encoded:
                     # Without the brace that closes it: some connections are told more.
-                    encoded[privileged] = _encode(content(change, channels, privileged=privileged))[:-1]
+                    encoded[privileged] = _encode(content(change, channels, privileged=privileged))[
+                        :-1
+                    ]
                 member.put(b'{"type":"event","data":', encoded[privileged], _end(member, channels))
 
 
 def channels_of(record: Record) -> tuple[str, ...]:
     """Return the channels on which changes of a record are told: its own kind's, then its function's."""
-    kind = {Function: "functions", Deployment: "deployments", Execution: "executions"}.get(type(record), "variables")
+    kind = {Function: "functions", Deployment: "deployments", Execution: "executions"}.get(
+        type(record), "variables"
+    )
     own = (kind, f"{kind}.{record.id}")
     function_id = _owner(record)
     return (*own, "functions", f"functions.{function_id}") if function_id else own
@@ -169,7 +177,11 @@ def _payload(change: Change, *, privileged: bool) -> Mapping[str, Any]:
 
 def _end(member: Connection, channels: tuple[str, ...]) -> bytes:
     """Return the end of an event for one connection: which of its subscriptions it is for, when they have ids."""
-    ids = [name for name, wanted in member.subscriptions.items() if name and not set(wanted).isdisjoint(channels)]
+    ids = [
+        name
+        for name, wanted in member.subscriptions.items()
+        if name and not set(wanted).isdisjoint(channels)
+    ]
     return b',"subscriptions":' + _encode(ids) + b"}}" if ids else b"}}"
 
 

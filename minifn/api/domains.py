@@ -71,7 +71,11 @@ class Domains:
             await refuse_websocket(scope, receive, send)
             return
         try:
-            answer = redirected(route) if isinstance(route, Rule) else await self._answer(route, scope, receive)
+            answer = (
+                redirected(route)
+                if isinstance(route, Rule)
+                else await self._answer(route, scope, receive)
+            )
         except MinifnError as exc:
             answer = _shown(error_answer(exc), scope)
         except Exception as exc:
@@ -100,7 +104,10 @@ class Domains:
         finally:
             bodies.give(len(body))
         if host_of(scope).endswith(self._suffix):
-            answer.headers = [(name, _own(value) if name == b"set-cookie" else value) for name, value in answer.headers]
+            answer.headers = [
+                (name, _own(value) if name == b"set-cookie" else value)
+                for name, value in answer.headers
+            ]
         return answer
 
     async def _target(self, function_id: str) -> Target:
@@ -157,7 +164,9 @@ async def refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     async def send_as_handshake(message: Message) -> None:
         await send({**message, "type": f"websocket.{message['type']}"})
 
-    await _shown(error_answer(NotImplementedByServer(NO_WEBSOCKETS)), scope)(scope, receive, send_as_handshake)
+    await _shown(error_answer(NotImplementedByServer(NO_WEBSOCKETS)), scope)(
+        scope, receive, send_as_handshake
+    )
 
 
 def forwarded(raw: RawHeaders) -> Headers:
@@ -176,10 +185,17 @@ def answered(result: ExecutionResult, scope: Scope) -> Answer:
     """Return a function's answer as it came; an error without a body as a page, or as JSON for who asks for JSON."""
     # A status that HTTP has no meaning for, or that no answer may end with, would break the connection.
     status = code if 200 <= (code := result.execution.response_status_code) <= 599 else 500
-    headers = [(name.encode("latin-1"), _encoded(value)) for name, value in result.headers if name not in _NOT_ANSWERED]
+    headers = [
+        (name.encode("latin-1"), _encoded(value))
+        for name, value in result.headers
+        if name not in _NOT_ANSWERED
+    ]
     body = result.body
     if status >= 400 and not body and scope["method"] != "HEAD":
-        problem = _shown(problem_answer(status, "The function answered with an error and no more.", _UNKNOWN), scope)
+        problem = _shown(
+            problem_answer(status, "The function answered with an error and no more.", _UNKNOWN),
+            scope,
+        )
         kept = [item for item in headers if not item[0].startswith(b"content-")]
         content_type = next(item for item in problem.headers if item[0] == b"content-type")
         return Answer(status, problem.body, [content_type, *kept])

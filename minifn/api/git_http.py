@@ -35,8 +35,13 @@ _PIECE_BYTES = 256 * 1024
 #: Multiple of the largest push that is read before the connection is cut: a client whose request is
 #: not read to its end shows no reason.
 _READ_FACTOR = 10
-_UNCACHED: RawHeaders = [(b"cache-control", b"no-cache, max-age=0, must-revalidate"), (b"pragma", b"no-cache")]
-_CHALLENGE: RawHeaders = [(b"www-authenticate", b'Basic realm="minifn: an API key is the password"')]
+_UNCACHED: RawHeaders = [
+    (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
+    (b"pragma", b"no-cache"),
+]
+_CHALLENGE: RawHeaders = [
+    (b"www-authenticate", b'Basic realm="minifn: an API key is the password"')
+]
 
 
 class GitHttp:
@@ -91,7 +96,9 @@ class GitRequest:
         self._context.origins.check("POST", self._headers)
         caller = await self._caller()
         if caller.kind is CallerKind.GUEST:
-            return _text(401, "Give an API key as the password; the user name may be anything.", _CHALLENGE)
+            return _text(
+                401, "Give an API key as the password; the user name may be anything.", _CHALLENGE
+            )
         scope = self._scope
         found = _PATH.fullmatch(scope["path"][len(scope.get("root_path", "")) :])
         if found is None:
@@ -102,10 +109,15 @@ class GitRequest:
             return _text(403, "Only git's smart HTTP protocol is spoken here.")
         pushes = service == "git-receive-pack"
         if not _may(caller, pushes):
-            return _text(403, f"The API key needs the scope {(FUNCTIONS_WRITE if pushes else FUNCTIONS_READ)[0]}.")
+            return _text(
+                403,
+                f"The API key needs the scope {(FUNCTIONS_WRITE if pushes else FUNCTIONS_READ)[0]}.",
+            )
         function = await self._function(found[1])
         if advertised:
-            content = await self._context.parts.git.pushed.advertise(function, service, self._protocol())
+            content = await self._context.parts.git.pushed.advertise(
+                function, service, self._protocol()
+            )
             kind = f"application/x-{service}-advertisement".encode()
             return Answer(200, content, [(b"content-type", kind), *_UNCACHED])
         return await self._serve(function, service)
@@ -124,7 +136,9 @@ class GitRequest:
             with contextlib.suppress(binascii.Error):
                 password = base64.b64decode(encoded, validate=True).partition(b":")[2]
         headers = {b"x-appwrite-key": password} if password else {}
-        return await self._context.authenticator.identify(headers, self._context.parts.config.project.encode())
+        return await self._context.authenticator.identify(
+            headers, self._context.parts.config.project.encode()
+        )
 
     async def _function(self, function_id: str) -> Function:
         if not is_id(function_id):
@@ -157,7 +171,9 @@ class GitRequest:
         if service == "git-receive-pack":
             limit_bytes = self._context.parts.config.upload_limit
         too_large = RequestTooLarge(f"More than {limit_bytes:,} bytes at once are not taken.")
-        unpacker = zlib.decompressobj(31) if self._headers.get(b"content-encoding") == b"gzip" else None
+        unpacker = (
+            zlib.decompressobj(31) if self._headers.get(b"content-encoding") == b"gzip" else None
+        )
         whole = True
         try:
             async for chunk in bodies.chunks(self._receive, _READ_FACTOR * limit_bytes):
@@ -181,8 +197,13 @@ class GitRequest:
             async for piece in content:
                 if not self.started:
                     self.started = True
-                    headers = [(b"content-type", f"application/x-{service}-result".encode()), *_UNCACHED]
-                    await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+                    headers = [
+                        (b"content-type", f"application/x-{service}-result".encode()),
+                        *_UNCACHED,
+                    ]
+                    await self._send(
+                        {"type": "http.response.start", "status": 200, "headers": headers}
+                    )
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
         return _end
 

@@ -42,7 +42,11 @@ TRUST_SECONDS = 30
 CLOSE_SECONDS = 5
 
 #: What an `authentication` message may hold, and the header that says the same.
-_CREDENTIALS = {"session": b"x-appwrite-session", "jwt": b"x-appwrite-jwt", "key": b"x-appwrite-key"}
+_CREDENTIALS = {
+    "session": b"x-appwrite-session",
+    "jwt": b"x-appwrite-jwt",
+    "key": b"x-appwrite-key",
+}
 
 
 class Realtime:
@@ -95,7 +99,9 @@ class Client:
             connection.subscriptions[""] = _channels(channels)
         self._broadcast.join(connection)
         try:
-            self._say("connected", {"channels": connection.channels, "user": _user(connection.caller)})
+            self._say(
+                "connected", {"channels": connection.channels, "user": _user(connection.caller)}
+            )
             await self._exchange()
         finally:
             self._broadcast.leave(connection)
@@ -103,7 +109,9 @@ class Client:
     async def _exchange(self) -> None:
         """Read and write side by side, until one of them ends or the client is too far behind."""
         overrun = self._connection.overrun
-        tasks = [asyncio.ensure_future(part) for part in (self._read(), self._write(), overrun.wait())]
+        tasks = [
+            asyncio.ensure_future(part) for part in (self._read(), self._write(), overrun.wait())
+        ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -174,11 +182,19 @@ class Client:
         made = []
         for item in wanted:
             if not isinstance(item, dict):
-                raise ArgumentInvalid("Message format is not valid: a subscription must be an object.")
+                raise ArgumentInvalid(
+                    "Message format is not valid: a subscription must be an object."
+                )
             if item.get("queries"):
-                raise ArgumentInvalid("Queries of realtime subscriptions are not supported: filter in the client.")
+                raise ArgumentInvalid(
+                    "Queries of realtime subscriptions are not supported: filter in the client."
+                )
             given = item.get("subscriptionId")
-            name = given if isinstance(given, str) and 0 < len(given) <= CHANNEL_MAX_CHARS else new_id()
+            name = (
+                given
+                if isinstance(given, str) and 0 < len(given) <= CHANNEL_MAX_CHARS
+                else new_id()
+            )
             subscriptions[name] = _channels(item.get("channels", ()))
             made.append({"subscriptionId": name, "channels": subscriptions[name], "queries": []})
         if len(subscriptions) > SUBSCRIPTIONS_MAX:
@@ -226,7 +242,13 @@ def _user(caller: Caller) -> dict[str, Any] | None:
 
 def _channels(given: Any) -> tuple[str, ...]:
     """Return channel names as a client gives them. Raises ArgumentInvalid."""
-    values = list(given.values()) if isinstance(given, dict) else [given] if isinstance(given, str) else given
+    values = (
+        list(given.values())
+        if isinstance(given, dict)
+        else [given]
+        if isinstance(given, str)
+        else given
+    )
     if not isinstance(values, list | tuple) or len(values) > CHANNELS_MAX:
         raise ArgumentInvalid(f"Channels must be a list of at most {CHANNELS_MAX} names.")
     if not all(isinstance(value, str) and 0 < len(value) <= CHANNEL_MAX_CHARS for value in values):

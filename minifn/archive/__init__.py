@@ -41,8 +41,12 @@ def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
     try:
         with (
             temporary.open("xb") as file,
-            gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=PACK_LEVEL, mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, dereference=False) as archive,
+            gzip.GzipFile(
+                filename="", fileobj=file, mode="wb", compresslevel=PACK_LEVEL, mtime=0
+            ) as packed,
+            tarfile.open(
+                fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, dereference=False
+            ) as archive,
         ):
             for entry in sorted(directory.iterdir()):
                 archive.add(entry, arcname=entry.name, filter=kept)

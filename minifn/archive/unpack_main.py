@@ -71,7 +71,9 @@ def split(name: str) -> Parts:
         raise Refused(f"{shown(name)}: '..' in a path")
     if len(parts) > LEVELS_MAX:
         raise Refused(f"{shown(name)}: more than {LEVELS_MAX} levels deep")
-    if len(os.fsencode(name)) > PATH_BYTES_MAX or any(len(os.fsencode(part)) > NAME_BYTES_MAX for part in parts):
+    if len(os.fsencode(name)) > PATH_BYTES_MAX or any(
+        len(os.fsencode(part)) > NAME_BYTES_MAX for part in parts
+    ):
         raise Refused(f"{shown(name)}: path too long")
     return parts
 
@@ -106,7 +108,9 @@ class Checker:
         """
         self.members += 1
         if self.members > MEMBERS_MAX:
-            raise Refused(f"more than {MEMBERS_MAX:,} members; let the build command install dependencies")
+            raise Refused(
+                f"more than {MEMBERS_MAX:,} members; let the build command install dependencies"
+            )
         kind, parts = self._kind(member), split(member.name)
         self._place(member, kind, parts)
         if kind == SYMLINK:
@@ -144,7 +148,9 @@ class Checker:
             raise Refused(f"{shown(member.name)}: bad link target")
         outside = leads_outside(len(parts) - 1, link)
         if outside:
-            self.left_out.append(f"{shown(member.name)} is left out: it links to {shown(link)}, outside the archive.")
+            self.left_out.append(
+                f"{shown(member.name)} is left out: it links to {shown(link)}, outside the archive."
+            )
         return not outside
 
     def _count(self, member: tarfile.TarInfo, parts: Parts) -> None:
@@ -175,7 +181,9 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
     try:
         with (
             gzip.GzipFile(fileobj=source, mode="rb") as plain,
-            tarfile.open(fileobj=plain, mode="r|", tarinfo=StrictTarInfo, encoding="utf-8") as archive,
+            tarfile.open(
+                fileobj=plain, mode="r|", tarinfo=StrictTarInfo, encoding="utf-8"
+            ) as archive,
         ):
             for member in archive:
                 kind, parts = checker.admit(member)
@@ -186,10 +194,15 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
     if not checker.files:
         raise Refused("the archive holds no files")
     more = len(checker.left_out) - NOTES_MAX
-    return [*checker.left_out[:NOTES_MAX], *([f"{more:,} more such links are left out."] if more > 0 else [])]
+    return [
+        *checker.left_out[:NOTES_MAX],
+        *([f"{more:,} more such links are left out."] if more > 0 else []),
+    ]
 
 
-def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: Path, target: Path) -> None:
+def _write(
+    archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: Path, target: Path
+) -> None:
     """Write one admitted member. Every directory on the way was made by us, so no path leads through a link."""
     if kind == DIRECTORY:
         path.mkdir(parents=True, exist_ok=True)
@@ -203,7 +216,10 @@ def _write(archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: P
     mode = original.stat().st_mode if original else member.mode
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o755 if mode & stat.S_IXUSR else 0o644)
-    with os.fdopen(descriptor, "wb") as file, original.open("rb") if original else _content(archive, member) as content:
+    with (
+        os.fdopen(descriptor, "wb") as file,
+        original.open("rb") if original else _content(archive, member) as content,
+    ):
         shutil.copyfileobj(content, file, 256 * 1024)
         if original is None and file.tell() != member.size:
             raise Refused(f"{shown(member.name)}: ends too early")
@@ -230,7 +246,9 @@ def main(argv: list[str]) -> int:
         reason = str(exc)
     except MemoryError:
         reason = "it needs too much memory"
-    except Exception as exc:  # what tarfile runs into for headers nobody should write: RecursionError and others
+    except (
+        Exception
+    ) as exc:  # what tarfile runs into for headers nobody should write: RecursionError and others
         reason = f"not a readable .tar.gz archive ({type(exc).__name__})"
     else:
         print("\n".join(notes), end="")

@@ -48,7 +48,9 @@ def parse_content_range(header: str) -> Chunk:
         raise StorageInvalidContentRange
     number, remainder = divmod(start, CHUNK_BYTES)
     if remainder or end != min(start + CHUNK_BYTES, total) - 1:
-        raise StorageInvalidContentRange(f"Chunks must be {CHUNK_BYTES} bytes long, except the last one.")
+        raise StorageInvalidContentRange(
+            f"Chunks must be {CHUNK_BYTES} bytes long, except the last one."
+        )
     return Chunk(number=number, size_bytes=end - start + 1, total_bytes=total)
 
 

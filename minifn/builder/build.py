@@ -85,7 +85,9 @@ class BuildContext:
 class Build:
     """One build of one deployment. `variables` are the function's, merged with the project's."""
 
-    def __init__(self, tools: BuildContext, function: Function, deployment: Deployment, log: BuildLog) -> None:
+    def __init__(
+        self, tools: BuildContext, function: Function, deployment: Deployment, log: BuildLog
+    ) -> None:
         self._tools = tools
         self._function = function
         self._deployment = deployment
@@ -139,7 +141,9 @@ class Build:
             await run(tools.spawner, tools.engine.wrap(command), timeout_seconds=FINISH_SECONDS)
         usage = await asyncio.to_thread(self._seal, plan, place)
         if not holds(self._directory, deployment.entrypoint):
-            self._log.note(f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint.")
+            self._log.note(
+                f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint."
+            )
         return usage
 
     def _make_room(self) -> None:
@@ -168,13 +172,21 @@ class Build:
             argv=unpack_argv(engine.place(program), engine.place(archive), engine.place(code)),
             env={"PATH": "/usr/bin:/bin"},
             binds=(program, archive, code, *interpreter),
-            limits=Limits(memory_bytes=UNPACK_MEMORY_BYTES, file_bytes=OUTPUT_BYTES_MAX, cpu_seconds=UNPACK_SECONDS),
+            limits=Limits(
+                memory_bytes=UNPACK_MEMORY_BYTES,
+                file_bytes=OUTPUT_BYTES_MAX,
+                cpu_seconds=UNPACK_SECONDS,
+            ),
             label=f"{self._deployment.id} unpack",
         )
-        output = await run(self._tools.spawner, engine.wrap(command), timeout_seconds=UNPACK_SECONDS)
+        output = await run(
+            self._tools.spawner, engine.wrap(command), timeout_seconds=UNPACK_SECONDS
+        )
         if not output.ok:
             reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
-            message = "" if reason.startswith("The archive") else "The archive could not be unpacked: "
+            message = (
+                "" if reason.startswith("The archive") else "The archive could not be unpacked: "
+            )
             raise BuildError(message + reason)
         for note in output.text.splitlines():
             self._log.note(note)
@@ -191,7 +203,9 @@ class Build:
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
-        code, cache, wrapper, _ = (self._tools.engine.place(bind) for bind in self._binds(installed))
+        code, cache, wrapper, _ = (
+            self._tools.engine.place(bind) for bind in self._binds(installed)
+        )
         return Place(code=code, wrapper=wrapper, cache=cache)
 
     def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind, Bind]:
@@ -203,7 +217,11 @@ class Build:
         )
 
     def _command(
-        self, plan: BuildPlan, installed: Installed, argv: tuple[str, ...], variables: Mapping[str, str]
+        self,
+        plan: BuildPlan,
+        installed: Installed,
+        argv: tuple[str, ...],
+        variables: Mapping[str, str],
     ) -> Command:
         place = self._place(installed)
         shown = dict.fromkeys((*plan.binds, *passed_paths(self._passed, self._tools.data.root)))
@@ -211,7 +229,10 @@ class Build:
             argv=argv,
             env=self._environment(plan, installed, variables),
             cwd=place.code,
-            binds=(*self._binds(installed), *(Bind(source=path, target=str(path)) for path in shown)),
+            binds=(
+                *self._binds(installed),
+                *(Bind(source=path, target=str(path)) for path in shown),
+            ),
             limits=Limits(
                 memory_bytes=self._memory_bytes,
                 processes=PROCESSES_MAX,
@@ -224,7 +245,9 @@ class Build:
             label=f"{self._deployment.id} build",
         )
 
-    def _environment(self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]) -> dict[str, str]:
+    def _environment(
+        self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]
+    ) -> dict[str, str]:
         """Return the environment of the commands: what comes later wins, and the system's names always do."""
         tools, function = self._tools, self._function
         system = system_variables(
@@ -242,7 +265,9 @@ class Build:
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
-            "APPWRITE_FUNCTION_API_KEY": tools.tokens.mint_key(function.scopes, tools.config.build_timeout),
+            "APPWRITE_FUNCTION_API_KEY": tools.tokens.mint_key(
+                function.scopes, tools.config.build_timeout
+            ),
             "PATH": plan.env["PATH"],
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
@@ -255,7 +280,9 @@ class Build:
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
         try:
-            process = await self._tools.spawner.spawn(self._tools.engine.wrap(command), stdout=writing, stderr=writing)
+            process = await self._tools.spawner.spawn(
+                self._tools.engine.wrap(command), stdout=writing, stderr=writing
+            )
         finally:
             os.close(writing)
         guard = asyncio.create_task(self._guard(process))
@@ -280,7 +307,9 @@ class Build:
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         file = os.fdopen(descriptor, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), file
+        )
         try:
             while output := await reader.read(65536):
                 await self._log.write(output)
@@ -309,7 +338,12 @@ class Build:
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Make what was built the server's, read-only to the function, and safe from a loss of power."""
-        links = (place.code, *("/usr", "/bin", "/lib"), *(str(path) for path in plan.binds), *plan.links.values())
+        links = (
+            place.code,
+            *("/usr", "/bin", "/lib"),
+            *(str(path) for path in plan.binds),
+            *plan.links.values(),
+        )
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)

@@ -56,7 +56,9 @@ class BuildLog:
             if not text:
                 return
             kept = text[-LOG_LIMIT_CHARS:]
-            stored: bool = await self._database.insist(deployments.append_logs, self._deployment_id, kept)
+            stored: bool = await self._database.insist(
+                deployments.append_logs, self._deployment_id, kept
+            )
             if stored:
                 self._changes.tell_log(self._deployment_id, text)
 

@@ -65,7 +65,9 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize
             path = place / name
             number = (status.st_dev, status.st_ino)
             if status.st_uid != owner.builder_uid and number not in taken:
-                raise TreeRefused(f"{shown(str(path))} belongs to somebody else (uid {status.st_uid})")
+                raise TreeRefused(
+                    f"{shown(str(path))} belongs to somebody else (uid {status.st_uid})"
+                )
             os.chown(name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
             if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
                 taken.add(number)
@@ -89,7 +91,9 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize
 
 def _check_link(path: Path, link: str, roots: tuple[str, ...]) -> None:
     if link.startswith("/"):
-        inside = ".." not in link.split("/") and any(Path(link).is_relative_to(root) for root in roots)
+        inside = ".." not in link.split("/") and any(
+            Path(link).is_relative_to(root) for root in roots
+        )
     else:
         inside = not leads_outside(len(path.parts) - 1, link)
     if not inside:

@@ -39,11 +39,16 @@ class Builder:
         """Queue what the last stop interrupted, and start."""
         interrupted = await self._tools.database.write(deployments.requeue_unfinished, now_ms())
         if interrupted:
-            logger.warning("%d builds were interrupted by the last stop and start again", interrupted)
+            logger.warning(
+                "%d builds were interrupted by the last stop and start again", interrupted
+            )
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Stop building; what was being built starts again with the next server."""
         await end(*self._running.values())
@@ -94,7 +99,11 @@ class Builder:
         self._interrupted.discard(deployment_id)
         self._wake.set()
         if not task.cancelled() and task.exception() is not None:
-            logger.error("the end of build %s could not be recorded", deployment_id, exc_info=task.exception())
+            logger.error(
+                "the end of build %s could not be recorded",
+                deployment_id,
+                exc_info=task.exception(),
+            )
 
     async def _build(self, deployment: Deployment) -> None:
         started = time.monotonic()
@@ -110,7 +119,9 @@ class Builder:
             seconds = max(1, math.ceil(time.monotonic() - started))
             await _clear(build, keep=status == "ready")
             await log.flush()
-            result = BuildResult(status=status, duration_seconds=seconds, build_size_bytes=usage.size_bytes)
+            result = BuildResult(
+                status=status, duration_seconds=seconds, build_size_bytes=usage.size_bytes
+            )
             ended = await self._record(deployment, result)
         except Superseded:
             logger.info("deployment %s was canceled or deleted during its build", deployment.id)
@@ -127,7 +138,9 @@ class Builder:
         A task that is canceled while it waits learns the outcome all the same: the files must stay if it is `ready`.
         """
         while True:
-            recording = self._tools.database.write(deployments.finish, deployment.id, result, now_ms())
+            recording = self._tools.database.write(
+                deployments.finish, deployment.id, result, now_ms()
+            )
             try:
                 return await asyncio.shield(recording)
             except asyncio.CancelledError:
@@ -180,5 +193,8 @@ async def _clear(build: Build, *, keep: bool) -> None:
 def _inputs(conn: sqlite3.Connection, function_id: str) -> tuple[Function | None, dict[str, str]]:
     """Return a function and its variables, merged with the project's."""
     function = functions.get(conn, function_id)
-    found: list[Variable] = [*variables.of_function(conn, ""), *variables.of_function(conn, function_id)]
+    found: list[Variable] = [
+        *variables.of_function(conn, ""),
+        *variables.of_function(conn, function_id),
+    ]
     return function, merge_variables(found)

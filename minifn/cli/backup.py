@@ -16,7 +16,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("file", type=FILE)
-@click.option("--without-keys", is_flag=True, help="leave the key files out; a restored server needs them all the same")
+@click.option(
+    "--without-keys",
+    is_flag=True,
+    help="leave the key files out; a restored server needs them all the same",
+)
 @settings(("data",))
 def backup(file: Path, without_keys: bool, data: str | None) -> None:
     """Copy a data directory to FILE, while its server goes on."""
@@ -25,9 +29,14 @@ def backup(file: Path, without_keys: bool, data: str | None) -> None:
     keys = f"{done.keys} key files: keep it as safe as them" if done.keys else "no key files"
     click.echo(f"{file}: {done.deployments} deployments, {keys}")
     if done.locked:
-        click.echo("The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.")
+        click.echo(
+            "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well."
+        )
     if done.left_out:
-        click.echo(f"minifn: {done.left_out} deployments are left out: their archives are not complete", err=True)
+        click.echo(
+            f"minifn: {done.left_out} deployments are left out: their archives are not complete",
+            err=True,
+        )
 
 
 @click.command()
@@ -37,9 +46,13 @@ def restore(file: Path, data: str | None) -> None:
     """Put the backup FILE into a new or empty data directory."""
     directory = DataDir(configuration(data=data).data)
     done = _done(lambda: backups.restore(file, directory))
-    click.echo(f"{directory.root}: {done.deployments} deployments, which the first start builds again")
+    click.echo(
+        f"{directory.root}: {done.deployments} deployments, which the first start builds again"
+    )
     if done.locked:
-        click.echo(f"Before it, put variables.key into {directory.root}, or set MINIFN_VARIABLES_KEY as it was.")
+        click.echo(
+            f"Before it, put variables.key into {directory.root}, or set MINIFN_VARIABLES_KEY as it was."
+        )
 
 
 def _done(work: Callable[[], backups.Summary]) -> backups.Summary:

@@ -26,7 +26,12 @@ PACKAGE = Path(__file__).parents[1]
 #: What the examples that events call are told.
 EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
 #: Example -> what to send it.
-BODIES = {"python-hello": "Ada", "python-qrcode": "minifn", "node-hello": "Ada", "node-markdown": "*Hello* **Ada**"}
+BODIES = {
+    "python-hello": "Ada",
+    "python-qrcode": "minifn",
+    "node-hello": "Ada",
+    "node-markdown": "*Hello* **Ada**",
+}
 
 
 @click.command()
@@ -52,7 +57,9 @@ async def show(minifn: Minifn, url: str) -> None:
                 family = entry["runtime"].partition("-")[0]
                 if family in runtimes:
                     here = {**entry, "runtime": runtimes[family]}
-                    tasks.create_task(_deploy(remote, here, lines(minifn.config, url, key, entry), deadline))
+                    tasks.create_task(
+                        _deploy(remote, here, lines(minifn.config, url, key, entry), deadline)
+                    )
                 else:
                     click.echo(f"\n{entry['$id']}: left out, no {family} found on this machine")
     click.echo("\nCtrl-C stops the server and removes its directory.")
@@ -69,7 +76,9 @@ def lines(config: Config, url: str, key: str, entry: Mapping[str, Any]) -> list[
         if body is not None:
             headers.append("content-type: application/json")
             given = ("-d", json.dumps(body))
-        return shlex.join(["curl", "-s", *(part for header in headers for part in ("-H", header)), *given, target])
+        return shlex.join(
+            ["curl", "-s", *(part for header in headers for part in ("-H", header)), *given, target]
+        )
 
     if entry["events"]:
         return [call(f"{url}/v1/events", EVENT), call(executions)]
@@ -77,7 +86,10 @@ def lines(config: Config, url: str, key: str, entry: Mapping[str, Any]) -> list[
         return [call(executions)]
     body = BODIES.get(function_id, "")
     direct = f"http://{function_id}.{config.functions_domain}:{config.port}/"
-    return [shlex.join(["curl", "-s", *(("-d", body) if body else ()), direct]), call(executions, {"body": body})]
+    return [
+        shlex.join(["curl", "-s", *(("-d", body) if body else ()), direct]),
+        call(executions, {"body": body}),
+    ]
 
 
 async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadline: float) -> None:
@@ -88,11 +100,20 @@ async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadl
         click.echo(printable(f"\n{entry['$id']}: {error}"))
         return
     if deployment["status"] == "ready":
-        click.echo(f"\n{entry['$id']}: {entry['name']}, ready after {time.monotonic() - started:.1f} s")
+        click.echo(
+            f"\n{entry['$id']}: {entry['name']}, ready after {time.monotonic() - started:.1f} s"
+        )
         click.echo("\n".join(f"  {line}" for line in shown))
     else:
         tail = printable(deployment["buildLogs"]).strip().splitlines()[-BUILD_LOG_LINES:]
-        click.echo("\n".join([f"\n{entry['$id']}: the build {deployment['status']}", *(f"  {line}" for line in tail)]))
+        click.echo(
+            "\n".join(
+                [
+                    f"\n{entry['$id']}: the build {deployment['status']}",
+                    *(f"  {line}" for line in tail),
+                ]
+            )
+        )
 
 
 def examples_root() -> Path:

@@ -34,7 +34,9 @@ def doctor(as_json: bool, **flags: str | None) -> None:
 def show(report: Report) -> None:
     """Print the report as a table, and below it what to do."""
     # A file or a pipe has no width, and lines that are cut in two are found by no search.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH)
+    console = Console(
+        highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
+    )
     home = f"{Path.home()}/"
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("", "", "state", "found"):
@@ -45,11 +47,19 @@ def show(report: Report) -> None:
         group = check.group
         state = Text(check.state, style=COLOURS[check.state])
         table.add_row(
-            Text(shown_group, style="bold"), Text(check.name), state, Text(printable(check.detail.replace(home, "~/")))
+            Text(shown_group, style="bold"),
+            Text(check.name),
+            state,
+            Text(printable(check.detail.replace(home, "~/"))),
         )
     console.print(table)
     for check in report.checks:
         if check.remedy:
-            console.print(Text(printable(f"{check.name}: {check.remedy}"), style="bold red" if check.fatal else ""))
+            console.print(
+                Text(
+                    printable(f"{check.name}: {check.remedy}"),
+                    style="bold red" if check.fatal else "",
+                )
+            )
     verdict = "minifn serve will work here." if report.works else "Something required is missing."
     console.print(Text(f"\n{verdict}", style="bold"))

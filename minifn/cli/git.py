@@ -17,5 +17,7 @@ def git(**flags: str | None) -> None:
     secret = signing_secret(config)
     for installation in Installations(config.git_installations).all:
         click.echo(printable(f"{installation.name}  {installation.directory or installation.url}"))
-        click.echo(f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/{installation.name}/events")
+        click.echo(
+            f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/{installation.name}/events"
+        )
         click.echo(f"  secret   {events_secret(secret, installation.name)}")

@@ -34,7 +34,14 @@ def keys() -> None:
 
 @keys.command()
 @click.option("--name", required=True, help="what the key is for")
-@click.option("--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="a right, as functions.read")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    metavar="SCOPE",
+    help="a right, as functions.read",
+)
 @click.option("--expire", metavar="ISO8601", help="when it stops working  [default: never]")
 @settings(("data",))
 def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | None) -> None:
@@ -50,7 +57,9 @@ def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | N
         expire_at = parse_instant(expire) if expire else 0
     except ValueError:
         fail(f"--expire must be an ISO 8601 date and time, not {expire!r}", status=2)
-    _, secret = with_keys(configuration(data=data), lambda keys: keys.create(name, scopes, expire_at=expire_at))
+    _, secret = with_keys(
+        configuration(data=data), lambda keys: keys.create(name, scopes, expire_at=expire_at)
+    )
     click.echo(secret)
 
 
@@ -79,13 +88,24 @@ def delete(key_id: str, data: str | None) -> None:
 
 @click.command()
 @click.option("--user", required=True, metavar="ID", help="the user's ID")
-@click.option("--team", "teams", multiple=True, metavar="T[:ROLE,..]", help="a team of the user, and the roles there")
+@click.option(
+    "--team",
+    "teams",
+    multiple=True,
+    metavar="T[:ROLE,..]",
+    help="a team of the user, and the roles there",
+)
 @click.option("--label", "labels", multiple=True, metavar="L", help="a label of the user")
 @click.option("--verified", is_flag=True, help="the user's address is verified")
 @click.option("--ttl", default="15m", show_default=True, help="how long it works: 30s, 15m, 2h, 1d")
 @settings(("data", "project"))
 def token(
-    user: str, teams: tuple[str, ...], labels: tuple[str, ...], verified: bool, ttl: str, **flags: str | None
+    user: str,
+    teams: tuple[str, ...],
+    labels: tuple[str, ...],
+    verified: bool,
+    ttl: str,
+    **flags: str | None,
 ) -> None:
     """Print a client JWT, for trying permissions."""
     if not is_id(user):
@@ -126,7 +146,11 @@ def _team(text: str) -> Team:
     team_id, _, roles = text.partition(":")
     if not is_id(team_id):
         fail(f"--team must be T or T:ROLE,ROLE, not {text!r}", status=2)
-    return Team(team_id=team_id, membership_id=team_id, roles=tuple(role for role in roles.split(",") if role))
+    return Team(
+        team_id=team_id,
+        membership_id=team_id,
+        roles=tuple(role for role in roles.split(",") if role),
+    )
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

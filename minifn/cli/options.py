@@ -15,7 +15,9 @@ from minifn.log_text import printable
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FIELDS: dict[str, "dataclasses.Field[Any]"] = {item.name: item for item in dataclasses.fields(Config)}
+FIELDS: dict[str, "dataclasses.Field[Any]"] = {
+    item.name: item for item in dataclasses.fields(Config)
+}
 #: Settings that may be given as an option; a secret on a command line can be read by every user of the machine.
 OPTIONS = tuple(name for name, item in FIELDS.items() if not item.metadata.get("secret"))
 #: Settings that are no secrets, but whose URLs may hold passwords.
@@ -33,8 +35,12 @@ def setting(name: str) -> Callable[[Command], Command]:
     default = item.metadata.get("shown", item.default)
     described = f"{item.metadata['help']}  [{variable(item)}; default: {default if default != () else 'none'}]"
     if isinstance(item.default, bool):
-        return click.option(f"{flag(name)}/--no-{flag(name)[2:]}", name, default=None, help=described)
-    metavar = "|".join(item.metadata["choices"]) if "choices" in item.metadata else _metavar(item.default)
+        return click.option(
+            f"{flag(name)}/--no-{flag(name)[2:]}", name, default=None, help=described
+        )
+    metavar = (
+        "|".join(item.metadata["choices"]) if "choices" in item.metadata else _metavar(item.default)
+    )
     return click.option(flag(name), name, metavar=metavar, help=described)
 
 
@@ -59,13 +65,18 @@ def configuration(**flags: str | bool | None) -> Config:
     for name in WITH_PASSWORDS:
         if without_credentials(given.get(name, "")) != given.get(name, ""):
             setting = variable(FIELDS[name])
-            fail(f"{flag(name)} holds a password, which every user of the machine can read: set {setting}", status=2)
+            fail(
+                f"{flag(name)} holds a password, which every user of the machine can read: set {setting}",
+                status=2,
+            )
     environ = dict(os.environ)
     for name in FIELDS:
         if name not in OPTIONS or name in WITH_PASSWORDS:
             os.environ.pop(variable(FIELDS[name]), None)
     try:
-        return Config.from_env({**environ, **{variable(FIELDS[name]): text for name, text in given.items()}})
+        return Config.from_env(
+            {**environ, **{variable(FIELDS[name]): text for name, text in given.items()}}
+        )
     except ConfigError as error:
         message = str(error)
         for name in given:

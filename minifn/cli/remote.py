@@ -34,13 +34,18 @@ class Remote:
 
     def __init__(self, endpoint: str, project: str, key: str) -> None:
         headers = {"x-appwrite-project": project, "x-appwrite-key": key}
-        self._http = httpx.AsyncClient(base_url=endpoint, headers=headers, timeout=60, trust_env=False)
+        self._http = httpx.AsyncClient(
+            base_url=endpoint, headers=headers, timeout=60, trust_env=False
+        )
 
     async def __aenter__(self) -> "Remote":
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._http.aclose()
 
@@ -59,7 +64,9 @@ class Remote:
         listed = await self.call("GET", "/functions/runtimes")
         return list(listed["runtimes"])
 
-    async def deploy(self, entry: Mapping[str, Any], folder: Path, deadline: float) -> dict[str, Any]:
+    async def deploy(
+        self, entry: Mapping[str, Any], folder: Path, deadline: float
+    ) -> dict[str, Any]:
         """Create the function `entry` describes from the code in `folder`; return its deployment once built.
 
         `entry` has the shape of one of `functions` in `appwrite.json`; `deadline` is of `time.monotonic`.
@@ -70,7 +77,9 @@ class Remote:
         await self.call("POST", "/functions", json={"functionId": function_id, **settings})
         path = f"/functions/{function_id}/deployments"
         code = await asyncio.to_thread(pack, folder)
-        deployment = await self.call("POST", path, files={"code": ("code.tar.gz", code)}, data={"activate": "true"})
+        deployment = await self.call(
+            "POST", path, files={"code": ("code.tar.gz", code)}, data={"activate": "true"}
+        )
         pause_seconds = 0.02
         while deployment["status"] not in FINAL:
             if time.monotonic() > deadline:

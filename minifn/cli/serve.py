@@ -39,7 +39,9 @@ def describe(minifn: Minifn, url: str) -> list[str]:
     """Return the lines a started server shows: where it answers, where its files are, how strong its walls are."""
     key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
     exposed = not is_loopback(minifn.config.host) and minifn.engine.name not in WALLED
-    warning = ["warning  other machines reach this server, and its engine is no wall: see `minifn doctor`"]
+    warning = [
+        "warning  other machines reach this server, and its engine is no wall: see `minifn doctor`"
+    ]
     weaker = [
         f"warning  WEAKER ENGINE THAN AT THE LAST START: {minifn.engine.name}, it was {minifn.stronger_before}."
         f" `minifn doctor` says why; --sandbox {minifn.stronger_before} refuses to start instead"

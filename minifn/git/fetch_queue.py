@@ -66,7 +66,10 @@ class FetchQueue:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Stop; what is in the queue is fetched by the next server."""
         await end(*self._fetching.values())
@@ -74,7 +77,9 @@ class FetchQueue:
     def remote(self, installation_id: str, repository: str) -> Remote:
         """Return where a repository is. Raises RepositoryMissing."""
         if not installation_id:
-            return Remote(path=self._tools.data.repository(repository) / BARE, name=repository, own=True)
+            return Remote(
+                path=self._tools.data.repository(repository) / BARE, name=repository, own=True
+            )
         return self._installations.find(installation_id).remote(repository)
 
     async def add(
@@ -108,8 +113,12 @@ class FetchQueue:
             remote = await asyncio.to_thread(self.remote, source.installation_id, source.repository)
             deployment = _described(deployment, remote)
         except RepositoryMissing:
-            logger.info("%s: its repository is missing; the deployment's log will say so", function.id)
-        inserted = await self._tools.database.write(git_sources.insert, deployment, source, commit=commit)
+            logger.info(
+                "%s: its repository is missing; the deployment's log will say so", function.id
+            )
+        inserted = await self._tools.database.write(
+            git_sources.insert, deployment, source, commit=commit
+        )
         if inserted is not None:
             self._tools.changes.tell("create", inserted)
             self._wake.set()
@@ -124,12 +133,16 @@ class FetchQueue:
             for fetch in await self._tools.database.insist(git_sources.pending):
                 key = fetch.deployment.id
                 if key not in self._fetching:
-                    self._fetching[key] = asyncio.create_task(self._attempt(fetch), name=f"minifn-git-fetch-{key}")
+                    self._fetching[key] = asyncio.create_task(
+                        self._attempt(fetch), name=f"minifn-git-fetch-{key}"
+                    )
             await self._wake.wait()
 
     async def _attempt(self, fetch: Fetch) -> None:
         """Fetch a deployment when its installation is free: a host that does not answer holds up no other."""
-        turn = self._turns.setdefault(fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE))
+        turn = self._turns.setdefault(
+            fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE)
+        )
         async with turn:
             try:
                 await self._fetch(fetch)

@@ -75,7 +75,9 @@ class Fetcher:
             await self._fetch(place, remote, reference)
             return await self._pack(place, None, FETCHED, folder, target)
 
-    async def _pack(self, place: Path, own: Remote | None, reference: str, folder: str, target: Path) -> Commit:
+    async def _pack(
+        self, place: Path, own: Remote | None, reference: str, folder: str, target: Path
+    ) -> Commit:
         """Write the archive from `own`, a repository of this server, or from the one in `place`."""
         repository = place / BARE if own is None or own.path is None else own.path
         await asyncio.to_thread(_set_attributes, repository)
@@ -96,7 +98,15 @@ class Fetcher:
                 await self._fetch(place, remote, after)
             except GitFailed:
                 return None
-            arguments = ("diff", "--name-only", "--no-renames", "-z", f"{FETCHED}-before", FETCHED, "--")
+            arguments = (
+                "diff",
+                "--name-only",
+                "--no-renames",
+                "-z",
+                f"{FETCHED}-before",
+                FETCHED,
+                "--",
+            )
             text = await self._read(place, None, arguments)
         return [path for path in text.split("\0") if path]
 
@@ -108,7 +118,9 @@ class Fetcher:
             raise GitFailed(f"no tag matches {glob.removeprefix('refs/tags/')!r}")
         return str(tags[-1])
 
-    async def _fetch(self, place: Path, remote: Remote, reference: str, name: str = FETCHED) -> None:
+    async def _fetch(
+        self, place: Path, remote: Remote, reference: str, name: str = FETCHED
+    ) -> None:
         if not (place / BARE).exists():
             await self._run(place, ("init", "--quiet", "--bare", "--template=", "--", BARE))
         options = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules")
@@ -116,12 +128,21 @@ class Fetcher:
         await self._run(place, (f"--git-dir={BARE}", *arguments), remote)
 
     async def _describe(self, place: Path, own: Remote | None, reference: str) -> Commit:
-        arguments = ("log", "-1", "--no-show-signature", "--format=%x00%H%x00%an%x00%B%x00", reference, "--")
+        arguments = (
+            "log",
+            "-1",
+            "--no-show-signature",
+            "--format=%x00%H%x00%an%x00%B%x00",
+            reference,
+            "--",
+        )
         text = await self._read(place, own, arguments)
         parts = text.split("\0")
         if len(parts) != 5:
             raise GitFailed(f"the reference is no commit: {text.strip()[:200]}")
-        return Commit(hash=parts[1], author=parts[2][:TEXT_CHARS], message=parts[3].strip()[:TEXT_CHARS])
+        return Commit(
+            hash=parts[1], author=parts[2][:TEXT_CHARS], message=parts[3].strip()[:TEXT_CHARS]
+        )
 
     async def _check_folder(self, place: Path, own: Remote | None, tree: str, folder: str) -> None:
         try:
@@ -131,13 +152,19 @@ class Fetcher:
         if kind.strip() != "tree":
             raise GitFailed(f"{folder!r} is no folder in this commit")
 
-    async def _read(self, place: Path, own: Remote | None, arguments: tuple[str, ...], file_bytes: int = 0) -> str:
+    async def _read(
+        self, place: Path, own: Remote | None, arguments: tuple[str, ...], file_bytes: int = 0
+    ) -> str:
         """Run git on `own`, or on the repository in `place`."""
         repository = BARE if own is None else self._git.address(own)
         return await self._run(place, (f"--git-dir={repository}", *arguments), own, file_bytes)
 
     async def _run(
-        self, place: Path, arguments: tuple[str, ...], remote: Remote | None = None, file_bytes: int = 0
+        self,
+        place: Path,
+        arguments: tuple[str, ...],
+        remote: Remote | None = None,
+        file_bytes: int = 0,
     ) -> str:
         call = Run(
             arguments=arguments,

@@ -49,7 +49,11 @@ class BuildFollower:
                 self._end(build, None)
             elif record.status not in UNFINISHED_BUILD:
                 self._end(build, record)
-        elif isinstance(record, Function) and record.id == self._function_id and news.action == "delete":
+        elif (
+            isinstance(record, Function)
+            and record.id == self._function_id
+            and news.action == "delete"
+        ):
             for build in self._builds.values():
                 self._end(build, None)
 

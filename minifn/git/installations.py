@@ -65,10 +65,21 @@ class Installation:
         if re.search(r"[\s\x00-\x1f\x7f\"\\]", base):
             raise ValueError(f"{name}: the base has characters that no URL has")
         parts = urlsplit(base)
-        if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        if (
+            parts.scheme == "file"
+            and parts.netloc in ("", "localhost")
+            and parts.path.startswith("/")
+        ):
             return cls(name=name, directory=Path(unquote(parts.path)))
-        if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(f"{name}: the base must be an absolute path, or begin with file://, https:// or http://")
+        if (
+            parts.scheme not in ("https", "http")
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+        ):
+            raise ValueError(
+                f"{name}: the base must be an absolute path, or begin with file://, https:// or http://"
+            )
         credentials, _, host = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
         encoded = base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
@@ -84,7 +95,9 @@ class Installation:
         if self.directory is None:
             url = f"{self.url}/{repository}"
             page = url.removesuffix(".git") if url.startswith("https:") else ""
-            return Remote(url=url, authorization=self.authorization, page=page, name=segments[-1], owner=owner)
+            return Remote(
+                url=url, authorization=self.authorization, page=page, name=segments[-1], owner=owner
+            )
         root = self.directory.resolve()
         for candidate in (root / repository, root / f"{repository}.git"):
             path = candidate.resolve()
@@ -98,7 +111,9 @@ class Installations:
 
     def __init__(self, pairs: Iterable[str], templates: str = "") -> None:
         self.all = tuple(Installation.parse(pair) for pair in pairs)
-        known = (*self.all, Installation.parse(f"{TEMPLATES}={templates}")) if templates else self.all
+        known = (
+            (*self.all, Installation.parse(f"{TEMPLATES}={templates}")) if templates else self.all
+        )
         self._by_name = {installation.name: installation for installation in known}
 
     def find(self, name: str) -> Installation:

@@ -60,7 +60,9 @@ def line(content: bytes) -> bytes:
 
 def banded(band: bytes, content: bytes) -> bytes:
     """Return `content` as lines of a side-band."""
-    pieces = (content[start : start + SIDEBAND_BYTES] for start in range(0, len(content), SIDEBAND_BYTES))
+    pieces = (
+        content[start : start + SIDEBAND_BYTES] for start in range(0, len(content), SIDEBAND_BYTES)
+    )
     return b"".join(line(band + piece) for piece in pieces)
 
 

@@ -28,7 +28,9 @@ logger = logging.getLogger("minifn.git")
 class Poller:
     """Looks at one repository after the other, each every `interval_seconds`. An async context manager with `run`."""
 
-    def __init__(self, database: Database, fetcher: Fetcher, queue: FetchQueue, interval_seconds: float) -> None:
+    def __init__(
+        self, database: Database, fetcher: Fetcher, queue: FetchQueue, interval_seconds: float
+    ) -> None:
         self._database = database
         self._fetcher = fetcher
         self._queue = queue
@@ -42,7 +44,10 @@ class Poller:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._looks.end()
 
@@ -79,13 +84,17 @@ class Poller:
             if not functions:
                 return
             try:
-                remote = await asyncio.to_thread(self._queue.remote, repository.installation_id, repository.name)
+                remote = await asyncio.to_thread(
+                    self._queue.remote, repository.installation_id, repository.name
+                )
                 heads = await self._fetcher.heads(remote)
             except (GitFailed, RepositoryMissing) as exc:
                 if self._complaints.get(repository) != str(exc):
                     # The host of the repository had a say in this.
                     said = one_line(" ".join(str(exc).split()), 1000)
-                    logger.warning("%s of %s: %s", repository.name, repository.installation_id, said)
+                    logger.warning(
+                        "%s of %s: %s", repository.name, repository.installation_id, said
+                    )
                 self._complaints[repository] = str(exc)
                 return
             self._complaints.pop(repository, None)
@@ -103,11 +112,15 @@ class Poller:
             # A function of which nothing is known was connected while its repository could not be read.
             wanted = own or (bool(known) and matches(branch, function.provider_branches))
             if wanted and await self._concerns(function, remote, before, commit):
-                await self._queue.add(function, source(function, commit), branch=branch, activate=own, commit=commit)
+                await self._queue.add(
+                    function, source(function, commit), branch=branch, activate=own, commit=commit
+                )
             else:
                 await self._database.write(git_sources.note_commit, function.id, branch, commit)
 
-    async def _concerns(self, function: Function, remote: Remote, before: list[str], commit: str) -> bool:
+    async def _concerns(
+        self, function: Function, remote: Remote, before: list[str], commit: str
+    ) -> bool:
         """Tell whether a push touches the function's paths; one of which that cannot be known does."""
         if not function.provider_paths or not before:
             return True

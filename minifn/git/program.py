@@ -64,7 +64,9 @@ SETTINGS = """\
 \thelper =
 """
 #: git reads requests from its standard input, which a command does not have: descriptor 3 becomes it.
-WITH_INPUT = "import os, sys; os.dup2(3, 0); os.closerange(3, 10); os.execvp(sys.argv[1], sys.argv[1:])"
+WITH_INPUT = (
+    "import os, sys; os.dup2(3, 0); os.closerange(3, 10); os.execvp(sys.argv[1], sys.argv[1:])"
+)
 
 
 class GitFailed(Exception):
@@ -89,7 +91,12 @@ class Git:
     """Runs git. `environ` is the server's environment, of which git gets what builds get: proxies and certificates."""
 
     def __init__(
-        self, config: Config, data: DataDir, engine: Engine, spawner: Spawner, environ: Mapping[str, str]
+        self,
+        config: Config,
+        data: DataDir,
+        engine: Engine,
+        spawner: Spawner,
+        environ: Mapping[str, str],
     ) -> None:
         self._data = data
         self._engine = engine
@@ -116,7 +123,9 @@ class Git:
         """Return what git printed. Raises GitFailed."""
         try:
             wrapped = self._engine.wrap(self.command(call))
-            output = await run(self._spawner, wrapped, timeout_seconds=call.seconds, output_bytes=OUTPUT_BYTES_MAX)
+            output = await run(
+                self._spawner, wrapped, timeout_seconds=call.seconds, output_bytes=OUTPUT_BYTES_MAX
+            )
         except SandboxError as exc:
             raise GitFailed(f"git could not be started: {exc}") from exc
         if not output.ok:
@@ -132,7 +141,10 @@ class Git:
                 argv=(interpreter, "-I", "-S", "-c", WITH_INPUT, *command.argv),
                 env=command.env,
                 cwd=command.cwd,
-                binds=(*command.binds, *(Bind(source=path, target=str(path)) for path in own_binds())),
+                binds=(
+                    *command.binds,
+                    *(Bind(source=path, target=str(path)) for path in own_binds()),
+                ),
                 limits=command.limits,
                 network=command.network,
                 label=command.label,
@@ -185,7 +197,9 @@ class Git:
             env=environment,
             cwd=self._engine.place(work),
             binds=(*binds, *(Bind(source=path, target=str(path)) for path in shown)),
-            limits=Limits(memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS),
+            limits=Limits(
+                memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS
+            ),
             # Only an engine with namespaces can take the network away.
             network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
             label=f"git {call.arguments[0]}",

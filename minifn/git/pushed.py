@@ -73,10 +73,14 @@ class PushedRepositories:
             return content
         return pktlines.line(f"# service={service}\n".encode()) + pktlines.FLUSH + content
 
-    async def send(self, function: Function, request: BinaryIO, printed: BinaryIO, protocol: str) -> None:
+    async def send(
+        self, function: Function, request: BinaryIO, printed: BinaryIO, protocol: str
+    ) -> None:
         """Answer a client that fetches, into the file `printed`. Raises GitFailed."""
         place = await self._open(function)
-        await self._serve(place, ("upload-pack", "--stateless-rpc", BARE), protocol, request, printed)
+        await self._serve(
+            place, ("upload-pack", "--stateless-rpc", BARE), protocol, request, printed
+        )
 
     async def receive(self, function: Function, request: BinaryIO) -> AsyncGenerator[bytes, None]:
         """Take a push, yield git's answer and, on the way, the logs of the builds it begins.
@@ -103,9 +107,15 @@ class PushedRepositories:
             yield answer.removesuffix(pktlines.FLUSH) if tells else answer
             for branch, commit, deployment in begun:
                 if tells and deployment is not None:
-                    yield pktlines.progress(f"-----> Building {function.id} from {branch} ({commit[:7]})\n")
+                    yield pktlines.progress(
+                        f"-----> Building {function.id} from {branch} ({commit[:7]})\n"
+                    )
                     async for text in follower.log(deployment.id, QUIET_SECONDS):
-                        yield await asyncio.to_thread(pktlines.progress, text) if text else pktlines.KEEPALIVE
+                        yield (
+                            await asyncio.to_thread(pktlines.progress, text)
+                            if text
+                            else pktlines.KEEPALIVE
+                        )
                     yield pktlines.progress(await self._verdict(follower.outcome(deployment.id)))
             if tells:
                 yield pktlines.FLUSH
@@ -125,7 +135,9 @@ class PushedRepositories:
                 await self._make_room(place)
             request.seek(0)
             with tempfile.TemporaryFile() as printed:
-                await self._serve(place, ("receive-pack", "--stateless-rpc", BARE), "", request, printed)
+                await self._serve(
+                    place, ("receive-pack", "--stateless-rpc", BARE), "", request, printed
+                )
                 answer = await asyncio.to_thread(_whole, printed)
             pushed = await self._accepted(place, push) if push.branches() else {}
             # git synchronizes its files, and not their names.
@@ -143,23 +155,44 @@ class PushedRepositories:
         return place
 
     async def _serve(
-        self, place: Path, arguments: tuple[str, ...], protocol: str, request: BinaryIO, printed: BinaryIO
+        self,
+        place: Path,
+        arguments: tuple[str, ...],
+        protocol: str,
+        request: BinaryIO,
+        printed: BinaryIO,
     ) -> None:
         environment = {"GIT_PROTOCOL": protocol} if protocol else {}
-        call = Run(arguments=arguments, place=place, file_bytes=self._limit_bytes, environment=environment)
+        call = Run(
+            arguments=arguments, place=place, file_bytes=self._limit_bytes, environment=environment
+        )
         # It reads a file and writes one, so that no client can keep another's from its turn.
         async with self._processes:
             exit = await self._git.start(call, request.fileno(), printed.fileno())
         # git has told its client what it did not like, unless it never came to that.
         if exit.code != 0 and not os.fstat(printed.fileno()).st_size:
-            raise GitFailed(f"git ended with code {exit.code}, signal {exit.signal} {exit.reason}".rstrip())
+            raise GitFailed(
+                f"git ended with code {exit.code}, signal {exit.signal} {exit.reason}".rstrip()
+            )
 
     async def _accepted(self, place: Path, push: pktlines.Push) -> dict[str, str]:
         """Return the branches that are now where the push wanted them."""
-        arguments = ("-C", BARE, "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads/")
+        arguments = (
+            "-C",
+            BARE,
+            "for-each-ref",
+            "--format=%(objectname) %(refname:lstrip=2)",
+            "refs/heads/",
+        )
         text = await self._run(place, arguments)
-        heads = {name: commit for commit, _, name in (row.partition(" ") for row in text.splitlines())}
-        return {branch: commit for branch, commit in push.branches().items() if heads.get(branch) == commit}
+        heads = {
+            name: commit for commit, _, name in (row.partition(" ") for row in text.splitlines())
+        }
+        return {
+            branch: commit
+            for branch, commit in push.branches().items()
+            if heads.get(branch) == commit
+        }
 
     async def _make_room(self, place: Path) -> None:
         """Have git pack what has grown too much. Raises PushRefused when there is no room."""
@@ -169,7 +202,9 @@ class PushedRepositories:
         except TreeRefused as exc:
             raise PushRefused(str(exc)) from exc
         if usage.size_bytes > self._limit_bytes:
-            raise PushRefused(f"the repository is larger than {self._limit_bytes:,} bytes: delete branches")
+            raise PushRefused(
+                f"the repository is larger than {self._limit_bytes:,} bytes: delete branches"
+            )
 
     async def _packed(self, place: Path) -> TreeSize:
         """Return the size of a repository, after a `git gc` if it needs one. Raises TreeRefused."""
@@ -177,7 +212,10 @@ class PushedRepositories:
         # References that nest too deep to be measured are one file after `git gc`.
         with contextlib.suppress(TreeRefused):
             usage = await asyncio.to_thread(measure, place)
-            if usage.size_bytes <= self._limit_bytes and len(list(packs.glob("*.pack"))) <= PACKS_MAX:
+            if (
+                usage.size_bytes <= self._limit_bytes
+                and len(list(packs.glob("*.pack"))) <= PACKS_MAX
+            ):
                 return usage
         # The new pack may be as large as all the others.
         file_bytes = self._limit_bytes + self._tools.config.upload_limit
@@ -188,9 +226,13 @@ class PushedRepositories:
         return await asyncio.to_thread(measure, place)
 
     async def _run(self, place: Path, arguments: tuple[str, ...], file_bytes: int = 0) -> str:
-        return await self._git.run(Run(arguments=arguments, place=place, file_bytes=file_bytes or self._limit_bytes))
+        return await self._git.run(
+            Run(arguments=arguments, place=place, file_bytes=file_bytes or self._limit_bytes)
+        )
 
-    async def _deploy(self, function: Function, branch: str, commit: str, follower: BuildFollower) -> Deployment | None:
+    async def _deploy(
+        self, function: Function, branch: str, commit: str, follower: BuildFollower
+    ) -> Deployment | None:
         own = (function.provider_branch,) if function.provider_branch else MAIN_BRANCHES
         source = pushed_source(function, commit)
         deployment_id = new_id()
@@ -209,7 +251,9 @@ class PushedRepositories:
             return f"\n-----> Built, not active: deployment {deployment.id}\n"
         config = self._tools.config
         port = authority(config.host, config.port).rpartition(":")[2]
-        return f"\n-----> Deployed to http://{function.id.lower()}.{config.functions_domain}:{port}/\n"
+        return (
+            f"\n-----> Deployed to http://{function.id.lower()}.{config.functions_domain}:{port}/\n"
+        )
 
 
 def pushed_source(function: Function, reference: str) -> Source:
@@ -252,7 +296,13 @@ def _refusal(push: pktlines.Push, error: PushRefused | GitFailed) -> bytes:
 def _clear_up(place: Path) -> None:
     """Remove the files of a killed push or `git gc`, which refuse later ones. None runs now."""
     repository = place / BARE
-    for left in ("*.lock", "gc.pid", "objects/tmp_objdir-*", "objects/pack/tmp_*", "objects/pack/.tmp-*"):
+    for left in (
+        "*.lock",
+        "gc.pid",
+        "objects/tmp_objdir-*",
+        "objects/pack/tmp_*",
+        "objects/pack/.tmp-*",
+    ):
         for path in list(repository.glob(left)):
             remove_tree(path)
     for lock in list(_locks(repository / "refs")):

@@ -30,7 +30,9 @@ from minifn.store.git_sources import Source
 
 def events_secret(server_secret: str, installation_id: str) -> str:
     """Return the secret with which the host of an installation signs what it tells of pushes."""
-    return hmac.new(server_secret.encode(), f"git events {installation_id}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(
+        server_secret.encode(), f"git events {installation_id}".encode(), hashlib.sha256
+    ).hexdigest()
 
 
 class GitService:
@@ -79,10 +81,15 @@ class GitService:
         if function.provider_repository_id:
             reference = f"refs/heads/{function.provider_branch}"
             await self._queue.add(
-                function, source(function, reference, baseline=True), branch=function.provider_branch, activate=True
+                function,
+                source(function, reference, baseline=True),
+                branch=function.provider_branch,
+                activate=True,
             )
 
-    async def deploy(self, function_id: str, kind: str, reference: str, *, activate: bool) -> Deployment:
+    async def deploy(
+        self, function_id: str, kind: str, reference: str, *, activate: bool
+    ) -> Deployment:
         """Deploy a `branch`, `commit` or `tag` of the repository that a function is connected to, or pushed to.
 
         Raises FunctionNotFound, InstallationNotFound, FunctionEntrypointMissing and ArgumentInvalid.
@@ -94,10 +101,14 @@ class GitService:
         elif self._tools.data.repository(function.id).exists():
             wanted = pushed_source(function, full)
         else:
-            raise InstallationNotFound("The function is connected to no repository, and none was pushed to it.")
+            raise InstallationNotFound(
+                "The function is connected to no repository, and none was pushed to it."
+            )
         return await self._add(function, wanted, activate=activate)
 
-    async def deploy_template(self, function_id: str, template: Source, *, activate: bool) -> Deployment:
+    async def deploy_template(
+        self, function_id: str, template: Source, *, activate: bool
+    ) -> Deployment:
         """Deploy what `template_source` returned. Raises FunctionNotFound and FunctionEntrypointMissing."""
         return await self._add(await self._function(function_id), template, activate=activate)
 
@@ -105,7 +116,9 @@ class GitService:
         if not function.entrypoint:
             raise FunctionEntrypointMissing
         _, heads, branch = wanted.reference.partition("refs/heads/")
-        deployment = await self._queue.add(function, wanted, branch=branch if heads else "", activate=activate)
+        deployment = await self._queue.add(
+            function, wanted, branch=branch if heads else "", activate=activate
+        )
         if deployment is None:
             raise FunctionNotFound
         return deployment
@@ -122,7 +135,9 @@ class GitService:
         digest = await asyncio.to_thread(hmac.digest, key, body, hashlib.sha256)
         expected = f"sha256={digest.hex()}"
         if not hmac.compare_digest(expected.encode(), signature.encode()):
-            raise AccessForbidden("The signature is not that of this installation: see `minifn git`.")
+            raise AccessForbidden(
+                "The signature is not that of this installation: see `minifn git`."
+            )
 
     async def pushed_elsewhere(self, installation_id: str, names: set[str]) -> int:
         """Look at the repositories of an installation whose host calls them `names`; return how many that are."""
@@ -142,7 +157,9 @@ class GitService:
         return function
 
 
-def template_source(config: Config, repository: str, path: str, kind: str, reference: str) -> Source:
+def template_source(
+    config: Config, repository: str, path: str, kind: str, reference: str
+) -> Source:
     """Return the folder `path` of a template repository (`owner/name`) below MINIFN_TEMPLATES.
 
     A tag may be a glob, such as `0.2.*`. Raises ProviderRepositoryNotFound and ArgumentInvalid.
@@ -151,7 +168,11 @@ def template_source(config: Config, repository: str, path: str, kind: str, refer
     if not config.templates or not is_repository(repository) or inside is None:
         raise ProviderRepositoryNotFound(
             f"{repository}, folder {path!r}, is not one of the templates that come with this server"
-            + (", and cannot be one of MINIFN_TEMPLATES." if config.templates else ", and MINIFN_TEMPLATES is not set.")
+            + (
+                ", and cannot be one of MINIFN_TEMPLATES."
+                if config.templates
+                else ", and MINIFN_TEMPLATES is not set."
+            )
         )
     if kind == "tag" and is_reference(reference.replace("*", "0")):
         full = f"refs/tags/{reference}"

@@ -43,7 +43,15 @@ class DataDir:
 
     def prepare(self) -> None:
         """Create the directories, mode 0700. Raises OSError when the place cannot be written."""
-        for path in (self.root, self.deployments, self.builds, self.caches, self.logs, self.repositories, self.run):
+        for path in (
+            self.root,
+            self.deployments,
+            self.builds,
+            self.caches,
+            self.logs,
+            self.repositories,
+            self.run,
+        ):
             make_directory(path)
 
     def source(self, deployment_id: str) -> Path:
@@ -77,16 +85,26 @@ class DataDir:
 
     def remove_deployment(self, deployment_id: str) -> None:
         """Delete every file of a deployment. Raises OSError."""
-        for path in (self.source(deployment_id), self.upload(deployment_id), self.output(deployment_id)):
+        for path in (
+            self.source(deployment_id),
+            self.upload(deployment_id),
+            self.output(deployment_id),
+        ):
             path.unlink(missing_ok=True)
         remove_tree(self.build(deployment_id))
 
     def remove_strangers(self, deployment_ids: Iterable[str], built_ids: Iterable[str]) -> int:
         """Delete the archives and builds of all deployments but these; return how many. Raises OSError."""
-        known = {path for own in deployment_ids for path in (self.source(own), self.upload(own), self.output(own))}
+        known = {
+            path
+            for own in deployment_ids
+            for path in (self.source(own), self.upload(own), self.output(own))
+        }
         known.update(map(self.build, built_ids))
         strangers = [
-            path for path in (*self.deployments.iterdir(), *self.builds.iterdir()) if path not in {*known, self.caches}
+            path
+            for path in (*self.deployments.iterdir(), *self.builds.iterdir())
+            if path not in {*known, self.caches}
         ]
         for path in strangers:
             remove_tree(path)
@@ -104,7 +122,9 @@ class DataDir:
             secret = path.read_text().strip()
             if not secret:
                 # What everybody knows is none: with it anybody could sign what they like.
-                raise OSError(errno.EINVAL, "Its secret is gone: put it back, or delete the file", str(path))
+                raise OSError(
+                    errno.EINVAL, "Its secret is gone: put it back, or delete the file", str(path)
+                )
             return secret, False
         except FileNotFoundError:
             secret = secrets.token_hex(32)
@@ -184,7 +204,9 @@ def _sync_each(path: Path) -> None:
     for _, _, names, directory in os.fwalk(path):
         for name in names:
             if stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+                descriptor = os.open(
+                    name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory
+                )
                 try:
                     os.fsync(descriptor)
                 finally:
@@ -206,7 +228,9 @@ def _empty(path: Path) -> None:
                 inner = _open_directory(name, top)
                 try:
                     for below in os.listdir(inner):  # noqa: PTH208
-                        if stat.S_ISDIR(os.stat(below, dir_fd=inner, follow_symlinks=False).st_mode):
+                        if stat.S_ISDIR(
+                            os.stat(below, dir_fd=inner, follow_symlinks=False).st_mode
+                        ):
                             count += 1
                             os.close(_open_directory(below, inner))
                             os.rename(below, f"{moved}{count}", src_dir_fd=inner, dst_dir_fd=top)

@@ -59,7 +59,9 @@ def _given_back(stat: dict[str, int]) -> int:
     Pages that a process has mapped are left out: programs do not run without theirs.
     """
     # The names of version 1 for a group with those below begin with `total_`.
-    prefix, mapped = ("total_", "total_mapped_file") if "total_cache" in stat else ("", "file_mapped")
+    prefix, mapped = (
+        ("total_", "total_mapped_file") if "total_cache" in stat else ("", "file_mapped")
+    )
     cached = stat.get(f"{prefix}inactive_file", 0) + stat.get(f"{prefix}active_file", 0)
     return max(0, cached - stat.get(mapped, 0)) + stat.get("slab_reclaimable", 0)
 

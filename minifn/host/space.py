@@ -50,7 +50,9 @@ def measure(directory: Path) -> TreeSize:
 def _walk(name: str, parent: int | None, level: int) -> Iterator[os.stat_result]:
     check_level(level)
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        descriptor = os.open(
+            name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
+        )
     except (FileNotFoundError, NotADirectoryError):
         # Gone, or replaced.
         return

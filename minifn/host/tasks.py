@@ -10,7 +10,9 @@ logger = logging.getLogger("minifn.host.tasks")
 
 
 @contextlib.asynccontextmanager
-async def running(work: Coroutine[Any, Any, None], name: str, died: Callable[[str], None]) -> AsyncIterator[None]:
+async def running(
+    work: Coroutine[Any, Any, None], name: str, died: Callable[[str], None]
+) -> AsyncIterator[None]:
     """Do a part of the server's work in the background until the block is left.
 
     `died(name)` is called when an exception ends it before: without that part the server must not go on.
@@ -45,7 +47,9 @@ class Tasks:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def start(self, work: Coroutine[Any, Any, None], name: str, ended: Callable[[], None] | None = None) -> None:
+    def start(
+        self, work: Coroutine[Any, Any, None], name: str, ended: Callable[[], None] | None = None
+    ) -> None:
         """Run `work` in the background; `ended` is called after it, however it ends."""
 
         def forget(task: asyncio.Task[None]) -> None:

@@ -4,4 +4,12 @@ from minifn.languages.interpreters import Interpreter
 from minifn.languages.manifest import Runtime
 from minifn.languages.table import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
 
-__all__ = ["BuildPlan", "Installed", "Interpreter", "Place", "Runtime", "RuntimeTable", "RuntimeUnavailable"]
+__all__ = [
+    "BuildPlan",
+    "Installed",
+    "Interpreter",
+    "Place",
+    "Runtime",
+    "RuntimeTable",
+    "RuntimeUnavailable",
+]

@@ -77,7 +77,9 @@ def find_interpreters(finder: Finder, *, search_path: str) -> tuple[Interpreter,
     oldest = parse_version(finder.oldest)
     probes = [(path, _ask(path, finder.version)) for path in _programs(finder, search_path)]
     interpreters = (
-        Interpreter(path=path, version=version) for path, probe in probes if (version := _answer(probe)) >= oldest
+        Interpreter(path=path, version=version)
+        for path, probe in probes
+        if (version := _answer(probe)) >= oldest
     )
     return tuple(sorted(interpreters, key=lambda interpreter: interpreter.rank))
 

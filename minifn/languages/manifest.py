@@ -138,6 +138,7 @@ def load_families(root: Path) -> dict[str, Family]:
     """
     decoder = msgspec.json.Decoder(Family)
     families = sorted(
-        (decoder.decode(path.read_bytes()) for path in root.glob("*/manifest.json")), key=lambda family: family.order
+        (decoder.decode(path.read_bytes()) for path in root.glob("*/manifest.json")),
+        key=lambda family: family.order,
     )
     return {family.key: family for family in families}

@@ -101,7 +101,11 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         if not command:
             command, note = self._default_command(code, words)
             notes += [note] if note else []
-        borrowed = {name: found for name, package in self.family.borrow.items() if (found := _package(package))}
+        borrowed = {
+            name: found
+            for name, package in self.family.borrow.items()
+            if (found := _package(package))
+        }
         env = {
             "PATH": self._path(words),
             "LANG": LANG,
@@ -117,7 +121,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
             finish=tuple(_fill(word, words) for word in self.family.finish),
             env=env,
             notes=tuple(notes),
-            binds=(*self.interpreter.binds, *(path for path in borrowed.values() if not path.is_relative_to("/usr"))),
+            binds=(
+                *self.interpreter.binds,
+                *(path for path in borrowed.values() if not path.is_relative_to("/usr")),
+            ),
             links=dict.fromkeys(self.family.links, str(self.interpreter.path)),
         )
 
@@ -126,7 +133,10 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         for install in self.family.install:
             if install.applies(code):
                 command = _fill(install.command, words)
-                return command, f"The function has no build commands and a {install.file}: running `{command}`."
+                return (
+                    command,
+                    f"The function has no build commands and a {install.file}: running `{command}`.",
+                )
         return "", ""
 
     def _words(self, place: Place) -> dict[str, str]:
@@ -140,18 +150,27 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     def _path(self, words: Mapping[str, str]) -> str:
         own = [_fill(entry, words) for entry in self.family.path]
         beside = str(self.interpreter.path.parent)
-        return ":".join([*own, *([] if beside in SYSTEM_PATH.split(":") else [beside]), SYSTEM_PATH])
+        return ":".join(
+            [*own, *([] if beside in SYSTEM_PATH.split(":") else [beside]), SYSTEM_PATH]
+        )
 
 
 class RuntimeTable:
     """Every runtime that exists and the interpreters found when the table was loaded."""
 
-    def __init__(self, families: Mapping[str, Family], interpreters: Mapping[str, tuple[Interpreter, ...]], root: Path):
+    def __init__(
+        self,
+        families: Mapping[str, Family],
+        interpreters: Mapping[str, tuple[Interpreter, ...]],
+        root: Path,
+    ):
         self._families = families
         #: Family key -> interpreters, the best of each language version last.
         self.interpreters = interpreters
         self._root = root
-        self._runtimes = {runtime.id: runtime for family in families.values() for runtime in family.runtimes()}
+        self._runtimes = {
+            runtime.id: runtime for family in families.values() for runtime in family.runtimes()
+        }
 
     @classmethod
     def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
@@ -175,7 +194,10 @@ class RuntimeTable:
         shutil.copytree(self._root, place)
         for path in (place, *place.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        usable = {key: tuple(one for one in found if one.public) for key, found in self.interpreters.items()}
+        usable = {
+            key: tuple(one for one in found if one.public)
+            for key, found in self.interpreters.items()
+        }
         return RuntimeTable(self._families, usable, place)
 
     def starter(self, key: str) -> Path | None:
@@ -195,8 +217,15 @@ class RuntimeTable:
         """Return the runtimes this machine has in the very version they name, else the newest of each family it has."""
         exact = [runtime for runtime in self.all() if self._exact(runtime)]
         keys = {runtime.key for runtime in exact}
-        newest = {runtime.key: runtime for runtime in self.all() if self.interpreters.get(self._actor(runtime).key)}
-        chosen = {runtime.id for runtime in (*exact, *(one for key, one in newest.items() if key not in keys))}
+        newest = {
+            runtime.key: runtime
+            for runtime in self.all()
+            if self.interpreters.get(self._actor(runtime).key)
+        }
+        chosen = {
+            runtime.id
+            for runtime in (*exact, *(one for key, one in newest.items() if key not in keys))
+        }
         return tuple(runtime for runtime in self.all() if runtime.id in chosen)
 
     def resolve(self, runtime_id: str) -> Installed:
@@ -210,7 +239,9 @@ class RuntimeTable:
         family = self._actor(runtime)
         if not family.start:
             able = ", ".join(one.name for one in self._families.values() if one.start)
-            raise RuntimeUnavailable(f"minifn cannot run {runtime.name} functions. It runs: {able}.")
+            raise RuntimeUnavailable(
+                f"minifn cannot run {runtime.name} functions. It runs: {able}."
+            )
         found = self.interpreters[family.key]
         if not found:
             raise RuntimeUnavailable(
@@ -221,10 +252,14 @@ class RuntimeTable:
         note = ""
         if chosen is None:
             chosen = min(found, key=lambda one: _distance(one.version[: len(wanted)], wanted, one))
-            note = (
-                f"{runtime.name} {runtime.version} is not installed here: using {chosen.version_text} ({chosen.path})."
-            )
-        return Installed(runtime=runtime, interpreter=chosen, wrapper=self._root / family.key, family=family, note=note)
+            note = f"{runtime.name} {runtime.version} is not installed here: using {chosen.version_text} ({chosen.path})."
+        return Installed(
+            runtime=runtime,
+            interpreter=chosen,
+            wrapper=self._root / family.key,
+            family=family,
+            note=note,
+        )
 
     def hint(self, key: str) -> str:
         """Return how to get an interpreter of a family."""
@@ -241,7 +276,9 @@ class RuntimeTable:
     def _exact(self, runtime: Runtime) -> Interpreter | None:
         wanted = self._language_version(runtime)
         found = self.interpreters.get(self._actor(runtime).key, ())
-        matching = [interpreter for interpreter in found if interpreter.version[: len(wanted)] == wanted]
+        matching = [
+            interpreter for interpreter in found if interpreter.version[: len(wanted)] == wanted
+        ]
         return matching[-1] if matching else None
 
 
@@ -257,7 +294,9 @@ def heap_mb(memory_mb: int) -> int:
     return memory_mb - max(min(BESIDE_HEAP_MB, memory_mb // 2), memory_mb // BESIDE_HEAP_SHARE)
 
 
-def _distance(version: Version, wanted: Version, interpreter: Interpreter) -> tuple[bool, Version, bool, Version]:
+def _distance(
+    version: Version, wanted: Version, interpreter: Interpreter
+) -> tuple[bool, Version, bool, Version]:
     """Sorts newer before older, near before far, and the best of one language version first."""
     older = version < wanted
     far = tuple(-part for part in version) if older else version

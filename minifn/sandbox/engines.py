@@ -36,7 +36,17 @@ PENDING_SIGNALS = 256
 #: What glibc ignores in programs with more rights than their caller (its `unsecvars.h`). The programs that confine a
 #: command start with the server's rights, so a function must not reach their loader, allocator or locale by these.
 LOADER_VARIABLES = (
-    *("LD_", "GLIBC_", "MALLOC_", "GCONV_PATH", "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "LOCPATH", "NIS_PATH"),
+    *(
+        "LD_",
+        "GLIBC_",
+        "MALLOC_",
+        "GCONV_PATH",
+        "GETCONF_DIR",
+        "HOSTALIASES",
+        "LOCALDOMAIN",
+        "LOCPATH",
+        "NIS_PATH",
+    ),
     *("NLSPATH", "RESOLV_HOST_CONF", "RES_OPTIONS", "TZDIR"),
 )
 #: The variable in which they travel, and the program that makes them of it once the command is confined. Their values
@@ -106,7 +116,11 @@ def limits_argv(programs: Programs, limits: Limits, *, count_processes: bool) ->
         # The soft limit sends SIGXCPU, the hard one a second later SIGKILL.
         "cpu": f"{limits.cpu_seconds}:{limits.cpu_seconds + 1}" if limits.cpu_seconds else None,
     }
-    return (programs.prlimit, *(f"--{name}={value}" for name, value in values.items() if value is not None), "--")
+    return (
+        programs.prlimit,
+        *(f"--{name}={value}" for name, value in values.items() if value is not None),
+        "--",
+    )
 
 
 def drop_argv(programs: Programs, uid: int) -> tuple[str, ...]:
@@ -172,7 +186,14 @@ class BwrapEngine:
             yield "--unshare-user"
             if nested:
                 yield "--disable-userns"
-        yield from ("--die-with-parent", "--new-session", "--hostname", HOSTNAME, "--cap-drop", "ALL")
+        yield from (
+            "--die-with-parent",
+            "--new-session",
+            "--hostname",
+            HOSTNAME,
+            "--cap-drop",
+            "ALL",
+        )
         for path in layout.visible:
             if path == HOSTS:
                 continue
@@ -191,7 +212,9 @@ class BwrapEngine:
         """
         isolated = command.network is Network.ISOLATED
         if isolated and not self._pasta:
-            raise EngineUnavailable("an isolated network is to be had with MINIFN_NETWORK=isolated for the server only")
+            raise EngineUnavailable(
+                "an isolated network is to be had with MINIFN_NETWORK=isolated for the server only"
+            )
         options = [*self._options]
         if command.network is Network.NONE:
             options.append("--unshare-net")
@@ -204,7 +227,13 @@ class BwrapEngine:
         uid = command.uid if self._root else self._uid
         data = [_identity("passwd", uid), _identity("group", uid), _hosts()]
         for at, path in enumerate(("/etc/passwd", "/etc/group", HOSTS)):
-            options += ["--perms", "0644", "--ro-bind-data", str(FIRST_DATA_DESCRIPTOR + 1 + at), path]
+            options += [
+                "--perms",
+                "0644",
+                "--ro-bind-data",
+                str(FIRST_DATA_DESCRIPTOR + 1 + at),
+                path,
+            ]
         options += ["--chdir", command.cwd, "--remount-ro", "/", "--remount-ro", "/dev"]
         if self._seccomp:
             options += ["--seccomp", str(FIRST_DATA_DESCRIPTOR + 1 + len(data))]
@@ -215,7 +244,9 @@ class BwrapEngine:
             argv=(
                 *((self._pasta, *PASTA_OPTIONS, "--", *OWN_PROC) if isolated else ()),
                 *(self._bwrap, "--args", str(FIRST_DATA_DESCRIPTOR), "--", *dropped),
-                *limits_argv(self._programs, limits, count_processes=not self._root or bool(command.uid)),
+                *limits_argv(
+                    self._programs, limits, count_processes=not self._root or bool(command.uid)
+                ),
                 *loader_argv(command.env),
                 *command.argv,
             ),
@@ -263,10 +294,22 @@ class ProcessEngine:
         #: A process that confines itself does by hand what setpriv does, except for giving up root.
         self._confined = landlock or bool(seccomp)
         self.strength = {
-            (True, True): "a uid per function and Landlock: reads only its own code, but sees that others run",
-            (True, False): "a uid per function: cannot touch the server's data, but sees that others run",
-            (False, True): "Landlock, with the server's uid: reads only its own code; a weak boundary",
-            (False, False): "resource limits only: functions share the server's uid; NOT a security boundary",
+            (
+                True,
+                True,
+            ): "a uid per function and Landlock: reads only its own code, but sees that others run",
+            (
+                True,
+                False,
+            ): "a uid per function: cannot touch the server's data, but sees that others run",
+            (
+                False,
+                True,
+            ): "Landlock, with the server's uid: reads only its own code; a weak boundary",
+            (
+                False,
+                False,
+            ): "resource limits only: functions share the server's uid; NOT a security boundary",
         }[root, landlock]
 
     def place(self, bind: Bind) -> str:
@@ -285,7 +328,10 @@ class ProcessEngine:
         private = [
             str(bind.source)
             for bind in command.binds
-            if own_uid and not bind.writable and self._private_root and bind.source.parent == self._private_root
+            if own_uid
+            and not bind.writable
+            and self._private_root
+            and bind.source.parent == self._private_root
         ]
         return Wrapped(
             # Counting processes per uid makes sense only for a uid that nobody else has.
@@ -308,7 +354,10 @@ class ProcessEngine:
     def _confinement(self, command: Command) -> Confinement:
         return Confinement(
             files=self._landlock,
-            readable=(*self._readable, *(str(bind.source) for bind in command.binds if not bind.writable)),
+            readable=(
+                *self._readable,
+                *(str(bind.source) for bind in command.binds if not bind.writable),
+            ),
             writable=tuple(str(bind.source) for bind in command.binds if bind.writable),
             filter=self._seccomp,
         )

@@ -6,8 +6,21 @@ from pathlib import Path
 
 #: Variables whose value is a file or directory that the tools read: it has to be visible to a build as well.
 PATH_NAMES = (
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
-    *("PIP_CERT", "PIP_CLIENT_CERT", "PIP_FIND_LINKS", "PIP_CONFIG_FILE", "PIP_CONSTRAINT", "UV_FIND_LINKS"),
+    *(
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "REQUESTS_CA_BUNDLE",
+        "CURL_CA_BUNDLE",
+        "NODE_EXTRA_CA_CERTS",
+    ),
+    *(
+        "PIP_CERT",
+        "PIP_CLIENT_CERT",
+        "PIP_FIND_LINKS",
+        "PIP_CONFIG_FILE",
+        "PIP_CONSTRAINT",
+        "UV_FIND_LINKS",
+    ),
     *("npm_config_cafile", "NPM_CONFIG_CAFILE", "CARGO_HTTP_CAINFO"),
 )
 #: Settings of package managers for the whole machine.
@@ -16,7 +29,11 @@ MACHINE_FILES = (Path("/etc/pip.conf"),)
 
 def passed_through(environ: Mapping[str, str], patterns: tuple[str, ...]) -> dict[str, str]:
     """Return the variables whose names match one of the globs."""
-    return {name: value for name, value in environ.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    return {
+        name: value
+        for name, value in environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def passed_paths(passed: Mapping[str, str], data: Path) -> tuple[Path, ...]:

@@ -14,4 +14,6 @@ def own_binds() -> tuple[Path, ...]:
     prefix = own_interpreter().parent.parent
     if prefix.is_relative_to("/usr") or prefix == Path("/"):
         return ()
-    return tuple(path for path in (prefix / "bin", prefix / "lib", prefix / "lib64") if path.is_dir())
+    return tuple(
+        path for path in (prefix / "bin", prefix / "lib", prefix / "lib64") if path.is_dir()
+    )

@@ -8,7 +8,14 @@ import importlib.util
 from pathlib import Path
 
 from .command import Bind, Command, EngineUnavailable, Wrapped
-from .engines import Programs, confining_env, drop_argv, limits_argv, loader_argv, refuse_less_network
+from .engines import (
+    Programs,
+    confining_env,
+    drop_argv,
+    limits_argv,
+    loader_argv,
+    refuse_less_network,
+)
 from .launcher.confine import DEVICES
 
 MAIN = Path(__file__).with_name("sandlock_main.py")
@@ -22,7 +29,9 @@ def find_package() -> Path:
     """Return the directory that `sandlock` is imported from. Raises EngineUnavailable."""
     package = importlib.util.find_spec("sandlock")
     if package is None or not package.origin:
-        raise EngineUnavailable("the package sandlock is not installed (pip install minifn[sandlock])")
+        raise EngineUnavailable(
+            "the package sandlock is not installed (pip install minifn[sandlock])"
+        )
     return Path(package.origin).parents[1]
 
 
@@ -30,10 +39,18 @@ class SandlockEngine:
     """A process that reads only what it is given, sees only its own and asks a supervisor for the rest."""
 
     name = "sandlock"
-    strength = "Landlock and supervised system calls: reads only its own code, sees only its own processes"
+    strength = (
+        "Landlock and supervised system calls: reads only its own code, sees only its own processes"
+    )
 
     def __init__(
-        self, *, programs: Programs, root: bool, python: str, package: Path, readable: tuple[str, ...]
+        self,
+        *,
+        programs: Programs,
+        root: bool,
+        python: str,
+        package: Path,
+        readable: tuple[str, ...],
     ) -> None:
         """`python` runs the supervisor and must be open to every uid when the server is root.
 
@@ -53,7 +70,11 @@ class SandlockEngine:
         """Return the argv of the supervisor. Raises EngineUnavailable for a command with less network."""
         refuse_less_network(self.name, command)
         own_uid = self._root and command.uid > 0
-        identity = drop_argv(self._programs, command.uid) if self._root else (self._programs.setpriv, "--no-new-privs")
+        identity = (
+            drop_argv(self._programs, command.uid)
+            if self._root
+            else (self._programs.setpriv, "--no-new-privs")
+        )
         limits = command.limits
         inner = (
             *limits_argv(self._programs, limits, count_processes=own_uid),
@@ -61,8 +82,14 @@ class SandlockEngine:
             *command.argv,
         )
         options = {
-            "fs_readable": [*self._readable, *(str(bind.source) for bind in command.binds if not bind.writable)],
-            "fs_writable": [*DEVICES, *(str(bind.source) for bind in command.binds if bind.writable)],
+            "fs_readable": [
+                *self._readable,
+                *(str(bind.source) for bind in command.binds if not bind.writable),
+            ],
+            "fs_writable": [
+                *DEVICES,
+                *(str(bind.source) for bind in command.binds if bind.writable),
+            ],
             # The watchdog counts the supervisor as well.
             "max_processes": max(1, limits.processes - 1) if limits.processes else None,
             "net_deny": NOWHERE,
@@ -73,7 +100,17 @@ class SandlockEngine:
             "cwd": command.cwd,
         }
         return Wrapped(
-            argv=(*identity, "--pdeathsig", "KILL", "--", self._python, "-I", "-S", str(MAIN), str(self._package)),
+            argv=(
+                *identity,
+                "--pdeathsig",
+                "KILL",
+                "--",
+                self._python,
+                "-I",
+                "-S",
+                str(MAIN),
+                str(self._package),
+            ),
             env=confining_env(command.env),
             cwd="/",
             limits=limits,

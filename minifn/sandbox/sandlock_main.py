@@ -54,7 +54,9 @@ def main() -> None:
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
         signal.signal(ignored, signal.SIG_DFL)
     sandbox = package.Sandbox(env=asked["env"], **options)
-    process = sandbox.popen(argv, **dict.fromkeys(("stdin", "stdout", "stderr"), package.StdioMode.INHERIT))
+    process = sandbox.popen(
+        argv, **dict.fromkeys(("stdin", "stdout", "stderr"), package.StdioMode.INHERIT)
+    )
     signal.signal(signal.SIGTERM, lambda *_: os.kill(process.pid, signal.SIGTERM))
     # In a thread, because signals are handled only while the main one can be interrupted.
     results: list[Any] = []

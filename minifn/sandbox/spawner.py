@@ -26,7 +26,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, PRIVATE_TMP, Exit, SpawnFailed, Wrapped
+from .command import (
+    FIRST_DATA_DESCRIPTOR,
+    FIRST_DESCRIPTOR,
+    PRIVATE_TMP,
+    Exit,
+    SpawnFailed,
+    Wrapped,
+)
 from .launcher import tree
 from .lock import acquire, yield_soon
 from .strays import kill_strays
@@ -177,7 +184,13 @@ class Spawner:
         self._loop.add_reader(self._socket.fileno(), self._receive)
 
     def _arguments(self, control: socket.socket, told: socket.socket) -> tuple[object, ...]:
-        return Path(__file__).parents[2], control.fileno(), os.getpid(), self._records, told.fileno()
+        return (
+            Path(__file__).parents[2],
+            control.fileno(),
+            os.getpid(),
+            self._records,
+            told.fileno(),
+        )
 
     async def stop(self) -> None:
         """Kill every command and end the launcher."""
@@ -199,7 +212,12 @@ class Spawner:
         self._end_all("the server stopped")
 
     async def spawn(
-        self, wrapped: Wrapped, descriptors: Sequence[int] = (), *, stdout: int | None = None, stderr: int | None = None
+        self,
+        wrapped: Wrapped,
+        descriptors: Sequence[int] = (),
+        *,
+        stdout: int | None = None,
+        stderr: int | None = None,
     ) -> Process:
         """Start a command; output without a descriptor goes to /dev/null. Raises SpawnFailed."""
         if len(descriptors) > FIRST_DATA_DESCRIPTOR - FIRST_DESCRIPTOR:
@@ -235,7 +253,10 @@ class Spawner:
             if any(PRIVATE_TMP.encode() in content for content in wrapped.data[:1]):
                 tmp_inside = "/tmp"
             env = {"HOME": tmp, "TMPDIR": tmp, **env}
-        data = [content.replace(PRIVATE_TMP.encode(), tmp.encode()).decode("latin-1") for content in wrapped.data[:1]]
+        data = [
+            content.replace(PRIVATE_TMP.encode(), tmp.encode()).decode("latin-1")
+            for content in wrapped.data[:1]
+        ]
         data += [content.decode("latin-1") for content in wrapped.data[1:]]
         if wrapped.supervision is not None:
             data = [json.dumps({**wrapped.supervision, "env": env, "tmp": tmp})]
@@ -282,7 +303,11 @@ class Spawner:
         while self._outgoing:
             line, descriptors = self._outgoing[0]
             try:
-                sent = socket.send_fds(self._socket, [line], descriptors) if descriptors else self._socket.send(line)
+                sent = (
+                    socket.send_fds(self._socket, [line], descriptors)
+                    if descriptors
+                    else self._socket.send(line)
+                )
             except BlockingIOError:
                 self._loop.add_writer(self._socket.fileno(), self._flush)
                 return
@@ -317,7 +342,9 @@ class Spawner:
         number = message["id"]
         process = self._processes[number]
         if message["op"] == "exited":
-            process.ended(Exit(code=message["code"], signal=message["signal"], reason=message["reason"]))
+            process.ended(
+                Exit(code=message["code"], signal=message["signal"], reason=message["reason"])
+            )
             del self._processes[number]
             return
         if message["op"] == "spawned":
@@ -364,14 +391,18 @@ class Output:
         return self.exit.code == 0
 
 
-async def run(spawner: Spawner, wrapped: Wrapped, *, timeout_seconds: float, output_bytes: int = 65536) -> Output:
+async def run(
+    spawner: Spawner, wrapped: Wrapped, *, timeout_seconds: float, output_bytes: int = 65536
+) -> Output:
     """Run a command to its end and return its output; one that takes too long is killed. Raises SpawnFailed."""
     with tempfile.TemporaryFile() as file:
         process = await spawner.spawn(wrapped, stdout=file.fileno(), stderr=file.fileno())
         try:
             exit = await asyncio.wait_for(process.wait(), timeout_seconds)
         except TimeoutError:
-            exit = dataclasses.replace(await process.kill(), reason=f"took longer than {timeout_seconds:g} s")
+            exit = dataclasses.replace(
+                await process.kill(), reason=f"took longer than {timeout_seconds:g} s"
+            )
         except asyncio.CancelledError:
             process.kill_soon()
             raise

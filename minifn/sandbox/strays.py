@@ -31,13 +31,18 @@ def kill_strays(run_dir: Path) -> int:
     }
 
     def strays() -> set[int]:
-        roots = {pid for pid, started in recorded.items() if proc.started(pid) == started and proc.alive(pid)}
+        roots = {
+            pid
+            for pid, started in recorded.items()
+            if proc.started(pid) == started and proc.alive(pid)
+        }
         if cookie:
             wanted = cookie + b"."
             roots |= {
                 pid
                 for pid in proc.pids()
-                if proc.environment_value(pid, tree.COOKIE.encode()).startswith(wanted) and proc.alive(pid)
+                if proc.environment_value(pid, tree.COOKIE.encode()).startswith(wanted)
+                and proc.alive(pid)
             }
         return roots.union(*(proc.descendants(pid) for pid in roots))
 

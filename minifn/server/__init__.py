@@ -129,7 +129,9 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             raise ServerFailed(f"cannot start: {error}") from error
         for number in END_SIGNALS:
             # Written in C: works when this loop does not, and then has the launcher end this process.
-            faulthandler.register(number, minifn.spawner.ending.fileno(), all_threads=False, chain=True)
+            faulthandler.register(
+                number, minifn.spawner.ending.fileno(), all_threads=False, chain=True
+            )
             stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         await server.serve(sockets=listeners.duplicates())
@@ -218,4 +220,6 @@ class Server(uvicorn.Server):
                 self._announcing.result()
 
     def _stop_when_failed(self, task: "asyncio.Task[None]") -> None:
-        self.should_exit = self.should_exit or (not task.cancelled() and task.exception() is not None)
+        self.should_exit = self.should_exit or (
+            not task.cancelled() and task.exception() is not None
+        )

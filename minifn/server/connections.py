@@ -111,14 +111,20 @@ class Connection(Watched, HttpToolsProtocol):
         self._head_bytes += len(data)
         super().data_received(data)
         if self._head_bytes > HEAD_BYTES_MAX or len(self.headers or ()) > HEADERS_MAX:
-            self.send_400_response(f"The request's headers are more than {HEADERS_MAX} or {HEAD_BYTES_MAX:,} bytes.")
+            self.send_400_response(
+                f"The request's headers are more than {HEADERS_MAX} or {HEAD_BYTES_MAX:,} bytes."
+            )
 
     def send_400_response(self, msg: str) -> None:
         """Say what is wrong with a request, unless it would be taken for the answer to another one."""
         if self.transport.is_closing():
             return
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started):
+        if (
+            cycle is None
+            or cycle.response_complete
+            or (cycle.more_body and not cycle.response_started)
+        ):
             super().send_400_response(msg)
         else:
             self.hang_up()
@@ -168,11 +174,16 @@ class Connection(Watched, HttpToolsProtocol):
         owes = cycle is None or cycle.response_complete or cycle.more_body
         # A scope that is no cycle's belongs to a head that has begun.
         receiving = cycle is None or cycle.more_body or cycle.scope is not self.scope
-        slow = receiving and now - self._began_at > silence_seconds + self._bytes / BYTES_PER_SECOND_MIN
+        slow = (
+            receiving
+            and now - self._began_at > silence_seconds + self._bytes / BYTES_PER_SECOND_MIN
+        )
         return owes and (slow or now - self.heard_at > silence_seconds)
 
 
-def hang_up_silent(connections: Iterable[object], now: float, silence_seconds: float = SILENCE_SECONDS) -> int:
+def hang_up_silent(
+    connections: Iterable[object], now: float, silence_seconds: float = SILENCE_SECONDS
+) -> int:
     """Close the connections whose clients are late; return how many."""
     late = [
         connection

@@ -39,7 +39,10 @@ class Listeners:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for one in (*self._served, *self._held):
             one.close()
@@ -71,9 +74,13 @@ def listen(host: str, port: int) -> Listeners:
             where = error.filename or host
             if error.errno != errno.EADDRINUSE:
                 reason = error.strerror or error
-                raise AddressUnavailable(f"cannot listen on {where} port {port}: {reason}") from error
+                raise AddressUnavailable(
+                    f"cannot listen on {where} port {port}: {reason}"
+                ) from error
             if not attempts:
-                raise AddressUnavailable(f"port {port} of {where} is in use; choose another with --port") from error
+                raise AddressUnavailable(
+                    f"port {port} of {where} is in use; choose another with --port"
+                ) from error
 
 
 def _listen(host: str, port: int) -> Listeners:
@@ -101,14 +108,23 @@ def _listen(host: str, port: int) -> Listeners:
 def _bind_other(address: str, port: int, *, reuse: bool = True) -> list[socket.socket]:
     """Return a bound socket, or none where the machine has no such address. Raises OSError."""
     try:
-        return [_bind(socket.AF_INET6 if ":" in address else socket.AF_INET, (address, port), reuse, both=False)]
+        return [
+            _bind(
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
+                (address, port),
+                reuse,
+                both=False,
+            )
+        ]
     except OSError as error:
         if error.errno in _ABSENT:
             return []
         raise
 
 
-def _bind(family: int, address: tuple[Any, ...], reuse: bool = True, *, both: bool = True) -> socket.socket:
+def _bind(
+    family: int, address: tuple[Any, ...], reuse: bool = True, *, both: bool = True
+) -> socket.socket:
     """Return a bound socket; one of IPv6 takes IPv4 as well if `both`. Raises OSError, whose `filename` is the address.
 
     `reuse`: connections that have ended do not count.

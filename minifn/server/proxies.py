@@ -19,7 +19,9 @@ def believed(proxies: Iterable[str]) -> list[str]:
     Those of IPv4 are there twice: a socket of both families shows 192.0.2.1 as ::ffff:192.0.2.1.
     """
     networks = [ipaddress.ip_network(proxy) for proxy in proxies]
-    mapped = [f"::ffff:{one.network_address}/{96 + one.prefixlen}" for one in networks if one.version == 4]
+    mapped = [
+        f"::ffff:{one.network_address}/{96 + one.prefixlen}" for one in networks if one.version == 4
+    ]
     return [*map(str, networks), *mapped]
 
 
@@ -31,10 +33,13 @@ class ProxyHint:
         self._told = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._told and any(name == b"x-forwarded-for" for name, _ in scope.get("headers", ())):
+        if not self._told and any(
+            name == b"x-forwarded-for" for name, _ in scope.get("headers", ())
+        ):
             self._told = True
             client, _ = scope.get("client") or ("a client", 0)
             logger.warning(
-                "%s sends X-Forwarded-For, which is not believed: if that is a proxy, name it in MINIFN_PROXIES", client
+                "%s sends X-Forwarded-For, which is not believed: if that is a proxy, name it in MINIFN_PROXIES",
+                client,
             )
         await self._app(scope, receive, send)

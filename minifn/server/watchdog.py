@@ -54,13 +54,19 @@ class Watchdog:
             held = time.monotonic() - alive_at - BEAT_SECONDS
             if held >= HELD_SECONDS and reported != alive_at:
                 reported = alive_at
-                logger.warning("the event loop has been held for %.1f s by:\n%s", held, self._stacks())
+                logger.warning(
+                    "the event loop has been held for %.1f s by:\n%s", held, self._stacks()
+                )
 
     def _stacks(self) -> str:
         """Return the stack of the loop's thread, and where the others are: one may hold the interpreter lock."""
         frames = sys._current_frames()
         names = {thread.ident: thread.name for thread in threading.enumerate()}
-        stack = traceback.format_stack(frames[self._watched])[-FRAMES_MAX:] if self._watched in frames else []
+        stack = (
+            traceback.format_stack(frames[self._watched])[-FRAMES_MAX:]
+            if self._watched in frames
+            else []
+        )
         others = [
             f"  {names.get(ident, ident)} is in {frame.f_code.co_name}, {frame.f_code.co_filename}:{frame.f_lineno}\n"
             for ident, frame in frames.items()

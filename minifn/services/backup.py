@@ -33,7 +33,9 @@ MANIFEST = "manifest.json"
 #: What two million deployments take.
 MANIFEST_BYTES_MAX = 256 * 1024 * 1024
 #: What the executions say that may or may not have run since the copy was made.
-RESTORED = "The server was restored from a backup: whether this execution has run since is not known."
+RESTORED = (
+    "The server was restored from a backup: whether this execution has run since is not known."
+)
 _PIECE_BYTES = 1 << 20
 
 
@@ -87,7 +89,9 @@ def restore(file: Path, data: DataDir) -> Summary:
     may have run since. Raises BackupError, schema.DatabaseTooNew, sqlite3.Error and OSError.
     """
     if data.root.exists() and any(data.root.iterdir()):
-        raise BackupError(f"{data.root} is not empty: a backup is restored into a new or an empty directory")
+        raise BackupError(
+            f"{data.root} is not empty: a backup is restored into a new or an empty directory"
+        )
     make_directory(data.root)
     staged = DataDir(data.root / "restoring")
     try:
@@ -117,7 +121,9 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
         complete = deployments.uploaded(conn)
         conn.execute("BEGIN")
         for deployment_id in known:
-            if deployment_id not in complete or not writer.add_first(_archives(data, deployment_id), data):
+            if deployment_id not in complete or not writer.add_first(
+                _archives(data, deployment_id), data
+            ):
                 _drop(conn, deployment_id)
         conn.execute("COMMIT")
         kept = deployments.ids(conn)
@@ -128,12 +134,17 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
         writer.add(path, path.name)
     writer.finish()
     locked = bool(stored_fingerprint(copy)) and data.variables_key not in files
-    return Summary(deployments=len(kept), left_out=len(known) - len(kept), keys=len(files), locked=locked)
+    return Summary(
+        deployments=len(kept), left_out=len(known) - len(kept), keys=len(files), locked=locked
+    )
 
 
 def _copy_database(source: Path, copy: Path) -> None:
     """Copy the database as of one moment, in this minifn's schema, as a single file."""
-    with contextlib.closing(connect(source, readonly=True)) as live, contextlib.closing(connect(copy)) as conn:
+    with (
+        contextlib.closing(connect(source, readonly=True)) as live,
+        contextlib.closing(connect(copy)) as conn,
+    ):
         # In one step: a server may write meanwhile, and what it writes is not in the copy.
         live.backup(conn)
         schema.migrate(conn)
@@ -216,7 +227,11 @@ def _unpack(file: Path, staged: DataDir) -> None:
     try:
         with tarfile.open(file, "r:") as archive:
             for member in archive:
-                content = archive.extractfile(member) if member.isreg() and not member.issparse() else None
+                content = (
+                    archive.extractfile(member)
+                    if member.isreg() and not member.issparse()
+                    else None
+                )
                 if content is None or member.name in checksums:
                     raise BackupError(f"{file} is no backup of minifn: {member.name!r}")
                 if member.name == MANIFEST:
@@ -246,7 +261,9 @@ def _manifest(file: Path, content: bytes) -> Manifest:
     except jsontext.JsonInvalid as exc:
         raise BackupError(f"{file} has a damaged manifest: {exc}") from exc
     if manifest.format > FORMAT:
-        raise BackupError(f"{file} was written by minifn {manifest.minifn}, in a newer format: upgrade minifn")
+        raise BackupError(
+            f"{file} was written by minifn {manifest.minifn}, in a newer format: upgrade minifn"
+        )
     return manifest
 
 
@@ -277,7 +294,9 @@ def _make_ready(staged: DataDir) -> Summary:
         for named in (*known, *(function.id for function in functions.every(conn))):
             # Names of files, some of which will be deleted, are made of them.
             if not is_id(named):
-                raise BackupError(f"the database in the backup was not made by minifn: {named!r} is no ID")
+                raise BackupError(
+                    f"the database in the backup was not made by minifn: {named!r} is no ID"
+                )
         for deployment_id in known:
             if not staged.source(deployment_id).exists():
                 raise BackupError(f"the backup has no archive of the deployment {deployment_id}")
@@ -287,7 +306,9 @@ def _make_ready(staged: DataDir) -> Summary:
         deployments.rebuild_ready(conn, now)
         executions.abandon(conn, RESTORED, now)
         conn.execute("COMMIT")
-    return Summary(deployments=len(known), left_out=0, keys=len(staged.key_files()), locked=_check_key(staged))
+    return Summary(
+        deployments=len(known), left_out=0, keys=len(staged.key_files()), locked=_check_key(staged)
+    )
 
 
 def _check_key(staged: DataDir) -> bool:

@@ -90,7 +90,12 @@ class DeploymentService:
     """Everything that happens to deployments but their builds."""
 
     def __init__(
-        self, config: Config, data: DataDir, database: Database, hooks: Hooks, changes: ChangeFeed | None = None
+        self,
+        config: Config,
+        data: DataDir,
+        database: Database,
+        hooks: Hooks,
+        changes: ChangeFeed | None = None,
     ) -> None:
         self._config = config
         self._data = data
@@ -121,7 +126,11 @@ class DeploymentService:
         name = code.filename.lower()
         if not name.endswith((".gz", *OTHER_SUFFIXES)):
             raise StorageFileTypeUnsupported
-        chunk = None if upload.content_range is None else uploads.parse_content_range(upload.content_range)
+        chunk = (
+            None
+            if upload.content_range is None
+            else uploads.parse_content_range(upload.content_range)
+        )
         if not name.endswith(".gz") and (chunk is None or not chunk.number):
             await asyncio.to_thread(_check_gzip, code.path)
         total_bytes = chunk.total_bytes if chunk else code.size_bytes
@@ -165,9 +174,13 @@ class DeploymentService:
         )
         archive = self._data.upload(deployment.id)
         await asyncio.to_thread(pack, template.folder, archive, _NOT_IN_TEMPLATES)
-        return await self.add(msgspec.structs.replace(deployment, source_size_bytes=archive.stat().st_size), archive)
+        return await self.add(
+            msgspec.structs.replace(deployment, source_size_bytes=archive.stat().st_size), archive
+        )
 
-    async def _insert(self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path) -> Deployment:
+    async def _insert(
+        self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path
+    ) -> Deployment:
         source = self._data.source(deployment.id)
         try:
             await asyncio.to_thread(store, archive, source)
@@ -184,7 +197,9 @@ class DeploymentService:
 
     async def _add_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
         if not is_id(deployment.id):
-            raise ArgumentInvalid("Invalid `x-appwrite-id` header: it must be the ID of a deployment.")
+            raise ArgumentInvalid(
+                "Invalid `x-appwrite-id` header: it must be the ID of a deployment."
+            )
         async with self._uploading.setdefault(deployment.id, asyncio.Lock()):
             return await self._take_chunk(deployment, chunk, upload)
 
@@ -244,7 +259,9 @@ class DeploymentService:
         Raises FunctionNotFound, DeploymentNotFound, BuildNotReady.
         """
         _, deployment = await self._both(function_id, deployment_id)
-        function = await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
+        function = await self._database.write(
+            deployments.activate, function_id, deployment_id, now_ms()
+        )
         self._changes.tell("update", deployment)
         self._hooks.prewarm(function, deployment)
         return function
@@ -269,7 +286,9 @@ class DeploymentService:
         Raises FunctionNotFound, DeploymentNotFound.
         """
         await self._function(function_id)
-        deployment = await self._database.write(deployments.delete, function_id, deployment_id, now_ms())
+        deployment = await self._database.write(
+            deployments.delete, function_id, deployment_id, now_ms()
+        )
         self._changes.tell("delete", deployment)
         await self._discard(deployment_id)
         return deployment
@@ -349,7 +368,9 @@ class DeploymentService:
 
 def _stamped(deployment: Deployment) -> Deployment:
     now = now_ms()
-    return msgspec.structs.replace(deployment, id=deployment.id or new_id(), created_at=now, updated_at=now)
+    return msgspec.structs.replace(
+        deployment, id=deployment.id or new_id(), created_at=now, updated_at=now
+    )
 
 
 def _check_same_upload(earlier: Deployment, deployment: Deployment) -> None:
@@ -367,10 +388,14 @@ def _content(chunk: Chunk, upload: Upload) -> tuple[UploadedFile, int]:
             return file, 0
     if code is not None and code.size_bytes == chunk.total_bytes:
         return code, chunk.offset
-    raise StorageInvalidContentRange("The file part is not as long as the Content-Range header says.")
+    raise StorageInvalidContentRange(
+        "The file part is not as long as the Content-Range header says."
+    )
 
 
-def _receive(conn: sqlite3.Connection, deployment: Deployment, chunk: Chunk) -> tuple[Deployment, bool]:
+def _receive(
+    conn: sqlite3.Connection, deployment: Deployment, chunk: Chunk
+) -> tuple[Deployment, bool]:
     """Note a chunk that is on disk, for whichever chunk comes first with the deployment's row."""
     earlier = deployments.by_id(conn, deployment.id)
     if earlier is None:

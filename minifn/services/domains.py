@@ -52,9 +52,13 @@ class DomainService:
 
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
         """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
-        return await self._create(Rule(id=new_id(), domain=domain, function_id=function_id, branch=branch))
+        return await self._create(
+            Rule(id=new_id(), domain=domain, function_id=function_id, branch=branch)
+        )
 
-    async def create_redirect(self, domain: str, url: str, status_code: int, function_id: str) -> Rule:
+    async def create_redirect(
+        self, domain: str, url: str, status_code: int, function_id: str
+    ) -> Rule:
         """Have a domain redirect to `url`; the rule goes with the function.
 
         Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists.

@@ -31,7 +31,9 @@ WRITES_MAX = 8
 class Events:
     """Emits events: finds the functions that listen, in memory, and queues an execution of each."""
 
-    def __init__(self, database: Database, functions: FunctionService, executor: Executions) -> None:
+    def __init__(
+        self, database: Database, functions: FunctionService, executor: Executions
+    ) -> None:
         self._database = database
         self._executor = executor
         #: Name -> the functions that subscribe to it, by their names; None until it is read (again).
@@ -42,7 +44,9 @@ class Events:
         self._turns = asyncio.Semaphore(WRITES_MAX)
         functions.on_change(self._forget)
 
-    async def emit(self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "", depth: int = 0) -> int:
+    async def emit(
+        self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "", depth: int = 0
+    ) -> int:
         """Queue an execution of every function that subscribes to `event`, and return how many once they are safe.
 
         `payload` is the body the functions are given: an object that becomes JSON, or JSON already. `user_id` is who
@@ -50,7 +54,8 @@ class Events:
         """
         if not event_names.is_event(event):
             raise ArgumentInvalid.for_param(
-                "event", "Value must be the name of one event, such as orders.42.create, and not one of functions"
+                "event",
+                "Value must be the name of one event, such as orders.42.create, and not one of functions",
             )
         found = await self._listening(event)
         if not found:
@@ -63,7 +68,9 @@ class Events:
         )
         async with self._turns:
             if depth >= DEPTH_MAX:
-                await self._refuse(found, request, f"{DEPTH_MAX} executions caused by events led to it.")
+                await self._refuse(
+                    found, request, f"{DEPTH_MAX} executions caused by events led to it."
+                )
                 return 0
             return await self._deliver(found, request)
 
@@ -86,7 +93,11 @@ class Events:
                     read = by_event(await self._database.read(function_rows.listening))
                     if generation == self._generation:
                         self._subscribers = read
-        found = [function for name in event_names.names(event.split(".")) for function in subscribers.get(name, ())]
+        found = [
+            function
+            for name in event_names.names(event.split("."))
+            for function in subscribers.get(name, ())
+        ]
         once = {function.id: function for function in found}
         return sorted(once.values(), key=lambda function: (function.name, function.sequence))
 

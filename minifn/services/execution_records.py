@@ -5,11 +5,21 @@ import msgspec
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.log_text import keep_tail
-from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function, Headers, Target, Trigger
+from minifn.models import (
+    Execution,
+    ExecutionRequest,
+    ExecutionResult,
+    Function,
+    Headers,
+    Target,
+    Trigger,
+)
 from minifn.workers.records import FunctionResponse
 
 #: Request headers stored with an execution.
-STORED_REQUEST_HEADERS = frozenset({"content-type", "agent", "content-length", "host", "x-appwrite-client-ip"})
+STORED_REQUEST_HEADERS = frozenset(
+    {"content-type", "agent", "content-length", "host", "x-appwrite-client-ip"}
+)
 #: Answer headers stored with an execution.
 STORED_RESPONSE_HEADERS = frozenset({"content-type", "content-length"})
 

@@ -16,7 +16,13 @@ import msgspec
 
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
-from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronousTimeout, MinifnError, Overloaded
+from minifn.errors import (
+    BuildNotReady,
+    DeploymentNotFound,
+    FunctionSynchronousTimeout,
+    MinifnError,
+    Overloaded,
+)
 from minifn.hooks import Hooks
 from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
@@ -71,12 +77,17 @@ class Executions:
     async def __aenter__(self) -> "Executions":
         failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
         if failed:
-            logger.warning("%d executions were interrupted by the last stop and are marked as failed", failed)
+            logger.warning(
+                "%d executions were interrupted by the last stop and are marked as failed", failed
+            )
         await self._backlog.open()
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Put what was claimed and has not ended back into the queue, for the next start."""
         await self._running.end()
@@ -84,7 +95,9 @@ class Executions:
         try:
             await self._database.write(executions.requeue, now_ms())
         except sqlite3.Error as exc:
-            logger.error("what was running cannot be queued again (%s) and will be marked as failed", exc)
+            logger.error(
+                "what was running cannot be queued again (%s) and will be marked as failed", exc
+            )
 
     async def halt(self) -> None:
         """End what runs: synchronous executions fail and are answered, queued ones run again at the next start."""
@@ -99,12 +112,16 @@ class Executions:
         """
         target = await self._functions.target(function_id)
         if target.deployment is None:
-            raise DeploymentNotFound("Deployment not found. Create a deployment before trying to execute a function.")
+            raise DeploymentNotFound(
+                "Deployment not found. Create a deployment before trying to execute a function."
+            )
         if target.deployment.status != "ready":
             raise BuildNotReady
         return target
 
-    async def execute(self, target: Target, request: ExecutionRequest, trigger: Trigger = "http") -> ExecutionResult:
+    async def execute(
+        self, target: Target, request: ExecutionRequest, trigger: Trigger = "http"
+    ) -> ExecutionResult:
         """Run a function and return its finished, stored execution.
 
         Raises FunctionSynchronousTimeout, after storing the failed execution, when the cap for synchronous executions
@@ -120,7 +137,9 @@ class Executions:
         capped = response.failure == "timeout" and cap < function.timeout_seconds
         if capped:
             message = f"{FunctionSynchronousTimeout.__doc__}\nError Code: 408"
-            response = msgspec.structs.replace(response, errors=records.join(response.errors, message))
+            response = msgspec.structs.replace(
+                response, errors=records.join(response.errors, message)
+            )
         result = records.finish(target, execution, response)
         await self._database.write(executions.insert, result.execution)
         self._changes.tell("create", result.execution, result=result)
@@ -129,7 +148,11 @@ class Executions:
         return result
 
     async def enqueue(
-        self, function: Function, request: ExecutionRequest, trigger: Trigger = "http", scheduled_at: int = 0
+        self,
+        function: Function,
+        request: ExecutionRequest,
+        trigger: Trigger = "http",
+        scheduled_at: int = 0,
     ) -> Execution:
         """Store an execution to run soon, or at the instant `scheduled_at`, and return it once it is safe.
 
@@ -142,7 +165,9 @@ class Executions:
             scheduled_at=scheduled_at,
             deployment_id=function.deployment_id,
         )
-        async with self._backlog.storing((function.id,), len(request.body), scheduled=scheduled_at > 0):
+        async with self._backlog.storing(
+            (function.id,), len(request.body), scheduled=scheduled_at > 0
+        ):
             await self._database.write(executions.enqueue, execution, request)
         if not scheduled_at:
             self.note_queued([execution])
@@ -171,25 +196,33 @@ class Executions:
         self._backlog.wait(count)
         self._wake.set()
 
-    async def enqueue_each(self, functions: Sequence[Function], request: ExecutionRequest) -> list[Execution]:
+    async def enqueue_each(
+        self, functions: Sequence[Function], request: ExecutionRequest
+    ) -> list[Execution]:
         """Store an execution of each of `functions`, caused by one event, in one write; return them once they are safe.
 
         A function that was deleted meanwhile gets none. Raises Overloaded.
         """
         waiting = [
             msgspec.structs.replace(
-                records.caused(function, request), status="waiting", deployment_id=function.deployment_id
+                records.caused(function, request),
+                status="waiting",
+                deployment_id=function.deployment_id,
             )
             for function in functions
         ]
-        async with self._backlog.storing([function.id for function in functions], len(request.body)):
+        async with self._backlog.storing(
+            [function.id for function in functions], len(request.body)
+        ):
             stored = await self._database.write(executions.enqueue_each, waiting, request)
         self.note_queued(stored)
         return stored
 
     async def crowded(self, functions: Sequence[Function], request: ExecutionRequest) -> set[str]:
         """Return the functions (ids) among these whose share of the queue has no room for this."""
-        return await self._backlog.crowded([function.id for function in functions], len(request.body))
+        return await self._backlog.crowded(
+            [function.id for function in functions], len(request.body)
+        )
 
     async def refuse(self, function: Function, request: ExecutionRequest, reason: str) -> None:
         """Store an execution, caused by an event, that failed for `reason` before it ran. Raises FunctionNotFound."""
@@ -211,14 +244,18 @@ class Executions:
             free = limit - len(self._running)
             # Claiming a few at a time keeps a full queue to one write for several executions.
             if free >= max(1, limit // 4):
-                jobs, self._turn = await self._database.insist(executions.claim, free, now_ms(), after=self._turn)
+                jobs, self._turn = await self._database.insist(
+                    executions.claim, free, now_ms(), after=self._turn
+                )
                 if self._halted:
                     return
                 self._backlog.claimed(free, more=len(jobs) == free)
                 for job in jobs:
                     self._changes.tell("update", job.execution)
                     work = self._run_queued(job.execution, job.request)
-                    self._running.start(work, f"minifn-execution-{job.execution.id}", self._wake.set)
+                    self._running.start(
+                        work, f"minifn-execution-{job.execution.id}", self._wake.set
+                    )
                 if len(jobs) == free:
                     continue
             await self._wake.wait()
@@ -228,20 +265,26 @@ class Executions:
             result = await self._answer_queued(execution, request)
         except Exception as exc:
             logger.exception("execution %s could not be run", execution.id)
-            result = ExecutionResult(execution=records.fail(execution, f"Internal error: {type(exc).__name__}"))
+            result = ExecutionResult(
+                execution=records.fail(execution, f"Internal error: {type(exc).__name__}")
+            )
         if self._halted and result.execution.status == "failed":
             return
         if await self._database.insist(executions.finish, result.execution, result.body):
             self._backlog.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
 
-    async def _answer_queued(self, execution: Execution, request: ExecutionRequest) -> ExecutionResult:
+    async def _answer_queued(
+        self, execution: Execution, request: ExecutionRequest
+    ) -> ExecutionResult:
         try:
             target = await self.ready(execution.function_id)
         except MinifnError as exc:
             failed = records.fail(execution, f"{exc.message}\nError Code: {exc.code}")
             return ExecutionResult(execution=msgspec.structs.replace(failed, deployment_id=""))
-        response = await self._call(target, execution, request, target.function.timeout_seconds, patient=True)
+        response = await self._call(
+            target, execution, request, target.function.timeout_seconds, patient=True
+        )
         return records.finish(target, execution, response)
 
     async def _call(
@@ -257,6 +300,8 @@ class Executions:
         try:
             spec = self._launcher.worker(target)
         except RuntimeUnavailable as exc:
-            return FunctionResponse(status_code=500, errors=f"{exc}\nError Code: 500", failure="start")
+            return FunctionResponse(
+                status_code=500, errors=f"{exc}\nError Code: 500", failure="start"
+            )
         call = self._calls.make(target.function, execution, request)
         return await self._pool.call(spec, call, deadline, patient=patient)

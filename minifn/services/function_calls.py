@@ -19,14 +19,18 @@ class FunctionCalls:
         self._tokens = tokens
         self._authority = authority
 
-    def make(self, function: Function, execution: Execution, request: ExecutionRequest) -> FunctionRequest:
+    def make(
+        self, function: Function, execution: Execution, request: ExecutionRequest
+    ) -> FunctionRequest:
         """Return the request as the function sees it."""
         headers = dict(request.headers)
         lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
         host = headers.setdefault("host", self._authority)
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
-        headers["x-appwrite-key"] = self._tokens.mint_key(function.scopes, lifetime, depth=request.depth)
+        headers["x-appwrite-key"] = self._tokens.mint_key(
+            function.scopes, lifetime, depth=request.depth
+        )
         headers["x-appwrite-user-id"] = request.user_id
         headers["x-appwrite-user-jwt"] = self._user_jwt(execution, request, lifetime)
         headers["x-appwrite-country-code"] = ""
@@ -47,7 +51,11 @@ class FunctionCalls:
             method=request.method,
             scheme=scheme,
             host=name,
-            port=int(port) if port.isdecimal() and len(port) < 6 else 443 if scheme == "https" else 80,
+            port=int(port)
+            if port.isdecimal() and len(port) < 6
+            else 443
+            if scheme == "https"
+            else 80,
             path=path if path.startswith("/") else f"/{path}",
             query=query,
             headers=tuple(headers.items()),
@@ -56,7 +64,9 @@ class FunctionCalls:
             logging=function.logging,
         )
 
-    def _user_jwt(self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int) -> str:
+    def _user_jwt(
+        self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int
+    ) -> str:
         """Return a token of who asked for the execution: at once only of a session, later of any user.
 
         As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do. But it outlives

@@ -65,7 +65,12 @@ class VariableChange(msgspec.Struct, frozen=True, kw_only=True):
 _BUILT_FROM = ("name", "entrypoint", "commands", "provider_root_directory", "runtime")
 
 #: What a function's connection to a repository is made of; disconnecting clears it.
-_CONNECTION = ("installation_id", "provider_branch", "provider_root_directory", "provider_silent_mode")
+_CONNECTION = (
+    "installation_id",
+    "provider_branch",
+    "provider_root_directory",
+    "provider_silent_mode",
+)
 
 
 class FunctionService:
@@ -116,14 +121,20 @@ class FunctionService:
         """
         self._check_provider(settings)
         now = now_ms()
-        fields = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
+        fields = {
+            name: value
+            for name, value in msgspec.structs.asdict(settings).items()
+            if value is not None
+        }
         function = Function(id=_given_id(function_id), created_at=now, updated_at=now, **fields)
         return await self._told("create", await self._database.write(functions.insert, function))
 
     async def get(self, function_id: str) -> Function:
         """Return one function. Raises FunctionNotFound."""
         target = self._targets.get(function_id)
-        function = target.function if target else await self._database.read(functions.get, function_id)
+        function = (
+            target.function if target else await self._database.read(functions.get, function_id)
+        )
         if function is None:
             raise FunctionNotFound
         return function
@@ -135,7 +146,9 @@ class FunctionService:
         if settings.runtime_specification not in (None, stored.runtime_specification):
             # What ran so far is counted with the memory it ran with.
             await usage.catch_up(self._database)
-        return await self._told("update", await self._database.write(_update, function_id, settings, now_ms()))
+        return await self._told(
+            "update", await self._database.write(_update, function_id, settings, now_ms())
+        )
 
     async def delete(self, function_id: str) -> tuple[Function, list[str]]:
         """Delete a function; return it and the ids of its deployments, whose files the caller removes.
@@ -155,7 +168,9 @@ class FunctionService:
 
         Raises FunctionNotFound, DeploymentNotFound and BuildNotReady.
         """
-        return await self._database.write(deployments.activate, function_id, deployment_id, now_ms())
+        return await self._database.write(
+            deployments.activate, function_id, deployment_id, now_ms()
+        )
 
     async def create_variable(
         self,
@@ -191,16 +206,22 @@ class FunctionService:
         """Return all variables of a function in order of creation. Raises FunctionNotFound."""
         return await self._database.read(_list_variables, function_id)
 
-    async def page_variables(self, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
+    async def page_variables(
+        self, function_id: str, query: Query, *, count: bool = True
+    ) -> Page[Variable]:
         """Return a page of a function's variables. Raises FunctionNotFound."""
         return await self._database.read_list(_page_variables, function_id, query, count)
 
-    async def update_variable(self, function_id: str, variable_id: str, change: VariableChange) -> Variable:
+    async def update_variable(
+        self, function_id: str, variable_id: str, change: VariableChange
+    ) -> Variable:
         """Change a variable.
 
         Raises FunctionNotFound, VariableNotFound, VariableAlreadyExists and VariableCannotUnsetSecret.
         """
-        variable = await self._database.write(_update_variable, function_id, variable_id, change, now_ms())
+        variable = await self._database.write(
+            _update_variable, function_id, variable_id, change, now_ms()
+        )
         self._changes.tell("update", variable)
         return variable
 
@@ -220,17 +241,23 @@ class FunctionService:
     def _check_provider(self, settings: FunctionSettings) -> None:
         if settings.installation_id and settings.installation_id not in self._installations:
             raise InstallationNotFound
-        if settings.provider_repository_id and not (settings.installation_id and settings.provider_branch):
+        if settings.provider_repository_id and not (
+            settings.installation_id and settings.provider_branch
+        ):
             raise ArgumentInvalid(
                 "When connecting to VCS (Version Control System), you need to provide"
                 ' "installationId" and "providerBranch".'
             )
         if settings.provider_repository_id and not is_repository(settings.provider_repository_id):
-            raise ArgumentInvalid.for_param("providerRepositoryId", "Value must be a path such as owner/name")
+            raise ArgumentInvalid.for_param(
+                "providerRepositoryId", "Value must be a path such as owner/name"
+            )
         if settings.provider_branch and not is_reference(settings.provider_branch):
             raise ArgumentInvalid.for_param("providerBranch", "Value must be the name of a branch")
         if folder(settings.provider_root_directory) is None:
-            raise ArgumentInvalid.for_param("providerRootDirectory", "Value must be a folder inside the repository")
+            raise ArgumentInvalid.for_param(
+                "providerRootDirectory", "Value must be a folder inside the repository"
+            )
 
     def _forget(self, function_ids: set[str]) -> None:
         self._generation += 1
@@ -250,9 +277,15 @@ def _target(conn: sqlite3.Connection, function_id: str) -> Target | None:
     function = functions.get(conn, function_id)
     if function is None:
         return None
-    deployment = deployments.get(conn, function_id, function.deployment_id) if function.deployment_id else None
+    deployment = (
+        deployments.get(conn, function_id, function.deployment_id)
+        if function.deployment_id
+        else None
+    )
     merged = {
-        variable.key: variable.value for owner in ("", function_id) for variable in variables.of_function(conn, owner)
+        variable.key: variable.value
+        for owner in ("", function_id)
+        for variable in variables.of_function(conn, owner)
     }
     if deployment is not None:
         deployment = msgspec.structs.replace(deployment, build_logs="")
@@ -266,9 +299,13 @@ def _existing(conn: sqlite3.Connection, function_id: str) -> Function:
     return function
 
 
-def _update(conn: sqlite3.Connection, function_id: str, settings: FunctionSettings, now: int) -> Function:
+def _update(
+    conn: sqlite3.Connection, function_id: str, settings: FunctionSettings, now: int
+) -> Function:
     stored = _existing(conn, function_id)
-    changes = {name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None}
+    changes = {
+        name: value for name, value in msgspec.structs.asdict(settings).items() if value is not None
+    }
     kept: tuple[str, ...] = ("runtime", "entrypoint")
     if stored.provider_repository_id and settings.provider_repository_id is None:
         kept = (*kept, *_CONNECTION)
@@ -318,7 +355,9 @@ def _list_variables(conn: sqlite3.Connection, function_id: str) -> list[Variable
     return variables.of_function(conn, function_id)
 
 
-def _page_variables(conn: sqlite3.Connection, function_id: str, query: Query, count: bool) -> Page[Variable]:
+def _page_variables(
+    conn: sqlite3.Connection, function_id: str, query: Query, count: bool
+) -> Page[Variable]:
     _owner(conn, function_id)
     return variables.page(conn, function_id, query, count=count)
 
@@ -329,7 +368,9 @@ def _update_variable(
     stored = _get_variable(conn, function_id, variable_id)
     if stored.secret and change.secret is False:
         raise VariableCannotUnsetSecret
-    changes = {name: value for name, value in msgspec.structs.asdict(change).items() if value is not None}
+    changes = {
+        name: value for name, value in msgspec.structs.asdict(change).items() if value is not None
+    }
     variable = msgspec.structs.replace(stored, **changes, updated_at=now)
     variables.update(conn, variable)
     functions.mark_stale(conn, function_id)

@@ -37,7 +37,13 @@ class Keys:
         self._trusted: dict[str, tuple[ApiKey, float]] = {}
 
     async def create(
-        self, name: str, scopes: Sequence[str], *, key_id: str = "", expire_at: int = 0, description: str = ""
+        self,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        key_id: str = "",
+        expire_at: int = 0,
+        description: str = "",
     ) -> tuple[ApiKey, str]:
         """Create a key; return it and its secret, which is shown this once. Raises KeyAlreadyExists."""
         secret = f"standard_{secrets.token_hex(32)}"
@@ -70,7 +76,13 @@ class Keys:
         return key
 
     async def update(
-        self, key_id: str, *, name: str, scopes: Sequence[str], expire_at: int, description: str | None
+        self,
+        key_id: str,
+        *,
+        name: str,
+        scopes: Sequence[str],
+        expire_at: int,
+        description: str | None,
     ) -> ApiKey:
         """Change a key, whose secret stays; None keeps the description. Raises KeyNotFound."""
         changes: dict[str, Any] = {"name": name, "scopes": tuple(scopes), "expire_at": expire_at}

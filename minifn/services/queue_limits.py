@@ -59,7 +59,11 @@ class QueueLimits:
     """
 
     def __init__(
-        self, database: Database, count_max: int, bytes_max: int, clock: Callable[[], float] = time.monotonic
+        self,
+        database: Database,
+        count_max: int,
+        bytes_max: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -166,7 +170,8 @@ class QueueLimits:
             for function_id in function_ids
             if (owned := self._owned.get(function_id))
             and (
-                owned.count + 1 > counts or (body_bytes and owned.size_bytes and owned.size_bytes + body_bytes > sizes)
+                owned.count + 1 > counts
+                or (body_bytes and owned.size_bytes and owned.size_bytes + body_bytes > sizes)
             )
         }
 
@@ -178,7 +183,9 @@ class QueueLimits:
             return True
         if not new.scheduled:
             return self.full
-        too_long = self._scheduled_bytes + new.size_bytes > self._bytes_max // 2 and new.size_bytes > 0
+        too_long = (
+            self._scheduled_bytes + new.size_bytes > self._bytes_max // 2 and new.size_bytes > 0
+        )
         return too_long or self._scheduled + new.count > self._count_max
 
     async def _count(self) -> None:

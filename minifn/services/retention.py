@@ -36,7 +36,9 @@ DAY_MS = 86_400_000
 class Retention:
     """Sweeps every hour, while `run` runs."""
 
-    def __init__(self, config: Config, database: Database, deployments: DeploymentService, builder: Builder) -> None:
+    def __init__(
+        self, config: Config, database: Database, deployments: DeploymentService, builder: Builder
+    ) -> None:
         self._config = config
         self._database = database
         self._deployments = deployments
@@ -51,7 +53,9 @@ class Retention:
             before = now - self._config.retention_days * DAY_MS
             deleted += await self._repeat(executions.delete_older, before, ROWS)
         if self._config.retention_count:
-            for function, last in await self._database.read(executions.beyond, self._config.retention_count):
+            for function, last in await self._database.read(
+                executions.beyond, self._config.retention_count
+            ):
                 deleted += await self._repeat(executions.delete_through, function, last, ROWS)
         expired = 0
         while count := await self._deployments.expire(now, DEPLOYMENTS):
@@ -76,7 +80,10 @@ class Retention:
                 logger.exception("maintenance failed; it is tried again in an hour")
 
     async def _repeat(
-        self, step: Callable[Concatenate[sqlite3.Connection, P], int], *args: P.args, **kwargs: P.kwargs
+        self,
+        step: Callable[Concatenate[sqlite3.Connection, P], int],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> int:
         """Repeat a write until it has nothing left to do, and return the sum of what it returns."""
         total = 0

@@ -41,7 +41,11 @@ class Scheduler:
     """
 
     def __init__(
-        self, database: Database, functions: FunctionService, executor: Executions, clock: Callable[[], int] = now_ms
+        self,
+        database: Database,
+        functions: FunctionService,
+        executor: Executions,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._database = database
         self._executor = executor
@@ -61,9 +65,13 @@ class Scheduler:
         if now < self._looked_at:
             # The first look, or a clock that went back: what was planned may be too far ahead.
             self._since = min(self._since, now)
-            await self._database.write(schedules.apply, await self._database.read(_corrections, now))
+            await self._database.write(
+                schedules.apply, await self._database.read(_corrections, now)
+            )
         self._looked_at = now
-        while moves := await self._database.read(_moves, now, self._since, self._executor.overloaded):
+        while moves := await self._database.read(
+            _moves, now, self._since, self._executor.overloaded
+        ):
             queued = await self._database.write(schedules.apply, moves)
             self._executor.note_queued(queued, ticked=True)
         due_at = await self._database.read(executions.next_due)
@@ -109,10 +117,14 @@ def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
         return _move(plan, following(plan, now))
     runs = plan.next_at >= since and now - plan.next_at <= LATE_MAX_MS
     if runs and overloaded:
-        logger.warning("a tick of function %s is skipped: too many executions are waiting", plan.function_id)
+        logger.warning(
+            "a tick of function %s is skipped: too many executions are waiting", plan.function_id
+        )
         runs = False
     to_at = following(plan, now) if plan.deployment_id else 0
-    return _move(plan, to_at, records.tick(plan.function_id, plan.deployment_id, now) if runs else None)
+    return _move(
+        plan, to_at, records.tick(plan.function_id, plan.deployment_id, now) if runs else None
+    )
 
 
 def correct(plan: Plan, now: int) -> Move | None:

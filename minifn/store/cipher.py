@@ -51,7 +51,9 @@ class VariableCipher:
         if not isinstance(sealed, bytes) or len(sealed) < NONCE_BYTES:
             return None
         try:
-            value: bytes = decrypt(sealed[NONCE_BYTES:], variable_id.encode(), sealed[:NONCE_BYTES], self._key)
+            value: bytes = decrypt(
+                sealed[NONCE_BYTES:], variable_id.encode(), sealed[:NONCE_BYTES], self._key
+            )
         except CryptoError:
             return None
         return value.decode()
@@ -71,7 +73,9 @@ def load_cipher(data: DataDir, given: str) -> VariableCipher:
     try:
         return VariableCipher(key)
     except VariablesKeyError as exc:
-        raise VariablesKeyError(f"{exc}: {'MINIFN_VARIABLES_KEY' if given else data.variables_key}") from None
+        raise VariablesKeyError(
+            f"{exc}: {'MINIFN_VARIABLES_KEY' if given else data.variables_key}"
+        ) from None
 
 
 def stored_fingerprint(database: Path) -> str:

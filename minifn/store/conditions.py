@@ -71,7 +71,9 @@ def condition(item: Filter, attributes: Attributes) -> Condition:
 def range_parts(item: Filter, attributes: Attributes) -> list[tuple[str, Condition]]:
     """Return the filter as parts (index, condition), one of which must hold; none when no index can serve it."""
     if item.method == "and":
-        return next((parts for child in item.children if (parts := range_parts(child, attributes))), [])
+        return next(
+            (parts for child in item.children if (parts := range_parts(child, attributes))), []
+        )
     if item.method == "or":
         of_children = [range_parts(child, attributes) for child in item.children]
         return [part for parts in of_children for part in parts] if all(of_children) else []
@@ -79,7 +81,10 @@ def range_parts(item: Filter, attributes: Attributes) -> list[tuple[str, Conditi
     if not attribute.index or item.method in ("isNull", "isNotNull"):
         return []
     if item.method in ("notEqual", "notBetween"):
-        sides = ((f"{attribute.column} < ?", item.values[:1]), (f"{attribute.column} > ?", item.values[-1:]))
+        sides = (
+            (f"{attribute.column} < ?", item.values[:1]),
+            (f"{attribute.column} > ?", item.values[-1:]),
+        )
         return [(attribute.index, Condition(sql, values)) for sql, values in sides]
     return [(attribute.index, condition(item, attributes))]
 

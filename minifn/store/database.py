@@ -51,7 +51,13 @@ READ_STEPS = 20_000
 INSIST_SECONDS = 1.0
 #: What SQLite says of a disk that is full, broken or read-only, and of a file that another process keeps locked.
 PASSING_ERRORS = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+    }
 )
 
 
@@ -66,15 +72,22 @@ class DatabaseClosed(RuntimeError):
 def may_pass(error: BaseException) -> bool:
     """Tell whether a write failed by the state of the machine, so that the same write may succeed later."""
     # The lower byte is the kind of error, the rest says more.
-    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS
+    return (
+        isinstance(error, sqlite3.Error)
+        and getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS
+    )
 
 
-def connect(path: Path, *, readonly: bool = False, cipher: VariableCipher | None = None) -> sqlite3.Connection:
+def connect(
+    path: Path, *, readonly: bool = False, cipher: VariableCipher | None = None
+) -> sqlite3.Connection:
     """Return a connection with minifn's settings; transactions are explicit. Raises sqlite3.Error.
 
     Without a `cipher` it can do everything but read and write variables.
     """
-    conn = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10)
+    conn = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10
+    )
     conn.execute("PRAGMA foreign_keys = ON")
     # A loss of power takes nothing that was committed. Under load it is one flush of the disk for many writes.
     conn.execute("PRAGMA synchronous = FULL")
@@ -97,7 +110,9 @@ class Database:
     seconds of them, but never a part of one.
     """
 
-    def __init__(self, path: Path, cipher: VariableCipher | None = None, *, flushed: bool = True) -> None:
+    def __init__(
+        self, path: Path, cipher: VariableCipher | None = None, *, flushed: bool = True
+    ) -> None:
         self.path = path
         self._cipher = cipher
         self._flushed = flushed
@@ -108,11 +123,20 @@ class Database:
         self._lists: SimpleQueue[tuple[float, Job] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write_loop, name="minifn-writer", daemon=True)
         self._readers = [
-            threading.Thread(target=self._read_loop, args=(self._reads,), name=f"minifn-reader-{number}", daemon=True)
+            threading.Thread(
+                target=self._read_loop,
+                args=(self._reads,),
+                name=f"minifn-reader-{number}",
+                daemon=True,
+            )
             for number in range(READERS)
         ]
-        self._lister = threading.Thread(target=self._read_loop, args=(self._lists,), name="minifn-lists", daemon=True)
-        self._checkpointer = threading.Thread(target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True)
+        self._lister = threading.Thread(
+            target=self._read_loop, args=(self._lists,), name="minifn-lists", daemon=True
+        )
+        self._checkpointer = threading.Thread(
+            target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True
+        )
         self._checkpoint_due = threading.Event()
         self._closing = False
         #: Held by the writer during a transaction, and by a checkpoint that must see the end of the log.
@@ -168,7 +192,9 @@ class Database:
         self._writes.put((fn, args, kwargs, future))
         return future
 
-    async def insist(self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def insist(
+        self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """Write what must not be lost: again and again while the machine is in no state to store it.
 
         Raises like `write`.
@@ -181,7 +207,9 @@ class Database:
                 if not may_pass(error):
                     raise
                 if not told:
-                    logger.error("cannot write to the database (%s); it is tried again until it can", error)
+                    logger.error(
+                        "cannot write to the database (%s); it is tried again until it can", error
+                    )
                 told = True
             await asyncio.sleep(INSIST_SECONDS)
 
@@ -270,7 +298,9 @@ class Database:
             if lost := self._presence.missing():
                 raise DatabaseLost(f"{lost} was removed or replaced")
             conn.execute("BEGIN IMMEDIATE")
-            outcomes: list[Outcome] = [(future, fn(conn, *args, **kwargs), None) for fn, args, kwargs, future in jobs]
+            outcomes: list[Outcome] = [
+                (future, fn(conn, *args, **kwargs), None) for fn, args, kwargs, future in jobs
+            ]
             conn.execute("COMMIT")
         except Exception as error:
             # Out of disk space, SQLite has rolled back by itself.
@@ -318,7 +348,10 @@ class Database:
                     with self._turn:
                         _checkpoint(conn)
             except sqlite3.Error:
-                logger.exception("checkpoint of %s failed; the write-ahead log grows until one succeeds", self.path)
+                logger.exception(
+                    "checkpoint of %s failed; the write-ahead log grows until one succeeds",
+                    self.path,
+                )
         conn.close()
 
     def missing(self) -> str:

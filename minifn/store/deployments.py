@@ -67,17 +67,24 @@ def by_id(conn: sqlite3.Connection, deployment_id: str) -> Deployment | None:
     return TABLE.first(conn, "id = ?", deployment_id)
 
 
-def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Deployment]:
+def page(
+    conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True
+) -> Page[Deployment]:
     """Return a page of a function's deployments."""
     scope = Condition("function_id = ?", (function_id,))
     if query.search:
-        scope = join([scope, Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,))])
+        scope = join(
+            [scope, Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,))]
+        )
     return list_page(conn, TABLE, lists.DEPLOYMENTS, query, Scope(scope), count=count)
 
 
 def of_function(conn: sqlite3.Connection, function_id: str) -> list[str]:
     """Return the ids of a function's deployments."""
-    return [row[0] for row in conn.execute("SELECT id FROM deployments WHERE function_id = ?", (function_id,))]
+    return [
+        row[0]
+        for row in conn.execute("SELECT id FROM deployments WHERE function_id = ?", (function_id,))
+    ]
 
 
 def ids(conn: sqlite3.Connection) -> set[str]:
@@ -92,10 +99,15 @@ def built(conn: sqlite3.Connection) -> set[str]:
 
 def uploaded(conn: sqlite3.Connection) -> set[str]:
     """Return the ids of the deployments whose archive has arrived whole."""
-    return {row[0] for row in conn.execute("SELECT id FROM deployments WHERE chunks_uploaded >= chunks_total")}
+    return {
+        row[0]
+        for row in conn.execute("SELECT id FROM deployments WHERE chunks_uploaded >= chunks_total")
+    }
 
 
-def add_chunk(conn: sqlite3.Connection, deployment_id: str, number: int, now: int) -> tuple[Deployment, bool]:
+def add_chunk(
+    conn: sqlite3.Connection, deployment_id: str, number: int, now: int
+) -> tuple[Deployment, bool]:
     """Note that chunk `number` (from 0) is on disk; return the deployment and whether this one completed it.
 
     A chunk that comes again changes nothing. Raises DeploymentNotFound when the deployment was deleted meanwhile.
@@ -116,7 +128,9 @@ def add_chunk(conn: sqlite3.Connection, deployment_id: str, number: int, now: in
 
 def chunks(conn: sqlite3.Connection, deployment_id: str) -> set[int]:
     """Return the numbers of the chunks that have arrived."""
-    rows = conn.execute("SELECT number FROM deployment_chunks WHERE deployment_id = ?", (deployment_id,))
+    rows = conn.execute(
+        "SELECT number FROM deployment_chunks WHERE deployment_id = ?", (deployment_id,)
+    )
     return {row[0] for row in rows}
 
 
@@ -154,7 +168,9 @@ def append_logs(conn: sqlite3.Connection, deployment_id: str, text: str) -> bool
     return changed.rowcount > 0
 
 
-def finish(conn: sqlite3.Connection, deployment_id: str, result: BuildResult, now: int) -> Deployment | None:
+def finish(
+    conn: sqlite3.Connection, deployment_id: str, result: BuildResult, now: int
+) -> Deployment | None:
     """Record how a build ended; None (and nothing changes) when it was canceled or deleted meanwhile.
 
     A ready one with `activate` becomes active unless the active deployment was created later.
@@ -194,13 +210,18 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
     if deployment.status != "ready":
         raise BuildNotReady
     function = msgspec.structs.replace(
-        function, deployment_id=deployment.id, deployment_created_at=deployment.created_at, updated_at=now
+        function,
+        deployment_id=deployment.id,
+        deployment_created_at=deployment.created_at,
+        updated_at=now,
     )
     functions.update(conn, function)
     return function
 
 
-def cancel(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int, *, note: str = "") -> Deployment:
+def cancel(
+    conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int, *, note: str = ""
+) -> Deployment:
     """Move an unfinished build to `canceled` and append `note` to its logs; canceling again is fine.
 
     Raises DeploymentNotFound, and BuildAlreadyCompleted for one that is ready or failed.
@@ -262,15 +283,29 @@ def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
 
 def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:
     """Return up to `limit` ids of deployments that are no longer kept (see `delete_expired`)."""
-    return [row[0] for row in conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?2", (now, limit))]
+    return [
+        row[0]
+        for row in conn.execute(
+            f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?2", (now, limit)
+        )
+    ]
 
 
-def delete_expired(conn: sqlite3.Connection, deployment_ids: list[str], now: int) -> list[Deployment]:
+def delete_expired(
+    conn: sqlite3.Connection, deployment_ids: list[str], now: int
+) -> list[Deployment]:
     """Delete and return those that are inactive and older than their function's retention (0 days = for ever), and
     uploads that nobody has gone on with for UPLOAD_MS_MAX.
     """
-    found = [TABLE.first(conn, f"{_EXPIRED} AND id = ?2", now, deployment_id) for deployment_id in deployment_ids]
-    return [delete(conn, deployment.function_id, deployment.id, now) for deployment in found if deployment]
+    found = [
+        TABLE.first(conn, f"{_EXPIRED} AND id = ?2", now, deployment_id)
+        for deployment_id in deployment_ids
+    ]
+    return [
+        delete(conn, deployment.function_id, deployment.id, now)
+        for deployment in found
+        if deployment
+    ]
 
 
 def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:
@@ -287,11 +322,16 @@ def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:
 
 
 def _move(
-    conn: sqlite3.Connection, deployment_id: str, sources: Sequence[DeploymentStatus], changes: str, *values: object
+    conn: sqlite3.Connection,
+    deployment_id: str,
+    sources: Sequence[DeploymentStatus],
+    changes: str,
+    *values: object,
 ) -> Deployment | None:
     marks = ", ".join("?" * len(sources))
     changed = conn.execute(
-        f"UPDATE deployments SET {changes} WHERE id = ? AND status IN ({marks})", (*values, deployment_id, *sources)
+        f"UPDATE deployments SET {changes} WHERE id = ? AND status IN ({marks})",
+        (*values, deployment_id, *sources),
     )
     if not changed.rowcount:
         return None

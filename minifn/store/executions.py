@@ -97,7 +97,9 @@ def enqueue(conn: sqlite3.Connection, execution: Execution, request: ExecutionRe
     return sequence
 
 
-def enqueue_each(conn: sqlite3.Connection, waiting: list[Execution], request: ExecutionRequest) -> list[Execution]:
+def enqueue_each(
+    conn: sqlite3.Connection, waiting: list[Execution], request: ExecutionRequest
+) -> list[Execution]:
     """Insert executions of different functions with the same request; return those whose function still exists."""
     stored = []
     for execution in waiting:
@@ -128,7 +130,9 @@ def claim(
         )
     ]
     taken = sorted(rounds)[:limit]
-    return _start(conn, [sequence for _, _, sequence in taken], now), turns[taken[-1][1]] if taken else after
+    return _start(conn, [sequence for _, _, sequence in taken], now), turns[
+        taken[-1][1]
+    ] if taken else after
 
 
 def _turns(conn: sqlite3.Connection, limit: int, after: int, skip: Collection[str]) -> list[int]:
@@ -139,7 +143,10 @@ def _turns(conn: sqlite3.Connection, limit: int, after: int, skip: Collection[st
     )
     turns: list[int] = []
     for position, last in ((after, INTEGER_MAX), (0, after)):
-        while len(turns) < limit and (row := conn.execute(sql, (position, last)).fetchone()) is not None:
+        while (
+            len(turns) < limit
+            and (row := conn.execute(sql, (position, last)).fetchone()) is not None
+        ):
             position, function_id = row
             if function_id not in skip:
                 turns.append(position)
@@ -156,7 +163,9 @@ def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job
         sequences,
     )
     by_sequence = {row[0]: _request(row) for row in requests}
-    for sequence, body in conn.execute(f"SELECT * FROM execution_bodies WHERE execution IN ({marks})", sequences):
+    for sequence, body in conn.execute(
+        f"SELECT * FROM execution_bodies WHERE execution IN ({marks})", sequences
+    ):
         by_sequence[sequence] = msgspec.structs.replace(by_sequence[sequence], body=body)
     rows = conn.execute(
         f"UPDATE executions SET status = 'processing', updated_at = ? WHERE sequence IN ({marks})"
@@ -164,11 +173,26 @@ def _start(conn: sqlite3.Connection, sequences: list[int], now: int) -> list[Job
         (now, *sequences),
     )
     started = {execution.sequence: execution for execution in map(TABLE.record, rows)}
-    return [Job(execution=started[sequence], request=by_sequence[sequence]) for sequence in sequences]
+    return [
+        Job(execution=started[sequence], request=by_sequence[sequence]) for sequence in sequences
+    ]
 
 
 def _request(row: tuple[Any, ...]) -> ExecutionRequest:
-    _, method, path, headers, user_id, session_id, user_ends, client_ip, event, depth, keep_answer, body = row
+    (
+        _,
+        method,
+        path,
+        headers,
+        user_id,
+        session_id,
+        user_ends,
+        client_ip,
+        event,
+        depth,
+        keep_answer,
+        body,
+    ) = row
     return ExecutionRequest(
         method=method,
         path=path,
@@ -215,7 +239,9 @@ def recover(conn: sqlite3.Connection, reason: str, now: int) -> int:
         " WHERE sequence IN (SELECT execution FROM execution_requests WHERE state = 'processing')",
         (reason, now),
     )
-    rows = conn.execute("DELETE FROM execution_requests WHERE state = 'processing' RETURNING execution").fetchall()
+    rows = conn.execute(
+        "DELETE FROM execution_requests WHERE state = 'processing' RETURNING execution"
+    ).fetchall()
     for (sequence,) in rows:
         usage.count_late(conn, sequence)
     return len(rows)
@@ -248,14 +274,17 @@ def release_due(conn: sqlite3.Connection, now: int) -> int:
         (now,),
     ).fetchall()
     conn.executemany(
-        "UPDATE executions SET status = 'waiting', updated_at = ? WHERE sequence = ?", [(now, row[0]) for row in rows]
+        "UPDATE executions SET status = 'waiting', updated_at = ? WHERE sequence = ?",
+        [(now, row[0]) for row in rows],
     )
     return len(rows)
 
 
 def next_due(conn: sqlite3.Connection) -> int | None:
     """Return when the next scheduled execution is due."""
-    (due_at,) = conn.execute("SELECT min(due_at) FROM execution_requests WHERE state = 'scheduled'").fetchone()
+    (due_at,) = conn.execute(
+        "SELECT min(due_at) FROM execution_requests WHERE state = 'scheduled'"
+    ).fetchone()
     return None if due_at is None else int(due_at)
 
 
@@ -284,13 +313,22 @@ def get(
 ) -> Execution | None:
     """Return one execution of a function; with `user_id`, only if that user asked for it."""
     execution = TABLE.first(conn, f"id = ? AND {_FUNCTION}", execution_id, function_id)
-    if execution is not None and user_id is not None and (not user_id or execution.user_id != user_id):
+    if (
+        execution is not None
+        and user_id is not None
+        and (not user_id or execution.user_id != user_id)
+    ):
         return None
     return execution
 
 
 def page(
-    conn: sqlite3.Connection, function_id: str, query: Query, *, user_id: str | None = None, count: bool = True
+    conn: sqlite3.Connection,
+    function_id: str,
+    query: Query,
+    *,
+    user_id: str | None = None,
+    count: bool = True,
 ) -> Page[Execution]:
     """Return a page of a function's executions; with `user_id`, only those that user asked for."""
     row = conn.execute("SELECT sequence FROM functions WHERE id = ?", (function_id,)).fetchone()
@@ -310,7 +348,11 @@ def _id_search(search: str) -> Filter:
     """Return the filter of a search: executions are found by their function's id, else by their own."""
     found = words(search) or [""]
     ids = Filter("equal", "$id", tuple(found))
-    return Filter("or", children=(ids, Filter("startsWith", "$id", (found[-1],)))) if found != [""] else ids
+    return (
+        Filter("or", children=(ids, Filter("startsWith", "$id", (found[-1],))))
+        if found != [""]
+        else ids
+    )
 
 
 def delete(conn: sqlite3.Connection, function_id: str, execution_id: str) -> Execution:
@@ -379,14 +421,18 @@ def _delete_counted(conn: sqlite3.Connection, sequences: list[int]) -> int:
     """Delete executions, whose use stays counted; return how many."""
     if sequences:
         usage.count_through(conn, max(sequences))
-        conn.executemany("DELETE FROM executions WHERE sequence = ?", [(sequence,) for sequence in sequences])
+        conn.executemany(
+            "DELETE FROM executions WHERE sequence = ?", [(sequence,) for sequence in sequences]
+        )
     return len(sequences)
 
 
 def purge(conn: sqlite3.Connection, limit: int) -> int:
     """Delete up to `limit` executions of deleted functions; return how many."""
     deleted = 0
-    while deleted < limit and (row := conn.execute("SELECT sequence FROM deleted_functions LIMIT 1").fetchone()):
+    while deleted < limit and (
+        row := conn.execute("SELECT sequence FROM deleted_functions LIMIT 1").fetchone()
+    ):
         deleted += conn.execute(
             "DELETE FROM executions WHERE sequence IN (SELECT sequence FROM executions WHERE function = ? LIMIT ?)",
             (row[0], limit - deleted),

@@ -20,7 +20,9 @@ def insert(conn: sqlite3.Connection, function: Function) -> Function:
     Raises FunctionAlreadyExists, also for an id that differs from another in case only: both would
     have one domain.
     """
-    known = conn.execute("SELECT id FROM functions WHERE lower(id) = lower(?)", (function.id,)).fetchone()
+    known = conn.execute(
+        "SELECT id FROM functions WHERE lower(id) = lower(?)", (function.id,)
+    ).fetchone()
     if known == (function.id,):
         raise FunctionAlreadyExists
     if known is not None:
@@ -59,7 +61,9 @@ def delete(conn: sqlite3.Connection, function_id: str) -> bool:
 
     Its executions are unreachable at once and deleted in batches by `executions.purge`.
     """
-    row = conn.execute("DELETE FROM functions WHERE id = ? RETURNING sequence", (function_id,)).fetchone()
+    row = conn.execute(
+        "DELETE FROM functions WHERE id = ? RETURNING sequence", (function_id,)
+    ).fetchone()
     if row is None:
         return False
     conn.execute("DELETE FROM variables WHERE function_id = ?", (function_id,))

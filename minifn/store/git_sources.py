@@ -40,7 +40,9 @@ class Repository(msgspec.Struct, frozen=True):
     name: str
 
 
-def insert(conn: sqlite3.Connection, deployment: Deployment, source: Source, *, commit: str = "") -> Deployment | None:
+def insert(
+    conn: sqlite3.Connection, deployment: Deployment, source: Source, *, commit: str = ""
+) -> Deployment | None:
     """Insert a deployment that is to be fetched, and return it.
 
     With `commit`, only if that commit of the deployment's branch has not been dealt with; else None. None also when
@@ -86,7 +88,9 @@ def _fetch(conn: sqlite3.Connection, row: tuple[str, str, str, str, str, int]) -
     return Fetch(deployment=deployment, source=source)
 
 
-def fetched(conn: sqlite3.Connection, deployment: Deployment, heads: Mapping[str, str]) -> Deployment | None:
+def fetched(
+    conn: sqlite3.Connection, deployment: Deployment, heads: Mapping[str, str]
+) -> Deployment | None:
     """Record that the source is on disk, with what its commit says; None when it was canceled or deleted meanwhile.
 
     `heads` are the branches that are no pushes, for a baseline.
@@ -101,7 +105,9 @@ def fetched(conn: sqlite3.Connection, deployment: Deployment, heads: Mapping[str
     return deployment
 
 
-def failed(conn: sqlite3.Connection, deployment_id: str, message: str, now: int) -> Deployment | None:
+def failed(
+    conn: sqlite3.Connection, deployment_id: str, message: str, now: int
+) -> Deployment | None:
     """Record that the source could not be fetched; None when the deployment was canceled or deleted meanwhile."""
     conn.execute("DELETE FROM git_fetches WHERE deployment_id = ?", (deployment_id,))
     changed = conn.execute(
@@ -130,7 +136,8 @@ def known(conn: sqlite3.Connection, function_id: str) -> dict[str, list[str]]:
     """Return the commits of a function's branches that have been dealt with, the newest last."""
     found: dict[str, list[str]] = {}
     rows = conn.execute(
-        "SELECT branch, commit_hash FROM git_commits WHERE function_id = ? ORDER BY sequence", (function_id,)
+        "SELECT branch, commit_hash FROM git_commits WHERE function_id = ? ORDER BY sequence",
+        (function_id,),
     )
     for branch, commit in rows:
         found.setdefault(branch, []).append(commit)

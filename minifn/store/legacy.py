@@ -33,7 +33,11 @@ def parse_legacy(text: str) -> dict[str, Any]:
     if scanner.position != len(text):
         raise LegacySyntaxError(f"unexpected {text[scanner.position :]!r}")
     if method in _WITHOUT_ATTRIBUTE:
-        values = parameters[0] if len(parameters) == 1 and isinstance(parameters[0], list) else parameters
+        values = (
+            parameters[0]
+            if len(parameters) == 1 and isinstance(parameters[0], list)
+            else parameters
+        )
         return {"method": method, "values": values}
     attribute, rest = (parameters[0], parameters[1:]) if parameters else ("", [])
     values = rest[0] if len(rest) == 1 and isinstance(rest[0], list) else rest

@@ -55,7 +55,9 @@ EXECUTIONS = {
     "$updatedAt": Attribute("updated_at", Kind.INSTANT, "executions_updated_at"),
     "trigger": Attribute("trigger", Kind.STRING, "executions_trigger"),
     "status": Attribute("status", Kind.STRING, "executions_status"),
-    "responseStatusCode": Attribute("response_status_code", Kind.INTEGER, "executions_response_status_code"),
+    "responseStatusCode": Attribute(
+        "response_status_code", Kind.INTEGER, "executions_response_status_code"
+    ),
     "duration": Attribute("duration_seconds", Kind.FLOAT, "executions_duration_seconds"),
     "requestMethod": Attribute("request_method", Kind.STRING, "executions_request_method"),
     "requestPath": Attribute("request_path", Kind.STRING, "executions_request_path"),
@@ -66,7 +68,9 @@ VARIABLES = {
     **_BASE,
     "key": Attribute("key", Kind.STRING),
     "resourceId": Attribute("function_id", Kind.STRING),
-    "resourceType": Attribute("CASE function_id WHEN '' THEN 'project' ELSE 'function' END", Kind.STRING),
+    "resourceType": Attribute(
+        "CASE function_id WHEN '' THEN 'project' ELSE 'function' END", Kind.STRING
+    ),
     "secret": Attribute("secret", Kind.BOOLEAN),
 }
 
@@ -91,7 +95,9 @@ RULES = {
     "resourceType": Attribute("CASE type WHEN 'api' THEN 'api' ELSE 'function' END", Kind.STRING),
     "deploymentId": Attribute("''", Kind.STRING),
     "deploymentResourceId": Attribute("function_id", Kind.STRING),
-    "deploymentResourceType": Attribute("CASE type WHEN 'api' THEN NULL ELSE 'function' END", Kind.STRING),
+    "deploymentResourceType": Attribute(
+        "CASE type WHEN 'api' THEN NULL ELSE 'function' END", Kind.STRING
+    ),
     "deploymentVcsProviderBranch": Attribute("branch", Kind.STRING),
     "type": Attribute("type", Kind.STRING),
     "trigger": Attribute("'manual'", Kind.STRING),

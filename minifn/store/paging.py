@@ -48,7 +48,9 @@ def page(
     matches = plans.where(query, attributes, scope)
     orders = _orders(query, attributes)
     total = _count(conn, plans.for_count(table.name, matches, query.filters, found)) if count else 0
-    plan = plans.for_page(table.name, matches, orders, found, _order_index(query, attributes, scope))
+    plan = plans.for_page(
+        table.name, matches, orders, found, _order_index(query, attributes, scope)
+    )
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
     beyond = _beyond(conn, table.name, scope, query, orders)
@@ -71,7 +73,8 @@ def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         left -= ROW_CHARS + sum(len(value) for value in row if isinstance(value, str))
         if left < 0:
             raise ArgumentInvalid.for_param(
-                "queries", f"The page has more than {PAGE_CHARS_MAX:,} chars. Ask for fewer rows at a time with limit."
+                "queries",
+                f"The page has more than {PAGE_CHARS_MAX:,} chars. Ask for fewer rows at a time with limit.",
             )
         yield row
 
@@ -115,7 +118,9 @@ def _keys(orders: Orders) -> str:
     return ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column, descending in orders)
 
 
-def _beyond(conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders) -> list[Condition]:
+def _beyond(
+    conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders
+) -> list[Condition]:
     """Return what holds beyond the cursor's row, as conditions that exclude each other, nearest rows first.
 
     The last key ties with no other row: for keys a, b it is `a = ? AND b > ?`, then `a > ?`.
@@ -133,8 +138,12 @@ def _beyond(conn: sqlite3.Connection, table: str, scope: Scope, query: Query, or
     beyond: list[Condition] = []
     for place in reversed(range(len(orders))):
         column, descending = orders[place]
-        same = [Condition(f"{known} = ?", (row[index],)) for index, known in enumerate(columns[:place])]
-        beyond.append(join([*same, Condition(f"{column} {'<' if descending else '>'} ?", (row[place],))]))
+        same = [
+            Condition(f"{known} = ?", (row[index],)) for index, known in enumerate(columns[:place])
+        ]
+        beyond.append(
+            join([*same, Condition(f"{column} {'<' if descending else '>'} ?", (row[place],))])
+        )
     return beyond
 
 
@@ -147,6 +156,8 @@ def _sequences(plan: Plan, beyond: Sequence[Condition], orders: Orders) -> Condi
     # Each part is a range of the index, and SQLite merges them lazily; an OR it would test row by row.
     columns = ", ".join(column for column, _ in orders)
     wheres = [join([plan.where, part]) for part in beyond]
-    union = " UNION ALL ".join(f"SELECT {columns} FROM {plan.source} WHERE {where.sql}" for where in wheres)
+    union = " UNION ALL ".join(
+        f"SELECT {columns} FROM {plan.source} WHERE {where.sql}" for where in wheres
+    )
     sql = f"SELECT sequence FROM ({union} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?)"
     return Condition(sql, tuple(value for where in wheres for value in where.values))

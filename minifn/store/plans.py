@@ -20,7 +20,9 @@ FEW = 3000
 #: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
 #: Filters that are one range of values.
-RANGES = frozenset({"lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual", "between", "startsWith"})
+RANGES = frozenset(
+    {"lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual", "between", "startsWith"}
+)
 
 #: (column, whether it descends) by importance.
 Orders = list[tuple[str, bool]]
@@ -90,7 +92,14 @@ def candidates(
         )
     select = _select(table, [(scope.index, scope.condition)])
     found.append(
-        Candidate(select, _count(conn, select), scope.index, ordered=True, exact=not query.filters, contiguous=True)
+        Candidate(
+            select,
+            _count(conn, select),
+            scope.index,
+            ordered=True,
+            exact=not query.filters,
+            contiguous=True,
+        )
     )
     return sorted(found, key=lambda candidate: candidate.rows)
 
@@ -99,7 +108,8 @@ def _select(table: str, parts: Sequence[tuple[str, Condition]]) -> Condition:
     selects = [Condition(f"SELECT sequence FROM {table} INDEXED BY {index} WHERE {part.sql}", part.values)
                for index, part in parts]  # fmt: skip
     return Condition(
-        " UNION ALL ".join(part.sql for part in selects), tuple(v for part in selects for v in part.values)
+        " UNION ALL ".join(part.sql for part in selects),
+        tuple(v for part in selects for v in part.values),
     )
 
 
@@ -113,7 +123,9 @@ def where(query: Query, attributes: Attributes, scope: Scope) -> Condition:
     return join([scope.condition, *(condition(item, attributes) for item in query.filters)])
 
 
-def for_page(table: str, matches: Condition, orders: Orders, found: list[Candidate], order_index: str) -> Plan:
+def for_page(
+    table: str, matches: Condition, orders: Orders, found: list[Candidate], order_index: str
+) -> Plan:
     """Plan a page of the rows that match. `order_index` finds rows in order, "" when none does."""
     if not found:
         return Plan(table, matches)
@@ -126,10 +138,16 @@ def for_page(table: str, matches: Condition, orders: Orders, found: list[Candida
     if len(orders) == 1:
         index = next(candidate.index for candidate in found if candidate.ordered)
         return Plan(f"{table} INDEXED BY {index}", matches, in_order=True)
-    return Plan(f"{table} INDEXED BY {order_index}" if order_index else table, matches, in_order=bool(order_index))
+    return Plan(
+        f"{table} INDEXED BY {order_index}" if order_index else table,
+        matches,
+        in_order=bool(order_index),
+    )
 
 
-def for_count(table: str, matches: Condition, filters: Sequence[Filter], found: list[Candidate]) -> Plan | int:
+def for_count(
+    table: str, matches: Condition, filters: Sequence[Filter], found: list[Candidate]
+) -> Plan | int:
     """Plan the count of the rows that match, or return it when a candidate has counted it already."""
     if not found:
         return Plan(table, matches)

@@ -111,9 +111,19 @@ SHORTHANDS = {
     "updatedBetween": ("between", "$updatedAt"),
 }
 TEXT_METHODS = frozenset(
-    {"startsWith", "notStartsWith", "endsWith", "notEndsWith", "contains", "containsAny", "notContains"}
+    {
+        "startsWith",
+        "notStartsWith",
+        "endsWith",
+        "notEndsWith",
+        "contains",
+        "containsAny",
+        "notContains",
+    }
 )
-_MODIFIERS = frozenset({"orderAsc", "orderDesc", "limit", "offset", "cursorAfter", "cursorBefore", "select"})
+_MODIFIERS = frozenset(
+    {"orderAsc", "orderDesc", "limit", "offset", "cursorAfter", "cursorBefore", "select"}
+)
 
 
 def parse(
@@ -147,7 +157,11 @@ def _decode(text: object, legacy: bool) -> dict[str, Any]:
     if len(text) > QUERY_CHARS_MAX:
         raise _invalid(f"Invalid query: a query is no longer than {QUERY_CHARS_MAX} characters")
     try:
-        decoded = parse_legacy(text) if legacy and not text.lstrip().startswith("{") else jsontext.decode(text)
+        decoded = (
+            parse_legacy(text)
+            if legacy and not text.lstrip().startswith("{")
+            else jsontext.decode(text)
+        )
     except (LegacySyntaxError, jsontext.JsonInvalid) as exc:
         raise _invalid(f"Invalid query: Syntax error: {exc}") from exc
     return _check_object(decoded)
@@ -226,10 +240,16 @@ class _Reader:
             self.select.append(value)
 
     def filter(self, item: dict[str, Any], depth: int) -> Filter:
-        method, attribute, values = item.get("method", ""), item.get("attribute") or "", item.get("values") or []
+        method, attribute, values = (
+            item.get("method", ""),
+            item.get("attribute") or "",
+            item.get("values") or [],
+        )
         if method in ("and", "or"):
             if len(values) < 2:
-                raise _invalid(f"Invalid query: {method.capitalize()} queries require at least two queries")
+                raise _invalid(
+                    f"Invalid query: {method.capitalize()} queries require at least two queries"
+                )
             if depth == DEPTH_MAX:
                 raise _invalid(f"Invalid query: queries nest no deeper than {DEPTH_MAX}")
             children = tuple(self.filter(_check_object(value), depth + 1) for value in values)
@@ -242,14 +262,18 @@ class _Reader:
         if method not in COMPARISONS:
             where = "nested in and/or" if depth else "a query"
             raise _invalid(f"Invalid query method: {method!r} cannot be {where}")
-        return Filter(method, attribute, self.values(method, self.attribute(attribute), attribute, values))
+        return Filter(
+            method, attribute, self.values(method, self.attribute(attribute), attribute, values)
+        )
 
     def attribute(self, name: str) -> Attribute:
         if name not in self.attributes:
             raise _invalid(f"Invalid query: Attribute not found in schema: {name}")
         return self.attributes[name]
 
-    def values(self, method: str, attribute: Attribute, name: str, values: list[Any]) -> tuple[Value, ...]:
+    def values(
+        self, method: str, attribute: Attribute, name: str, values: list[Any]
+    ) -> tuple[Value, ...]:
         smallest, largest = COMPARISONS[method]
         if method in ("isNull", "isNotNull"):
             return ()
@@ -258,7 +282,9 @@ class _Reader:
         if len(values) > largest:
             raise _invalid(f"Invalid query: {method} queries take no more than {largest} values.")
         if method in TEXT_METHODS and attribute.kind is not Kind.STRING:
-            raise _invalid(f"Invalid query: Cannot query {method} on attribute {name} because it is not a string.")
+            raise _invalid(
+                f"Invalid query: Cannot query {method} on attribute {name} because it is not a string."
+            )
         return tuple(_typed(value, attribute.kind, name) for value in values)
 
     @staticmethod
@@ -267,7 +293,9 @@ class _Reader:
         if isinstance(value, str) and value.isascii() and value.isdigit():
             value = int(value)
         if type(value) is not int or not smallest <= value <= INTEGER_MAX:
-            raise _invalid(f"Invalid query: Invalid {method}: Value must be a valid range between {smallest} and max")
+            raise _invalid(
+                f"Invalid query: Invalid {method}: Value must be a valid range between {smallest} and max"
+            )
         return value
 
 
@@ -286,7 +314,9 @@ def _typed(value: object, kind: Kind, name: str) -> Value:
         return value
     if kind is Kind.INTEGER and type(value) is int and abs(value) <= INTEGER_MAX:
         return value
-    if kind is Kind.FLOAT and (type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)):
+    if kind is Kind.FLOAT and (
+        type(value) is float or (type(value) is int and abs(value) <= INTEGER_MAX)
+    ):
         return float(value)
     if kind is Kind.INSTANT and isinstance(value, str):
         try:

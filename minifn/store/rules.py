@@ -51,7 +51,9 @@ def routes(conn: sqlite3.Connection) -> dict[str, str | Rule]:
 
     These are the domains of rules, and those of functions whose id is not in lower case, as host names are.
     """
-    found = DOMAINS.all(conn, "id <> function_id OR function_id <> lower(function_id) ORDER BY sequence")
+    found = DOMAINS.all(
+        conn, "id <> function_id OR function_id <> lower(function_id) ORDER BY sequence"
+    )
     return {rule.domain: rule.function_id if rule.type == "deployment" else rule for rule in found}
 
 

@@ -64,7 +64,9 @@ def planned(conn: sqlite3.Connection) -> list[Plan]:
 
 def next_due(conn: sqlite3.Connection) -> int | None:
     """Return when the next schedule is due."""
-    (next_at,) = conn.execute(f"SELECT min(schedule_next) FROM functions WHERE {_PLANNED}").fetchone()
+    (next_at,) = conn.execute(
+        f"SELECT min(schedule_next) FROM functions WHERE {_PLANNED}"
+    ).fetchone()
     return None if next_at is None else int(next_at)
 
 

@@ -13,7 +13,9 @@ def _needle(search: str) -> re.Pattern[str]:
     text = search.strip().lower()
     if len(text) > 1 and text[0] == text[-1] == '"':
         phrase = _WORD.findall(text)
-        return re.compile(r"\b" + r"\W+".join(map(re.escape, phrase)) + r"\b" if phrase else r"(?!)")
+        return re.compile(
+            r"\b" + r"\W+".join(map(re.escape, phrase)) + r"\b" if phrase else r"(?!)"
+        )
     alternatives = words(search)
     if not alternatives:
         return re.compile(r"(?!)")

@@ -19,4 +19,7 @@ def swap(conn: sqlite3.Connection, name: str, value: str) -> str:
 
 def put(conn: sqlite3.Connection, name: str, value: str) -> None:
     """Keep `value` under `name`."""
-    conn.execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", (name, value))
+    conn.execute(
+        "INSERT INTO settings VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+        (name, value),
+    )

@@ -33,7 +33,9 @@ class Table(Generic[R]):
         self._insert = f"INSERT INTO {name} ({', '.join(self.names)}) VALUES ({marks})"
         kept = [field for field in self.names if field not in ("id", "sequence")]
         self._kept = tuple(self.names.index(field) for field in kept)
-        self._update = f"UPDATE {name} SET {', '.join(f'{field} = ?' for field in kept)} WHERE id = ?"
+        self._update = (
+            f"UPDATE {name} SET {', '.join(f'{field} = ?' for field in kept)} WHERE id = ?"
+        )
 
     def values(self, record: R) -> list[Any]:
         """Return the row of `record`; sequence 0 becomes NULL, so that SQLite gives the next one."""
@@ -60,11 +62,18 @@ class Table(Generic[R]):
     def update(self, conn: sqlite3.Connection, record: R) -> bool:
         """Overwrite the row with `record`'s id; tell whether there was one."""
         values = self.values(record)
-        return conn.execute(self._update, [*(values[index] for index in self._kept), record.id]).rowcount > 0
+        return (
+            conn.execute(
+                self._update, [*(values[index] for index in self._kept), record.id]
+            ).rowcount
+            > 0
+        )
 
     def first(self, conn: sqlite3.Connection, where: str, *values: Any) -> R | None:
         """Return the first record for which `where` (SQL with `?`) holds."""
-        row = conn.execute(f"SELECT {self.columns} FROM {self.name} WHERE {where} LIMIT 1", values).fetchone()
+        row = conn.execute(
+            f"SELECT {self.columns} FROM {self.name} WHERE {where} LIMIT 1", values
+        ).fetchone()
         return None if row is None else self.record(row)
 
     def all(self, conn: sqlite3.Connection, where: str, *values: Any) -> list[R]:

@@ -97,7 +97,10 @@ def count_build(conn: sqlite3.Connection, deployment_id: str, now: int) -> None:
     memory = max(_memory(specification), _BUILD_MEMORY_MB)
     ready = status == "ready"
     used = Used(
-        builds_ready=ready, builds_failed=not ready, builds_ms=taken_ms, builds_mb_seconds=taken_ms / 1000 * memory
+        builds_ready=ready,
+        builds_failed=not ready,
+        builds_ms=taken_ms,
+        builds_mb_seconds=taken_ms / 1000 * memory,
     )
     _add(conn, function, now // HOUR_MS, used)
 
@@ -108,11 +111,14 @@ def used(conn: sqlite3.Connection, function_id: str | None = None) -> Used:
     return Used(*conn.execute(f"SELECT {_SUMS} FROM usage WHERE {where}", values).fetchone())
 
 
-def used_by_hour(conn: sqlite3.Connection, first_hour: int, function_id: str | None = None) -> dict[int, Used]:
+def used_by_hour(
+    conn: sqlite3.Connection, first_hour: int, function_id: str | None = None
+) -> dict[int, Used]:
     """Return what a function, or all of them, used in each hour (since the epoch) from `first_hour` on."""
     where, values = _of(function_id)
     rows = conn.execute(
-        f"SELECT hour, {_SUMS} FROM usage WHERE {where} AND hour >= ? GROUP BY hour", (*values, first_hour)
+        f"SELECT hour, {_SUMS} FROM usage WHERE {where} AND hour >= ? GROUP BY hour",
+        (*values, first_hour),
     )
     return {hour: Used(*sums) for hour, *sums in rows}
 
@@ -122,7 +128,9 @@ def kept(conn: sqlite3.Connection, function_id: str | None = None) -> Kept:
     return next(iter(_kept(conn, "0", 0, function_id).values()), Kept())
 
 
-def kept_by_hour(conn: sqlite3.Connection, first_hour: int, function_id: str | None = None) -> dict[int, Kept]:
+def kept_by_hour(
+    conn: sqlite3.Connection, first_hour: int, function_id: str | None = None
+) -> dict[int, Kept]:
     """Return what was made in each hour (since the epoch) from `first_hour` on, and is still there."""
     return _kept(conn, f"created_at / {HOUR_MS}", first_hour, function_id)
 
@@ -140,7 +148,9 @@ def used_by_function(
     return [(function_id, hour, Used(*sums)) for function_id, hour, *sums in rows]
 
 
-def kept_by_function(conn: sqlite3.Connection, filters: Sequence[Filter]) -> list[tuple[str, int, Kept]]:
+def kept_by_function(
+    conn: sqlite3.Connection, filters: Sequence[Filter]
+) -> list[tuple[str, int, Kept]]:
     """Return what the functions of which `filters` hold have, by the hour in which it was made: id, hour, count."""
     where = join([condition(item, lists.USAGE) for item in filters])
     rows = conn.execute(
@@ -154,7 +164,9 @@ def kept_by_function(conn: sqlite3.Connection, filters: Sequence[Filter]) -> lis
     return [(function_id, hour, Kept(*sums)) for function_id, hour, *sums in rows]
 
 
-def _kept(conn: sqlite3.Connection, hour: str, first_hour: int, function_id: str | None) -> dict[int, Kept]:
+def _kept(
+    conn: sqlite3.Connection, hour: str, first_hour: int, function_id: str | None
+) -> dict[int, Kept]:
     values = () if function_id is None else (function_id,)
     owner, itself = ("1", "1") if function_id is None else ("function_id = ?", "id = ?")
     rows = conn.execute(

@@ -52,7 +52,10 @@ def delete(conn: sqlite3.Connection, function_id: str, variable_id: str) -> bool
 
 def of_function(conn: sqlite3.Connection, function_id: str) -> list[Variable]:
     """Return every variable of a function in order of creation."""
-    return [_opened(conn, one) for one in TABLE.all(conn, "function_id = ? ORDER BY sequence", function_id)]
+    return [
+        _opened(conn, one)
+        for one in TABLE.all(conn, "function_id = ? ORDER BY sequence", function_id)
+    ]
 
 
 def of_functions(conn: sqlite3.Connection, function_ids: list[str]) -> dict[str, list[Variable]]:
@@ -64,7 +67,9 @@ def of_functions(conn: sqlite3.Connection, function_ids: list[str]) -> dict[str,
     return found
 
 
-def page(conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True) -> Page[Variable]:
+def page(
+    conn: sqlite3.Connection, function_id: str, query: Query, *, count: bool = True
+) -> Page[Variable]:
     """Return a page of a function's variables."""
     scope = Scope(Condition("function_id = ?", (function_id,)))
     found = list_page(conn, TABLE, lists.VARIABLES, query, scope, count=count)
@@ -79,5 +84,7 @@ def _sealed(conn: sqlite3.Connection, variable: Variable) -> Variable:
 def _opened(conn: sqlite3.Connection, variable: Variable) -> Variable:
     (value,) = conn.execute("SELECT unseal(?, ?)", (variable.value, variable.id)).fetchone()
     if value is None:
-        raise VariablesKeyError(f"the variable {variable.id} cannot be decrypted: its row was changed from outside")
+        raise VariablesKeyError(
+            f"the variable {variable.id} cannot be decrypted: its row was changed from outside"
+        )
     return msgspec.structs.replace(variable, value=value)

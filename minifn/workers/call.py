@@ -11,11 +11,23 @@ class Call:
     """A request in flight."""
 
     __slots__ = (
-        *("began", "crowded", "deadline", "delivered", "future", "kept", "kept_bytes", "logged", "logging"),
+        *(
+            "began",
+            "crowded",
+            "deadline",
+            "delivered",
+            "future",
+            "kept",
+            "kept_bytes",
+            "logged",
+            "logging",
+        ),
         "output_mark",
     )
 
-    def __init__(self, future: "asyncio.Future[FunctionResponse]", deadline: float, logging: bool, mark: int) -> None:
+    def __init__(
+        self, future: "asyncio.Future[FunctionResponse]", deadline: float, logging: bool, mark: int
+    ) -> None:
         self.future = future
         self.began = time.monotonic()
         self.deadline = deadline
@@ -55,7 +67,11 @@ class Call:
         text = kept[:LOG_LIMIT_BYTES].decode(errors="replace")
         if stream in self.crowded:
             return f"{text}\n{what} file has been truncated: too much is logged at once.\n"
-        return text if len(kept) <= LOG_LIMIT_BYTES else f"{text}\n{what} file has been truncated to 5.00MB.\n"
+        return (
+            text
+            if len(kept) <= LOG_LIMIT_BYTES
+            else f"{text}\n{what} file has been truncated to 5.00MB.\n"
+        )
 
     def finish(
         self,

@@ -60,7 +60,11 @@ class DeploymentWorkers:
         workers = self.workers
         if len(workers) == 1:
             return workers[0] if workers[0].free else None
-        return min((worker for worker in workers if worker.free), key=lambda worker: worker.busy, default=None)
+        return min(
+            (worker for worker in workers if worker.free),
+            key=lambda worker: worker.busy,
+            default=None,
+        )
 
     def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:
         """Wake the first `count` waiters, or all."""
@@ -138,15 +142,25 @@ class Pool:
         attempts = declines = 0
         while True:
             deployment = self._deployments.get(spec.key)
-            worker = deployment.free_worker() if deployment is not None and deployment.spec is spec else None
+            worker = (
+                deployment.free_worker()
+                if deployment is not None and deployment.spec is spec
+                else None
+            )
             if deployment is not None and worker is not None:
                 if deployment.blocking:
                     self._consider_growth(deployment)
                 response = await worker.call(request, deadline)
             else:
                 found = await self._wait_for_worker(spec, deadline, patient)
-                answer = found if isinstance(found, FunctionResponse) else await found.call(request, deadline)
-                response = msgspec.structs.replace(answer, duration_seconds=time.monotonic() - began)
+                answer = (
+                    found
+                    if isinstance(found, FunctionResponse)
+                    else await found.call(request, deadline)
+                )
+                response = msgspec.structs.replace(
+                    answer, duration_seconds=time.monotonic() - began
+                )
             if response.failure == "declined" and declines < DECLINES_MAX:
                 declines += 1
                 continue
@@ -193,7 +207,9 @@ class Pool:
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
-    async def _wait_for_worker(self, spec: WorkerSpec, deadline: float, patient: bool) -> Worker | FunctionResponse:
+    async def _wait_for_worker(
+        self, spec: WorkerSpec, deadline: float, patient: bool
+    ) -> Worker | FunctionResponse:
         # Only the first look may replace the spec: two requests with different ones would drop each other's for ever.
         deployment = self._deployment(spec)
         full = self._waiting >= WAITING_MAX or deployment.waiting >= DEPLOYMENT_WAITING_MAX
@@ -207,7 +223,9 @@ class Pool:
             self._waiting -= 1
             deployment.waiting -= 1
 
-    async def _next_worker(self, deployment: DeploymentWorkers, deadline: float) -> Worker | FunctionResponse:
+    async def _next_worker(
+        self, deployment: DeploymentWorkers, deadline: float
+    ) -> Worker | FunctionResponse:
         spec = deployment.spec
         while True:
             if self._closing:
@@ -215,7 +233,9 @@ class Pool:
             worker = deployment.free_worker()
             if worker is not None:
                 return worker
-            waiter: asyncio.Future[FunctionResponse | None] = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[FunctionResponse | None] = (
+                asyncio.get_running_loop().create_future()
+            )
             deployment.waiters.append(waiter)
             self._consider_growth(deployment)
             try:
@@ -319,7 +339,9 @@ class Pool:
         other.workers.remove(worker)
         return worker
 
-    async def _start(self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None) -> None:
+    async def _start(
+        self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None
+    ) -> None:
         """Start `worker`, once the `evicted` one has ended and left its memory."""
         worker.on_exit = self._exited
         worker.on_free = self._freed

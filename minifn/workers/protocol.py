@@ -157,7 +157,9 @@ WorkerFrame: TypeAlias = Ready | Capacity | Decline | Log | Response
 _encode_header = msgspec.json.Encoder().encode
 _decode_worker_frame: Callable[[bytes], WorkerFrame] = msgspec.json.Decoder(WorkerFrame).decode
 _decode_server_frame: Callable[[bytes], ServerFrame] = msgspec.json.Decoder(ServerFrame).decode
-_decode_headers: Callable[[bytes], Headers] = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+_decode_headers: Callable[[bytes], Headers] = msgspec.json.Decoder(
+    tuple[tuple[str, str], ...]
+).decode
 
 
 def encode(frame: ServerFrame | WorkerFrame, body: bytes = b"") -> bytes:
@@ -230,6 +232,8 @@ class Decoder:
 
 def _check_lengths(header_length: int, body_length: int) -> None:
     if header_length > HEADER_LIMIT_BYTES:
-        raise ProtocolError(f"frame header of {header_length} bytes, the limit is {HEADER_LIMIT_BYTES}")
+        raise ProtocolError(
+            f"frame header of {header_length} bytes, the limit is {HEADER_LIMIT_BYTES}"
+        )
     if body_length > BODY_LIMIT_BYTES:
         raise ProtocolError(f"frame body of {body_length} bytes, the limit is {BODY_LIMIT_BYTES}")

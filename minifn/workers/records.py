@@ -80,7 +80,9 @@ class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 def failed(failure: Failure, errors: str) -> FunctionResponse:
     """Return the answer to a request that no worker was given."""
-    return FunctionResponse(status_code=500, headers=response_headers(b"[]"), errors=errors, failure=failure)
+    return FunctionResponse(
+        status_code=500, headers=response_headers(b"[]"), errors=errors, failure=failure
+    )
 
 
 def response_headers(raw: bytes) -> Headers:

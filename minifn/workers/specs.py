@@ -59,7 +59,9 @@ def _number(text: str) -> int:
 class WorkerSpecs:
     """Turns a function with its active deployment into what the pool starts workers from."""
 
-    def __init__(self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable) -> None:
+    def __init__(
+        self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable
+    ) -> None:
         self._config = config
         self._data = data
         self._engine = engine
@@ -79,7 +81,10 @@ class WorkerSpecs:
         if known is None or known[0] is not target:
             spec = self._describe(target, target.deployment)
             # Warm workers go on serving after a change that does not concern them.
-            known = self._specs[key] = (target, known[1] if known is not None and known[1] == spec else spec)
+            known = self._specs[key] = (
+                target,
+                known[1] if known is not None and known[1] == spec else spec,
+            )
         return known[1]
 
     def forget(self, deployment_id: str) -> None:
@@ -106,9 +111,19 @@ class WorkerSpecs:
         own = {name: value for name, value in target.variables.items() if can_be_set(name, value)}
         command = Command(
             argv=start.argv,
-            env={**start.defaults, **own, **installed.options(size.memory_mb, own), **system, **start.env},
+            env={
+                **start.defaults,
+                **own,
+                **installed.options(size.memory_mb, own),
+                **system,
+                **start.env,
+            },
             cwd=place.code,
-            binds=(code, wrapper, *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds)),
+            binds=(
+                code,
+                wrapper,
+                *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds),
+            ),
             limits=Limits(
                 memory_bytes=memory_bytes,
                 tmp_bytes=tmp_mb(self._tmp_mb, target.variables) * _MIB,
@@ -123,4 +138,6 @@ class WorkerSpecs:
             label=f"{function.id} {deployment.id}",
         )
         concurrency = concurrency_of(target.variables)
-        return WorkerSpec(key=deployment.id, group=function.id, command=command, concurrency=concurrency)
+        return WorkerSpec(
+            key=deployment.id, group=function.id, command=command, concurrency=concurrency
+        )

@@ -132,7 +132,9 @@ class Worker(asyncio.Protocol):
         env = {**self.spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
         try:
             wrapped = engine.wrap(dataclasses.replace(self.spec.command, env=env))
-            self._process = await spawner.spawn(wrapped, (theirs.fileno(),), stdout=writing, stderr=writing)
+            self._process = await spawner.spawn(
+                wrapped, (theirs.fileno(),), stdout=writing, stderr=writing
+            )
         except BaseException as exc:
             ours.close()
             self._output.close()
@@ -143,7 +145,9 @@ class Worker(asyncio.Protocol):
             theirs.close()
             os.close(writing)
         await self._loop.create_unix_connection(lambda: self, sock=ours)
-        self._supervisor = asyncio.create_task(self._supervise(), name=f"worker {self.spec.command.label}")
+        self._supervisor = asyncio.create_task(
+            self._supervise(), name=f"worker {self.spec.command.label}"
+        )
         try:
             await asyncio.wait_for(asyncio.shield(self.ready), START_SECONDS)
         except TimeoutError:
@@ -162,7 +166,12 @@ class Worker(asyncio.Protocol):
         """
         if not self.free:
             return failed("died", self._reason or "The worker takes no more requests.\n")
-        call = Call(self._loop.create_future(), deadline + DEADLINE_GRACE_SECONDS, request.logging, self._output.total)
+        call = Call(
+            self._loop.create_future(),
+            deadline + DEADLINE_GRACE_SECONDS,
+            request.logging,
+            self._output.total,
+        )
         remaining = deadline - call.began
         if remaining <= 0:
             return failed("timeout", TIMED_OUT)
@@ -176,7 +185,11 @@ class Worker(asyncio.Protocol):
             port=request.port,
             path=request.path,
             query=request.query,
-            headers={name: value for name, value in request.headers if not name.startswith("x-open-runtimes-")},
+            headers={
+                name: value
+                for name, value in request.headers
+                if not name.startswith("x-open-runtimes-")
+            },
             timeout=min(request.timeout_seconds or remaining, remaining),
             logging=request.logging,
         )
@@ -212,7 +225,9 @@ class Worker(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport.is_closing():
             return
-        self._transport.write(b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0])
+        self._transport.write(
+            b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0]
+        )
         self._outgoing.clear()
         if not self._transport.is_closing():
             for call in self._undelivered:
@@ -239,7 +254,11 @@ class Worker(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due = due
-        self._timer = None if due == float("inf") else self._loop.call_later(due - time.monotonic(), self._expire)
+        self._timer = (
+            None
+            if due == float("inf")
+            else self._loop.call_later(due - time.monotonic(), self._expire)
+        )
 
     def _expire(self) -> None:
         now = time.monotonic() + 0.001
@@ -294,7 +313,9 @@ class Worker(asyncio.Protocol):
     def _set_slots(self, concurrency: int) -> None:
         if self._retired or self._reason:
             return
-        self._granted = min(self.spec.concurrency, concurrency if concurrency > 0 else self.spec.concurrency)
+        self._granted = min(
+            self.spec.concurrency, concurrency if concurrency > 0 else self.spec.concurrency
+        )
         self._slots = 1 if self._careful else self._granted
 
     def _give_back(self, frame: Decline) -> None:

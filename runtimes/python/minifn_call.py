@@ -21,7 +21,9 @@ HEADERS_MAX = 1000
 PAIR_BYTES = 8
 LOG_LIMIT_CHARS = 8000
 LOAD_LOG_LIMIT_CHARS = 1_000_000
-NATIVE_NOTICE = "Native logs detected. Use context.log() or context.error() for better experience.\n"
+NATIVE_NOTICE = (
+    "Native logs detected. Use context.log() or context.error() for better experience.\n"
+)
 OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
 TIMED_OUT = "Execution timed out."
 NO_RETURN = "Return statement missing. return context.res.empty() if no response is expected."
@@ -86,7 +88,11 @@ class Response:
         return self.binary(body, statusCode, headers)
 
     def json(self, obj, statusCode=200, headers=None) -> dict:
-        kept = {name: value for name, value in headers.items() if name.lower() != "content-type"} if headers else {}
+        kept = (
+            {name: value for name, value in headers.items() if name.lower() != "content-type"}
+            if headers
+            else {}
+        )
         kept["content-type"] = "application/json"
         return {"body": dump_json(obj).encode(), "statusCode": statusCode, "headers": kept}
 
@@ -94,7 +100,11 @@ class Response:
         return {"body": b"", "statusCode": 204, "headers": {}}
 
     def redirect(self, url, statusCode=301, headers=None) -> dict:
-        return {"body": b"", "statusCode": statusCode, "headers": {**(headers or {}), "location": url}}
+        return {
+            "body": b"",
+            "statusCode": statusCode,
+            "headers": {**(headers or {}), "location": url},
+        }
 
 
 class Context:
@@ -153,7 +163,9 @@ class Context:
         more = ',"failure":"timeout"' + (',"stuck":true' if stuck else "")
         self._answer(500, error=TIMED_OUT, more=more)
 
-    def _answer(self, status: int, headers: str = "[]", body: bytes = b"", error: str = "", more: str = "") -> None:
+    def _answer(
+        self, status: int, headers: str = "[]", body: bytes = b"", error: str = "", more: str = ""
+    ) -> None:
         if self._native_line:
             self._native("\n")
         # Taking the call off the list decides who answers: its thread, the watcher, or nobody after a cancel.
@@ -167,7 +179,9 @@ class Context:
                 (cut(error) + "\n").encode("utf-8", "replace"),
                 True,
             )
-        header = f'{{"type":"response","id":{self._id},"statusCode":{status},"headers":{headers}{more}}}'
+        header = (
+            f'{{"type":"response","id":{self._id},"statusCode":{status},"headers":{headers}{more}}}'
+        )
         self._worker.channel.send(header, body, self._worker.may_wait(self))
 
 
@@ -186,7 +200,9 @@ def as_text(message: object) -> str:
 def normalize(output: object) -> tuple[int, str, bytes]:
     """Return status, headers as JSON and body. Raises TypeError or ValueError for what cannot be answered."""
     if not isinstance(output, dict):
-        raise TypeError(f"the function returned {type(output).__name__}, not what context.res gives")
+        raise TypeError(
+            f"the function returned {type(output).__name__}, not what context.res gives"
+        )
     body = output.get("body")
     if body is None:
         body = b""
@@ -213,7 +229,9 @@ def encode_headers(pairs: list[tuple[str, str]]) -> str:
     """Return the headers as JSON. Raises ValueError for what a frame cannot carry."""
     if len(pairs) > HEADERS_MAX:
         raise ValueError(f"there are {len(pairs)} headers, the limit is {HEADERS_MAX}")
-    size = len("".join([name + value for name, value in pairs]).encode("utf-8")) + PAIR_BYTES * len(pairs)
+    size = len("".join([name + value for name, value in pairs]).encode("utf-8")) + PAIR_BYTES * len(
+        pairs
+    )
     if size > HEADERS_LIMIT_BYTES:
         raise ValueError(f"the headers have {size} bytes, the limit is {HEADERS_LIMIT_BYTES}")
     return dump_json(pairs)

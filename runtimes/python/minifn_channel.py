@@ -37,7 +37,9 @@ class Channel:
                 data = self._read_rest(data[start:], frame_end - start)
                 start, end = 0, len(data)
                 continue
-            frames.append((scan_json(data[start + 8 : body_start].decode(), 0)[0], data[body_start:frame_end]))
+            frames.append(
+                (scan_json(data[start + 8 : body_start].decode(), 0)[0], data[body_start:frame_end])
+            )
             start = frame_end
         self._buffer = data[start:]
         return frames

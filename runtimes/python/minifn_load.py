@@ -44,7 +44,9 @@ class Function:
         package.__path__ = [self._code]
         sys.modules["function"] = package
         environment = os.path.join(self._code, "runtime-env")
-        packages = os.path.join(environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
+        packages = os.path.join(
+            environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages"
+        )
         if os.path.isdir(packages):
             sys.prefix = sys.exec_prefix = environment
             if os.path.exists(os.path.join(environment, "bin", "python")):

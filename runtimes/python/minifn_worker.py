@@ -306,7 +306,9 @@ class Worker:
                 sleep(TICK_SECONDS)
         for call in late:
             call._time_out(stuck=True)
-        self._next_deadline = min((call._deadline for call in list(self.calls.values())), default=float("inf"))
+        self._next_deadline = min(
+            (call._deadline for call in list(self.calls.values())), default=float("inf")
+        )
 
     # The event loop
 

@@ -73,7 +73,10 @@ def make_environment(root):
     pip = find_pip()
     if pip is None:
         print(
-            "minifn: this machine has no pip for Python " + VERSION + "; commands that need it will fail.", flush=True
+            "minifn: this machine has no pip for Python "
+            + VERSION
+            + "; commands that need it will fail.",
+            flush=True,
         )
     else:
         stub = os.path.join(packages, "pip")

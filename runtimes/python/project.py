@@ -48,7 +48,16 @@ def tool(name):
 def install_with_uv():
     program, variables = tool("uv")
     run(
-        *(program, "sync", "--frozen", "--no-dev", "--inexact", "--no-editable", "--link-mode", "copy"),
+        *(
+            program,
+            "sync",
+            "--frozen",
+            "--no-dev",
+            "--inexact",
+            "--no-editable",
+            "--link-mode",
+            "copy",
+        ),
         *("--python", sys.executable),
         UV_PROJECT_ENVIRONMENT=os.environ["VIRTUAL_ENV"],
         UV_PYTHON_DOWNLOADS="never",

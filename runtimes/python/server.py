@@ -60,7 +60,9 @@ def enforced_headers(text: str) -> dict[str, str]:
 
 def main() -> None:
     channel = Channel(int(os.environ.pop("MINIFN_SOCKET")[len("fd:") :]))
-    function = Function(os.environ.pop("MINIFN_CODE"), os.environ.get("OPEN_RUNTIMES_ENTRYPOINT", ""))
+    function = Function(
+        os.environ.pop("MINIFN_CODE"), os.environ.get("OPEN_RUNTIMES_ENTRYPOINT", "")
+    )
     worker = Worker(
         channel,
         function,

@@ -52,11 +52,17 @@ class EchoPool(Pool):
         self.requests.append(request)
         headers = (("content-type", "application/json"), ("x-own", "1"))
         if request.path == "/binary":
-            return FunctionResponse(status_code=200, headers=headers, body=b"\xff\xfe", delivered=True)
+            return FunctionResponse(
+                status_code=200, headers=headers, body=b"\xff\xfe", delivered=True
+            )
         if request.path == "/fail":
-            return FunctionResponse(status_code=500, errors="it broke", failure="died", delivered=True)
+            return FunctionResponse(
+                status_code=500, errors="it broke", failure="died", delivered=True
+            )
         if request.path == "/slow":
-            return FunctionResponse(status_code=500, errors="slow", failure="timeout", delivered=True)
+            return FunctionResponse(
+                status_code=500, errors="slow", failure="timeout", delivered=True
+            )
         content = {
             "method": request.method,
             "path": request.path,
@@ -65,7 +71,9 @@ class EchoPool(Pool):
             "body": request.body.decode("latin-1"),
         }
         body = json.dumps(content).encode()
-        return FunctionResponse(status_code=200, headers=headers, body=body, logs="logged", delivered=True)
+        return FunctionResponse(
+            status_code=200, headers=headers, body=body, logs="logged", delivered=True
+        )
 
 
 class Site(Parts):
@@ -170,10 +178,15 @@ class SiteServer:
 
     def client(self, version: str = "", **headers: str) -> httpx.Client:
         """A client that names the project, and the response format `version`."""
-        given = {"x-appwrite-project": PROJECT, **{name.replace("_", "-"): value for name, value in headers.items()}}
+        given = {
+            "x-appwrite-project": PROJECT,
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
         if version:
             given["x-appwrite-response-format"] = version
-        return httpx.Client(base_url=f"http://127.0.0.1:{self.port}/v1", headers=given, timeout=20, trust_env=False)
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}/v1", headers=given, timeout=20, trust_env=False
+        )
 
     def admin(self, version: str = "", **headers: str) -> httpx.Client:
         """A client with the admin key."""
@@ -204,7 +217,13 @@ def archive() -> bytes:
 
 def create_function(client: httpx.Client, **settings: Any) -> Any:
     """Create a function and return it."""
-    body = {"functionId": "unique()", "name": "sample", "runtime": RUNTIME, "entrypoint": "main.py", **settings}
+    body = {
+        "functionId": "unique()",
+        "name": "sample",
+        "runtime": RUNTIME,
+        "entrypoint": "main.py",
+        **settings,
+    }
     answer = client.post("/functions", json=body)
     assert answer.status_code == 201, answer.text
     return answer.json()

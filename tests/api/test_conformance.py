@@ -24,7 +24,8 @@ from tests.api.site import ARCHIVE, RUNTIME, SiteServer, archive, deploy, refusa
 
 DATA = Path(__file__).parents[1] / "data"
 SPECIFICATIONS = {
-    version: json.loads((DATA / f"appwrite-functions-{version}.json").read_text()) for version in ("1.6", "1.8")
+    version: json.loads((DATA / f"appwrite-functions-{version}.json").read_text())
+    for version in ("1.6", "1.8")
 }
 ERRORS: dict[str, int] = json.loads((DATA / "appwrite-errors.json").read_text())
 EVERY = [
@@ -40,7 +41,12 @@ ANSWERED = [case for case in EVERY if "functionsCreateVcsDeployment" not in str(
 EXTRA_PROPERTIES = {"deployment": {"chunksTotal", "chunksUploaded"}}
 #: Parameters that Appwrite itself ignores from 1.8 on.
 IGNORED_PARAMETERS = {
-    "functionsCreate": {"templateRepository", "templateOwner", "templateRootDirectory", "templateVersion"},
+    "functionsCreate": {
+        "templateRepository",
+        "templateOwner",
+        "templateRootDirectory",
+        "templateVersion",
+    },
     "functionsCreateBuild": {"buildId"},
     "functionsCreateDuplicateDeployment": {"buildId"},
 }
@@ -69,7 +75,11 @@ def check(value: Any, kind: Any, models: Mapping[str, Any], place: str) -> None:
     else:
         properties = models[kind]
         assert set(properties) <= set(value), (place, set(properties) - set(value))
-        allowed = {*properties, *EXTRA_PROPERTIES.get(kind, set()), *(["scheduledAt"] if kind == "execution" else [])}
+        allowed = {
+            *properties,
+            *EXTRA_PROPERTIES.get(kind, set()),
+            *(["scheduledAt"] if kind == "execution" else []),
+        }
         assert set(value) <= allowed, (place, set(value) - allowed)
         for name, inner in properties.items():
             check(value[name], inner, models, f"{place}.{name}")
@@ -82,9 +92,14 @@ def prepare(site: SiteServer, client: httpx.Client, *, building: bool) -> dict[s
     deployment_id = function.get("deploymentId") or function["deployment"]
     if building:
         deployment_id = upload(client, function_id)["$id"]
-    variable = client.post(f"/functions/{function_id}/variables", json={"key": "NAME", "value": "x"}).json()
+    variable = client.post(
+        f"/functions/{function_id}/variables", json={"key": "NAME", "value": "x"}
+    ).json()
     execution = Execution(
-        id=new_id(), function_id=function_id, status="completed", response_headers=(("content-type", "text/plain"),)
+        id=new_id(),
+        function_id=function_id,
+        status="completed",
+        response_headers=(("content-type", "text/plain"),),
     )
     site.store_execution(execution)
     return {
@@ -115,13 +130,20 @@ def body_of(operation_id: str, ids: Mapping[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("version", "operation"), ANSWERED)
-def test_an_operation_answers_as_its_version_says(site: SiteServer, version: str, operation: dict[str, Any]) -> None:
+def test_an_operation_answers_as_its_version_says(
+    site: SiteServer, version: str, operation: dict[str, Any]
+) -> None:
     with site.admin(f"{version}.0") as client:
-        canceling = operation["id"] in ("functionsUpdateDeploymentBuild", "functionsUpdateDeploymentStatus")
+        canceling = operation["id"] in (
+            "functionsUpdateDeploymentBuild",
+            "functionsUpdateDeploymentStatus",
+        )
         ids = prepare(site, client, building=canceling)
         path = operation["path"].format_map(ids)
         if operation["id"] == "functionsCreateDeployment":
-            answer = client.post(path, files={"code": (ARCHIVE, archive())}, data={"activate": "false"})
+            answer = client.post(
+                path, files={"code": (ARCHIVE, archive())}, data={"activate": "false"}
+            )
         elif operation["method"] == "GET":
             answer = client.get(path)
         else:
@@ -138,9 +160,13 @@ def test_an_operation_answers_as_its_version_says(site: SiteServer, version: str
 
 
 @pytest.mark.parametrize(("version", "operation"), EVERY)
-def test_an_operation_takes_every_parameter_of_its_version(version: str, operation: dict[str, Any]) -> None:
+def test_an_operation_takes_every_parameter_of_its_version(
+    version: str, operation: dict[str, Any]
+) -> None:
     [mine] = [
-        item for item in OPERATIONS if item.method == operation["method"] and same_path(item.path, operation["path"])
+        item
+        for item in OPERATIONS
+        if item.method == operation["method"] and same_path(item.path, operation["path"])
     ]
     known = {field.wire_name for field in fields_of(mine.params)}
     asked = {*operation["query"], *operation["body"], *re.findall(r"\{(\w+)\}", operation["path"])}
@@ -155,7 +181,11 @@ def same_path(path: str, other: str) -> bool:
 
 def raised_types() -> dict[str, int]:
     """The code of every error type that can be answered."""
-    classes = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, MinifnError)]
+    classes = [
+        value
+        for value in vars(errors).values()
+        if inspect.isclass(value) and issubclass(value, MinifnError)
+    ]
     return {kind.type: kind.code for kind in classes}
 
 
@@ -178,9 +208,15 @@ def test_refusals_of_every_version(site: SiteServer, version: str) -> None:
         chunk = {"content-range": "bytes 9-5/20"}
         for expected, answer in (
             ((404, "general_route_not_found"), admin.get("/nothing")),
-            ((404, "project_not_found"), admin.get("/functions", headers={"x-appwrite-project": "other"})),
+            (
+                (404, "project_not_found"),
+                admin.get("/functions", headers={"x-appwrite-project": "other"}),
+            ),
             ((401, "general_unauthorized_scope"), guest.get("/functions")),
-            ((401, "user_jwt_invalid"), guest.post(f"{function}/executions", headers={"x-appwrite-jwt": "a.b.c"})),
+            (
+                (401, "user_jwt_invalid"),
+                guest.post(f"{function}/executions", headers={"x-appwrite-jwt": "a.b.c"}),
+            ),
             ((400, "general_argument_invalid"), admin.post("/functions", json={"name": "x"})),
             ((400, "general_argument_invalid"), admin.get("/functions/-x")),
             ((409, "function_already_exists"), admin.post("/functions", json=new)),
@@ -196,18 +232,31 @@ def test_refusals_of_every_version(site: SiteServer, version: str) -> None:
                 (400, "build_already_completed"),
                 admin.patch(f"{function}/deployments/{ids['deploymentId']}/status", json={}),
             ),
-            ((400, "storage_file_empty"), admin.post(f"{function}/deployments", json={"activate": True})),
+            (
+                (400, "storage_file_empty"),
+                admin.post(f"{function}/deployments", json={"activate": True}),
+            ),
             (
                 (400, "storage_file_type_unsupported"),
-                admin.post(f"{function}/deployments", files={"code": ("code.zip", b"x")}, data=activate),
+                admin.post(
+                    f"{function}/deployments", files={"code": ("code.zip", b"x")}, data=activate
+                ),
             ),
             (
                 (400, "storage_invalid_content_range"),
-                admin.post(f"{function}/deployments", files={"code": (ARCHIVE, b"x")}, data=activate, headers=chunk),
+                admin.post(
+                    f"{function}/deployments",
+                    files={"code": (ARCHIVE, b"x")},
+                    data=activate,
+                    headers=chunk,
+                ),
             ),
             (
                 (416, "storage_invalid_range"),
-                admin.get(f"{function}/deployments/{ids['deploymentId']}/download", headers={"range": "bytes=5-1"}),
+                admin.get(
+                    f"{function}/deployments/{ids['deploymentId']}/download",
+                    headers={"range": "bytes=5-1"},
+                ),
             ),
             ((404, "execution_not_found"), admin.get(f"{function}/executions/nothing")),
             ((404, "variable_not_found"), admin.get(f"{function}/variables/nothing")),

@@ -42,15 +42,22 @@ def executions(site: SiteServer, host: str) -> int:
 @pytest.mark.parametrize("form", ["{}", "{}:80", "{}.", "{}.:65000", "  {}"])
 def test_the_host_is_read_in_every_form(site: SiteServer, host: str, form: str) -> None:
     for name in (host, host.upper()):
-        status, headers, _ = exchange(site, "GET / HTTP/1.1", f"Host: {form.format(name)}", "Connection: close")
+        status, headers, _ = exchange(
+            site, "GET / HTTP/1.1", f"Host: {form.format(name)}", "Connection: close"
+        )
         assert (status, headers["x-own"]) == (200, "1")
 
 
 @pytest.mark.parametrize(
-    ("said", "scheme"), [("https", "https"), ("http", "http"), ("javascript", "http"), ("", "http"), ("a://b", "http")]
+    ("said", "scheme"),
+    [("https", "https"), ("http", "http"), ("javascript", "http"), ("", "http"), ("a://b", "http")],
 )
-def test_a_function_is_reached_by_http_and_nothing_else(site: SiteServer, host: str, said: str, scheme: str) -> None:
-    exchange(site, "GET / HTTP/1.1", f"Host: {host}", f"X-Forwarded-Proto: {said}", "Connection: close")
+def test_a_function_is_reached_by_http_and_nothing_else(
+    site: SiteServer, host: str, said: str, scheme: str
+) -> None:
+    exchange(
+        site, "GET / HTTP/1.1", f"Host: {host}", f"X-Forwarded-Proto: {said}", "Connection: close"
+    )
     assert site.site.pool.requests[-1].scheme == scheme
 
 
@@ -67,12 +74,18 @@ def test_a_whole_url_as_target(site: SiteServer, host: str) -> None:
 
 
 def test_head_has_the_length_of_get_and_no_body(site: SiteServer, host: str) -> None:
-    status, headers, body = exchange(site, "HEAD /binary HTTP/1.1", f"Host: {host}", "Connection: close")
+    status, headers, body = exchange(
+        site, "HEAD /binary HTTP/1.1", f"Host: {host}", "Connection: close"
+    )
     assert (status, headers["content-length"], body) == (200, "2", b"")
-    status, headers, body = exchange(site, "HEAD /fail HTTP/1.1", f"Host: {host}", "Connection: close")
+    status, headers, body = exchange(
+        site, "HEAD /fail HTTP/1.1", f"Host: {host}", "Connection: close"
+    )
     assert (status, body) == (500, b"")
     assert "content-length" not in headers
-    status, headers, body = exchange(site, "HEAD / HTTP/1.1", f"Host: nobody.{DOMAIN}", "Connection: close")
+    status, headers, body = exchange(
+        site, "HEAD / HTTP/1.1", f"Host: nobody.{DOMAIN}", "Connection: close"
+    )
     assert (status, body) == (404, b"")
     assert int(headers["content-length"]) > 0
 
@@ -81,7 +94,9 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent(site: SiteServer, 
     before = executions(site, host)
     with closing(socket.create_connection(("127.0.0.1", site.port), timeout=20)) as connection:
         length = BODY_LIMIT_BYTES + 1
-        connection.sendall(f"PUT / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n".encode())
+        connection.sendall(
+            f"PUT / HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n".encode()
+        )
         assert connection.recv(12) == b"HTTP/1.1 413"
     assert executions(site, host) == before
 
@@ -89,7 +104,9 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent(site: SiteServer, 
 def test_a_body_that_ends_early_runs_nothing(site: SiteServer, host: str) -> None:
     before = executions(site, host)
     with closing(socket.create_connection(("127.0.0.1", site.port), timeout=20)) as connection:
-        connection.sendall(f"PUT / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\nshort".encode())
+        connection.sendall(
+            f"PUT / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 10\r\n\r\nshort".encode()
+        )
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
     assert executions(site, host) == before
@@ -105,7 +122,13 @@ def test_a_chunked_body_arrives_whole(site: SiteServer, host: str) -> None:
 
 def test_websockets_are_refused_in_words(site: SiteServer, host: str) -> None:
     before = executions(site, host)
-    lines = ("GET / HTTP/1.1", f"Host: {host}", "Upgrade: WebSocket", "Connection: Upgrade", "Accept: application/json")
+    lines = (
+        "GET / HTTP/1.1",
+        f"Host: {host}",
+        "Upgrade: WebSocket",
+        "Connection: Upgrade",
+        "Accept: application/json",
+    )
     with closing(socket.create_connection(("127.0.0.1", site.port), timeout=20)) as connection:
         connection.sendall("\r\n".join([*lines, "Sec-WebSocket-Version: 13", "", ""]).encode())
         answer = connection.recv(65536)
@@ -136,7 +159,9 @@ def test_the_cap_of_synchronous_executions_is_a_408(site: SiteServer, host: str)
     answer = httpx.get(f"http://127.0.0.1:{site.port}/slow", **cast("Any", request))
     assert (answer.status_code, answer.json()["type"]) == (408, "function_synchronous_timeout")
     with site.admin() as admin:
-        last = admin.get(f"/functions/{host.partition('.')[0]}/executions", params={"queries[]": NEWEST}).json()
+        last = admin.get(
+            f"/functions/{host.partition('.')[0]}/executions", params={"queries[]": NEWEST}
+        ).json()
     assert last["executions"][0]["status"] == "failed"
     assert last["executions"][0]["errors"].endswith("Error Code: 408")
 
@@ -145,8 +170,12 @@ def test_answers_to_one_connection_stay_apart(site: SiteServer, host: str) -> No
     """An error, a function's answer and one of the API over the same connection, one after the other."""
 
     async def visit() -> list[int]:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", trust_env=False) as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{site.port}", trust_env=False
+        ) as client:
             hosts = (f"nobody.{DOMAIN}", host, "127.0.0.1", host)
-            return [(await client.get("/v1/ping", headers={"host": name})).status_code for name in hosts]
+            return [
+                (await client.get("/v1/ping", headers={"host": name})).status_code for name in hosts
+            ]
 
     assert asyncio.run(visit()) == [404, 200, 200, 200]

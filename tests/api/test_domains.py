@@ -43,9 +43,13 @@ def main(context):
 """
 
 
-def visit(server: Server, host: str, method: str = "GET", path: str = "/", **request: Any) -> httpx.Response:
+def visit(
+    server: Server, host: str, method: str = "GET", path: str = "/", **request: Any
+) -> httpx.Response:
     headers = [("host", f"{host}:{server.port}"), *request.pop("headers", [])]
-    return httpx.request(method, f"{server.url}{path}", headers=headers, trust_env=False, timeout=30, **request)
+    return httpx.request(
+        method, f"{server.url}{path}", headers=headers, trust_env=False, timeout=30, **request
+    )
 
 
 def kind(answer: httpx.Response) -> tuple[int, str]:
@@ -64,7 +68,14 @@ def echo(server: Server) -> Iterator[str]:
 
 def test_every_method_path_query_and_byte_reaches_the_function(server: Server, echo: str) -> None:
     headers = [("x-mine", "1"), ("x-mine", "2"), ("cookie", "a=1"), ("cookie", "b=2")]
-    answer = visit(server, echo, "PATCH", "/v1/functions%2F?a=%20b&c", content=bytes(range(256)), headers=headers)
+    answer = visit(
+        server,
+        echo,
+        "PATCH",
+        "/v1/functions%2F?a=%20b&c",
+        content=bytes(range(256)),
+        headers=headers,
+    )
     assert answer.status_code == 200
     seen = answer.json()
     # Python has path and query decoded, as upstream.
@@ -85,18 +96,27 @@ def test_methods(server: Server, echo: str, method: str) -> None:
 
 
 def test_what_belongs_to_the_connection_stays_there(server: Server, echo: str) -> None:
-    given = [("connection", "keep-alive"), ("te", "trailers"), ("proxy-authorization", "x"), ("upgrade", "h2c")]
+    given = [
+        ("connection", "keep-alive"),
+        ("te", "trailers"),
+        ("proxy-authorization", "x"),
+        ("upgrade", "h2c"),
+    ]
     seen = visit(server, echo, headers=given).json()["headers"]
     assert not {name for name, _ in given} & set(seen)
     answer = visit(server, echo, path="/hop")
     assert answer.text == "x"
     assert (answer.headers["content-length"], answer.headers["x-kept"]) == ("1", "1")
-    assert not {"connection", "transfer-encoding", "upgrade", "x-open-runtimes-secret"} & set(answer.headers)
+    assert not {"connection", "transfer-encoding", "upgrade", "x-open-runtimes-secret"} & set(
+        answer.headers
+    )
 
 
 def test_the_caller_cannot_say_what_the_server_says(server: Server, echo: str) -> None:
     names = ("user-id", "user-jwt", "event", "trigger", "key", "client-ip", "execution-id")
-    headers = visit(server, echo, headers=[(f"x-appwrite-{name}", "forged") for name in names]).json()["headers"]
+    headers = visit(
+        server, echo, headers=[(f"x-appwrite-{name}", "forged") for name in names]
+    ).json()["headers"]
     assert "forged" not in headers.values()
     assert "x-appwrite-event" not in headers
 
@@ -125,7 +145,9 @@ def test_a_cookie_of_one_function_is_not_for_others(server: Server, echo: str, a
     # Whoever owns a domain decides who shares its cookies.
     given = {"domain": "cookies.test", "functionId": "domain-echo"}
     api.call("POST", "/proxy/rules/function", 201, json=given)
-    assert "functions.localhost" in visit(server, "cookies.test", path="/cookie").headers["set-cookie"]
+    assert (
+        "functions.localhost" in visit(server, "cookies.test", path="/cookie").headers["set-cookie"]
+    )
 
 
 def test_an_answer_without_a_body_stays_empty(server: Server, echo: str) -> None:
@@ -135,7 +157,9 @@ def test_an_answer_without_a_body_stays_empty(server: Server, echo: str) -> None
 
 
 @pytest.mark.parametrize(("path", "status"), [("/raise", 500), ("/gone", 410)])
-def test_an_error_without_a_body_becomes_a_page_or_json(server: Server, echo: str, path: str, status: int) -> None:
+def test_an_error_without_a_body_becomes_a_page_or_json(
+    server: Server, echo: str, path: str, status: int
+) -> None:
     page = visit(server, echo, path=path)
     assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=UTF-8")
     assert f"Error {status}" in page.text
@@ -146,7 +170,9 @@ def test_an_error_without_a_body_becomes_a_page_or_json(server: Server, echo: st
 
 
 @pytest.mark.parametrize(("path", "text"), [("/switch", "never"), ("/beyond", "odd")])
-def test_a_status_that_http_cannot_end_with_is_an_error(server: Server, echo: str, path: str, text: str) -> None:
+def test_a_status_that_http_cannot_end_with_is_an_error(
+    server: Server, echo: str, path: str, text: str
+) -> None:
     answer = visit(server, echo, path=path)
     assert (answer.status_code, answer.text) == (500, text)
 
@@ -162,8 +188,16 @@ def test_only_functions_open_to_guests_answer(server: Server, api: Api) -> None:
     api.deploy("domain-closed", pack(extra={"main.py": ECHO}))
     assert "Execution not permitted" in (page := visit(server, host).text)
     assert "View settings" in page
-    assert kind(visit(server, host, headers=as_json)) == (401, "function_execute_permission_missing")
-    api.call("PUT", "/functions/domain-closed", 200, json={"name": "x", "execute": ["guests"], "enabled": False})
+    assert kind(visit(server, host, headers=as_json)) == (
+        401,
+        "function_execute_permission_missing",
+    )
+    api.call(
+        "PUT",
+        "/functions/domain-closed",
+        200,
+        json={"name": "x", "execute": ["guests"], "enabled": False},
+    )
     assert kind(visit(server, host, headers=as_json)) == (404, "function_not_found")
     api.call("PUT", "/functions/domain-closed", 200, json={"name": "x", "execute": ["guests"]})
     assert visit(server, host).status_code == 200
@@ -180,12 +214,21 @@ def test_a_domain_nobody_has_is_a_page_or_json(server: Server, host: str) -> Non
     assert "<script" not in page.text
     said = visit(server, f"{host}.{DOMAIN}", headers=[("accept", "application/json")])
     assert kind(said) == (404, "rule_not_found")
-    browser = visit(server, f"{host}.{DOMAIN}", headers=[("accept", "text/html, application/json;q=0.9")])
+    browser = visit(
+        server, f"{host}.{DOMAIN}", headers=[("accept", "text/html, application/json;q=0.9")]
+    )
     assert browser.headers["content-type"].startswith("text/html")
 
 
-def test_a_rule_gives_a_function_a_domain_at_once_and_takes_it_at_once(server: Server, echo: str, api: Api) -> None:
-    rule = api.call("POST", "/proxy/rules/function", 201, json={"domain": "echo.test", "functionId": "domain-echo"})
+def test_a_rule_gives_a_function_a_domain_at_once_and_takes_it_at_once(
+    server: Server, echo: str, api: Api
+) -> None:
+    rule = api.call(
+        "POST",
+        "/proxy/rules/function",
+        201,
+        json={"domain": "echo.test", "functionId": "domain-echo"},
+    )
     assert visit(server, "ECHO.test").json()["host"] == "ECHO.test"
     api.call("DELETE", f"/proxy/rules/{rule['$id']}", 204)
     assert kind(visit(server, "echo.test", headers=[("accept", "application/json")])) == (
@@ -194,7 +237,9 @@ def test_a_rule_gives_a_function_a_domain_at_once_and_takes_it_at_once(server: S
     )
 
 
-def test_a_rule_below_the_functions_domain_comes_before_ids(server: Server, echo: str, api: Api) -> None:
+def test_a_rule_below_the_functions_domain_comes_before_ids(
+    server: Server, echo: str, api: Api
+) -> None:
     given = {"domain": f"alias.{DOMAIN}", "functionId": "domain-echo"}
     api.call("POST", "/proxy/rules/function", 201, json=given)
     assert visit(server, f"alias.{DOMAIN}").json()["host"] == f"alias.{DOMAIN}"
@@ -202,7 +247,12 @@ def test_a_rule_below_the_functions_domain_comes_before_ids(server: Server, echo
 
 def test_a_domain_goes_with_its_function(server: Server, api: Api) -> None:
     api.create("domain-gone", api.runtime("python"), execute=["any"], entrypoint="main.py")
-    api.call("POST", "/proxy/rules/function", 201, json={"domain": "gone.test", "functionId": "domain-gone"})
+    api.call(
+        "POST",
+        "/proxy/rules/function",
+        201,
+        json={"domain": "gone.test", "functionId": "domain-gone"},
+    )
     assert "No active deployments" in visit(server, "gone.test").text
     api.call("DELETE", "/functions/domain-gone", 204)
     assert kind(visit(server, "gone.test", headers=[("accept", "application/json")])) == (
@@ -218,7 +268,9 @@ def test_an_id_in_upper_case_has_a_domain_too(server: Server, api: Api) -> None:
     assert "Host names know no case" in api.call("POST", "/functions", 409, json=same)["message"]
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "api.example.test", DOMAIN, f"x{DOMAIN}"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.0.0.1", "[::1]", "api.example.test", DOMAIN, f"x{DOMAIN}"]
+)
 def test_other_hosts_reach_the_api(server: Server, host: str) -> None:
     assert visit(server, host, path="/v1/health/version").json()["version"]
 
@@ -229,13 +281,19 @@ def test_bodies_up_to_the_limit(server: Server, echo: str) -> None:
     announced = visit(server, echo, "POST", "/length", content=full + b"x")
     assert announced.status_code == 413
     chunks = (bytes(1024 * 1024) for _ in range(21))
-    streamed = visit(server, echo, "POST", "/length", content=chunks, headers=[("accept", "application/json")])
+    streamed = visit(
+        server, echo, "POST", "/length", content=chunks, headers=[("accept", "application/json")]
+    )
     assert kind(streamed) == (413, "general_request_too_large")
 
 
 def test_websockets_are_refused_in_words(server: Server, echo: str) -> None:
     key = base64.b64encode(bytes(16)).decode()
-    handshake = [("connection", "Upgrade"), ("upgrade", "websocket"), ("sec-websocket-version", "13")]
+    handshake = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+    ]
     handshake += [("sec-websocket-key", key), ("accept", "application/json")]
     answer = visit(server, echo, headers=handshake)
     assert kind(answer) == (405, "general_not_implemented")

@@ -17,7 +17,9 @@ def test_the_public_operations(guest: httpx.Client) -> None:
         ping = nobody.get("/ping")
         assert (ping.status_code, ping.text) == (200, "Pong!")
         assert ping.headers["content-type"].startswith("text/plain")
-        version = nobody.get("/health/version", headers={"x-appwrite-project": "console"}).json()["version"]
+        version = nobody.get("/health/version", headers={"x-appwrite-project": "console"}).json()[
+            "version"
+        ]
         assert version.startswith("1.")
         assert nobody.get("/health").json()["status"] == "pass"
     runtimes = guest.get("/functions/runtimes").json()
@@ -29,7 +31,12 @@ def test_the_public_operations(guest: httpx.Client) -> None:
 def test_specifications(site: SiteServer, admin: httpx.Client) -> None:
     answer = admin.get("/functions/specifications", params={"type": "runtimes"}).json()
     assert (answer["total"], len(answer["specifications"])) == (9, 9)
-    assert answer["specifications"][0] == {"memory": 512, "cpus": 0.5, "enabled": True, "slug": "s-0.5vcpu-512mb"}
+    assert answer["specifications"][0] == {
+        "memory": 512,
+        "cpus": 0.5,
+        "enabled": True,
+        "slug": "s-0.5vcpu-512mb",
+    }
 
 
 def test_templates(guest: httpx.Client) -> None:
@@ -38,7 +45,10 @@ def test_templates(guest: httpx.Client) -> None:
     runtimes = {item["name"] for item in listed["templates"][0]["runtimes"]}
     assert any(name.startswith("python-") for name in runtimes)
     assert guest.get("/functions/templates/starter").json() == listed["templates"][0]
-    assert refusal(guest.get("/functions/templates/unknown")) == (404, "function_template_not_found")
+    assert refusal(guest.get("/functions/templates/unknown")) == (
+        404,
+        "function_template_not_found",
+    )
     for params, total in (
         ({"useCases[]": "starter", "runtimes[]": min(runtimes)}, 1),
         ({"useCases[]": "ai"}, 0),
@@ -48,8 +58,16 @@ def test_templates(guest: httpx.Client) -> None:
     ):
         assert guest.get("/functions/templates", params=params).json()["total"] == total
     assert guest.get("/functions/templates", params={"offset": "1"}).json()["templates"] == []
-    for wrong in ({"limit": "0"}, {"useCases[]": "games"}, {"runtimes[]": "cobol-60"}, {"offset": "5001"}):
-        assert refusal(guest.get("/functions/templates", params=wrong)) == (400, "general_argument_invalid")
+    for wrong in (
+        {"limit": "0"},
+        {"useCases[]": "games"},
+        {"runtimes[]": "cobol-60"},
+        {"offset": "5001"},
+    ):
+        assert refusal(guest.get("/functions/templates", params=wrong)) == (
+            400,
+            "general_argument_invalid",
+        )
 
 
 def test_runtimes_before_1_6_have_no_key(site: SiteServer) -> None:
@@ -59,7 +77,13 @@ def test_runtimes_before_1_6_have_no_key(site: SiteServer) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/nothing"), ("POST", "/functions/x"), ("PATCH", "/functions"), ("GET", "/functions/"), ("GET", "")],
+    [
+        ("GET", "/nothing"),
+        ("POST", "/functions/x"),
+        ("PATCH", "/functions"),
+        ("GET", "/functions/"),
+        ("GET", ""),
+    ],
 )
 def test_unknown_routes(admin: httpx.Client, method: str, path: str) -> None:
     answer = admin.request(method, path)
@@ -72,7 +96,10 @@ def test_outside_the_api_errors_are_pages(site: SiteServer) -> None:
     for path in ("/", "/nothing", "/v10"):
         with httpx.Client(base_url=f"http://127.0.0.1:{site.port}", trust_env=False) as browser:
             page = browser.get(path)
-            assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=UTF-8")
+            assert (page.status_code, page.headers["content-type"]) == (
+                404,
+                "text/html; charset=UTF-8",
+            )
             assert "Error 404" in page.text
             answer = browser.get(path, headers={"accept": "application/json"})
             assert refusal(answer) == (404, "general_route_not_found")
@@ -102,8 +129,16 @@ def test_a_preflight(guest: httpx.Client) -> None:
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-origin"] == origin
     assert answer.headers["access-control-allow-credentials"] == "true"
-    assert set(answer.headers["access-control-allow-methods"].split(", ")) == {"GET", "POST", "PUT", "PATCH", "DELETE"}
-    allowed = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
+    assert set(answer.headers["access-control-allow-methods"].split(", ")) == {
+        "GET",
+        "POST",
+        "PUT",
+        "PATCH",
+        "DELETE",
+    }
+    allowed = {
+        name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")
+    }
     assert allowed >= {
         "origin", "cookie", "content-type", "accept", "authorization", "x-appwrite-project", "x-appwrite-key",
         "x-appwrite-locale", "x-appwrite-mode", "x-appwrite-jwt", "x-appwrite-response-format", "x-appwrite-timeout",
@@ -121,7 +156,9 @@ def test_options_without_an_origin(guest: httpx.Client) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize(("path", "status"), [("/ping", 200), ("/functions", 401), ("/nothing", 404)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/ping", 200), ("/functions", 401), ("/nothing", 404)]
+)
 def test_answers_to_browsers(guest: httpx.Client, path: str, status: int) -> None:
     answer = guest.get(path, headers={"origin": "https://app.example.com"})
     assert answer.status_code == status

@@ -35,7 +35,10 @@ def given(site: SiteServer, execution_id: str) -> dict[str, str]:
 
     def called() -> dict[str, str] | None:
         seen = (dict(request.headers) for request in site.site.pool.requests)
-        return next((headers for headers in seen if headers["x-appwrite-execution-id"] == execution_id), None)
+        return next(
+            (headers for headers in seen if headers["x-appwrite-execution-id"] == execution_id),
+            None,
+        )
 
     return wait_until(called, 20, "the function is called")
 
@@ -63,15 +66,23 @@ def handed(site: SiteServer, function_id: str) -> str:
 
 
 def test_a_jwt_makes_no_other(site: SiteServer, function_id: str) -> None:
-    own = site.site.tokens.mint_user(UserClaims(user_id="ada", exp=int(time.time()) + 60, session_id="forged"))
+    own = site.site.tokens.mint_user(
+        UserClaims(user_id="ada", exp=int(time.time()) + 60, session_id="forged")
+    )
     for token in (own, handed(site, function_id)):
         with site.client(x_appwrite_jwt=token) as user:
             assert user.get("/account").status_code == 200
-            assert refusal(user.post("/account/jwts", json={"duration": 3600})) == (404, "user_session_not_found")
+            assert refusal(user.post("/account/jwts", json={"duration": 3600})) == (
+                404,
+                "user_session_not_found",
+            )
 
 
 def test_a_jwt_is_no_session_nor_a_session_a_jwt(site: SiteServer, function_id: str) -> None:
-    for token in (handed(site, function_id), site.site.tokens.mint_user(UserClaims(user_id="ada", exp=2**40))):
+    for token in (
+        handed(site, function_id),
+        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=2**40)),
+    ):
         wrapped = base64.b64encode(json.dumps({"id": "ada", "secret": token}).encode()).decode()
         with site.client(x_appwrite_session=wrapped) as user:
             assert refusal(user.get("/account")) == GUEST
@@ -80,7 +91,9 @@ def test_a_jwt_is_no_session_nor_a_session_a_jwt(site: SiteServer, function_id: 
         assert refusal(user.get("/account")) == (401, "user_jwt_invalid")
 
 
-def test_what_a_function_queues_with_its_jwt_is_given_one_that_ends_with_it(site: SiteServer, function_id: str) -> None:
+def test_what_a_function_queues_with_its_jwt_is_given_one_that_ends_with_it(
+    site: SiteServer, function_id: str
+) -> None:
     first = handed(site, function_id)
     ends = int(time.time()) + 30
     short = site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=True))
@@ -92,13 +105,18 @@ def test_what_a_function_queues_with_its_jwt_is_given_one_that_ends_with_it(site
     assert claims(site, token).exp == ends
 
 
-def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(site: SiteServer, function_id: str) -> None:
+def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(
+    site: SiteServer, function_id: str
+) -> None:
     at = (now_ms() // MINUTE + 3) * MINUTE
     ends = int(time.time()) + 2
     own, short = (
-        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=made)) for made in (False, True)
+        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=made))
+        for made in (False, True)
     )
-    planned = [later(site, function_id, token, scheduledAt=format_instant(at)) for token in (own, short)]
+    planned = [
+        later(site, function_id, token, scheduledAt=format_instant(at)) for token in (own, short)
+    ]
     wait_until(lambda: time.time() > ends, 20, "both have ended")
 
     async def run_what_is_due() -> None:

@@ -19,11 +19,18 @@ from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Fails a test after which the log tells of an error that nobody foresaw."""
     yield
-    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
+    assert [
+        record.getMessage()
+        for record in caplog.get_records("call")
+        if record.levelno >= logging.ERROR
+    ] == []
 
 
 def test_a_path_writes_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    unexpected_answer(ValueError("x"), {"method": "GET", "path": "/\r\n2026-01-01 ERROR minifn: all is lost \x1b[2J"})
+    unexpected_answer(
+        ValueError("x"),
+        {"method": "GET", "path": "/\r\n2026-01-01 ERROR minifn: all is lost \x1b[2J"},
+    )
     (record,) = caplog.records
     assert record.getMessage().isprintable()
     caplog.clear()
@@ -41,7 +48,9 @@ def last_words(site: SiteServer, *messages: str) -> Any:
     with connect(f"ws://127.0.0.1:{site.port}/v1/realtime?project={PROJECT}", proxy=None) as client:
         for message in messages:
             client.send(message)
-        return next(data for text in client if (data := json.loads(text))["type"] == "error")["data"]
+        return next(data for text in client if (data := json.loads(text))["type"] == "error")[
+            "data"
+        ]
 
 
 @pytest.mark.parametrize("depth", [1000, 30_000])
@@ -53,7 +62,10 @@ def test_realtime_messages_without_bottom(site: SiteServer, depth: int) -> None:
 
 
 def test_a_realtime_client_that_says_nonsense_and_is_gone(site: SiteServer) -> None:
-    told: list[Any] = [{"type": "websocket.connect"}, {"type": "websocket.receive", "text": "nonsense"}]
+    told: list[Any] = [
+        {"type": "websocket.connect"},
+        {"type": "websocket.receive", "text": "nonsense"},
+    ]
     sent: list[str] = []
 
     async def receive() -> Any:
@@ -75,9 +87,14 @@ def test_a_realtime_client_that_says_nonsense_and_is_gone(site: SiteServer) -> N
 
 def test_realtime_guests_take_little_memory(site: SiteServer) -> None:
     names = [[{"channels": [f"{part}-{number}" for number in range(200)]}] for part in range(6)]
-    long = [[{"channels": [f"{part}-{number}".ljust(256, "x") for number in range(100)]}] for part in range(2)]
+    long = [
+        [{"channels": [f"{part}-{number}".ljust(256, "x") for number in range(100)]}]
+        for part in range(2)
+    ]
     for wanted in (names, long):
-        error = last_words(site, *(json.dumps({"type": "subscribe", "data": data}) for data in wanted))
+        error = last_words(
+            site, *(json.dumps({"type": "subscribe", "data": data}) for data in wanted)
+        )
         assert "together" in error["message"]
 
 

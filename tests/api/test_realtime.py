@@ -69,10 +69,18 @@ class Client:
 
 
 @contextmanager
-def listening(port: int, *channels: str, headers: dict[str, str] | None = None, **query: str) -> Iterator[Client]:
-    parameters = [("project", PROJECT), *(("channels[]", channel) for channel in channels), *query.items()]
+def listening(
+    port: int, *channels: str, headers: dict[str, str] | None = None, **query: str
+) -> Iterator[Client]:
+    parameters = [
+        ("project", PROJECT),
+        *(("channels[]", channel) for channel in channels),
+        *query.items(),
+    ]
     with connect(
-        f"ws://127.0.0.1:{port}/v1/realtime?{urlencode(parameters)}", additional_headers=headers, proxy=None
+        f"ws://127.0.0.1:{port}/v1/realtime?{urlencode(parameters)}",
+        additional_headers=headers,
+        proxy=None,
     ) as socket:
         yield Client(socket)
 
@@ -102,7 +110,9 @@ def test_channels_in_the_url(site: SiteServer, admin: httpx.Client) -> None:
         event = client.event(lambda event: event["payload"]["functionId"] == function_id)
         base = f"functions.{function_id}.executions.{execution['$id']}"
         assert event["events"][0] == f"{base}.create"
-        assert {base, f"functions.{function_id}", "functions.*.executions.*.create"} < set(event["events"])
+        assert {base, f"functions.{function_id}", "functions.*.executions.*.create"} < set(
+            event["events"]
+        )
         assert event["channels"] == [
             "executions", f"executions.{execution['$id']}", "functions", f"functions.{function_id}"
         ]  # fmt: skip
@@ -123,7 +133,10 @@ def test_channels_by_messages(site: SiteServer, admin: httpx.Client) -> None:
         answer = client.next()
         assert answer["type"] == "response"
         assert (answer["data"]["to"], answer["data"]["success"]) == ("subscribe", True)
-        assert [item["subscriptionId"] for item in answer["data"]["subscriptions"]] == ["one", "two"]
+        assert [item["subscriptionId"] for item in answer["data"]["subscriptions"]] == [
+            "one",
+            "two",
+        ]
         admin.post(f"/functions/{function_id}/executions", json={})
         assert client.event()["subscriptions"] == ["one"]
         client.send("unsubscribe", [{"subscriptionId": "one"}, {"subscriptionId": "never"}])
@@ -137,13 +150,24 @@ def test_channels_by_messages(site: SiteServer, admin: httpx.Client) -> None:
 def test_queued_executions_are_told_of_at_every_step(site: SiteServer, admin: httpx.Client) -> None:
     function_id = deploy(site, admin)
     with admin_listening(site, f"functions.{function_id}") as client:
-        execution_id = admin.post(f"/functions/{function_id}/executions", json={"async": True}).json()["$id"]
+        execution_id = admin.post(
+            f"/functions/{function_id}/executions", json={"async": True}
+        ).json()["$id"]
         events = [client.event() for _ in range(3)]
-        assert [event["payload"]["status"] for event in events] == ["waiting", "processing", "completed"]
+        assert [event["payload"]["status"] for event in events] == [
+            "waiting",
+            "processing",
+            "completed",
+        ]
         actions = [event["events"][0].rpartition(".")[2] for event in events]
         assert actions == ["create", "update", "update"]
-        assert admin.delete(f"/functions/{function_id}/executions/{execution_id}").status_code == 204
-        assert client.event()["events"][0] == f"functions.{function_id}.executions.{execution_id}.delete"
+        assert (
+            admin.delete(f"/functions/{function_id}/executions/{execution_id}").status_code == 204
+        )
+        assert (
+            client.event()["events"][0]
+            == f"functions.{function_id}.executions.{execution_id}.delete"
+        )
 
 
 def test_functions_deployments_and_variables(site: SiteServer, admin: httpx.Client) -> None:
@@ -155,7 +179,9 @@ def test_functions_deployments_and_variables(site: SiteServer, admin: httpx.Clie
             return client.event(lambda event: event["events"][0].startswith((mine, "variables.")))
 
         assert next_event()["events"][0] == f"{mine}.create"
-        variable = admin.post(f"/{mine.replace('.', '/')}/variables", json={"key": "A", "value": "secret"}).json()
+        variable = admin.post(
+            f"/{mine.replace('.', '/')}/variables", json={"key": "A", "value": "secret"}
+        ).json()
         event = next_event()
         assert event["events"][0] == f"{mine}.variables.{variable['$id']}.create"
         assert event["payload"] == variable
@@ -167,7 +193,12 @@ def test_functions_deployments_and_variables(site: SiteServer, admin: httpx.Clie
         deployment_id = upload(admin, function_id)["$id"]
         event = next_event()
         assert event["events"][0] == f"{mine}.deployments.{deployment_id}.create"
-        assert event["channels"] == ["deployments", f"deployments.{deployment_id}", "functions", mine]
+        assert event["channels"] == [
+            "deployments",
+            f"deployments.{deployment_id}",
+            "functions",
+            mine,
+        ]
         site.run(site.site.build(deployment_id))
         admin.patch(f"/functions/{function_id}/deployment", json={"deploymentId": deployment_id})
         assert next_event()["payload"]["status"] == "ready"
@@ -175,7 +206,9 @@ def test_functions_deployments_and_variables(site: SiteServer, admin: httpx.Clie
         assert next_event()["events"][0].endswith(f"{deployment_id}.delete")
         admin.delete(f"/functions/{function_id}")
         assert next_event()["events"][0] == f"{mine}.delete"
-        shared = admin.post("/project/variables", json={"key": f"B_{function_id}", "value": "x"}).json()
+        shared = admin.post(
+            "/project/variables", json={"key": f"B_{function_id}", "value": "x"}
+        ).json()
         assert next_event()["events"] == [
             f"variables.{shared['$id']}.create", "variables.*.create", f"variables.{shared['$id']}", "variables.*"
         ]  # fmt: skip
@@ -188,7 +221,9 @@ def test_users_hear_of_their_own_executions_alone(site: SiteServer, admin: httpx
         site.client(x_appwrite_jwt=jwt(site, "ada")) as ada,
         site.client(x_appwrite_jwt=jwt(site, "bob")) as bob,
         site.client() as guest,
-        listening(site.port, "executions", "functions", f"functions.{function_id}", jwt=jwt(site, "ada")) as client,
+        listening(
+            site.port, "executions", "functions", f"functions.{function_id}", jwt=jwt(site, "ada")
+        ) as client,
         listening(site.port, "executions", f"functions.{function_id}") as nobody,
     ):
         assert client.connected["data"]["user"]["$id"] == "ada"
@@ -206,13 +241,21 @@ def test_users_hear_of_their_own_executions_alone(site: SiteServer, admin: httpx
 
 @pytest.mark.parametrize(
     ("scope", "heard"),
-    [("executions.read", {"executions"}), ("functions.read", {"functions", "deployments"}), ("users.read", set())],
+    [
+        ("executions.read", {"executions"}),
+        ("functions.read", {"functions", "deployments"}),
+        ("users.read", set()),
+    ],
 )
 def test_keys_hear_what_their_scopes_let_them_read(
     site: SiteServer, admin: httpx.Client, scope: str, heard: set[str]
 ) -> None:
     with listening(
-        site.port, "functions", "executions", "deployments", headers={"x-appwrite-key": site.key(scope)}
+        site.port,
+        "functions",
+        "executions",
+        "deployments",
+        headers={"x-appwrite-key": site.key(scope)},
     ) as client:
         function_id = deploy(site, admin)
         admin.post(f"/functions/{function_id}/executions", json={})
@@ -373,13 +416,25 @@ def test_an_event_is_encoded_once_for_each_kind_of_reader() -> None:
 
 def test_a_build_is_followed_live(server: Server, api: Api, tmp_path: Path) -> None:
     function_id = f"live-{time.monotonic_ns()}"
-    api.create(function_id, api.runtime("python"), entrypoint="main.py", commands="echo first; sleep 1; echo second")
-    with listening(server.port, f"functions.{function_id}", headers={"x-appwrite-key": server.key}) as client:
+    api.create(
+        function_id,
+        api.runtime("python"),
+        entrypoint="main.py",
+        commands="echo first; sleep 1; echo second",
+    )
+    with listening(
+        server.port, f"functions.{function_id}", headers={"x-appwrite-key": server.key}
+    ) as client:
         api.upload(function_id, pack(FUNCTIONS / "hello"))
         seen: list[Any] = []
         while not seen or seen[-1]["status"] not in ("ready", "failed"):
             seen.append(client.event()["payload"])
         assert seen[-1]["status"] == "ready", seen[-1]["buildLogs"]
-        assert list(dict.fromkeys(item["status"] for item in seen)) == ["waiting", "processing", "building", "ready"]
+        assert list(dict.fromkeys(item["status"] for item in seen)) == [
+            "waiting",
+            "processing",
+            "building",
+            "ready",
+        ]
         running = [item["buildLogs"] for item in seen if item["status"] == "building"]
         assert any("first\n" in log and "second\n" not in log for log in running)

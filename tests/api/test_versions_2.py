@@ -24,22 +24,33 @@ def put(client: httpx.Client, function_id: str, **changes: Any) -> Any:
 @pytest.mark.parametrize("version", ["", *NEWEST])
 def test_an_update_keeps_specifications_from_2_0_on(site: SiteServer, version: str) -> None:
     with site.admin(version) as client:
-        function_id = create_function(client, buildSpecification="s-4vcpu-4gb", runtimeSpecification="s-2vcpu-2gb")[
-            "$id"
-        ]
+        function_id = create_function(
+            client, buildSpecification="s-4vcpu-4gb", runtimeSpecification="s-2vcpu-2gb"
+        )["$id"]
         kept = put(client, function_id)
-        assert (kept["buildSpecification"], kept["runtimeSpecification"]) == ("s-4vcpu-4gb", "s-2vcpu-2gb")
+        assert (kept["buildSpecification"], kept["runtimeSpecification"]) == (
+            "s-4vcpu-4gb",
+            "s-2vcpu-2gb",
+        )
         one = put(client, function_id, runtimeSpecification="s-1vcpu-1gb")
-        assert (one["buildSpecification"], one["runtimeSpecification"]) == ("s-4vcpu-4gb", "s-1vcpu-1gb")
+        assert (one["buildSpecification"], one["runtimeSpecification"]) == (
+            "s-4vcpu-4gb",
+            "s-1vcpu-1gb",
+        )
 
 
 @pytest.mark.parametrize("version", ["1.6.0", "1.8.0", "1.9.5"])
-def test_an_update_before_2_0_brings_back_the_default(site: SiteServer, admin: httpx.Client, version: str) -> None:
+def test_an_update_before_2_0_brings_back_the_default(
+    site: SiteServer, admin: httpx.Client, version: str
+) -> None:
     function_id = create_function(admin, runtimeSpecification="s-2vcpu-2gb")["$id"]
     with site.admin(version) as client:
         put(client, function_id)
     reset = admin.get(f"/functions/{function_id}").json()
-    assert (reset["buildSpecification"], reset["runtimeSpecification"]) == ("s-1vcpu-512mb", "s-1vcpu-512mb")
+    assert (reset["buildSpecification"], reset["runtimeSpecification"]) == (
+        "s-1vcpu-512mb",
+        "s-1vcpu-512mb",
+    )
 
 
 def test_an_interval(admin: httpx.Client) -> None:
@@ -60,7 +71,12 @@ def test_an_interval(admin: httpx.Client) -> None:
     both = {"name": "x", "interval": 5, "schedule": "0 * * * *"}
     assert refusal(admin.put(path, json=both)) == INVALID
     assert refusal(admin.put("/functions/unknown", json=both)) == INVALID
-    assert refusal(admin.post("/functions", json={**both, "functionId": "unique()", "runtime": RUNTIME})) == INVALID
+    assert (
+        refusal(
+            admin.post("/functions", json={**both, "functionId": "unique()", "runtime": RUNTIME})
+        )
+        == INVALID
+    )
 
 
 def test_descriptions(site: SiteServer, admin: httpx.Client) -> None:
@@ -79,7 +95,9 @@ def test_descriptions(site: SiteServer, admin: httpx.Client) -> None:
     ):
         assert refusal(admin.post(path, json={**body, "description": f"{text}."})) == INVALID, path
     for path in (f"/functions/{function['$id']}/variables", "/project/variables"):
-        variable = admin.post(path, json={"key": "DESCRIBED", "value": "x", "description": text}).json()
+        variable = admin.post(
+            path, json={"key": "DESCRIBED", "value": "x", "description": text}
+        ).json()
         own = f"{path}/{variable['$id']}"
         assert (variable["description"], admin.get(own).json()["description"]) == (text, text)
         assert admin.put(own, json={"value": "y"}).json()["description"] == text
@@ -101,17 +119,29 @@ def test_every_known_scope_is_accepted(admin: httpx.Client) -> None:
     repeated = ["users.read"] * SCOPES_MAX
     assert put(admin, function["$id"], scopes=repeated)["scopes"] == repeated
     path = f"/functions/{function['$id']}"
-    for wrong in ([*repeated, "users.read"], ["users.reed"], ["projects.read"], ["public"], ["Users.read"], [""]):
+    for wrong in (
+        [*repeated, "users.read"],
+        ["users.reed"],
+        ["projects.read"],
+        ["public"],
+        ["Users.read"],
+        [""],
+    ):
         assert refusal(admin.put(path, json={"name": "x", "scopes": wrong})) == INVALID, wrong[-1]
 
 
-@pytest.mark.parametrize("runtime", ["node-26", "bun-1.4", "dart-3.12", "dart-3.13", "flutter-3.44", "flutter-3.47"])
+@pytest.mark.parametrize(
+    "runtime", ["node-26", "bun-1.4", "dart-3.12", "dart-3.13", "flutter-3.44", "flutter-3.47"]
+)
 def test_runtimes_of_2026_are_known(admin: httpx.Client, runtime: str) -> None:
     assert create_function(admin, runtime=runtime)["runtime"] == runtime
 
 
 def test_the_catalogue_counts_when_asked(admin: httpx.Client) -> None:
-    for path, name in (("/functions/specifications", "specifications"), ("/functions/runtimes", "runtimes")):
+    for path, name in (
+        ("/functions/specifications", "specifications"),
+        ("/functions/runtimes", "runtimes"),
+    ):
         listed = admin.get(path).json()
         assert listed["total"] == len(listed[name]) > 0
         uncounted = admin.get(path, params={"total": "false"}).json()
@@ -142,12 +172,20 @@ def test_queries_are_checked_before_the_function(admin: httpx.Client) -> None:
 
 
 def test_the_default_timeout_is_within_the_limit(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with SiteServer(tmp_path_factory.mktemp("short") / "data", timeout_max=5) as server, server.admin() as client:
+    with (
+        SiteServer(tmp_path_factory.mktemp("short") / "data", timeout_max=5) as server,
+        server.admin() as client,
+    ):
         function = create_function(client)
         assert function["timeout"] == 5
         assert put(client, function["$id"])["timeout"] == 5
-        assert refusal(client.put(f"/functions/{function['$id']}", json={"name": "x", "timeout": 6})) == INVALID
-        schema = client.get("/openapi.json").json()["paths"]["/functions"]["post"]["requestBody"]["content"]
+        assert (
+            refusal(client.put(f"/functions/{function['$id']}", json={"name": "x", "timeout": 6}))
+            == INVALID
+        )
+        schema = client.get("/openapi.json").json()["paths"]["/functions"]["post"]["requestBody"][
+            "content"
+        ]
         timeout = schema["application/json"]["schema"]["properties"]["timeout"]
         assert (timeout["default"], timeout["maximum"]) == (5, 5)
 
@@ -173,11 +211,21 @@ def test_a_schedule_that_has_no_runs_is_null(tmp_path_factory: pytest.TempPathFa
             null = {"method": "isNull", "attribute": attribute}
             assert ids(client, null) == ["none"]
             assert ids(client, {**null, "method": "isNotNull"}) == ["soon", "late"]
-            early = {"method": "lessThan", "attribute": attribute, "values": ["1970-01-01T00:00:01.500+00:00"]}
+            early = {
+                "method": "lessThan",
+                "attribute": attribute,
+                "values": ["1970-01-01T00:00:01.500+00:00"],
+            }
             assert ids(client, early) == ["soon"]
             order = {"method": "orderAsc", "attribute": attribute}
             assert ids(client, order) == ["none", "soon", "late"]
             assert ids(client, {**order, "method": "orderDesc"}) == ["late", "soon", "none"]
             assert ids(client, order, {"method": "cursorAfter", "values": ["soon"]}) == ["late"]
-            asked = {"queries[0]": json.dumps(order), "queries[1]": '{"method":"cursorAfter","values":["none"]}'}
-            assert refusal(client.get("/functions", params=asked)) == (400, "database_query_order_null")
+            asked = {
+                "queries[0]": json.dumps(order),
+                "queries[1]": '{"method":"cursorAfter","values":["none"]}',
+            }
+            assert refusal(client.get("/functions", params=asked)) == (
+                400,
+                "database_query_order_null",
+            )

@@ -27,7 +27,9 @@ def run_program(archive: Path, target: Path, *prefix: str) -> subprocess.Complet
     """Unpack in the child process, as the builder does."""
     target.mkdir()
     argv = (*prefix, *unpack_argv(str(UNPACK_PROGRAM), str(archive), str(target)))
-    return subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False, env={"PATH": "/usr/bin:/bin"})
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=10, check=False, env={"PATH": "/usr/bin:/bin"}
+    )
 
 
 def test_files_modes_links_and_times_arrive(tmp_path: Path) -> None:
@@ -83,7 +85,10 @@ HOSTILE = {
     "below a file": [(member("f"), b"x"), (member("f/g"), b"x")],
     "hard link outside": [(member("l", tarfile.LNKTYPE, "../escaped"), b""), (member("f"), b"x")],
     "hard link absolute": [(member("l", tarfile.LNKTYPE, "/etc/passwd"), b""), (member("f"), b"x")],
-    "hard link to a symlink": [(member("s", tarfile.SYMTYPE, "f"), b""), (member("l", tarfile.LNKTYPE, "s"), b"")],
+    "hard link to a symlink": [
+        (member("s", tarfile.SYMTYPE, "f"), b""),
+        (member("l", tarfile.LNKTYPE, "s"), b""),
+    ],
     "hard link to itself": [(member("l", tarfile.LNKTYPE, "l"), b"")],
     "root is a symlink": [(member(".", tarfile.SYMTYPE, "a"), b""), (member("f"), b"x")],
     "no files": [(member("d", tarfile.DIRTYPE), b"")],
@@ -113,32 +118,46 @@ OUTSIDE = {
 def test_links_that_lead_outside_are_left_out(name: str, tmp_path: Path) -> None:
     (note,) = unpacked(packed(*OUTSIDE[name], (member("f"), b"x")), tmp_path / "out")
     left_out = OUTSIDE[name][-1][0]
-    assert note.startswith(f"{left_out.name!r} is left out: it links to {left_out.linkname!r}, outside")
+    assert note.startswith(
+        f"{left_out.name!r} is left out: it links to {left_out.linkname!r}, outside"
+    )
     assert note.isprintable()
     assert not os.path.lexists(tmp_path / "out" / left_out.name)
     assert (tmp_path / "out/f").read_bytes() == b"x"
 
 
 def test_a_virtual_environment_is_told_of_and_left_out(tmp_path: Path) -> None:
-    links = [(member(f"venv/bin/python{at}", tarfile.SYMTYPE, "/usr/bin/python3"), b"") for at in range(25)]
+    links = [
+        (member(f"venv/bin/python{at}", tarfile.SYMTYPE, "/usr/bin/python3"), b"")
+        for at in range(25)
+    ]
     inside = (member("venv/lib64", tarfile.SYMTYPE, "lib"), b"")
     archive = tmp_path / "a.tar.gz"
-    archive.write_bytes(packed(*links, inside, (member("venv/lib/x.py"), b""), (member("main.py"), b"x")))
+    archive.write_bytes(
+        packed(*links, inside, (member("venv/lib/x.py"), b""), (member("main.py"), b"x"))
+    )
     result = run_program(archive, tmp_path / "out")
     assert (result.returncode, result.stderr) == (0, "")
     lines = result.stdout.splitlines()
-    assert lines[0] == "'venv/bin/python0' is left out: it links to '/usr/bin/python3', outside the archive."
+    assert (
+        lines[0]
+        == "'venv/bin/python0' is left out: it links to '/usr/bin/python3', outside the archive."
+    )
     assert lines[unpack_main.NOTES_MAX :] == ["5 more such links are left out."]
     assert (tmp_path / "out/venv/lib64").is_dir()
 
 
 def test_links_need_no_data_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(tarfile, "data_filter", raising=False)
-    unpacked(packed((member("f"), b"x"), (member("l", tarfile.SYMTYPE, "f"), b"")), tmp_path / "out")
+    unpacked(
+        packed((member("f"), b"x"), (member("l", tarfile.SYMTYPE, "f"), b"")), tmp_path / "out"
+    )
     assert (tmp_path / "out/l").read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("name", ["Icon\r", "a\nb", "\x1b[2J", "a\x7fb", "back\\slash", " ", "\udcff", "-rf", "*"])
+@pytest.mark.parametrize(
+    "name", ["Icon\r", "a\nb", "\x1b[2J", "a\x7fb", "back\\slash", " ", "\udcff", "-rf", "*"]
+)
 def test_odd_names_arrive(name: str, tmp_path: Path) -> None:
     assert unpacked(packed((member(name), b"x")), tmp_path / "out") == []
     assert (tmp_path / "out" / name).read_bytes() == b"x"
@@ -197,7 +216,9 @@ def test_a_sparse_terabyte_is_refused(tmp_path: Path) -> None:
         unpacked(sparse(10**12, f"0,0,{10**12},0"), tmp_path / "out")
 
 
-@pytest.mark.parametrize("sparse_map", ["0,10", "9,1,0,1", "0,-5", "-5,10", "0,0,99,1", "5,-9,0,0", "1", "x,y", ""])
+@pytest.mark.parametrize(
+    "sparse_map", ["0,10", "9,1,0,1", "0,-5", "-5,10", "0,0,99,1", "5,-9,0,0", "1", "x,y", ""]
+)
 def test_a_sparse_map_that_lies_ends_at_once(sparse_map: str, tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(sparse(10, sparse_map))
@@ -273,7 +294,10 @@ def test_headers_on_headers_are_refused_in_one_line(tmp_path: Path) -> None:
     archive.write_bytes(gzip.compress(name * 2000 + bytes(1024)))
     result = run_program(archive, tmp_path / "out")
     assert (result.returncode, result.stderr) == (1, "")
-    assert result.stdout == "The archive could not be unpacked: not a readable .tar.gz archive (RecursionError).\n"
+    assert (
+        result.stdout
+        == "The archive could not be unpacked: not a readable .tar.gz archive (RecursionError).\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -347,12 +371,19 @@ def loops(path: Path) -> bool:
 NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c"]), max_size=5).map("/".join)
 
 
-@given(st.lists(st.tuples(NAMES, st.sampled_from(["file", "link", "dir", "hard"]), NAMES), max_size=8))
+@given(
+    st.lists(st.tuples(NAMES, st.sampled_from(["file", "link", "dir", "hard"]), NAMES), max_size=8)
+)
 @settings(max_examples=150, deadline=None)
 def test_nothing_accepted_leads_outside(
     tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, str, str]]
 ) -> None:
-    kinds = {"file": tarfile.REGTYPE, "link": tarfile.SYMTYPE, "dir": tarfile.DIRTYPE, "hard": tarfile.LNKTYPE}
+    kinds = {
+        "file": tarfile.REGTYPE,
+        "link": tarfile.SYMTYPE,
+        "dir": tarfile.DIRTYPE,
+        "hard": tarfile.LNKTYPE,
+    }
     around = tmp_path_factory.mktemp("around")
     out = around / "out"
     infos = [member(name or ".", kinds[kind], link) for name, kind, link in entries]

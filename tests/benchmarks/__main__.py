@@ -18,10 +18,14 @@ from tests.serving import Server
 def main() -> int:
     """Run the parts asked for and print each part's table when it is done."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="rates, server, cold, queue, lists; all by default")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="rates, server, cold, queue, lists; all by default"
+    )
     parser.add_argument("--seconds", type=float, default=2, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="executions in the list measurement")
+    parser.add_argument(
+        "--rows", type=int, default=1_000_000, help="executions in the list measurement"
+    )
     parser.add_argument("--sandbox", default="auto", help="isolation engine")
     options = parser.parse_args()
     parts: dict[str, Callable[[Path], list[Row]]] = {
@@ -33,7 +37,9 @@ def main() -> int:
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.release()}, sandbox {options.sandbox}")
+    print(
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()}, sandbox {options.sandbox}"
+    )
     missed = 0
     for name in options.parts or parts:
         with tempfile.TemporaryDirectory() as folder:

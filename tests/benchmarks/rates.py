@@ -55,7 +55,11 @@ def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Ra
     }
     before = cpu_seconds(target.pid)
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(LOAD)], input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-I", "-S", str(LOAD)],
+        input=json.dumps(job),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     result = json.loads(done.stdout)
     return Rate(
@@ -112,7 +116,11 @@ def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> 
             )
             noted = text + (f"   {errors} WRONG ANSWERS" if errors else "")
             rows.append(
-                Row(what=f"{target.name}, {connections} connections", value=noted, passed=False if errors else None)
+                Row(
+                    what=f"{target.name}, {connections} connections",
+                    value=noted,
+                    passed=False if errors else None,
+                )
             )
     return rows
 
@@ -122,14 +130,25 @@ def verdicts(found: dict[tuple[str, int], list[Rate]]) -> list[Row]:
     rows = []
 
     def ratio(name: str, peer: str, connections: int, least: float) -> None:
-        value = median(found[name, connections], "per_second") / median(found[peer, connections], "per_second")
+        value = median(found[name, connections], "per_second") / median(
+            found[peer, connections], "per_second"
+        )
         what = f"{name} / {peer}, {connections} connections"
-        rows.append(Row(what=what, value=f"{value:.2f}x", target=f">= {least}x", passed=value >= least))
+        rows.append(
+            Row(what=what, value=f"{value:.2f}x", target=f">= {least}x", passed=value >= least)
+        )
 
     def limit(name: str, field: str, connections: int, most: float, unit: str) -> None:
         value = median(found[name, connections], field)
         what = f"{name} {field.rpartition('_')[0]}, {connections} connections"
-        rows.append(Row(what=what, value=f"{value:.1f} {unit}", target=f"<= {most} {unit}", passed=value <= most))
+        rows.append(
+            Row(
+                what=what,
+                value=f"{value:.1f} {unit}",
+                target=f"<= {most} {unit}",
+                passed=value <= most,
+            )
+        )
 
     # A call that comes alone is as fast as the disk; the peers keep nothing.
     ratio(f"minifn hello{UNFLUSHED}", "functions-framework", 1, 1.0)

@@ -18,10 +18,18 @@ QUERIES: dict[str, list[dict[str, object]]] = {
     "newest first": [{"method": "orderDesc", "attribute": "$createdAt"}],
     "status": [{"method": "equal", "attribute": "status", "values": ["failed"]}],
     "trigger": [{"method": "equal", "attribute": "trigger", "values": ["schedule"]}],
-    "response status code": [{"method": "equal", "attribute": "responseStatusCode", "values": [404]}],
+    "response status code": [
+        {"method": "equal", "attribute": "responseStatusCode", "values": [404]}
+    ],
     "duration": [{"method": "greaterThan", "attribute": "duration", "values": [0.9]}],
     "path": [{"method": "equal", "attribute": "requestPath", "values": ["/77"]}],
-    "created between": [{"method": "lessThan", "attribute": "$createdAt", "values": ["2020-01-02T00:00:00.000+00:00"]}],
+    "created between": [
+        {
+            "method": "lessThan",
+            "attribute": "$createdAt",
+            "values": ["2020-01-02T00:00:00.000+00:00"],
+        }
+    ],
     "status, newest first": [
         {"method": "equal", "attribute": "status", "values": ["failed"]},
         {"method": "orderDesc", "attribute": "$createdAt"},
@@ -44,8 +52,17 @@ def measure_queue(data: Path, engine: str) -> list[Row]:
         left, at = unfinished(api), time.perf_counter()
         wait_until(lambda: unfinished(api) == 0, 60, "the queue is empty")
         ended = time.perf_counter()
-    rows = [Row(what=f"async executions queued ({queued.requests})", value=f"{queued.per_second:,.0f}/s")]
-    rows.append(Row(what="async executions queued and run", value=f"{queued.requests / (ended - began):,.0f}/s"))
+    rows = [
+        Row(
+            what=f"async executions queued ({queued.requests})", value=f"{queued.per_second:,.0f}/s"
+        )
+    ]
+    rows.append(
+        Row(
+            what="async executions queued and run",
+            value=f"{queued.requests / (ended - began):,.0f}/s",
+        )
+    )
     rate = left / (ended - at) if left > QUEUED / 5 else queued.requests / (ended - began)
     rows.append(
         Row(
@@ -60,7 +77,9 @@ def measure_queue(data: Path, engine: str) -> list[Row]:
 
 def unfinished(api: Api) -> int:
     """How many executions wait or run."""
-    query = json.dumps({"method": "equal", "attribute": "status", "values": ["waiting", "processing"]})
+    query = json.dumps(
+        {"method": "equal", "attribute": "status", "values": ["waiting", "processing"]}
+    )
     page = api.call("GET", "/functions/hello-async/executions", 200, params={"queries[0]": query})
     return int(page["total"])
 
@@ -74,7 +93,9 @@ def measure_lists(data: Path, rows: int) -> list[Row]:
     results = []
     with Server(data) as server, server.api as api:
         for name, queries in QUERIES.items():
-            parameters = {f"queries[{index}]": json.dumps(query) for index, query in enumerate(queries)}
+            parameters = {
+                f"queries[{index}]": json.dumps(query) for index, query in enumerate(queries)
+            }
             samples = []
             for _ in range(5):
                 began = time.perf_counter()

@@ -16,7 +16,9 @@ class Row:
 
 def at_most(what: str, value: float, most: float, unit: str) -> Row:
     """A row whose value must not exceed `most`."""
-    return Row(what=what, value=f"{value:,.1f} {unit}", target=f"< {most:g} {unit}", passed=value < most)
+    return Row(
+        what=what, value=f"{value:,.1f} {unit}", target=f"< {most:g} {unit}", passed=value < most
+    )
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -26,5 +28,6 @@ def table(rows: Iterable[Row]) -> str:
     what = max(len(row.what) for row in rows)
     value = max(len(row.value) for row in rows)
     return "\n".join(
-        f"{row.what:<{what}}  {row.value:<{value}}  {row.target:<12} {verdict[row.passed]}".rstrip() for row in rows
+        f"{row.what:<{what}}  {row.value:<{value}}  {row.target:<12} {verdict[row.passed]}".rstrip()
+        for row in rows
     )

@@ -75,8 +75,20 @@ def measure_cold(data: Path, engine: str) -> list[Row]:
             for _ in range(SAMPLES):
                 wait_until(lambda: not server.workers(), 20, "idle workers are stopped")
                 began = time.perf_counter()
-                api.call("POST", f"/functions/{function_id}/executions", 201, json={"body": json.dumps({"name": "x"})})
+                api.call(
+                    "POST",
+                    f"/functions/{function_id}/executions",
+                    201,
+                    json={"body": json.dumps({"name": "x"})},
+                )
                 samples.append(1000 * (time.perf_counter() - began))
         rows.append(at_most(f"cold start {language}, first", samples[0], most, "ms"))
-        rows.append(at_most(f"cold start {language}, median of the next", statistics.median(samples[1:]), 15, "ms"))
+        rows.append(
+            at_most(
+                f"cold start {language}, median of the next",
+                statistics.median(samples[1:]),
+                15,
+                "ms",
+            )
+        )
     return rows

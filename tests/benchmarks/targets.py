@@ -30,9 +30,16 @@ class Target:
 
 def http_request(path: str, host: str, body: str, headers: dict[str, str] | None = None) -> str:
     """Return the bytes of one keep-alive POST with a JSON body, as text."""
-    lines = {"host": host, "content-type": "application/json", "content-length": str(len(body)), **(headers or {})}
+    lines = {
+        "host": host,
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        **(headers or {}),
+    }
     return (
-        f"POST {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + f"\r\n{body}"
+        f"POST {path} HTTP/1.1\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        + f"\r\n{body}"
     )
 
 
@@ -41,10 +48,18 @@ def peer(name: str, argv: list[str]) -> Iterator[Target]:
     """Run a peer on a free port, given as its last argument, until the block ends."""
     port = free_port()
     process = subprocess.Popen(
-        [*argv, str(port)], cwd=PEERS, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*argv, str(port)],
+        cwd=PEERS,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     target = Target(
-        name=name, port=port, request=http_request("/", f"127.0.0.1:{port}", BODY), status=200, pid=process.pid
+        name=name,
+        port=port,
+        request=http_request("/", f"127.0.0.1:{port}", BODY),
+        status=200,
+        pid=process.pid,
     )
     try:
         wait_until(lambda: answers(port), 20, f"{name} answers")
@@ -57,7 +72,9 @@ def peer(name: str, argv: list[str]) -> Iterator[Target]:
 def answers(port: int) -> bool:
     """Whether a server greets on the port."""
     with contextlib.suppress(httpx.TransportError):
-        return httpx.post(f"http://127.0.0.1:{port}/", json={"name": "World"}, trust_env=False).is_success
+        return httpx.post(
+            f"http://127.0.0.1:{port}/", json={"name": "World"}, trust_env=False
+        ).is_success
     return False
 
 
@@ -71,7 +88,15 @@ def functions_framework(*, asgi: bool) -> contextlib.AbstractContextManager[Targ
     """functions-framework for Python as its documentation starts it; keeps no record and has no sandbox."""
     target, flags = ("hello_async", ["--asgi"]) if asgi else ("hello", [])
     name = "functions-framework --asgi" if asgi else "functions-framework"
-    argv = [sys.executable, "-m", "functions_framework", "--source", "function.py", "--target", target]
+    argv = [
+        sys.executable,
+        "-m",
+        "functions_framework",
+        "--source",
+        "function.py",
+        "--target",
+        target,
+    ]
     return peer(name, [*argv, *flags, "--port"])
 
 
@@ -88,7 +113,9 @@ def deploy_hello(server: Server) -> None:
                 api.deploy(name, pack(FUNCTIONS / folder))
 
 
-def execution_target(server: Server, function_id: str, *, queued: bool = False, note: str = "") -> Target:
+def execution_target(
+    server: Server, function_id: str, *, queued: bool = False, note: str = ""
+) -> Target:
     """`POST /executions` of a function of a running server: its record is committed before the answer."""
     body = json.dumps({"body": BODY, "async": queued})
     headers = {"x-appwrite-project": PROJECT, "x-appwrite-key": server.key}
@@ -107,7 +134,11 @@ def domain_target(server: Server, function_id: str) -> Target:
     host = f"{function_id}.functions.localhost:{server.port}"
     request = http_request("/", host, BODY)
     return Target(
-        name=f"minifn {function_id} domain", port=server.port, request=request, status=200, pid=server.process.pid
+        name=f"minifn {function_id} domain",
+        port=server.port,
+        request=request,
+        status=200,
+        pid=server.process.pid,
     )
 
 

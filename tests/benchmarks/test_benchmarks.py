@@ -14,7 +14,9 @@ def test_load_counts_every_answer() -> None:
         assert rate.errors == {}
         assert 0 < rate.p50_ms <= rate.p99_ms
         assert rate.cpu_us >= 0
-        wrong = Target(name="", port=target.port, request=target.request, status=201, pid=target.pid)
+        wrong = Target(
+            name="", port=target.port, request=target.request, status=201, pid=target.pid
+        )
         assert load(wrong, connections=1, seconds=5, limit=3).errors == {"200": 3}
 
 

@@ -28,7 +28,9 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_a_link_left_in_the_cache_leads_the_server_nowhere(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_a_link_left_in_the_cache_leads_the_server_nowhere(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
             victim = data.parent / "victim"
@@ -45,10 +47,18 @@ def test_a_link_left_in_the_cache_leads_the_server_nowhere(data: Path, runtimes:
 
 
 @pytest.mark.parametrize("where", ["code", "cache"])
-def test_directories_nest_without_end(where: str, data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_directories_nest_without_end(
+    where: str, data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
-            place = "." if where == "code" else "/cache" if engine == "bwrap" else str(world.data.cache("fn"))
+            place = (
+                "."
+                if where == "code"
+                else "/cache"
+                if engine == "bwrap"
+                else str(world.data.cache("fn"))
+            )
             deployment = await world.build(HELLO, f"cd {place}; {DEEP}")
             assert deployment.status == "failed", deployment.build_logs
             assert "levels deep" in deployment.build_logs

@@ -33,7 +33,9 @@ def engine(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_nothing_to_install_is_ready_soon_and_active(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_nothing_to_install_is_ready_soon_and_active(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
             started = time.monotonic()
@@ -53,12 +55,12 @@ def test_nothing_to_install_is_ready_soon_and_active(data: Path, runtimes: Runti
     asyncio.run(body())
 
 
-def test_commands_run_in_the_code_and_their_output_is_kept(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_commands_run_in_the_code_and_their_output_is_kept(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
-            commands = (
-                "printf '\\033[32mgreen\\033[0m\\n'; echo oops >&2; printf made >made.txt; mkdir sub; touch sub/x"
-            )
+            commands = "printf '\\033[32mgreen\\033[0m\\n'; echo oops >&2; printf made >made.txt; mkdir sub; touch sub/x"
             deployment = await world.build(HELLO, commands)
             assert deployment.status == "ready", deployment.build_logs
             assert "\x1b[32mgreen\x1b[0m\noops\n" in deployment.build_logs
@@ -75,12 +77,21 @@ def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: 
             for number, (key, value) in enumerate([*given.items(), ("PATH", "/nowhere")]):
                 variable = Variable(id=f"v{number}", function_id="fn", key=key, value=value)
                 await world.database.write(variables.insert, variable)
-            project = [Variable(id=f"p{key}", function_id="", key=key, value="project") for key in ("PLAIN", "GLOBAL")]
+            project = [
+                Variable(id=f"p{key}", function_id="", key=key, value="project")
+                for key in ("PLAIN", "GLOBAL")
+            ]
             for variable in project:
                 await world.database.write(variables.insert, variable)
-            deployment = await world.build(HELLO, "env -0 >env.bin; pwd >pwd.txt; touch $TMPDIR/scratch")
+            deployment = await world.build(
+                HELLO, "env -0 >env.bin; pwd >pwd.txt; touch $TMPDIR/scratch"
+            )
             assert deployment.status == "ready", deployment.build_logs
-            env = dict(pair.split("=", 1) for pair in world.published(deployment, "env.bin").split("\0") if pair)
+            env = dict(
+                pair.split("=", 1)
+                for pair in world.published(deployment, "env.bin").split("\0")
+                if pair
+            )
             assert env["PLAIN"] == "from fn"
             assert env["GLOBAL"] == "project"
             assert env["APPWRITE_FUNCTION_ID"] == "fn"
@@ -91,18 +102,25 @@ def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: 
             assert env["APPWRITE_FUNCTION_RUNTIME_VERSION"] == "3.11"
             assert env["APPWRITE_VERSION"] == APPWRITE_VERSION
             assert env["OPEN_RUNTIMES_ENTRYPOINT"] == "main.py"
-            assert world.tokens.verify_key(env["APPWRITE_FUNCTION_API_KEY"]).scopes == {"users.read"}
+            assert world.tokens.verify_key(env["APPWRITE_FUNCTION_API_KEY"]).scopes == {
+                "users.read"
+            }
             assert env["HTTP_PROXY"] == "http://proxy:1"
             assert env["PIP_INDEX_URL"] == "http://index"
             assert "SERVER_SECRET" not in env
             assert "/usr/bin" in env["PATH"].split(":")
-            assert world.published(deployment, "pwd.txt").strip() == env["VIRTUAL_ENV"].rpartition("/")[0]
+            assert (
+                world.published(deployment, "pwd.txt").strip()
+                == env["VIRTUAL_ENV"].rpartition("/")[0]
+            )
             assert not world.data.scratch(deployment.id).exists()
 
     asyncio.run(body())
 
 
-def test_a_build_cannot_reach_the_servers_files(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_a_build_cannot_reach_the_servers_files(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     if engine == "process" and os.geteuid() != 0:
         pytest.skip("the process engine protects files only when the server is root")
 
@@ -120,12 +138,12 @@ def test_a_build_cannot_reach_the_servers_files(data: Path, runtimes: RuntimeTab
     asyncio.run(body())
 
 
-def test_what_is_published_is_read_only_to_the_function(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_what_is_published_is_read_only_to_the_function(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
-            commands = (
-                "chmod 4777 main.py; mkdir -m 0 closed; mkfifo pipe; ln -s main.py link; cp main.py run; chmod 755 run"
-            )
+            commands = "chmod 4777 main.py; mkdir -m 0 closed; mkfifo pipe; ln -s main.py link; cp main.py run; chmod 755 run"
             deployment = await world.build(HELLO, commands)
             assert deployment.status == "ready", deployment.build_logs
             root = world.data.build(deployment.id)
@@ -137,7 +155,9 @@ def test_what_is_published_is_read_only_to_the_function(data: Path, runtimes: Ru
             assert (root / "link").readlink() == Path("main.py")
             assert not (root / "pipe").exists()
             if os.geteuid() == 0:
-                owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in (root, *root.rglob("*"))}
+                owners = {
+                    (path.lstat().st_uid, path.lstat().st_gid) for path in (root, *root.rglob("*"))
+                }
                 assert {uid for uid, _ in owners} == {0}
                 assert len({gid for _, gid in owners} - {0}) == 1
 
@@ -146,7 +166,11 @@ def test_what_is_published_is_read_only_to_the_function(data: Path, runtimes: Ru
 
 FAILURES = {
     "exit code": ("echo working; exit 7", "working\n", "Build command exited with code 7."),
-    "link out": ("ln -s /etc/passwd stolen", "'stolen' links to '/etc/passwd', outside the deployment", ""),
+    "link out": (
+        "ln -s /etc/passwd stolen",
+        "'stolen' links to '/etc/passwd', outside the deployment",
+        "",
+    ),
     "relative link out": ("mkdir a; ln -s ../../etc a/b", "'a/b' links to '../../etc'", ""),
     "unknown command": ("no-such-command", "Build command exited with code 127.", ""),
 }
@@ -185,7 +209,8 @@ def test_a_runtime_that_cannot_run_fails_the_build(data: Path, runtimes: Runtime
     async def body() -> None:
         async with opened(data, runtimes) as world:
             await world.database.write(
-                functions.update, msgspec.structs.replace(await world.function(), runtime="swift-5.10")
+                functions.update,
+                msgspec.structs.replace(await world.function(), runtime="swift-5.10"),
             )
             deployment = await world.build(HELLO)
             assert deployment.status == "failed"
@@ -195,7 +220,9 @@ def test_a_runtime_that_cannot_run_fails_the_build(data: Path, runtimes: Runtime
 
 
 @pytest.mark.parametrize("entrypoint", ["src/other.py", "n" * 300, "../main.py"])
-def test_a_missing_entrypoint_is_pointed_out(entrypoint: str, data: Path, runtimes: RuntimeTable) -> None:
+def test_a_missing_entrypoint_is_pointed_out(
+    entrypoint: str, data: Path, runtimes: RuntimeTable
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes) as world:
             deployment = await world.build(HELLO, entrypoint=entrypoint)
@@ -205,7 +232,9 @@ def test_a_missing_entrypoint_is_pointed_out(entrypoint: str, data: Path, runtim
     asyncio.run(body())
 
 
-def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
             # Daemons that leave the session must go as well.
@@ -258,7 +287,9 @@ def test_stopping_the_server_keeps_what_is_ready(data: Path, runtimes: RuntimeTa
     asyncio.run(body())
 
 
-def test_a_build_that_is_deleted_while_it_runs_leaves_nothing(data: Path, runtimes: RuntimeTable) -> None:
+def test_a_build_that_is_deleted_while_it_runs_leaves_nothing(
+    data: Path, runtimes: RuntimeTable
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes) as world:
             deployment = await world.upload(HELLO, "echo started; sleep 1000")
@@ -283,7 +314,8 @@ def test_the_deadline_ends_a_build(data: Path, runtimes: RuntimeTable) -> None:
 
 
 @pytest.mark.parametrize(
-    ("where", "make"), [(".", ": >f$i"), (".", "mkdir d$i"), ("$TMPDIR", ": >f$i"), ("$XDG_CACHE_HOME", ": >f$i")]
+    ("where", "make"),
+    [(".", ": >f$i"), (".", "mkdir d$i"), ("$TMPDIR", ": >f$i"), ("$XDG_CACHE_HOME", ": >f$i")],
 )
 def test_a_build_that_fills_the_disk_is_stopped(
     where: str, make: str, data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
@@ -293,7 +325,9 @@ def test_a_build_that_fills_the_disk_is_stopped(
 
     async def body() -> None:
         async with opened(data, runtimes) as world:
-            deployment = await world.build(HELLO, f"cd {where}; i=0; while :; do i=$((i+1)); {make}; done")
+            deployment = await world.build(
+                HELLO, f"cd {where}; i=0; while :; do i=$((i+1)); {make}; done"
+            )
             assert deployment.status == "failed"
             expected = "The build was stopped: the build has more than 100 files and directories."
             assert expected in deployment.build_logs
@@ -301,7 +335,9 @@ def test_a_build_that_fills_the_disk_is_stopped(
     asyncio.run(body())
 
 
-def test_no_build_begins_on_a_full_disk(data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_build_begins_on_a_full_disk(
+    data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("minifn.host.space.FREE_BYTES_FLOOR", 10**18)
     monkeypatch.setattr("minifn.host.space.FREE_SHARE_FLOOR", 1.0)
 
@@ -317,7 +353,9 @@ def test_no_build_begins_on_a_full_disk(data: Path, runtimes: RuntimeTable, monk
 def test_a_flood_of_output_keeps_its_end(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
         async with opened(data, runtimes) as world:
-            deployment = await world.build(HELLO, "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the end")
+            deployment = await world.build(
+                HELLO, "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo the end"
+            )
             assert deployment.status == "ready"
             assert len(deployment.build_logs) == 1_000_000
             assert "x\nthe end\n" in deployment.build_logs
@@ -328,7 +366,9 @@ def test_a_flood_of_output_keeps_its_end(data: Path, runtimes: RuntimeTable) -> 
 def test_an_older_build_does_not_take_over(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
         async with opened(data, runtimes, build_concurrency=2) as world:
-            older = await world.upload(HELLO, "echo started; while [ ! -e $TMPDIR/go ]; do sleep 0.02; done")
+            older = await world.upload(
+                HELLO, "echo started; while [ ! -e $TMPDIR/go ]; do sleep 0.02; done"
+            )
             await world.until(older.id, lambda now: "started\n" in now.build_logs)
             newer = await world.build(HELLO)
             (world.data.scratch(older.id) / "go").write_text("")
@@ -339,11 +379,15 @@ def test_an_older_build_does_not_take_over(data: Path, runtimes: RuntimeTable) -
     asyncio.run(body())
 
 
-def test_an_interrupted_build_is_built_again_by_the_next_server(data: Path, runtimes: RuntimeTable) -> None:
+def test_an_interrupted_build_is_built_again_by_the_next_server(
+    data: Path, runtimes: RuntimeTable
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes) as world:
             marker = f"{world.data.cache('fn')}/second"
-            commands = f"[ -e {marker} ] && exit 0; : >{marker}; : >left-over; echo started; sleep 1000"
+            commands = (
+                f"[ -e {marker} ] && exit 0; : >{marker}; : >left-over; echo started; sleep 1000"
+            )
             deployment = await world.upload(HELLO, commands)
             await world.until(deployment.id, lambda now: "started\n" in now.build_logs)
         async with opened(data, runtimes) as world:
@@ -356,7 +400,9 @@ def test_an_interrupted_build_is_built_again_by_the_next_server(data: Path, runt
     asyncio.run(body())
 
 
-def test_the_cache_is_kept_between_builds_of_a_function(data: Path, runtimes: RuntimeTable, engine: str) -> None:
+def test_the_cache_is_kept_between_builds_of_a_function(
+    data: Path, runtimes: RuntimeTable, engine: str
+) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
             first = await world.build(HELLO, "echo kept >$XDG_CACHE_HOME/note")

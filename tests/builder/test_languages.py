@@ -45,12 +45,18 @@ def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
     if request.param == "plain":
         return build_plainly
     request.getfixturevalue("bwrap")
-    return lambda installed, commands, code: asyncio.run(build_in_bwrap(installed, commands, code, tmp_path))
+    return lambda installed, commands, code: asyncio.run(
+        build_in_bwrap(installed, commands, code, tmp_path)
+    )
 
 
 def environment(plan: BuildPlan) -> dict[str, str]:
     """Return the plan's environment with what the server's package index settings add."""
-    passed = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "npm_config_"))}
+    passed = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(("PIP_", "npm_config_"))
+    }
     return {**passed, **plan.env}
 
 
@@ -58,7 +64,9 @@ def build_plainly(installed: Installed, commands: str, code: Path) -> str:
     place = Place(code=str(code), wrapper=str(installed.wrapper), cache=str(code.parent / "cache"))
     plan = installed.build(place, commands=commands, code=code)
     env = {**environment(plan), "HOME": str(code.parent)}
-    done = subprocess.run(plan.argv, cwd=code, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    done = subprocess.run(
+        plan.argv, cwd=code, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
     output = done.stdout.decode()
     assert done.returncode == 0, output
     return output
@@ -110,7 +118,9 @@ def write_wheel(code: Path) -> None:
     with zipfile.ZipFile(code / "greeting-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("greeting.py", "def main():\n    print('hello from', __file__)\n")
         wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\ngreet = greeting:main\n")
         wheel.writestr(f"{info}/RECORD", "")
     (code / "requirements.txt").write_text("./greeting-1.0-py3-none-any.whl\n")
@@ -120,14 +130,24 @@ def write_package(code: Path) -> None:
     """Put a packed npm package into the code, and a package.json that depends on it."""
     with tarfile.open(code / "greeting-1.0.0.tgz", "w:gz") as archive:
         for name, text in (
-            ("package/package.json", json.dumps({"name": "greeting", "version": "1.0.0", "bin": "cli.js"})),
+            (
+                "package/package.json",
+                json.dumps({"name": "greeting", "version": "1.0.0", "bin": "cli.js"}),
+            ),
             ("package/index.js", "module.exports = 'hello';\n"),
-            ("package/cli.js", "#!/usr/bin/env node\nconsole.log(require('./index.js'), __dirname);\n"),
+            (
+                "package/cli.js",
+                "#!/usr/bin/env node\nconsole.log(require('./index.js'), __dirname);\n",
+            ),
         ):
             member = tarfile.TarInfo(name)
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text.encode()))
-    manifest = {"name": "fn", "version": "1.0.0", "dependencies": {"greeting": "file:greeting-1.0.0.tgz"}}
+    manifest = {
+        "name": "fn",
+        "version": "1.0.0",
+        "dependencies": {"greeting": "file:greeting-1.0.0.tgz"},
+    }
     (code / "package.json").write_text(json.dumps(manifest))
 
 
@@ -180,14 +200,22 @@ def write_project(code: Path, folder: str, requirement: str) -> None:
     info = "tinybackend-1.0.dist-info"
     with zipfile.ZipFile(code / "tinybackend-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("tinybackend.py", BACKEND)
-        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinybackend\nVersion: 1.0\n")
-        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinybackend\nVersion: 1.0\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
         wheel.writestr(f"{info}/RECORD", "")
     (code / "requirements.txt").write_text(f"--no-index\n--find-links .\n{requirement}\n")
 
 
-@pytest.mark.parametrize(("folder", "requirement"), [("lib", "./lib"), ("lib", "-e ./lib"), (".", ".")])
-def test_packages_are_built(python: Installed, build: Build, folder: str, requirement: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("folder", "requirement"), [("lib", "./lib"), ("lib", "-e ./lib"), (".", ".")]
+)
+def test_packages_are_built(
+    python: Installed, build: Build, folder: str, requirement: str, tmp_path: Path
+) -> None:
     if requirement.startswith("-e") and python.interpreter.version < (3, 9):
         pytest.skip("the pip that comes with Python 3.8 knows no editable builds")
     code = code_folder(tmp_path)
@@ -196,7 +224,9 @@ def test_packages_are_built(python: Installed, build: Build, folder: str, requir
     assert "built /" in build(python, commands, code)
 
 
-def test_pip_python_and_installed_scripts_work_in_commands(python: Installed, build: Build, tmp_path: Path) -> None:
+def test_pip_python_and_installed_scripts_work_in_commands(
+    python: Installed, build: Build, tmp_path: Path
+) -> None:
     code = code_folder(tmp_path)
     write_wheel(code)
     commands = "python -m pip install -q -r requirements.txt && pip --version && pip3 list && greet && python -c ''"
@@ -210,7 +240,9 @@ def test_a_built_script_runs_after_the_code_has_moved(python: Installed, tmp_pat
     write_wheel(code)
     build_plainly(python, "", code)
     moved = code.rename(tmp_path / "moved")
-    output = subprocess.run([moved / "runtime-env/bin/greet"], capture_output=True, check=True).stdout.decode()
+    output = subprocess.run(
+        [moved / "runtime-env/bin/greet"], capture_output=True, check=True
+    ).stdout.decode()
     assert str(moved) in output
 
 
@@ -219,7 +251,11 @@ def test_only_the_promised_link_leads_out_of_the_code(python: Installed, tmp_pat
     place = Place(code=str(code), wrapper=str(python.wrapper), cache=str(tmp_path / "cache"))
     plan = python.build(place, commands="true", code=code)
     build_plainly(python, "true", code)
-    links = {str(path.relative_to(code)): str(path.readlink()) for path in code.rglob("*") if path.is_symlink()}
+    links = {
+        str(path.relative_to(code)): str(path.readlink())
+        for path in code.rglob("*")
+        if path.is_symlink()
+    }
     assert {name: target for name, target in links.items() if "/" in target} == plan.links
 
 
@@ -242,7 +278,12 @@ def test_a_failing_command_fails_the_build(python: Installed, tmp_path: Path) ->
     code = code_folder(tmp_path)
     place = Place(code=str(code), wrapper=str(python.wrapper), cache=str(tmp_path / "cache"))
     plan = python.build(place, commands="echo begun; exit 7", code=code)
-    assert subprocess.run(plan.argv, cwd=code, env=plan.env, check=False, capture_output=True).returncode == 7
+    assert (
+        subprocess.run(
+            plan.argv, cwd=code, env=plan.env, check=False, capture_output=True
+        ).returncode
+        == 7
+    )
 
 
 def test_packages_are_installed(node: Installed, build: Build, tmp_path: Path) -> None:
@@ -253,7 +294,9 @@ def test_packages_are_installed(node: Installed, build: Build, tmp_path: Path) -
     assert any((tmp_path / "cache/npm").iterdir())
 
 
-def test_npm_and_installed_programs_work_in_commands(node: Installed, build: Build, tmp_path: Path) -> None:
+def test_npm_and_installed_programs_work_in_commands(
+    node: Installed, build: Build, tmp_path: Path
+) -> None:
     code = code_folder(tmp_path)
     write_package(code)
     output = build(node, "npm install && greeting && node --version && npx greeting", code)

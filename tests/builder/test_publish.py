@@ -27,7 +27,9 @@ def test_files_that_passed_variables_name_are_shown(tmp_path: Path) -> None:
     passed = passed_through(environ, ("PIP_*", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"))
     assert set(passed) == {"PIP_CERT", "PIP_FIND_LINKS", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"}
     # A directory above the data directory would show everything in it.
-    assert [path for path in passed_paths(passed, data) if path.is_relative_to(tmp_path)] == [tmp_path / "ca.pem"]
+    assert [path for path in passed_paths(passed, data) if path.is_relative_to(tmp_path)] == [
+        tmp_path / "ca.pem"
+    ]
 
 
 def test_sealing_refuses_what_the_build_did_not_own(tmp_path: Path) -> None:
@@ -38,7 +40,13 @@ def test_sealing_refuses_what_the_build_did_not_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("link", "accepted"),
-    [("/fn/a", True), ("/usr/bin/env", True), ("/fn/../etc", False), ("/fnord", False), ("..", False)],
+    [
+        ("/fn/a", True),
+        ("/usr/bin/env", True),
+        ("/fn/../etc", False),
+        ("/fnord", False),
+        ("..", False),
+    ],
 )
 def test_links_of_a_build(link: str, accepted: bool, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(link)
@@ -76,7 +84,9 @@ def test_links_are_never_followed(tmp_path: Path) -> None:
     (build / "own").write_bytes(b"x" * 10)
     (build / "link").symlink_to(outside)
     assert measure(build) == TreeSize(size_bytes=10, files=2)
-    assert seal(build, Owner(builder_uid=os.geteuid()), (str(outside),)) == TreeSize(size_bytes=10, files=2)
+    assert seal(build, Owner(builder_uid=os.geteuid()), (str(outside),)) == TreeSize(
+        size_bytes=10, files=2
+    )
     assert outside.stat().st_mode & 0o777 == 0o755
 
 

@@ -26,7 +26,14 @@ def environment(**settings: str) -> dict[str, str]:
 
 def minifn(*arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "minifn", *arguments]
-    return subprocess.run(command, env=environment(**settings), capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
@@ -55,8 +62,16 @@ def test_help_names_every_command() -> None:
         (["--sandbox", "chroot"], {}, "minifn: --sandbox must be one of auto, bwrap, "),
         ([], {"MINIFN_PORT": "many"}, "minifn: MINIFN_PORT must be a whole number, not 'many'"),
         ([], {"MINIFN_CPUS": "nan"}, "minifn: MINIFN_CPUS must be at least 0, not nan"),
-        ([], {"MINIFN_ACCESS_LOG": "perhaps"}, "minifn: MINIFN_ACCESS_LOG must be true or false, not 'perhaps'"),
-        (["--port", "1"], {"MINIFN_TIMEOUT_MAX": "0"}, "minifn: MINIFN_TIMEOUT_MAX must be at least 1, not 0"),
+        (
+            [],
+            {"MINIFN_ACCESS_LOG": "perhaps"},
+            "minifn: MINIFN_ACCESS_LOG must be true or false, not 'perhaps'",
+        ),
+        (
+            ["--port", "1"],
+            {"MINIFN_TIMEOUT_MAX": "0"},
+            "minifn: MINIFN_TIMEOUT_MAX must be at least 1, not 0",
+        ),
     ],
 )
 def test_a_bad_setting_is_one_line_and_exit_2(
@@ -75,7 +90,9 @@ def test_a_port_in_use_is_one_line(data: Path) -> None:
         port = taken.getsockname()[1]
         done = minifn("serve", "--data", str(data), "--port", str(port))
     assert done.returncode == 1
-    assert done.stderr == f"minifn: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+    assert (
+        done.stderr == f"minifn: port {port} of 127.0.0.1 is in use; choose another with --port\n"
+    )
 
 
 def test_an_address_of_another_machine_is_one_line(data: Path) -> None:
@@ -107,8 +124,12 @@ def test_the_first_start_shows_the_key_and_the_second_does_not(data: Path) -> No
     assert server.key not in second
 
 
-@pytest.mark.parametrize(("host", "engine", "warned"), [("0.0.0.0", "none", True), ("127.0.0.1", "none", False)])
-def test_an_open_door_without_walls_is_pointed_out(data: Path, host: str, engine: str, warned: bool) -> None:
+@pytest.mark.parametrize(
+    ("host", "engine", "warned"), [("0.0.0.0", "none", True), ("127.0.0.1", "none", False)]
+)
+def test_an_open_door_without_walls_is_pointed_out(
+    data: Path, host: str, engine: str, warned: bool
+) -> None:
     server = Server(data, host=host, sandbox=engine)
     with server:
         pass
@@ -122,7 +143,9 @@ def test_a_signal_stops_the_server_and_all_it_started(data: Path, number: signal
         server.process.send_signal(number)
         assert server.process.wait(20) == 0
     assert len(tree) > 1
-    wait_until(lambda: not any(process.is_running() for process in tree), 5, "every process is gone")
+    wait_until(
+        lambda: not any(process.is_running() for process in tree), 5, "every process is gone"
+    )
     assert "Traceback" not in server.log.read_text()
 
 
@@ -134,12 +157,28 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
     assert re.fullmatch(r"\S{40,}", secret)
     with Api(started.endpoint, secret) as api:
         api.call("GET", "/functions", 200)
-        api.call("POST", "/functions", 401, json={"functionId": "x", "name": "x", "runtime": "python-3.11"})
+        api.call(
+            "POST",
+            "/functions",
+            401,
+            json={"functionId": "x", "name": "x", "runtime": "python-3.11"},
+        )
 
         listed = json.loads(minifn("keys", "list", "--json", "--data", data).stdout)
-        assert [(key["name"], key["scopes"], key["expire"]) for key in listed] == [("reader", ["functions.read"], "")]
+        assert [(key["name"], key["scopes"], key["expire"]) for key in listed] == [
+            ("reader", ["functions.read"], "")
+        ]
         assert secret not in minifn("keys", "list", "--data", data).stdout
-        minifn("keys", "create", "--name", "\x1b[31mred\x1b]0;title\x07", "--scope", "functions.read", "--data", data)
+        minifn(
+            "keys",
+            "create",
+            "--name",
+            "\x1b[31mred\x1b]0;title\x07",
+            "--scope",
+            "functions.read",
+            "--data",
+            data,
+        )
         shown = minifn("keys", "list", "--data", data).stdout
         assert "  red  functions.read  " in shown
         assert "\x1b" not in shown
@@ -157,10 +196,19 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--scope", "everything"], "minifn: --scope 'everything' is no scope: README.md says which there are"),
-        (["--scope", "functons.read"], "minifn: --scope 'functons.read' is no scope; did you mean functions.read?"),
+        (
+            ["--scope", "everything"],
+            "minifn: --scope 'everything' is no scope: README.md says which there are",
+        ),
+        (
+            ["--scope", "functons.read"],
+            "minifn: --scope 'functons.read' is no scope; did you mean functions.read?",
+        ),
         (["--scope", "users.read"] * 201, "minifn: a key holds at most 200 scopes, not 201"),
-        (["--scope", "functions.read", "--expire", "soon"], "minifn: --expire must be an ISO 8601 date and time, "),
+        (
+            ["--scope", "functions.read", "--expire", "soon"],
+            "minifn: --expire must be an ISO 8601 date and time, ",
+        ),
     ],
 )
 def test_a_bad_key_is_one_line_and_exit_2(arguments: list[str], line: str, data: Path) -> None:
@@ -171,20 +219,34 @@ def test_a_bad_key_is_one_line_and_exit_2(arguments: list[str], line: str, data:
 
 
 def test_a_token_says_who_the_user_is(data: Path) -> None:
-    options = ["--user", "ada", "--team", "crew:owner,pilot", "--label", "vip", "--verified", "--ttl", "2h"]
+    options = [
+        "--user",
+        "ada",
+        "--team",
+        "crew:owner,pilot",
+        "--label",
+        "vip",
+        "--verified",
+        "--ttl",
+        "2h",
+    ]
     done = minifn("token", *options, "--data", str(data))
     secret = (data / "jwt.secret").read_text().strip()
     claims = jwt.decode(done.stdout.strip(), secret, algorithms=["HS256"])
     assert claims["userId"] == "ada"
     assert claims["verified"] is True
     assert claims["labels"] == ["vip"]
-    assert [(team["teamId"], team["roles"]) for team in claims["teams"]] == [("crew", ["owner", "pilot"])]
+    assert [(team["teamId"], team["roles"]) for team in claims["teams"]] == [
+        ("crew", ["owner", "pilot"])
+    ]
     assert 7100 < claims["exp"] - time.time() <= 7200
 
 
 def test_hosts_of_repositories_get_a_secret_of_their_own(data: Path) -> None:
     installations = "one=/srv/git,two=https://user:hidden@example.com/org"
-    done = minifn("git", "--data", str(data), "--port", "8123", MINIFN_GIT_INSTALLATIONS=installations)
+    done = minifn(
+        "git", "--data", str(data), "--port", "8123", MINIFN_GIT_INSTALLATIONS=installations
+    )
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[0] == ["one", "/srv/git"]
     assert lines[1] == ["webhook", "http://127.0.0.1:8123/v1/vcs/one/events"]
@@ -198,7 +260,12 @@ def test_doctor_reports_the_same_in_both_forms(data: Path) -> None:
     report = json.loads(done.stdout)
     assert done.returncode == (0 if report["works"] else 1)
     names = {(check["group"], check["name"]) for check in report["checks"]}
-    assert {("sandbox", "engine"), ("machine", "data directory"), ("machine", "git"), ("runtimes", "python")} <= names
+    assert {
+        ("sandbox", "engine"),
+        ("machine", "data directory"),
+        ("machine", "git"),
+        ("runtimes", "python"),
+    } <= names
     shown = minifn("doctor", "--data", str(data)).stdout
     for check in report["checks"]:
         assert check["name"] in shown

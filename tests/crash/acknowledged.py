@@ -65,7 +65,9 @@ class Acknowledged:
     def copy(self) -> Self:
         """As it is now, while others go on adding to it."""
         # A copy of one dict or set is one step of the interpreter.
-        values = {item.name: copy.copy(getattr(self, item.name)) for item in dataclasses.fields(self)}
+        values = {
+            item.name: copy.copy(getattr(self, item.name)) for item in dataclasses.fields(self)
+        }
         return type(self)(**{**values, "backed_up": None})
 
     @contextmanager

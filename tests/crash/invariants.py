@@ -14,7 +14,16 @@ from minifn.instants import parse_instant
 from tests.crash.acknowledged import Acknowledged
 from tests.crash.pressure import CHURNED, CONFIGURED, FUNCTION, LISTENER, PUSHED, TICKER, checksum
 from tests.git.repositories import git
-from tests.serving import FINAL_BUILD, FINAL_EXECUTION, FUNCTIONS, Api, Server, mentions, pack, wait_until
+from tests.serving import (
+    FINAL_BUILD,
+    FINAL_EXECUTION,
+    FUNCTIONS,
+    Api,
+    Server,
+    mentions,
+    pack,
+    wait_until,
+)
 
 RUNNING = ("processing", "building")
 #: A tick that came this long after the start and this long before the kill has run.
@@ -64,7 +73,9 @@ def described(processes: list[psutil.Process]) -> list[str]:
 
 def gone(processes: list[psutil.Process], server: Server, seconds: float = 5) -> None:
     """Wait until none of `processes`, and nothing else of the server, lives. Raises AssertionError naming them."""
-    known = {(process.pid, process.create_time()): process for process in processes if alive(process)}
+    known = {
+        (process.pid, process.create_time()): process for process in processes if alive(process)
+    }
 
     def left() -> list[psutil.Process]:
         return [process for process in known.values() if alive(process)] + relatives(server)
@@ -87,9 +98,13 @@ def check_files(data: Path) -> None:
     Raises AssertionError.
     """
     with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection:
-        rows = connection.execute("SELECT id, status, chunks_uploaded >= chunks_total FROM deployments").fetchall()
+        rows = connection.execute(
+            "SELECT id, status, chunks_uploaded >= chunks_total FROM deployments"
+        ).fetchall()
         functions = {row[0] for row in connection.execute("SELECT id FROM functions")}
-        found = connection.execute("SELECT DISTINCT status FROM executions WHERE status NOT IN (?, ?)", FINAL_EXECUTION)
+        found = connection.execute(
+            "SELECT DISTINCT status FROM executions WHERE status NOT IN (?, ?)", FINAL_EXECUTION
+        )
         statuses = {row[0] for row in found}
         left = connection.execute("SELECT DISTINCT state FROM execution_requests").fetchall()
         (strangers,) = connection.execute(
@@ -101,7 +116,9 @@ def check_files(data: Path) -> None:
     assert strangers == 0
     assert all(status in FINAL_BUILD for _, status, whole in rows if whole)
     archives = {f"{name}.tar.gz" if whole else f"{name}.part" for name, _, whole in rows}
-    assert {path.name for path in (data / "deployments").iterdir() if "~output" not in path.name} == archives
+    assert {
+        path.name for path in (data / "deployments").iterdir() if "~output" not in path.name
+    } == archives
     built = {name for name, status, _ in rows if status == "ready"}
     assert {path.name for path in (data / "builds").iterdir()} - {".cache"} == built
     caches = {path.name for path in (data / "builds" / ".cache").iterdir()}
@@ -110,7 +127,9 @@ def check_files(data: Path) -> None:
     assert list((data / "run" / "tmp").iterdir()) == []
 
 
-def check_kept(api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool = False) -> None:
+def check_kept(
+    api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool = False
+) -> None:
     """Everything acknowledged is there, and comes to its end. Raises AssertionError.
 
     `runs` says how often each execution has begun: again only when the server was `stopped` in order.
@@ -132,7 +151,10 @@ def check_kept(api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped
 
 def check_rows(api: Api, kept: Acknowledged) -> None:
     """Variables, rules, functions and keys are there, or gone. Raises AssertionError."""
-    variables = {row["$id"]: row["value"] for row in api.pages(f"/functions/{FUNCTION}/variables", "variables")}
+    variables = {
+        row["$id"]: row["value"]
+        for row in api.pages(f"/functions/{FUNCTION}/variables", "variables")
+    }
     assert kept.variables.items() <= variables.items()
     assert kept.variables_deleted.isdisjoint(variables)
     rules = {row["$id"]: row["domain"] for row in api.pages("/proxy/rules", "rules")}
@@ -150,7 +172,9 @@ def check_configured(api: Api, kept: Acknowledged, tried: Mapping[str, int]) -> 
     assert answer["status"] == "completed", answer["errors"]
     environment = json.loads(answer["responseBody"])
     found = {
-        "name": int(api.call("GET", f"/functions/{CONFIGURED}", 200)["name"].replace(CONFIGURED, "0")),
+        "name": int(
+            api.call("GET", f"/functions/{CONFIGURED}", 200)["name"].replace(CONFIGURED, "0")
+        ),
         "secret": int(environment["KEPT_SECRET"]),
         "project": int(environment["KEPT_PROJECT"]),
     }
@@ -168,7 +192,11 @@ def check_pushed(api: Api, kept: Acknowledged) -> None:
     assert kept.pushed <= {row["providerCommitHash"] for row in rows}
     if kept.pushed:
         assert kept.repository is not None
-        root = str(api.http.base_url).removesuffix("/v1/").replace("//", f"//any:{api.http.headers['x-appwrite-key']}@")
+        root = (
+            str(api.http.base_url)
+            .removesuffix("/v1/")
+            .replace("//", f"//any:{api.http.headers['x-appwrite-key']}@")
+        )
         git(kept.repository.path, "fetch", "-q", f"{root}/git/{PUSHED}.git", "main")
         for commit in kept.pushed:
             git(kept.repository.path, "merge-base", "--is-ancestor", commit, "FETCH_HEAD")
@@ -197,7 +225,9 @@ def check_deployments(api: Api, kept: Acknowledged) -> None:
     api.deploy(CHURNED, pack(FUNCTIONS / "hello"), seconds=120)
     path = f"/functions/{CHURNED}/deployments"
     wait_until(
-        lambda: {row["status"] for row in api.pages(path, "deployments")}.isdisjoint(RUNNING), 60, "builds ended"
+        lambda: {row["status"] for row in api.pages(path, "deployments")}.isdisjoint(RUNNING),
+        60,
+        "builds ended",
     )
     statuses = {row["$id"]: row["status"] for row in api.pages(path, "deployments")}
     assert kept.begun | kept.churned <= set(statuses)
@@ -214,7 +244,9 @@ def check_archives(api: Api, kept: Acknowledged) -> None:
         assert checksum(answer.content) == expected, deployment_id
 
 
-def check_executions(api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool) -> None:
+def check_executions(
+    api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool
+) -> None:
     """Executions are over unless they are due later, as they were said to have ended, and none has run twice.
 
     Raises AssertionError.
@@ -222,7 +254,9 @@ def check_executions(api: Api, kept: Acknowledged, runs: Mapping[str, int], *, s
     moment = time.time()
     rows = {row["$id"]: row for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")}
     assert kept.executions_deleted.isdisjoint(rows)
-    for execution_id in kept.scheduled | {name for name, at in kept.due.items() if at > moment + DUE_SECONDS}:
+    for execution_id in kept.scheduled | {
+        name for name, at in kept.due.items() if at > moment + DUE_SECONDS
+    }:
         assert rows[execution_id]["status"] == "scheduled"
     for execution_id, at in kept.due.items():
         assert rows[execution_id]["status"] != "scheduled" or at > moment - DUE_SECONDS

@@ -42,7 +42,13 @@ BACKUP = "backup.tar"
 def prepare(api: Api) -> None:
     """Make the functions that the clients work on; builds of FUNCTION take a moment."""
     runtime = api.runtime("python")
-    api.create(FUNCTION, runtime, entrypoint="main.py", timeout=10, commands="sleep 0.3 && date > built.txt")
+    api.create(
+        FUNCTION,
+        runtime,
+        entrypoint="main.py",
+        timeout=10,
+        commands="sleep 0.3 && date > built.txt",
+    )
     api.create(CHURNED, runtime, entrypoint="main.py")
     api.create(LISTENER, runtime, entrypoint="main.py", events=[EVENT])
     for function_id, folder in ((FUNCTION, "pause"), (CHURNED, "hello"), (LISTENER, "hello")):
@@ -56,8 +62,16 @@ def prepare_more(api: Api) -> None:
     api.create(CONFIGURED, runtime, **SETTINGS)
     api.create(PUSHED, runtime, entrypoint="main.py")
     api.create(TICKER, runtime, entrypoint="main.py", schedule="* * * * *")
-    for path, name in ((f"/functions/{CONFIGURED}/variables", "secret"), ("/project/variables", "project")):
-        body = {"variableId": name, "key": f"KEPT_{name.upper()}", "value": "0", "secret": name == "secret"}
+    for path, name in (
+        (f"/functions/{CONFIGURED}/variables", "secret"),
+        ("/project/variables", "project"),
+    ):
+        body = {
+            "variableId": name,
+            "key": f"KEPT_{name.upper()}",
+            "value": "0",
+            "secret": name == "secret",
+        }
         api.call("POST", path, 201, json=body)
     for function_id in (CONFIGURED, TICKER):
         api.deploy(function_id, pack(FUNCTIONS / "pause"))
@@ -88,10 +102,27 @@ class Pressure:
         self._random = random.Random(seed)
         self._code = pack(FUNCTIONS / "pause")
         self._small = pack(FUNCTIONS / "hello")
-        self._large = pack(FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)})
+        self._large = pack(
+            FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)}
+        )
         self.failures: list[str] = []
-        steps = [self._run, self._run, self._queue, self._queue, self._schedule, self._upload, self._churn]
-        steps += [self._send_chunks, self._set, self._add_rule, self._make_function, self._emit, self._configure]
+        steps = [
+            self._run,
+            self._run,
+            self._queue,
+            self._queue,
+            self._schedule,
+            self._upload,
+            self._churn,
+        ]
+        steps += [
+            self._send_chunks,
+            self._set,
+            self._add_rule,
+            self._make_function,
+            self._emit,
+            self._configure,
+        ]
         steps += [self._set_secret, self._set_project, self._copy, self._schedule_soon]
         if commands:
             steps += [self._make_key, self._back_up]
@@ -170,7 +201,9 @@ class Pressure:
         mine = api.upload(CHURNED, self._small, activate="false")["$id"]
         self._over.wait(self._random.random())
         if count % 3 == 0:
-            before = self._kept.active or {api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]}
+            before = self._kept.active or {
+                api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]
+            }
             self._kept.active = before | {mine}
             answer = api.http.patch(f"/functions/{CHURNED}/deployment", json={"deploymentId": mine})
             assert answer.status_code in (200, 400), answer.text
@@ -196,7 +229,9 @@ class Pressure:
     def _set(self, api: Api, count: int) -> None:
         path = f"/functions/{FUNCTION}/variables"
         value = f"value {count}"
-        made = api.call("POST", path, 201, json={"key": f"V{uuid.uuid4().hex}", "value": value, "secret": False})["$id"]
+        made = api.call(
+            "POST", path, 201, json={"key": f"V{uuid.uuid4().hex}", "value": value, "secret": False}
+        )["$id"]
         if count % 2:
             self._kept.variables[made] = value
         else:
@@ -206,7 +241,9 @@ class Pressure:
 
     def _add_rule(self, api: Api, count: int) -> None:
         domain = f"d{uuid.uuid4().hex}.example.com"
-        rule = api.call("POST", "/proxy/rules/function", 201, json={"domain": domain, "functionId": FUNCTION})
+        rule = api.call(
+            "POST", "/proxy/rules/function", 201, json={"domain": domain, "functionId": FUNCTION}
+        )
         self._kept.rules[rule["$id"]] = domain
         self._over.wait(0.05)
 
@@ -224,7 +261,12 @@ class Pressure:
         self._over.wait(0.2)
 
     def _emit(self, api: Api, count: int) -> None:
-        answer = api.call("POST", "/events", 202, json={"event": f"orders.{count}.create", "payload": {"count": count}})
+        answer = api.call(
+            "POST",
+            "/events",
+            202,
+            json={"event": f"orders.{count}.create", "payload": {"count": count}},
+        )
         self._kept.caused += answer["total"]
         self._over.wait(0.05)
 
@@ -235,7 +277,9 @@ class Pressure:
 
     def _set_secret(self, api: Api, count: int) -> None:
         with self._kept.setting("secret") as number:
-            api.call("PUT", f"/functions/{CONFIGURED}/variables/secret", 200, json={"value": str(number)})
+            api.call(
+                "PUT", f"/functions/{CONFIGURED}/variables/secret", 200, json={"value": str(number)}
+            )
         self._over.wait(0.05)
 
     def _set_project(self, api: Api, count: int) -> None:
@@ -262,7 +306,9 @@ class Pressure:
         if self._kept.repository is None:
             self._kept.repository = Repository(self._folder / "repository")
         repository = self._kept.repository
-        commit = repository.commit({"main.py": FUNCTIONS.joinpath("hello/main.py").read_text(), "id": uuid.uuid4().hex})
+        commit = repository.commit(
+            {"main.py": FUNCTIONS.joinpath("hello/main.py").read_text(), "id": uuid.uuid4().hex}
+        )
         root = self._server.url.replace("//", f"//any:{api.http.headers['x-appwrite-key']}@")
         pushed = git(repository.path, "push", f"{root}/git/{PUSHED}.git", "main", check=False)
         if pushed.returncode:
@@ -274,9 +320,15 @@ class Pressure:
     def _make_key(self, api: Api, count: int) -> None:
         """Make a key by the command, a process of its own, while the server runs; delete every other one."""
         name = uuid.uuid4().hex
-        secret = self._command("keys", "create", "--name", name, "--scope", "functions.read").strip()
+        secret = self._command(
+            "keys", "create", "--name", name, "--scope", "functions.read"
+        ).strip()
         if count % 2 == 0:
-            (key,) = (key for key in json.loads(self._command("keys", "list", "--json")) if key["name"] == name)
+            (key,) = (
+                key
+                for key in json.loads(self._command("keys", "list", "--json"))
+                if key["name"] == name
+            )
             self._command("keys", "delete", key["id"])
             self._kept.keys_deleted.add(secret)
         else:
@@ -313,4 +365,6 @@ def send_chunk(api: Api, code: bytes, start: int, deployment_id: str = "") -> st
         headers["x-appwrite-id"] = deployment_id
     files = {"code": ("code.tar.gz", chunk)}
     path = f"/functions/{CHURNED}/deployments"
-    return str(api.call("POST", path, 202, files=files, data={"activate": "false"}, headers=headers)["$id"])
+    return str(
+        api.call("POST", path, 202, files=files, data={"activate": "false"}, headers=headers)["$id"]
+    )

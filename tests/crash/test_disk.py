@@ -64,7 +64,11 @@ class SmallFiles:
         resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
 
     def clear(self, server: Server) -> None:
-        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        resource.prlimit(
+            server.process.pid,
+            resource.RLIMIT_FSIZE,
+            (resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+        )
 
 
 @pytest.fixture(params=["disk", "limit"])
@@ -147,7 +151,9 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
 
 
 @pytest.mark.parametrize("disk", ["limit"], indirect=True)
-def test_a_server_stops_in_order_on_a_full_disk(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_stops_in_order_on_a_full_disk(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # With it nothing of the log waits to be written.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     server = Server(disk.data)
@@ -207,11 +213,16 @@ def test_a_second_server_is_refused_at_once(data: Path) -> None:
         assert second.process.wait(10) == 1
         assert time.monotonic() - began < 2
         line = second.log_tail().splitlines()[-1]
-        assert line == f"minifn: cannot start: another server (process {server.process.pid}) is using {data}"
+        assert (
+            line
+            == f"minifn: cannot start: another server (process {server.process.pid}) is using {data}"
+        )
         assert api.call("GET", "/health/version", 200)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system read-only: run the tests as root")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can mount a file system read-only: run the tests as root"
+)
 @pytest.mark.parametrize("disk", ["disk"], indirect=True)
 def test_a_read_only_disk_is_one_line(disk: Disk) -> None:
     mount = disk.data.parent

@@ -17,7 +17,15 @@ import psutil
 import pytest
 
 from tests.crash.acknowledged import Acknowledged, Witness
-from tests.crash.invariants import check_backup, check_database, check_files, check_kept, gone, relatives, telling
+from tests.crash.invariants import (
+    check_backup,
+    check_database,
+    check_files,
+    check_kept,
+    gone,
+    relatives,
+    telling,
+)
 from tests.crash.pressure import BACKUP, FUNCTION, Pressure, prepare, prepare_more
 from tests.serving import FUNCTIONS, Api, Server, pack, wait_until
 
@@ -52,7 +60,9 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
             pressure = Pressure(server, kept, witness, data.parent, seed=SEED + number)
             pressure.start()
             # Now and then long enough to be there when a minute begins.
-            time.sleep(instants.uniform(4.0, 14.0) if number % 10 == 9 else instants.uniform(0.2, 2.0))
+            time.sleep(
+                instants.uniform(4.0, 14.0) if number % 10 == 9 else instants.uniform(0.2, 2.0)
+            )
             before = relatives(server)
             kept.up.append((up, time.time()))
             server.kill()
@@ -70,7 +80,9 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
 def check_restored(kept: Acknowledged, file: Path, engine: str) -> None:
     """The last backup holds what was acknowledged when it began. Raises AssertionError."""
     again = file.with_name("again")
-    subprocess.run([sys.executable, "-m", "minifn", "restore", str(file), "--data", str(again)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "minifn", "restore", str(file), "--data", str(again)], check=True
+    )
     with Server(again, sandbox=engine) as server, server.api as api:
         check_backup(api, kept)
     check_database(again)
@@ -101,7 +113,9 @@ def test_an_upload_goes_on_after_a_kill_between_its_chunks(data: Path) -> None:
         if deployment_id:
             headers["x-appwrite-id"] = deployment_id
         files = {"code": ("code.tar.gz", chunk)}
-        answer = api.call("POST", path, 202, files=files, data={"activate": "true"}, headers=headers)
+        answer = api.call(
+            "POST", path, 202, files=files, data={"activate": "true"}, headers=headers
+        )
         return str(answer["$id"])
 
     server = Server(data).start()
@@ -121,7 +135,9 @@ def test_a_killed_worker_costs_its_execution_and_no_other(engine: str, data: Pat
         prepare(api)
         queued = api.enqueue(FUNCTION, path="/?seconds=5")
         path = f"/functions/{FUNCTION}/executions/{queued['$id']}"
-        wait_until(lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the execution runs")
+        wait_until(
+            lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the execution runs"
+        )
         for process in relatives(server):
             if process.pid not in idle:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -141,7 +157,10 @@ def test_a_server_without_its_launcher_ends_and_says_why(engine: str, data: Path
     (launcher,) = (process for process in before if "launcher.main" in " ".join(process.cmdline()))
     launcher.kill()
     assert server.process.wait(10) == 1
-    assert server.log_tail().splitlines()[-1] == "minifn: stopped: the launcher of functions ended unexpectedly"
+    assert (
+        server.log_tail().splitlines()[-1]
+        == "minifn: stopped: the launcher of functions ended unexpectedly"
+    )
     gone(before, server, seconds=1)
     with server, server.api as api:
         assert api.execute(FUNCTION)["status"] == "completed"
@@ -155,7 +174,11 @@ def test_stop_finishes_what_runs_and_leaves_no_process(engine: str, data: Path) 
     with Witness() as witness:
         pressure = Pressure(server, kept, witness, data.parent)
         pressure.start()
-        wait_until(lambda: len(kept.executions) > 20 and len(kept.deployments) > 1, 20, "the server is busy")
+        wait_until(
+            lambda: len(kept.executions) > 20 and len(kept.deployments) > 1,
+            20,
+            "the server is busy",
+        )
         before = relatives(server)
         assert server.stop() == 0
         pressure.stop()

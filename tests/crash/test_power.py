@@ -19,7 +19,15 @@ from minifn.host.datadir import sync_tree
 from tests.crash.acknowledged import Acknowledged, Witness
 from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives, telling
 from tests.crash.plug import Disk
-from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, Pressure, prepare, prepare_more, send_chunk
+from tests.crash.pressure import (
+    CHUNK_BYTES,
+    CHURNED,
+    FUNCTION,
+    Pressure,
+    prepare,
+    prepare_more,
+    send_chunk,
+)
 from tests.crash.test_kill import ROUNDS, SEED
 from tests.crash.tracing import Trace, tracer
 from tests.git.repositories import Repository, answering, git
@@ -72,7 +80,9 @@ def test_what_is_answered_is_on_disk(traced: tuple[Server, Trace], tmp_path: Pat
         steps: list[Callable[[], object]] = [
             lambda: api.execute(FUNCTION),
             lambda: api.enqueue(FUNCTION, scheduledAt=due),
-            lambda: api.call("POST", variables, 201, json={"variableId": "v", "key": "V", "value": "1"}),
+            lambda: api.call(
+                "POST", variables, 201, json={"variableId": "v", "key": "V", "value": "1"}
+            ),
             lambda: api.call("PUT", f"{variables}/v", 200, json={"key": "V", "value": "2"}),
             lambda: api.call("PUT", f"/functions/{FUNCTION}", 200, json={"name": "renamed"}),
             lambda: begun.append(send_chunk(api, code, 0)),
@@ -89,7 +99,11 @@ def test_what_is_answered_is_on_disk(traced: tuple[Server, Trace], tmp_path: Pat
             # Nothing else is being written while the next one is answered.
             wait_until(lambda: idle(api, begun), 60, "the builds are over")
         # A build may do as it likes: it is synchronized as a whole. Files ~new get their real name later.
-        assert {path for path in trace.hollow if data_part(server, path) != "builds" and "~new" not in path} == set()
+        assert {
+            path
+            for path in trace.hollow
+            if data_part(server, path) != "builds" and "~new" not in path
+        } == set()
 
 
 def data_part(server: Server, path: str) -> str:
@@ -109,7 +123,10 @@ def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
     backup, again = tmp_path / "backup.tar", tmp_path / "somewhere" / "again"
     for number, (root, arguments) in enumerate(
         [
-            (data, ("keys", "create", "--name", "k", "--scope", "functions.read", "--data", str(data))),
+            (
+                data,
+                ("keys", "create", "--name", "k", "--scope", "functions.read", "--data", str(data)),
+            ),
             (backup.parent, ("backup", str(backup), "--data", str(data))),
             (again.parent, ("restore", str(backup), "--data", str(again))),
         ]
@@ -120,7 +137,9 @@ def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
         assert set(Trace(log, root).read().left) == set()
 
 
-def test_trouble_of_other_files_is_not_a_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_of_other_files_is_not_a_builds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """syncfs tells of every file of its file system; a disk that fails elsewhere cannot be had here."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("content")
@@ -162,7 +181,9 @@ def test_power_goes_in_the_middle_of_everything(disk: Disk, data: Path) -> None:
         for number in range(ROUNDS):
             server.start()
             up = time.time()
-            pressure = Pressure(server, kept, witness, data.parent, commands=False, seed=SEED + number)
+            pressure = Pressure(
+                server, kept, witness, data.parent, commands=False, seed=SEED + number
+            )
             pressure.start()
             time.sleep(instants.uniform(0.2, 3.0))
             before = relatives(server)

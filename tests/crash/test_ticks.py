@@ -48,7 +48,9 @@ def test_kill_around_ticks(data: Path) -> None:
         for execution_id in asked:
             # Failed are those that the kill interrupted.
             assert api.finished(PLANNED, execution_id)["status"] in ("completed", "failed")
-        assert {row["$id"] for row in api.pages(f"/functions/{PLANNED}/executions", "executions")} == asked
+        assert {
+            row["$id"] for row in api.pages(f"/functions/{PLANNED}/executions", "executions")
+        } == asked
         for name in SCHEDULED:
             rows = list(api.pages(f"/functions/{name}/executions", "executions"))
             assert {row["trigger"] for row in rows} <= {"schedule"}

@@ -12,7 +12,16 @@ CALLS = (
     "openat,creat,write,pwrite64,writev,pwritev,sendfile,copy_file_range,rename,renameat,renameat2,link,linkat,"
     "symlink,symlinkat,mkdir,mkdirat,unlink,unlinkat,rmdir,fsync,fdatasync,sync,syncfs,sendto,sendmsg"
 )
-_WRITES = {"write", "pwrite64", "writev", "pwritev", "sendfile", "copy_file_range", "sendto", "sendmsg"}
+_WRITES = {
+    "write",
+    "pwrite64",
+    "writev",
+    "pwritev",
+    "sendfile",
+    "copy_file_range",
+    "sendto",
+    "sendmsg",
+}
 _LINE = re.compile(r"(\d+) +(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)")
 _DESCRIPTOR = re.compile(r"-?\d+<([^>]*)>|AT_FDCWD<([^>]*)>")
 _NAME = re.compile(r'(?:AT_FDCWD<([^>]*)>|\d+<([^>]*)>)?(?:, )?"((?:[^"\\]|\\.)*)"')
@@ -22,7 +31,9 @@ _ANSWER = re.compile(r'"HTTP/1\.1 ([24])\d\d')
 def tracer(log: Path) -> tuple[str, ...]:
     """Return what is put before a command to have its calls, and its children's, written to `log`; skips without."""
     if os.geteuid() != 0 or shutil.which("strace") is None:
-        pytest.skip("a server hides from the tracers of plain users: run the tests as root, with strace installed")
+        pytest.skip(
+            "a server hides from the tracers of plain users: run the tests as root, with strace installed"
+        )
     # -D: the command, and not strace, is the child.
     options = ("-D", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "16", "-e", f"trace={CALLS}")
     return ("strace", *options, "-o", str(log), "--")

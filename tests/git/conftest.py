@@ -37,7 +37,9 @@ def base(place: Path) -> Path:
 def git_server(place: Path, base: Path) -> Iterator[Server]:
     """A server that looks at its repositories every second."""
     installations = f"local=file://{base},remote=https://user:hidden-token@127.0.0.1:9"
-    with Server(place / "data", git_installations=installations, git_poll=1, upload_limit=1_000_000) as running:
+    with Server(
+        place / "data", git_installations=installations, git_poll=1, upload_limit=1_000_000
+    ) as running:
         yield running
 
 

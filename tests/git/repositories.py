@@ -10,9 +10,13 @@ from tests.serving import Api, Server
 MAIN = "def main(context):\n    return context.res.text({text!r})\n"
 
 
-def git(folder: Path, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+def git(
+    folder: Path, *arguments: str, check: bool = True, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run git in a folder, with nobody's configuration, and return what it did."""
-    known = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    known = {
+        name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
+    }
     done = subprocess.run(
         ["git", "-c", "user.name=Ada", "-c", "user.email=ada@example.com", *arguments],
         cwd=folder,
@@ -22,7 +26,9 @@ def git(folder: Path, *arguments: str, check: bool = True, **environment: str) -
         timeout=60,
         check=False,
     )
-    assert not check or done.returncode == 0, f"git {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    assert not check or done.returncode == 0, (
+        f"git {' '.join(arguments)}: {done.stdout}{done.stderr}"
+    )
     return done
 
 
@@ -34,10 +40,14 @@ class Repository:
         path.mkdir(parents=True)
         git(path, "init", "--quiet", "-b", "main")
 
-    def commit(self, files: Mapping[str, str], message: str = "A change", branch: str = "main") -> str:
+    def commit(
+        self, files: Mapping[str, str], message: str = "A change", branch: str = "main"
+    ) -> str:
         """Write files on a branch, commit them and return the commit's hash."""
         if branch != self.branch():
-            exists = git(self.path, "rev-parse", "--verify", "-q", branch, check=False).returncode == 0
+            exists = (
+                git(self.path, "rev-parse", "--verify", "-q", branch, check=False).returncode == 0
+            )
             git(self.path, "checkout", "-q", *([] if exists else ["-b"]), branch)
         for name, content in files.items():
             target = self.path / name
@@ -63,5 +73,7 @@ def address(server: Server, function_id: str, key: str = "") -> str:
 
 def create(api: Api, name: str, **settings: object) -> str:
     """Create a function in Python that everyone may call, and return its id."""
-    api.create(name, api.runtime("python"), **{"entrypoint": "main.py", "execute": ["any"], **settings})
+    api.create(
+        name, api.runtime("python"), **{"entrypoint": "main.py", "execute": ["any"], **settings}
+    )
     return name

@@ -49,7 +49,11 @@ def built(api: Api, function_id: str, commit: str) -> Any:
     """Return the deployment of a commit once it is over."""
 
     def deployed() -> str:
-        found = [item["$id"] for item in deployments(api, function_id) if item["providerCommitHash"] == commit]
+        found = [
+            item["$id"]
+            for item in deployments(api, function_id)
+            if item["providerCommitHash"] == commit
+        ]
         return str(found[0]) if found else ""
 
     return api.built(function_id, wait_until(deployed, 20, f"{commit} is deployed"))
@@ -98,10 +102,15 @@ def test_pushes_deploy_once_and_only_wanted_branches(api: Api, repository: Repos
 
 def looked_at(server: Server, commit: str) -> bool:
     with closing(sqlite3.connect(server.data / "minifn.db")) as conn:
-        return conn.execute("SELECT 1 FROM git_commits WHERE commit_hash = ?", (commit,)).fetchone() is not None
+        return (
+            conn.execute("SELECT 1 FROM git_commits WHERE commit_hash = ?", (commit,)).fetchone()
+            is not None
+        )
 
 
-def test_paths_decide_which_pushes_deploy(api: Api, git_server: Server, repository: Repository) -> None:
+def test_paths_decide_which_pushes_deploy(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     first = repository.commit({"fn/main.py": answering("first"), "docs/a.md": "a"})
     function_id = connect(api, repository, providerRootDirectory="./fn/", providerPaths=["fn"])
     assert built(api, function_id, first)["status"] == "ready"
@@ -121,9 +130,13 @@ def test_a_reference_is_deployed_when_asked(api: Api, repository: Repository) ->
     assert built(api, function_id, second)["status"] == "ready"
     path = f"/functions/{function_id}/deployments/vcs"
     for kind, reference in (("tag", "v1"), ("commit", first)):
-        asked = api.call("POST", path, 202, json={"type": kind, "reference": reference, "activate": True})
+        asked = api.call(
+            "POST", path, 202, json={"type": kind, "reference": reference, "activate": True}
+        )
         deployment = api.built(function_id, asked["$id"])
-        assert (deployment["status"], deployment["providerCommitHash"]) == ("ready", first), deployment["buildLogs"]
+        assert (deployment["status"], deployment["providerCommitHash"]) == ("ready", first), (
+            deployment["buildLogs"]
+        )
         assert api.execute(function_id)["responseBody"] == "first"
     api.call("POST", path, 400, json={"type": "branch", "reference": "--upload-pack=evil"})
     api.call("POST", path, 400, json={"type": "commit", "reference": "abc123"})
@@ -140,7 +153,9 @@ def test_another_branch_is_deployed_at_once(api: Api, repository: Repository) ->
     assert built(api, function_id, first)["status"] == "ready"
     settings = {"installationId": "local", "providerRepositoryId": f"team/{repository.path.name}"}
     path = f"/functions/{function_id}"
-    api.call("PUT", path, 200, json={"name": "x", **settings, "providerBranch": "main", "timeout": 9})
+    api.call(
+        "PUT", path, 200, json={"name": "x", **settings, "providerBranch": "main", "timeout": 9}
+    )
     api.call("PUT", path, 200, json={"name": "x", **settings, "providerBranch": "next"})
     assert built(api, function_id, second)["activate"] is True
     assert len(deployments(api, function_id)) == 2
@@ -154,8 +169,14 @@ def test_disconnecting_ends_it(api: Api, repository: Repository) -> None:
     kept = api.call("PUT", path, 200, json={"name": "still"})
     assert (kept["installationId"], kept["providerBranch"]) == ("local", "main")
     gone = api.call("PUT", path, 200, json={"name": "gone", "providerRepositoryId": ""})
-    assert (gone["installationId"], gone["providerRepositoryId"], gone["providerBranch"]) == ("", "", "")
-    assert api.call("POST", f"{path}/deployments/vcs", 404, json={"type": "branch", "reference": "main"})
+    assert (gone["installationId"], gone["providerRepositoryId"], gone["providerBranch"]) == (
+        "",
+        "",
+        "",
+    )
+    assert api.call(
+        "POST", f"{path}/deployments/vcs", 404, json={"type": "branch", "reference": "main"}
+    )
     assert len(deployments(api, function_id)) == 1
 
 
@@ -200,12 +221,17 @@ def test_links_out_of_the_repository_do_not_pass(api: Api, repository: Repositor
         "providerBranch": "main", "providerRootDirectory": "folder",
     })  # fmt: skip
     asked = api.call(
-        "POST", f"/functions/{linked['$id']}/deployments/vcs", 202, json={"type": "branch", "reference": "main"}
+        "POST",
+        f"/functions/{linked['$id']}/deployments/vcs",
+        202,
+        json={"type": "branch", "reference": "main"},
     )
     assert "is no folder" in api.built(linked["$id"], asked["$id"])["buildLogs"]
 
 
-def test_a_repository_that_links_outside_its_base_is_none(api: Api, repository: Repository, base: Path) -> None:
+def test_a_repository_that_links_outside_its_base_is_none(
+    api: Api, repository: Repository, base: Path
+) -> None:
     outside = Repository(base.parent / "outside")
     outside.commit({"main.py": answering("stolen")})
     (base / "team" / "linked").symlink_to(outside.path)
@@ -224,7 +250,13 @@ def test_a_huge_repository_is_refused(api: Api, repository: Repository) -> None:
 
 def test_hooks_of_a_repository_do_not_run(api: Api, repository: Repository, place: Path) -> None:
     mark = place / "hook-ran"
-    for name in ("post-checkout", "post-update", "pre-push", "reference-transaction", "post-upload-pack"):
+    for name in (
+        "post-checkout",
+        "post-update",
+        "pre-push",
+        "reference-transaction",
+        "post-upload-pack",
+    ):
         hook = repository.path / ".git" / "hooks" / name
         hook.parent.mkdir(exist_ok=True)
         hook.write_text(f"#!/bin/sh\ntouch {mark}\n")
@@ -236,7 +268,9 @@ def test_hooks_of_a_repository_do_not_run(api: Api, repository: Repository, plac
 
 
 def test_the_archive_is_the_folder_without_git(api: Api, repository: Repository) -> None:
-    commit = repository.commit({"fn/main.py": answering("x"), "fn/.hidden": "kept", "top.txt": "left out"})
+    commit = repository.commit(
+        {"fn/main.py": answering("x"), "fn/.hidden": "kept", "top.txt": "left out"}
+    )
     function_id = connect(api, repository, providerRootDirectory="fn")
     deployment = built(api, function_id, commit)
     answer = api.http.get(f"/functions/{function_id}/deployments/{deployment['$id']}/download")
@@ -245,21 +279,33 @@ def test_the_archive_is_the_folder_without_git(api: Api, repository: Repository)
     assert deployment["sourceSize"] == len(answer.content)
 
 
-def test_a_signed_event_makes_the_server_look(place: Path, base: Path, repository: Repository) -> None:
+def test_a_signed_event_makes_the_server_look(
+    place: Path, base: Path, repository: Repository
+) -> None:
     settings = {"git_installations": f"local={base}", "git_poll": 3600}
     with Server(place / "data-events", **settings) as server, server.api as api:
         first = repository.commit({"main.py": answering("first")})
         function_id = connect(api, repository)
         assert built(api, function_id, first)["status"] == "ready"
         second = repository.commit({"main.py": answering("second")})
-        body = json.dumps({"repository": {"full_name": f"team/{repository.path.name}"}, "after": second}).encode()
+        body = json.dumps(
+            {"repository": {"full_name": f"team/{repository.path.name}"}, "after": second}
+        ).encode()
         key = events_secret((server.data / "jwt.secret").read_text().strip(), "local").encode()
         signature = f"sha256={hmac.new(key, body, hashlib.sha256).hexdigest()}"
-        headers = {"x-github-event": "push", "content-type": "application/json", "x-hub-signature-256": signature}
+        headers = {
+            "x-github-event": "push",
+            "content-type": "application/json",
+            "x-hub-signature-256": signature,
+        }
         path = "/vcs/local/events"
         api.call("POST", path, 401, content=body + b" ", headers=headers)
         api.call(
-            "POST", path, 401, content=body, headers={**headers, "x-hub-signature-256": "sha256=\xe9".encode("latin-1")}
+            "POST",
+            path,
+            401,
+            content=body,
+            headers={**headers, "x-hub-signature-256": "sha256=\xe9".encode("latin-1")},
         )
         api.call("POST", "/vcs/nowhere/events", 404, content=body, headers=headers)
         odd = (
@@ -272,8 +318,12 @@ def test_a_signed_event_makes_the_server_look(place: Path, base: Path, repositor
             given = {**headers, "content-type": kind}
             # Unsigned it is all the same; signed, it is about no repository.
             api.call("POST", path, 401, content=text, headers=given)
-            given["x-hub-signature-256"] = f"sha256={hmac.new(key, text, hashlib.sha256).hexdigest()}"
-            assert api.http.post(path, content=text, headers=given).status_code in (202, 400), text[:20]
+            given["x-hub-signature-256"] = (
+                f"sha256={hmac.new(key, text, hashlib.sha256).hexdigest()}"
+            )
+            assert api.http.post(path, content=text, headers=given).status_code in (202, 400), text[
+                :20
+            ]
         assert "Traceback" not in server.log_tail()
         assert len(deployments(api, function_id)) == 1
         for _ in range(3):
@@ -294,7 +344,9 @@ def test_a_restart_goes_on_fetching(place: Path, base: Path, repository: Reposit
         assert len(deployments(api, function_id)) == 1
 
 
-def test_without_git_a_deployment_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_a_deployment_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("minifn.git.program.SEARCH_PATH", str(tmp_path))
     data = DataDir(tmp_path / "data")
     data.prepare()

@@ -8,7 +8,15 @@ from minifn.models import Deployment, DeploymentStatus, Function
 
 
 def deployment(name: str, status: DeploymentStatus = "building") -> Deployment:
-    return Deployment(id=name, created_at=0, updated_at=0, function_id="fn", type="vcs", entrypoint="", status=status)
+    return Deployment(
+        id=name,
+        created_at=0,
+        updated_at=0,
+        function_id="fn",
+        type="vcs",
+        entrypoint="",
+        status=status,
+    )
 
 
 async def heard(follower: BuildFollower, name: str) -> str:
@@ -49,9 +57,13 @@ def test_a_deleted_function_ends_its_builds_alone() -> None:
         changes = ChangeFeed()
         with changes.followed(follower.hear):
             follower.expect("one")
-            changes.tell("delete", Function(id="another", created_at=0, updated_at=0, name="", runtime=""))
+            changes.tell(
+                "delete", Function(id="another", created_at=0, updated_at=0, name="", runtime="")
+            )
             changes.tell_log("one", "still here")
-            changes.tell("delete", Function(id="fn", created_at=0, updated_at=0, name="", runtime=""))
+            changes.tell(
+                "delete", Function(id="fn", created_at=0, updated_at=0, name="", runtime="")
+            )
             assert await heard(follower, "one") == "still here"
 
     asyncio.run(test())

@@ -75,7 +75,10 @@ def refusal(root: Path, base: str) -> str:
 
 
 def test_a_password_follows_no_redirect(tmp_path: Path) -> None:
-    with serving(Host(404)) as other, serving(Host(302, Location=f"http://{other.url}PATH")) as host:
+    with (
+        serving(Host(404)) as other,
+        serving(Host(302, Location=f"http://{other.url}PATH")) as host,
+    ):
         message = refusal(tmp_path, f"http://user:secret@{host.url}")
         assert host.passwords[0].startswith("Basic ")
         assert other.passwords == []
@@ -88,12 +91,20 @@ def test_a_host_writes_one_line_of_the_log(tmp_path: Path) -> None:
         host.body = b"no\n2026-01-01 00:00:00,000 ERROR minifn: all is lost\n\x1b[2J"
         settings = {"git_installations": f"host=http://{host.url}", "git_poll": 1}
         with Server(tmp_path / "data", **settings) as server, server.api as api:
-            connected = {"installationId": "host", "providerRepositoryId": "team/x", "providerBranch": "main"}
+            connected = {
+                "installationId": "host",
+                "providerRepositoryId": "team/x",
+                "providerBranch": "main",
+            }
             api.create("fn", api.runtime("python"), entrypoint="main.py", **connected)
-            wait_until(lambda: "team/x of host" in server.log.read_text(), 30, "the server complains")
+            wait_until(
+                lambda: "team/x of host" in server.log.read_text(), 30, "the server complains"
+            )
             log = server.log.read_text()
     assert "all is lost" in log
-    assert not [line for line in log.splitlines() if line.startswith("2026-01-01") or not line.isprintable()]
+    assert not [
+        line for line in log.splitlines() if line.startswith("2026-01-01") or not line.isprintable()
+    ]
 
 
 def test_no_redirect_leads_to_another_protocol(tmp_path: Path) -> None:

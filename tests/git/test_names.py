@@ -21,7 +21,9 @@ REFERENCES = st.from_regex(r"refs/(heads|tags)/[a-z]{1,9}", fullmatch=True)
 @given(st.text(alphabet=st.sampled_from("ab-./@{}~^:?*[\\ \x7f\tlock"), min_size=1, max_size=8))
 @settings(max_examples=60, deadline=None)
 def test_references_are_those_of_git(name: str) -> None:
-    checked = subprocess.run(["git", "check-ref-format", f"refs/heads/{name}"], check=False, timeout=10)
+    checked = subprocess.run(
+        ["git", "check-ref-format", f"refs/heads/{name}"], check=False, timeout=10
+    )
     # A name that git would take for an option is refused as well, and `@` means HEAD.
     expected = checked.returncode == 0 and not name.startswith("-") and name != "@"
     assert is_reference(name) == expected
@@ -33,7 +35,22 @@ def test_repositories(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/etc", "../x", "a/../b", "a//b", "-x", "a/-x", "ext::sh", "a b", "a/.git", "https://x", "x\n", "a/"]
+    "name",
+    [
+        "",
+        "/etc",
+        "../x",
+        "a/../b",
+        "a//b",
+        "-x",
+        "a/-x",
+        "ext::sh",
+        "a b",
+        "a/.git",
+        "https://x",
+        "x\n",
+        "a/",
+    ],
 )
 def test_what_is_no_repository(name: str) -> None:
     assert not is_repository(name)
@@ -84,7 +101,9 @@ def test_globs_mean_what_an_expression_says(glob: str, name: str) -> None:
     assert matches(name, [glob]) == (re.fullmatch(expression, name) is not None)
 
 
-@pytest.mark.parametrize("glob", ["*a" * 60 + "b", "**a" * 40 + "b", "**/*" * 30 + "b", "*?" * 60 + "b"])
+@pytest.mark.parametrize(
+    "glob", ["*a" * 60 + "b", "**a" * 40 + "b", "**/*" * 30 + "b", "*?" * 60 + "b"]
+)
 @pytest.mark.parametrize("name", ["a" * 4000, "a/" * 2000])
 def test_a_name_and_a_glob_together_keep_nobody_busy(glob: str, name: str) -> None:
     """Somebody who pushes chooses the one, and the owner of a function the other: backtracking would take years."""
@@ -100,30 +119,49 @@ def test_a_glob_of_a_folder_is_for_all_below_it() -> None:
     assert touches(["a/b"], ["."])
 
 
-@given(st.text("ab/*?.", max_size=8), st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=4))
+@given(
+    st.text("ab/*?.", max_size=8),
+    st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=4),
+)
 @settings(max_examples=300, deadline=None)
 def test_a_glob_of_a_folder_matches_as_it_would_each_folder(glob: str, parts: list[str]) -> None:
     name = glob.removeprefix("./").strip("/")
     folders = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
     everything = name in ("", ".")
-    assert touches(["/".join(parts)], [glob]) == (everything or any(matches(folder, [name]) for folder in folders))
+    assert touches(["/".join(parts)], [glob]) == (
+        everything or any(matches(folder, [name]) for folder in folders)
+    )
 
 
 def test_credentials_leave_the_address(tmp_path: Path) -> None:
     installation = Installation.parse("hub=https://user:to%40ken@example.com/org/")
     remote = installation.remote("name.git")
-    assert (remote.url, remote.page) == ("https://example.com/org/name.git", "https://example.com/org/name")
+    assert (remote.url, remote.page) == (
+        "https://example.com/org/name.git",
+        "https://example.com/org/name",
+    )
     assert (remote.owner, remote.name, remote.protocol) == ("org", "name", "https")
     assert remote.authorization == "Basic dXNlcjp0b0BrZW4="
     assert "dXNl" not in repr(installation) + repr(remote)
-    assert without_credentials("fatal: https://user:secret@host/x and ssh://a@b") == "fatal: https://host/x and ssh://b"
+    assert (
+        without_credentials("fatal: https://user:secret@host/x and ssh://a@b")
+        == "fatal: https://host/x and ssh://b"
+    )
     with pytest.raises(RepositoryMissing):
         Installation.parse(f"local=file://{tmp_path}").remote("nowhere")
 
 
 @pytest.mark.parametrize(
     "base",
-    ["ext::sh -c evil", "ssh://host/x", "relative", "https:///x", "https://h/?q", 'https://h/"x', "file://host/x"],
+    [
+        "ext::sh -c evil",
+        "ssh://host/x",
+        "relative",
+        "https:///x",
+        "https://h/?q",
+        'https://h/"x',
+        "file://host/x",
+    ],
 )
 def test_bases_that_git_is_not_given(base: str) -> None:
     with pytest.raises(ConfigError) as error:
@@ -132,8 +170,12 @@ def test_bases_that_git_is_not_given(base: str) -> None:
 
 
 def test_a_limit_is_named_in_the_message() -> None:
-    assert "larger than 1,000 bytes" in explain(Exit(code=128), "fatal: index-pack died of signal 25", 1000)
-    assert explain(Exit(code=128), "fatal: https://a:b@c/ is bad\n", 1) == "fatal: https://c/ is bad"
+    assert "larger than 1,000 bytes" in explain(
+        Exit(code=128), "fatal: index-pack died of signal 25", 1000
+    )
+    assert (
+        explain(Exit(code=128), "fatal: https://a:b@c/ is bad\n", 1) == "fatal: https://c/ is bad"
+    )
 
 
 @given(st.dictionaries(REFERENCES, st.sampled_from(["0" * 40, "a" * 40])))

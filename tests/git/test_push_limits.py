@@ -51,7 +51,9 @@ def fill(repository: Repository, target: str) -> list[str]:
     raise AssertionError("the repository takes whatever is pushed")
 
 
-def test_a_full_repository_says_so_and_is_emptied(small_api: Api, small_server: Server, repository: Repository) -> None:
+def test_a_full_repository_says_so_and_is_emptied(
+    small_api: Api, small_server: Server, repository: Repository
+) -> None:
     function_id = create(small_api, "full")
     target = address(small_server, function_id)
     tags = fill(repository, target)
@@ -59,7 +61,9 @@ def test_a_full_repository_says_so_and_is_emptied(small_api: Api, small_server: 
     commit = git(repository.path, "rev-parse", "HEAD").stdout.strip()
     body = line(f"{NEW} {commit} refs/heads/main\0 agent=x".encode()) + FLUSH + os.urandom(50_000)
     with httpx.Client(trust_env=False, auth=("x", small_server.key)) as client:
-        answer = client.post(f"{small_server.url}/git/{function_id}.git/git-receive-pack", content=body)
+        answer = client.post(
+            f"{small_server.url}/git/{function_id}.git/git-receive-pack", content=body
+        )
     assert (answer.status_code, answer.text) == (413, f"{TOO_LARGE}\n")
     git(repository.path, "push", target, *(f":refs/tags/{tag}" for tag in tags[:3]))
     assert "Deployed" in git(repository.path, "push", target, "HEAD:main").stderr
@@ -76,11 +80,15 @@ def test_a_repository_that_git_cannot_read_is_told(small_api: Api, small_server:
         answer = client.post(f"{url}/git-receive-pack", content=command + os.urandom(20_000))
         assert answer.status_code == 200
         assert b"ng refs/heads/main git ended with code 128" in answer.content
-        old = client.post(f"{url}/git-receive-pack", content=command.replace(b"report-status", b"x" * 13))
+        old = client.post(
+            f"{url}/git-receive-pack", content=command.replace(b"report-status", b"x" * 13)
+        )
         assert (old.status_code, old.text) == (503, "git ended with code 128, signal None\n")
 
 
-def test_git_that_ends_before_it_has_read_all_is_heard(small_api: Api, small_server: Server) -> None:
+def test_git_that_ends_before_it_has_read_all_is_heard(
+    small_api: Api, small_server: Server
+) -> None:
     function_id = create(small_api, "unread")
     command = line(f"{NEW} {'1' * 40} refs/heads/main\0report-status".encode())
     with httpx.Client(trust_env=False, auth=("x", small_server.key)) as client:
@@ -133,7 +141,9 @@ def test_deep_names_that_are_there_break_no_later_push(
     assert not (git_server.data / "repositories" / function_id).exists()
 
 
-def test_many_packs_are_put_together(api: Api, git_server: Server, repository: Repository, tmp_path: Path) -> None:
+def test_many_packs_are_put_together(
+    api: Api, git_server: Server, repository: Repository, tmp_path: Path
+) -> None:
     function_id = create(api, "packed")
     target = address(git_server, function_id)
     for number in range(PACKS_MAX + 1):
@@ -148,4 +158,6 @@ def test_many_packs_are_put_together(api: Api, git_server: Server, repository: R
     assert len(list(packs.glob("*.pack"))) == 2
     assert api.execute(function_id)["responseBody"] == "last"
     git(tmp_path, "clone", "-q", target, "copy")
-    assert git(tmp_path / "copy", "tag").stdout.split() == sorted(f"n{number}" for number in range(PACKS_MAX + 1))
+    assert git(tmp_path / "copy", "tag").stdout.split() == sorted(
+        f"n{number}" for number in range(PACKS_MAX + 1)
+    )

@@ -12,13 +12,17 @@ LINES = LOG_LIMIT_CHARS * 4 // 3 // 60
 PADDING = "." * 48
 
 
-def test_every_line_of_a_long_log_is_shown(api: Api, git_server: Server, repository: Repository) -> None:
+def test_every_line_of_a_long_log_is_shown(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     commands = f"seq -f '%06.0f {PADDING}' 1 {LINES}; echo an error at the end >&2; false"
     function_id = create(api, "talkative", commands=commands)
     repository.commit({"main.py": answering("x")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
     rows = [row.removeprefix("remote: ").rstrip() for row in told.splitlines()]
-    assert [row for row in rows if row.endswith(PADDING)] == [f"{number + 1:06} {PADDING}" for number in range(LINES)]
+    assert [row for row in rows if row.endswith(PADDING)] == [
+        f"{number + 1:06} {PADDING}" for number in range(LINES)
+    ]
     assert "an error at the end" in rows
     assert "-----> Build failed: what ran before goes on running." in rows
 
@@ -45,7 +49,9 @@ def test_a_log_reaches_the_terminal_without_control_characters(
     assert "\x1b[31mred" in deployment["buildLogs"]
 
 
-def test_a_source_that_cannot_be_fetched_is_told(api: Api, git_server: Server, repository: Repository) -> None:
+def test_a_source_that_cannot_be_fetched_is_told(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "elsewhere", providerRootDirectory="not/there")
     repository.commit({"main.py": answering("x")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
@@ -53,8 +59,12 @@ def test_a_source_that_cannot_be_fetched_is_told(api: Api, git_server: Server, r
     assert "-----> Build failed" in told
 
 
-def test_a_push_ends_with_its_function(api: Api, git_server: Server, repository: Repository) -> None:
-    function_id = create(api, "short-lived", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done")
+def test_a_push_ends_with_its_function(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
+    function_id = create(
+        api, "short-lived", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done"
+    )
     repository.commit({"main.py": answering("x")})
     with subprocess.Popen(
         ["git", "push", address(git_server, function_id), "main"],
@@ -76,8 +86,12 @@ def test_logs_of_several_branches_come_one_after_the_other(
 ) -> None:
     function_id = create(api, "several", commands="cat said")
     for branch in ("one", "two", "three"):
-        repository.commit({"main.py": answering(branch), "said": f"this is {branch}\n"}, branch=branch)
-    told = git(repository.path, "push", address(git_server, function_id), "one", "two", "three").stderr
+        repository.commit(
+            {"main.py": answering(branch), "said": f"this is {branch}\n"}, branch=branch
+        )
+    told = git(
+        repository.path, "push", address(git_server, function_id), "one", "two", "three"
+    ).stderr
     rows = [row.removeprefix("remote: ").rstrip() for row in told.splitlines()]
     marks = [row for row in rows if row.startswith(("-----> Building", "this is", "-----> Built"))]
     building = [row for row in marks if row.startswith("-----> Building")]
@@ -87,16 +101,27 @@ def test_logs_of_several_branches_come_one_after_the_other(
         assert marks[3 * number : 3 * number + 2] == [row, f"this is {branch}"]
 
 
-def test_archives_of_pushed_commits_are_whole(api: Api, git_server: Server, repository: Repository) -> None:
+def test_archives_of_pushed_commits_are_whole(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "attributes")
     attributes = "main.py export-ignore\n*.txt export-subst\n"
-    repository.commit({"main.py": answering("whole"), "a.txt": "$Format:%H$", ".gitattributes": attributes})
+    repository.commit(
+        {"main.py": answering("whole"), "a.txt": "$Format:%H$", ".gitattributes": attributes}
+    )
     target = address(git_server, function_id)
     git(repository.path, "push", target, "main")
     assert api.execute(function_id)["responseBody"] == "whole"
     # A repository from before minifn kept attributes in it, or one whose file a loss of power emptied.
     for content in ("", None):
-        file = git_server.data / "repositories" / function_id / "repository.git" / "info" / "attributes"
+        file = (
+            git_server.data
+            / "repositories"
+            / function_id
+            / "repository.git"
+            / "info"
+            / "attributes"
+        )
         file.unlink() if content is None else file.write_text(content)
         asked = api.call("POST", f"/functions/{function_id}/deployments/vcs", 202, json={
             "type": "branch", "reference": "main", "activate": True,

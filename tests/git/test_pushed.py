@@ -16,7 +16,9 @@ from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server, wait_until
 
 
-def test_a_push_deploys_and_shows_the_build(api: Api, git_server: Server, repository: Repository) -> None:
+def test_a_push_deploys_and_shows_the_build(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "pushed", commands="echo all well; echo to stderr >&2")
     commit = repository.commit({"main.py": answering("pushed")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
@@ -36,14 +38,21 @@ def test_a_push_deploys_and_shows_the_build(api: Api, git_server: Server, reposi
     assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 1
 
 
-def test_a_push_works_after_one_that_was_killed(api: Api, git_server: Server, repository: Repository) -> None:
+def test_a_push_works_after_one_that_was_killed(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "interrupted")
     repository.commit({"main.py": answering("first")})
     git(repository.path, "push", address(git_server, function_id), "main")
     place = git_server.data / "repositories" / function_id / "repository.git"
     incoming = place / "objects" / "tmp_objdir-incoming-a1b2c3"
     (incoming / "pack").mkdir(parents=True)
-    left = ("refs/heads/main.lock", "packed-refs.lock", "objects/pack/tmp_pack_a1", "objects/pack/.tmp-1-pack-a1.pack")
+    left = (
+        "refs/heads/main.lock",
+        "packed-refs.lock",
+        "objects/pack/tmp_pack_a1",
+        "objects/pack/.tmp-1-pack-a1.pack",
+    )
     for name in left:
         (place / name).touch()
     repository.commit({"main.py": answering("second")})
@@ -53,7 +62,9 @@ def test_a_push_works_after_one_that_was_killed(api: Api, git_server: Server, re
     assert [name for name in left if (place / name).exists()] == []
 
 
-def test_a_failed_build_is_told_and_leaves_the_old_one(api: Api, git_server: Server, repository: Repository) -> None:
+def test_a_failed_build_is_told_and_leaves_the_old_one(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "failing", commands="test ! -f broken")
     repository.commit({"main.py": answering("good")})
     git(repository.path, "push", address(git_server, function_id), "main")
@@ -63,7 +74,9 @@ def test_a_failed_build_is_told_and_leaves_the_old_one(api: Api, git_server: Ser
     assert api.execute(function_id)["responseBody"] == "good"
 
 
-def test_other_branches_wait_to_be_activated(api: Api, git_server: Server, repository: Repository) -> None:
+def test_other_branches_wait_to_be_activated(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "branches", providerBranch="live")
     repository.commit({"main.py": answering("main")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
@@ -90,7 +103,15 @@ def test_a_push_can_be_forced_taken_back_and_cloned(
     git(repository.path, "push", address(git_server, function_id), ":other")
     git(tmp_path, "clone", "-q", address(git_server, function_id), "copy")
     assert (tmp_path / "copy" / "main.py").read_text() == answering("first")
-    git(repository.path, "-c", "protocol.version=0", "fetch", "-q", address(git_server, function_id), "main")
+    git(
+        repository.path,
+        "-c",
+        "protocol.version=0",
+        "fetch",
+        "-q",
+        address(git_server, function_id),
+        "main",
+    )
 
 
 def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_path: Path) -> None:
@@ -98,7 +119,9 @@ def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_
     repository.commit({"main.py": answering("x")})
 
     def refused(key: str) -> str:
-        told = git(repository.path, "push", address(git_server, function_id, key), "main", check=False)
+        told = git(
+            repository.path, "push", address(git_server, function_id, key), "main", check=False
+        )
         assert told.returncode
         return told.stderr
 
@@ -108,7 +131,10 @@ def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_
         assert guest.status_code == 401
         assert guest.headers["www-authenticate"].startswith("Basic ")
         assert client.get(url, headers={"authorization": "Basic !!"}).status_code == 401
-        assert client.get(url.replace("receive-pack", "evil"), auth=("x", git_server.key)).status_code == 403
+        assert (
+            client.get(url.replace("receive-pack", "evil"), auth=("x", git_server.key)).status_code
+            == 403
+        )
         for name in ("..", "%2e%2e", "a%2fb", "..%2f..%2fetc", "-x", "nobody"):
             strange = client.get(f"{git_server.url}/git/{name}.git/info/refs?service=git-upload-pack",
                                  auth=("x", git_server.key))  # fmt: skip
@@ -125,18 +151,27 @@ def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_
 def make_key(server: Server, scope: str) -> str:
     command = [sys.executable, "-m", "minifn", "keys", "create", "--name", "t", "--scope", scope]
     done = subprocess.run(
-        [*command, "--data", str(server.data)], capture_output=True, text=True, check=True, timeout=30
+        [*command, "--data", str(server.data)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
     )
     return done.stdout.strip()
 
 
-def test_a_push_is_not_larger_than_an_upload(api: Api, git_server: Server, repository: Repository) -> None:
+def test_a_push_is_not_larger_than_an_upload(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "large")
     (repository.path / "noise").write_bytes(os.urandom(1_500_000))
     repository.commit({"main.py": answering("large")})
     told = git(repository.path, "push", address(git_server, function_id), "main", check=False)
     assert told.returncode
-    assert "[remote rejected] main -> main (More than 1,000,000 bytes at once are not taken.)" in told.stderr
+    assert (
+        "[remote rejected] main -> main (More than 1,000,000 bytes at once are not taken.)"
+        in told.stderr
+    )
     assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 0
 
 
@@ -147,7 +182,9 @@ def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: S
     with ExitStack() as held, httpx.Client(trust_env=False, auth=("any", git_server.key)) as client:
         # More than there is room for: one that is asked for meanwhile may come before the last of them.
         for _ in range(GIT_REQUESTS_MAX + 8):
-            connection = held.enter_context(socket.create_connection(("127.0.0.1", git_server.port), timeout=20))
+            connection = held.enter_context(
+                socket.create_connection(("127.0.0.1", git_server.port), timeout=20)
+            )
             connection.sendall(f"{head}Content-Length: 1000\r\n\r\n0000".encode())
         url = f"{git_server.url}/git/{function_id}.git/info/refs?service=git-upload-pack"
         wait_until(lambda: client.get(url).status_code == 503, 20, "one more is refused")
@@ -156,23 +193,35 @@ def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: S
         wait_until(lambda: client.get(url).status_code == 200, 20, "there is room again")
 
 
-def test_links_in_a_pushed_tree_do_not_pass(api: Api, git_server: Server, repository: Repository) -> None:
+def test_links_in_a_pushed_tree_do_not_pass(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "links")
     (repository.path / "secret").symlink_to("../../../../etc/passwd")
     repository.commit({"main.py": answering("x")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
-    assert "'secret' is left out: it links to '../../../../etc/passwd', outside the archive." in told
+    assert (
+        "'secret' is left out: it links to '../../../../etc/passwd', outside the archive." in told
+    )
     assert "Deployed" in told
     (deployment,) = api.call("GET", f"/functions/{function_id}/deployments", 200)["deployments"]
     assert not os.path.lexists(git_server.data / "builds" / deployment["$id"] / "secret")
 
 
-def test_only_the_folder_of_the_function_is_deployed(api: Api, git_server: Server, repository: Repository) -> None:
+def test_only_the_folder_of_the_function_is_deployed(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "folder", providerRootDirectory="functions/one")
-    repository.commit({"functions/one/main.py": answering("one"), "functions/two/main.py": answering("two")})
+    repository.commit(
+        {"functions/one/main.py": answering("one"), "functions/two/main.py": answering("two")}
+    )
     git(repository.path, "push", address(git_server, function_id), "HEAD:master")
     assert api.execute(function_id)["responseBody"] == "one"
-    wait_until(lambda: not list((git_server.data / "run" / "git").iterdir()), 10, "temporary files are gone")
+    wait_until(
+        lambda: not list((git_server.data / "run" / "git").iterdir()),
+        10,
+        "temporary files are gone",
+    )
 
 
 def test_what_is_not_git_is_refused(api: Api, git_server: Server) -> None:
@@ -182,15 +231,22 @@ def test_what_is_not_git_is_refused(api: Api, git_server: Server) -> None:
         for body in (b"", b"garbage", b"00zz", b"ffff0", b"0005x" * 2000):
             assert client.post(f"{url}/git-receive-pack", content=body).status_code == 400, body
         gzipped = {"content-encoding": "gzip"}
-        assert client.post(f"{url}/git-upload-pack", content=b"no gzip", headers=gzipped).status_code == 400
+        assert (
+            client.post(f"{url}/git-upload-pack", content=b"no gzip", headers=gzipped).status_code
+            == 400
+        )
         bomb = gzip.compress(bytes(20_000_000))
-        assert client.post(f"{url}/git-upload-pack", content=bomb, headers=gzipped).status_code == 413
+        assert (
+            client.post(f"{url}/git-upload-pack", content=bomb, headers=gzipped).status_code == 413
+        )
         assert client.get(f"{url}/info/refs").status_code == 403
         assert client.get(f"{url}/objects/info/packs").status_code == 404
         assert client.get(f"{url}/../../admin.key").status_code == 404
 
 
-def test_the_repository_goes_with_its_function(api: Api, git_server: Server, repository: Repository) -> None:
+def test_the_repository_goes_with_its_function(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
     function_id = create(api, "deleted")
     repository.commit({"main.py": answering("x")})
     git(repository.path, "push", address(git_server, function_id), "main")
@@ -198,13 +254,21 @@ def test_the_repository_goes_with_its_function(api: Api, git_server: Server, rep
     assert kept.is_dir()
     api.call("DELETE", f"/functions/{function_id}", 204)
     assert not kept.exists()
-    assert git(repository.path, "push", address(git_server, function_id), "main", check=False).returncode
+    assert git(
+        repository.path, "push", address(git_server, function_id), "main", check=False
+    ).returncode
     create(api, function_id)
-    assert "Deployed" in git(repository.path, "push", address(git_server, function_id), "main").stderr
+    assert (
+        "Deployed" in git(repository.path, "push", address(git_server, function_id), "main").stderr
+    )
 
 
-def test_the_pusher_sees_the_log_while_the_build_runs(api: Api, git_server: Server, repository: Repository) -> None:
-    function_id = create(api, "slow", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done")
+def test_the_pusher_sees_the_log_while_the_build_runs(
+    api: Api, git_server: Server, repository: Repository
+) -> None:
+    function_id = create(
+        api, "slow", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done"
+    )
     repository.commit({"main.py": answering("x")})
     pushing = subprocess.Popen(
         ["git", "push", address(git_server, function_id), "main"],
@@ -231,13 +295,26 @@ def test_a_server_is_an_installation_for_another(
     commit = repository.commit({"main.py": answering("by http")})
     git(repository.path, "push", address(git_server, function_id), "main")
     base = f"http://any:{git_server.key}@127.0.0.1:{git_server.port}/git"
-    with Server(place / "data-downstream", git_installations=f"up={base}", git_poll=1) as server, server.api as below:
-        create(below, "down", installationId="up", providerRepositoryId=f"{function_id}.git", providerBranch="main")
+    with (
+        Server(place / "data-downstream", git_installations=f"up={base}", git_poll=1) as server,
+        server.api as below,
+    ):
+        create(
+            below,
+            "down",
+            installationId="up",
+            providerRepositoryId=f"{function_id}.git",
+            providerBranch="main",
+        )
         (deployment,) = below.call("GET", "/functions/down/deployments", 200)["deployments"]
         assert below.built("down", deployment["$id"])["providerCommitHash"] == commit
         assert below.execute("down")["responseBody"] == "by http"
         repository.commit({"main.py": answering("again")})
         git(repository.path, "push", address(git_server, function_id), "main")
-        wait_until(lambda: below.execute("down")["responseBody"] == "again", 20, "the second push is deployed")
+        wait_until(
+            lambda: below.execute("down")["responseBody"] == "again",
+            20,
+            "the second push is deployed",
+        )
         (seen, *_) = below.call("GET", "/functions/down/deployments", 200)["deployments"]
         assert git_server.key not in str(seen) + server.log_tail()

@@ -69,7 +69,9 @@ def test_a_template_that_cannot_be_fetched_says_why(api: Api, repository: Reposi
         ({"repository": "nowhere"}, "has no repository 'team/nowhere'"),
     ):
         deployment = deployed(api, "failures", {**wanted(repository, "0.2.*"), **change})
-        assert (deployment["status"], reason in deployment["buildLogs"]) == ("failed", True), deployment["buildLogs"]
+        assert (deployment["status"], reason in deployment["buildLogs"]) == ("failed", True), (
+            deployment["buildLogs"]
+        )
 
 
 def test_what_is_refused_at_once(api: Api, repository: Repository) -> None:
@@ -81,7 +83,10 @@ def test_what_is_refused_at_once(api: Api, repository: Repository) -> None:
         ({"type": "branch", "reference": "m*"}, 400, "general_argument_invalid"),
     ):
         path = "/functions/refusals/deployments/template"
-        assert api.call("POST", path, code, json={**wanted(repository, "0.2.*"), **change})["type"] == kind
+        assert (
+            api.call("POST", path, code, json={**wanted(repository, "0.2.*"), **change})["type"]
+            == kind
+        )
     api.create("nameless", api.runtime("python"))
     body = wanted(repository, "0.2.*")
     answer = api.call("POST", "/functions/nameless/deployments/template", 404, json=body)
@@ -89,17 +94,27 @@ def test_what_is_refused_at_once(api: Api, repository: Repository) -> None:
 
 
 def test_no_function_is_connected_to_the_templates(api: Api, repository: Repository) -> None:
-    connection = {"installationId": ".templates", "providerRepositoryId": "team/x", "providerBranch": "main"}
+    connection = {
+        "installationId": ".templates",
+        "providerRepositoryId": "team/x",
+        "providerBranch": "main",
+    }
     body = {"functionId": "connected", "name": "x", "runtime": api.runtime("python"), **connection}
     assert api.call("POST", "/functions", 404, json=body)["type"] == "installation_not_found"
 
 
 def test_creating_from_a_template_before_1_7(api: Api, repository: Repository) -> None:
     tagged(repository)
-    template = {"templateOwner": "team", "templateRepository": repository.path.name, "templateRootDirectory": "fn"}
+    template = {
+        "templateOwner": "team",
+        "templateRepository": repository.path.name,
+        "templateRootDirectory": "fn",
+    }
     body = {"name": "x", "runtime": api.runtime("python"), "templateVersion": "0.2.*", **template}
     headers = {"x-appwrite-response-format": "1.6.0"}
-    answer = api.call("POST", "/functions", 404, json={**body, "functionId": "without"}, headers=headers)
+    answer = api.call(
+        "POST", "/functions", 404, json={**body, "functionId": "without"}, headers=headers
+    )
     assert answer["type"] == "function_entrypoint_missing"
     api.call("GET", "/functions/without", 404)
     body = {**body, "functionId": "from-template", "entrypoint": "main.py"}

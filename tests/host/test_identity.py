@@ -44,7 +44,12 @@ def move(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "happens"),
-    [("minifn.db", Path.unlink), ("minifn.db", replace), ("minifn.db-wal", Path.unlink), ("minifn.db", move)],
+    [
+        ("minifn.db", Path.unlink),
+        ("minifn.db", replace),
+        ("minifn.db-wal", Path.unlink),
+        ("minifn.db", move),
+    ],
     ids=["removed", "replaced", "log", "moved"],
 )
 def test_a_server_without_its_database_acknowledges_nothing_and_stops(
@@ -63,7 +68,10 @@ def test_a_server_without_its_database_acknowledges_nothing_and_stops(
             # It is faster at stopping.
             wait_until(lambda: server.process.poll() is not None, 15, "it stops")
     assert server.process.wait(15) == 1
-    assert server.log_tail().splitlines()[-1] == "minifn: stopped: the watch over the data directory ended unexpectedly"
+    assert (
+        server.log_tail().splitlines()[-1]
+        == "minifn: stopped: the watch over the data directory ended unexpectedly"
+    )
     assert f"removed or replaced while the server ran: '{data / name}'" in server.log_tail()
 
 

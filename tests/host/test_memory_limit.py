@@ -52,7 +52,9 @@ def test_the_smallest_limit_up_the_path_counts(tmp_path: Path) -> None:
     group(groups / "a/b", memory__max=200 * MIB, memory__high="max", memory__current=50 * MIB)
     group(groups / "a/b/c", memory__max=400 * MIB, memory__current=10 * MIB)
     place = process(tmp_path, "0::/a/b/c", V2)
-    assert look(place) == Memory(limit_bytes=200 * MIB, available_bytes=150 * MIB, source=str(groups / "a/b"))
+    assert look(place) == Memory(
+        limit_bytes=200 * MIB, available_bytes=150 * MIB, source=str(groups / "a/b")
+    )
     # The first to be full is another: neighbours of ours are in it as well.
     group(groups / "a", memory__current=290 * MIB)
     assert look(place).available_bytes == 10 * MIB

@@ -49,5 +49,8 @@ def test_a_server_whose_queue_fails_stops_and_says_so(data: Path) -> None:
             )
         api.enqueue("hello")
     assert server.process.wait(10) == 1
-    assert server.log_tail().splitlines()[-1] == "minifn: stopped: the queue of executions ended unexpectedly"
+    assert (
+        server.log_tail().splitlines()[-1]
+        == "minifn: stopped: the queue of executions ended unexpectedly"
+    )
     gone(before, server, seconds=2)

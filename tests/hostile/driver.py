@@ -31,7 +31,13 @@ from minifn.sandbox.spawner import Output, Spawner, run
 
 PROGRAMS = Path(__file__).parent / "programs"
 PYTHON = "/usr/bin/python3"
-LIMITS = Limits(memory_bytes=128 * 2**20, processes=32, open_files=64, file_bytes=6 * 2**20, tmp_bytes=16 * 2**20)
+LIMITS = Limits(
+    memory_bytes=128 * 2**20,
+    processes=32,
+    open_files=64,
+    file_bytes=6 * 2**20,
+    tmp_bytes=16 * 2**20,
+)
 #: Node.js itself needs so many more threads and descriptors.
 NODE_LIMITS = dataclasses.replace(LIMITS, processes=44, open_files=96)
 #: How the programs start in Python: a package beside nothing else, and no compiled files.
@@ -56,10 +62,16 @@ def build(data: DataDir, name: str) -> Path:
     return directory
 
 
-def command(engine: Engine, directory: Path, uid: int, *arguments: str, node: str = "", **changes: Any) -> Command:
+def command(
+    engine: Engine, directory: Path, uid: int, *arguments: str, node: str = "", **changes: Any
+) -> Command:
     code = Bind(source=directory, target="/fn")
     place = engine.place(code)
-    start = (node, f"{place}/programs/attack.cjs") if node else (PYTHON, "-I", "-S", "-B", "-c", BOOT, place)
+    start = (
+        (node, f"{place}/programs/attack.cjs")
+        if node
+        else (PYTHON, "-I", "-S", "-B", "-c", BOOT, place)
+    )
     return Command(
         argv=(*start, *arguments),
         env={"PATH": "/usr/bin:/bin", "OTHER_SECRET": "of a function"},
@@ -94,12 +106,16 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
     os.open(terminal, os.O_RDWR)
     os.close(os.open("/dev/tty", os.O_RDWR))
     with contextlib.ExitStack() as stack:
-        shared = stack.enter_context(tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="minifn-hostile-"))
+        shared = stack.enter_context(
+            tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="minifn-hostile-")
+        )
         shared.write(b"MEMORY")
         shared.flush()
         path, name, port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
         # As those of D-Bus and of databases are: anyone reaches it, and anyone may connect.
-        open_to_all = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-")))
+        open_to_all = Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-"))
+        )
         open_to_all.chmod(0o755)
         path.bind(str(open_to_all / "s"))
         (open_to_all / "s").chmod(0o777)
@@ -138,7 +154,11 @@ async def _verdicts(
         while not (found := [pid for pid in proc.family(victim.pid) if is_victim(pid)]):
             assert time.monotonic() < deadline, f"the victim did not start: {victim.exit}"
             await asyncio.sleep(0.01)
-        targets |= {"other_build": str(other), "launcher": str(proc.parent(victim.pid)), "other": str(found[-1])}
+        targets |= {
+            "other_build": str(other),
+            "launcher": str(proc.parent(victim.pid)),
+            "other": str(found[-1]),
+        }
         # What a program that leaves something behind has done, as seen from outside, when it has ended.
         harm: dict[str, Callable[[], bool]] = {
             "plant_links": lambda: not Path(targets["keepsake"], "kept").exists(),
@@ -164,7 +184,9 @@ async def _verdicts(
         programs = {name: (name, "") for name in attacks()}
         if node:
             programs |= {f"node {name}": (name, node) for name in node_attacks()}
-        answers = await asyncio.gather(*[judge(number, *programs[key]) for number, key in enumerate(programs)])
+        answers = await asyncio.gather(
+            *[judge(number, *programs[key]) for number, key in enumerate(programs)]
+        )
         await victim.kill()
     return dict(zip(programs, answers, strict=True))
 
@@ -186,12 +208,16 @@ async def outcome(spawner: Spawner, wrapped: Wrapped, attack: str) -> Output:
 
 
 def is_victim(pid: int) -> bool:
-    return b"victim" in proc.read(f"/proc/{pid}/cmdline") and proc.read(f"/proc/{pid}/comm").startswith(b"python3")
+    return b"victim" in proc.read(f"/proc/{pid}/cmdline") and proc.read(
+        f"/proc/{pid}/comm"
+    ).startswith(b"python3")
 
 
 def is_pending(pid: int, number: int) -> bool:
     """Tell whether a signal waits for a process that blocks it."""
-    (pending,) = re.findall(r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    (pending,) = re.findall(
+        r"^ShdPnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE
+    )
     return bool(int(pending, 16) >> (number - 1) & 1)
 
 

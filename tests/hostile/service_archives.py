@@ -39,13 +39,19 @@ def _headers_on_headers() -> bytes:
 
 def _sparse() -> bytes:
     info = member("huge")
-    info.pax_headers = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.map": f"0,0,{10**12},0"}
+    info.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.map": f"0,0,{10**12},0",
+    }
     info.pax_headers["GNU.sparse.size"] = str(10**12)
     return packed((info, b""), FILE)
 
 
 def _many() -> bytes:
-    return gzip.compress(b"".join(member(f"f{number}").tobuf() for number in range(20_001)), compresslevel=1)
+    return gzip.compress(
+        b"".join(member(f"f{number}").tobuf() for number in range(20_001)), compresslevel=1
+    )
 
 
 #: An archive, and what the build's log says of it; "" when it is built.
@@ -58,17 +64,30 @@ ARCHIVES = {
         "lies below",
     ),
     "symlink-out-then-hard-link": (
-        packed((member("l", tarfile.SYMTYPE, "/etc/passwd"), b""), (member("h", tarfile.LNKTYPE, "l"), b""), FILE),
+        packed(
+            (member("l", tarfile.SYMTYPE, "/etc/passwd"), b""),
+            (member("h", tarfile.LNKTYPE, "l"), b""),
+            FILE,
+        ),
         "no earlier file",
     ),
     "symlink-then-write": (
         packed((member("l", tarfile.SYMTYPE, "."), b""), (member("l/f"), b"x"), FILE),
         "lies below",
     ),
-    "hard-link": (packed((member("l", tarfile.LNKTYPE, "/etc/passwd"), b""), FILE), "no earlier file"),
-    "device": (packed((member("null", tarfile.CHRTYPE), b""), FILE), "only files, directories and links"),
+    "hard-link": (
+        packed((member("l", tarfile.LNKTYPE, "/etc/passwd"), b""), FILE),
+        "no earlier file",
+    ),
+    "device": (
+        packed((member("null", tarfile.CHRTYPE), b""), FILE),
+        "only files, directories and links",
+    ),
     "sparse": (_sparse(), "unpacks to more than is accepted"),
-    "bomb": (gzip.compress(member("zeros", size=10**9).tobuf() + bytes(10**6)), "unpacks to more than is accepted"),
+    "bomb": (
+        gzip.compress(member("zeros", size=10**9).tobuf() + bytes(10**6)),
+        "unpacks to more than is accepted",
+    ),
     "newline": (packed((member("a\nb\x1b[2J"), b"x"), FILE), ""),
     "twice": (packed((member("main.py"), b"raise SystemExit"), FILE), ""),
     "members": (
@@ -87,7 +106,10 @@ COMMANDS = {
     "read-keys": ("cat {data}/admin.key", "exited with code 1"),
     "large-file": ("truncate -s 3G large", "exited with code|file size limit"),
     "large-files": ("truncate -s 1500M a b", "larger than 2,000 MB"),
-    "daemon": ("(trap '' TERM HUP; exec setsid sh -c 'while :; do sleep 1; done # {mark}' >&- 2>&- <&-) &", ""),
+    "daemon": (
+        "(trap '' TERM HUP; exec setsid sh -c 'while :; do sleep 1; done # {mark}' >&- 2>&- <&-) &",
+        "",
+    ),
     "descriptor": ("sh -c 'while :; do sleep 1; done # {mark}' &", ""),
     "pipes": ("mkfifo pipe; ln main.py again", ""),
 }

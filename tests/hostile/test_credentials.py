@@ -34,7 +34,12 @@ VERDICTS = {
 @pytest.fixture
 def called(server: Server, api: Api) -> Any:
     """What the function found when somebody with a session had called it."""
-    settings = {"execute": ["users"], "scopes": ["executions.write"], "timeout": 30, "entrypoint": "main.py"}
+    settings = {
+        "execute": ["users"],
+        "scopes": ["executions.write"],
+        "timeout": 30,
+        "entrypoint": "main.py",
+    }
     api.create("credentials", api.runtime("python"), **settings)
     api.deploy("credentials", pack(FUNCTIONS / "credentials"))
     session = api.call("POST", "/account/sessions/anonymous", 201)["secret"]
@@ -44,7 +49,9 @@ def called(server: Server, api: Api) -> Any:
         answer = user.http.post(
             "/functions/credentials/executions", json={}, headers={"x-appwrite-session": session}
         ).json()
-    assert answer["status"] == "completed", api.call("GET", f"/functions/credentials/executions/{answer['$id']}", 200)
+    assert answer["status"] == "completed", api.call(
+        "GET", f"/functions/credentials/executions/{answer['$id']}", 200
+    )
     return answer
 
 

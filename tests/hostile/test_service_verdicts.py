@@ -95,7 +95,16 @@ SLOW = (
     *("log_flood", "output_flood", "errors_flood"),
 )
 #: What is called by the function's domain too: a failure there is a page without a word of the errors.
-BY_DOMAIN = ("alive", "garbage", "two_replies", "nested_reply", "huge_body", "headers", "status", "kill_itself")
+BY_DOMAIN = (
+    "alive",
+    "garbage",
+    "two_replies",
+    "nested_reply",
+    "huge_body",
+    "headers",
+    "status",
+    "kill_itself",
+)
 #: Node.js has no words for these, and ends with its memory.
 PYTHON_ONLY = {"replace_control", "threads"}
 #: Whether a file left in a public or private temporary directory is found by another worker.
@@ -140,11 +149,16 @@ class Column:
         mark = f"mark-{secrets.token_hex(8)}"
         own, domain, after = (secrets.token_hex(8) for _ in range(3))
         host = f"{function_id}.functions.localhost:{self.server.port}"
-        with self.server.api as api, httpx.Client(base_url=self.server.url, trust_env=False, timeout=20) as guest:
+        with (
+            self.server.api as api,
+            httpx.Client(base_url=self.server.url, trust_env=False, timeout=20) as guest,
+        ):
             answer = self.call(api, function_id, attack, own, mark)
             reached = None
             if attack in BY_DOMAIN:
-                reached = guest.post(f"/{attack}?mark={mark}", content=domain, headers={"host": host})
+                reached = guest.post(
+                    f"/{attack}?mark={mark}", content=domain, headers={"host": host}
+                )
                 reached.extensions["secret"] = domain
             went_on = self.call(api, function_id, "alive", after, mark)
             for _ in range(4):
@@ -166,11 +180,17 @@ class Column:
                 secret = secrets.token_hex(8)
                 found = api.execute("good", body=secret)
                 self.beside_count += 1
-                if (found["responseBody"], found["logs"], found["errors"]) != (secret, f"{secret}\n", ""):
+                if (found["responseBody"], found["logs"], found["errors"]) != (
+                    secret,
+                    f"{secret}\n",
+                    "",
+                ):
                     self.beside.append(str(found))
 
 
-def deploy(api: Api, family: str, function_id: str, code: bytes | None = None, **settings: Any) -> str:
+def deploy(
+    api: Api, family: str, function_id: str, code: bytes | None = None, **settings: Any
+) -> str:
     """Create and deploy a hostile function; return the deployment's id."""
     entrypoint = ENTRYPOINTS[family]
     settings = {"entrypoint": entrypoint, "execute": ["any"], "timeout": TIMEOUT, **settings}
@@ -226,12 +246,21 @@ def column(request: pytest.FixtureRequest) -> Iterator[Column]:
             for family in ENTRYPOINTS:
                 deploy(api, family, family)
                 for attack in SLOW:
-                    deploy(api, family, f"{family}-{attack.replace('_', '-')}", timeout=SLOW_TIMEOUT)
+                    deploy(
+                        api, family, f"{family}-{attack.replace('_', '-')}", timeout=SLOW_TIMEOUT
+                    )
             over = threading.Event()
             with ThreadPoolExecutor(7) as pool:
                 beside = pool.submit(found.call_beside, over)
-                tries = [pool.submit(found.attack_in_turn, family, quick(family)) for family in ENTRYPOINTS]
-                tries += [pool.submit(found.attack_in_turn, family, [one]) for one in SLOW for family in ENTRYPOINTS]
+                tries = [
+                    pool.submit(found.attack_in_turn, family, quick(family))
+                    for family in ENTRYPOINTS
+                ]
+                tries += [
+                    pool.submit(found.attack_in_turn, family, [one])
+                    for one in SLOW
+                    for family in ENTRYPOINTS
+                ]
                 try:
                     for one in tries:
                         one.result()
@@ -246,28 +275,41 @@ def test_every_program_is_in_the_table() -> None:
     helpers = {"main", "refuse_to_stop", "plant", "look"}
     names = re.findall(r"^def (\w+)\(context", (PROGRAMS / "main.py").read_text(), re.MULTILINE)
     assert set(names) - helpers == set(ERRORS)
-    names = re.findall(r"^  (?:async )?(\w+)(?:\(\w*\) \{|: )", (PROGRAMS / "main.cjs").read_text(), re.MULTILINE)
+    names = re.findall(
+        r"^  (?:async )?(\w+)(?:\(\w*\) \{|: )", (PROGRAMS / "main.cjs").read_text(), re.MULTILINE
+    )
     assert set(names) - helpers - {"for", "if"} == set(ERRORS) - PYTHON_ONLY
 
 
-@pytest.mark.parametrize(("family", "attack"), [(name, one) for name in ENTRYPOINTS for one in attacks_of(name)])
+@pytest.mark.parametrize(
+    ("family", "attack"), [(name, one) for name in ENTRYPOINTS for one in attacks_of(name)]
+)
 def test_verdict(column: Column, family: str, attack: str) -> None:
     assert (family, attack) in column.seen, "no answer"
     seen = column.seen[family, attack]
     answer = seen.answer
     assert re.match(ERRORS[attack] or "$", answer["errors"]), answer
     if answer["status"] == "failed":
-        assert (answer["status"], answer["responseStatusCode"], answer["responseBody"]) == ("failed", 500, ""), answer
+        assert (answer["status"], answer["responseStatusCode"], answer["responseBody"]) == (
+            "failed",
+            500,
+            "",
+        ), answer
     else:
         assert (answer["status"], answer["responseBody"]) == ("completed", seen.secret), answer
     if seen.domain is not None:
         secret = seen.domain.extensions["secret"]
         assert (seen.domain.status_code, seen.domain.text) == (200, secret) or (
-            seen.domain.status_code == 500 and "answered with an error and no more" in seen.domain.text
+            seen.domain.status_code == 500
+            and "answered with an error and no more" in seen.domain.text
         )
     # Nobody gets what another was meant to get, and the function goes on.
     after = seen.after
-    assert (after["status"], after["responseBody"], after["logs"]) == ("completed", seen.after_secret, ""), after
+    assert (after["status"], after["responseBody"], after["logs"]) == (
+        "completed",
+        seen.after_secret,
+        "",
+    ), after
 
 
 def test_the_good_function_beside_them(column: Column) -> None:
@@ -280,7 +322,9 @@ def test_nothing_can_be_planted_in_the_head_of_an_answer(column: Column, family:
     answer = column.seen[family, "headers"].domain
     assert answer is not None
     assert (answer.headers["x-kept"], len(answer.headers["x-large"])) == ("z", 100_000)
-    assert not {"x-planted", "x-split", "x-bell", "transfer-encoding", "connection"} & set(answer.headers)
+    assert not {"x-planted", "x-split", "x-bell", "transfer-encoding", "connection"} & set(
+        answer.headers
+    )
     assert answer.headers["x-appwrite-execution-id"] != "forged"
     assert answer.headers["content-length"] == "16"
 
@@ -344,18 +388,24 @@ def test_uploads(column: Column) -> None:
     for name, (commands, words) in COMMANDS.items():
         expected[name] = words
         commands = commands.format(data=column.server.data, mark=mark)
-        column.api.create(name, column.api.runtime("python"), entrypoint="main.py", commands=commands)
+        column.api.create(
+            name, column.api.runtime("python"), entrypoint="main.py", commands=commands
+        )
         waiting[name] = column.api.upload(name, packed(FILE))["$id"]
     for name, deployment_id in waiting.items():
         built = column.api.built(name, deployment_id)
-        assert built["status"] == ("failed" if expected[name] else "ready"), f"{name}: {built['buildLogs']}"
+        assert built["status"] == ("failed" if expected[name] else "ready"), (
+            f"{name}: {built['buildLogs']}"
+        )
         assert re.search(expected[name], built["buildLogs"]), f"{name}: {built['buildLogs']}"
         assert "Traceback" not in built["buildLogs"], name
         assert key not in built["buildLogs"]
         if not expected[name]:
             assert column.api.execute(name)["responseBody"] == "built", name
     wait_until(functools.partial(no_daemon, mark), 5, "what builds started is gone")
-    made = {path for path in column.server.data.parent.rglob("*") if "builds" not in path.parts} - outside
+    made = {
+        path for path in column.server.data.parent.rglob("*") if "builds" not in path.parts
+    } - outside
     assert not [path for path in made if "escaped" in path.name or "planted" in path.name]
     assert not Path("/tmp/escaped").exists()
 
@@ -364,15 +414,21 @@ def test_nothing_is_left(column: Column) -> None:
     """The last of a column: with the functions gone, no process, file or descriptor is theirs."""
     for row in list(column.api.pages("/functions", "functions")):
         column.api.call("DELETE", f"/functions/{row['$id']}", 204)
-    wait_until(lambda: len(column.server.tree()) == 2, 15, "nobody lives but the server and its launcher")
+    wait_until(
+        lambda: len(column.server.tree()) == 2, 15, "nobody lives but the server and its launcher"
+    )
     for place in ("run/tmp", "run/processes", "builds", "caches"):
         wait_until(functools.partial(is_empty, column.server.data / place), 10, f"{place} is empty")
-    wait_until(lambda: descriptors(column.server) <= column.descriptors, 10, "no descriptor is left open")
+    wait_until(
+        lambda: descriptors(column.server) <= column.descriptors, 10, "no descriptor is left open"
+    )
     assert len(column.server.log.read_text().splitlines()) < 100
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_no_daemon_outlives_a_killed_server(engine: str, data: Path, request: pytest.FixtureRequest) -> None:
+def test_no_daemon_outlives_a_killed_server(
+    engine: str, data: Path, request: pytest.FixtureRequest
+) -> None:
     """Nor a killed launcher, nor an orderly stop."""
     if engine == "bwrap":
         request.getfixturevalue("bwrap")

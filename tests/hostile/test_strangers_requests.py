@@ -45,20 +45,34 @@ class Attack:
 INVALID = (400, "general_argument_invalid")
 ATTACKS = {
     "texts without an end": Attack(*INVALID, headers=JSON, body=UNENDED),
-    "texts without an end as text": Attack(*INVALID, headers={"content-type": "text/plain"}, body=UNENDED),
-    "texts without an end without a type": Attack(*INVALID, "/account/sessions/email", body=UNENDED),
-    "headers that nest": Attack(*INVALID, headers=JSON, body=json.dumps({"headers": NESTED}).encode()),
+    "texts without an end as text": Attack(
+        *INVALID, headers={"content-type": "text/plain"}, body=UNENDED
+    ),
+    "texts without an end without a type": Attack(
+        *INVALID, "/account/sessions/email", body=UNENDED
+    ),
+    "headers that nest": Attack(
+        *INVALID, headers=JSON, body=json.dumps({"headers": NESTED}).encode()
+    ),
     "a body that nests": Attack(*INVALID, headers=JSON, body=b'{"headers":' + NESTED.encode()),
     "a form with headers that nest": Attack(
-        *INVALID, headers={"content-type": "application/x-www-form-urlencoded"}, body=f"headers={NESTED}".encode()
+        *INVALID,
+        headers={"content-type": "application/x-www-form-urlencoded"},
+        body=f"headers={NESTED}".encode(),
     ),
-    "a JWT that nests": Attack(401, "user_jwt_invalid", headers={"x-appwrite-jwt": f"{encoded(NESTED)}.e30.x"}),
-    "a key that nests": Attack(401, "api_key_expired", headers={"x-appwrite-key": f"dynamic_{encoded(NESTED)}.e30.x"}),
+    "a JWT that nests": Attack(
+        401, "user_jwt_invalid", headers={"x-appwrite-jwt": f"{encoded(NESTED)}.e30.x"}
+    ),
+    "a key that nests": Attack(
+        401, "api_key_expired", headers={"x-appwrite-key": f"dynamic_{encoded(NESTED)}.e30.x"}
+    ),
     "a session that nests": Attack(
         404,
         "function_not_found",
         headers={
-            "x-appwrite-session": encoded(json.dumps({"id": "a", "secret": f"{encoded(NESTED)}.e30.x"})),
+            "x-appwrite-session": encoded(
+                json.dumps({"id": "a", "secret": f"{encoded(NESTED)}.e30.x"})
+            ),
         },
     ),
     "cookies that nest": Attack(404, "function_not_found", headers={"x-fallback-cookies": NESTED}),
@@ -66,11 +80,16 @@ ATTACKS = {
         *INVALID,
         "/events",
         JSON,
-        b'{"event":"orders.1.create","payload":{"a":' + NESTED.encode() + b"]" * len(NESTED) + b"}}",
+        b'{"event":"orders.1.create","payload":{"a":'
+        + NESTED.encode()
+        + b"]" * len(NESTED)
+        + b"}}",
         knows_key=True,
     ),
     "a form that does not begin": Attack(*INVALID, headers=MULTIPART, body=b"--YY\r\n\r\n"),
-    "a form with a wrong header": Attack(*INVALID, headers=MULTIPART, body=b"--XX\r\n\x00: x\r\n\r\nx\r\n--XX--\r\n"),
+    "a form with a wrong header": Attack(
+        *INVALID, headers=MULTIPART, body=b"--XX\r\n\x00: x\r\n\r\nx\r\n--XX--\r\n"
+    ),
     "a form that does not end": Attack(*INVALID, headers=MULTIPART, body=b"--XX\r\nX: y\r\n"),
     "a form that nearly ends": Attack(
         *INVALID,
@@ -120,5 +139,7 @@ def test_a_request_of_a_stranger(server: Server, name: str) -> None:
     finally:
         over.set()
         caller.join()
-    assert (answer.status_code, answer.json()["type"]) == (attack.status, attack.kind), answer.text[:500]
+    assert (answer.status_code, answer.json()["type"]) == (attack.status, attack.kind), answer.text[
+        :500
+    ]
     assert set(beside) == {(200, True)}

@@ -28,7 +28,13 @@ PERL = shutil.which("perl", path="/usr/bin") or ""
 #: Engine, network, and who the server is.
 COLUMNS = (
     *("bwrap host root", "bwrap host user", "bwrap none root", "bwrap none user"),
-    *("sandlock host root", "sandlock host user", "process host root", "process host user", "none host user"),
+    *(
+        "sandlock host root",
+        "sandlock host user",
+        "process host root",
+        "process host user",
+        "none host user",
+    ),
 )
 WORDS = {"S": "stopped", "K": "killed", "O": "open"}
 #: What each program comes to, by column; the same in Python and in Node.js.
@@ -102,7 +108,9 @@ VERDICTS = {
     "pending_signals": "S S S S S S S S O",
 }
 #: Columns that a plain `pytest` runs: the strongest and the weakest engine that confines, as this user.
-EVERYDAY = tuple(f"{engine} host {'user' if os.geteuid() else 'root'}" for engine in ("bwrap", "process"))
+EVERYDAY = tuple(
+    f"{engine} host {'user' if os.geteuid() else 'root'}" for engine in ("bwrap", "process")
+)
 CASES = tuple(
     pytest.param(column, f"{family}{attack}", marks=() if column in EVERYDAY else pytest.mark.slow)
     for column in COLUMNS
@@ -111,7 +119,13 @@ CASES = tuple(
 )
 #: Open in the process engine on a kernel whose Landlock cannot confine signals and abstract sockets (before 6.12).
 NEEDS_SCOPES = {
-    *("signal_server", "signal_launcher", "signal_other", "signal_everybody", "signal_by_descriptor"),
+    *(
+        "signal_server",
+        "signal_launcher",
+        "signal_other",
+        "signal_everybody",
+        "signal_by_descriptor",
+    ),
     "abstract_socket",
 }
 
@@ -130,7 +144,10 @@ def interpreter(uid: int) -> list[str]:
             "-c",
             f"import os, sys; assert sys.version_info >= (3, 11); os.listdir({str(ROOT)!r})",
         ]
-        if Path(python).exists() and subprocess.run(check, capture_output=True, check=False).returncode == 0:
+        if (
+            Path(python).exists()
+            and subprocess.run(check, capture_output=True, check=False).returncode == 0
+        ):
             return [*prefix, python]
     pytest.skip("no Python 3.11 that a plain user can run: install one below /usr")
 
@@ -148,7 +165,9 @@ def column(request: pytest.FixtureRequest) -> tuple[str, dict[str, list[str]]]:
         pytest.skip("only a root server drops to a uid per function: run the tests as root too")
     if engine == "process" and not landlock_version():
         pytest.skip("this kernel has no Landlock: use Linux 5.13 or newer")
-    if engine == "sandlock" and (importlib.util.find_spec("sandlock") is None or landlock_version() < 6):
+    if engine == "sandlock" and (
+        importlib.util.find_spec("sandlock") is None or landlock_version() < 6
+    ):
         pytest.skip("sandlock needs Linux 6.12 and its package: pip install 'minifn[sandlock]'")
     found = verdicts(name)
     assert "broken" not in found, found["broken"][0]
@@ -204,6 +223,8 @@ def test_verdict(column: tuple[str, dict[str, list[str]]], attack: str) -> None:
     if name.startswith("process") and key in NEEDS_SCOPES and landlock_version() < 6:
         pytest.skip("this kernel's Landlock has no scopes: use Linux 6.12 or newer")
     if key != attack and attack not in found:
-        pytest.skip("needs Node.js and perl below /usr: install both by the system's package manager")
+        pytest.skip(
+            "needs Node.js and perl below /usr: install both by the system's package manager"
+        )
     verdict, seen = found[attack]
     assert verdict == WORDS[VERDICTS[key].split()[COLUMNS.index(name)]], seen

@@ -29,12 +29,17 @@ go-1.25 go-1.26 rust-1.83 flutter-3.27 flutter-3.29 flutter-3.32 flutter-3.35 fl
 
 
 def interpreter(version: str, path: str = "") -> Interpreter:
-    return Interpreter(path=Path(path or f"/opt/{version}/bin/program"), version=parse_version(version))
+    return Interpreter(
+        path=Path(path or f"/opt/{version}/bin/program"), version=parse_version(version)
+    )
 
 
 def table(**versions: str) -> RuntimeTable:
     """Return a table of a machine that has just these interpreters: `python="3.9.1 3.11.2"`."""
-    found = {key: tuple(interpreter(one) for one in versions.get(key, "").split()) for key in ("node", "python")}
+    found = {
+        key: tuple(interpreter(one) for one in versions.get(key, "").split())
+        for key in ("node", "python")
+    }
     return RuntimeTable(load_families(default_root()), found, default_root())
 
 
@@ -76,7 +81,8 @@ def test_the_version_asked_for_or_the_nearest(runtime_id: str, found: str, chose
 
 
 @pytest.mark.parametrize(
-    ("runtime_id", "says"), [("python-3.11", "pyenv"), ("php-8.3", "It runs: Node.js, Python"), ("cobol-1", "cobol-1")]
+    ("runtime_id", "says"),
+    [("python-3.11", "pyenv"), ("php-8.3", "It runs: Node.js, Python"), ("cobol-1", "cobol-1")],
 )
 def test_an_unavailable_runtime_says_what_to_do(runtime_id: str, says: str) -> None:
     with pytest.raises(RuntimeUnavailable, match=says):
@@ -84,7 +90,10 @@ def test_an_unavailable_runtime_says_what_to_do(runtime_id: str, says: str) -> N
 
 
 def test_runnable_are_exact_versions_or_the_newest_name() -> None:
-    assert [runtime.id for runtime in table(node="18.1.0 22.0.0").runnable()] == ["node-18.0", "node-22"]
+    assert [runtime.id for runtime in table(node="18.1.0 22.0.0").runnable()] == [
+        "node-18.0",
+        "node-22",
+    ]
     assert [runtime.id for runtime in table(node="26.0.0").runnable()] == ["node-25"]
     assert table().runnable() == ()
 
@@ -92,7 +101,9 @@ def test_runnable_are_exact_versions_or_the_newest_name() -> None:
 def test_this_servers_python_is_found(here: RuntimeTable) -> None:
     versions = {one.version for one in here.interpreters["python"]}
     assert sys.version_info[:3] in versions
-    assert f"python-{sys.version_info[0]}.{sys.version_info[1]}" in {runtime.id for runtime in here.runnable()}
+    assert f"python-{sys.version_info[0]}.{sys.version_info[1]}" in {
+        runtime.id for runtime in here.runnable()
+    }
 
 
 def test_only_programs_count_and_links_lead_to_them(tmp_path: Path) -> None:
@@ -118,7 +129,9 @@ def test_too_old_or_broken_programs_are_left_out(tmp_path: Path) -> None:
     assert find_interpreters(newer, search_path=str(real.parent)) == ()
 
 
-def test_a_home_directory_is_never_shown_to_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_directory_is_never_shown_to_functions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     for folder in ("bin", "lib", "share", ".local/bin", ".local/lib", ".local/share"):
         (tmp_path / folder).mkdir(parents=True)
@@ -164,7 +177,12 @@ def test_a_function_that_needs_nothing_runs_no_build_command(tmp_path: Path) -> 
     [
         ("python-3.11", "requirements.txt", "six\n", "pip install -r requirements.txt"),
         ("python-3.11", "pyproject.toml", "[project]\nname = 'f'\n", "python /runtime/project.py"),
-        ("python-3.11", "pyproject.toml", "[tool.poetry]\nname = 'f'\n", "python /runtime/project.py"),
+        (
+            "python-3.11",
+            "pyproject.toml",
+            "[tool.poetry]\nname = 'f'\n",
+            "python /runtime/project.py",
+        ),
         ("python-3.11", "pyproject.toml", "[tool", "python /runtime/project.py"),
         ("node-20.0", "package.json", '{"dependencies": {"ms": "2"}}', "npm install --omit=dev"),
         ("node-20.0", "package.json", "{ broken", "npm install --omit=dev"),
@@ -180,7 +198,9 @@ def test_dependencies_are_installed_without_commands(
     assert plan.notes == (f"The function has no build commands and a {file}: running `{command}`.",)
 
 
-@pytest.mark.parametrize("content", ["[tool.ruff]\nline-length = 100\n", "", "project = 5\ntool = []\n"])
+@pytest.mark.parametrize(
+    "content", ["[tool.ruff]\nline-length = 100\n", "", "project = 5\ntool = []\n"]
+)
 def test_a_pyproject_that_is_no_project_asks_for_nothing(tmp_path: Path, content: str) -> None:
     (tmp_path / "pyproject.toml").write_text(content)
     plan = table(python="3.11.2").resolve("python-3.11").build(PLACE, commands="", code=tmp_path)
@@ -191,20 +211,35 @@ def test_node_is_told_its_memory_and_the_function_may_say_otherwise() -> None:
     node = table(node="20.1.0").resolve("node-20.0")
     assert node.options(512, {}) == {"NODE_OPTIONS": "--max-old-space-size=320"}
     own = {"NODE_OPTIONS": "--max-old-space-size=99 --trace-uncaught", "OTHER": "1"}
-    assert node.options(4096, own) == {"NODE_OPTIONS": f"--max-old-space-size=3584 {own['NODE_OPTIONS']}"}
+    assert node.options(4096, own) == {
+        "NODE_OPTIONS": f"--max-old-space-size=3584 {own['NODE_OPTIONS']}"
+    }
     assert table(python="3.11.2").resolve("python-3.11").options(512, own) == {}
 
 
 def test_dependencies_that_came_along_are_not_installed_again(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"dependencies": {"ms": "2"}}')
     (tmp_path / "node_modules").mkdir()
-    assert table(node="20.1.0").resolve("node-20.0").build(PLACE, commands="", code=tmp_path).argv == ()
+    assert (
+        table(node="20.1.0").resolve("node-20.0").build(PLACE, commands="", code=tmp_path).argv
+        == ()
+    )
 
 
 def test_a_functions_own_command_wins_and_python_prepares_for_it(tmp_path: Path) -> None:
     (tmp_path / "requirements.txt").write_text("six\n")
-    plan = table(python="3.10.1").resolve("python-3.9").build(PLACE, commands="make 'a b'", code=tmp_path)
-    assert plan.argv[:5] == ("/opt/3.10.1/bin/program", "-I", "-S", "/runtime/prepare.py", "/fn/runtime-env")
+    plan = (
+        table(python="3.10.1")
+        .resolve("python-3.9")
+        .build(PLACE, commands="make 'a b'", code=tmp_path)
+    )
+    assert plan.argv[:5] == (
+        "/opt/3.10.1/bin/program",
+        "-I",
+        "-S",
+        "/runtime/prepare.py",
+        "/fn/runtime-env",
+    )
     assert plan.argv[-2:] == ("-c", "make 'a b'")
     assert len(plan.notes) == 1
     assert "3.10.1" in plan.notes[0]

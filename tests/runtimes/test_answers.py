@@ -26,13 +26,19 @@ def test_helpers(language: Language, tmp_path: Path) -> None:
     )
     assert (text.status_code, text.body, text.headers) == (200, "héllo".encode(), (TEXT,))
     assert (made.status_code, made.headers) == (201, (TEXT, ("x-kept", "yes")))
-    assert (structured.status_code, json.loads(structured.body)) == (201, {"text": "é", "list": [1, None, True]})
+    assert (structured.status_code, json.loads(structured.body)) == (
+        201,
+        {"text": "é", "list": [1, None, True]},
+    )
     assert b" " not in structured.body
     assert structured.headers == (("content-type", "application/json; charset=utf-8"),)
     assert (binary.status_code, binary.body, binary.headers) == (200, bytes(range(256)), (TEXT,))
     assert (empty.status_code, empty.body) == (204, b"")
     assert (sent.status_code, sent.body) == (203, b"sent")
-    assert all(one.failure == one.errors == one.logs == "" for one in (text, made, structured, binary, empty, sent))
+    assert all(
+        one.failure == one.errors == one.logs == ""
+        for one in (text, made, structured, binary, empty, sent)
+    )
 
 
 def test_redirects(language: Language, tmp_path: Path) -> None:
@@ -51,7 +57,9 @@ def test_content_types(language: Language, tmp_path: Path) -> None:
 
 
 def test_headers(language: Language, tmp_path: Path) -> None:
-    hidden, cookies, number, injection = answers(language, tmp_path, "/hidden", "/cookies", "/number", "/injection")
+    hidden, cookies, number, injection = answers(
+        language, tmp_path, "/hidden", "/cookies", "/number", "/injection"
+    )
     assert hidden.headers == (TEXT, ("x-seen", "2"))
     assert cookies.headers == (TEXT, ("set-cookie", "a=1"), ("set-cookie", "b=2"))
     assert number.headers == (TEXT, ("x-number", "5"))
@@ -71,9 +79,17 @@ def test_handmade_answers(language: Language, tmp_path: Path) -> None:
 
 def test_wrong_answers_are_failures_that_say_why(language: Language, tmp_path: Path) -> None:
     nothing, *others = answers(
-        language, tmp_path, "/nothing", "/returns-text", "/returns-number", "/status-99", "/too-large"
+        language,
+        tmp_path,
+        "/nothing",
+        "/returns-text",
+        "/returns-number",
+        "/status-99",
+        "/too-large",
     )
-    assert nothing.errors == ("Return statement missing. return context.res.empty() if no response is expected.\n")
+    assert nothing.errors == (
+        "Return statement missing. return context.res.empty() if no response is expected.\n"
+    )
     for answer in (nothing, *others):
         assert (answer.status_code, answer.body, answer.headers) == (500, b"", (TEXT,))
         assert answer.errors.strip()

@@ -9,7 +9,9 @@ from tests.workers.harness import FUNCTIONS, Language, function
 
 def test_an_exception_is_500_with_its_trace(language: Language, tmp_path: Path) -> None:
     async def run() -> None:
-        async with function(tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")) as call:
+        async with function(
+            tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")
+        ) as call:
             answer = await call("/raise")
             assert (answer.status_code, answer.body, answer.failure) == (500, b"", "")
             assert answer.headers == (("content-type", "text/plain; charset=utf-8"),)
@@ -23,7 +25,9 @@ def test_an_exception_is_500_with_its_trace(language: Language, tmp_path: Path) 
 
 def test_endless_recursion_is_an_exception(language: Language, tmp_path: Path) -> None:
     async def run() -> None:
-        async with function(tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")) as call:
+        async with function(
+            tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")
+        ) as call:
             answer = await call("/overflow", logging=language.key != "python")
             assert (answer.status_code, answer.failure) == (500, "")
             assert (await call("/")).status_code == 200
@@ -33,10 +37,17 @@ def test_endless_recursion_is_an_exception(language: Language, tmp_path: Path) -
 
 def test_an_exit_fails_the_call_and_not_the_next(language: Language, tmp_path: Path) -> None:
     async def run() -> None:
-        async with function(tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")) as call:
+        async with function(
+            tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")
+        ) as call:
             first = json.loads((await call("/")).body)
             ended = await call("/exit")
-            assert (ended.status_code, ended.body, ended.failure, ended.delivered) == (500, b"", "died", True)
+            assert (ended.status_code, ended.body, ended.failure, ended.delivered) == (
+                500,
+                b"",
+                "died",
+                True,
+            )
             assert ended.logs == "called\n"
             assert "exited with code 7" in ended.errors
             assert "last words" in ended.errors
@@ -49,7 +60,9 @@ def test_an_exit_fails_the_call_and_not_the_next(language: Language, tmp_path: P
 
 def test_module_state_lives_as_long_as_the_worker(language: Language, tmp_path: Path) -> None:
     async def run() -> None:
-        async with function(tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")) as call:
+        async with function(
+            tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")
+        ) as call:
             calls = [json.loads((await call("/")).body)["calls"] for _ in range(3)]
             assert calls == [1, 2, 3]
 

@@ -13,7 +13,9 @@ CASE = FUNCTIONS / "contract_load"
 NOTICE = "Native logs detected. Use context.log() or context.error() for better experience."
 
 
-def first_answer(language: Language, run_dir: Path, entry: str, code: Path = CASE) -> FunctionResponse:
+def first_answer(
+    language: Language, run_dir: Path, entry: str, code: Path = CASE
+) -> FunctionResponse:
     """Return the answer to the first call of a function."""
 
     async def ask() -> FunctionResponse:
@@ -32,7 +34,10 @@ def check_unavailable(answer: FunctionResponse) -> None:
 def test_missing_file(language: Language, tmp_path: Path) -> None:
     answer = first_answer(language, tmp_path, "src/absent")
     check_unavailable(answer)
-    assert answer.errors == f"Failed to load entrypoint, file src/absent{language.suffix} does not exist.\n"
+    assert (
+        answer.errors
+        == f"Failed to load entrypoint, file src/absent{language.suffix} does not exist.\n"
+    )
 
 
 def test_missing_module(language: Language, tmp_path: Path) -> None:
@@ -58,7 +63,9 @@ def test_syntax_error(language: Language, tmp_path: Path) -> None:
 def test_no_function_in_the_module(language: Language, tmp_path: Path) -> None:
     answer = first_answer(language, tmp_path, "no_main")
     check_unavailable(answer)
-    assert answer.errors == "Function signature invalid. Did you forget to export a 'main' function?\n"
+    assert (
+        answer.errors == "Function signature invalid. Did you forget to export a 'main' function?\n"
+    )
 
 
 def test_exception_at_top_level(language: Language, tmp_path: Path) -> None:

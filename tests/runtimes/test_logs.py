@@ -9,7 +9,9 @@ from tests.workers.harness import FUNCTIONS, Language, function
 NOTICE = "Native logs detected. Use context.log() or context.error() for better experience."
 
 
-def answers(language: Language, run_dir: Path, *paths: str, logging: bool = True) -> list[FunctionResponse]:
+def answers(
+    language: Language, run_dir: Path, *paths: str, logging: bool = True
+) -> list[FunctionResponse]:
     """Return the answers to some paths of the case."""
 
     async def ask() -> list[FunctionResponse]:

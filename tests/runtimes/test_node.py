@@ -20,7 +20,9 @@ def javascript(runtime_table: RuntimeTable) -> Language:
     return find_language(runtime_table, "node")
 
 
-def answers(language: Language, run_dir: Path, *paths: str, body: bytes = b"") -> list[FunctionResponse]:
+def answers(
+    language: Language, run_dir: Path, *paths: str, body: bytes = b""
+) -> list[FunctionResponse]:
     """Return the answers to some paths of the case, one after the other."""
 
     async def ask() -> list[FunctionResponse]:
@@ -34,12 +36,18 @@ def answers(language: Language, run_dir: Path, *paths: str, body: bytes = b"") -
 def test_modules_of_every_kind(javascript: Language, entry: str, tmp_path: Path) -> None:
     async def ask() -> FunctionResponse:
         name, _, suffix = entry.partition(".")
-        language = Language(key="node", suffix=f".{suffix}", runtime=javascript.runtime, table=javascript.table)
+        language = Language(
+            key="node", suffix=f".{suffix}", runtime=javascript.runtime, table=javascript.table
+        )
         async with function(tmp_path, language.spec(CASE / "modules", name)) as call:
             return await call()
 
     answer = asyncio.run(ask())
-    assert (answer.status_code, answer.body.decode(), answer.errors) == (200, entry.partition(".")[0], "")
+    assert (answer.status_code, answer.body.decode(), answer.errors) == (
+        200,
+        entry.partition(".")[0],
+        "",
+    )
 
 
 def test_package_type_makes_modules_of_js_files(javascript: Language, tmp_path: Path) -> None:
@@ -47,7 +55,9 @@ def test_package_type_makes_modules_of_js_files(javascript: Language, tmp_path: 
     code.mkdir()
     (code / "package.json").write_text('{"type": "module"}')
     (code / "other.js").write_text("export const name = 'other';\n")
-    (code / "main.js").write_text("import { name } from './other.js';\nexport default ({ res }) => res.text(name);\n")
+    (code / "main.js").write_text(
+        "import { name } from './other.js';\nexport default ({ res }) => res.text(name);\n"
+    )
 
     async def ask() -> FunctionResponse:
         async with function(tmp_path / "run", javascript.spec(code, "main")) as call:
@@ -58,7 +68,9 @@ def test_package_type_makes_modules_of_js_files(javascript: Language, tmp_path: 
 
 def test_an_es_module_that_cannot_be_imported(javascript: Language, tmp_path: Path) -> None:
     async def ask() -> FunctionResponse:
-        language = Language(key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table)
+        language = Language(
+            key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table
+        )
         async with function(tmp_path, language.spec(CASE / "modules", "broken")) as call:
             return await call()
 
@@ -87,7 +99,9 @@ def test_an_es_module_that_failed_says_so_in_the_same_words(
     (code / "other.mjs").write_text(other)
 
     async def ask() -> list[FunctionResponse]:
-        language = Language(key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table)
+        language = Language(
+            key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table
+        )
         async with function(tmp_path / "run", language.spec(code, "main")) as call:
             return [await call() for _ in range(3)]
 
@@ -117,15 +131,25 @@ def test_headers_that_a_module_keeps_stay_as_they_are(javascript: Language, tmp_
     code = tmp_path / "code"
     code.mkdir()
     (code / "main.js").write_text(SHARED_HEADERS)
-    json_type, text_type = (("content-type", f"{kind}; charset=utf-8") for kind in ("application/json", "text/plain"))
+    json_type, text_type = (
+        ("content-type", f"{kind}; charset=utf-8") for kind in ("application/json", "text/plain")
+    )
 
     async def ask() -> None:
         async with function(tmp_path / "run", javascript.spec(code, "main")) as call:
-            assert set((await call("/frozen")).headers) == {json_type, ("x-app", "1"), ("location", "/old")}
+            assert set((await call("/frozen")).headers) == {
+                json_type,
+                ("x-app", "1"),
+                ("location", "/old"),
+            }
             redirect = await call("/redirect")
             assert ("location", "/new") in redirect.headers
             assert ("location", "/old") not in redirect.headers
-            assert (await call("/pairs")).headers == (json_type, ("set-cookie", "a=1"), ("set-cookie", "b=2"))
+            assert (await call("/pairs")).headers == (
+                json_type,
+                ("set-cookie", "a=1"),
+                ("set-cookie", "b=2"),
+            )
             assert (await call("/null")).headers == (json_type,)
             assert (await call("/json")).headers == (json_type, ("x-app", "1"))
             assert (await call("/moved")).status_code == 301
@@ -169,7 +193,12 @@ def test_output_of_overlapping_calls_is_kept_apart(javascript: Language, tmp_pat
     async def overlap(call: Caller, number: int) -> None:
         answer = await call("/overlap", query=f"ms={number % 7}", body=str(number).encode())
         assert answer.body == str(number).encode()
-        assert answer.logs.splitlines() == [NOTICE, f"native {number}", f"again {number}", f"log {number}"]
+        assert answer.logs.splitlines() == [
+            NOTICE,
+            f"native {number}",
+            f"again {number}",
+            f"log {number}",
+        ]
 
     async def run() -> None:
         spec = javascript.spec(CASE, "main", concurrency=1000)
@@ -213,20 +242,31 @@ def test_bodies_of_other_types(javascript: Language, tmp_path: Path) -> None:
     assert "context.res.text() takes a string" in wrong.errors
 
 
-def test_headers_may_be_a_headers_object_but_must_be_valid(javascript: Language, tmp_path: Path) -> None:
+def test_headers_may_be_a_headers_object_but_must_be_valid(
+    javascript: Language, tmp_path: Path
+) -> None:
     good, bad = answers(javascript, tmp_path, "/headers-object", "/wrong-header")
     assert ("x-one", "1") in good.headers
-    assert (bad.status_code, bad.errors) == (500, 'The response\'s header name "bad name" is invalid.\n')
+    assert (bad.status_code, bad.errors) == (
+        500,
+        'The response\'s header name "bad name" is invalid.\n',
+    )
 
 
 def test_requests_and_responses_may_be_taken_apart(javascript: Language, tmp_path: Path) -> None:
-    apart, spread, thenable = answers(javascript, tmp_path, "/destructured", "/spread", "/late-answer", body=b'{"a":1}')
+    apart, spread, thenable = answers(
+        javascript, tmp_path, "/destructured", "/spread", "/late-answer", body=b'{"a":1}'
+    )
     assert json.loads(apart.body) == {"bodyJson": {"a": 1}, "bodyText": '{"a":1}'}
-    assert {"body", "bodyText", "bodyJson", "bodyBinary", "bodyRaw", "url"} <= set(json.loads(spread.body))
+    assert {"body", "bodyText", "bodyJson", "bodyBinary", "bodyRaw", "url"} <= set(
+        json.loads(spread.body)
+    )
     assert thenable.body == b"thenable"
 
 
-def test_what_a_call_started_that_timed_out_ends_with_its_worker(javascript: Language, tmp_path: Path) -> None:
+def test_what_a_call_started_that_timed_out_ends_with_its_worker(
+    javascript: Language, tmp_path: Path
+) -> None:
     async def run() -> None:
         async with function(tmp_path, javascript.spec(CASE, "main")) as call:
             first = (await call("/pid")).body

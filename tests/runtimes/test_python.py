@@ -15,7 +15,9 @@ CASE = FUNCTIONS / "contract_python"
 NOTICE = "Native logs detected. Use context.log() or context.error() for better experience."
 
 
-def answers(language: Language, run_dir: Path, *paths: str, body: bytes = b"") -> list[FunctionResponse]:
+def answers(
+    language: Language, run_dir: Path, *paths: str, body: bytes = b""
+) -> list[FunctionResponse]:
     """Return the answers to some paths of the case, all given by one worker."""
 
     async def ask() -> list[FunctionResponse]:
@@ -37,7 +39,9 @@ def test_exits_are_failures_of_one_call(python: Language, tmp_path: Path) -> Non
 
 
 def test_children_do_not_get_the_socket(python: Language, tmp_path: Path) -> None:
-    listing, forked, mapped, after = answers(python, tmp_path, "/descriptors", "/fork", "/processes", "/later")
+    listing, forked, mapped, after = answers(
+        python, tmp_path, "/descriptors", "/fork", "/processes", "/later"
+    )
     # 3 is the listing's own view of the directory.
     assert listing.body.strip() == b"['0', '1', '2', '3']"
     assert forked.body == b"parent"
@@ -47,7 +51,13 @@ def test_children_do_not_get_the_socket(python: Language, tmp_path: Path) -> Non
 
 def test_everything_printed_by_python_is_captured(python: Language, tmp_path: Path) -> None:
     prints, thread = answers(python, tmp_path, "/prints", "/thread")
-    assert prints.logs.splitlines() == [NOTICE, "no newline yet", "bytes é", "from logging", "unfinished"]
+    assert prints.logs.splitlines() == [
+        NOTICE,
+        "no newline yet",
+        "bytes é",
+        "from logging",
+        "unfinished",
+    ]
     assert prints.errors == ""
     assert thread.logs.splitlines() == [NOTICE, "in a thread"]
 
@@ -57,7 +67,12 @@ def test_output_of_calls_at_once_is_kept_apart(python: Language, tmp_path: Path)
         pause = random.choice(["0", "0", "0", "0.001", "0.003", "0.02"])
         answer = await call("/echo", query=pause, body=str(number).encode())
         assert answer.body == str(number).encode()
-        assert answer.logs.splitlines() == [NOTICE, f"print {number}", f"log {number}", f"again {number}"]
+        assert answer.logs.splitlines() == [
+            NOTICE,
+            f"print {number}",
+            f"log {number}",
+            f"again {number}",
+        ]
 
     async def run() -> None:
         async with function(tmp_path, python.spec(CASE, "main"), function_workers_max=1) as call:
@@ -68,7 +83,9 @@ def test_output_of_calls_at_once_is_kept_apart(python: Language, tmp_path: Path)
 
 
 def test_odd_text(python: Language, tmp_path: Path) -> None:
-    logged, body, undecodable = answers(python, tmp_path, "/surrogate", "/surrogate-body", "/bad-text", body=b"\xff")
+    logged, body, undecodable = answers(
+        python, tmp_path, "/surrogate", "/surrogate-body", "/bad-text", body=b"\xff"
+    )
     assert (logged.body, logged.logs.splitlines()) == (b"fine", ["?", NOTICE, "?"])
     assert (body.status_code, undecodable.status_code) == (500, 500)
     assert "UnicodeEncodeError" in body.errors
@@ -146,7 +163,9 @@ def test_packages_of_the_server_are_not_found(python: Language, tmp_path: Path) 
 
 def test_an_async_failure_names_the_file(python: Language, tmp_path: Path) -> None:
     async def run() -> None:
-        async with function(tmp_path, python.spec(FUNCTIONS / "contract_time", "main_async")) as call:
+        async with function(
+            tmp_path, python.spec(FUNCTIONS / "contract_time", "main_async")
+        ) as call:
             answer = await call("/raise")
             assert answer.status_code == 500
             assert "main_async.py" in answer.errors

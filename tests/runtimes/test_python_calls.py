@@ -135,19 +135,27 @@ def deployed(tmp_path: Path, text: str, name: str = "main.py") -> Path:
 
 
 def asked(
-    language: Language, code: Path, paths: list[str], env: Mapping[str, str] | None = None, **settings: int
+    language: Language,
+    code: Path,
+    paths: list[str],
+    env: Mapping[str, str] | None = None,
+    **settings: int,
 ) -> list[FunctionResponse]:
     """Return the answers to calls that are made at once."""
 
     async def ask() -> list[FunctionResponse]:
-        async with function(code.parent / "run", language.spec(code, "main", env), **settings) as call:
+        async with function(
+            code.parent / "run", language.spec(code, "main", env), **settings
+        ) as call:
             await call("/first")
             return list(await asyncio.gather(*(call(path) for path in paths)))
 
     return asyncio.run(ask())
 
 
-def test_plain_functions_run_one_call_at_a_time_on_the_main_thread(python: Language, tmp_path: Path) -> None:
+def test_plain_functions_run_one_call_at_a_time_on_the_main_thread(
+    python: Language, tmp_path: Path
+) -> None:
     paths = [f"/user{number}" for number in range(6)]
     for answer, path in zip(asked(python, deployed(tmp_path, SERIAL), paths), paths, strict=True):
         assert (answer.status_code, answer.body.decode()) == (200, f"{path} main"), answer.errors
@@ -155,7 +163,9 @@ def test_plain_functions_run_one_call_at_a_time_on_the_main_thread(python: Langu
 
 def test_a_function_that_asks_for_threads_runs_on_them(python: Language, tmp_path: Path) -> None:
     async def ask() -> None:
-        spec = python.spec(deployed(tmp_path, THREADS), "main", {"MINIFN_CONCURRENCY": "3"}, concurrency=3)
+        spec = python.spec(
+            deployed(tmp_path, THREADS), "main", {"MINIFN_CONCURRENCY": "3"}, concurrency=3
+        )
         async with function(tmp_path / "run", spec, function_workers_max=1) as call:
             answers = await asyncio.gather(*(call() for _ in range(3)))
             assert [answer.status_code for answer in answers] == [200] * 3, answers[0].errors
@@ -165,13 +175,17 @@ def test_a_function_that_asks_for_threads_runs_on_them(python: Language, tmp_pat
 
 
 @pytest.mark.parametrize("env", [{}, {"MINIFN_CONCURRENCY": "2"}], ids=["main thread", "threads"])
-def test_awaitable_results_share_one_event_loop(python: Language, env: dict[str, str], tmp_path: Path) -> None:
+def test_awaitable_results_share_one_event_loop(
+    python: Language, env: dict[str, str], tmp_path: Path
+) -> None:
     code = deployed(tmp_path, AWAITABLE)
     for answer in asked(python, code, ["/"] * 4, env):
         assert (answer.status_code, answer.body) == (200, b"done"), answer.errors
 
 
-def test_patches_of_the_standard_library_leave_the_worker_alone(python: Language, tmp_path: Path) -> None:
+def test_patches_of_the_standard_library_leave_the_worker_alone(
+    python: Language, tmp_path: Path
+) -> None:
     for answer in asked(python, deployed(tmp_path, PATCHED), ["/"] * 3, function_workers_max=1):
         assert (answer.status_code, answer.body) == (200, b"fine"), answer.errors
 
@@ -192,7 +206,9 @@ def test_child_processes_import_the_function(python: Language, kind: str, tmp_pa
     assert json.loads(answer.body) == [[0, 1, 4, 9], [0, 1, 4, 9], "function.main"]
 
 
-def test_python_variables_take_effect_and_the_functions_files_come_last(python: Language, tmp_path: Path) -> None:
+def test_python_variables_take_effect_and_the_functions_files_come_last(
+    python: Language, tmp_path: Path
+) -> None:
     code = deployed(
         tmp_path,
         "import email.message, json, sys, shared\n\ndef main(context):\n"
@@ -220,13 +236,17 @@ def test_python_variables_take_effect_and_the_functions_files_come_last(python: 
     assert not [entry for entry in path if entry.endswith("runtimes/python")]
 
 
-def test_many_threads_fit_into_the_memory_of_a_small_function(python: Language, tmp_path: Path) -> None:
+def test_many_threads_fit_into_the_memory_of_a_small_function(
+    python: Language, tmp_path: Path
+) -> None:
     code = deployed(tmp_path, MANY_THREADS)
     (answer,) = asked(python, code, ["/"], function_workers_max=1)
     assert (answer.status_code, answer.body) == (200, b"200"), answer.errors
 
 
-def test_requests_behind_a_call_that_blocks_are_answered_by_others(python: Language, tmp_path: Path) -> None:
+def test_requests_behind_a_call_that_blocks_are_answered_by_others(
+    python: Language, tmp_path: Path
+) -> None:
     text = "import os, time\n\ndef main(context):\n    time.sleep(float(context.req.query_string or 0))\n"
     code = deployed(tmp_path, text + "    return context.res.text(str(os.getpid()))\n")
 

@@ -73,9 +73,18 @@ def test_they_are_those_of_multiprocessing(python: Language, kind: str, tmp_path
         check=False,
     )
     refused = ["ValueError", "AssertionError", "ValueError"]
-    assert json.loads(done.stdout or "0") == [150, 3, True, True, False, False, refused, [False], True, False], (
-        done.stderr
-    )
+    assert json.loads(done.stdout or "0") == [
+        150,
+        3,
+        True,
+        True,
+        False,
+        False,
+        refused,
+        [False],
+        True,
+        False,
+    ], done.stderr
     assert not [path for path in (tmp_path / "t").iterdir() if path.name.startswith("mp-")]
 
 
@@ -92,7 +101,8 @@ def test_a_closed_directory_of_the_system_is_noticed(tmp_path: Path) -> None:
                 argv=(str(installed.interpreter.path), "-c", text),
                 env={"PATH": "/usr/bin:/bin"},
                 binds=tuple(
-                    Bind(source=path, target=str(path)) for path in (installed.wrapper, *installed.interpreter.binds)
+                    Bind(source=path, target=str(path))
+                    for path in (installed.wrapper, *installed.interpreter.binds)
                 ),
             )
             return (await run(spawner, engine.wrap(command), timeout_seconds=30)).text

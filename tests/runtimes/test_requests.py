@@ -12,17 +12,23 @@ from tests.workers.harness import FUNCTIONS, Language, function
 LARGE = 17 * 1024 * 1024
 
 
-def ask(language: Language, run_dir: Path, env: dict[str, str] | None = None, **fields: Any) -> FunctionResponse:
+def ask(
+    language: Language, run_dir: Path, env: dict[str, str] | None = None, **fields: Any
+) -> FunctionResponse:
     """Return the answer of the case to one request."""
 
     async def call_once() -> FunctionResponse:
-        async with function(run_dir, language.spec(FUNCTIONS / "contract_request", "main", env)) as call:
+        async with function(
+            run_dir, language.spec(FUNCTIONS / "contract_request", "main", env)
+        ) as call:
             return await call(**fields)
 
     return asyncio.run(call_once())
 
 
-def seen(language: Language, run_dir: Path, env: dict[str, str] | None = None, **fields: Any) -> dict[str, Any]:
+def seen(
+    language: Language, run_dir: Path, env: dict[str, str] | None = None, **fields: Any
+) -> dict[str, Any]:
     """Return what the function saw of one request."""
     answer = ask(language, run_dir, env, **fields)
     assert answer.status_code == 200, answer
@@ -40,7 +46,11 @@ def test_request_is_seen_whole(language: Language, tmp_path: Path) -> None:
         port=8443,
         path="/a%20b/c",
         query="a=b&c==d&e=f=g=&h&i=j&&k&a=%41",
-        headers=(("x-one", "1"), ("x-open-runtimes-secret", "hidden"), ("content-type", "text/plain")),
+        headers=(
+            ("x-one", "1"),
+            ("x-open-runtimes-secret", "hidden"),
+            ("content-type", "text/plain"),
+        ),
         body="grüße".encode(),
     )
     # As upstream: Python has path and query decoded, Node.js raw.
@@ -64,15 +74,24 @@ def test_request_is_seen_whole(language: Language, tmp_path: Path) -> None:
 
 def test_default_ports_are_not_in_the_url(language: Language, tmp_path: Path) -> None:
     assert seen(language, tmp_path / "a", host="h", port=80, path="/")["url"] == "http://h/"
-    assert seen(language, tmp_path / "b", host="h", port=443, path="/", scheme="https")["url"] == "https://h/"
+    assert (
+        seen(language, tmp_path / "b", host="h", port=443, path="/", scheme="https")["url"]
+        == "https://h/"
+    )
 
 
 def test_json_bodies_are_parsed(language: Language, tmp_path: Path) -> None:
     parsed = seen(
-        language, tmp_path / "a", body=b'{"a":[1]}', headers=(("content-type", "Application/JSON; charset=utf-8"),)
+        language,
+        tmp_path / "a",
+        body=b'{"a":[1]}',
+        headers=(("content-type", "Application/JSON; charset=utf-8"),),
     )
     assert (parsed["body"], parsed["bodyText"]) == ({"a": [1]}, '{"a":[1]}')
-    assert seen(language, tmp_path / "b", headers=(("content-type", "application/json"),))["body"] == {}
+    assert (
+        seen(language, tmp_path / "b", headers=(("content-type", "application/json"),))["body"]
+        == {}
+    )
     form = (("content-type", "application/x-www-form-urlencoded"),)
     assert seen(language, tmp_path / "c", body=b"a=1", headers=form)["body"] == "a=1"
 
@@ -95,7 +114,9 @@ def test_enforced_headers_win(language: Language, tmp_path: Path) -> None:
     env = {"OPEN_RUNTIMES_HEADERS": json.dumps({"X-Key": 5, "x-new": "n"})}
     request = seen(language, tmp_path / "a", env, headers=(("x-key", "1"), ("x-other", "2")))
     assert request["headers"] == {"x-key": "5", "x-new": "n", "x-other": "2"}
-    ignored = seen(language, tmp_path / "b", {"OPEN_RUNTIMES_HEADERS": "not json"}, headers=(("x-key", "1"),))
+    ignored = seen(
+        language, tmp_path / "b", {"OPEN_RUNTIMES_HEADERS": "not json"}, headers=(("x-key", "1"),)
+    )
     assert ignored["headers"] == {"x-key": "1"}
 
 
@@ -105,5 +126,14 @@ def test_environment_is_the_commands_alone(language: Language, tmp_path: Path) -
     assert environment["GREETING"] == "hi"
     assert not {"MINIFN_SOCKET", "MINIFN_CODE"} & set(environment)
     # Marks of the spawner and of the platform aside, nothing else may have come along.
-    allowed = {"GREETING", "PATH", "LANG", "LC_CTYPE", "HOME", "TMPDIR", "OPEN_RUNTIMES_ENTRYPOINT", "MINIFN_TREE"}
+    allowed = {
+        "GREETING",
+        "PATH",
+        "LANG",
+        "LC_CTYPE",
+        "HOME",
+        "TMPDIR",
+        "OPEN_RUNTIMES_ENTRYPOINT",
+        "MINIFN_TREE",
+    }
     assert set(environment) - allowed <= {name for name in environment if name.startswith("NODE")}

@@ -12,7 +12,14 @@ from minifn.sandbox.launcher import cgroup
 from minifn.sandbox.launcher.cgroup import Group, Groups, delegated
 
 FILES = (
-    *("cgroup.procs", "cgroup.kill", "cgroup.controllers", "cgroup.subtree_control", "cgroup.type", "memory.max"),
+    *(
+        "cgroup.procs",
+        "cgroup.kill",
+        "cgroup.controllers",
+        "cgroup.subtree_control",
+        "cgroup.type",
+        "memory.max",
+    ),
     *("memory.swap.max", "memory.oom.group", "memory.events", "pids.max", "pids.events", "cpu.max"),
 )
 MOUNT = "29 23 0:26 / {place} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
@@ -100,7 +107,9 @@ def test_systemd_takes_back_what_it_did_not_delegate(
     assert delegated([7], described(tmp_path)) is None
     assert not (kernel / f"minifn-{os.getpid()}").exists()
     monkeypatch.setattr(
-        os, "getxattr", lambda path, name: b"1" if (path, name) == (str(kernel), "trusted.delegate") else b""
+        os,
+        "getxattr",
+        lambda path, name: b"1" if (path, name) == (str(kernel), "trusted.delegate") else b"",
     )
     (kernel / "cgroup.procs").write_text("7\n8\n")  # a shell that came with it
     assert delegated([7], described(tmp_path)) is not None
@@ -125,7 +134,10 @@ def test_a_group_that_is_not_ours_is_left_alone(kernel: Path, tmp_path: Path) ->
     ],
 )
 def test_the_own_group(text: str, place: str, expected: str) -> None:
-    assert own_group(text, "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n" + MOUNT.format(place=place)) == expected
+    assert (
+        own_group(text, "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n" + MOUNT.format(place=place))
+        == expected
+    )
 
 
 def test_a_real_group_is_killed_whole() -> None:
@@ -134,7 +146,9 @@ def test_a_real_group_is_killed_whole() -> None:
     try:
         os.mkdir(path)  # noqa: PTH102
     except OSError as error:
-        pytest.skip(f"no control group can be made here ({error.strerror}): run as root with a writable cgroup2")
+        pytest.skip(
+            f"no control group can be made here ({error.strerror}): run as root with a writable cgroup2"
+        )
     group = Group(path, 0)
     script = "read line; setsid sleep 1000 & sleep 1000"
     with subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE) as process:

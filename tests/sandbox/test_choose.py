@@ -46,7 +46,9 @@ def test_auto_falls_back(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.usefixtures("sandlock")
-def test_sandlock_is_not_used_where_the_shell_loses_forks(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sandlock_is_not_used_where_the_shell_loses_forks(
+    place: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dash = shutil.which("dash")
     if dash is None:
         pytest.skip("dash is not on PATH")
@@ -58,7 +60,9 @@ def test_sandlock_is_not_used_where_the_shell_loses_forks(place: DataDir, monkey
 
 
 @pytest.mark.usefixtures("sandlock")
-def test_auto_falls_back_on_sandlock_where_it_is(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_falls_back_on_sandlock_where_it_is(
+    place: DataDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(choose_module, "find_bwrap", lambda: "/bin/false")
     assert chosen("auto", place) == "sandlock"
 
@@ -129,7 +133,11 @@ def test_what_is_not_seen_to_hold_is_not_called_on() -> None:
         assert found[name].state != "ON", name
         assert found[name].reason
         assert found[name].remedy
-    assert all(one.state != "ON" for one in judge("bwrap", {}) if one.name in ("privileges", "system calls"))
+    assert all(
+        one.state != "ON"
+        for one in judge("bwrap", {})
+        if one.name in ("privileges", "system calls")
+    )
 
 
 def test_layout_follows_the_hosts_links(tmp_path: Path) -> None:

@@ -18,19 +18,30 @@ from tests.sandbox.test_spawner import command, shell, started, until
 @pytest.mark.parametrize(
     ("script", "limits", "reason"),
     [
-        ("exec head -c 2000000 /dev/zero >$TMPDIR/x", {"file_bytes": 10**6}, "file size limit exceeded"),
+        (
+            "exec head -c 2000000 /dev/zero >$TMPDIR/x",
+            {"file_bytes": 10**6},
+            "file size limit exceeded",
+        ),
         ("while :; do :; done", {"cpu_seconds": 1}, "CPU time limit exceeded"),
     ],
 )
 def test_limits_that_end_a_process_are_named(
-    place: DataDir, engine_name: str, script: str, limits: dict[str, int], reason: str, request: pytest.FixtureRequest
+    place: DataDir,
+    engine_name: str,
+    script: str,
+    limits: dict[str, int],
+    reason: str,
+    request: pytest.FixtureRequest,
 ) -> None:
     if engine_name != "process":
         request.getfixturevalue(engine_name)
 
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
-            output = await run(spawner, engine.wrap(shell(script, limits=Limits(**limits))), timeout_seconds=10)
+            output = await run(
+                spawner, engine.wrap(shell(script, limits=Limits(**limits))), timeout_seconds=10
+            )
             assert output.exit.reason == reason
 
     asyncio.run(main())
@@ -51,7 +62,9 @@ def test_niceness(place: DataDir) -> None:
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process", "none"])
-def test_the_kernel_ends_it_before_the_server(place: DataDir, engine_name: str, request: pytest.FixtureRequest) -> None:
+def test_the_kernel_ends_it_before_the_server(
+    place: DataDir, engine_name: str, request: pytest.FixtureRequest
+) -> None:
     """Every process of the tree has the score, whoever of them forked first; others keep theirs."""
     if engine_name in ("bwrap", "sandlock"):
         request.getfixturevalue(engine_name)

@@ -23,7 +23,14 @@ CODE = Bind(source=Path("/srv/data/builds/d1"), target="/fn")
 
 def bwrap(uid: int = 1000, nested: bool = True) -> BwrapEngine:
     layout = Layout(visible=("/usr", "/etc/ssl"), links=(("usr/bin", "/bin"),))
-    return BwrapEngine(bwrap="/usr/bin/bwrap", programs=PROGRAMS, layout=layout, seccomp=b"F", uid=uid, nested=nested)
+    return BwrapEngine(
+        bwrap="/usr/bin/bwrap",
+        programs=PROGRAMS,
+        layout=layout,
+        seccomp=b"F",
+        uid=uid,
+        nested=nested,
+    )
 
 
 def command(**changes: object) -> Command:
@@ -32,7 +39,9 @@ def command(**changes: object) -> Command:
         "env": {"PATH": "/usr/bin", "TOKEN": SECRET},
         "cwd": "/fn",
         "binds": (CODE,),
-        "limits": Limits(memory_bytes=2**28, processes=20, open_files=64, file_bytes=1000, tmp_bytes=5000),
+        "limits": Limits(
+            memory_bytes=2**28, processes=20, open_files=64, file_bytes=1000, tmp_bytes=5000
+        ),
         "uid": 20007,
         **changes,
     }
@@ -75,7 +84,15 @@ def test_bwrap_as_a_plain_user() -> None:
 def test_bwrap_as_root_drops_to_the_functions_uid() -> None:
     wrapped = bwrap(uid=0).wrap(command())
     assert "--unshare-user" not in options(wrapped.data)
-    assert has(list(wrapped.argv), "/usr/bin/setpriv", "--reuid", "20007", "--regid", "20007", "--clear-groups")
+    assert has(
+        list(wrapped.argv),
+        "/usr/bin/setpriv",
+        "--reuid",
+        "20007",
+        "--regid",
+        "20007",
+        "--clear-groups",
+    )
     assert "--bounding-set=-all" in wrapped.argv
     assert wrapped.uid == 20007
     assert b"fn:x:20007:20007" in wrapped.data[1]
@@ -118,7 +135,19 @@ def test_bwrap_makes_the_parents_of_a_target_passable_but_none_inside_a_target()
         Bind(source=Path("/a/fn"), target="/opt/deep/fn", writable=True),
     )
     found = options(bwrap().wrap(command(binds=binds)).data)
-    assert has(found, "--perms", "0755", "--dir", "/opt", "--perms", "0755", "--dir", "/opt/deep", "--bind", "/a/fn")
+    assert has(
+        found,
+        "--perms",
+        "0755",
+        "--dir",
+        "/opt",
+        "--perms",
+        "0755",
+        "--dir",
+        "/opt/deep",
+        "--bind",
+        "/a/fn",
+    )
     assert "/opt/deep/fn/vendor" not in found
     assert found.index("/a/fn") < found.index("/a/inner")
 
@@ -139,7 +168,15 @@ def test_bwrap_hands_its_data_over_by_number() -> None:
 def test_process_as_root() -> None:
     engine = ProcessEngine(programs=PROGRAMS, root=True, private_root=Path("/srv/data/builds"))
     wrapped = engine.wrap(command(cwd=engine.place(CODE)))
-    assert has(list(wrapped.argv), "--reuid", "20007", "--regid", "20007", "--clear-groups", "--bounding-set=-all")
+    assert has(
+        list(wrapped.argv),
+        "--reuid",
+        "20007",
+        "--regid",
+        "20007",
+        "--clear-groups",
+        "--bounding-set=-all",
+    )
     assert has(list(wrapped.argv), "--pdeathsig", "KILL")
     assert "--nproc=20" in wrapped.argv
     assert wrapped.private_paths == ("/srv/data/builds/d1",)
@@ -166,7 +203,9 @@ def test_process_as_a_plain_user_counts_no_processes_by_uid() -> None:
 
 
 def test_process_confines_itself_where_the_kernel_can() -> None:
-    engine = ProcessEngine(programs=PROGRAMS, root=False, readable=("/usr",), landlock=True, seccomp=b"F")
+    engine = ProcessEngine(
+        programs=PROGRAMS, root=False, readable=("/usr",), landlock=True, seccomp=b"F"
+    )
     cache = Bind(source=Path("/srv/data/builds/.cache/f1"), target="/cache", writable=True)
     wrapped = engine.wrap(command(binds=(CODE, cache)))
     assert wrapped.confinement == Confinement(
@@ -180,7 +219,10 @@ def test_process_confines_itself_where_the_kernel_can() -> None:
 
 
 def test_process_without_util_linux_is_a_plain_process() -> None:
-    assert ProcessEngine(programs=Programs(), root=False).wrap(command()).argv == ("python3", "main.py")
+    assert ProcessEngine(programs=Programs(), root=False).wrap(command()).argv == (
+        "python3",
+        "main.py",
+    )
 
 
 def test_process_refuses_to_promise_no_network() -> None:

@@ -85,7 +85,9 @@ def play(place: DataDir, engine_name: str, story: Story) -> None:
         root = divided()
         async with started(place, engine_name) as (spawner, engine):
             if not spawner.grouped:
-                pytest.skip("no control group is delegated: systemd-run --user --scope -p Delegate=yes pytest")
+                pytest.skip(
+                    "no control group is delegated: systemd-run --user --scope -p Delegate=yes pytest"
+                )
             await story(spawner, engine, root)
         assert ours(root) == []
         assert str(os.getpid()) in read(f"{root}/cgroup.procs").split()
@@ -109,16 +111,23 @@ def test_the_limit_is_named_although_the_end_was_our_own(place: DataDir, engine_
         assert (await process.kill()).reason == "process limit exceeded (30)"
 
     if engine_name == "bwrap" or os.geteuid() == 0:
-        pytest.skip("RLIMIT_NPROC counts as well where the uid is this command's alone, and does not tell")
+        pytest.skip(
+            "RLIMIT_NPROC counts as well where the uid is this command's alone, and does not tell"
+        )
     play(place, engine_name, story)
 
 
 @pytest.mark.parametrize("script", [SHARED, TREE])
-def test_memory_is_that_of_all_processes_together(place: DataDir, engine_name: str, script: str) -> None:
+def test_memory_is_that_of_all_processes_together(
+    place: DataDir, engine_name: str, script: str
+) -> None:
     async def story(spawner: Spawner, engine: Engine, root: Path) -> None:
         process = engine.wrap(python(script, memory_bytes=64 * MIB))
         output = await run(spawner, process, timeout_seconds=30)
-        assert (output.exit.signal, output.exit.reason) == (signal.SIGKILL, "memory limit exceeded (64 MB)")
+        assert (output.exit.signal, output.exit.reason) == (
+            signal.SIGKILL,
+            "memory limit exceeded (64 MB)",
+        )
         assert int(output.text.split()[-1] if output.text else 0) < 64
 
     play(place, engine_name, story)
@@ -128,7 +137,9 @@ def test_one_process_still_gets_an_error_it_can_handle(place: DataDir, engine_na
     script = "try:\n  [b'x' * 2**20 for _ in range(200)]\nexcept MemoryError:\n  print('handled')"
 
     async def story(spawner: Spawner, engine: Engine, root: Path) -> None:
-        output = await run(spawner, engine.wrap(python(script, memory_bytes=64 * MIB)), timeout_seconds=30)
+        output = await run(
+            spawner, engine.wrap(python(script, memory_bytes=64 * MIB)), timeout_seconds=30
+        )
         assert (output.text, output.ok) == ("handled\n", True)
 
     play(place, engine_name, story)
@@ -140,7 +151,10 @@ def test_processes_are_counted_and_the_limit_is_named(place: DataDir, engine_nam
         made, _, error = output.text.strip().partition(" ")
         assert 25 <= int(made) <= 30
         assert error == os.strerror(11)
-        assert (output.exit.code, output.exit.reason) in ((3, ""), (3, "process limit exceeded (30)"))
+        assert (output.exit.code, output.exit.reason) in (
+            (3, ""),
+            (3, "process limit exceeded (30)"),
+        )
         # bwrap, as a plain user, counts by RLIMIT_NPROC as well, which does not tell.
         assert engine.name == "bwrap" or output.exit.reason
 

@@ -75,7 +75,9 @@ for call in (libc.shmget, libc.semget, libc.msgget):
 """
 MEMORY_REASON, FILES_REASON = "memory limit exceeded (64 MB)", "temporary files exceed 32 MB"
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: what is held is read from /proc")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux: what is held is read from /proc"
+)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,10 @@ def test_each_counts_once_and_only_what_is_deleted(tmp_path: Path) -> None:
         memory = os.memfd_create("held")
         os.ftruncate(memory, 8 * MEGABYTE)
         os.pwrite(memory, bytes(MEGABYTE), 0)
-        with mmap.mmap(memory, 8 * MEGABYTE), subprocess.Popen(["/bin/cat"], stdin=-1, pass_fds=(memory,)) as child:
+        with (
+            mmap.mmap(memory, 8 * MEGABYTE),
+            subprocess.Popen(["/bin/cat"], stdin=-1, pass_fds=(memory,)) as child,
+        ):
             found = held([os.getpid(), child.pid], str(tmp_path))
             assert found[:2] == (before + MEGABYTE, MEGABYTE)
             assert proc.machine()[b"Shmem"] >= MEGABYTE
@@ -185,7 +190,9 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "process"])
-def test_threads_that_take_turns_do_not_hide(place: DataDir, engine_name: str, request: pytest.FixtureRequest) -> None:
+def test_threads_that_take_turns_do_not_hide(
+    place: DataDir, engine_name: str, request: pytest.FixtureRequest
+) -> None:
     if engine_name == "bwrap":
         request.getfixturevalue("bwrap")
     script = TURNS.replace("EXIT", EXIT)

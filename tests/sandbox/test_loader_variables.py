@@ -17,7 +17,9 @@ from minifn.sandbox.engines import (
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 COMMAND = Command(
-    argv=("/bin/true",), env={"PATH": "/usr/bin", "LD_PRELOAD": "/fn/evil.so", "GLIBC_TUNABLES": "x=y"}, uid=20_001
+    argv=("/bin/true",),
+    env={"PATH": "/usr/bin", "LD_PRELOAD": "/fn/evil.so", "GLIBC_TUNABLES": "x=y"},
+    uid=20_001,
 )
 
 
@@ -36,12 +38,16 @@ def test_loader_variables_are_set_after_confinement_only() -> None:
         assert not [name for name in wrapped.env if name.startswith(LOADER_VARIABLES)]
         assert wrapped.argv[-5:] == (*LATE_PROGRAM, "/bin/true")
         assert wrapped.argv.index("/usr/bin/prlimit") < wrapped.argv.index("/bin/sh")
-        assert not [word for word in wrapped.argv if "evil" in word], "other users can read arguments"
+        assert not [word for word in wrapped.argv if "evil" in word], (
+            "other users can read arguments"
+        )
 
 
 def test_other_commands_need_no_prefix() -> None:
     """Nothing is added where nothing is dangerous."""
-    wrapped = ProcessEngine(programs=Programs(), root=False).wrap(Command(argv=("/bin/true",), env={"A": "1"}))
+    wrapped = ProcessEngine(programs=Programs(), root=False).wrap(
+        Command(argv=("/bin/true",), env={"A": "1"})
+    )
     assert wrapped.argv == ("/bin/true",)
     assert wrapped.env == {"A": "1"}
 
@@ -49,7 +55,9 @@ def test_other_commands_need_no_prefix() -> None:
 def test_any_value_arrives_as_it_is() -> None:
     values = {"LD_SDK_KEY": 'it\'s $HOME `id` "x"\n=\\', "MALLOC_X": "", "A": "plain"}
     argv = (*loader_argv(values), "/usr/bin/env", "-0")
-    shown = subprocess.run(argv, env=confining_env(values), capture_output=True, check=True).stdout.decode()
+    shown = subprocess.run(
+        argv, env=confining_env(values), capture_output=True, check=True
+    ).stdout.decode()
     found = dict(line.split("=", 1) for line in shown.split("\0") if line)
     assert {name: found.get(name) for name in values} == values
     assert LATE not in found

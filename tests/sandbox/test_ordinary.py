@@ -65,7 +65,9 @@ const server = http.createServer((_, response) => response.end("ok")).listen(0, 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "process"])
 @pytest.mark.parametrize("language", ["python", "node"])
-def test_programs_run(place: DataDir, engine_name: str, language: str, request: pytest.FixtureRequest) -> None:
+def test_programs_run(
+    place: DataDir, engine_name: str, language: str, request: pytest.FixtureRequest
+) -> None:
     if engine_name == "bwrap":
         request.getfixturevalue("bwrap")
     if language == "node":
@@ -74,7 +76,9 @@ def test_programs_run(place: DataDir, engine_name: str, language: str, request: 
         program, name, text = Path("/usr/bin/python3"), "main.py", PYTHON
     program = program.resolve()
     if not program.exists() or not program.is_relative_to("/usr"):
-        pytest.skip(f"{program} is not below /usr: install {language} by the system's package manager")
+        pytest.skip(
+            f"{program} is not below /usr: install {language} by the system's package manager"
+        )
     code = place.build("d1")
     code.mkdir()
     code.joinpath(name).write_text(text.lstrip())
@@ -102,4 +106,6 @@ def test_programs_run(place: DataDir, engine_name: str, language: str, request: 
 
 def test_nothing_is_left_in_the_test_process() -> None:
     """The launcher is this process's only child while a spawner lives, and is reaped with it."""
-    assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+    assert not [
+        child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE
+    ]

@@ -9,7 +9,15 @@ from hatchling.builders.wheel import WheelBuilder
 
 from minifn.sandbox import seccomp
 from minifn.sandbox.seccomp import process_program, program
-from minifn.sandbox.seccomp.assemble import ARCHITECTURES, CHECKED, DENIED, OTHERS, SAME_USER, SHARED, files
+from minifn.sandbox.seccomp.assemble import (
+    ARCHITECTURES,
+    CHECKED,
+    DENIED,
+    OTHERS,
+    SAME_USER,
+    SHARED,
+    files,
+)
 
 ALLOWED = 0
 ROOT = Path(__file__).parents[2]
@@ -51,7 +59,11 @@ def test_the_wheel_carries_the_files() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_exactly_the_listed_calls_are_refused(machine: str) -> None:
-    filter, arch, column = program(machine), ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    filter, arch, column = (
+        program(machine),
+        ARCHITECTURES[machine],
+        list(ARCHITECTURES).index(machine),
+    )
     refused = {number for number in range(600) if verdict(filter, arch, number) != ALLOWED}
     listed = {numbers[column] for numbers in DENIED.values()} - {0}
     assert refused == listed | {CHECKED["clone3"][column]}
@@ -59,7 +71,11 @@ def test_exactly_the_listed_calls_are_refused(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_judged_by_arguments(machine: str) -> None:
-    filter, arch, column = program(machine), ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
+    filter, arch, column = (
+        program(machine),
+        ARCHITECTURES[machine],
+        list(ARCHITECTURES).index(machine),
+    )
 
     def call(name: str, *arguments: int) -> int:
         return verdict(filter, arch, CHECKED[name][column], *arguments)
@@ -70,7 +86,9 @@ def test_judged_by_arguments(machine: str) -> None:
         assert call("clone", flag | 17) == errno.EPERM
     assert call("clone3") == errno.ENOSYS
     assert call("ioctl", 1, 0x5412) == errno.EPERM
-    assert call("ioctl", 1, 0xFFFFFFFF_00005412) == errno.EPERM  # the kernel looks at the low word only
+    assert (
+        call("ioctl", 1, 0xFFFFFFFF_00005412) == errno.EPERM
+    )  # the kernel looks at the low word only
     assert call("ioctl", 1, 0x5413) == ALLOWED
     for family in (17, 38, 40, 21):
         assert call("socket", family) == errno.EAFNOSUPPORT
@@ -98,12 +116,23 @@ def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machi
             errno.EPERM,
         ]
     # Whoever knows or guesses the number of a segment or queue needs no `get`.
-    assert {"shmat", "shmctl", "semop", "semtimedop", "semctl", "msgsnd", "msgrcv", "msgctl"} <= set(SHARED)
+    assert {
+        "shmat",
+        "shmctl",
+        "semop",
+        "semtimedop",
+        "semctl",
+        "msgsnd",
+        "msgrcv",
+        "msgctl",
+    } <= set(SHARED)
 
 
 @pytest.mark.parametrize("own_uid", [True, False])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_without_a_namespace_there_are_no_sockets_with_paths_but_pairs(machine: str, own_uid: bool) -> None:
+def test_without_a_namespace_there_are_no_sockets_with_paths_but_pairs(
+    machine: str, own_uid: bool
+) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
     filter = program(machine, namespaced=False, own_uid=own_uid)
     pair = (53, 199)[column]
@@ -113,7 +142,9 @@ def test_without_a_namespace_there_are_no_sockets_with_paths_but_pairs(machine: 
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_only_with_the_servers_user_are_attributes_and_events_of_files_refused(machine: str) -> None:
+def test_only_with_the_servers_user_are_attributes_and_events_of_files_refused(
+    machine: str,
+) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
     for numbers in SAME_USER.values():
         for own_uid, expected in ((True, ALLOWED), (False, errno.EPERM)):
@@ -127,11 +158,15 @@ def test_only_with_the_servers_user_are_attributes_and_events_of_files_refused(m
 def test_before_landlock_governs_truncation_the_filter_does(machine: str, own_uid: bool) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
     old, new = (process_program(machine, own_uid=own_uid, landlock=version) for version in (2, 3))
-    assert [process_program(machine, own_uid=own_uid, landlock=version) for version in (0, 1, 7)] == [new, old, new]
+    assert [
+        process_program(machine, own_uid=own_uid, landlock=version) for version in (0, 1, 7)
+    ] == [new, old, new]
     assert new == program(machine, namespaced=False, own_uid=own_uid)
 
     def refused(filter: bytes, *arguments: int) -> set[int]:
-        return {number for number in range(600) if verdict(filter, arch, number, *arguments) != ALLOWED}
+        return {
+            number for number in range(600) if verdict(filter, arch, number, *arguments) != ALLOWED
+        }
 
     truncate, ftruncate, openat2 = (76, 45)[column], (77, 46)[column], 437
     # As arguments: nothing, and O_TRUNC of those that can write.

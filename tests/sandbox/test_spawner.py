@@ -43,7 +43,9 @@ async def started(data: DataDir, name: str) -> AsyncIterator[tuple[Spawner, Engi
 
 
 def command(*argv: str, **changes: object) -> Command:
-    return Command(**{"argv": argv, "env": {"PATH": PATH}, "uid": 20_111 * (os.geteuid() == 0), **changes})  # type: ignore[arg-type]
+    return Command(
+        **{"argv": argv, "env": {"PATH": PATH}, "uid": 20_111 * (os.geteuid() == 0), **changes}
+    )  # type: ignore[arg-type]
 
 
 def shell(script: str, **changes: object) -> Command:
@@ -134,7 +136,9 @@ def test_environment_is_complete_and_nothing_more(
 
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
-            wrapped = engine.wrap(command("/usr/bin/env", env={"PATH": PATH, "A": "ä\nb", "HOME": "/mine"}))
+            wrapped = engine.wrap(
+                command("/usr/bin/env", env={"PATH": PATH, "A": "ä\nb", "HOME": "/mine"})
+            )
             text = (await run(spawner, wrapped, timeout_seconds=10)).text
             assert "A=ä\nb\n" in text
             assert "HOME=/mine\n" in text
@@ -150,7 +154,11 @@ def test_a_large_environment_passes(place: DataDir) -> None:
         async with started(place, "none") as (spawner, engine):
             env = {"PATH": PATH, **{f"V{at}": "x" * 8192 for at in range(100)}}
             jobs = [
-                run(spawner, engine.wrap(command("/bin/sh", "-c", "echo ${#V99}", env=env)), timeout_seconds=20)
+                run(
+                    spawner,
+                    engine.wrap(command("/bin/sh", "-c", "echo ${#V99}", env=env)),
+                    timeout_seconds=20,
+                )
                 for _ in range(8)
             ]
             assert [output.text for output in await asyncio.gather(*jobs)] == ["8192\n"] * 8
@@ -206,14 +214,18 @@ def test_nothing_survives(place: DataDir, engine_name: str, way: str) -> None:
             name = marker()
             wait = "1000" if way == "kill" else "0.2"
             read, write = os.pipe()
-            process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", DAEMON, name, wait)), stdout=write)
+            process = await spawner.spawn(
+                engine.wrap(command(PYTHON, "-c", DAEMON, name, wait)), stdout=write
+            )
             os.close(write)
             with os.fdopen(read, "rb") as file:
                 assert await asyncio.to_thread(file.readline) == b"ready\n"
             if way == "kill":
                 await process.kill()
             exit = await process.wait()
-            assert exit == (Exit(code=None, signal=signal.SIGKILL) if way == "kill" else Exit(code=0))
+            assert exit == (
+                Exit(code=None, signal=signal.SIGKILL) if way == "kill" else Exit(code=0)
+            )
             assert not marked(name)
 
     asyncio.run(main())
@@ -247,7 +259,9 @@ def test_terminate_is_graceful_then_not(place: DataDir, engine_name: str) -> Non
                 (stubborn, 0.1, Exit(code=None, signal=signal.SIGKILL)),
             ):
                 read, write = os.pipe()
-                process = await spawner.spawn(engine.wrap(command(PYTHON, "-c", script)), stdout=write)
+                process = await spawner.spawn(
+                    engine.wrap(command(PYTHON, "-c", script)), stdout=write
+                )
                 os.close(write)
                 with os.fdopen(read, "rb") as file:
                     assert await asyncio.to_thread(file.readline) == b"up\n"
@@ -259,7 +273,9 @@ def test_terminate_is_graceful_then_not(place: DataDir, engine_name: str) -> Non
 def test_a_command_that_takes_too_long_is_killed(place: DataDir) -> None:
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
-            output = await run(spawner, engine.wrap(shell("echo begun; sleep 1000")), timeout_seconds=0.2)
+            output = await run(
+                spawner, engine.wrap(shell("echo begun; sleep 1000")), timeout_seconds=0.2
+            )
             assert (output.exit.reason, output.text) == ("took longer than 0.2 s", "begun\n")
 
     asyncio.run(main())
@@ -272,7 +288,11 @@ def test_cpus_narrow_the_cores(place: DataDir) -> None:
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
             for cpus, expected in ((0.5, 1), (0.0, len(os.sched_getaffinity(0)))):
-                output = await run(spawner, engine.wrap(command("nproc", limits=Limits(cpus=cpus))), timeout_seconds=10)
+                output = await run(
+                    spawner,
+                    engine.wrap(command("nproc", limits=Limits(cpus=cpus))),
+                    timeout_seconds=10,
+                )
                 assert int(output.text) == expected
 
     asyncio.run(main())
@@ -319,7 +339,9 @@ def test_one_server_per_directory(place: DataDir) -> None:
     async def main() -> None:
         async with Spawner(place.run):
             began = time.monotonic()
-            with pytest.raises(SandboxError, match=rf"another server \(process {os.getpid()}\) is using"):
+            with pytest.raises(
+                SandboxError, match=rf"another server \(process {os.getpid()}\) is using"
+            ):
                 await Spawner(place.run).start()
             assert time.monotonic() - began < 0.5
         async with Spawner(place.run):
@@ -377,7 +399,15 @@ def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
         uid = "20111" if os.geteuid() == 0 else "0"
         root = str(Path(__file__).parents[2])
         server = subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-c", textwrap.dedent(SERVER), str(place.root), engine_name, name, uid],
+            [
+                sys.executable,
+                "-c",
+                textwrap.dedent(SERVER),
+                str(place.root),
+                engine_name,
+                name,
+                uid,
+            ],
             env={**os.environ, "PYTHONPATH": root},
         )
         await until(lambda: len(sleeping(name)) == 2)

@@ -63,7 +63,9 @@ def test_no_file_of_the_server_can_be_emptied(place: DataDir) -> None:
         async with started(place, "process") as (spawner, engine):
             argv = (PYTHON, "-c", ATTEMPTS, str(place.database), str(readable))
             shown = Bind(source=readable, target="/wrapper")
-            return (await run(spawner, engine.wrap(command(*argv, binds=(shown,))), timeout_seconds=60)).text
+            return (
+                await run(spawner, engine.wrap(command(*argv, binds=(shown,))), timeout_seconds=60)
+            ).text
 
     lines = asyncio.run(main()).splitlines()
     assert len(lines) == 8
@@ -73,7 +75,9 @@ def test_no_file_of_the_server_can_be_emptied(place: DataDir) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="system call filters are Linux's")
 @pytest.mark.parametrize("landlock", [2, 3])
-def test_before_landlock_can_the_filter_refuses_it_and_nothing_ordinary(place: DataDir, landlock: int) -> None:
+def test_before_landlock_can_the_filter_refuses_it_and_nothing_ordinary(
+    place: DataDir, landlock: int
+) -> None:
     """The filter alone, on the kernel there is."""
     root = os.geteuid() == 0
     engine = ProcessEngine(
@@ -87,10 +91,26 @@ def test_before_landlock_can_the_filter_refuses_it_and_nothing_ordinary(place: D
             for path in (place.root, place.run, spawner.tmp_dir):
                 path.chmod(0o711)
             script = f"{ORDINARY}\nimport sys; sys.argv.append(path)\n{ATTEMPTS}\nprint('left', os.stat(path).st_size)"
-            return (await run(spawner, engine.wrap(command(PYTHON, "-c", script)), timeout_seconds=60)).text
+            return (
+                await run(spawner, engine.wrap(command(PYTHON, "-c", script)), timeout_seconds=60)
+            ).text
 
     if platform.machine() not in seccomp.MACHINES:
         pytest.skip("there is no filter for this machine")
-    refused = ("own con", "truncate EPERM", "neither EPERM", "reading EPERM", "structure ENOSYS", "left 3")
-    emptied = ("own con", "truncate OPEN", "neither OPEN", "reading OPEN", "structure OPEN", "left 0")
+    refused = (
+        "own con",
+        "truncate EPERM",
+        "neither EPERM",
+        "reading EPERM",
+        "structure ENOSYS",
+        "left 3",
+    )
+    emptied = (
+        "own con",
+        "truncate OPEN",
+        "neither OPEN",
+        "reading OPEN",
+        "structure OPEN",
+        "left 0",
+    )
     assert tuple(asyncio.run(main()).splitlines()) == (refused if landlock < 3 else emptied)

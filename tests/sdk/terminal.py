@@ -18,7 +18,13 @@ class Terminal:
     def __init__(self, argv: list[str], folder: Path, environ: dict[str, str]) -> None:
         self._screen, terminal = pty.openpty()
         self._process = subprocess.Popen(
-            argv, cwd=folder, env=environ, stdin=terminal, stdout=terminal, stderr=terminal, close_fds=True
+            argv,
+            cwd=folder,
+            env=environ,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            close_fds=True,
         )
         os.close(terminal)
         self.shown = ""

@@ -53,14 +53,18 @@ class Cli:
 
     def check_all_called(self, folder: Path) -> None:
         """Raise AssertionError unless every command was called, or is in UNSERVED."""
-        shown = set(re.findall(r"^  ([a-z][a-z-]+) ", self.run(folder, "functions", "--help"), re.MULTILINE))
+        shown = set(
+            re.findall(r"^  ([a-z][a-z-]+) ", self.run(folder, "functions", "--help"), re.MULTILINE)
+        )
         assert len(shown) > 20
         assert not shown - self.called - set(UNSERVED)
 
 
 def given(options: dict[str, str]) -> list[str]:
     """Return options as the command line takes them."""
-    return [text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)]
+    return [
+        text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
+    ]
 
 
 def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
@@ -116,7 +120,9 @@ def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
     """Write a project folder with its file and the function's code, and return it."""
     folder.mkdir()
     functions = [] if entry is None else [entry]
-    (folder / name).write_text(json.dumps({"projectId": PROJECT, "projectName": PROJECT, "functions": functions}))
+    (folder / name).write_text(
+        json.dumps({"projectId": PROJECT, "projectName": PROJECT, "functions": functions})
+    )
     if entry is not None:
         source = folder / str(entry["path"])
         source.mkdir(parents=True)
@@ -128,27 +134,46 @@ def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
 def answer(execution: Any) -> str:
     """What a function answered that the CLI ran."""
     assert execution["status"] == "completed", execution
-    assert isinstance(execution["duration"], float), "the CLI shows numbers of more than 15 digits as texts"
+    assert isinstance(execution["duration"], float), (
+        "the CLI shows numbers of more than 15 digits as texts"
+    )
     return str(execution["responseBody"])
 
 
 @pytest.mark.parametrize("version", CLI_VERSIONS)
-def test_push_and_pull_with_a_key(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
+def test_push_and_pull_with_a_key(
+    version: str, server: Server, api: Api, tmp_path: Path, node: str
+) -> None:
     cli = Cli(version, tmp_path / "home", server)
     function_id, runtime = f"cli-{cli.major}", api.runtime("python")
     entry = settings(function_id, runtime)
     work = project(tmp_path / "work", PROJECT_FILES[cli.major], entry)
 
-    cli.run(work, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
+    cli.run(
+        work, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key
+    )
     if cli.major == "12":
         # Its first push of a new function asks for a login before it sends anything: the function is made beforehand.
         cli.functions(work, "create", function_id=function_id, name=function_id, runtime=runtime)
     cli.run(work, "--force", "push", "functions", "--function-id", function_id)
     function = api.call("GET", f"/functions/{function_id}", 200)
-    assert (function["execute"], function["scopes"], function["runtime"]) == (["any"], ["users.read"], runtime)
-    deployment = api.call("GET", f"/functions/{function_id}/deployments/{function['deploymentId']}", 200)
-    assert (deployment["status"], deployment["type"], deployment["entrypoint"]) == ("ready", "cli", "main.py")
-    assert answer(cli.functions(work, "create-execution", function_id=function_id, body="hi")) == "no greeting hi"
+    assert (function["execute"], function["scopes"], function["runtime"]) == (
+        ["any"],
+        ["users.read"],
+        runtime,
+    )
+    deployment = api.call(
+        "GET", f"/functions/{function_id}/deployments/{function['deploymentId']}", 200
+    )
+    assert (deployment["status"], deployment["type"], deployment["entrypoint"]) == (
+        "ready",
+        "cli",
+        "main.py",
+    )
+    assert (
+        answer(cli.functions(work, "create-execution", function_id=function_id, body="hi"))
+        == "no greeting hi"
+    )
 
     cli.run(work, "--force", "push", "functions", "--function-id", function_id, "--with-variables")
     again = api.call("GET", f"/functions/{function_id}", 200)
@@ -161,7 +186,9 @@ def test_push_and_pull_with_a_key(version: str, server: Server, api: Api, tmp_pa
     assert (elsewhere / "functions" / function_id / "main.py").read_text() == SOURCE
     pulled = json.loads((elsewhere / PROJECT_FILES[cli.major]).read_text())["functions"]
     mine = next(item for item in pulled if item["$id"] == function_id)
-    assert {name: mine[name] for name in entry if name in mine} == {name: entry[name] for name in mine}
+    assert {name: mine[name] for name in entry if name in mine} == {
+        name: entry[name] for name in mine
+    }
     api.call("DELETE", f"/functions/{function_id}", 204)
 
 
@@ -176,7 +203,16 @@ def test_push_of_a_new_function_by_the_operator(
 
     wrong = ("--email", "ops@example.com", "--password", "wrong password")
     cli.run(work, "login", "--endpoint", server.endpoint, *wrong, refused=True)
-    cli.run(work, "login", "--endpoint", server.endpoint, "--email", "ops@example.com", "--password", server.key)
+    cli.run(
+        work,
+        "login",
+        "--endpoint",
+        server.endpoint,
+        "--email",
+        "ops@example.com",
+        "--password",
+        server.key,
+    )
     assert "ops@example.com" in cli.run(work, "whoami")
     cli.run(work, "--force", "push", "functions", "--function-id", function_id, "--with-variables")
     assert api.execute(function_id, body="you")["responseBody"] == "hello you"
@@ -187,12 +223,23 @@ def test_push_of_a_new_function_by_the_operator(
 
 
 @pytest.mark.parametrize("version", CLI_VERSIONS)
-def test_a_directory_is_linked_to_the_project(version: str, server: Server, tmp_path: Path, node: str) -> None:
+def test_a_directory_is_linked_to_the_project(
+    version: str, server: Server, tmp_path: Path, node: str
+) -> None:
     home = tmp_path / "home"
     cli = Cli(version, home, server)
     work = tmp_path / "work"
     work.mkdir()
-    cli.run(work, "login", "--endpoint", server.endpoint, "--email", "ops@example.com", "--password", server.key)
+    cli.run(
+        work,
+        "login",
+        "--endpoint",
+        server.endpoint,
+        "--email",
+        "ops@example.com",
+        "--password",
+        server.key,
+    )
     program = place("cli", version) / "node_modules" / ".bin" / "appwrite"
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm"}
     terminal = Terminal([str(program), "init", "project"], work, environ)
@@ -212,12 +259,23 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "main.py").write_text(SOURCE)
-    cli.run(tmp_path, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
+    cli.run(
+        tmp_path,
+        "client",
+        "--endpoint",
+        server.endpoint,
+        "--project-id",
+        PROJECT,
+        "--key",
+        server.key,
+    )
 
     def run(command: str, **options: str) -> Any:
         return cli.functions(tmp_path, command, **options)
 
-    made = run("create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20")
+    made = run(
+        "create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20"
+    )
     assert (made["$id"], made["execute"], made["timeout"]) == (function_id, ["any"], 20)
     assert runtime in [item["$id"] for item in run("list-runtimes")["runtimes"]]
     assert run("list-specifications")["total"] >= 2
@@ -225,7 +283,10 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     assert run("list", search="All")["functions"]
     assert len(run("list", queries=FIRST)["functions"]) == 1
     assert run("get", function_id=function_id)["name"] == "All"
-    assert run("update", function_id=function_id, name="All of it", entrypoint="main.py")["name"] == "All of it"
+    assert (
+        run("update", function_id=function_id, name="All of it", entrypoint="main.py")["name"]
+        == "All of it"
+    )
     of_function = {"function_id": function_id}
 
     made = run("create-variable", **of_function, key="GREETING", value="hello")
@@ -238,10 +299,17 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     api.built(function_id, first["$id"])
     assert run("get-deployment", **of_function, deployment_id=first["$id"])["status"] == "ready"
     assert run("list-deployments", **of_function, queries=FIRST)["total"] == 1
-    assert answer(run("create-execution", **of_function, body="you", xpath="/a", method="PUT")) == "good day you"
+    assert (
+        answer(run("create-execution", **of_function, body="you", xpath="/a", method="PUT"))
+        == "good day you"
+    )
     planned = run("create-execution", **of_function, **{"async": "true"}, headers='{"x-own":"1"}')
     execution = {**of_function, "execution_id": planned["$id"]}
-    wait_until(lambda: run("get-execution", **execution)["status"] == "completed", 20, "the execution is over")
+    wait_until(
+        lambda: run("get-execution", **execution)["status"] == "completed",
+        20,
+        "the execution is over",
+    )
     run("delete-execution", **execution)
     assert run("list-executions", **of_function)["total"] == 1
 
@@ -250,17 +318,27 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     api.built(function_id, rebuilt)
     activated = run("update-deployment" if old else "update-function-deployment", **one)
     assert activated["deployment" if old else "deploymentId"] == first["$id"]
-    slow = run("create-deployment", **of_function, code=str(folder), activate="false", commands="sleep 60")
+    slow = run(
+        "create-deployment", **of_function, code=str(folder), activate="false", commands="sleep 60"
+    )
     slow_one = {**of_function, "deployment_id": slow["$id"]}
     canceled = run("update-deployment-build" if old else "update-deployment-status", **slow_one)
     assert canceled["status"] == "canceled"
     run("delete-deployment", **of_function, deployment_id=rebuilt)
 
     if not old:
-        starter = {"owner": "appwrite", "repository": "templates", "root_directory": "python/starter"}
-        of_template = run("create-template-deployment", **of_function, **starter, type="tag", reference="0.2.*")
+        starter = {
+            "owner": "appwrite",
+            "repository": "templates",
+            "root_directory": "python/starter",
+        }
+        of_template = run(
+            "create-template-deployment", **of_function, **starter, type="tag", reference="0.2.*"
+        )
         assert of_template["providerRepositoryName"] == "templates"
-        cli.refused(tmp_path, "create-vcs-deployment", **of_function, type="branch", reference="main")
+        cli.refused(
+            tmp_path, "create-vcs-deployment", **of_function, type="branch", reference="main"
+        )
     usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
     assert (usage["range"], len(usage["executions"])) == ("24h", 24)
     assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
@@ -276,6 +354,8 @@ def rebuild(cli: Cli, folder: Path, deployment: dict[str, str]) -> str:
         return str(cli.functions(folder, "create-duplicate-deployment", **deployment)["$id"])
     cli.functions(folder, "create-build", **deployment)
     newest = '{"method":"orderDesc","values":["$id"]}'
-    listed = cli.functions(folder, "list-deployments", function_id=deployment["function_id"], queries=newest)
+    listed = cli.functions(
+        folder, "list-deployments", function_id=deployment["function_id"], queries=newest
+    )
     assert listed["total"] == 2
     return str(listed["deployments"][0]["$id"])

@@ -25,7 +25,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     contents = {
         "CODE_SMALL": pack(source),
         "CODE_LARGE": pack(source, extra={"padding.bin": os.urandom(11 * 1024 * 1024)}),
-        "CODE_CHUNK": grown(pack(source, extra={"padding.bin": os.urandom(CHUNK_BYTES - 64 * 1024)}), CHUNK_BYTES),
+        "CODE_CHUNK": grown(
+            pack(source, extra={"padding.bin": os.urandom(CHUNK_BYTES - 64 * 1024)}), CHUNK_BYTES
+        ),
     }
     paths = {}
     for name, content in contents.items():
@@ -75,7 +77,9 @@ def beside_modules(family: str, sdk: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("version", PYTHON_VERSIONS)
-def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path) -> None:
+def test_python_sdk(
+    version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path
+) -> None:
     if not place("python", version).exists():
         pytest.skip(f"appwrite {version} is not installed: {INSTALL}")
     environ = {
@@ -87,11 +91,16 @@ def test_python_sdk(version: str, server: Server, api: Api, archives: dict[str, 
         "PYTHONPATH": str(place("python", version)),
     }
     script = SCRIPTS / "python" / "scenario.py"
-    assert run_script([sys.executable, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
+    assert (
+        run_script([sys.executable, str(script)], server, environ, tmp_path).splitlines()[-1]
+        == "all called"
+    )
 
 
 @pytest.mark.parametrize("version", NODE_VERSIONS)
-def test_node_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str) -> None:
+def test_node_sdk(
+    version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str
+) -> None:
     if not place("node", version).exists():
         pytest.skip(f"node-appwrite {version} is not installed: {INSTALL}")
     environ = {
@@ -102,11 +111,15 @@ def test_node_sdk(version: str, server: Server, api: Api, archives: dict[str, st
         "STARTER": "node/starter",
     }
     script = beside_modules("node", place("node", version), tmp_path)
-    assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
+    assert (
+        run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
+    )
 
 
 @pytest.mark.parametrize("version", WEB_VERSIONS)
-def test_web_sdk(version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str) -> None:
+def test_web_sdk(
+    version: str, server: Server, api: Api, archives: dict[str, str], tmp_path: Path, node: str
+) -> None:
     if not place("web", version).exists():
         pytest.skip(f"appwrite {version} for the web is not installed: {INSTALL}")
     environ = {**archives}
@@ -115,4 +128,6 @@ def test_web_sdk(version: str, server: Server, api: Api, archives: dict[str, str
         api.create(environ[variable], api.runtime("python"), entrypoint="main.py", execute=[role])
         api.deploy(environ[variable], pack(FUNCTIONS / "sdk"))
     script = beside_modules("web", place("web", version), tmp_path)
-    assert run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
+    assert (
+        run_script([node, str(script)], server, environ, tmp_path).splitlines()[-1] == "all called"
+    )

@@ -20,4 +20,7 @@ def test_subscribe(version: str, server: Server, api: Api, tmp_path: Path, node:
     script.write_bytes((SCRIPTS / "web_realtime.mjs").read_bytes())
     (tmp_path / "node_modules").symlink_to(place("web", version) / "node_modules")
     argv = [node, "--experimental-websocket", "--no-warnings", str(script)]
-    assert run_script(argv, server, {"FUNCTION": function_id}, tmp_path).splitlines()[-1] == "heard completed"
+    assert (
+        run_script(argv, server, {"FUNCTION": function_id}, tmp_path).splitlines()[-1]
+        == "heard completed"
+    )

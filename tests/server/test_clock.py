@@ -18,7 +18,9 @@ from tests.services.test_executions import deploy, finished
 DAY_SECONDS = 86_400
 
 
-def test_jumps_of_the_clock_change_times_and_nothing_else(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jumps_of_the_clock_change_times_and_nothing_else(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real, real_ns = time.time, time.time_ns
     ahead = 0
 
@@ -36,9 +38,15 @@ def test_jumps_of_the_clock_change_times_and_nothing_else(data: Path, monkeypatc
             ids = []
             for days in (400, -400):
                 before = time.monotonic()
-                running = asyncio.create_task(minifn.executions.execute(target, ExecutionRequest(path="/?seconds=0.2")))
-                stuck = asyncio.create_task(minifn.executions.execute(target, ExecutionRequest(path="/?seconds=60")))
-                queued = await minifn.executions.enqueue(target.function, ExecutionRequest(path="/?seconds=0.1"))
+                running = asyncio.create_task(
+                    minifn.executions.execute(target, ExecutionRequest(path="/?seconds=0.2"))
+                )
+                stuck = asyncio.create_task(
+                    minifn.executions.execute(target, ExecutionRequest(path="/?seconds=60"))
+                )
+                queued = await minifn.executions.enqueue(
+                    target.function, ExecutionRequest(path="/?seconds=0.1")
+                )
                 # In the middle of a call, which spans the jump.
                 await asyncio.sleep(0.05)
                 jump(days)
@@ -59,6 +67,8 @@ def test_jumps_of_the_clock_change_times_and_nothing_else(data: Path, monkeypatc
             jump(0)
         async with Minifn(Config(data=data, retention_days=0)) as minifn:
             target = await minifn.executions.ready("hello")
-            assert (await minifn.executions.execute(target, ExecutionRequest())).execution.status == "completed"
+            assert (
+                await minifn.executions.execute(target, ExecutionRequest())
+            ).execution.status == "completed"
 
     asyncio.run(main())

@@ -29,7 +29,8 @@ GET = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /v1/functions/f/executions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
 UPGRADE = (
     b"GET /v1/realtime?project=%s HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n" % PROJECT.encode()
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    % PROJECT.encode()
 )
 LONG_BYTES = 10_000_000
 
@@ -74,21 +75,40 @@ def talk(server: Server, requests: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("requests", "answered"),
     [
-        (GET + b"".join(b"x-%d: y\r\n" % number for number in range(HEADERS_MAX + 1)) + b"\r\n", b"HTTP/1.1 400"),
+        (
+            GET + b"".join(b"x-%d: y\r\n" % number for number in range(HEADERS_MAX + 1)) + b"\r\n",
+            b"HTTP/1.1 400",
+        ),
         ((GET + b"\r\n") * (PIPELINE_MAX * 20), b""),
         # Nobody may take the complaint about the second for the answer to the first.
         (GET + b"\r\nNONSENSE\r\n\r\n", b""),
         (b"NONSENSE\r\n\r\n", b"HTTP/1.1 400"),
         (GET + b"Host: y\r\n\r\n", b"HTTP/1.1 400"),
         (GET + b"Content-Length: -1\r\n\r\n", b"HTTP/1.1 400"),
-        (GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"HTTP/1.1 400"),
+        (
+            GET + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"HTTP/1.1 400",
+        ),
         (GET + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", b"HTTP/1.1 400"),
         (GET + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", b"HTTP/1.1 400"),
         (GET + b"Transfer-Encoding: identity, chunked, x\r\n\r\n0\r\n\r\n", b"HTTP/1.1 400"),
     ],
-    ids=["headers", "pipeline", "second", "first", "hosts", "negative", "both", "two", "overflow", "encodings"],
+    ids=[
+        "headers",
+        "pipeline",
+        "second",
+        "first",
+        "hosts",
+        "negative",
+        "both",
+        "two",
+        "overflow",
+        "encodings",
+    ],
 )
-def test_what_is_no_request_ends_the_connection(server: Server, requests: bytes, answered: bytes) -> None:
+def test_what_is_no_request_ends_the_connection(
+    server: Server, requests: bytes, answered: bytes
+) -> None:
     answers = talk(server, requests)
     assert answers.startswith(answered)
     assert answers.count(b"HTTP/1.1 ") == (1 if answered else 0)
@@ -103,7 +123,9 @@ def test_what_is_no_request_ends_the_connection(server: Server, requests: bytes,
     ],
     ids=["pings", "empty fragments"],
 )
-def test_a_websocket_does_not_make_the_server_collect(server: Server, start: bytes, frame: bytes) -> None:
+def test_a_websocket_does_not_make_the_server_collect(
+    server: Server, start: bytes, frame: bytes
+) -> None:
     process = psutil.Process(server.process.pid)
     with socket.create_connection(("127.0.0.1", server.port), 10) as client:
         client.sendall(UPGRADE)
@@ -149,18 +171,24 @@ async def answer_at_length(scope: Scope, receive: Receive, send: Send) -> None:
         pass
     await send({"type": "http.response.start", "status": 200, "headers": []})
     for _ in range(10):
-        await send({"type": "http.response.body", "body": bytes(LONG_BYTES // 10), "more_body": True})
+        await send(
+            {"type": "http.response.body", "body": bytes(LONG_BYTES // 10), "more_body": True}
+        )
     await send({"type": "http.response.body", "body": b""})
 
 
 @contextlib.asynccontextmanager
 async def listening(app: ASGIApp, connections_max: int = 10) -> AsyncIterator[tuple[int, set[Any]]]:
     """Yield the port and the connections of a server of `Connection`."""
-    config = uvicorn.Config(app, log_config=None, lifespan="off", ws=cast("type[asyncio.Protocol]", websocket_protocol))
+    config = uvicorn.Config(
+        app, log_config=None, lifespan="off", ws=cast("type[asyncio.Protocol]", websocket_protocol)
+    )
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(connections_max, config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: Connection(connections_max, config=config, server_state=state, app_state={}),
+        "127.0.0.1",
+        0,
     )
     async with server:
         connections = cast("set[Any]", state.connections)
@@ -230,7 +258,11 @@ def test_a_long_message_is_sent_once_it_was_taken() -> None:
         async with listening(app) as (port, connections):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
             writer.write(UPGRADE)
-            await until(lambda: [connection for connection in connections if connection.paused_at is not None])
+            await until(
+                lambda: [
+                    connection for connection in connections if connection.paused_at is not None
+                ]
+            )
             assert not sent.is_set()
             received = 0
             while received < LONG_BYTES:
@@ -254,7 +286,9 @@ def test_a_request_learns_that_its_client_is_gone_whatever_the_client_asked_next
         async with listening(app) as (port, connections):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write((GET + b"\r\n") * 3)
-            await until(lambda: [connection for connection in connections if len(connection.pipeline) == 2])
+            await until(
+                lambda: [connection for connection in connections if len(connection.pipeline) == 2]
+            )
             writer.transport.abort()
             async with asyncio.timeout(10):
                 await gone.wait()
@@ -263,7 +297,8 @@ def test_a_request_learns_that_its_client_is_gone_whatever_the_client_asked_next
 
 
 @pytest.mark.parametrize(
-    "start", [b"GET / HT", GET + b"x: ", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nabc"]
+    "start",
+    [b"GET / HT", GET + b"x: ", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nabc"],
 )
 def test_who_drips_is_hung_up(start: bytes) -> None:
     async def test(port: int, connections: set[Any]) -> None:

@@ -21,7 +21,15 @@ IDLE_BYTES = 60 * 2**20
     ("greed", "words"),
     [
         ("files", ("too many open files", "emfile")),
-        ("processes", ("resource temporarily unavailable", "eagain", "can't start new thread", "process limit")),
+        (
+            "processes",
+            (
+                "resource temporarily unavailable",
+                "eagain",
+                "can't start new thread",
+                "process limit",
+            ),
+        ),
         ("disk", ("no space left on device", "enospc")),
     ],
 )

@@ -60,7 +60,9 @@ def deploy(server: Server) -> None:
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize("engine", ["bwrap", "process", "none"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
-def test_no_function_takes_the_port(data: Path, host: str, engine: str, request: pytest.FixtureRequest) -> None:
+def test_no_function_takes_the_port(
+    data: Path, host: str, engine: str, request: pytest.FixtureRequest
+) -> None:
     if engine == "bwrap":
         request.getfixturevalue("bwrap")
     with Server(data, host=host, sandbox=engine) as server, server.api as api:
@@ -124,7 +126,9 @@ def test_any_free_port_is_one_of_both_loopbacks() -> None:
 
 @pytest.mark.usefixtures("ipv6")
 @pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "::1"), ("0.0.0.0", "::")])
-def test_a_port_that_is_taken_on_the_other_address_is_one_line(data: Path, host: str, other: str) -> None:
+def test_a_port_that_is_taken_on_the_other_address_is_one_line(
+    data: Path, host: str, other: str
+) -> None:
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
         port = taken.getsockname()[1]
         done = minifn("serve", "--data", str(data), "--host", host, "--port", str(port))
@@ -132,7 +136,9 @@ def test_a_port_that_is_taken_on_the_other_address_is_one_line(data: Path, host:
     assert done.stderr == f"minifn: port {port} of {other} is in use; choose another with --port\n"
 
 
-def test_a_machine_without_ipv6_is_served_on_the_loopback_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_ipv6_is_served_on_the_loopback_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # No address of documentation is the machine's.
     monkeypatch.setattr("minifn.server.listening.TWINS", {"127.0.0.1": "2001:db8::1"})
     with listen("127.0.0.1", 0) as listeners:

@@ -36,7 +36,9 @@ def many_descriptors() -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * IDLE
     if hard != resource.RLIM_INFINITY and hard < wanted:
-        pytest.skip(f"only {hard} open files are allowed: raise the hard limit (ulimit -Hn) to {wanted}")
+        pytest.skip(
+            f"only {hard} open files are allowed: raise the hard limit (ulimit -Hn) to {wanted}"
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -102,12 +104,23 @@ def test_memory_of_a_crowd_is_given_back(data: Path) -> None:
             host = f"echo.functions.localhost:{server.port}"
             with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
                 for _ in range(6):
-                    assert len(client.post("/", content=bytes(9_000_000), headers={"host": host}).content) == 9_000_000
+                    assert (
+                        len(
+                            client.post(
+                                "/", content=bytes(9_000_000), headers={"host": host}
+                            ).content
+                        )
+                        == 9_000_000
+                    )
             return process.memory_info().rss
 
         with ThreadPoolExecutor(16) as crowd:
             assert max(crowd.map(call, range(16))) > before + 2 * GROWTH_BYTES
-        wait_until(lambda: process.memory_info().rss < before + 1.5 * GROWTH_BYTES, 40, "the memory is given back")
+        wait_until(
+            lambda: process.memory_info().rss < before + 1.5 * GROWTH_BYTES,
+            40,
+            "the memory is given back",
+        )
 
 
 def test_idle_connections_cost_little(paused: Server) -> None:
@@ -169,7 +182,9 @@ async def listening(connections_max: int) -> AsyncIterator[tuple[int, set[Any]]]
     config.load()
     state = ServerState()
     server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(connections_max, config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: Connection(connections_max, config=config, server_state=state, app_state={}),
+        "127.0.0.1",
+        0,
     )
     async with server:
         yield server.sockets[0].getsockname()[1], state.connections
@@ -207,7 +222,9 @@ def test_one_connection_too_many_is_told_so() -> None:
             answer = await reader.read()
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"retry-after" in answer
-            assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "general_service_overloaded"
+            assert (
+                json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "general_service_overloaded"
+            )
             kept[0][1].write(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             assert (await kept[0][0].read()).startswith(b"HTTP/1.1 204")
             for writer in (refused, kept[0][1], kept[1][1]):
@@ -220,7 +237,9 @@ def test_bodies_take_of_a_room_and_give_back_when_they_fail() -> None:
     room = Budget(10)
 
     def body(*parts: bytes) -> Receive:
-        messages: list[Message] = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        messages: list[Message] = [
+            {"type": "http.request", "body": part, "more_body": True} for part in parts
+        ]
         messages.append({"type": "http.disconnect"})
 
         async def receive() -> Message:

@@ -22,14 +22,19 @@ LIES = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
 def sign_in(client: httpx.Client, address: str) -> int:
     """Try a wrong password, as a function on the machine's network would; return the status."""
     sent = {"x-appwrite-project": "console", "x-forwarded-for": address}
-    return client.post("/account/sessions/email", json={"email": "a@x.org", "password": "x"}, headers=sent).status_code
+    return client.post(
+        "/account/sessions/email", json={"email": "a@x.org", "password": "x"}, headers=sent
+    ).status_code
 
 
 @pytest.fixture(scope="module")
 def trusting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server behind proxies on its own machine and in a network of others."""
     place = tmp_path_factory.mktemp("trusting") / "data"
-    with Server(place, proxies="127.0.0.1,::1,198.51.100.0/24", sandbox="none") as server, server.api as api:
+    with (
+        Server(place, proxies="127.0.0.1,::1,198.51.100.0/24", sandbox="none") as server,
+        server.api as api,
+    ):
         deploy(api)
         yield server
 
@@ -64,7 +69,10 @@ def test_a_proxy_that_is_named_is_believed(trusting: Server) -> None:
         assert client.get(trusting.url, headers=sent).json()[0] == "203.0.113.9"
         assert {sign_in(client, f"203.0.113.{number}") for number in range(25)} == {401}
         sent = {"x-appwrite-project": "minifn", **LIES}
-        assert "; secure" in client.post("/account/sessions/anonymous", headers=sent).headers["set-cookie"]
+        assert (
+            "; secure"
+            in client.post("/account/sessions/anonymous", headers=sent).headers["set-cookie"]
+        )
     assert "not believed" not in trusting.log_tail()
 
 

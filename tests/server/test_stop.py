@@ -23,7 +23,9 @@ def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
 
     def execute() -> None:
         with server.api as api:
-            answers.append(api.execute(FUNCTION, path=f"/?seconds=1.5&tell={listener.getsockname()[1]}"))
+            answers.append(
+                api.execute(FUNCTION, path=f"/?seconds=1.5&tell={listener.getsockname()[1]}")
+            )
 
     with socket.create_server(("127.0.0.1", 0)) as listener, server.api as api:
         prepare(api)
@@ -32,7 +34,9 @@ def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
             caller.start()
         queued = [api.enqueue(FUNCTION, path="/?seconds=1")["$id"] for _ in range(24)]
         path = f"/functions/{FUNCTION}/executions/{queued[0]}"
-        wait_until(lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the queue moves")
+        wait_until(
+            lambda: api.call("GET", path, 200)["status"] == "processing", 10, "the queue moves"
+        )
         listener.settimeout(10)
         for _ in callers:
             listener.accept()[0].close()
@@ -46,8 +50,12 @@ def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
     gone(before, server, seconds=2)
     check_database(data)
     with server, server.api as api:
-        assert {api.finished(FUNCTION, execution_id)["status"] for execution_id in queued} == {"completed"}
-        stored = {row["$id"] for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")}
+        assert {api.finished(FUNCTION, execution_id)["status"] for execution_id in queued} == {
+            "completed"
+        }
+        stored = {
+            row["$id"] for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")
+        }
         assert {answer["$id"] for answer in answers} <= stored
     check_files(data)
 
@@ -66,9 +74,18 @@ def test_when_the_grace_is_over_sync_executions_fail_and_queued_ones_go_back(dat
         async with Minifn(Config(data=data, async_concurrency=1)) as minifn:
             await deploy(minifn, SLOW, timeout_seconds=15)
             target = await minifn.executions.ready("hello")
-            running = asyncio.create_task(minifn.executions.execute(target, ExecutionRequest(path="/?seconds=14")))
-            queued = [await minifn.executions.enqueue(target.function, ExecutionRequest(path="/?seconds=1.2"))]
-            queued += [await minifn.executions.enqueue(target.function, ExecutionRequest()) for _ in range(3)]
+            running = asyncio.create_task(
+                minifn.executions.execute(target, ExecutionRequest(path="/?seconds=14"))
+            )
+            queued = [
+                await minifn.executions.enqueue(
+                    target.function, ExecutionRequest(path="/?seconds=1.2")
+                )
+            ]
+            queued += [
+                await minifn.executions.enqueue(target.function, ExecutionRequest())
+                for _ in range(3)
+            ]
 
             async def both_run() -> bool:
                 return minifn.pool.busy == 2
@@ -88,6 +105,8 @@ def test_when_the_grace_is_over_sync_executions_fail_and_queued_ones_go_back(dat
                 assert found is not None
                 assert found.status in ("waiting", "processing")
         async with Minifn(Config(data=data)) as minifn:
-            assert [(await finished(minifn, execution.id)).status for execution in queued] == ["completed"] * 4
+            assert [(await finished(minifn, execution.id)).status for execution in queued] == [
+                "completed"
+            ] * 4
 
     asyncio.run(main())

@@ -26,7 +26,9 @@ def start(data: Path, how: str) -> Server:
 
 def answers(server: Server) -> bool:
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{server.endpoint}/health/version", timeout=0.5, trust_env=False).is_success
+        return httpx.get(
+            f"{server.endpoint}/health/version", timeout=0.5, trust_env=False
+        ).is_success
     return False
 
 
@@ -61,7 +63,9 @@ def test_a_signal_ends_a_server_whatever_its_loop_does(tmp_path: Path) -> None:
 def test_the_log_says_what_held_the_loop(how: str, data: Path) -> None:
     server = start(data, how)
     try:
-        wait_until(lambda: "the event loop has been held for" in server.log_tail(), 60, "the log says so")
+        wait_until(
+            lambda: "the event loop has been held for" in server.log_tail(), 60, "the log says so"
+        )
         assert f"in {how}\n" in server.log_tail()
         wait_until(lambda: answers(server), 60, "it goes on")
         assert server.stop() == 0

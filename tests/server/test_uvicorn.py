@@ -57,8 +57,14 @@ def test_every_attribute_in_use_is_named_here() -> None:
     named = OWN.union(*USED.values())
     for name in ("connections.py", "websockets.py"):
         for node in ast.walk(ast.parse((ROOT / "minifn" / "server" / name).read_text())):
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "cycle", "self.flow"):
-                assert node.attr.startswith("_") or node.attr in named, f"{name}:{node.lineno}: {node.attr}"
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in (
+                "self",
+                "cycle",
+                "self.flow",
+            ):
+                assert node.attr.startswith("_") or node.attr in named, (
+                    f"{name}:{node.lineno}: {node.attr}"
+                )
 
 
 def test_the_version_has_a_tested_upper_bound() -> None:
@@ -67,7 +73,9 @@ def test_the_version_has_a_tested_upper_bound() -> None:
     bound = re.fullmatch(r"uvicorn\[standard\]>=[\d.]+,<([\d.]+)", found)
     assert bound, found
     here = tuple(int(part) for part in uvicorn.__version__.split(".")[:2])
-    assert here < tuple(int(part) for part in bound[1].split(".")), "try the suite with it, then raise the bound"
+    assert here < tuple(int(part) for part in bound[1].split(".")), (
+        "try the suite with it, then raise the bound"
+    )
 
 
 def test_the_private_module_of_types_is_there() -> None:

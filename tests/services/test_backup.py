@@ -25,7 +25,9 @@ from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database, connect
 from tests.serving import FUNCTIONS, Server, pack
 
-LOCKED = "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.\n"
+LOCKED = (
+    "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.\n"
+)
 ARCHIVE = pack(FUNCTIONS / "hello")
 
 
@@ -90,7 +92,9 @@ def rewritten(file: Path, change: Callable[[tarfile.TarInfo, bytes], bytes | Non
     return copy
 
 
-def test_a_restored_directory_has_everything_and_builds_what_was_ready(kept: DataDir, tmp_path: Path) -> None:
+def test_a_restored_directory_has_everything_and_builds_what_was_ready(
+    kept: DataDir, tmp_path: Path
+) -> None:
     file = tmp_path / "copy.tar"
     assert backup(kept, file) == Summary(deployments=2, left_out=1, keys=3, locked=False)
     assert file.stat().st_mode & 0o777 == 0o600
@@ -108,7 +112,9 @@ def test_a_restored_directory_has_everything_and_builds_what_was_ready(kept: Dat
         assert first.id == "old"
         second = deployments.claim(conn, now_ms())
         assert second is not None
-        deployments.finish(conn, second.id, deployments.BuildResult(status="ready", duration_seconds=1), now_ms())
+        deployments.finish(
+            conn, second.id, deployments.BuildResult(status="ready", duration_seconds=1), now_ms()
+        )
         function = functions.get(conn, "fn")
         assert function is not None
         assert function.deployment_id == "old"
@@ -118,7 +124,9 @@ def test_a_restored_directory_has_everything_and_builds_what_was_ready(kept: Dat
     for ours, theirs in zip(data.key_files(), kept.key_files(), strict=True):
         assert ours.read_bytes() == theirs.read_bytes()
         assert ours.stat().st_mode & 0o777 == 0o600
-    assert {path.name for path in data.root.iterdir()} == {path.name for path in kept.root.iterdir()}
+    assert {path.name for path in data.root.iterdir()} == {
+        path.name for path in kept.root.iterdir()
+    }
 
 
 def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Path) -> None:
@@ -144,12 +152,19 @@ def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Pa
     with contextlib.closing(conn):
         found = {one.id: (one.status, one.errors) for one in executions.TABLE.all(conn, "1")}
         assert executions.stored(conn).waiting == 0
-    assert found == {"waits": ("failed", RESTORED), "due": ("failed", RESTORED), "later": ("scheduled", "")}
+    assert found == {
+        "waits": ("failed", RESTORED),
+        "due": ("failed", RESTORED),
+        "later": ("scheduled", ""),
+    }
 
 
 def test_keys_can_be_left_out(kept: DataDir, tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--without-keys", "--data", kept.root)
-    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'copy.tar'}: 2 deployments, no key files\n" + LOCKED)
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"{tmp_path / 'copy.tar'}: 2 deployments, no key files\n" + LOCKED,
+    )
     assert "1 deployments are left out" in done.stderr
     done = minifn("restore", tmp_path / "copy.tar", "--data", tmp_path / "again")
     assert done.returncode == 0
@@ -170,7 +185,10 @@ def test_a_directory_with_something_in_it_is_left_alone(kept: DataDir, tmp_path:
 
 def test_what_cannot_be_copied_is_one_line(tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--data", tmp_path / "nowhere")
-    assert (done.returncode, done.stderr) == (1, f"minifn: there is no database in {tmp_path / 'nowhere'}\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"minifn: there is no database in {tmp_path / 'nowhere'}\n",
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,11 +202,23 @@ def extended(kind: bytes, content: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage",
     [
-        *("cut", "flipped", "other key", "missing", "no database", "outside", "link", "newer", "foreign"),
+        *(
+            "cut",
+            "flipped",
+            "other key",
+            "missing",
+            "no database",
+            "outside",
+            "link",
+            "newer",
+            "foreign",
+        ),
         *("nested", "nested headers", "endless"),
     ],
 )
-def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_backup_is_refused_and_leaves_nothing(
+    kept: DataDir, tmp_path: Path, damage: str
+) -> None:
     file = tmp_path / "copy.tar"
     backup(kept, file)
 
@@ -221,7 +251,9 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(kept: DataDir, tmp_path:
     if damage == "nested headers":
         file.write_bytes(extended(tarfile.GNUTYPE_LONGNAME, b"a") * 2000 + file.read_bytes())
     if damage == "endless":
-        file.write_bytes(extended(tarfile.XHDTYPE, b"33 size=99999999999999999999999\n") + file.read_bytes())
+        file.write_bytes(
+            extended(tarfile.XHDTYPE, b"33 size=99999999999999999999999\n") + file.read_bytes()
+        )
     target = DataDir(tmp_path / "again")
     with pytest.raises(BackupError):
         restore(file, target)
@@ -254,7 +286,9 @@ def test_a_row_that_belongs_to_nothing_is_named(kept: DataDir, tmp_path: Path) -
     with pytest.raises(BackupError) as caught:
         restore(file, DataDir(tmp_path / "again"))
     assert "ok" not in str(caught.value).split()
-    assert "row 123456 of execution_bodies belongs to a row of execution_requests" in str(caught.value)
+    assert "row 123456 of execution_bodies belongs to a row of execution_requests" in str(
+        caught.value
+    )
 
 
 @pytest.mark.parametrize(
@@ -265,14 +299,18 @@ def test_a_row_that_belongs_to_nothing_is_named(kept: DataDir, tmp_path: Path) -
         ("UPDATE functions SET id = ''", "UPDATE deployments SET function_id = ''"),
     ],
 )
-def test_ids_that_lead_elsewhere_are_refused(kept: DataDir, tmp_path: Path, statements: tuple[str, ...]) -> None:
+def test_ids_that_lead_elsewhere_are_refused(
+    kept: DataDir, tmp_path: Path, statements: tuple[str, ...]
+) -> None:
     """A backup of somebody else's making: the server would delete what such ids name, in time."""
     with pytest.raises(BackupError, match="is no ID"):
         restore(changed(kept, tmp_path, *statements), DataDir(tmp_path / "again"))
 
 
 def test_what_a_backup_wants_fetched_is_not_fetched(kept: DataDir, tmp_path: Path) -> None:
-    fetch = "INSERT INTO git_fetches VALUES ('old', '', '../../../somewhere', 'refs/heads/main', '', 0)"
+    fetch = (
+        "INSERT INTO git_fetches VALUES ('old', '', '../../../somewhere', 'refs/heads/main', '', 0)"
+    )
     _, conn = restored(changed(kept, tmp_path, fetch), tmp_path / "again")
     with contextlib.closing(conn):
         assert conn.execute("SELECT count(*) FROM git_fetches").fetchone() == (0,)
@@ -311,11 +349,16 @@ def test_a_live_server_under_writes(data: Path, tmp_path: Path) -> None:
             try:
                 with server.api as api:
                     while not ended.is_set():
-                        made = [api.upload("churn", ARCHIVE, activate="false")["$id"] for _ in range(4)]
+                        made = [
+                            api.upload("churn", ARCHIVE, activate="false")["$id"] for _ in range(4)
+                        ]
                         api.execute("hello", body='{"name": "Ada"}')
                         api.enqueue("hello", body='{"name": "Ada"}')
                         api.call(
-                            "POST", "/functions/hello/variables", 201, json={"key": f"K{new_id()}", "value": "v" * 500}
+                            "POST",
+                            "/functions/hello/variables",
+                            201,
+                            json={"key": f"K{new_id()}", "value": "v" * 500},
                         )
                         for one in made:
                             api.call("DELETE", f"/functions/churn/deployments/{one}", 204)

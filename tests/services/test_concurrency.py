@@ -11,9 +11,15 @@ REQUESTS = 300
 
 
 @pytest.mark.parametrize("entrypoint", ["main.py", "main_async.py", "main.js"])
-def test_answers_and_logs_are_not_mixed_up(entrypoint: str, server: Server, api: Api, node: str) -> None:
+def test_answers_and_logs_are_not_mixed_up(
+    entrypoint: str, server: Server, api: Api, node: str
+) -> None:
     function_id = "mirror-" + entrypoint.replace(".", "-").replace("_", "-")
-    api.create(function_id, api.runtime("node" if entrypoint.endswith("js") else "python"), entrypoint=entrypoint)
+    api.create(
+        function_id,
+        api.runtime("node" if entrypoint.endswith("js") else "python"),
+        entrypoint=entrypoint,
+    )
     api.deploy(function_id, pack(FUNCTIONS / "mirror"))
     executions = asyncio.run(run_many(server, function_id))
     for body, execution in executions.items():
@@ -22,7 +28,9 @@ def test_answers_and_logs_are_not_mixed_up(entrypoint: str, server: Server, api:
         mine = [line for line in execution["logs"].splitlines() if " of request-" in line]
         assert all(line.endswith(f" of {body}") for line in mine), execution["logs"]
         assert execution["errors"].splitlines() == [f"error of {body}"]
-    stored = {row["$id"]: row for row in api.pages(f"/functions/{function_id}/executions", "executions")}
+    stored = {
+        row["$id"]: row for row in api.pages(f"/functions/{function_id}/executions", "executions")
+    }
     assert len(stored) == REQUESTS
     for execution in executions.values():
         kept = stored[execution["$id"]]

@@ -17,7 +17,11 @@ from tests.serving import Api, pack, wait_until
 
 def planned_execution(at: int, execution_id: str | None = None) -> Execution:
     return Execution(
-        id=execution_id or new_id(), function_id="fn", status="scheduled", trigger="schedule", scheduled_at=at
+        id=execution_id or new_id(),
+        function_id="fn",
+        status="scheduled",
+        trigger="schedule",
+        scheduled_at=at,
     )
 
 
@@ -34,7 +38,9 @@ def test_executions_asked_for_an_instant_wait_for_it(play: Play) -> None:
     async def story(world: World) -> None:
         await world.add("")
         for at in (NOON - DAY, NOON + MINUTE, NOON + 50 * 365 * DAY):
-            await world.database.write(executions.enqueue, planned_execution(at), ExecutionRequest())
+            await world.database.write(
+                executions.enqueue, planned_execution(at), ExecutionRequest()
+            )
         assert await world.step(NOON) == NOON + MINUTE
         assert await statuses(world) == ["waiting", "scheduled", "scheduled"]
         world.restart()
@@ -86,9 +92,7 @@ def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None
     play(story)
 
 
-HELLO = (
-    b"def main(context):\n    context.log(context.req.headers['x-appwrite-trigger'])\n    return context.res.empty()\n"
-)
+HELLO = b"def main(context):\n    context.log(context.req.headers['x-appwrite-trigger'])\n    return context.res.empty()\n"
 
 
 @pytest.mark.slow
@@ -104,14 +108,20 @@ def test_two_real_minutes(api: Api) -> None:
     planned = api.enqueue("minutely", scheduledAt=moment, path="/planned", method="PUT")
     assert (planned["status"], planned["trigger"]) == ("scheduled", "schedule")
     done = api.finished("minutely", planned["$id"], seconds=200)
-    assert (done["status"], done["requestPath"], done["requestMethod"]) == ("completed", "/planned", "PUT")
+    assert (done["status"], done["requestPath"], done["requestMethod"]) == (
+        "completed",
+        "/planned",
+        "PUT",
+    )
     assert at <= parse_instant(done["$updatedAt"]) < at + 1000
 
     def ticks() -> list[int]:
         path = "/functions/minutely/executions"
         rows = [row for row in api.pages(path, "executions") if row["requestPath"] == "/"]
         assert {row["trigger"] for row in rows} <= {"schedule"}
-        finished = [row for row in rows if row["status"] == "completed" and "schedule" in row["logs"]]
+        finished = [
+            row for row in rows if row["status"] == "completed" and "schedule" in row["logs"]
+        ]
         return sorted(parse_instant(row["$createdAt"]) for row in finished)
 
     wait_until(lambda: len(ticks()) >= 2, 130, "two ticks")

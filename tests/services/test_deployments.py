@@ -73,12 +73,16 @@ class World:
     def request(self, code: UploadedFile | None) -> Upload:
         return Upload(function_id="fn", code=code, activate=True)
 
-    async def chunk(self, whole: bytes, number: int, deployment_id: str, **changes: Any) -> Deployment:
+    async def chunk(
+        self, whole: bytes, number: int, deployment_id: str, **changes: Any
+    ) -> Deployment:
         """Upload chunk `number` of `whole` the way every SDK cuts it."""
         start = number * CHUNK_BYTES
         piece = whole[start : start + CHUNK_BYTES]
         header = f"bytes {start}-{start + len(piece) - 1}/{len(whole)}"
-        return await self.upload(piece, **{"content_range": header, "deployment_id": deployment_id, **changes})
+        return await self.upload(
+            piece, **{"content_range": header, "deployment_id": deployment_id, **changes}
+        )
 
     async def finish(self, deployment_id: str) -> None:
         """Do what a successful build would: publish something and say `ready`."""
@@ -90,7 +94,9 @@ class World:
 
     async def configure(self, **settings: Any) -> None:
         """Change fields of the function."""
-        await self.database.write(functions.update, msgspec.structs.replace(await self.function(), **settings))
+        await self.database.write(
+            functions.update, msgspec.structs.replace(await self.function(), **settings)
+        )
 
     async def function(self) -> Function:
         function = await self.database.read(functions.get, "fn")
@@ -102,7 +108,9 @@ class World:
 async def opened(root: Path) -> AsyncIterator[World]:
     DataDir(root).prepare()
     async with Database(root / "minifn.db") as database:
-        function = Function(id="fn", name="fn", runtime="python-3.11", entrypoint="main.py", commands="true")
+        function = Function(
+            id="fn", name="fn", runtime="python-3.11", entrypoint="main.py", commands="true"
+        )
         await database.write(functions.insert, function)
         yield World(root, database)
 
@@ -140,7 +148,11 @@ async def test_entrypoint_and_commands_fall_back_to_the_functions(world: World) 
     given_both = await world.upload(entrypoint="src/app.py", commands="make")
     assert (given_both.entrypoint, given_both.commands) == ("src/app.py", "make")
     given_none = await world.upload()
-    assert (given_none.entrypoint, given_none.commands, given_none.type) == ("main.py", "true", "manual")
+    assert (given_none.entrypoint, given_none.commands, given_none.type) == (
+        "main.py",
+        "true",
+        "manual",
+    )
 
 
 @in_world
@@ -152,7 +164,8 @@ async def test_checks_come_in_appwrites_order(world: World) -> None:
     async def refused(error: type[MinifnError]) -> None:
         with pytest.raises(error):
             await world.upload(
-                bad.get("content"), **{name: bad[name] for name in bad if name not in ("content", "code")}
+                bad.get("content"),
+                **{name: bad[name] for name in bad if name not in ("content", "code")},
             )
 
     await refused(FunctionNotFound)
@@ -175,7 +188,11 @@ async def test_checks_come_in_appwrites_order(world: World) -> None:
 async def test_chunks_arrive_in_any_order_again_and_in_parallel(world: World) -> None:
     whole = os.urandom(3 * CHUNK_BYTES + 17)
     first = await world.chunk(whole, 0, "")
-    assert (first.chunks_uploaded, first.chunks_total, first.source_size_bytes) == (1, 4, len(whole))
+    assert (first.chunks_uploaded, first.chunks_total, first.source_size_bytes) == (
+        1,
+        4,
+        len(whole),
+    )
     with pytest.raises(DeploymentNotFound):
         await world.service.source("fn", first.id)
     assert world.calls == []
@@ -226,7 +243,9 @@ async def test_old_node_sdks_send_the_slice_beside_the_whole_file(world: World) 
     deployment_id = ""
     for number in (0, 1):
         piece = whole[number * CHUNK_BYTES :][:CHUNK_BYTES]
-        answer = await world.chunk(whole, number, deployment_id, code=world.file(whole), slice=world.file(piece))
+        answer = await world.chunk(
+            whole, number, deployment_id, code=world.file(whole), slice=world.file(piece)
+        )
         deployment_id = answer.id
     assert world.data.source(deployment_id).read_bytes() == whole
     alone = await world.chunk(whole, 1, "", code=world.file(whole))
@@ -244,21 +263,30 @@ async def test_chunks_that_do_not_fit_are_refused(world: World) -> None:
         await world.chunk(whole + b"more", 1, first.id)
     with pytest.raises(ArgumentInvalid):
         await world.chunk(whole, 0, "../../escaped")
-    await world.database.write(functions.insert, Function(id="other", name="o", runtime="r", entrypoint="e"))
+    await world.database.write(
+        functions.insert, Function(id="other", name="o", runtime="r", entrypoint="e")
+    )
     with pytest.raises(DeploymentNotFound):
         await world.chunk(whole, 1, first.id, function_id="other")
     assert world.calls == []
 
 
 @in_world
-async def test_a_rebuild_is_a_new_deployment_with_the_functions_current_settings(world: World) -> None:
+async def test_a_rebuild_is_a_new_deployment_with_the_functions_current_settings(
+    world: World,
+) -> None:
     original = await world.upload(activate=False, entrypoint="old.py", commands="old")
     await world.finish(original.id)
     await world.configure(entrypoint="new.py", commands="new")
     copy = await world.service.rebuild("fn", original.id)
     assert copy.id != original.id
     assert (copy.entrypoint, copy.commands, copy.activate) == ("new.py", "new", False)
-    assert (copy.status, copy.build_size_bytes, copy.build_logs, copy.build_duration_seconds) == ("waiting", 0, "", 0)
+    assert (copy.status, copy.build_size_bytes, copy.build_logs, copy.build_duration_seconds) == (
+        "waiting",
+        0,
+        "",
+        0,
+    )
     assert copy.created_at >= original.created_at
     await world.service.delete("fn", original.id)
     assert world.data.source(copy.id).read_bytes() == SMALL
@@ -321,7 +349,9 @@ async def test_the_output_is_packed_once(world: World) -> None:
     with pytest.raises(DeploymentNotFound):
         await world.service.output("fn", deployment.id)
     await world.finish(deployment.id)
-    first, second = await asyncio.gather(*(world.service.output("fn", deployment.id) for _ in range(2)))
+    first, second = await asyncio.gather(
+        *(world.service.output("fn", deployment.id) for _ in range(2))
+    )
     assert first == second
     with tarfile.open(first) as archive:
         assert archive.getnames() == ["main.py"]
@@ -340,7 +370,10 @@ async def test_forgetting_and_tidying_leave_only_what_is_known(world: World) -> 
     locked = world.data.build(dropped.id) / "locked"
     locked.mkdir(mode=0o000)
     await world.service.tidy()
-    assert set(world.data.deployments.iterdir()) == {world.data.source(kept.id), world.data.source(canceled.id)}
+    assert set(world.data.deployments.iterdir()) == {
+        world.data.source(kept.id),
+        world.data.source(canceled.id),
+    }
     assert set(world.data.builds.iterdir()) == {world.data.build(kept.id), world.data.caches}
     await world.service.forget("fn", [kept.id, canceled.id])
     assert list(world.data.deployments.iterdir()) == []
@@ -364,7 +397,9 @@ async def test_a_chunk_that_comes_again_late_does_not_touch_the_archive(world: W
     again = world.request(msgspec.structs.replace(file, path=SlowPath(file.path)))
     header = f"bytes 0-{CHUNK_BYTES - 1}/{len(whole)}"
     late = asyncio.create_task(
-        world.service.upload(msgspec.structs.replace(again, content_range=header, deployment_id="mine"))
+        world.service.upload(
+            msgspec.structs.replace(again, content_range=header, deployment_id="mine")
+        )
     )
     await asyncio.sleep(0)
     last = asyncio.create_task(world.chunk(whole, 1, "mine"))

@@ -43,8 +43,12 @@ def run(tmp_path: Path) -> Callable[[Scenario], None]:
 
 
 def test_hosts_below_the_functions_domain_are_ids(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
-        found = {host: await rules.route_of(host) for host in ("a.fn.test", "a.b.fn.test", ".fn.test")}
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
+        found = {
+            host: await rules.route_of(host) for host in ("a.fn.test", "a.b.fn.test", ".fn.test")
+        }
         assert found == {"a.fn.test": "a", "a.b.fn.test": "a.b", ".fn.test": ""}
         for host in ("fn.test", "xfn.test", "localhost", ""):
             assert await rules.route_of(host) is None
@@ -53,7 +57,9 @@ def test_hosts_below_the_functions_domain_are_ids(run: Callable[[Scenario], None
 
 
 def test_an_id_in_upper_case_has_its_domain_alone(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         assert await rules.route_of("hello.fn.test") == "hello"
         await functions.create("Hello", SETTINGS)
         assert await rules.route_of("hello.fn.test") == "Hello"
@@ -68,11 +74,15 @@ def test_an_id_in_upper_case_has_its_domain_alone(run: Callable[[Scenario], None
     run(scenario)
 
 
-@pytest.mark.parametrize(("ids", "owner"), [(("Two", "two"), "two"), (("two", "TWO"), "two"), (("TWO", "Two"), "TWO")])
+@pytest.mark.parametrize(
+    ("ids", "owner"), [(("Two", "two"), "two"), (("two", "TWO"), "two"), (("TWO", "Two"), "TWO")]
+)
 def test_ids_that_differ_in_case_from_older_versions(
     run: Callable[[Scenario], None], ids: tuple[str, ...], owner: str
 ) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         for number, function_id in enumerate(ids):
             await functions.create(f"f{number}", SETTINGS)
             await database.write(rename, f"f{number}", function_id)
@@ -87,7 +97,9 @@ def test_ids_that_differ_in_case_from_older_versions(
 
 
 def test_redirects_and_the_api(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         await functions.create("hello", SETTINGS)
         redirect = await rules.create_redirect("Old.test", "https://new.test/x", 308, "hello")
         assert (redirect.domain, await rules.route_of("old.test")) == ("old.test", redirect)
@@ -106,7 +118,9 @@ def test_redirects_and_the_api(run: Callable[[Scenario], None]) -> None:
 
 
 def test_rules_are_known_at_once_and_forgotten_at_once(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         for name in ("hello", "other"):
             await functions.create(name, SETTINGS)
         assert await rules.route_of("a.test") is None
@@ -125,7 +139,9 @@ def test_rules_are_known_at_once_and_forgotten_at_once(run: Callable[[Scenario],
 
 
 def test_a_rule_committed_during_a_read_is_not_missed(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         await functions.create("hello", SETTINGS)
         first = asyncio.create_task(rules.route_of("late.test"))
         await asyncio.sleep(0)
@@ -137,7 +153,9 @@ def test_a_rule_committed_during_a_read_is_not_missed(run: Callable[[Scenario], 
 
 
 def test_a_rule_survives_the_caller_who_gave_up(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         await functions.create("hello", SETTINGS)
         assert await rules.route_of("a.test") is None
         asking = asyncio.create_task(rules.create("a.test", "hello"))
@@ -150,7 +168,9 @@ def test_a_rule_survives_the_caller_who_gave_up(run: Callable[[Scenario], None])
 
 
 def test_refusals(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         await functions.create("hello", SETTINGS)
         await functions.create("other", SETTINGS)
         await rules.create("a.test", "hello")
@@ -190,7 +210,9 @@ def test_own_domains_follow_the_setting(tmp_path: Path) -> None:
 
 
 def test_routes_hold_only_what_an_id_does_not_say(run: Callable[[Scenario], None]) -> None:
-    async def scenario(rules: DomainService, functions: FunctionService, database: Database) -> None:
+    async def scenario(
+        rules: DomainService, functions: FunctionService, database: Database
+    ) -> None:
         for name in ("plain", "Upper"):
             await functions.create(name, SETTINGS)
         await rules.create("a.test", "plain")

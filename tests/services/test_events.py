@@ -36,7 +36,9 @@ def config(root: Path, **settings: Any) -> Config:
 
 async def listening(minifn: Minifn, function_id: str, *events: str, name: str = "") -> None:
     """Create a function without code that subscribes to events."""
-    settings = FunctionSettings(name=name or function_id, runtime="python-3.11", entrypoint="main.py", events=events)
+    settings = FunctionSettings(
+        name=name or function_id, runtime="python-3.11", entrypoint="main.py", events=events
+    )
     await minifn.functions.create(function_id, settings)
 
 
@@ -45,7 +47,9 @@ async def stored(minifn: Minifn, function_id: str) -> tuple[Execution, ...]:
     return page.items
 
 
-async def ended(minifn: Minifn, function_id: str, count: int, seconds: float = 20) -> tuple[Execution, ...]:
+async def ended(
+    minifn: Minifn, function_id: str, count: int, seconds: float = 20
+) -> tuple[Execution, ...]:
     """Return a function's executions once so many are over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -63,8 +67,14 @@ def test_a_function_is_called_with_the_event_it_subscribes_to(tmp_path: Path) ->
             assert await minifn.emit(EVENT, {"id": 42, "name": "Ä"}, user_id="ada") == 1
             (execution,) = await ended(minifn, "hello", 1)
             assert execution.status == "completed", execution.errors
-            assert (execution.trigger, execution.request_method, execution.request_path) == ("event", "POST", "/")
-            assert execution.user_id == "", "who caused an event may not read what a function made of it"
+            assert (execution.trigger, execution.request_method, execution.request_path) == (
+                "event",
+                "POST",
+                "/",
+            )
+            assert execution.user_id == "", (
+                "who caused an event may not read what a function made of it"
+            )
             body, event, request = execution.logs.splitlines()
             assert json.loads(body) == {"id": 42, "name": "Ä"}
             assert event == f"event {EVENT} user ada"
@@ -107,7 +117,9 @@ def test_who_listens_is_known_at_once(tmp_path: Path) -> None:
             assert await minifn.emit(EVENT, {}) == 0
             await listening(minifn, "late", EVENT)
             assert await minifn.emit(EVENT, {}) == 1
-            await minifn.functions.update("late", FunctionSettings(name="late", events=("carts.*.create",)))
+            await minifn.functions.update(
+                "late", FunctionSettings(name="late", events=("carts.*.create",))
+            )
             assert await minifn.emit(EVENT, {}) == 0
             assert await minifn.emit("carts.1.create", {}) == 1
             await minifn.functions.delete("late")
@@ -116,7 +128,9 @@ def test_who_listens_is_known_at_once(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("event", ["", "orders", "orders.*.create", "users.1.explode", "functions.f.update", "a b.1.c"])
+@pytest.mark.parametrize(
+    "event", ["", "orders", "orders.*.create", "users.1.explode", "functions.f.update", "a b.1.c"]
+)
 def test_names_that_no_event_has(tmp_path: Path, event: str) -> None:
     async def scenario() -> None:
         async with Minifn(config(tmp_path)) as minifn:
@@ -147,7 +161,9 @@ def test_a_loop_ends_and_says_why(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             await listening(minifn, "loop", EVENT)
             assert await minifn.events.emit(EVENT, {}, depth=DEPTH_MAX - 1) == 1
             assert await minifn.events.emit(EVENT, {}, depth=DEPTH_MAX) == 0
-            cut, _ = sorted(await ended(minifn, "loop", 2), key=lambda item: item.sequence, reverse=True)
+            cut, _ = sorted(
+                await ended(minifn, "loop", 2), key=lambda item: item.sequence, reverse=True
+            )
             assert cut.status == "failed"
             assert EVENT in cut.errors
             assert f"{DEPTH_MAX} executions caused by events" in cut.errors
@@ -167,7 +183,10 @@ def test_a_storm_loses_nothing_and_holds_no_write_up(events: int, tmp_path: Path
                 await listening(minifn, f"fn-{number}", "orders.*.create")
             # What is queued stays, to be counted.
             await minifn.executions.halt()
-            storm = [asyncio.create_task(minifn.emit(f"orders.{number}.create", {})) for number in range(events)]
+            storm = [
+                asyncio.create_task(minifn.emit(f"orders.{number}.create", {}))
+                for number in range(events)
+            ]
             writes = 0
             while not all(task.done() for task in storm):
                 await minifn.database.write(lambda conn: conn.execute("SELECT 1").fetchone())
@@ -190,7 +209,11 @@ def test_a_function_without_room_keeps_no_event_from_the_others(tmp_path: Path) 
                 await listening(minifn, name, "orders.*.create")
             # What is queued stays.
             await minifn.executions.halt()
-            (crowded,) = [one for one in await minifn.database.read(functions.listening) if one.id == "crowded"]
+            (crowded,) = [
+                one
+                for one in await minifn.database.read(functions.listening)
+                if one.id == "crowded"
+            ]
             for _ in range(2):
                 await minifn.executions.enqueue(crowded, ExecutionRequest())
             assert await minifn.emit("orders.1.create", {}) == 1
@@ -200,13 +223,17 @@ def test_a_function_without_room_keeps_no_event_from_the_others(tmp_path: Path) 
             # None has room: it is refused as a whole, and nothing is recorded.
             with pytest.raises(Overloaded):
                 await minifn.emit("orders.3.create", {})
-            rows = await minifn.database.read(lambda conn: conn.execute("SELECT count(*) FROM executions").fetchone())
+            rows = await minifn.database.read(
+                lambda conn: conn.execute("SELECT count(*) FROM executions").fetchone()
+            )
             assert rows == (6,)
 
     asyncio.run(scenario())
 
 
-def test_who_listens_is_read_once_for_all_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_listens_is_read_once_for_all_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reads: list[sqlite3.Connection] = []
     listed = functions.listening
 
@@ -230,6 +257,8 @@ def test_a_functions_own_events_know_how_deep_they_are(tmp_path: Path) -> None:
         async with Minifn(config(tmp_path)) as minifn:
             key = minifn.tokens.mint_key(("events.write",), 60, depth=3)
             assert minifn.tokens.verify_key(key).depth == 3
-            assert minifn.tokens.verify_key(minifn.tokens.mint_key(("events.write",), 60)).depth == 0
+            assert (
+                minifn.tokens.verify_key(minifn.tokens.mint_key(("events.write",), 60)).depth == 0
+            )
 
     asyncio.run(scenario())

@@ -47,10 +47,13 @@ def main(context):
 """
 
 
-async def deploy(minifn: Minifn, code: str = HELLO, function_id: str = "hello", **settings: Any) -> Deployment:
+async def deploy(
+    minifn: Minifn, code: str = HELLO, function_id: str = "hello", **settings: Any
+) -> Deployment:
     """Create a function and build its code; returns the finished deployment."""
     await minifn.functions.create(
-        function_id, FunctionSettings(name=function_id, runtime="python-3.11", entrypoint="main.py", **settings)
+        function_id,
+        FunctionSettings(name=function_id, runtime="python-3.11", entrypoint="main.py", **settings),
     )
     archive = minifn.data.deployments / "upload"
     content = textwrap.dedent(code).encode()
@@ -59,7 +62,9 @@ async def deploy(minifn: Minifn, code: str = HELLO, function_id: str = "hello", 
         member.size = len(content)
         packed.addfile(member, io.BytesIO(content))
     file = UploadedFile(path=archive, size_bytes=archive.stat().st_size, filename="code.tar.gz")
-    uploaded = await minifn.deployments.upload(Upload(function_id=function_id, code=file, activate=True))
+    uploaded = await minifn.deployments.upload(
+        Upload(function_id=function_id, code=file, activate=True)
+    )
 
     async def built() -> Deployment | None:
         found = await minifn.database.read(deployments.by_id, uploaded.id)
@@ -101,9 +106,18 @@ def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
             assert (await deploy(minifn)).status == "ready"
-            result = await run(minifn, "/a?b=c", body=b"hi", headers=(("content-type", "text/x"), ("x-secret", "1")))
+            result = await run(
+                minifn,
+                "/a?b=c",
+                body=b"hi",
+                headers=(("content-type", "text/x"), ("x-secret", "1")),
+            )
             execution = result.execution
-            assert (execution.status, execution.response_status_code, result.body) == ("completed", 201, b"hi")
+            assert (execution.status, execution.response_status_code, result.body) == (
+                "completed",
+                201,
+                b"hi",
+            )
             assert dict(result.headers)["x-own"] == "yes"
             assert dict(result.headers)["x-appwrite-execution-id"] == execution.id
             assert (execution.logs, execution.errors) == ("logged /a\n", "complained\n")
@@ -111,8 +125,14 @@ def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
             assert dict(execution.response_headers) == {"content-type": "text/plain; charset=utf-8"}
             stored = await minifn.database.read(executions.get, "hello", execution.id)
             assert stored is not None
-            assert (stored.logs, stored.request_path, stored.duration_seconds > 0) == ("logged /a\n", "/a?b=c", True)
-            assert len(str(stored.duration_seconds)) <= 15, "JavaScript SDKs make texts of longer numbers"
+            assert (stored.logs, stored.request_path, stored.duration_seconds > 0) == (
+                "logged /a\n",
+                "/a?b=c",
+                True,
+            )
+            assert len(str(stored.duration_seconds)) <= 15, (
+                "JavaScript SDKs make texts of longer numbers"
+            )
 
             raised = (await run(minifn, "/raise")).execution
             assert (raised.status, raised.response_status_code) == ("failed", 500)
@@ -137,19 +157,32 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
         async with Minifn(Config(data=data)) as minifn:
             for owner, key, value in (("", "A", "project"), ("", "B", "project")):
                 await minifn.functions.create_variable(owner, key, value)
-            await minifn.functions.create("hello2", FunctionSettings(name="x", runtime="python-3.11"))
+            await minifn.functions.create(
+                "hello2", FunctionSettings(name="x", runtime="python-3.11")
+            )
             await deploy(minifn, scopes=("users.read",))
-            for key, value in (("B", "own"), ("APPWRITE_REGION", "mars"), ("LD_X", "1"), ("WITH=EQUALS", "x")):
+            for key, value in (
+                ("B", "own"),
+                ("APPWRITE_REGION", "mars"),
+                ("LD_X", "1"),
+                ("WITH=EQUALS", "x"),
+            ):
                 await minifn.functions.create_variable("hello", key, value)
             result = await run(minifn, "/env")
             assert result.execution.status == "completed", result.execution.errors
             assert b"do not leak" not in result.body
             environment = json.loads(result.body)
-            assert (environment["A"], environment["B"], environment["APPWRITE_REGION"]) == ("project", "own", "default")
+            assert (environment["A"], environment["B"], environment["APPWRITE_REGION"]) == (
+                "project",
+                "own",
+                "default",
+            )
             assert environment["LD_X"] == "1"
             assert environment["APPWRITE_FUNCTION_ID"] == "hello"
             assert "APPWRITE_FUNCTION_API_KEY" not in environment
-            headers = json.loads((await run(minifn, "/headers", user_id="u1", session_id="s1")).body)
+            headers = json.loads(
+                (await run(minifn, "/headers", user_id="u1", session_id="s1")).body
+            )
             assert headers["x-appwrite-trigger"] == "http"
             assert headers["x-appwrite-user-id"] == "u1"
             assert minifn.tokens.verify_user(headers["x-appwrite-user-jwt"]).session_id == "s1"
@@ -188,15 +221,25 @@ def test_queued_executions_run_later_and_are_told_apart(data: Path) -> None:
         async with Minifn(Config(data=data)) as minifn:
             await deploy(minifn)
             function = await minifn.functions.get("hello")
-            queued = await minifn.executions.enqueue(function, ExecutionRequest(path="/q", body=b"later"))
+            queued = await minifn.executions.enqueue(
+                function, ExecutionRequest(path="/q", body=b"later")
+            )
             assert queued.status == "waiting"
             done = await finished(minifn, queued.id)
-            assert (done.status, done.response_status_code, done.logs) == ("completed", 201, "logged /q\n")
+            assert (done.status, done.response_status_code, done.logs) == (
+                "completed",
+                201,
+                "logged /q\n",
+            )
             due = now_ms() + 300
             planned = await minifn.executions.enqueue(function, ExecutionRequest(), "schedule", due)
             assert planned.status == "scheduled"
             done = await finished(minifn, planned.id)
-            assert (done.status, done.trigger, done.updated_at >= due) == ("completed", "schedule", True)
+            assert (done.status, done.trigger, done.updated_at >= due) == (
+                "completed",
+                "schedule",
+                True,
+            )
             await minifn.executions.delete("hello", planned.id)
             assert await minifn.database.read(executions.get, "hello", planned.id) is None
 
@@ -208,7 +251,9 @@ def test_a_function_that_cannot_run_says_why(data: Path) -> None:
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
-            await minifn.functions.create("hello", FunctionSettings(name="x", runtime="python-3.11"))
+            await minifn.functions.create(
+                "hello", FunctionSettings(name="x", runtime="python-3.11")
+            )
             with pytest.raises(DeploymentNotFound):
                 await minifn.executions.ready("hello")
             function = await minifn.functions.get("hello")
@@ -218,7 +263,9 @@ def test_a_function_that_cannot_run_says_why(data: Path) -> None:
             assert "Deployment not found" in done.errors
             waiting = Deployment(id="d1", function_id="hello", chunks_total=2, chunks_uploaded=0)
             await minifn.database.write(deployments.insert, waiting)
-            await minifn.database.write(functions.update, msgspec.structs.replace(function, deployment_id="d1"))
+            await minifn.database.write(
+                functions.update, msgspec.structs.replace(function, deployment_id="d1")
+            )
             with pytest.raises(BuildNotReady):
                 await minifn.executions.ready("hello")
 
@@ -298,7 +345,9 @@ def test_warm_workers_outlive_changes_that_do_not_concern_them(data: Path) -> No
             await minifn.functions.update("hello", settings)
             await run(minifn)
             assert {worker.pid for worker in minifn.pool._alive} == before
-            await minifn.functions.update("hello", msgspec.structs.replace(settings, name="renamed"))
+            await minifn.functions.update(
+                "hello", msgspec.structs.replace(settings, name="renamed")
+            )
             environment = json.loads((await run(minifn, "/env")).body)
             assert environment["APPWRITE_FUNCTION_NAME"] == "renamed"
 

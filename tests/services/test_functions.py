@@ -52,7 +52,9 @@ def changed(**fields: object) -> FunctionSettings:
 
 async def activate(database: Database, function: Function) -> Deployment:
     """Give `function` a ready, active deployment."""
-    deployment = Deployment(id=new_id(), function_id=function.id, created_at=now_ms(), activate=True)
+    deployment = Deployment(
+        id=new_id(), function_id=function.id, created_at=now_ms(), activate=True
+    )
     await database.write(deployments.insert, deployment)
     await database.write(deployments.claim, now_ms())
     result = deployments.BuildResult(status="ready", duration_seconds=1, build_logs="long logs")
@@ -64,7 +66,12 @@ async def activate(database: Database, function: Function) -> Deployment:
 def test_a_function_is_created_with_the_given_or_a_new_id(run: Callable[[Scenario], None]) -> None:
     async def scenario(database: Database, service: FunctionService) -> None:
         created = await service.create("hello", changed(events=("users.*.create",)))
-        assert (created.id, created.sequence, created.live, created.events) == ("hello", 1, True, ("users.*.create",))
+        assert (created.id, created.sequence, created.live, created.events) == (
+            "hello",
+            1,
+            True,
+            ("users.*.create",),
+        )
         assert created.created_at == created.updated_at > 0
         assert await service.get("hello") == created
         generated = await service.create("unique()", SETTINGS)
@@ -96,17 +103,25 @@ def test_what_a_function_cannot_be(
     run(scenario)
 
 
-def test_an_update_resets_what_it_does_not_name_but_runtime_and_entrypoint(run: Callable[[Scenario], None]) -> None:
+def test_an_update_resets_what_it_does_not_name_but_runtime_and_entrypoint(
+    run: Callable[[Scenario], None],
+) -> None:
     async def scenario(database: Database, service: FunctionService) -> None:
         first = changed(commands="pip install x", timeout_seconds=60, provider_paths=("src/*",))
-        repository = {"installation_id": "local", "provider_repository_id": "repo", "provider_branch": "main"}
+        repository = {
+            "installation_id": "local",
+            "provider_repository_id": "repo",
+            "provider_branch": "main",
+        }
         await service.create("hello", msgspec.structs.replace(first, **repository))
         updated = await service.update("hello", FunctionSettings(name="Hello"))
         assert (updated.runtime, updated.entrypoint) == ("python-3.11", "main.py")
         assert (updated.commands, updated.timeout_seconds) == ("", 15)
         assert (updated.provider_repository_id, updated.provider_paths) == ("repo", ("src/*",))
         assert await service.get("hello") == updated
-        disconnected = await service.update("hello", FunctionSettings(name="Hello", provider_repository_id=""))
+        disconnected = await service.update(
+            "hello", FunctionSettings(name="Hello", provider_repository_id="")
+        )
         assert disconnected.provider_repository_id == ""
         with pytest.raises(FunctionNotFound):
             await service.update("nobody", SETTINGS)
@@ -114,10 +129,17 @@ def test_an_update_resets_what_it_does_not_name_but_runtime_and_entrypoint(run: 
     run(scenario)
 
 
-def test_live_tells_whether_the_deployment_has_what_the_function_says(run: Callable[[Scenario], None]) -> None:
+def test_live_tells_whether_the_deployment_has_what_the_function_says(
+    run: Callable[[Scenario], None],
+) -> None:
     async def scenario(database: Database, service: FunctionService) -> None:
         await service.create("hello", SETTINGS)
-        for field, value in (("name", "x"), ("entrypoint", "x.py"), ("commands", "x"), ("runtime", "node-20.0")):
+        for field, value in (
+            ("name", "x"),
+            ("entrypoint", "x.py"),
+            ("commands", "x"),
+            ("runtime", "node-20.0"),
+        ):
             assert not (await service.update("hello", changed(**{field: value}))).live
             await service.update("hello", SETTINGS)
             assert (await service.update("hello", changed(timeout_seconds=99))).live
@@ -131,7 +153,13 @@ def test_a_changed_schedule_is_to_be_computed_again(run: Callable[[Scenario], No
     async def scenario(database: Database, service: FunctionService) -> None:
         function = await service.create("hello", changed(schedule="0 * * * *"))
         await activate(database, function)
-        move = schedules.Move(function_id="hello", schedule="0 * * * *", interval_minutes=0, from_at=0, to_at=3_600_000)
+        move = schedules.Move(
+            function_id="hello",
+            schedule="0 * * * *",
+            interval_minutes=0,
+            from_at=0,
+            to_at=3_600_000,
+        )
         await database.write(schedules.apply, [move])
         assert (await service.get("hello")).schedule_next == 3_600_000
         kept = await service.update("hello", changed(schedule="0 * * * *"))
@@ -145,7 +173,9 @@ def test_a_changed_schedule_is_to_be_computed_again(run: Callable[[Scenario], No
 def test_a_changed_interval_is_to_be_computed_again(run: Callable[[Scenario], None]) -> None:
     async def scenario(database: Database, service: FunctionService) -> None:
         await activate(database, await service.create("hello", changed(interval_minutes=5)))
-        move = schedules.Move(function_id="hello", schedule="", interval_minutes=5, from_at=0, to_at=3_600_000)
+        move = schedules.Move(
+            function_id="hello", schedule="", interval_minutes=5, from_at=0, to_at=3_600_000
+        )
         await database.write(schedules.apply, [msgspec.structs.replace(move, interval_minutes=6)])
         assert (await service.get("hello")).schedule_next == 0
         await database.write(schedules.apply, [move])
@@ -164,12 +194,18 @@ def test_a_deleted_function_takes_everything_with_it(run: Callable[[Scenario], N
         function = await service.create("hello", SETTINGS)
         deployment = await activate(database, function)
         variable = await service.create_variable("hello", "KEY", "value")
-        await database.write(rules.insert, Rule(id="rule", domain="hello.example", function_id="hello"))
+        await database.write(
+            rules.insert, Rule(id="rule", domain="hello.example", function_id="hello")
+        )
         deleted, deployment_ids = await service.delete("hello")
         assert (deleted.id, deployment_ids) == ("hello", [deployment.id])
         assert await database.read(rules.by_domain, "hello.example") is None
         assert await database.read(deployments.by_id, deployment.id) is None
-        for missing in (service.get("hello"), service.target("hello"), service.get_variable("hello", variable.id)):
+        for missing in (
+            service.get("hello"),
+            service.target("hello"),
+            service.get_variable("hello", variable.id),
+        ):
             with pytest.raises(FunctionNotFound):
                 await missing
         with pytest.raises(FunctionNotFound):
@@ -211,14 +247,18 @@ def test_a_secret_stays_secret(run: Callable[[Scenario], None]) -> None:
     async def scenario(database: Database, service: FunctionService) -> None:
         await service.create("hello", SETTINGS)
         variable = await service.create_variable("hello", "A", "1")
-        assert (await service.update_variable("hello", variable.id, VariableChange(secret=True))).secret
+        assert (
+            await service.update_variable("hello", variable.id, VariableChange(secret=True))
+        ).secret
         with pytest.raises(VariableCannotUnsetSecret):
             await service.update_variable("hello", variable.id, VariableChange(secret=False))
 
     run(scenario)
 
 
-def test_a_target_merges_variables_and_is_forgotten_when_they_change(run: Callable[[Scenario], None]) -> None:
+def test_a_target_merges_variables_and_is_forgotten_when_they_change(
+    run: Callable[[Scenario], None],
+) -> None:
     async def scenario(database: Database, service: FunctionService) -> None:
         heard: list[str] = []
         service.on_change(heard.append)

@@ -59,7 +59,9 @@ def test_an_expired_key_is_refused_with_a_reason(tmp_path: Path) -> None:
     run(tmp_path / "db", scenario)
 
 
-def test_keys_of_another_process_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_of_another_process_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(keys_module, "TRUST_SECONDS", 0.05)
 
     async def scenario(database: Database, keys: Keys) -> None:

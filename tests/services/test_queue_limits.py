@@ -28,7 +28,9 @@ def play(path: Path, story: Story, *, count_max: int = 100, bytes_max: int = 100
     async def main() -> None:
         async with Database(path / "minifn.db") as database:
             for name in NAMES:
-                await database.write(functions.insert, Function(id=name, name=name, runtime="python-3.11"))
+                await database.write(
+                    functions.insert, Function(id=name, name=name, runtime="python-3.11")
+                )
             backlog = QueueLimits(database, count_max, bytes_max, lambda: next(seconds))
             await backlog.open()
             await story(backlog, database)
@@ -36,13 +38,19 @@ def play(path: Path, story: Story, *, count_max: int = 100, bytes_max: int = 100
     asyncio.run(main())
 
 
-async def store(backlog: QueueLimits, database: Database, size_bytes: int, *, due_at: int = 0, name: str = "") -> str:
+async def store(
+    backlog: QueueLimits, database: Database, size_bytes: int, *, due_at: int = 0, name: str = ""
+) -> str:
     """Store an execution as the executor does, of the function named or of each in turn; return its id."""
     status: ExecutionStatus = "scheduled" if due_at else "waiting"
     name = name or next(TURNS)
-    execution = Execution(id=new_id(), function_id=name, trigger="http", status=status, scheduled_at=due_at)
+    execution = Execution(
+        id=new_id(), function_id=name, trigger="http", status=status, scheduled_at=due_at
+    )
     async with backlog.storing((name,), size_bytes, scheduled=bool(due_at)):
-        await database.write(executions.enqueue, execution, ExecutionRequest(body=bytes(size_bytes)))
+        await database.write(
+            executions.enqueue, execution, ExecutionRequest(body=bytes(size_bytes))
+        )
     if not due_at:
         backlog.wait(1)
     return execution.id
@@ -175,7 +183,9 @@ def test_a_share_is_counted_anew_before_anything_is_refused(tmp_path: Path) -> N
                 await store(backlog, database, 0, name="fn0")
             await database.write(executions.delete, "fn0", last)
             await store(backlog, database, 0, name="fn0", due_at=10**12)
-            for row in await database.read(lambda conn: conn.execute("SELECT id FROM executions").fetchall()):
+            for row in await database.read(
+                lambda conn: conn.execute("SELECT id FROM executions").fetchall()
+            ):
                 await database.write(executions.delete, "fn0", row[0])
 
     play(tmp_path, story, count_max=8)
@@ -184,7 +194,9 @@ def test_a_share_is_counted_anew_before_anything_is_refused(tmp_path: Path) -> N
 def test_ticks_count_as_well(tmp_path: Path) -> None:
     async def story(backlog: QueueLimits, database: Database) -> None:
         for _ in range(2):
-            execution = Execution(id=new_id(), function_id="fn0", trigger="schedule", status="waiting")
+            execution = Execution(
+                id=new_id(), function_id="fn0", trigger="schedule", status="waiting"
+            )
             await database.write(executions.enqueue, execution, ExecutionRequest())
             backlog.ticked(["fn0"])
             backlog.wait(1)

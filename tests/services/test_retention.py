@@ -48,7 +48,13 @@ def test_executions_go_when_they_are_old(data: Path, days: int) -> None:
             ages = (5 * DAY_MS, 3 * DAY_MS, 2 * DAY_MS + 1, 2 * DAY_MS, 1)
             for age in ages:
                 await minifn.database.write(executions.insert, execution("fn", NOW - age))
-            planned = Execution(id="planned", function_id="fn", status="scheduled", scheduled_at=NOW * 2, created_at=1)
+            planned = Execution(
+                id="planned",
+                function_id="fn",
+                status="scheduled",
+                scheduled_at=NOW * 2,
+                created_at=1,
+            )
             await minifn.database.write(executions.enqueue, planned, ExecutionRequest())
             await minifn.retention.sweep(NOW)
             kept = [NOW - age for age in ages if not days or age <= days * DAY_MS]
@@ -63,11 +69,17 @@ def test_executions_go_when_they_are_many(data: Path) -> None:
     kept, extra = 3, ROWS + 1
 
     async def main() -> None:
-        async with Minifn(Config(data=data, sandbox="none", retention_count=kept, retention_days=0)) as minifn:
+        async with Minifn(
+            Config(data=data, sandbox="none", retention_count=kept, retention_days=0)
+        ) as minifn:
             for function_id in ("busy", "calm"):
                 await add(minifn, function_id)
             planned = Execution(
-                id="planned", function_id="busy", status="scheduled", scheduled_at=NOW * 2, created_at=0
+                id="planned",
+                function_id="busy",
+                status="scheduled",
+                scheduled_at=NOW * 2,
+                created_at=0,
             )
             await minifn.database.write(executions.enqueue, planned, ExecutionRequest())
             for number in range(1, kept + extra + 1):
@@ -92,7 +104,9 @@ def test_deleted_functions_take_their_executions_with_them_and_the_file_shrinks(
             for function_id in ("gone", "kept"):
                 await add(minifn, function_id)
                 for _ in range(250):
-                    await minifn.database.write(executions.insert, execution(function_id, NOW, logs="x" * 20_000))
+                    await minifn.database.write(
+                        executions.insert, execution(function_id, NOW, logs="x" * 20_000)
+                    )
             await minifn.database.write(functions.delete, "gone")
 
     async def sweep() -> None:
@@ -141,7 +155,9 @@ def test_inactive_deployments_go_with_their_files(data: Path) -> None:
                 *(("fn", "active", old), ("fn", "old", old), ("fn", "young", young)),
                 ("keeps", "of-another", old),
             ):
-                deployment = Deployment(id=deployment_id, function_id=owner, status="ready", created_at=at)
+                deployment = Deployment(
+                    id=deployment_id, function_id=owner, status="ready", created_at=at
+                )
                 await minifn.database.write(deployments.insert, deployment)
                 minifn.data.source(deployment_id).touch()
                 minifn.data.build(deployment_id).mkdir()
@@ -149,7 +165,9 @@ def test_inactive_deployments_go_with_their_files(data: Path) -> None:
             left = {"active", "young", "of-another"}
             assert await minifn.database.read(deployments.ids) == left
             assert {path.name for path in minifn.data.builds.iterdir()} - {".cache"} == left
-            assert {path.name for path in minifn.data.deployments.iterdir()} == {f"{name}.tar.gz" for name in left}
+            assert {path.name for path in minifn.data.deployments.iterdir()} == {
+                f"{name}.tar.gz" for name in left
+            }
 
     asyncio.run(main())
 

@@ -54,10 +54,17 @@ def test_a_tick_is_an_execution_without_a_caller(play: Play) -> None:
         ((job,), _) = await world.database.write(executions.claim, 5, NOON)
         assert job.request == ExecutionRequest()
         execution = job.execution
-        assert (execution.trigger, execution.request_method, execution.request_path) == ("schedule", "POST", "/")
+        assert (execution.trigger, execution.request_method, execution.request_path) == (
+            "schedule",
+            "POST",
+            "/",
+        )
         assert (execution.user_id, execution.deployment_id, execution.scheduled_at) == ("", "d", 0)
         function = await world.function()
-        assert (function.schedule_previous, function.schedule_next) == (NOON + MINUTE, NOON + 2 * MINUTE)
+        assert (function.schedule_previous, function.schedule_next) == (
+            NOON + MINUTE,
+            NOON + 2 * MINUTE,
+        )
 
     play(story)
 
@@ -182,7 +189,9 @@ def test_competing_schedulers_hand_out_a_tick_once(tmp_path: Path) -> None:
                 await first.add("* * * * *", f"fn{number}")
             await asyncio.gather(first.step(NOON), second.step(NOON))
             for minute in range(1, 6):
-                await asyncio.gather(first.step(NOON + minute * MINUTE), second.step(NOON + minute * MINUTE))
+                await asyncio.gather(
+                    first.step(NOON + minute * MINUTE), second.step(NOON + minute * MINUTE)
+                )
             for number in range(20):
                 assert len(await first.ticks(f"fn{number}")) == 5
 
@@ -234,7 +243,9 @@ def test_more_functions_than_one_batch_tick_together_and_rest_without_a_scan(pla
             await world.add("@hourly", f"fn{number}")
         await world.step(NOON)
         assert await world.step(NOON + HOUR) == NOON + 2 * HOUR
-        rows = await world.database.read(lambda conn: conn.execute("SELECT count(*) FROM executions").fetchone())
+        rows = await world.database.read(
+            lambda conn: conn.execute("SELECT count(*) FROM executions").fetchone()
+        )
         assert rows == (count,)
         plans: list[str] = []
         await world.database.read(lambda conn: plans.extend(explained(conn)))
@@ -259,7 +270,11 @@ def explained(conn: Any) -> list[str]:
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.tuples(st.integers(-HOUR, HOUR) | st.integers(1, 2 * MINUTE), st.booleans()), min_size=5, max_size=40)
+    st.lists(
+        st.tuples(st.integers(-HOUR, HOUR) | st.integers(1, 2 * MINUTE), st.booleans()),
+        min_size=5,
+        max_size=40,
+    )
 )
 def test_no_minute_ticks_twice_whatever_the_clock_does(
     tmp_path_factory: pytest.TempPathFactory, moves: list[tuple[int, bool]]

@@ -22,7 +22,9 @@ SECRET = "the-value-nobody-may-read"
 
 
 def variable(variable_id: str, value: str = SECRET) -> Variable:
-    return Variable(id=variable_id, function_id="fn", key=variable_id.upper(), value=value, secret=True)
+    return Variable(
+        id=variable_id, function_id="fn", key=variable_id.upper(), value=value, secret=True
+    )
 
 
 def opened(path: Path, key: str = KEY) -> None:
@@ -43,13 +45,17 @@ def everything(place: Path) -> bytes:
 def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A connection with a cipher to a database that has the function `fn`."""
     opened(tmp_path / "minifn.db")
-    with contextlib.closing(connect(tmp_path / "minifn.db", cipher=VariableCipher(KEY))) as connection:
+    with contextlib.closing(
+        connect(tmp_path / "minifn.db", cipher=VariableCipher(KEY))
+    ) as connection:
         functions.insert(connection, Function(id="fn", name="fn", runtime="python-3.11"))
         yield connection
 
 
 @pytest.mark.parametrize("value", ["", SECRET, "ÿ€\0\n" * 100, "x" * 8192])
-def test_a_value_comes_back_and_its_row_does_not_show_it(conn: sqlite3.Connection, value: str) -> None:
+def test_a_value_comes_back_and_its_row_does_not_show_it(
+    conn: sqlite3.Connection, value: str
+) -> None:
     stored = variables.insert(conn, variable("a", value))
     assert stored.value == value
     assert variables.get(conn, "fn", "a") == stored
@@ -78,7 +84,9 @@ def test_a_value_holds_for_its_own_row_only(conn: sqlite3.Connection) -> None:
             variables.get(conn, "fn", "a")
 
 
-def test_without_a_cipher_variables_cannot_be_touched(conn: sqlite3.Connection, tmp_path: Path) -> None:
+def test_without_a_cipher_variables_cannot_be_touched(
+    conn: sqlite3.Connection, tmp_path: Path
+) -> None:
     variables.insert(conn, variable("a"))
     with contextlib.closing(connect(tmp_path / "minifn.db")) as other:
         with pytest.raises(sqlite3.OperationalError, match="unseal"):
@@ -156,5 +164,7 @@ def test_a_start_without_variables_does_not_load_the_library(tmp_path: Path) -> 
         "asyncio.run(main())\n"
         "print([name for name in sys.modules if name.startswith('nacl')])"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

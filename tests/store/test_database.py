@@ -33,7 +33,9 @@ def test_a_failing_write_takes_nothing_else_of_its_batch_with_it(tmp_path: Path)
         async with Database(tmp_path / "db") as database:
             writes = [database.write(settings.put, f"good {n}", "v") for n in range(3)]
             writes.insert(1, database.write(_fail, "bad"))
-            return await asyncio.gather(*writes, return_exceptions=True), await database.read(_names)
+            return await asyncio.gather(*writes, return_exceptions=True), await database.read(
+                _names
+            )
 
     results, names = asyncio.run(run())
     assert [type(result) for result in results] == [type(None), ValueError, type(None), type(None)]
@@ -52,7 +54,9 @@ def test_a_cancelled_caller_does_not_take_the_write_back(tmp_path: Path) -> None
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            return await database.read(settings.get, "name") or await database.write(settings.get, "name")
+            return await database.read(settings.get, "name") or await database.write(
+                settings.get, "name"
+            )
 
     assert asyncio.run(run()) == "value"
 
@@ -93,12 +97,16 @@ def test_listeners_hear_of_changed_functions_before_the_writer_does(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("flushed", "pragma"), [(True, 2), (False, 1)])
-def test_each_commit_is_flushed_unless_it_need_not_be(tmp_path: Path, flushed: bool, pragma: int) -> None:
+def test_each_commit_is_flushed_unless_it_need_not_be(
+    tmp_path: Path, flushed: bool, pragma: int
+) -> None:
     """What that means is tested in tests/crash/test_power.py."""
 
     async def run() -> int:
         async with Database(tmp_path / "db", flushed=flushed) as database:
-            return int(await database.write(lambda conn: conn.execute("PRAGMA synchronous").fetchone()[0]))
+            return int(
+                await database.write(lambda conn: conn.execute("PRAGMA synchronous").fetchone()[0])
+            )
 
     assert asyncio.run(run()) == pragma
 
@@ -122,7 +130,9 @@ def test_a_read_sees_one_snapshot(tmp_path: Path) -> None:
 
 
 def _for_ever(conn: sqlite3.Connection) -> None:
-    conn.execute("WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n").fetchone()
+    conn.execute(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
+    ).fetchone()
 
 
 def test_a_list_that_takes_too_long_is_given_up_and_keeps_nobody_waiting(
@@ -152,7 +162,9 @@ def test_readers_cannot_write(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_log_starts_over_under_steady_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_starts_over_under_steady_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(database_module, "LOG_PAGES_MAX", 64)
     monkeypatch.setattr(database_module, "CHECKPOINT_COMMITS", 8)
 
@@ -229,7 +241,9 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
             await database.write(functions.insert, Function(id="fn", name="Fn", runtime="r"))
 
     asyncio.run(prepare())
-    writer = subprocess.Popen([sys.executable, "-c", _WRITER, str(tmp_path / "db")], stdout=subprocess.PIPE)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(tmp_path / "db")], stdout=subprocess.PIPE
+    )
     assert writer.stdout is not None
     acknowledged = [writer.stdout.readline() for _ in range(2000)]
     os.kill(writer.pid, signal.SIGKILL)
@@ -240,7 +254,9 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 
     async def check() -> set[str]:
         async with Database(tmp_path / "db") as database:
-            return await database.read(lambda conn: {row[0] for row in conn.execute("SELECT id FROM executions")})
+            return await database.read(
+                lambda conn: {row[0] for row in conn.execute("SELECT id FROM executions")}
+            )
 
     assert ids <= asyncio.run(check())
 

@@ -18,11 +18,15 @@ READY = BuildResult(status="ready", duration_seconds=2, build_size_bytes=10)
 
 
 def upload(conn: sqlite3.Connection, **fields: object) -> Deployment:
-    fresh = Deployment(id=new_id(), function_id="fn", created_at=1, updated_at=1, entrypoint="main.py")
+    fresh = Deployment(
+        id=new_id(), function_id="fn", created_at=1, updated_at=1, entrypoint="main.py"
+    )
     return deployments.insert(conn, msgspec.structs.replace(fresh, **fields))
 
 
-def build(conn: sqlite3.Connection, deployment: Deployment, result: BuildResult = READY) -> Deployment | None:
+def build(
+    conn: sqlite3.Connection, deployment: Deployment, result: BuildResult = READY
+) -> Deployment | None:
     claimed = deployments.claim(conn, 5)
     assert claimed is not None
     assert claimed.id == deployment.id
@@ -78,7 +82,9 @@ def test_without_activate_the_function_stays_as_it_was(conn: sqlite3.Connection)
     assert (function(conn).deployment_id, function(conn).live) == ("", False)
 
 
-def test_an_older_build_does_not_take_over_from_a_newer_deployment(conn: sqlite3.Connection) -> None:
+def test_an_older_build_does_not_take_over_from_a_newer_deployment(
+    conn: sqlite3.Connection,
+) -> None:
     older = upload(conn)
     newer = upload(conn)
     conn.execute("UPDATE deployments SET activate = 1")
@@ -129,7 +135,11 @@ def test_a_deleted_deployment_is_nobodys_any_more(conn: sqlite3.Connection) -> N
     second = upload(conn)
     assert deployments.delete(conn, "fn", first.id, 9).id == first.id
     now = function(conn)
-    assert (now.deployment_id, now.deployment_created_at, now.latest_deployment_id) == ("", 0, second.id)
+    assert (now.deployment_id, now.deployment_created_at, now.latest_deployment_id) == (
+        "",
+        0,
+        second.id,
+    )
     deployments.claim(conn, 10)
     deployments.delete(conn, "fn", second.id, 11)
     assert deployments.finish(conn, second.id, READY, 12) is None
@@ -205,8 +215,15 @@ def test_an_upload_that_nobody_goes_on_with_is_kept_for_a_day(conn: sqlite3.Conn
 
 
 def test_lists_are_filtered_and_searched(conn: sqlite3.Connection) -> None:
-    small, large = upload(conn, source_size_bytes=1), upload(conn, source_size_bytes=9, entrypoint="src/app.js")
-    by_size = deployments.page(conn, "fn", Query(filters=(Filter("greaterThan", "totalSize", (5,)),)))
+    small, large = (
+        upload(conn, source_size_bytes=1),
+        upload(conn, source_size_bytes=9, entrypoint="src/app.js"),
+    )
+    by_size = deployments.page(
+        conn, "fn", Query(filters=(Filter("greaterThan", "totalSize", (5,)),))
+    )
     assert [item.id for item in by_size.items] == [large.id]
-    assert [item.id for item in deployments.page(conn, "fn", Query(search="main")).items] == [small.id]
+    assert [item.id for item in deployments.page(conn, "fn", Query(search="main")).items] == [
+        small.id
+    ]
     assert deployments.page(conn, "fn", Query(search="java")).total == 0

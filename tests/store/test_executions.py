@@ -13,12 +13,19 @@ from minifn.store import executions, functions
 from minifn.store.queries import Query
 
 REQUEST = ExecutionRequest(
-    method="PUT", path="/x?y=1", headers=(("content-type", "text/plain"),), body=b"\x00\xff", user_id="ann", depth=2
+    method="PUT",
+    path="/x?y=1",
+    headers=(("content-type", "text/plain"),),
+    body=b"\x00\xff",
+    user_id="ann",
+    depth=2,
 )
 
 
 def finished(function_id: str = "fn", **fields: object) -> Execution:
-    return msgspec.structs.replace(Execution(id=new_id(), function_id=function_id, status="completed"), **fields)
+    return msgspec.structs.replace(
+        Execution(id=new_id(), function_id=function_id, status="completed"), **fields
+    )
 
 
 def enqueue(conn: sqlite3.Connection, function_id: str = "fn", **fields: object) -> Execution:
@@ -48,7 +55,9 @@ def test_an_execution_is_read_as_it_was_stored(conn: sqlite3.Connection) -> None
         scheduled_at=7,
     )
     sequence = executions.insert(conn, execution)
-    assert executions.get(conn, "fn", execution.id) == msgspec.structs.replace(execution, sequence=sequence)
+    assert executions.get(conn, "fn", execution.id) == msgspec.structs.replace(
+        execution, sequence=sequence
+    )
 
 
 def test_an_execution_of_a_deleted_function_is_refused(conn: sqlite3.Connection) -> None:
@@ -63,18 +72,24 @@ def test_users_see_only_what_they_asked_for(conn: sqlite3.Connection) -> None:
     assert executions.get(conn, "fn", of_ann.id, user_id="ann") is not None
     assert executions.get(conn, "fn", of_ann.id, user_id="bob") is None
     assert executions.get(conn, "fn", of_guest.id, user_id="") is None
-    assert [item.id for item in executions.page(conn, "fn", Query(), user_id="ann").items] == [of_ann.id]
+    assert [item.id for item in executions.page(conn, "fn", Query(), user_id="ann").items] == [
+        of_ann.id
+    ]
     assert executions.page(conn, "fn", Query(), user_id="").total == 0
     assert executions.page(conn, "fn", Query()).total == 2
 
 
-def test_a_queued_execution_is_claimed_once_with_its_request_and_finished(conn: sqlite3.Connection) -> None:
+def test_a_queued_execution_is_claimed_once_with_its_request_and_finished(
+    conn: sqlite3.Connection,
+) -> None:
     enqueued = enqueue(conn)
     (job,), _ = executions.claim(conn, 5, 9)
     assert job.request == REQUEST
     assert job.execution == msgspec.structs.replace(enqueued, status="processing", updated_at=9)
     assert claimed(conn) == []
-    done = msgspec.structs.replace(job.execution, status="failed", logs="l", response_status_code=500, updated_at=10)
+    done = msgspec.structs.replace(
+        job.execution, status="failed", logs="l", response_status_code=500, updated_at=10
+    )
     assert executions.finish(conn, done)
     assert executions.get(conn, "fn", done.id) == done
     assert not executions.finish(conn, done)
@@ -132,7 +147,11 @@ def test_what_was_running_when_the_server_was_killed_has_failed(conn: sqlite3.Co
     assert executions.recover(conn, "the server stopped", 50) == 1
     failed = executions.get(conn, "fn", running.id)
     assert failed is not None
-    assert (failed.status, failed.errors, failed.response_status_code) == ("failed", "the server stopped", 500)
+    assert (failed.status, failed.errors, failed.response_status_code) == (
+        "failed",
+        "the server stopped",
+        500,
+    )
     (job,), _ = executions.claim(conn, 5, 60)
     assert job.execution.id == waiting.id
 
@@ -158,7 +177,9 @@ def test_only_finished_and_scheduled_executions_can_be_deleted(conn: sqlite3.Con
         executions.delete(conn, "fn", execution.id)
 
 
-def test_old_executions_are_deleted_in_batches_and_unfinished_ones_kept(conn: sqlite3.Connection) -> None:
+def test_old_executions_are_deleted_in_batches_and_unfinished_ones_kept(
+    conn: sqlite3.Connection,
+) -> None:
     scheduled = enqueue(conn, status="scheduled", scheduled_at=10**12, created_at=1)
     for created_at in range(10):
         executions.insert(conn, finished(created_at=created_at))
@@ -181,7 +202,11 @@ def test_a_function_created_again_does_not_inherit_executions(conn: sqlite3.Conn
     assert executions.page(conn, "fn", Query()).total == 0
     assert executions.get(conn, "fn", old.id) is None
     assert not executions.finish(conn, job.execution)
-    assert [executions.purge(conn, 3), executions.purge(conn, 3), executions.purge(conn, 3)] == [3, 2, 0]
+    assert [executions.purge(conn, 3), executions.purge(conn, 3), executions.purge(conn, 3)] == [
+        3,
+        2,
+        0,
+    ]
     assert conn.execute("SELECT count(*) FROM executions").fetchone() == (0,)
 
 
@@ -194,7 +219,9 @@ def test_purging_does_not_stop_at_a_function_that_never_ran(conn: sqlite3.Connec
     assert conn.execute("SELECT count(*) FROM deleted_functions").fetchone() == (0,)
 
 
-def test_unfinished_executions_do_not_keep_old_ones_from_being_deleted(conn: sqlite3.Connection) -> None:
+def test_unfinished_executions_do_not_keep_old_ones_from_being_deleted(
+    conn: sqlite3.Connection,
+) -> None:
     for _ in range(5):
         enqueue(conn, status="scheduled", scheduled_at=10**12, created_at=1)
     for _ in range(3):

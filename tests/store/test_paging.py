@@ -74,7 +74,9 @@ def sample(number: int) -> Execution:
 
 
 @pytest.fixture(scope="module")
-def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sqlite3.Connection, list[Execution]]]:
+def rows(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[sqlite3.Connection, list[Execution]]]:
     """Executions of two functions; the second part is the ones of `fn`."""
     conn = connect(tmp_path_factory.mktemp("paging") / "minifn.db")
     schema.migrate(conn)
@@ -86,7 +88,9 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sqlite3.Con
     conn.close()
 
 
-@pytest.fixture(autouse=True, params=[(3000, 5000), (2, 5), (0, 1)], ids=["few", "some", "none"], scope="module")
+@pytest.fixture(
+    autouse=True, params=[(3000, 5000), (2, 5), (0, 1)], ids=["few", "some", "none"], scope="module"
+)
 def thresholds(request: pytest.FixtureRequest) -> Iterator[int]:
     """Small thresholds, so that every way of reading is taken; returns the largest total."""
     with pytest.MonkeyPatch.context() as patch:
@@ -101,10 +105,14 @@ def thresholds(request: pytest.FixtureRequest) -> Iterator[int]:
 def comparisons(draw: st.DrawFn) -> Filter:
     attribute = draw(st.sampled_from(list(POOLS)))
     text = lists.EXECUTIONS[attribute].kind is Kind.STRING
-    methods = [m for m in COMPARISONS if text or not ({"With", "ontains"} & {m[-4:], m[-7:], m[-10:-3]})]
+    methods = [
+        m for m in COMPARISONS if text or not ({"With", "ontains"} & {m[-4:], m[-7:], m[-10:-3]})
+    ]
     method = draw(st.sampled_from(methods))
     smallest, largest = COMPARISONS[method]
-    values = draw(st.lists(st.sampled_from(POOLS[attribute]), min_size=smallest, max_size=min(largest, 3)))
+    values = draw(
+        st.lists(st.sampled_from(POOLS[attribute]), min_size=smallest, max_size=min(largest, 3))
+    )
     return Filter(method, attribute, () if method in ("isNull", "isNotNull") else tuple(values))
 
 
@@ -151,7 +159,9 @@ def expected(query: Query, rows: list[Execution]) -> list[Execution]:
 
 
 def changed(query: Query, **changes: Any) -> Query:
-    return Query(**{**{name: getattr(query, name) for name in query.__dataclass_fields__}, **changes})
+    return Query(
+        **{**{name: getattr(query, name) for name in query.__dataclass_fields__}, **changes}
+    )
 
 
 def walk(read: Callable[[Query], Page[Execution]], query: Query, *, backwards: bool) -> list[str]:
@@ -172,7 +182,10 @@ fixture_is_read_only = hypothesis_settings(
 @fixture_is_read_only
 @given(query=queries, user_id=st.sampled_from([None, "ann", "nobody", ""]))
 def test_pages_and_cursors_visit_every_row_once_in_order(
-    rows: tuple[sqlite3.Connection, list[Execution]], thresholds: int, query: Query, user_id: str | None
+    rows: tuple[sqlite3.Connection, list[Execution]],
+    thresholds: int,
+    query: Query,
+    user_id: str | None,
 ) -> None:
     conn, every = rows
     visible = [row for row in every if user_id is None or (user_id and row.user_id == user_id)]
@@ -203,7 +216,9 @@ def test_a_list_without_plans_gives_the_same(
     assert plain == executions.page(conn, "fn", query)
 
 
-def test_a_cursor_must_be_a_row_the_caller_may_see(rows: tuple[sqlite3.Connection, list[Execution]]) -> None:
+def test_a_cursor_must_be_a_row_the_caller_may_see(
+    rows: tuple[sqlite3.Connection, list[Execution]],
+) -> None:
     conn, every = rows
     of_bob = next(row for row in every if row.user_id == "bob")
     of_other = sample(0)
@@ -216,7 +231,9 @@ def test_a_cursor_must_be_a_row_the_caller_may_see(rows: tuple[sqlite3.Connectio
             executions.page(conn, function_id, Query(cursor=cursor), user_id=user_id)
 
 
-def test_a_function_that_is_not_there_has_no_executions(rows: tuple[sqlite3.Connection, list[Execution]]) -> None:
+def test_a_function_that_is_not_there_has_no_executions(
+    rows: tuple[sqlite3.Connection, list[Execution]],
+) -> None:
     assert executions.page(rows[0], "nobody", Query()) == Page(0, ())
 
 

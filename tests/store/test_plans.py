@@ -11,7 +11,12 @@ from minifn.store import executions, functions, lists, plans, schema
 from minifn.store.database import connect
 from minifn.store.queries import Filter, Kind, Order, Query
 
-VALUES: dict[Kind, Any] = {Kind.STRING: "failed", Kind.INTEGER: 500, Kind.FLOAT: 0.9, Kind.INSTANT: 950}
+VALUES: dict[Kind, Any] = {
+    Kind.STRING: "failed",
+    Kind.INTEGER: 500,
+    Kind.FLOAT: 0.9,
+    Kind.INSTANT: 950,
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,9 @@ def assert_no_full_scan(found: list[str]) -> None:
 
 @pytest.mark.parametrize("attribute", lists.EXECUTIONS)
 @pytest.mark.parametrize("method", ["equal", "notEqual", "greaterThan", "between"])
-def test_every_filter_is_served_by_its_index(conn: sqlite3.Connection, attribute: str, method: str) -> None:
+def test_every_filter_is_served_by_its_index(
+    conn: sqlite3.Connection, attribute: str, method: str
+) -> None:
     item = lists.EXECUTIONS[attribute]
     values = (VALUES[item.kind],) * (2 if method == "between" else 1)
     found = steps(conn, Query(filters=(Filter(method, attribute, values),)))
@@ -85,9 +92,16 @@ def test_every_order_is_read_from_its_index_without_sorting(
     assert sum("TEMP B-TREE FOR ORDER BY" in step for step in found) <= 1, found
 
 
-def test_a_rare_value_drives_the_query_and_a_frequent_one_does_not(conn: sqlite3.Connection) -> None:
-    rare = steps(conn, Query(filters=(Filter("equal", "status", ("failed",)),), orders=(Order("duration"),)))
-    frequent = steps(conn, Query(filters=(Filter("equal", "status", ("completed",)),), orders=(Order("duration"),)))
+def test_a_rare_value_drives_the_query_and_a_frequent_one_does_not(
+    conn: sqlite3.Connection,
+) -> None:
+    rare = steps(
+        conn, Query(filters=(Filter("equal", "status", ("failed",)),), orders=(Order("duration"),))
+    )
+    frequent = steps(
+        conn,
+        Query(filters=(Filter("equal", "status", ("completed",)),), orders=(Order("duration"),)),
+    )
     assert not any("executions_duration_seconds" in step for step in rare)
     assert any("executions_duration_seconds" in step for step in frequent)
 

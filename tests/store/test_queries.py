@@ -30,14 +30,25 @@ def test_without_queries_a_list_has_25_rows_from_the_oldest() -> None:
 
 
 def test_filters_are_typed_by_their_attribute() -> None:
-    assert filters(one("equal", "responseStatusCode", 200, 404)) == (Filter("equal", "responseStatusCode", (200, 404)),)
-    assert filters(one("greaterThan", "duration", 1)) == (Filter("greaterThan", "duration", (1.0,)),)
+    assert filters(one("equal", "responseStatusCode", 200, 404)) == (
+        Filter("equal", "responseStatusCode", (200, 404)),
+    )
+    assert filters(one("greaterThan", "duration", 1)) == (
+        Filter("greaterThan", "duration", (1.0,)),
+    )
     assert filters(one("lessThan", "$createdAt", "1970-01-01T00:00:01+00:00"))[0].values == (1000,)
-    assert filters(one("createdAfter", None, "1970-01-01"))[0] == Filter("greaterThan", "$createdAt", (0,))
+    assert filters(one("createdAfter", None, "1970-01-01"))[0] == Filter(
+        "greaterThan", "$createdAt", (0,)
+    )
 
 
 def test_the_first_limit_offset_and_cursor_win() -> None:
-    texts = [one("limit", None, 3), one("limit", None, 9), one("offset", None, 1), one("offset", None, 2)]
+    texts = [
+        one("limit", None, 3),
+        one("limit", None, 9),
+        one("offset", None, 1),
+        one("offset", None, 2),
+    ]
     texts += [one("cursorBefore", None, "a"), one("cursorAfter", None, "b")]
     query = parse(texts, lists.EXECUTIONS)
     assert (query.limit, query.offset, query.cursor, query.cursor_before) == (3, 1, "a", True)
@@ -50,7 +61,10 @@ def test_orders_keep_their_sequence_and_may_lack_an_attribute() -> None:
 
 def test_conditions_nest() -> None:
     text = json.dumps(
-        {"method": "or", "values": [json.loads(one("equal", "status", s)) for s in ("failed", "waiting")]}
+        {
+            "method": "or",
+            "values": [json.loads(one("equal", "status", s)) for s in ("failed", "waiting")],
+        }
     )
     (found,) = filters(text)
     assert [child.values for child in found.children] == [("failed",), ("waiting",)]
@@ -133,13 +147,18 @@ def test_booleans_are_not_numbers() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 queries_like = st.fixed_dictionaries(
     {},
     optional={
-        "method": st.sampled_from(["equal", "and", "or", "limit", "cursorAfter", "between", "select"]) | json_values,
+        "method": st.sampled_from(
+            ["equal", "and", "or", "limit", "cursorAfter", "between", "select"]
+        )
+        | json_values,
         "attribute": st.sampled_from([*lists.EXECUTIONS, "", "x"]) | json_values,
         "values": st.lists(json_values, max_size=3) | json_values,
     },
@@ -158,7 +177,10 @@ def test_whatever_comes_is_a_query_or_a_client_error(text: str, legacy: bool) ->
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('equal("name", ["A", "B"])', {"method": "equal", "attribute": "name", "values": ["A", "B"]}),
+        (
+            'equal("name", ["A", "B"])',
+            {"method": "equal", "attribute": "name", "values": ["A", "B"]},
+        ),
         ("equal('name', 'it\\'s')", {"method": "equal", "attribute": "name", "values": ["it's"]}),
         ('between("size", 1, 2.5)', {"method": "between", "attribute": "size", "values": [1, 2.5]}),
         ('equal("enabled", true)', {"method": "equal", "attribute": "enabled", "values": [True]}),
@@ -172,7 +194,9 @@ def test_textual_queries(text: str, expected: dict[str, Any]) -> None:
     assert parse_legacy(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "equal", 'equal("a"', 'equal("a", [1)', "equal(,)", 'equal("a) x', "limit(5) x"])
+@pytest.mark.parametrize(
+    "text", ["", "equal", 'equal("a"', 'equal("a", [1)', "equal(,)", 'equal("a) x', "limit(5) x"]
+)
 def test_broken_textual_queries(text: str) -> None:
     with pytest.raises(LegacySyntaxError):
         parse_legacy(text)

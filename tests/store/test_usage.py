@@ -21,7 +21,12 @@ NOW = HOUR * HOUR_MS
 
 def ran(function_id: str = "fn", at: int = NOW, seconds: float = 0.5) -> Execution:
     return Execution(
-        id=new_id(), created_at=at, updated_at=at, function_id=function_id, status="completed", duration_seconds=seconds
+        id=new_id(),
+        created_at=at,
+        updated_at=at,
+        function_id=function_id,
+        status="completed",
+        duration_seconds=seconds,
     )
 
 
@@ -36,11 +41,17 @@ def test_finished_executions_are_counted_once(conn: sqlite3.Connection) -> None:
         executions.insert(conn, ran())
     for _ in range(2):
         used = counted(conn)
-        assert (used.executions, used.executions_ms, used.executions_mb_seconds) == (7, 3500, 3.5 * 512)
+        assert (used.executions, used.executions_ms, used.executions_mb_seconds) == (
+            7,
+            3500,
+            3.5 * 512,
+        )
 
 
 def test_hours_and_functions_are_apart(conn: sqlite3.Connection) -> None:
-    functions.insert(conn, Function(id="big", name="Big", runtime="node-22", runtime_specification="s-2vcpu-2gb"))
+    functions.insert(
+        conn, Function(id="big", name="Big", runtime="node-22", runtime_specification="s-2vcpu-2gb")
+    )
     executions.insert(conn, ran())
     executions.insert(conn, ran(at=NOW + HOUR_MS - 1))
     executions.insert(conn, ran(at=NOW + HOUR_MS))
@@ -60,7 +71,9 @@ def test_nothing_is_lost_or_counted_twice(conn: sqlite3.Connection, seed: int) -
     deletable: list[str] = []
     conn.execute("BEGIN")
     for moment in range(150):
-        step = choose.choice(("sync", "sync", "queue", "claim", "finish", "delete", "retention", "count", "recover"))
+        step = choose.choice(
+            ("sync", "sync", "queue", "claim", "finish", "delete", "retention", "count", "recover")
+        )
         if step == "sync":
             execution = ran(at=NOW + moment)
             executions.insert(conn, execution)
@@ -93,17 +106,23 @@ def test_builds(conn: sqlite3.Connection) -> None:
     for number, status in enumerate(("ready", "failed", "canceled")):
         build = f"build-{number}"
         size = 100 + number
-        deployments.insert(conn, Deployment(id=build, function_id="fn", created_at=NOW, source_size_bytes=size))
+        deployments.insert(
+            conn, Deployment(id=build, function_id="fn", created_at=NOW, source_size_bytes=size)
+        )
         assert deployments.claim(conn, NOW) is not None
         if status == "canceled":
             deployments.cancel(conn, "fn", build, NOW + 9)
         else:
-            result = BuildResult(status="ready" if status == "ready" else "failed", duration_seconds=2)
+            result = BuildResult(
+                status="ready" if status == "ready" else "failed", duration_seconds=2
+            )
             assert deployments.finish(conn, build, result, NOW + 1500)
     used = usage.used(conn, "fn")
     assert (used.builds_ready, used.builds_failed, used.builds_ms) == (1, 1, 3000)
     assert used.builds_mb_seconds == 3 * 1024
-    assert usage.kept(conn, "fn") == Kept(functions=1, deployments=3, source_bytes=303, build_bytes=0)
+    assert usage.kept(conn, "fn") == Kept(
+        functions=1, deployments=3, source_bytes=303, build_bytes=0
+    )
     deployments.delete(conn, "fn", "build-0", NOW)
     assert usage.used(conn, "fn") == used
     assert usage.kept(conn, "fn").deployments == 2

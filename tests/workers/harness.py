@@ -30,7 +30,9 @@ class Language:
     runtime: str
     table: RuntimeTable
 
-    def spec(self, code: Path, entry: str, env: Mapping[str, str] | None = None, concurrency: int = 64) -> WorkerSpec:
+    def spec(
+        self, code: Path, entry: str, env: Mapping[str, str] | None = None, concurrency: int = 64
+    ) -> WorkerSpec:
         """Return how to start the function whose entry file is `entry` (without suffix) in `code`."""
         installed = self.table.resolve(self.runtime)
         start = installed.start(Place(code=str(code), wrapper=str(installed.wrapper)))
@@ -46,7 +48,9 @@ class Caller:
     pool: Pool
     spec: WorkerSpec
 
-    async def __call__(self, path: str = "/", seconds: float = 10, **fields: Any) -> FunctionResponse:
+    async def __call__(
+        self, path: str = "/", seconds: float = 10, **fields: Any
+    ) -> FunctionResponse:
         """Call the function; `seconds` is both its timeout and the deadline."""
         request = FunctionRequest(path=path, timeout_seconds=seconds, **fields)
         return await self.pool.call(self.spec, request, time.monotonic() + seconds)

@@ -39,12 +39,16 @@ def gone(pids: Iterable[int]) -> bool:
 
 
 @pytest.mark.parametrize("patient", [False, True], ids=["synchronous", "queued"])
-def test_a_cold_start_counts_for_every_trigger(timed: WorkerSpec, tmp_path: Path, patient: bool) -> None:
+def test_a_cold_start_counts_for_every_trigger(
+    timed: WorkerSpec, tmp_path: Path, patient: bool
+) -> None:
     async def run() -> None:
         async with function(tmp_path, timed) as call:
             request = FunctionRequest(method="POST", path="/sleep", query="0", timeout_seconds=30)
             began = time.monotonic()
-            cold, warm = [await call.pool.call(timed, request, began + 30, patient=patient) for _ in range(2)]
+            cold, warm = [
+                await call.pool.call(timed, request, began + 30, patient=patient) for _ in range(2)
+            ]
             assert time.monotonic() - began >= cold.duration_seconds > warm.duration_seconds > 0
 
     asyncio.run(run())
@@ -142,7 +146,13 @@ def test_calls_that_would_wait_in_too_long_a_line_are_refused_at_once(
             await call()
             began = time.monotonic()
             answers = await asyncio.gather(*(call("/sleep", query="0.3") for _ in range(5)))
-            assert [answer.failure for answer in answers] == ["", "", "", "overloaded", "overloaded"]
+            assert [answer.failure for answer in answers] == [
+                "",
+                "",
+                "",
+                "overloaded",
+                "overloaded",
+            ]
             assert time.monotonic() - began < 2
             slow = asyncio.create_task(call("/sleep", query="0.5"))
             await call.until(lambda: call.pool.busy == 1)
@@ -168,7 +178,9 @@ def test_an_idle_worker_of_another_function_makes_room(python: Language, tmp_pat
     asyncio.run(run())
 
 
-def test_a_worker_that_becomes_idle_makes_room(python: Language, timed: WorkerSpec, tmp_path: Path) -> None:
+def test_a_worker_that_becomes_idle_makes_room(
+    python: Language, timed: WorkerSpec, tmp_path: Path
+) -> None:
     async def run() -> None:
         async with function(tmp_path, timed, workers_max=1) as call:
             slow = asyncio.create_task(call("/sleep", query="0.3"))
@@ -193,12 +205,16 @@ def test_idle_workers_end(counted: WorkerSpec, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_worker_that_died_is_replaced_within_the_request(counted: WorkerSpec, tmp_path: Path) -> None:
+def test_a_worker_that_died_is_replaced_within_the_request(
+    counted: WorkerSpec, tmp_path: Path
+) -> None:
     async def run() -> None:
         async with function(tmp_path, counted) as call:
             pid = json.loads((await call()).body)["pid"]
             psutil.Process(pid).kill()
-            await call.until(lambda: gone([pid]) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+            await call.until(
+                lambda: gone([pid]) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+            )
             await call.until(lambda: call.pool.workers == 0)
             assert (await call()).status_code == 200
 
@@ -231,15 +247,21 @@ def test_a_changed_environment_gets_new_workers(python: Language, tmp_path: Path
     asyncio.run(run())
 
 
-def test_requests_from_before_and_after_a_change_do_not_fight(python: Language, tmp_path: Path) -> None:
+def test_requests_from_before_and_after_a_change_do_not_fight(
+    python: Language, tmp_path: Path
+) -> None:
     async def run() -> None:
         case = FUNCTIONS / "contract_request"
         specs = [python.spec(case, "main", {"COLOUR": colour}) for colour in ("red", "blue")]
         async with pool_of(tmp_path) as pool:
             request = FunctionRequest(path="/environment")
-            calls = (pool.call(specs[number % 2], request, time.monotonic() + 5) for number in range(8))
+            calls = (
+                pool.call(specs[number % 2], request, time.monotonic() + 5) for number in range(8)
+            )
             answers = await asyncio.gather(*calls)
-            assert [json.loads(answer.body or b"{}").get("COLOUR") for answer in answers] == ["blue"] * 8
+            assert [json.loads(answer.body or b"{}").get("COLOUR") for answer in answers] == [
+                "blue"
+            ] * 8
 
     asyncio.run(run())
 
@@ -276,7 +298,10 @@ def test_closing_ends_everything(timed: WorkerSpec, tmp_path: Path) -> None:
 def test_closing_while_a_worker_starts(timed: WorkerSpec, tmp_path: Path) -> None:
     async def run() -> None:
         async with pool_of(tmp_path) as pool:
-            calls = [asyncio.create_task(pool.call(timed, FunctionRequest(), time.monotonic() + 60)) for _ in range(3)]
+            calls = [
+                asyncio.create_task(pool.call(timed, FunctionRequest(), time.monotonic() + 60))
+                for _ in range(3)
+            ]
             await asyncio.sleep(0)
             await pool.close()
             assert {(await call).failure for call in calls} <= {"stopped", "start", "died"}

@@ -51,7 +51,10 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:end] for start, end in itertools.pairwise(places)]
 
 
-@given(st.lists(st.tuples(SERVER_FRAMES, BODIES), max_size=8), st.lists(st.integers(0, 10_000), max_size=20))
+@given(
+    st.lists(st.tuples(SERVER_FRAMES, BODIES), max_size=8),
+    st.lists(st.integers(0, 10_000), max_size=20),
+)
 def test_frames_survive_any_cut(frames: list[tuple[ServerFrame, bytes]], cuts: list[int]) -> None:
     stream = b"".join(protocol.encode(frame, body) for frame, body in frames)
     decoder = Decoder()
@@ -84,7 +87,9 @@ def test_headers_of_workers(header: str, frame: WorkerFrame) -> None:
 
 
 def test_response_headers_stay_json_until_read() -> None:
-    frame = protocol.decode_worker_frame(b'{"type":"response","id":7,"statusCode":201,"headers":[["a","1"],["a","2"]]}')
+    frame = protocol.decode_worker_frame(
+        b'{"type":"response","id":7,"statusCode":201,"headers":[["a","1"],["a","2"]]}'
+    )
     assert isinstance(frame, Response)
     assert (frame.id, frame.status_code, frame.failure, frame.stuck) == (7, 201, "", False)
     assert protocol.decode_headers(bytes(frame.headers)) == (("a", "1"), ("a", "2"))
@@ -103,7 +108,10 @@ def test_response_headers_stay_json_until_read() -> None:
         b'{"type":"response","id":1,"statusCode":"200"}',
         b'{"type":"response","id":1,"statusCode":200,"failure":"died"}',
         b'{"type":"ready"}',
-        b'{"type":"response","id":1,"statusCode":200,"headers":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"type":"response","id":1,"statusCode":200,"headers":'
+        + b"[" * 100_000
+        + b"]" * 100_000
+        + b"}",
     ],
 )
 def test_wrong_headers_are_refused(header: bytes) -> None:
@@ -127,8 +135,12 @@ def test_many_response_headers_are_refused_before_they_are_decoded(value: str) -
         protocol.decode_headers(cut_short)
 
 
-@pytest.mark.parametrize("lengths", [(HEADER_LIMIT_BYTES + 1, 0), (2, BODY_LIMIT_BYTES + 1), (0xFFFFFFFF, 0xFFFFFFFF)])
-def test_lengths_over_the_limit_are_refused_before_the_frame_has_come(lengths: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "lengths", [(HEADER_LIMIT_BYTES + 1, 0), (2, BODY_LIMIT_BYTES + 1), (0xFFFFFFFF, 0xFFFFFFFF)]
+)
+def test_lengths_over_the_limit_are_refused_before_the_frame_has_come(
+    lengths: tuple[int, int],
+) -> None:
     with pytest.raises(ProtocolError, match="the limit is"):
         list(Decoder().feed(b"".join(length.to_bytes(4) for length in lengths)))
 

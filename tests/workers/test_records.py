@@ -23,7 +23,9 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
     ],
 )
 def test_content_type(given_type: str, complete: str) -> None:
-    assert response_headers(json.dumps([["Content-Type", given_type]]).encode()) == (("content-type", complete),)
+    assert response_headers(json.dumps([["Content-Type", given_type]]).encode()) == (
+        ("content-type", complete),
+    )
 
 
 def test_headers_are_cleaned() -> None:

@@ -55,7 +55,9 @@ def test_nothing_is_started_ahead(counted: WorkerSpec, tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_memory_is_kept_for_workers_until_they_have_answered(python: Language, tmp_path: Path) -> None:
+def test_memory_is_kept_for_workers_until_they_have_answered(
+    python: Language, tmp_path: Path
+) -> None:
     """All are started in one turn of the loop, before any has taken its memory."""
 
     async def run() -> None:
@@ -92,7 +94,9 @@ def test_one_function_always_runs_and_an_idle_one_ends_before_the_next(
     asyncio.run(run())
 
 
-def test_a_call_waits_until_memory_is_free_again(python: Language, timed: WorkerSpec, tmp_path: Path) -> None:
+def test_a_call_waits_until_memory_is_free_again(
+    python: Language, timed: WorkerSpec, tmp_path: Path
+) -> None:
     """Another program freed it, of which nothing tells the pool."""
 
     async def run() -> None:
@@ -112,7 +116,9 @@ def test_a_call_waits_until_memory_is_free_again(python: Language, timed: Worker
     asyncio.run(run())
 
 
-def test_a_call_that_waits_in_vain_says_why(python: Language, timed: WorkerSpec, tmp_path: Path) -> None:
+def test_a_call_that_waits_in_vain_says_why(
+    python: Language, timed: WorkerSpec, tmp_path: Path
+) -> None:
     async def run() -> None:
         async with function(tmp_path, timed, available_bytes=Machine(0)) as call:
             slow = asyncio.create_task(call("/sleep", query="2"))

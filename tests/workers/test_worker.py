@@ -44,7 +44,9 @@ ANSWER_ALL = "\nsend(READY)\nwhile True:\n    request, _ = read()\n"
 
 def rogue(script: str) -> WorkerSpec:
     """Return a worker made of a script."""
-    command = Command(argv=(sys.executable, "-I", "-S", "-c", PRELUDE + script), env={}, label="rogue")
+    command = Command(
+        argv=(sys.executable, "-I", "-S", "-c", PRELUDE + script), env={}, label="rogue"
+    )
     return WorkerSpec(key="rogue", command=command)
 
 
@@ -64,16 +66,27 @@ def first_answer(run_dir: Path, script: str, seconds: float = 5) -> FunctionResp
         ("os.write(3, b'HTTP/1.1 200 OK' + bytes(100))", "the limit is"),
         ("send(b'not json')", "bad frame header"),
         ("send({'type': 'response', 'id': 1, 'statusCode': 'x'})", "bad frame header"),
-        ("send({'type': 'response', 'id': 1, 'statusCode': 1000, 'headers': []})", "status code 1000"),
-        ("send({'type': 'response', 'id': 1, 'statusCode': 200, 'headers': {'a': 'b'}})", "bad response headers"),
-        ("send({'type': 'response', 'id': 2, 'statusCode': 200, 'headers': []}, b'poison')", "request 2, which was"),
+        (
+            "send({'type': 'response', 'id': 1, 'statusCode': 1000, 'headers': []})",
+            "status code 1000",
+        ),
+        (
+            "send({'type': 'response', 'id': 1, 'statusCode': 200, 'headers': {'a': 'b'}})",
+            "bad response headers",
+        ),
+        (
+            "send({'type': 'response', 'id': 2, 'statusCode': 200, 'headers': []}, b'poison')",
+            "request 2, which was",
+        ),
         ("send({'type': 'log', 'id': 99, 'stream': 'logs'}, b'x')", "request 99, which was"),
         ("send({'type': 'log', 'id': 0, 'stream': 'logs'}, b'x')", "request 0, which was"),
         ("send(READY)", "ready was said twice"),
         ("send({'type': 'request', 'id': 1})", "bad frame header"),
     ],
 )
-def test_a_worker_that_breaks_the_protocol_is_ended(frame: str, reason: str, tmp_path: Path) -> None:
+def test_a_worker_that_breaks_the_protocol_is_ended(
+    frame: str, reason: str, tmp_path: Path
+) -> None:
     answer = first_answer(tmp_path, ANSWER_ALL + f"    {frame}\n")
     assert (answer.status_code, answer.body, answer.failure) == (500, b"", "died")
     assert answer.errors.startswith("The worker broke the protocol: ")
@@ -128,7 +141,10 @@ def test_a_signal_without_a_name_ends_the_call_and_the_worker(tmp_path: Path) ->
         async with function(tmp_path, rogue(ANSWER_ALL + "    os.kill(os.getpid(), 40)\n")) as call:
             async with asyncio.timeout(5):
                 answer = await call()
-            assert (answer.failure, answer.errors) == ("died", "The function's process was ended by signal 40.\n")
+            assert (answer.failure, answer.errors) == (
+                "died",
+                "The function's process was ended by signal 40.\n",
+            )
             assert call.pool.workers == 0
 
     asyncio.run(run())
@@ -156,12 +172,19 @@ def test_a_worker_that_is_never_ready_times_out(tmp_path: Path) -> None:
 
 def test_a_silent_worker_is_ended_at_the_deadline_with_the_logs_so_far(tmp_path: Path) -> None:
     async def run() -> None:
-        script = ANSWER_ALL + "    send({'type': 'log', 'id': request['id'], 'stream': 'logs'}, b'so far\\n')\n"
+        script = (
+            ANSWER_ALL
+            + "    send({'type': 'log', 'id': request['id'], 'stream': 'logs'}, b'so far\\n')\n"
+        )
         async with function(tmp_path, rogue(script)) as call:
             began = time.monotonic()
             answer = await call(seconds=0.2)
             assert time.monotonic() - began < 2
-            assert (answer.failure, answer.logs, answer.errors) == ("timeout", "so far\n", "Execution timed out.\n")
+            assert (answer.failure, answer.logs, answer.errors) == (
+                "timeout",
+                "so far\n",
+                "Execution timed out.\n",
+            )
             assert answer.delivered
             await call.until(lambda: call.pool.workers == 0)
 
@@ -178,14 +201,20 @@ def test_a_crash_is_reported_with_the_output_of_this_call_only(tmp_path: Path) -
         async with function(tmp_path, rogue(script)) as call:
             await call()
             crash = await call("/crash")
-            assert crash.errors == "The function's process exited with code 9 before it answered.\nsegment gone\n"
+            assert (
+                crash.errors
+                == "The function's process exited with code 9 before it answered.\nsegment gone\n"
+            )
 
     asyncio.run(run())
 
 
 def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
     async def run() -> None:
-        script = ANSWER_ALL + "    os.write(1, bytes(60000)); os.write(2, bytes(60000)); answer(request)\n"
+        script = (
+            ANSWER_ALL
+            + "    os.write(1, bytes(60000)); os.write(2, bytes(60000)); answer(request)\n"
+        )
         async with function(tmp_path, rogue(script)) as call:
             answers = [await call() for _ in range(20)]
             assert [answer.status_code for answer in answers] == [200] * 20
@@ -194,7 +223,9 @@ def test_a_flood_of_output_blocks_nothing(tmp_path: Path) -> None:
 
 
 def test_an_answer_just_before_the_end_counts(tmp_path: Path) -> None:
-    answer = first_answer(tmp_path, ANSWER_ALL + "    answer(request, bytes(5_000_000)); os._exit(1)\n")
+    answer = first_answer(
+        tmp_path, ANSWER_ALL + "    answer(request, bytes(5_000_000)); os._exit(1)\n"
+    )
     assert (answer.status_code, len(answer.body)) == (200, 5_000_000)
 
 
@@ -280,16 +311,23 @@ def test_calls_at_once_share_what_is_kept_of_their_logs(tmp_path: Path) -> None:
             cut = [answer.logs for answer in answers if len(answer.logs) < each]
             assert sum(len(answer.logs) for answer in answers) < CALLS_LOG_BYTES + 100 * calls
             assert len(cut) >= calls // 2 - 1
-            assert all(logs.endswith("\nLog file has been truncated: too much is logged at once.\n") for logs in cut)
+            assert all(
+                logs.endswith("\nLog file has been truncated: too much is logged at once.\n")
+                for logs in cut
+            )
             assert (await call()).logs == "x" * each
 
     asyncio.run(run())
 
 
 def test_a_call_of_endless_empty_logs_is_ended(tmp_path: Path) -> None:
-    answer = first_answer(tmp_path, f"{NOTHING}{ANSWER_ALL}    while True: os.write(3, NOTHING * 1000)\n", seconds=60)
+    answer = first_answer(
+        tmp_path, f"{NOTHING}{ANSWER_ALL}    while True: os.write(3, NOTHING * 1000)\n", seconds=60
+    )
     assert answer.failure == "died"
-    assert answer.errors.startswith("The function's process wrote faster than can be kept up with.\n")
+    assert answer.errors.startswith(
+        "The function's process wrote faster than can be kept up with.\n"
+    )
 
 
 def test_a_request_that_is_handed_back_goes_to_another_worker(tmp_path: Path) -> None:
@@ -303,7 +341,9 @@ def test_a_request_that_is_handed_back_goes_to_another_worker(tmp_path: Path) ->
             "    send({'type': 'capacity', 'concurrency': 1})\n"
             "    send({'type': 'decline', 'id': request[0]['id']})\n"
         )
-        async with function(tmp_path, rogue(declines_once + ANSWER_ALL + "    answer(request)\n")) as call:
+        async with function(
+            tmp_path, rogue(declines_once + ANSWER_ALL + "    answer(request)\n")
+        ) as call:
             answer = await call()
             assert (answer.status_code, answer.failure, answer.delivered) == (200, "", True)
 
@@ -313,7 +353,10 @@ def test_a_request_that_is_handed_back_goes_to_another_worker(tmp_path: Path) ->
 def test_a_worker_that_hands_everything_back_fails_the_request(tmp_path: Path) -> None:
     script = ANSWER_ALL + "    send({'type': 'decline', 'id': request['id']})\n"
     answer = first_answer(tmp_path, script)
-    assert (answer.failure, answer.errors) == ("died", "The function's workers handed the request back too often.\n")
+    assert (answer.failure, answer.errors) == (
+        "died",
+        "The function's workers handed the request back too often.\n",
+    )
 
 
 def test_a_cancelled_request_occupies_its_worker_until_it_is_answered(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ class Envelope(msgspec.Struct, frozen=True):
 class Authenticator:
     """Finds the caller of a request from its headers."""
 
-    def __init__(self, *, project: str, admin_key: str, keys: Keys, tokens: Tokens, operators: Operators) -> None:
+    def __init__(
+        self, *, project: str, admin_key: str, keys: Keys, tokens: Tokens, operators: Operators
+    ) -> None:
         self._project = project.encode()
         self._admin_key = admin_key.encode()
         self._keys = keys
@@ -73,17 +75,27 @@ class Authenticator:
         """Return a new session of a user: its id, its value for cookies and headers, and when it ends (instant)."""
         session_id = new_id()
         expires = int(time.time()) + SESSION_SECONDS
-        secret = self._tokens.mint_session(UserClaims(user_id=user_id, session_id=session_id, exp=expires))
-        return session_id, base64.b64encode(msgspec.json.encode(Envelope(user_id, secret))).decode(), expires * 1000
+        secret = self._tokens.mint_session(
+            UserClaims(user_id=user_id, session_id=session_id, exp=expires)
+        )
+        return (
+            session_id,
+            base64.b64encode(msgspec.json.encode(Envelope(user_id, secret))).decode(),
+            expires * 1000,
+        )
 
     async def _operator(self, headers: Mapping[bytes, bytes], project: bytes) -> Caller | None:
         """Return the operator: in the project `console`, and in this project for clients that say so."""
-        if b"cookie" not in headers or (project == self._project and headers.get(b"x-appwrite-mode") != b"admin"):
+        if b"cookie" not in headers or (
+            project == self._project and headers.get(b"x-appwrite-mode") != b"admin"
+        ):
             return None
         claims = await self._operators.identify(headers)
         if claims is None:
             return None
-        return msgspec.structs.replace(ADMIN, operator=claims.operator, session_id=claims.session_id)
+        return msgspec.structs.replace(
+            ADMIN, operator=claims.operator, session_id=claims.session_id
+        )
 
     async def _key(self, secret: bytes) -> Caller:
         if hmac.compare_digest(secret, self._admin_key):
@@ -113,10 +125,16 @@ class Authenticator:
 
     def _sessions(self, headers: Mapping[bytes, bytes]) -> list[str]:
         """Return what the request offers as its session, in the order in which the offers count."""
-        sources = [headers.get(b"cookie"), headers.get(b"x-appwrite-session"), headers.get(b"x-fallback-cookies")]
+        sources = [
+            headers.get(b"cookie"),
+            headers.get(b"x-appwrite-session"),
+            headers.get(b"x-fallback-cookies"),
+        ]
         if not any(sources):
             return []
-        cookie, session, fallback = (source.decode("latin-1") if source else "" for source in sources)
+        cookie, session, fallback = (
+            source.decode("latin-1") if source else "" for source in sources
+        )
         pairs = dict(part.strip().partition("=")[::2] for part in cookie.split(";"))
         offers = [pairs.get(name, "") for name in self._cookie_names]
         offers += [session, *_fallback(fallback, self._cookie_names)]
@@ -127,7 +145,9 @@ class Authenticator:
         slot = f"{'session' if session else 'jwt'} {token}"
         ends, caller = self._users.get(slot, (0, GUEST))
         if ends <= time.time():
-            claims = self._tokens.verify_session(token) if session else self._tokens.verify_user(token)
+            claims = (
+                self._tokens.verify_session(token) if session else self._tokens.verify_user(token)
+            )
             ends, caller = claims.exp, user_caller(claims, session=session)
             if len(self._users) >= _REMEMBERED_TOKENS:
                 self._users.clear()
@@ -139,7 +159,13 @@ def user_caller(claims: UserClaims, *, session: bool) -> Caller:
     """Return the caller that checked claims make, with the roles of Appwrite's `Auth::getRoles`."""
     verification = "verified" if claims.verified else "unverified"
     user_id = claims.user_id
-    roles = {"any", "users", f"users/{verification}", f"user:{user_id}", f"user:{user_id}/{verification}"}
+    roles = {
+        "any",
+        "users",
+        f"users/{verification}",
+        f"user:{user_id}",
+        f"user:{user_id}/{verification}",
+    }
     roles.update(f"label:{label}" for label in claims.labels)
     for team in claims.teams:
         roles.add(f"team:{team.team_id}")

@@ -52,7 +52,9 @@ class Operators:
         if not hmac.compare_digest(password.encode(), self._admin_key):
             self._failures.count(address)
             raise UserInvalidCredentials
-        claims = OperatorClaims(operator=email, session_id=new_id(), exp=int(time.time()) + SESSION_SECONDS)
+        claims = OperatorClaims(
+            operator=email, session_id=new_id(), exp=int(time.time()) + SESSION_SECONDS
+        )
         return claims, self._tokens.mint(claims)
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> OperatorClaims | None:

@@ -46,7 +46,9 @@ def is_address(host: str) -> bool:
 def is_same_host(headers: Mapping[bytes, bytes]) -> bool:
     """Tell whether a request comes from no page at all, or from one of the very host and port that it goes to."""
     origin = headers.get(b"origin")
-    return origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()
+    return (
+        origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()
+    )
 
 
 class Origins:
@@ -66,7 +68,9 @@ class Origins:
         self._is_given = is_given
         self._allowed = tuple(pattern.lower() for pattern in allowed)
         self._of_functions = tuple(
-            pattern for pattern in self._allowed if pattern == "*" or pattern.endswith(functions_domain)
+            pattern
+            for pattern in self._allowed
+            if pattern == "*" or pattern.endswith(functions_domain)
         )
         self._functions_suffix = f".{functions_domain}"
 
@@ -95,6 +99,9 @@ class Origins:
         patterns = self._of_functions if below else self._allowed
         return (
             (is_loopback(host) and not below and not self._is_given(host))
-            or (is_address(host) and host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}"))
+            or (
+                is_address(host)
+                and host == host_of(f"//{headers.get(b'host', b'').decode('latin-1')}")
+            )
             or any(fnmatch.fnmatchcase(host, pattern) for pattern in patterns)
         )

@@ -36,7 +36,9 @@ class Allowance(msgspec.Struct, frozen=True):
 class Rate:
     """Allows `limit` uses in each window of `period_seconds`, for each key. `clock` tells seconds since the epoch."""
 
-    def __init__(self, limit: int, period_seconds: int, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, limit: int, period_seconds: int, clock: Callable[[], float] = time.time
+    ) -> None:
         self._limit = limit
         self._period_seconds = period_seconds
         self._clock = clock

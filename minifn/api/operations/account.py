@@ -55,19 +55,28 @@ async def create_session(call: Call, params: NoParams) -> ASGIApp:
     user_id = new_id()
     session_id, value, expires_at = call.context.authenticator.mint_session(user_id)
     name = _cookie_name(call)
-    headers = [_cookie(call, name, value, SESSION_SECONDS), _cookie(call, f"{name}_legacy", value, SESSION_SECONDS)]
+    headers = [
+        _cookie(call, name, value, SESSION_SECONDS),
+        _cookie(call, f"{name}_legacy", value, SESSION_SECONDS),
+    ]
     fallback = msgspec.json.encode({name: value})
     headers += [(b"x-fallback-cookies", fallback), (b"x-appwrite-session", value.encode())]
-    return json_answer(_session(call, session_id, user_id, expires_at, "anonymous", value), 201, headers)
+    return json_answer(
+        _session(call, session_id, user_id, expires_at, "anonymous", value), 201, headers
+    )
 
 
 async def create_email_session(call: Call, params: EmailSession) -> ASGIApp:
     """Sign the operator in, in the project `console`. Users of the project have no passwords."""
     if call.in_project:
-        raise UserInvalidCredentials("Users of this project have no passwords; the operator signs in to `console`.")
+        raise UserInvalidCredentials(
+            "Users of this project have no passwords; the operator signs in to `console`."
+        )
     claims, value = call.context.operators.sign_in(params.email, params.password, call.client_ip)
     headers = [_cookie(call, operators.COOKIE, value, operators.SESSION_SECONDS)]
-    return json_answer(_session(call, claims.session_id, OPERATOR_ID, claims.exp * 1000, "email"), 201, headers)
+    return json_answer(
+        _session(call, claims.session_id, OPERATOR_ID, claims.exp * 1000, "email"), 201, headers
+    )
 
 
 def _cookie_name(call: Call) -> str:
@@ -76,7 +85,10 @@ def _cookie_name(call: Call) -> str:
 
 def _cookie(call: Call, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
     secure = "; secure" if call.scope.get("scheme") == "https" else ""
-    return b"set-cookie", f"{name}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}".encode()
+    return (
+        b"set-cookie",
+        f"{name}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}".encode(),
+    )
 
 
 def _session(

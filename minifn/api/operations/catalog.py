@@ -26,13 +26,17 @@ class ListSpecifications(ListRuntimes, frozen=True, kw_only=True):
 async def list_runtimes(call: Call, params: ListRuntimes) -> ASGIApp:
     """List the runtimes that this machine can run."""
     runtimes = [responses.runtime(item, call.shape) for item in call.parts.runtimes.runnable()]
-    return json_answer(responses.listing("runtimes", len(runtimes) if params.total else 0, runtimes))
+    return json_answer(
+        responses.listing("runtimes", len(runtimes) if params.total else 0, runtimes)
+    )
 
 
 async def list_specifications(call: Call, params: ListSpecifications) -> ASGIApp:
     """List the specifications that are offered."""
     items = [responses.specification(item) for item in offered(call.parts.config)]
-    return json_answer(responses.listing("specifications", len(items) if params.total else 0, items))
+    return json_answer(
+        responses.listing("specifications", len(items) if params.total else 0, items)
+    )
 
 
 OPERATIONS = (

@@ -25,9 +25,15 @@ from minifn.store.search import matches_words
 
 #: What lists of users can be asked by; there is no column behind any of them.
 _USER_ATTRIBUTES = {
-    **dict.fromkeys(("$id", "name", "email", "phone", "passwordUpdate"), Attribute("", Kind.STRING)),
-    **dict.fromkeys(("$createdAt", "$updatedAt", "registration", "accessedAt"), Attribute("", Kind.INSTANT)),
-    **dict.fromkeys(("status", "emailVerification", "phoneVerification"), Attribute("", Kind.BOOLEAN)),
+    **dict.fromkeys(
+        ("$id", "name", "email", "phone", "passwordUpdate"), Attribute("", Kind.STRING)
+    ),
+    **dict.fromkeys(
+        ("$createdAt", "$updatedAt", "registration", "accessedAt"), Attribute("", Kind.INSTANT)
+    ),
+    **dict.fromkeys(
+        ("status", "emailVerification", "phoneVerification"), Attribute("", Kind.BOOLEAN)
+    ),
     "$sequence": Attribute("", Kind.INTEGER),
     "labels": Attribute("", Kind.STRING),
 }
@@ -96,7 +102,14 @@ async def list_projects(call: Call, params: ListOfOne) -> ASGIApp:
 async def list_teams(call: Call, params: ListOfOne) -> ASGIApp:
     """List the one organisation: the operator, whose project this is."""
     now = format_instant(now_ms())
-    team = {"$id": TEAM_ID, "$createdAt": now, "$updatedAt": now, "name": "Operator", "total": 1, "prefs": {}}
+    team = {
+        "$id": TEAM_ID,
+        "$createdAt": now,
+        "$updatedAt": now,
+        "name": "Operator",
+        "total": 1,
+        "prefs": {},
+    }
     return await _list_of_one(call, params, "teams", team)
 
 
@@ -104,7 +117,10 @@ async def _list_of_one(call: Call, params: ListOfOne, name: str, item: dict[str,
     """Answer with a list that has one item, which the queries and the search may leave out."""
     texts = {key: value for key, value in item.items() if isinstance(value, str) and key[:1] != "$"}
     attributes = {
-        **{key: Attribute(literal(value), Kind.STRING) for key, value in {**texts, "$id": item["$id"]}.items()},
+        **{
+            key: Attribute(literal(value), Kind.STRING)
+            for key, value in {**texts, "$id": item["$id"]}.items()
+        },
         **{key: Attribute(str(now_ms()), Kind.INSTANT) for key in ("$createdAt", "$updatedAt")},
     }
     query = read_query(params.queries, attributes, call.shape, params.search)
@@ -159,5 +175,12 @@ OPERATIONS = (
         handler=list_teams,
         needs_project=False,
     ),
-    Operation(name="users.list", method="GET", path="/users", scopes=USERS_READ, params=ListUsers, handler=list_users),
+    Operation(
+        name="users.list",
+        method="GET",
+        path="/users",
+        scopes=USERS_READ,
+        params=ListUsers,
+        handler=list_users,
+    ),
 )

@@ -96,24 +96,33 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
         deployment_id=call.header(b"x-appwrite-id"),
         sdk_language=call.header(b"x-sdk-language"),
     )
-    return json_answer(responses.deployment(await call.parts.deployments.upload(upload), call.shape), 202)
+    return json_answer(
+        responses.deployment(await call.parts.deployments.upload(upload), call.shape), 202
+    )
 
 
 async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
     """List a function's deployments."""
     query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
     await call.parts.functions.get(params.function_id)
-    found = await call.parts.database.read_list(deployments.page, params.function_id, query, count=params.total)
+    found = await call.parts.database.read_list(
+        deployments.page, params.function_id, query, count=params.total
+    )
     items = [responses.deployment(item, call.shape) for item in found.items]
     if query.select and "*" not in query.select:
-        items = [{key: item[key] for key in item if key[0] == "$" or key in query.select} for item in items]
+        items = [
+            {key: item[key] for key in item if key[0] == "$" or key in query.select}
+            for item in items
+        ]
     return json_answer(responses.listing("deployments", found.total, items))
 
 
 async def get(call: Call, params: OneDeployment) -> ASGIApp:
     """Return a deployment."""
     await call.parts.functions.get(params.function_id)
-    found = await call.parts.database.read(deployments.get, params.function_id, params.deployment_id)
+    found = await call.parts.database.read(
+        deployments.get, params.function_id, params.deployment_id
+    )
     if found is None:
         raise DeploymentNotFound
     return json_answer(responses.deployment(found, call.shape))
@@ -149,13 +158,17 @@ async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
     """Stop a build, as 1.6 spells it: clients before 1.7 get the build back, others the deployment."""
     deployment = await call.parts.deployments.cancel(params.function_id, params.deployment_id)
     before = call.shape < Shape.V1_8
-    return json_answer(responses.build(deployment) if before else responses.deployment(deployment, call.shape))
+    return json_answer(
+        responses.build(deployment) if before else responses.deployment(deployment, call.shape)
+    )
 
 
 async def download(call: Call, params: Download) -> ASGIApp:
     """Send an archive to a caller with the scope, or with a token for it."""
     verify = call.parts.tokens.verify_download
-    if not (call.has_scope(*FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)):
+    if not (
+        call.has_scope(*FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)
+    ):
         raise UserUnauthorized("The token is not one for this archive, or has expired.")
     return await _sent(call, params, call.shape)
 
@@ -165,7 +178,10 @@ async def _sent(call: Call, params: Download, shape: Shape) -> ASGIApp:
     path = await _archive(call, params, params.type)
     name, content_type = f"{params.deployment_id}.tar.gz", "application/gzip"
     if shape is Shape.FULL and params.type == "output":
-        name, content_type = f"{params.deployment_id}-output-code.tar.gz", "application/octet-stream"
+        name, content_type = (
+            f"{params.deployment_id}-output-code.tar.gz",
+            "application/octet-stream",
+        )
     elif shape >= Shape.V1_8:
         name = f"{params.deployment_id}-{params.type}.tar.gz"
     try:
@@ -177,12 +193,16 @@ async def _sent(call: Call, params: Download, shape: Shape) -> ASGIApp:
 async def _archive(call: Call, params: OneDeployment, kind: str) -> Path:
     """Return the file of an archive. Raises FunctionNotFound and DeploymentNotFound."""
     service = call.parts.deployments
-    return await (service.source if kind == "source" else service.output)(params.function_id, params.deployment_id)
+    return await (service.source if kind == "source" else service.output)(
+        params.function_id, params.deployment_id
+    )
 
 
 async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
     """Send the packed build, as the console of 1.6 asks for it."""
-    output = Download(function_id=params.function_id, deployment_id=params.deployment_id, type="output")
+    output = Download(
+        function_id=params.function_id, deployment_id=params.deployment_id, type="output"
+    )
     return await _sent(call, output, min(call.shape, Shape.V1_9))
 
 
@@ -191,7 +211,9 @@ async def create_token(call: Call, params: CreateToken) -> ASGIApp:
     await _archive(call, params, params.type)
     expires = int(time.time()) + params.duration
     token = call.parts.tokens.mint_download(params.deployment_id, params.type, expires)
-    return json_answer({"token": token, "type": params.type, "expire": format_instant(expires * 1000)}, 201)
+    return json_answer(
+        {"token": token, "type": params.type, "expire": format_instant(expires * 1000)}, 201
+    )
 
 
 OPERATIONS = (

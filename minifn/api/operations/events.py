@@ -52,7 +52,9 @@ class CreateEvent(Params, frozen=True, kw_only=True):
 
 async def create(call: Call, params: CreateEvent) -> ASGIApp:
     """Queue an execution of every function that subscribes to the event."""
-    total = await call.parts.events.emit(params.event, params.payload, user_id=params.user_id, depth=call.caller.depth)
+    total = await call.parts.events.emit(
+        params.event, params.payload, user_id=params.user_id, depth=call.caller.depth
+    )
     return json_answer({"total": total}, 202)
 
 

@@ -107,8 +107,12 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
     )
     if params.later:
         trigger: Trigger = "schedule" if params.scheduled_at else "http"
-        execution = await executor.enqueue(target.function, request, trigger, params.scheduled_at or 0)
-        return _encoded(call, responses.execution(execution, call.shape, privileged=caller.privileged), 202)
+        execution = await executor.enqueue(
+            target.function, request, trigger, params.scheduled_at or 0
+        )
+        return _encoded(
+            call, responses.execution(execution, call.shape, privileged=caller.privileged), 202
+        )
     return _answer(call, await executor.execute(target, request))
 
 
@@ -157,12 +161,16 @@ def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
             body = result.body.decode()
         except UnicodeDecodeError as exc:
             raise BinaryBody from exc
-    content = responses.execution_result(result, body, call.shape, privileged=call.caller.privileged)
+    content = responses.execution_result(
+        result, body, call.shape, privileged=call.caller.privileged
+    )
     return _encoded(call, content, 201)
 
 
 def _encoded(call: Call, content: dict[str, Any], status: int) -> ASGIApp:
-    return (multipart_answer if _wants_multipart(call.header(b"accept")) else json_answer)(content, status)
+    return (multipart_answer if _wants_multipart(call.header(b"accept")) else json_answer)(
+        content, status
+    )
 
 
 class BinaryBody(ArgumentInvalid):
@@ -191,7 +199,9 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
     found = await call.parts.database.read_list(
         executions.page, params.function_id, query, user_id=user_id, count=params.total
     )
-    items = [responses.execution(item, call.shape, privileged=caller.privileged) for item in found.items]
+    items = [
+        responses.execution(item, call.shape, privileged=caller.privileged) for item in found.items
+    ]
     return json_answer(responses.listing("executions", found.total, items))
 
 
@@ -200,12 +210,20 @@ async def get(call: Call, params: OneExecution) -> ASGIApp:
     caller = call.caller
     await visible(call, params.function_id)
     user_id = None if caller.privileged else caller.user_id
-    found = await call.parts.database.read(executions.get, params.function_id, params.execution_id, user_id=user_id)
+    found = await call.parts.database.read(
+        executions.get, params.function_id, params.execution_id, user_id=user_id
+    )
     if found is None:
         raise ExecutionNotFound
-    kept = await call.parts.database.read(execution_answers.of, [found]) if call.shape < Shape.V1_3 else {}
+    kept = (
+        await call.parts.database.read(execution_answers.of, [found])
+        if call.shape < Shape.V1_3
+        else {}
+    )
     return json_answer(
-        responses.execution(found, call.shape, privileged=caller.privileged, kept=kept.get(found.sequence, ""))
+        responses.execution(
+            found, call.shape, privileged=caller.privileged, kept=kept.get(found.sequence, "")
+        )
     )
 
 

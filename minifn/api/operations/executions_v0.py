@@ -48,7 +48,9 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         depth=caller.depth, keep_answer=True,
     )  # fmt: skip
     execution = await call.parts.executions.enqueue(target.function, request)
-    return json_answer(responses.execution(execution, call.shape, privileged=caller.privileged), 201)
+    return json_answer(
+        responses.execution(execution, call.shape, privileged=caller.privileged), 201
+    )
 
 
 async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
@@ -62,10 +64,14 @@ async def list_executions(call: Call, params: ListExecutions) -> ASGIApp:
         search=params.search,
     )
     user_id = None if caller.privileged else caller.user_id
-    found = await call.parts.database.read_list(executions.page, params.function_id, query, user_id=user_id)
+    found = await call.parts.database.read_list(
+        executions.page, params.function_id, query, user_id=user_id
+    )
     kept = await call.parts.database.read(execution_answers.of, found.items)
     items = [
-        responses.execution(item, call.shape, privileged=caller.privileged, kept=kept.get(item.sequence, ""))
+        responses.execution(
+            item, call.shape, privileged=caller.privileged, kept=kept.get(item.sequence, "")
+        )
         for item in found.items
     ]
     return json_answer({"sum": found.total, "executions": items})

@@ -136,14 +136,18 @@ _COMMANDS_1_3 = {
 }
 
 
-def _settings(call: Call, params: CreateFunction, runtime: str, default: str | None) -> FunctionSettings:
+def _settings(
+    call: Call, params: CreateFunction, runtime: str, default: str | None
+) -> FunctionSettings:
     """Return what is asked for. Raises ArgumentInvalid for settings that exclude each other.
 
     `runtime` is the one that the function will have. `default` is the specification where none is
     named; None keeps the stored one.
     """
     if params.schedule and params.interval:
-        raise ArgumentInvalid.for_param("interval", "A function has a schedule or an interval, not both")
+        raise ArgumentInvalid.for_param(
+            "interval", "A function has a schedule or an interval, not both"
+        )
     if params.email_enabled:
         raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
     commands = params.commands
@@ -242,8 +246,12 @@ async def list_functions(call: Call, params: ListFunctions) -> ASGIApp:
     """List functions."""
     query = read_query(params.queries, lists.FUNCTIONS, call.shape, params.search)
     found = await call.parts.functions.page(query, count=params.total)
-    owned = await call.parts.database.read(variables.of_functions, [item.id for item in found.items])
-    items = [responses.function(item, owned[item.id], call.shape, in_list=True) for item in found.items]
+    owned = await call.parts.database.read(
+        variables.of_functions, [item.id for item in found.items]
+    )
+    items = [
+        responses.function(item, owned[item.id], call.shape, in_list=True) for item in found.items
+    ]
     return json_answer(responses.listing("functions", found.total, items))
 
 

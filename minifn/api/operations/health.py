@@ -34,7 +34,11 @@ async def health(call: Call, params: NoParams) -> ASGIApp:
     await call.parts.database.read(settings.get, "health")
     missing = await call.parts.missing()
     milliseconds = round((time.perf_counter() - started) * 1000)
-    answer: dict[str, Any] = {"name": "database", "ping": milliseconds, "status": "fail" if missing else "pass"}
+    answer: dict[str, Any] = {
+        "name": "database",
+        "ping": milliseconds,
+        "status": "fail" if missing else "pass",
+    }
     scopes = call.caller.scopes
     if scopes is None or "health.read" in scopes:
         parts = call.parts

@@ -59,12 +59,24 @@ _PATH_PARAM = re.compile(r"\{(\w+)\}")
 def _samples() -> dict[str, dict[str, Any]]:
     """Return one record of every model as the API answers with it; their schemas are read off them."""
     full = Shape.FULL
-    runtime = Runtime(id="", key="", name="", version="", base="", image="", logo="", supports=("",))
+    runtime = Runtime(
+        id="", key="", name="", version="", base="", image="", logo="", supports=("",)
+    )
     variable = responses.variable(Variable(id="", function_id="", key="", value=""), full)
-    texts = {"execute": ("",), "scopes": ("",), "events": ("",), "provider_branches": ("",), "provider_paths": ("",)}
-    function = responses.function(msgspec.structs.replace(Function(id="", name="", runtime=""), **texts), (), full)
+    texts = {
+        "execute": ("",),
+        "scopes": ("",),
+        "events": ("",),
+        "provider_branches": ("",),
+        "provider_paths": ("",),
+    }
+    function = responses.function(
+        msgspec.structs.replace(Function(id="", name="", runtime=""), **texts), (), full
+    )
     headers = (("", ""),)
-    execution = Execution(id="", function_id="", user_id="u", request_headers=headers, response_headers=headers)
+    execution = Execution(
+        id="", function_id="", user_id="u", request_headers=headers, response_headers=headers
+    )
     return {
         "function": {**function, "vars": [variable]},
         "deployment": responses.deployment(Deployment(id="", function_id=""), full),
@@ -72,7 +84,10 @@ def _samples() -> dict[str, dict[str, Any]]:
         "variable": variable,
         "runtime": responses.runtime(runtime, full),
         "specification": responses.specification(SPECIFICATIONS[0]),
-        "key": {**responses.api_key(ApiKey(id="", name="", secret_hash="", scopes=("",))), "sdks": [""]},
+        "key": {
+            **responses.api_key(ApiKey(id="", name="", secret_hash="", scopes=("",))),
+            "sdks": [""],
+        },
         # Null in the rules of the API.
         "rule": {**responses.rule(Rule(id="", domain=""), full), "deploymentResourceType": None},
     }
@@ -87,7 +102,10 @@ def _inferred(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"type": "string"}
     if isinstance(value, dict):
-        return {"type": "object", "properties": {key: _inferred(item) for key, item in value.items()}}
+        return {
+            "type": "object",
+            "properties": {key: _inferred(item) for key, item in value.items()},
+        }
     if value is None:
         return {"type": ["string", "null"]}
     return {"type": "array", "items": _inferred(value[0])}
@@ -97,14 +115,24 @@ def document(operations: Iterable[Operation], limits: Limits) -> dict[str, Any]:
     """Return the OpenAPI 3.1 document of `operations`."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, limits)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
+            operation, limits
+        )
     schemas = {name: _inferred(sample) for name, sample in _samples().items()}
-    fields = {"message": {"type": "string"}, "code": {"type": "integer"}, "type": {"type": "string"}}
+    fields = {
+        "message": {"type": "string"},
+        "code": {"type": "integer"},
+        "type": {"type": "string"},
+    }
     fields["version"] = {"type": "string"}
     schemas["error"] = {"type": "object", "required": list(fields), "properties": fields}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "minifn", "version": __version__, "description": "Appwrite Functions in one process."},
+        "info": {
+            "title": "minifn",
+            "version": __version__,
+            "description": "Appwrite Functions in one process.",
+        },
         "servers": [{"url": "/v1"}],
         "paths": paths,
         "components": {
@@ -122,7 +150,12 @@ def _operation(operation: Operation, limits: Limits) -> dict[str, Any]:
     fields = [field for field in fields_of(operation.params) if field.wire_name not in in_path]
     known = {field.wire_name: field.kind.schema(limits) for field in fields_of(operation.params)}
     parameters = [
-        {"name": name, "in": "path", "required": True, "schema": known.get(name, {"type": "string"})}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": known.get(name, {"type": "string"}),
+        }
         for name in in_path
     ]
     described: dict[str, Any] = {
@@ -153,7 +186,11 @@ def _body(operation: Operation, fields: list[Field], limits: Limits) -> dict[str
     content_type = "application/json"
     if operation.upload:
         content_type = "multipart/form-data"
-        properties["code"] = {"type": "string", "format": "binary", "description": "The code, a .tar.gz archive."}
+        properties["code"] = {
+            "type": "string",
+            "format": "binary",
+            "description": "The code, a .tar.gz archive.",
+        }
         required.append("code")
     schema = {"type": "object", "properties": properties, "required": required}
     return {"required": bool(required), "content": {content_type: {"schema": schema}}}
@@ -162,7 +199,9 @@ def _body(operation: Operation, fields: list[Field], limits: Limits) -> dict[str
 def _schema(field: Field, limits: Limits) -> dict[str, Any]:
     schema = dict(field.kind.schema(limits))
     if isinstance(field.default, str | int | bool):
-        schema["default"] = min(field.default, schema["maximum"]) if "maximum" in schema else field.default
+        schema["default"] = (
+            min(field.default, schema["maximum"]) if "maximum" in schema else field.default
+        )
     elif field.default == () and schema["type"] == "array":
         schema["default"] = []
     return schema
@@ -227,7 +266,9 @@ async def get(call: Call, params: NoParams) -> ASGIApp:
     """Return the OpenAPI document of this API."""
     made = call.context.made
     if "openapi" not in made:
-        made["openapi"] = msgspec.json.encode(document(call.context.operations, call.context.limits))
+        made["openapi"] = msgspec.json.encode(
+            document(call.context.operations, call.context.limits)
+        )
     return Answer(200, made["openapi"], [(b"content-type", b"application/json; charset=UTF-8")])
 
 

@@ -136,7 +136,9 @@ async def create_ephemeral_key(call: Call, params: CreateEphemeralKey) -> ASGIAp
     caller = call.caller
     expires = int(time.time()) + params.duration
     secret = call.parts.tokens.mint_ephemeral_key(params.scopes, expires, depth=caller.depth)
-    return json_answer(responses.ephemeral_key(new_id(), params.scopes, expires * 1000, secret), 201)
+    return json_answer(
+        responses.ephemeral_key(new_id(), params.scopes, expires * 1000, secret), 201
+    )
 
 
 async def get_key(call: Call, params: OneKey) -> ASGIApp:

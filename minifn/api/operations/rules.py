@@ -52,7 +52,12 @@ class Url:
         raise ValueError("Value must be a valid URL with scheme http or https")
 
     def schema(self, limits: Limits) -> dict[str, Any]:
-        return {"type": "string", "format": "uri", "maxLength": _URL_MAX_CHARS, "example": "https://example.com"}
+        return {
+            "type": "string",
+            "format": "uri",
+            "maxLength": _URL_MAX_CHARS,
+            "example": "https://example.com",
+        }
 
 
 class RedirectStatus:
@@ -117,7 +122,9 @@ class OneRule(Params, frozen=True, kw_only=True):
 async def create(call: Call, params: CreateRule) -> ASGIApp:
     """Give a function a domain; 1.6 keeps those below the functions domain for itself."""
     if params.domain.endswith(f".{call.parts.config.functions_domain}"):
-        raise ArgumentInvalid.for_param("domain", "Domains below the functions domain are made by the server")
+        raise ArgumentInvalid.for_param(
+            "domain", "Domains below the functions domain are made by the server"
+        )
     _check_free(call, params.domain)
     return _created(call, await call.parts.domains.create(params.domain, params.resource_id))
 
@@ -125,7 +132,9 @@ async def create(call: Call, params: CreateRule) -> ASGIApp:
 async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp:
     """Give a function, or one branch of its repository, a domain."""
     _check_free(call, params.domain)
-    return _created(call, await call.parts.domains.create(params.domain, params.function_id, params.branch))
+    return _created(
+        call, await call.parts.domains.create(params.domain, params.function_id, params.branch)
+    )
 
 
 async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
@@ -135,7 +144,10 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
         raise RuleResourceNotFound("This server has no sites: name a function.")
     rules = call.parts.domains
     return _created(
-        call, await rules.create_redirect(params.domain, params.url, params.status_code, params.resource_id)
+        call,
+        await rules.create_redirect(
+            params.domain, params.url, params.status_code, params.resource_id
+        ),
     )
 
 

@@ -83,7 +83,12 @@ class OneTemplate(Params, frozen=True, kw_only=True):
 
 def _templates(call: Call) -> list[dict[str, Any]]:
     runtimes = [
-        {"name": runtime.id, "commands": commands, "entrypoint": entrypoint, "providerRootDirectory": folder}
+        {
+            "name": runtime.id,
+            "commands": commands,
+            "entrypoint": entrypoint,
+            "providerRootDirectory": folder,
+        }
         for runtime in call.parts.runtimes.runnable()
         for key, (commands, entrypoint, folder) in _STARTERS.items()
         if runtime.key == key and call.parts.runtimes.starter(key)
@@ -117,7 +122,10 @@ async def list_templates(call: Call, params: ListTemplates) -> ASGIApp:
         template
         for template in _templates(call)
         if (not params.use_cases or set(params.use_cases) & set(template["useCases"]))
-        and (not params.runtimes or set(params.runtimes) & {runtime["name"] for runtime in template["runtimes"]})
+        and (
+            not params.runtimes
+            or set(params.runtimes) & {runtime["name"] for runtime in template["runtimes"]}
+        )
     ]
     page = found[params.offset : params.offset + params.limit]
     return json_answer(responses.listing("templates", len(found) if params.total else 0, page))
@@ -136,14 +144,26 @@ def find(call: Call, wanted: Wanted) -> Template | Source:
     root_directory = wanted.root_directory.removeprefix("./").strip("/")
     for key, (_, entrypoint, root) in _STARTERS.items():
         folder = call.parts.runtimes.starter(key)
-        if folder is not None and (wanted.repository, root_directory) == (f"{OWNER}/{REPOSITORY}", root):
+        if folder is not None and (wanted.repository, root_directory) == (
+            f"{OWNER}/{REPOSITORY}",
+            root,
+        ):
             url = f"https://github.com/{OWNER}/{REPOSITORY}"
-            return Template(folder=folder, entrypoint=entrypoint, owner=OWNER, repository=REPOSITORY, url=url)
-    return template_source(call.parts.config, wanted.repository, root_directory, wanted.type, wanted.reference)
+            return Template(
+                folder=folder, entrypoint=entrypoint, owner=OWNER, repository=REPOSITORY, url=url
+            )
+    return template_source(
+        call.parts.config, wanted.repository, root_directory, wanted.type, wanted.reference
+    )
 
 
 async def deploy(
-    call: Call, function_id: str, template: Template | Source, *, activate: bool, kind: DeploymentType = "vcs"
+    call: Call,
+    function_id: str,
+    template: Template | Source,
+    *,
+    activate: bool,
+    kind: DeploymentType = "vcs",
 ) -> Deployment:
     """Deploy what `find` returned, and return the deployment; `kind` is that of a bundled template's.
 
@@ -151,7 +171,9 @@ async def deploy(
     """
     if isinstance(template, Source):
         return await call.parts.git.deploy_template(function_id, template, activate=activate)
-    return await call.parts.deployments.add_template(function_id, template, activate=activate, kind=kind)
+    return await call.parts.deployments.add_template(
+        function_id, template, activate=activate, kind=kind
+    )
 
 
 async def deploy_template(call: Call, params: CreateTemplateDeployment) -> ASGIApp:
@@ -165,7 +187,9 @@ async def deploy_template(call: Call, params: CreateTemplateDeployment) -> ASGIA
         type=params.type,
         reference=params.reference or params.version,
     )
-    deployment = await deploy(call, params.function_id, find(call, wanted), activate=params.activate)
+    deployment = await deploy(
+        call, params.function_id, find(call, wanted), activate=params.activate
+    )
     return json_answer(responses.deployment(deployment, call.shape), 202)
 
 

@@ -20,7 +20,13 @@ from minifn.store.usage import HOUR_MS, Kept, Used
 #: Range -> (how many points, hours of each).
 RANGES = {"24h": (24, 1), "30d": (30, 24), "90d": (90, 24)}
 #: Keys that clients before 1.7 do not know.
-_SINCE_1_7 = ("buildsTimeAverage", "buildsSuccess", "buildsSuccessTotal", "buildsFailed", "buildsFailedTotal")
+_SINCE_1_7 = (
+    "buildsTimeAverage",
+    "buildsSuccess",
+    "buildsSuccessTotal",
+    "buildsFailed",
+    "buildsFailedTotal",
+)
 
 _KEPT: dict[str, Callable[[Kept], int]] = {
     "functions": lambda kept: kept.functions,
@@ -81,7 +87,9 @@ def starts(name: str, now_seconds: float) -> list[int]:
 N = TypeVar("N", Kept, Used)
 
 
-def points(by_hour: Mapping[int, N], first_hours: list[int], value: Callable[[N], float]) -> list[dict[str, Any]]:
+def points(
+    by_hour: Mapping[int, N], first_hours: list[int], value: Callable[[N], float]
+) -> list[dict[str, Any]]:
     """Return one point for each of `first_hours`: the sum of what lies between it and the next."""
     width = first_hours[1] - first_hours[0]
     sums = dict.fromkeys(first_hours, 0.0)
@@ -89,7 +97,10 @@ def points(by_hour: Mapping[int, N], first_hours: list[int], value: Callable[[N]
         start = hour - (hour - first_hours[0]) % width
         if start in sums:
             sums[start] += value(item)
-    return [{"value": round(total), "date": format_instant(start * HOUR_MS)} for start, total in sums.items()]
+    return [
+        {"value": round(total), "date": format_instant(start * HOUR_MS)}
+        for start, total in sums.items()
+    ]
 
 
 def body(name: str, numbers: Numbers, first_hours: list[int], shape: Shape) -> dict[str, Any]:
@@ -117,7 +128,9 @@ async def _numbers(call: Call, first_hours: list[int], function_id: str | None) 
 async def of_all(call: Call, params: Usage) -> ASGIApp:
     """Return what all functions used."""
     first_hours = starts(params.range, time.time())
-    return json_answer(body(params.range, await _numbers(call, first_hours, None), first_hours, call.shape))
+    return json_answer(
+        body(params.range, await _numbers(call, first_hours, None), first_hours, call.shape)
+    )
 
 
 async def of_function(call: Call, params: FunctionUsage) -> ASGIApp:

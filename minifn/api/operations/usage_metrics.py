@@ -78,7 +78,9 @@ async def list_events(call: Call, params: Metrics) -> ASGIApp:
 
     def points(metric: str) -> list[dict[str, Any]]:
         value = _EVENTS.get(metric)
-        return _summed(((key, hour, value(used)) for key, hour, used in found) if value else (), params, end)
+        return _summed(
+            ((key, hour, value(used)) for key, hour, used in found) if value else (), params, end
+        )
 
     return await asyncio.to_thread(_answer, params, points)
 
@@ -92,19 +94,27 @@ async def list_gauges(call: Call, params: Metrics) -> ASGIApp:
     ends = [last]
     if params.interval:
         width = _HOURS[params.interval]
-        ends = [first + width - 1 for first in range(start // HOUR_MS // width * width, last + 1, width)]
+        ends = [
+            first + width - 1 for first in range(start // HOUR_MS // width * width, last + 1, width)
+        ]
         if len(ends) > POINTS_MAX:
-            raise ArgumentInvalid.for_param("interval", f"The time has more than {POINTS_MAX:,} intervals")
+            raise ArgumentInvalid.for_param(
+                "interval", f"The time has more than {POINTS_MAX:,} intervals"
+            )
 
     def points(metric: str) -> list[dict[str, Any]]:
         value = _GAUGES.get(metric)
         if value is None:
             return []
-        return _summed(_standing([(key, hour, value(kept)) for key, hour, kept in found], ends), params, end)
+        return _summed(
+            _standing([(key, hour, value(kept)) for key, hour, kept in found], ends), params, end
+        )
 
     functions = len({key for key, _, _ in found})
     if len(ends) * functions > VALUES_MAX:
-        raise ArgumentInvalid.for_param("interval", f"{functions:,} functions have too many points: ask for less time")
+        raise ArgumentInvalid.for_param(
+            "interval", f"{functions:,} functions have too many points: ask for less time"
+        )
     return await asyncio.to_thread(_answer, params, points)
 
 

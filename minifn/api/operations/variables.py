@@ -154,13 +154,24 @@ async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> 
     """Change a variable. Before 1.9 the key had to be given."""
     if params.key is None and call.shape < Shape.V1_9:
         raise ArgumentInvalid.missing("key")
-    if params.key is None and params.value is None and params.secret is None and params.description is None:
-        raise ArgumentInvalid("At least one of the params `key`, `value`, `secret` and `description` is needed.")
+    if (
+        params.key is None
+        and params.value is None
+        and params.secret is None
+        and params.description is None
+    ):
+        raise ArgumentInvalid(
+            "At least one of the params `key`, `value`, `secret` and `description` is needed."
+        )
     if params.key is not None and not is_variable_key(params.key):
         await _check_kept(call, params, params.key)
     secret = params.secret if call.shape >= Shape.V1_8 else None
-    change = VariableChange(key=params.key, value=params.value, secret=secret, description=params.description)
-    changed = await call.parts.functions.update_variable(params.function_id, params.variable_id, change)
+    change = VariableChange(
+        key=params.key, value=params.value, secret=secret, description=params.description
+    )
+    changed = await call.parts.functions.update_variable(
+        params.function_id, params.variable_id, change
+    )
     return json_answer(responses.variable(changed, call.shape))
 
 
@@ -222,7 +233,12 @@ OPERATIONS = (
         params=UpdateVariable,
         handler=update,
         model="variable",
-        errors=(FunctionNotFound, VariableNotFound, VariableAlreadyExists, VariableCannotUnsetSecret),
+        errors=(
+            FunctionNotFound,
+            VariableNotFound,
+            VariableAlreadyExists,
+            VariableCannotUnsetSecret,
+        ),
     ),
     Operation(
         name="functions.deleteVariable",

@@ -74,7 +74,9 @@ class PushWebhook:
         body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
         try:
             # What nobody has signed is not taken apart.
-            await git.check_signature(self._installation_id, body, call.header(b"x-hub-signature-256"))
+            await git.check_signature(
+                self._installation_id, body, call.header(b"x-hub-signature-256")
+            )
             pushed = call.header(b"x-github-event") in ("push", "")
             step = functools.partial(_names, body, call.header(b"content-type"))
             names = await bodies.taken_apart(body, step) if pushed else set()

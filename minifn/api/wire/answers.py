@@ -27,7 +27,9 @@ SHORT_BYTES = 64 * 1024
 GONE_SECONDS = 1.0
 #: Codes whose message is shown; any other is answered as a 500 with the message masked, as Appwrite's
 #: `app/controllers/general.php` does.
-PUBLISHABLE_CODES = frozenset({400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503})
+PUBLISHABLE_CODES = frozenset(
+    {400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503}
+)
 
 _JSON = (b"content-type", b"application/json; charset=UTF-8")
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -60,10 +62,18 @@ class Answer:
         # Each waits until the client has taken most of the one before, so that the server keeps the body but once.
         for start in range(0, size, PIECE_BYTES):
             end = start + PIECE_BYTES
-            await send({"type": "http.response.body", "body": self.body[start:end], "more_body": end < size})
+            await send(
+                {
+                    "type": "http.response.body",
+                    "body": self.body[start:end],
+                    "more_body": end < size,
+                }
+            )
 
 
-async def deliver(answer: ASGIApp, room: Budget, scope: Scope, receive: Receive, send: Send) -> None:
+async def deliver(
+    answer: ASGIApp, room: Budget, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Send an answer, the memory for a long one taken of `room`; without it, say so instead."""
     size = 0
     if isinstance(answer, Answer):
@@ -74,7 +84,9 @@ async def deliver(answer: ASGIApp, room: Budget, scope: Scope, receive: Receive,
     try:
         room.take(size)
     except Overloaded:
-        refusal = Overloaded(f"This was done, but for its answer of {size:,} bytes the server has no memory left.")
+        refusal = Overloaded(
+            f"This was done, but for its answer of {size:,} bytes the server has no memory left."
+        )
         await error_answer(refusal)(scope, receive, send)
         return
     try:
@@ -123,7 +135,11 @@ def multipart_answer(content: Mapping[str, Any], status: int) -> Answer:
         kind = b""
         if isinstance(value, list | dict):
             kind, value = b"Content-Type: application/json\r\n", _encode(value)
-        head = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n%b\r\n' % (boundary, name.encode(), kind)
+        head = b'--%b\r\nContent-Disposition: form-data; name="%b"\r\n%b\r\n' % (
+            boundary,
+            name.encode(),
+            kind,
+        )
         parts.append(head + _plain(value) + b"\r\n")
     body = b"".join(parts) + b"--" + boundary + b"--\r\n"
     return Answer(status, body, [(b"content-type", b"multipart/form-data; boundary=" + boundary)])

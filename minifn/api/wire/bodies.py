@@ -68,7 +68,9 @@ async def chunks(receive: Receive, limit_bytes: int) -> AsyncIterator[bytes]:
             yield body
 
 
-async def read_bytes(receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES, room: Budget | None = None) -> bytes:
+async def read_bytes(
+    receive: Receive, limit_bytes: int = BODY_LIMIT_BYTES, room: Budget | None = None
+) -> bytes:
     """Return the whole body, for which memory was taken of `room`: the caller gives it back.
 
     Raises BodyTooLong, Overloaded when memory is short, or ArgumentInvalid when it is cut short.
@@ -131,15 +133,23 @@ def _check_tokens(body: bytes) -> None:
     Each step is one pass of C code. Text that is not JSON may be counted wrongly after its first error, where the
     decoder stops.
     """
-    if body.count(b",") + body.count(b"[") + body.count(b"{") + body.count(b'"') <= _JSON_TOKENS_MAX:
+    if (
+        body.count(b",") + body.count(b"[") + body.count(b"{") + body.count(b'"')
+        <= _JSON_TOKENS_MAX
+    ):
         return
     plain = jsontext.without_escaped_quotes(body)
     texts = plain.count(b'"') // 2
     if texts <= _JSON_TOKENS_MAX:
         outside = b"".join(plain.split(b'"')[::2])
-        if texts + outside.count(b",") + outside.count(b"[") + outside.count(b"{") <= _JSON_TOKENS_MAX:
+        if (
+            texts + outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+            <= _JSON_TOKENS_MAX
+        ):
             return
-    raise ArgumentInvalid(f"The request's body has more than {_JSON_TOKENS_MAX:,} commas, brackets and texts.")
+    raise ArgumentInvalid(
+        f"The request's body has more than {_JSON_TOKENS_MAX:,} commas, brackets and texts."
+    )
 
 
 def parse_query(query: bytes) -> dict[str, Any]:
@@ -152,7 +162,9 @@ def parse_query(query: bytes) -> dict[str, Any]:
             for name, _, value in (pair.partition(b"=") for pair in query.split(b"&") if pair)
         ]
     except ValueError as exc:
-        raise ArgumentInvalid(f"The params are not urlencoded UTF-8 text, or more than {_PAIRS_MAX}.") from exc
+        raise ArgumentInvalid(
+            f"The params are not urlencoded UTF-8 text, or more than {_PAIRS_MAX}."
+        ) from exc
     return nest(pairs)
 
 
@@ -168,7 +180,8 @@ def _unquote(text: bytes) -> bytes:
     if count == _NO_ESCAPES_MAX:
         raise ValueError("too many signs that escape nothing")
     return b"".join(
-        a2b_qp(piece.replace(b"+", b" ").replace(b"=", b"%3D").replace(b"%", b"=")) for piece in _slices(kept)
+        a2b_qp(piece.replace(b"+", b" ").replace(b"=", b"%3D").replace(b"%", b"="))
+        for piece in _slices(kept)
     )
 
 
@@ -260,7 +273,9 @@ class Form:
 
     def params(self, binary: Iterable[str] = ()) -> dict[str, Any]:
         """Return the other parts, as text unless `binary` names them. Raises ArgumentInvalid when one is not UTF-8."""
-        return nest((name, data if name in binary else _text(name, data)) for name, data in self._fields)
+        return nest(
+            (name, data if name in binary else _text(name, data)) for name, data in self._fields
+        )
 
     def _on_part_begin(self) -> None:
         self._parts += 1
@@ -285,7 +300,9 @@ class Form:
         if b"name" not in options:
             raise ArgumentInvalid("A part of the multipart body has no name.")
         self._name = _text("name", options[b"name"])
-        self._file_name = _text("filename", options[b"filename"]) if b"filename" in options else None
+        self._file_name = (
+            _text("filename", options[b"filename"]) if b"filename" in options else None
+        )
         if self._file_name is not None and self._directory is not None:
             descriptor, path = tempfile.mkstemp(dir=self._directory, prefix="upload-")
             self._made.append(Path(path))
@@ -298,7 +315,9 @@ class Form:
         self._data += data[start:end]
         self._field_bytes += end - start
         if self._field_bytes > self._field_limit_bytes:
-            raise ArgumentInvalid.for_param(self._name, f"Value must be shorter than {self._field_limit_bytes:,} bytes")
+            raise ArgumentInvalid.for_param(
+                self._name, f"Value must be shorter than {self._field_limit_bytes:,} bytes"
+            )
 
     def _on_part_end(self) -> None:
         if self._file is None:
@@ -323,7 +342,9 @@ def _text(name: str, data: bytes) -> str:
 
 
 @contextlib.asynccontextmanager
-async def upload(receive: Receive, content_type: str, directory: Path, limit_bytes: int) -> AsyncIterator[Form]:
+async def upload(
+    receive: Receive, content_type: str, directory: Path, limit_bytes: int
+) -> AsyncIterator[Form]:
     """Read a multipart body of files; they lie in `directory` while the context lasts.
 
     Raises ArgumentInvalid when the body is malformed, StorageInvalidFileSize when it is longer than `limit_bytes` and

@@ -43,7 +43,9 @@ class FileAnswer:
         self._file = path.open("rb")
         try:
             size_bytes = os.fstat(self._file.fileno()).st_size
-            first, last = read_range(range_header, size_bytes) if range_header else (0, size_bytes - 1)
+            first, last = (
+                read_range(range_header, size_bytes) if range_header else (0, size_bytes - 1)
+            )
             self._file.seek(first)
         except BaseException:
             self._file.close()
@@ -62,7 +64,9 @@ class FileAnswer:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._file:
-            await send({"type": "http.response.start", "status": self._status, "headers": self._headers})
+            await send(
+                {"type": "http.response.start", "status": self._status, "headers": self._headers}
+            )
             left = 0 if scope["method"] == "HEAD" else self._count
             while left:
                 data = await asyncio.to_thread(self._file.read, min(left, _READ_BYTES))

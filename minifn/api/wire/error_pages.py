@@ -43,7 +43,14 @@ def page_of(answer: Answer) -> Answer:
     """Return the page in place of an error's JSON: the first sentence of its message is the heading."""
     problem: dict[str, Any] = msgspec.json.decode(answer.body)
     title, _, details = problem["message"].partition(". ")
-    fields = {"code": answer.status, "title": title.rstrip("."), "details": details, "type": problem["type"]}
-    body = _PAGE.format_map({name: html.escape(str(value)) for name, value in fields.items()}).encode()
+    fields = {
+        "code": answer.status,
+        "title": title.rstrip("."),
+        "details": details,
+        "type": problem["type"],
+    }
+    body = _PAGE.format_map(
+        {name: html.escape(str(value)) for name, value in fields.items()}
+    ).encode()
     headers = [item for item in answer.headers if not item[0].startswith(b"content-")]
     return Answer(answer.status, body, [(b"content-type", b"text/html; charset=UTF-8"), *headers])

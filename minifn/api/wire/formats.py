@@ -37,8 +37,19 @@ _SHAPES = (
     ((0, 0), Shape.V0_7),
 )
 
-_DATES_1_8 = ("deploymentCreatedAt", "latestDeploymentId", "latestDeploymentCreatedAt", "latestDeploymentStatus")
-_NEW_1_9 = ("buildSpecification", "runtimeSpecification", "providerBranches", "providerPaths", "deploymentRetention")
+_DATES_1_8 = (
+    "deploymentCreatedAt",
+    "latestDeploymentId",
+    "latestDeploymentCreatedAt",
+    "latestDeploymentStatus",
+)
+_NEW_1_9 = (
+    "buildSpecification",
+    "runtimeSpecification",
+    "providerBranches",
+    "providerPaths",
+    "deploymentRetention",
+)
 _NEW_2_0 = ("description", "interval", "emailEnabled")
 _SCHEDULE_1_3 = ("scheduleNext", "schedulePrevious")
 _RULES_1_8 = (

@@ -113,7 +113,9 @@ class SpecificationSlug:
 
 
 #: The rule for the keys of variables; a key that is stored already may break it.
-VARIABLE_KEY_RULE = "Value must be letters, digits and underscores, not begin with a digit, and have 1 to 255 chars"
+VARIABLE_KEY_RULE = (
+    "Value must be letters, digits and underscores, not begin with a digit, and have 1 to 255 chars"
+)
 
 
 def is_variable_key(value: str) -> bool:
@@ -148,13 +150,19 @@ class RequestHeaders:
             raise ValueError("Value must be a valid object or the JSON text of one")
         if len(value) > _HEADERS_MAX:
             raise ValueError(f"Value must have at most {_HEADERS_MAX} headers")
-        headers = tuple((_header_name(name), _header_value(name, text)) for name, text in value.items())
+        headers = tuple(
+            (_header_name(name), _header_value(name, text)) for name, text in value.items()
+        )
         if sum(len(name) + len(text) for name, text in headers) >= _HEADERS_MAX_CHARS:
             raise ValueError(f"Headers must be shorter than {_HEADERS_MAX_CHARS} chars together")
         return headers
 
     def schema(self, limits: Limits) -> dict[str, Any]:
-        return {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": _HEADERS_MAX}
+        return {
+            "type": "object",
+            "additionalProperties": {"type": "string"},
+            "maxProperties": _HEADERS_MAX,
+        }
 
 
 def _decode_headers(text: str) -> Any:
@@ -185,7 +193,9 @@ def _header_value(name: str, value: Any) -> str:
         return "true" if value else "false"
     text = "" if value is None else str(value) if isinstance(value, int | float) else value
     if not isinstance(text, str) or _CONTROL_CHARS.search(text):
-        raise ValueError(f"Header {name[:100]!r} must have a string without control characters as its value")
+        raise ValueError(
+            f"Header {name[:100]!r} must have a string without control characters as its value"
+        )
     return text
 
 
@@ -196,7 +206,9 @@ class Instant:
         try:
             return parse_instant(value)
         except (ValueError, TypeError, AttributeError, OverflowError) as exc:
-            raise ValueError("Value must be a valid date with a year of four digits, such as ISO 8601") from exc
+            raise ValueError(
+                "Value must be a valid date with a year of four digits, such as ISO 8601"
+            ) from exc
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {"type": "string", "format": "date-time"}

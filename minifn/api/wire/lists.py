@@ -13,13 +13,17 @@ from minifn.store.queries import Attributes, Query, parse
 _OF_DEPLOYMENTS = frozenset(responses.deployment(Deployment(id="", function_id=""), Shape.FULL))
 
 
-def read_query(texts: Sequence[str], attributes: Attributes, shape: Shape, search: str = "") -> Query:
+def read_query(
+    texts: Sequence[str], attributes: Attributes, shape: Shape, search: str = ""
+) -> Query:
     """Return the checked query; clients before 1.5 write textual ones.
 
     Raises ArgumentInvalid, also for a `select` on another list than the deployments of 1.9, and QueryInvalid.
     """
     selectable = _OF_DEPLOYMENTS if attributes is DEPLOYMENTS else ()
-    query = parse(texts, attributes, search=search, legacy=shape < Shape.V1_5, selectable=selectable)
+    query = parse(
+        texts, attributes, search=search, legacy=shape < Shape.V1_5, selectable=selectable
+    )
     if query.select and (attributes is not DEPLOYMENTS or shape < Shape.V1_9):
         raise ArgumentInvalid.for_param("queries", "Invalid query method: select")
     return query

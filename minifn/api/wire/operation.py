@@ -57,7 +57,11 @@ PUBLIC = ()
 #: The window of rate limits.
 RATE_SECONDS = 60
 
-_ROLE_LABELS = {CallerKind.KEY: "applications", CallerKind.USER: "users", CallerKind.GUEST: "guests"}
+_ROLE_LABELS = {
+    CallerKind.KEY: "applications",
+    CallerKind.USER: "users",
+    CallerKind.GUEST: "guests",
+}
 
 
 class Context:
@@ -107,7 +111,17 @@ class Context:
 class Call:
     """One request, as a handler sees it."""
 
-    __slots__ = ("allowance", "caller", "context", "files", "headers", "in_project", "parts", "scope", "shape")
+    __slots__ = (
+        "allowance",
+        "caller",
+        "context",
+        "files",
+        "headers",
+        "in_project",
+        "parts",
+        "scope",
+        "shape",
+    )
 
     def __init__(self, context: Context, scope: Scope, headers: dict[bytes, bytes]) -> None:
         self.parts = context.parts
@@ -175,12 +189,16 @@ class Operation:
 class Endpoint:
     """An operation that answers requests: an ASGI application. `legacy` answers clients of 0.x in its place."""
 
-    def __init__(self, operation: Operation, context: Context, legacy: "Endpoint | None" = None) -> None:
+    def __init__(
+        self, operation: Operation, context: Context, legacy: "Endpoint | None" = None
+    ) -> None:
         self.operation = operation
         self._context = context
         self._legacy = legacy
         clock = context.parts.rate_clock
-        self._rate = Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
+        self._rate = (
+            Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
+        )
         self._scopes = frozenset(operation.scopes)
         fields = fields_of(operation.params)
         #: Whether there are parameters besides those in the path.
@@ -221,7 +239,9 @@ class Endpoint:
         if self._rate is not None:
             self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
-            raise AccessForbidden("This operation belongs to a project: name it in the X-Appwrite-Project header.")
+            raise AccessForbidden(
+                "This operation belongs to a project: name it in the X-Appwrite-Project header."
+            )
         path_params = scope["path_params"]
         if operation.upload:
             return await self._answer_upload(call, path_params, receive)
@@ -232,13 +252,19 @@ class Endpoint:
             return await operation.handler(call, self._reader.read({**sent, **path_params}))
         return await self._answer_body(call, path_params, receive)
 
-    async def _answer_body(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
+    async def _answer_body(
+        self, call: Call, path_params: dict[str, Any], receive: Receive
+    ) -> ASGIApp:
         room = call.parts.budgets.bodies
         body = await bodies.read_bytes(receive, room=room)
         taken = len(body)
         try:
             sent = (body, call.header(b"content-type"), path_params)
-            params = self._read(*sent) if taken <= bodies.SHORT_BYTES else await asyncio.to_thread(self._read, *sent)
+            params = (
+                self._read(*sent)
+                if taken <= bodies.SHORT_BYTES
+                else await asyncio.to_thread(self._read, *sent)
+            )
             # While the function runs its own body is in memory, and not all that was sent with it.
             del body, sent
             return await self.operation.handler(call, params)
@@ -264,7 +290,9 @@ class Endpoint:
         """Raise UnauthorizedScope unless the caller may have a token in place of the scope, and sent one."""
         if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
             label = _ROLE_LABELS[call.caller.kind]
-            raise UnauthorizedScope(f"User (role: {label}) missing scope ({self.operation.scopes[0]})")
+            raise UnauthorizedScope(
+                f"User (role: {label}) missing scope ({self.operation.scopes[0]})"
+            )
 
     def _check_rate(self, rate: Rate, call: Call) -> None:
         # Appwrite counts by host too, which is whatever the client says.
@@ -276,7 +304,9 @@ class Endpoint:
         if call.allowance.exceeded:
             raise RateLimitExceeded
 
-    async def _answer_upload(self, call: Call, path_params: dict[str, Any], receive: Receive) -> ASGIApp:
+    async def _answer_upload(
+        self, call: Call, path_params: dict[str, Any], receive: Receive
+    ) -> ASGIApp:
         content_type = call.header(b"content-type")
         parts = call.parts
         limit_bytes = parts.config.upload_limit + CHUNK_BYTES
@@ -285,9 +315,13 @@ class Endpoint:
         incoming = parts.budgets.uploads
         incoming.take(1)
         try:
-            async with bodies.upload(receive, content_type, parts.data.deployments, limit_bytes) as form:
+            async with bodies.upload(
+                receive, content_type, parts.data.deployments, limit_bytes
+            ) as form:
                 call.files = form.files()
-                return await self.operation.handler(call, self._reader.read({**form.params(), **path_params}))
+                return await self.operation.handler(
+                    call, self._reader.read({**form.params(), **path_params})
+                )
         except StorageInvalidFileSize as exc:
             if call.shape is Shape.FULL:
                 raise DeploymentInvalidFileSize from exc

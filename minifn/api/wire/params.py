@@ -69,7 +69,9 @@ class Text:
         if isinstance(value, str) and self._minimum <= len(value) <= self._maximum:
             return value
         least = f" and at least {self._minimum} chars" if self._minimum else ""
-        raise ValueError(f"Value must be a valid string{least} and no longer than {self._maximum} chars")
+        raise ValueError(
+            f"Value must be a valid string{least} and no longer than {self._maximum} chars"
+        )
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {"type": "string", "minLength": self._minimum, "maxLength": self._maximum}
@@ -80,13 +82,19 @@ class Integer:
 
     def __init__(self, minimum: int, maximum: int | Callable[[Limits], int]) -> None:
         self._minimum = minimum
-        self._maximum: Callable[[Limits], int] = maximum if callable(maximum) else lambda limits: maximum
+        self._maximum: Callable[[Limits], int] = (
+            maximum if callable(maximum) else lambda limits: maximum
+        )
 
     def check(self, value: Any, limits: Limits) -> int:
         if isinstance(value, str) and _INTEGER_TEXT.fullmatch(value):
             value = int(value)
         maximum = self._maximum(limits)
-        if isinstance(value, int) and not isinstance(value, bool) and self._minimum <= value <= maximum:
+        if (
+            isinstance(value, int)
+            and not isinstance(value, bool)
+            and self._minimum <= value <= maximum
+        ):
             return value
         raise ValueError(f"Value must be a valid range between {self._minimum:,} and {maximum:,}")
 
@@ -215,7 +223,10 @@ class Reader(typing.Generic[P]):
     def __init__(self, declaration: type[P], limits: Limits) -> None:
         self._declaration = declaration
         self._limits = limits
-        self._fields = [(item.name, item.wire_name, item.required, item.kind.check) for item in fields_of(declaration)]
+        self._fields = [
+            (item.name, item.wire_name, item.required, item.kind.check)
+            for item in fields_of(declaration)
+        ]
 
     def read(self, given: Mapping[str, Any]) -> P:
         """Return the record for what was sent; null counts as absent, unknown names are ignored.
@@ -245,7 +256,9 @@ def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for name, value in pairs:
         if len(name) > _NAME_MAX_CHARS:
-            raise ArgumentInvalid(f"Param names have at most {_NAME_MAX_CHARS:,} chars: {name[:100]}")
+            raise ArgumentInvalid(
+                f"Param names have at most {_NAME_MAX_CHARS:,} chars: {name[:100]}"
+            )
         match = _NESTED_NAME.fullmatch(name)
         if match is None:
             values[name] = value

@@ -47,7 +47,9 @@ def listing(name: str, total: int, items: Iterable[dict[str, Any]]) -> dict[str,
     return {"total": total, name: list(items)}
 
 
-def function(record: Function, variables: Iterable[Variable], shape: Shape, *, in_list: bool = False) -> dict[str, Any]:
+def function(
+    record: Function, variables: Iterable[Variable], shape: Shape, *, in_list: bool = False
+) -> dict[str, Any]:
     """Return a function with its variables. Appwrite's filter for clients before 1.6 leaves list items alone."""
     answer = {
         **_base(record),
@@ -102,9 +104,13 @@ def _runs(record: Function, now: int) -> tuple[int, int]:
     """
     if record.interval_minutes:
         minutes = record.interval_minutes
-        return intervals.next_run(record.id, minutes, now), intervals.previous_run(record.id, minutes, now)
+        return intervals.next_run(record.id, minutes, now), intervals.previous_run(
+            record.id, minutes, now
+        )
     if record.schedule:
-        return cron.next_run(record.schedule, now) or 0, cron.previous_run(record.schedule, now) or 0
+        return cron.next_run(record.schedule, now) or 0, cron.previous_run(
+            record.schedule, now
+        ) or 0
     return 0, 0
 
 
@@ -150,7 +156,11 @@ def deployment(record: Deployment, shape: Shape) -> dict[str, Any]:
 
 def build(record: Deployment) -> dict[str, Any]:
     """Return a deployment's build as 1.6 knows it: stdout and stderr are always empty there."""
-    ended_at = record.build_started_at + record.build_duration_seconds * 1000 if record.build_started_at else 0
+    ended_at = (
+        record.build_started_at + record.build_duration_seconds * 1000
+        if record.build_started_at
+        else 0
+    )
     return {
         "$id": record.build_id or record.id,
         "deploymentId": record.id,
@@ -168,7 +178,9 @@ def _headers(headers: Headers) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in headers]
 
 
-def execution(record: Execution, shape: Shape, *, privileged: bool, kept: str = "") -> dict[str, Any]:
+def execution(
+    record: Execution, shape: Shape, *, privileged: bool, kept: str = ""
+) -> dict[str, Any]:
     """Return a stored execution. What a function logged is for keys alone; `kept` of its answer is for 0.x."""
     answer: dict[str, Any] = {
         **_base(record),
@@ -212,7 +224,9 @@ def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape, kept: str) -> dict[str, Any]:
+def _execution_0(
+    answer: dict[str, Any], record: Execution, shape: Shape, kept: str
+) -> dict[str, Any]:
     """Return an execution of 0.7 and 0.8, when functions were programs with an exit code, and printed their answer."""
     logs = answer["stdout"]
     stdout = f"{logs}\n{kept}" if logs and kept and not logs.endswith("\n") else logs + kept
@@ -229,11 +243,16 @@ def _execution_0(answer: dict[str, Any], record: Execution, shape: Shape, kept: 
         "time": record.duration_seconds,
     }
     if shape is Shape.V0_7:
-        old["$permissions"] = {"read": [f"user:{record.user_id}"] if record.user_id else [], "write": []}
+        old["$permissions"] = {
+            "read": [f"user:{record.user_id}"] if record.user_id else [],
+            "write": [],
+        }
     return old
 
 
-def execution_result(result: ExecutionResult, body: str | bytes, shape: Shape, *, privileged: bool) -> dict[str, Any]:
+def execution_result(
+    result: ExecutionResult, body: str | bytes, shape: Shape, *, privileged: bool
+) -> dict[str, Any]:
     """Return a synchronous execution with what is not stored of it: the body and every header of the answer."""
     answer = execution(result.execution, shape, privileged=privileged)
     answer["response" if shape <= Shape.V1_3 else "responseBody"] = body
@@ -271,11 +290,19 @@ def api_key(record: ApiKey, secret: str = "") -> dict[str, Any]:
     }
 
 
-def ephemeral_key(key_id: str, scopes: tuple[str, ...], expire_at: int, secret: str) -> dict[str, Any]:
+def ephemeral_key(
+    key_id: str, scopes: tuple[str, ...], expire_at: int, secret: str
+) -> dict[str, Any]:
     """Return a key that has just been made and is kept nowhere."""
     now = now_ms()
     record = ApiKey(
-        id=key_id, created_at=now, updated_at=now, name="", secret_hash="", scopes=scopes, expire_at=expire_at
+        id=key_id,
+        created_at=now,
+        updated_at=now,
+        name="",
+        secret_hash="",
+        scopes=scopes,
+        expire_at=expire_at,
     )
     return api_key(record, secret)
 

@@ -9,5 +9,6 @@ def offered(config: Config) -> tuple[Specification, ...]:
     return tuple(
         item
         for item in SPECIFICATIONS
-        if (not config.cpus or item.cpus <= config.cpus) and (not config.memory or item.memory_mb <= config.memory)
+        if (not config.cpus or item.cpus <= config.cpus)
+        and (not config.memory or item.memory_mb <= config.memory)
     )

@@ -66,7 +66,9 @@ class Group:
         return ""
 
     def _count(self, file: str, event: str) -> int:
-        return int(dict(line.split() for line in read(f"{self.path}/{file}").splitlines()).get(event, "0"))
+        return int(
+            dict(line.split() for line in read(f"{self.path}/{file}").splitlines()).get(event, "0")
+        )
 
     def remove(self) -> bool:
         """Remove it; tell whether it is still there because it holds a process."""
@@ -112,11 +114,21 @@ class Groups:
         """Put things back as they were, once no tree is left; others who divide the group are joined."""
         if not self._aside:
             return
-        others = [(path, is_tree) for path, pid, is_tree in _ours(self.root) if pid != os.getpid() and proc.alive(pid)]
+        others = [
+            (path, is_tree)
+            for path, pid, is_tree in _ours(self.root)
+            if pid != os.getpid() and proc.alive(pid)
+        ]
         with contextlib.suppress(OSError):
             if self._enabled and not others:
-                write(f"{self.root}/cgroup.subtree_control", " ".join(f"-{name}" for name in self._enabled))
-            _move(_members(self._aside), next((path for path, is_tree in others if not is_tree), self.root))
+                write(
+                    f"{self.root}/cgroup.subtree_control",
+                    " ".join(f"-{name}" for name in self._enabled),
+                )
+            _move(
+                _members(self._aside),
+                next((path for path, is_tree in others if not is_tree), self.root),
+            )
             os.rmdir(self._aside)
 
 

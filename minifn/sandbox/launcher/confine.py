@@ -24,7 +24,12 @@ TRUNCATE, IOCTL_DEVICE = 1 << 14, 1 << 15
 #: Before that version, what cannot be opened can be emptied all the same: the filter is to refuse it.
 TRUNCATE_SINCE = 3
 #: Rights each version of Landlock knows, all of which a ruleset handles, that is: forbids unless a rule grants.
-RIGHTS_OF_VERSION = ((1, (1 << 13) - 1), (2, 1 << 13), (TRUNCATE_SINCE, TRUNCATE), (5, IOCTL_DEVICE))
+RIGHTS_OF_VERSION = (
+    (1, (1 << 13) - 1),
+    (2, 1 << 13),
+    (TRUNCATE_SINCE, TRUNCATE),
+    (5, IOCTL_DEVICE),
+)
 READ = EXECUTE | READ_FILE | READ_DIR
 #: Rights that make sense for something that is no directory; the kernel refuses others.
 OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE

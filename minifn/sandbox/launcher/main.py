@@ -28,7 +28,10 @@ from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
 #: What the kernel says by a signal.
-LIMIT_SIGNALS = {int(signal.SIGXFSZ): "file size limit exceeded", int(signal.SIGXCPU): "CPU time limit exceeded"}
+LIMIT_SIGNALS = {
+    int(signal.SIGXFSZ): "file size limit exceeded",
+    int(signal.SIGXCPU): "CPU time limit exceeded",
+}
 FIRST_DESCRIPTOR, FIRST_DATA_DESCRIPTOR = 3, 64
 #: Seconds between rounds of killing while something that must die is alive.
 KILL_ROUND_SECONDS = 0.005
@@ -41,7 +44,9 @@ GATHER_SECONDS = 0.5
 class Launcher:
     """Everything that was started and has not been reported as ended."""
 
-    def __init__(self, control: socket.socket, records: str, groups: cgroup.Groups | None = None) -> None:
+    def __init__(
+        self, control: socket.socket, records: str, groups: cgroup.Groups | None = None
+    ) -> None:
         self.control = control
         self.groups = groups
         #: A directory with a file per root, `<pid>`, holding its start and cookie: what the next start must kill.
@@ -87,13 +92,20 @@ class Launcher:
             return math.ceil(KILL_ROUND_SECONDS * 1000)
         if not self.trees:
             return None
-        return max(0, math.ceil((min(item.check_at for item in self.trees.values()) - time.monotonic()) * 1000))
+        return max(
+            0,
+            math.ceil(
+                (min(item.check_at for item in self.trees.values()) - time.monotonic()) * 1000
+            ),
+        )
 
     def receive(self) -> None:
         """Read what the server sent and obey the complete lines."""
         space = socket.CMSG_SPACE(4 * 128)
         try:
-            data, ancillary, _, _ = self.control.recvmsg(1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+            data, ancillary, _, _ = self.control.recvmsg(
+                1 << 20, space, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+            )
         except ConnectionResetError:  # The server was killed before it had read everything.
             self.stopping = True
             return
@@ -127,7 +139,10 @@ class Launcher:
         given, self.descriptors = self.descriptors[:count], self.descriptors[count:]
         try:
             pid = self.start(spec, given)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in an argument, "=" in a variable's name
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: a NUL in an argument, "=" in a variable's name
             self.remove(spec["tmp"])
             reason = error.strerror if isinstance(error, OSError) else error
             self.send({"op": "failed", "id": spec["id"], "error": f"{spec['argv'][0]}: {reason}"})
@@ -137,7 +152,9 @@ class Launcher:
                 os.close(descriptor)
         if spec["nice"]:
             with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"]))
+                os.setpriority(
+                    os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + spec["nice"])
+                )
         item = Tree(spec, pid, time.monotonic())
         item.expose(proc.family(pid))
         if self.groups is not None:
@@ -146,7 +163,15 @@ class Launcher:
         # On a full disk the cookie in its environment is enough to find it again.
         with contextlib.suppress(OSError), open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
             record.write(f"{item.started} {spec['cookie']}\n")
-        self.send({"op": "spawned", "id": item.id, "pid": pid, "started": item.started, "grouped": bool(item.group)})
+        self.send(
+            {
+                "op": "spawned",
+                "id": item.id,
+                "pid": pid,
+                "started": item.started,
+                "grouped": bool(item.group),
+            }
+        )
 
     def enclose(self, item: Tree, spec: dict[str, Any]) -> None:
         """Put a tree that has just started into a group of its own; without one the watchdog remains."""
@@ -197,7 +222,9 @@ class Launcher:
         if wanted <= 0:
             os.sched_setaffinity(0, self.cores)
             return
-        os.sched_setaffinity(0, [self.cores[(self.next_core + at) % len(self.cores)] for at in range(wanted)])
+        os.sched_setaffinity(
+            0, [self.cores[(self.next_core + at) % len(self.cores)] for at in range(wanted)]
+        )
         self.next_core = (self.next_core + wanted) % len(self.cores)
 
     def reap(self) -> bool:
@@ -220,7 +247,9 @@ class Launcher:
         due = [item for item in self.trees.values() if item.check_at <= now or item.dying]
         if not due:
             return
-        strays = self.adopt(sure=any(item.status is not None for item in due))  # Before an end is reported.
+        strays = self.adopt(
+            sure=any(item.status is not None for item in due)
+        )  # Before an end is reported.
         for item in due:
             if not item.dying:
                 self.condemn(item, item.check(now, len(self.trees)))
@@ -287,7 +316,9 @@ class Launcher:
         code = os.waitstatus_to_exitcode(item.status)
         if item.namespaced and 128 < code < 128 + signal.NSIG:
             code = 128 - code  # bwrap reports a death by signal as shells do
-        item.reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        item.reason = (
+            item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
+        )
         if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
             item.reason = item.reason or "the server ran out of memory"
         self.send(

@@ -46,7 +46,8 @@ def start_confined(spec: dict[str, Any], places: dict[int, int]) -> int:
             confine.forbid_new_privileges()
             if spec["confine"]["files"]:
                 confine.restrict_files(
-                    spec["confine"]["readable"], filter(None, (spec["tmp"], *spec["confine"]["writable"]))
+                    spec["confine"]["readable"],
+                    filter(None, (spec["tmp"], *spec["confine"]["writable"])),
                 )
             confine.filter_calls(spec["confine"]["filter"].encode("latin-1"))
             os.execve(spec["program"], spec["argv"], spec["env"])

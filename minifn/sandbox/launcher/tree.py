@@ -214,7 +214,11 @@ class Tree:
         in_memory = proc.machine().get(b"Shmem", 0)
         # Without that much on the whole machine there is no need to look at what is mapped.
         mapped = bool(watched) or own + in_memory > self.ceiling
-        found = held(members, watched and self.tmp_inside, mapped=mapped) if bounded or watched else NOTHING
+        found = (
+            held(members, watched and self.tmp_inside, mapped=mapped)
+            if bounded or watched
+            else NOTHING
+        )
         reason = ""
         if self.memory_bytes:
             hidden = found.memory if bounded else 0

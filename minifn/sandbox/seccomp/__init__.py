@@ -14,11 +14,18 @@ def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:
 
     `own_uid`: its user has no other processes. Where Landlock has no say in truncation, the filter has.
     """
-    return program(machine, namespaced=False, own_uid=own_uid, truncation=landlock == 0 or landlock >= TRUNCATE_SINCE)
+    return program(
+        machine,
+        namespaced=False,
+        own_uid=own_uid,
+        truncation=landlock == 0 or landlock >= TRUNCATE_SINCE,
+    )
 
 
 @cache
-def program(machine: str, *, namespaced: bool = True, own_uid: bool = True, truncation: bool = True) -> bytes:
+def program(
+    machine: str, *, namespaced: bool = True, own_uid: bool = True, truncation: bool = True
+) -> bytes:
     """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
 
     Without a namespace of its own a process is also kept from the settings of other processes, and makes no Unix
@@ -28,7 +35,9 @@ def program(machine: str, *, namespaced: bool = True, own_uid: bool = True, trun
     """
     if machine not in MACHINES:
         return b""
-    return (Path(__file__).parent / file_name(machine, namespaced, own_uid, truncation)).read_bytes()
+    return (
+        Path(__file__).parent / file_name(machine, namespaced, own_uid, truncation)
+    ).read_bytes()
 
 
 def file_name(machine: str, namespaced: bool, own_uid: bool, truncation: bool) -> str:

@@ -150,7 +150,12 @@ OTHERS: dict[str, tuple[int, int, int]] = {
 #: every process of the user.
 OF_USER = {"setpriority": 2, "ioprio_set": 3}
 #: Calls that are judged by an argument.
-CHECKED: dict[str, tuple[int, int]] = {"clone": (56, 220), "clone3": (435, 435), "ioctl": (16, 29), "socket": (41, 198)}
+CHECKED: dict[str, tuple[int, int]] = {
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "ioctl": (16, 29),
+    "socket": (41, 198),
+}
 #: Refused where truncation is: the call by path; and openat2, whose flags lie in memory.
 TRUNCATE, OPENAT2 = (76, 45), (437, 437)
 #: Calls that open, and which argument their flags are. An access mode of 0 or 3 (neither reading nor writing) asks
@@ -164,7 +169,9 @@ def assemble(machine: str, *, namespaced: bool, own_uid: bool, truncation: bool)
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in instructions)
 
 
-def _assemble(machine: str, namespaced: bool, own_uid: bool, truncation: bool) -> Iterable[tuple[int, int, int, int]]:
+def _assemble(
+    machine: str, namespaced: bool, own_uid: bool, truncation: bool
+) -> Iterable[tuple[int, int, int, int]]:
     """Yield (code, jump when true, jump when false, operand)."""
     column = list(ARCHITECTURES).index(machine)
     yield from _load(_ARCH)
@@ -177,7 +184,9 @@ def _assemble(machine: str, namespaced: bool, own_uid: bool, truncation: bool) -
     # Its flags lie in memory, where no filter can look; the C library then falls back on clone.
     yield from _when((CHECKED["clone3"][column],), errno.ENOSYS)
     denied = {**DENIED, **({} if namespaced else SHARED), **({} if own_uid else SAME_USER)}
-    yield from _when(sorted(numbers[column] for numbers in denied.values() if numbers[column]), errno.EPERM)
+    yield from _when(
+        sorted(numbers[column] for numbers in denied.values() if numbers[column]), errno.EPERM
+    )
     if not namespaced:
         for name, numbers in OTHERS.items():
             kind = _when((OF_USER[name],), errno.EPERM) if name in OF_USER else ()
@@ -187,10 +196,15 @@ def _assemble(machine: str, namespaced: bool, own_uid: bool, truncation: bool) -
         yield from _when((TRUNCATE[column],), errno.EPERM)
         yield from _when((OPENAT2[column],), errno.ENOSYS)
         for *both, argument in OPENING.values():
-            emptying = ((_AND, 0, 0, _TRUNCATE | _ACCESS_MODE), *_when((_TRUNCATE, _TRUNCATE | 3), errno.EPERM))
+            emptying = (
+                (_AND, 0, 0, _TRUNCATE | _ACCESS_MODE),
+                *_when((_TRUNCATE, _TRUNCATE | 3), errno.EPERM),
+            )
             if both[column]:
                 yield from _argument(both[column], argument, emptying)
-    yield from _argument(CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM)))
+    yield from _argument(
+        CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM))
+    )
     # Without namespaces every socket that has a path can be reached by it, and no filter sees which is meant.
     families = _SOCKET_FAMILIES if namespaced else (*_SOCKET_FAMILIES, _AF_UNIX)
     yield from _argument(CHECKED["ioctl"][column], 1, _when(_TERMINAL_REQUESTS, errno.EPERM))

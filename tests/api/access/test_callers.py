@@ -53,14 +53,18 @@ def test_users_have_no_functions_scopes(site: SiteServer) -> None:
         assert "role: users" in answer.json()["message"]
 
 
-def test_keys_have_the_scopes_they_name(site: SiteServer, admin: httpx.Client, function_id: str) -> None:
+def test_keys_have_the_scopes_they_name(
+    site: SiteServer, admin: httpx.Client, function_id: str
+) -> None:
     with site.client(x_appwrite_key=site.key("functions.read", "executions.read")) as reader:
         assert reader.get(f"/functions/{function_id}").status_code == 200
         assert reader.get(f"/functions/{function_id}/executions").status_code == 200
         assert refusal(reader.post(f"/functions/{function_id}/executions", json={})) == SCOPE
         answer = reader.delete(f"/functions/{function_id}")
         assert refusal(answer) == SCOPE
-        assert answer.json()["message"] == "User (role: applications) missing scope (functions.write)"
+        assert (
+            answer.json()["message"] == "User (role: applications) missing scope (functions.write)"
+        )
     for scope in ("execution.write", "executions.write"):
         with site.client(x_appwrite_key=site.key(scope)) as runner:
             assert runner.post(f"/functions/{function_id}/executions", json={}).status_code == 201
@@ -69,7 +73,9 @@ def test_keys_have_the_scopes_they_name(site: SiteServer, admin: httpx.Client, f
 def test_keys_that_are_unknown_or_expired(site: SiteServer) -> None:
     for unknown in ("wrong", "standard_wrong", ADMIN_KEY + "x", "\xff"):
         with site.client() as client:
-            answer = client.get("/functions", headers={b"x-appwrite-key": unknown.encode("latin-1")})
+            answer = client.get(
+                "/functions", headers={b"x-appwrite-key": unknown.encode("latin-1")}
+            )
             assert refusal(answer) == SCOPE
             assert "role: guests" in answer.json()["message"]
     _, expired = site.run(site.site.keys.create("old", ["functions.read"], expire_at=now_ms() - 1))
@@ -89,10 +95,20 @@ def test_function_keys(site: SiteServer) -> None:
 
 
 def test_jwts_that_are_not_good(site: SiteServer) -> None:
-    forged = pyjwt.encode({"userId": "ada", "exp": time.time() + 60}, "another-secret-that-is-long-enough", "HS256")
+    forged = pyjwt.encode(
+        {"userId": "ada", "exp": time.time() + 60}, "another-secret-that-is-long-enough", "HS256"
+    )
     unsigned = pyjwt.encode({"userId": "ada", "exp": time.time() + 60}, "", "none")
     key = site.site.tokens.mint_key((), 60).partition("_")[2]
-    for wrong in ("x", "a.b.c", token(site, seconds=-5), forged, unsigned, key, token(site, "-bad")):
+    for wrong in (
+        "x",
+        "a.b.c",
+        token(site, seconds=-5),
+        forged,
+        unsigned,
+        key,
+        token(site, "-bad"),
+    ):
         with site.client(x_appwrite_jwt=wrong) as client:
             assert refusal(client.get("/functions")) == (401, "user_jwt_invalid"), wrong
 
@@ -137,7 +153,10 @@ def test_an_anonymous_session(guest: httpx.Client) -> None:
     session = answer.json()
     assert (session["provider"], session["current"], session["secret"]) == ("anonymous", True, "")
     cookies = answer.headers.get_list("set-cookie")
-    assert [cookie.partition("=")[0] for cookie in cookies] == [f"a_session_{PROJECT}", f"a_session_{PROJECT}_legacy"]
+    assert [cookie.partition("=")[0] for cookie in cookies] == [
+        f"a_session_{PROJECT}",
+        f"a_session_{PROJECT}_legacy",
+    ]
     assert all("httponly" in cookie and "samesite=lax" in cookie for cookie in cookies)
     fallback = json.loads(answer.headers["x-fallback-cookies"])
     assert list(fallback) == [f"a_session_{PROJECT}"]
@@ -166,7 +185,9 @@ def test_where_a_session_may_come_from(site: SiteServer, guest: httpx.Client) ->
 
 
 def test_a_stale_session_makes_a_guest(site: SiteServer) -> None:
-    ended = base64.b64encode(json.dumps({"id": "ada", "secret": token(site, seconds=-5)}).encode()).decode()
+    ended = base64.b64encode(
+        json.dumps({"id": "ada", "secret": token(site, seconds=-5)}).encode()
+    ).decode()
     for headers in (
         {"x-appwrite-session": ended},
         {"x-appwrite-session": "%%%"},

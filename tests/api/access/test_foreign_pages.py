@@ -43,15 +43,24 @@ def test_a_key_that_is_none_opens_nothing(
 
 def test_a_good_key_may_be_used_by_any_page(guest: httpx.Client, site: SiteServer) -> None:
     for key in (ADMIN_KEY, site.key("functions.read")):
-        answer = guest.request("DELETE", "/functions/unknown", headers={**EVIL, "x-appwrite-key": key})
+        answer = guest.request(
+            "DELETE", "/functions/unknown", headers={**EVIL, "x-appwrite-key": key}
+        )
         assert refusal(answer)[1] in ("function_not_found", "general_unauthorized_scope")
 
 
 def test_cookies_count_for_allowed_pages_alone(guest: httpx.Client, cookie: dict[str, str]) -> None:
     for origin in ("http://localhost:5173", "http://app.localhost:8000"):
         assert guest.get("/account", headers={**cookie, "origin": origin}).status_code == 200
-    for origin in ("http://evil.test", "null", "http://127.0.0.1.evil.test", "http://hello.functions.localhost:8000"):
-        assert refusal(guest.get("/account", headers={**cookie, "origin": origin}))[0] == 401, origin
+    for origin in (
+        "http://evil.test",
+        "null",
+        "http://127.0.0.1.evil.test",
+        "http://hello.functions.localhost:8000",
+    ):
+        assert refusal(guest.get("/account", headers={**cookie, "origin": origin}))[0] == 401, (
+            origin
+        )
     assert guest.get("/account", headers=cookie).status_code == 200
 
 
@@ -59,8 +68,14 @@ def test_a_page_uses_no_key_that_the_browser_knows_for_git(site: SiteServer) -> 
     url = f"http://127.0.0.1:{site.port}/git/unknown.git"
     with httpx.Client(auth=("any", ADMIN_KEY), trust_env=False) as browser:
         for sent in (EVIL, {"origin": "null"}, {"referer": "http://evil.test/"}):
-            assert browser.get(f"{url}/info/refs?service=git-receive-pack", headers=sent).status_code == 403
-            assert browser.post(f"{url}/git-receive-pack", headers=sent, content=b"0000").status_code == 403
+            assert (
+                browser.get(f"{url}/info/refs?service=git-receive-pack", headers=sent).status_code
+                == 403
+            )
+            assert (
+                browser.post(f"{url}/git-receive-pack", headers=sent, content=b"0000").status_code
+                == 403
+            )
         assert browser.get(f"{url}/info/refs?service=git-receive-pack").status_code == 404
 
 
@@ -71,7 +86,9 @@ def test_pages_of_functions_are_meant_only_by_their_own_domain() -> None:
     for refused in ((), ("*.example.com",), ("*.com",), ("hello*",)):
         with pytest.raises(UnknownOrigin):
             Origins(refused, "fn.example.com").check("POST", page)
-    Origins(("*.example.com",), "fn.example.com").check("POST", {b"origin": b"https://app.example.com"})
+    Origins(("*.example.com",), "fn.example.com").check(
+        "POST", {b"origin": b"https://app.example.com"}
+    )
 
 
 @pytest.mark.parametrize("host", ["hello.functions.localhost", "given.localhost"])
@@ -88,11 +105,15 @@ def test_pages_of_functions_are_no_pages_of_the_visitors_machine(host: str) -> N
     assert b"cookie" in meant.credentials(page)
 
 
-def test_a_page_on_a_domain_that_a_rule_gives_may_not_call(site: SiteServer, guest: httpx.Client) -> None:
+def test_a_page_on_a_domain_that_a_rule_gives_may_not_call(
+    site: SiteServer, guest: httpx.Client
+) -> None:
     origin = {"origin": "http://given.localhost"}
     assert guest.post("/account/sessions/anonymous", headers=origin).status_code == 201
     with site.admin() as admin:
-        function_id = admin.post("/functions", json={"functionId": "unique()", "name": "n", "runtime": RUNTIME}).json()
+        function_id = admin.post(
+            "/functions", json={"functionId": "unique()", "name": "n", "runtime": RUNTIME}
+        ).json()
         sent = {"domain": "given.localhost", "functionId": function_id["$id"]}
         assert admin.post("/proxy/rules/function", json=sent).status_code == 201
     assert guest.post("/account/sessions/anonymous", headers=origin).status_code == 403

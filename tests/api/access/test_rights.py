@@ -44,13 +44,21 @@ def user(site: SiteServer) -> str:
 @pytest.fixture(scope="module")
 def narrow(site: SiteServer) -> dict[str, str]:
     """An API key for each scope that means something here, with that scope alone."""
-    return {scope: site.key(scope) for scope in sorted({scope for operation in CLOSED for scope in operation.scopes})}
+    return {
+        scope: site.key(scope)
+        for scope in sorted({scope for operation in CLOSED for scope in operation.scopes})
+    }
 
 
-def called(client: httpx.Client, operation: Operation, name: str = "nothing", **headers: str) -> httpx.Response:
+def called(
+    client: httpx.Client, operation: Operation, name: str = "nothing", **headers: str
+) -> httpx.Response:
     """The answer of an operation about things of this name, which do not exist, to a request that is no JSON."""
     path = re.sub(r"\{[A-Za-z]+\}", name, operation.path)
-    given = {"content-type": "application/json", **{key.replace("_", "-"): value for key, value in headers.items()}}
+    given = {
+        "content-type": "application/json",
+        **{key.replace("_", "-"): value for key, value in headers.items()},
+    }
     return client.request(operation.method, path, content=b"{broken", headers=given)
 
 
@@ -68,11 +76,15 @@ def test_a_route_wants_its_scope_and_no_other(
 ) -> None:
     wanted = set(operation.scopes)
     assert lacks_scope(called(guest, operation)) == GUESTS.isdisjoint(wanted)
-    assert lacks_scope(called(guest, operation, x_appwrite_key="standard_unknown")) == GUESTS.isdisjoint(wanted)
+    assert lacks_scope(
+        called(guest, operation, x_appwrite_key="standard_unknown")
+    ) == GUESTS.isdisjoint(wanted)
     assert lacks_scope(called(guest, operation, x_appwrite_jwt=user)) == USERS.isdisjoint(wanted)
     assert not lacks_scope(called(guest, operation, x_appwrite_key=ADMIN_KEY))
     for scope, key in narrow.items():
-        assert lacks_scope(called(guest, operation, x_appwrite_key=key)) == (scope not in wanted), scope
+        assert lacks_scope(called(guest, operation, x_appwrite_key=key)) == (scope not in wanted), (
+            scope
+        )
     everything_else = site.site.tokens.mint_key(tuple(sorted(SCOPES - wanted)), 60)
     assert lacks_scope(called(guest, operation, x_appwrite_key=everything_else))
     own = site.site.tokens.mint_key((operation.scopes[-1],), 60)
@@ -80,7 +92,9 @@ def test_a_route_wants_its_scope_and_no_other(
 
 
 @pytest.mark.parametrize("operation", CLOSED, ids=lambda operation: operation.name)
-def test_who_lacks_the_scope_learns_nothing(guest: httpx.Client, site: SiteServer, operation: Operation) -> None:
+def test_who_lacks_the_scope_learns_nothing(
+    guest: httpx.Client, site: SiteServer, operation: Operation
+) -> None:
     key = site.site.tokens.mint_key((), 60)
     for name in ("nothing", "-bad", "a" * 100, "%2e%2e", "%00"):
         answer = called(guest, operation, name, x_appwrite_key=key)

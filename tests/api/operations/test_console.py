@@ -25,14 +25,18 @@ def console(site: SiteServer) -> Iterator[httpx.Client]:
 
 def sign_in(client: httpx.Client, **body: str) -> str:
     """Sign in and return the cookie as the CLI keeps it: the whole line, attributes included."""
-    answer = client.post("/account/sessions/email", json={"email": "ada@x.org", "password": ADMIN_KEY, **body})
+    answer = client.post(
+        "/account/sessions/email", json={"email": "ada@x.org", "password": ADMIN_KEY, **body}
+    )
     assert answer.status_code == 201, answer.text
     client.cookies.clear()
     return str(answer.headers["set-cookie"])
 
 
 def test_signing_in(console: httpx.Client) -> None:
-    answer = console.post("/account/sessions/email", json={"email": "ada@x.org", "password": ADMIN_KEY})
+    answer = console.post(
+        "/account/sessions/email", json={"email": "ada@x.org", "password": ADMIN_KEY}
+    )
     session = answer.json()
     assert (session["userId"], session["provider"], session["secret"]) == ("operator", "email", "")
     cookie = answer.headers["set-cookie"]
@@ -68,7 +72,10 @@ def test_the_operator_administers_the_project(site: SiteServer, console: httpx.C
 
 def test_what_the_cli_asks(site: SiteServer, console: httpx.Client, guest: httpx.Client) -> None:
     headers = {"cookie": sign_in(console)}
-    assert console.get("/console/variables", headers=headers).json()["_APP_DOMAIN_FUNCTIONS"] == "functions.localhost"
+    assert (
+        console.get("/console/variables", headers=headers).json()["_APP_DOMAIN_FUNCTIONS"]
+        == "functions.localhost"
+    )
     project = console.get(f"/projects/{PROJECT}", headers=headers).json()
     assert (project["$id"], project["name"]) == (PROJECT, PROJECT)
     assert refusal(console.get("/projects/unknown", headers=headers)) == (404, "project_not_found")
@@ -96,23 +103,39 @@ def test_sessions_that_are_not_good(console: httpx.Client) -> None:
         OperatorTokens("another key").mint(good),
         OperatorTokens(ADMIN_KEY).mint(OperatorClaims(operator="a", session_id="s", exp=soon - 5)),
     ):
-        assert refusal(console.get("/account", headers={"cookie": f"a_session_console={value}"})) == SCOPE
+        assert (
+            refusal(console.get("/account", headers={"cookie": f"a_session_console={value}"}))
+            == SCOPE
+        )
 
 
-def test_foreign_pages_cannot_use_the_operators_session(site: SiteServer, console: httpx.Client) -> None:
+def test_foreign_pages_cannot_use_the_operators_session(
+    site: SiteServer, console: httpx.Client
+) -> None:
     cookie = sign_in(console)
     with site.client(cookie=cookie, x_appwrite_mode="admin") as browser:
         own = f"http://127.0.0.1:{site.port}"
         assert browser.get("/functions", headers={"origin": own}).status_code == 200
-        for origin in ("http://127.0.0.1:1", f"http://f.functions.localhost:{site.port}", "null", own + "0"):
+        for origin in (
+            "http://127.0.0.1:1",
+            f"http://f.functions.localhost:{site.port}",
+            "null",
+            own + "0",
+        ):
             assert refusal(browser.get("/functions", headers={"origin": origin})) == SCOPE, origin
 
 
 def test_wrong_passwords(tmp_path: Path) -> None:
-    with SiteServer(tmp_path / "data") as site, site.client(x_appwrite_project="console") as console:
+    with (
+        SiteServer(tmp_path / "data") as site,
+        site.client(x_appwrite_project="console") as console,
+    ):
         body = {"email": "ada@x.org", "password": "wrong"}
         for _ in range(10):
-            assert refusal(console.post("/account/sessions/email", json=body)) == (401, "user_invalid_credentials")
+            assert refusal(console.post("/account/sessions/email", json=body)) == (
+                401,
+                "user_invalid_credentials",
+            )
         for password in ("wrong", ADMIN_KEY):
             answer = console.post("/account/sessions/email", json={**body, "password": password})
             assert refusal(answer) == (429, "general_rate_limit_exceeded")
@@ -120,21 +143,30 @@ def test_wrong_passwords(tmp_path: Path) -> None:
 
 def test_users_of_the_project_have_no_passwords(guest: httpx.Client) -> None:
     body = {"email": "ada@x.org", "password": ADMIN_KEY}
-    assert refusal(guest.post("/account/sessions/email", json=body)) == (401, "user_invalid_credentials")
+    assert refusal(guest.post("/account/sessions/email", json=body)) == (
+        401,
+        "user_invalid_credentials",
+    )
 
 
 def test_users(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
     assert admin.get("/users").json() == {"total": 0, "users": []}
     query = '{"method":"equal","attribute":"email","values":["a@b.c"]}'
     assert admin.get("/users", params={"queries[0]": query}).status_code == 200
-    assert refusal(admin.get("/users", params={"queries[0]": query.replace("email", "x")}))[0] == 400
+    assert (
+        refusal(admin.get("/users", params={"queries[0]": query.replace("email", "x")}))[0] == 400
+    )
     assert refusal(guest.get("/users")) == SCOPE
     with site.client(x_appwrite_key=site.site.tokens.mint_key(("users.read",), 60)) as function:
         assert function.get("/users").json()["total"] == 0
 
 
-@pytest.mark.parametrize("origin", ["https://evil.test", "null", "https://", "http://127.0.0.1.evil.test"])
-def test_foreign_pages_change_nothing(guest: httpx.Client, admin: httpx.Client, origin: str) -> None:
+@pytest.mark.parametrize(
+    "origin", ["https://evil.test", "null", "https://", "http://127.0.0.1.evil.test"]
+)
+def test_foreign_pages_change_nothing(
+    guest: httpx.Client, admin: httpx.Client, origin: str
+) -> None:
     headers = {"origin": origin}
     answer = guest.post("/functions/unknown/executions", json={}, headers=headers)
     assert refusal(answer) == (403, "general_unknown_origin")
@@ -147,12 +179,20 @@ def test_foreign_pages_change_nothing(guest: httpx.Client, admin: httpx.Client, 
     "origin", ["http://localhost:5173", "http://app.localhost", "https://127.0.0.1", "http://[::1]"]
 )
 def test_pages_of_this_machine_may_call(guest: httpx.Client, origin: str) -> None:
-    assert refusal(guest.post("/functions/unknown/executions", json={}, headers={"origin": origin}))[0] == 404
+    assert (
+        refusal(guest.post("/functions/unknown/executions", json={}, headers={"origin": origin}))[0]
+        == 404
+    )
 
 
 def test_named_pages_may_call() -> None:
     headers = {b"origin": b"https://app.example.com", b"host": b"api.example.com"}
-    for allowed in (("app.example.com",), ("*.example.com",), ("*",), ("x.test", "APP.example.com")):
+    for allowed in (
+        ("app.example.com",),
+        ("*.example.com",),
+        ("*",),
+        ("x.test", "APP.example.com"),
+    ):
         Origins(allowed).check("POST", headers)
     for refused in ((), ("example.com",), ("app.example.com.test",)):
         with pytest.raises(UnknownOrigin):

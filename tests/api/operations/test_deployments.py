@@ -17,7 +17,11 @@ from tests.api.site import ARCHIVE, SiteServer, archive, create_function, deploy
 
 
 def send_chunk(
-    client: httpx.Client, function_id: str, parts: dict[str, bytes], content_range: str, deployment_id: str = ""
+    client: httpx.Client,
+    function_id: str,
+    parts: dict[str, bytes],
+    content_range: str,
+    deployment_id: str = "",
 ) -> httpx.Response:
     headers = {"content-range": content_range}
     if deployment_id:
@@ -42,7 +46,10 @@ def test_upload_and_get(site: SiteServer, admin: httpx.Client) -> None:
     path = f"/functions/{function_id}/deployments"
     assert admin.get(f"{path}/{created['$id']}").json() == created
     listed = admin.get(path).json()
-    assert (listed["total"], [item["$id"] for item in listed["deployments"]]) == (1, [created["$id"]])
+    assert (listed["total"], [item["$id"] for item in listed["deployments"]]) == (
+        1,
+        [created["$id"]],
+    )
     assert not list(site.site.data.deployments.glob("upload-*"))
 
 
@@ -67,14 +74,23 @@ def test_the_order_of_checks_of_an_upload(admin: httpx.Client) -> None:
     ready = create_function(admin)["$id"]
     assert refused("unknown", data={}) == (400, "general_argument_invalid")
     assert refused("unknown", data={"activate": "maybe"}) == (400, "general_argument_invalid")
-    assert refused(ready, data={"activate": "true", "entrypoint": ""}) == (400, "general_argument_invalid")
+    assert refused(ready, data={"activate": "true", "entrypoint": ""}) == (
+        400,
+        "general_argument_invalid",
+    )
     assert refused("unknown") == (404, "function_not_found")
     assert refused(bare, files={"other": ("a", b"x")}) == (404, "function_entrypoint_missing")
     assert refused(ready, files={"other": ("a", b"x")}) == (400, "storage_file_empty")
     assert refused(ready, files=None) == (400, "storage_file_empty")
-    assert refused(ready, files={"code": ("code.zip", b"x")}) == (400, "storage_file_type_unsupported")
+    assert refused(ready, files={"code": ("code.zip", b"x")}) == (
+        400,
+        "storage_file_type_unsupported",
+    )
     for wrong in ("bytes 5-1/9", "bytes 0-1", "items 0-1/2", "bytes 0-9/5"):
-        assert refused(ready, headers={"content-range": wrong}) == (400, "storage_invalid_content_range"), wrong
+        assert refused(ready, headers={"content-range": wrong}) == (
+            400,
+            "storage_invalid_content_range",
+        ), wrong
     big = {"content-range": "bytes 0-5242879/30000001"}
     assert refused(ready, headers=big) == (400, "deployment_invalid_file_size")
     before = {**big, "x-appwrite-response-format": "1.9.5"}
@@ -82,7 +98,8 @@ def test_the_order_of_checks_of_an_upload(admin: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "kind"), [("2.0.0", "deployment_invalid_file_size"), ("1.9.5", "storage_invalid_file_size")]
+    ("version", "kind"),
+    [("2.0.0", "deployment_invalid_file_size"), ("1.9.5", "storage_invalid_file_size")],
 )
 def test_a_body_longer_than_any_upload(site: SiteServer, version: str, kind: str) -> None:
     with site.admin(version) as client:
@@ -105,7 +122,9 @@ def test_chunks_in_any_order(site: SiteServer, admin: httpx.Client, quirk: str) 
     for first, last in (order[0], order[2], order[1], order[1]):
         part = content[first : last + 1]
         parts = {"code": part} if quirk == "sliced" else {"code": content, "file": part}
-        answer = send_chunk(admin, function_id, parts, f"bytes {first}-{last}/{len(content)}", deployment_id)
+        answer = send_chunk(
+            admin, function_id, parts, f"bytes {first}-{last}/{len(content)}", deployment_id
+        )
         assert answer.status_code == 202, answer.text
         deployment = answer.json()
         deployment_id = deployment["$id"]
@@ -119,7 +138,13 @@ def test_chunks_in_any_order(site: SiteServer, admin: httpx.Client, quirk: str) 
 def test_a_single_chunk_with_a_range(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     content = archive()
-    answer = send_chunk(admin, function_id, {"code": content}, f"bytes 0-{len(content) - 1}/{len(content)}", "chosen")
+    answer = send_chunk(
+        admin,
+        function_id,
+        {"code": content},
+        f"bytes 0-{len(content) - 1}/{len(content)}",
+        "chosen",
+    )
     assert (answer.status_code, answer.json()["$id"]) == (202, "chosen")
     assert answer.json()["chunksUploaded"] == answer.json()["chunksTotal"] == 1
 
@@ -139,7 +164,9 @@ def test_activate(site: SiteServer, version: str) -> None:
         def activate(chosen: str) -> httpx.Response:
             if version == "1.6.0":
                 return client.patch(f"/functions/{function_id}/deployments/{chosen}", json={})
-            return client.patch(f"/functions/{function_id}/deployment", json={"deploymentId": chosen})
+            return client.patch(
+                f"/functions/{function_id}/deployment", json={"deploymentId": chosen}
+            )
 
         assert refusal(activate("unknown")) == (404, "deployment_not_found")
         assert refusal(activate(deployment_id)) == (400, "build_not_ready")
@@ -150,7 +177,9 @@ def test_activate(site: SiteServer, version: str) -> None:
         assert client.get(f"/functions/{function_id}").json()[name] == deployment_id
 
 
-def test_deployments_of_another_function_do_not_exist(site: SiteServer, admin: httpx.Client) -> None:
+def test_deployments_of_another_function_do_not_exist(
+    site: SiteServer, admin: httpx.Client
+) -> None:
     mine, other = create_function(admin)["$id"], deploy(site, admin)
     foreign = admin.get(f"/functions/{other}").json()["deploymentId"]
     for method, path in (
@@ -214,9 +243,13 @@ def test_list_as_the_cli_pulls_and_with_a_selection(site: SiteServer, admin: htt
     function_id = create_function(admin)["$id"]
     ids = [upload(admin, function_id)["$id"] for _ in range(3)]
     path = f"/functions/{function_id}/deployments"
-    newest = admin.get(path, params={"queries[0]": '{"method":"orderDesc","values":["$id"]}'}).json()
+    newest = admin.get(
+        path, params={"queries[0]": '{"method":"orderDesc","values":["$id"]}'}
+    ).json()
     assert [item["$id"] for item in newest["deployments"]] == ids[::-1]
-    chosen = admin.get(path, params={"queries[0]": '{"method":"select","values":["status"]}'}).json()
+    chosen = admin.get(
+        path, params={"queries[0]": '{"method":"select","values":["status"]}'}
+    ).json()
     assert set(chosen["deployments"][0]) == {"$id", "$createdAt", "$updatedAt", "status"}
     whole = newest["deployments"][0]
     newest_first = {
@@ -227,12 +260,16 @@ def test_list_as_the_cli_pulls_and_with_a_selection(site: SiteServer, admin: htt
         query = json.dumps({"method": "select", "values": [name]})
         [item] = admin.get(path, params={"queries[0]": query, **newest_first}).json()["deployments"]
         assert item[name] == whole[name], name
-    unknown = admin.get(path, params={"queries[0]": '{"method":"select","values":["deploymentPath"]}'})
+    unknown = admin.get(
+        path, params={"queries[0]": '{"method":"select","values":["deploymentPath"]}'}
+    )
     assert refusal(unknown) == (400, "general_argument_invalid")
     with site.admin("1.6.0") as old:
         refused = old.get(path, params={"queries[0]": '{"method":"select","values":["status"]}'})
         assert refusal(refused) == (400, "general_argument_invalid")
-    assert refusal(admin.get("/functions/unknown/deployments", params={"queries[0]": "{"}))[0] == 400
+    assert (
+        refusal(admin.get("/functions/unknown/deployments", params={"queries[0]": "{"}))[0] == 400
+    )
     assert refusal(admin.get("/functions/unknown/deployments")) == (404, "function_not_found")
 
 
@@ -244,15 +281,28 @@ def test_download_whole_and_in_part(site: SiteServer, admin: httpx.Client) -> No
     whole = admin.get(path)
     assert whole.content == content
     assert whole.headers["content-type"] == "application/gzip"
-    assert whole.headers["content-disposition"] == f'attachment; filename="{deployment_id}-source.tar.gz"'
+    assert (
+        whole.headers["content-disposition"]
+        == f'attachment; filename="{deployment_id}-source.tar.gz"'
+    )
     assert whole.headers["cache-control"] == "private, max-age=3888000"
     part = admin.get(path, headers={"range": "bytes=2-5"})
     assert (part.status_code, part.content) == (206, content[2:6])
     assert part.headers["content-range"] == f"bytes 2-5/{len(content)}"
     assert part.headers["content-length"] == "4"
     assert admin.get(path, headers={"range": "bytes=5-"}).content == content[5:]
-    for wrong in ("bytes=5-5", "bytes=5-4", f"bytes=0-{len(content)}", "items=0-1", "bytes=0-1,3-4", "bytes=-5"):
-        assert refusal(admin.get(path, headers={"range": wrong})) == (416, "storage_invalid_range"), wrong
+    for wrong in (
+        "bytes=5-5",
+        "bytes=5-4",
+        f"bytes=0-{len(content)}",
+        "items=0-1",
+        "bytes=0-1,3-4",
+        "bytes=-5",
+    ):
+        assert refusal(admin.get(path, headers={"range": wrong})) == (
+            416,
+            "storage_invalid_range",
+        ), wrong
     with site.admin("1.6.0") as old:
         assert f'filename="{deployment_id}.tar.gz"' in old.get(path).headers["content-disposition"]
 
@@ -270,13 +320,18 @@ def test_download_of_the_build(site: SiteServer, admin: httpx.Client) -> None:
     with site.admin("1.9.5") as before:
         older = before.get(f"{path}/download", params={"type": "output"})
         assert f'filename="{deployment_id}-output.tar.gz"' in older.headers["content-disposition"]
-        assert (older.headers["content-type"], older.content) == ("application/gzip", output.content)
+        assert (older.headers["content-type"], older.content) == (
+            "application/gzip",
+            output.content,
+        )
     assert admin.get(f"{path}/build/download").content == output.content
     wrong = admin.get(f"{path}/download", params={"type": "log"})
     assert refusal(wrong) == (400, "general_argument_invalid")
 
 
-def test_a_token_lets_a_guest_download_one_archive(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+def test_a_token_lets_a_guest_download_one_archive(
+    site: SiteServer, admin: httpx.Client, guest: httpx.Client
+) -> None:
     function_id = deploy(site, admin)
     path = f"/functions/{function_id}/deployments"
     deployment_id = admin.get(f"/functions/{function_id}").json()["deploymentId"]
@@ -288,7 +343,10 @@ def test_a_token_lets_a_guest_download_one_archive(site: SiteServer, admin: http
     def asked(deployment_id: str, **params: str) -> httpx.Response:
         return guest.get(f"{path}/{deployment_id}/download", params=params)
 
-    assert asked(deployment_id, token=token).content == admin.get(f"{path}/{deployment_id}/download").content
+    assert (
+        asked(deployment_id, token=token).content
+        == admin.get(f"{path}/{deployment_id}/download").content
+    )
     assert refusal(asked(deployment_id)) == (401, "general_unauthorized_scope")
     assert refusal(asked(deployment_id, token=token, type="output")) == (401, "user_unauthorized")
     assert refusal(asked(other.id, token=token)) == (401, "user_unauthorized")
@@ -303,7 +361,10 @@ def test_a_token_lets_a_guest_download_one_archive(site: SiteServer, admin: http
     assert admin.get(f"{path}/{deployment_id}/download", params={"token": "x"}).status_code == 200
     output = admin.post(f"{path}/{other.id}/token", json={"type": "output"})
     assert refusal(output) == (404, "deployment_not_found")
-    assert refusal(guest.post(f"{path}/{deployment_id}/token", json={})) == (401, "general_unauthorized_scope")
+    assert refusal(guest.post(f"{path}/{deployment_id}/token", json={})) == (
+        401,
+        "general_unauthorized_scope",
+    )
 
 
 def test_download_names_its_project_in_the_query(site: SiteServer, admin: httpx.Client) -> None:

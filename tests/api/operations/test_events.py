@@ -13,7 +13,9 @@ SECONDS = 10
 
 def test_events_from_outside(site: SiteServer, admin: httpx.Client) -> None:
     function_id = deploy(site, admin, events=["orders.*.create"])
-    answer = admin.post("/events", json={"event": "orders.7.create", "payload": {"a": 1}, "userId": "ada"})
+    answer = admin.post(
+        "/events", json={"event": "orders.7.create", "payload": {"a": 1}, "userId": "ada"}
+    )
     assert (answer.status_code, answer.json()) == (202, {"total": 1})
     deadline = time.monotonic() + SECONDS
     while not (requests := [item for item in site.site.pool.requests if item.body == b'{"a":1}']):
@@ -30,7 +32,8 @@ def test_events_from_outside(site: SiteServer, admin: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"event": "orders"}, {"event": "functions.f.create"}, {"event": "a.1.b", "payload": [1]}]
+    "body",
+    [{}, {"event": "orders"}, {"event": "functions.f.create"}, {"event": "a.1.b", "payload": [1]}],
 )
 def test_events_that_are_refused(admin: httpx.Client, body: dict[str, Any]) -> None:
     assert admin.post("/events", json=body).status_code == 400
@@ -45,11 +48,15 @@ def test_events_need_their_scope(site: SiteServer, guest: httpx.Client) -> None:
         assert right.post("/events", json=body).status_code == 202
 
 
-def test_a_function_that_answers_its_own_event_is_stopped(site: SiteServer, admin: httpx.Client) -> None:
+def test_a_function_that_answers_its_own_event_is_stopped(
+    site: SiteServer, admin: httpx.Client
+) -> None:
     function_id = deploy(site, admin, events=["loops.*.create"])
     for depth, total in ((9, 1), (10, 0)):
         key = site.site.tokens.mint_key(("events.write",), 60, depth=depth)
         with site.client(x_appwrite_key=key) as function:
-            assert function.post("/events", json={"event": "loops.1.create"}).json() == {"total": total}
+            assert function.post("/events", json={"event": "loops.1.create"}).json() == {
+                "total": total
+            }
     newest = admin.get(f"/functions/{function_id}/executions").json()["executions"]
     assert any("was not delivered" in item["errors"] for item in newest)

@@ -24,7 +24,9 @@ def function_id(site: SiteServer) -> Iterator[str]:
 
 
 def jwt(site: SiteServer, user_id: str, **claims: Any) -> str:
-    return site.site.tokens.mint_user(UserClaims(user_id=user_id, exp=int(time.time()) + 60, **claims))
+    return site.site.tokens.mint_user(
+        UserClaims(user_id=user_id, exp=int(time.time()) + 60, **claims)
+    )
 
 
 def run(client: httpx.Client, function_id: str, expect: int = 201, **body: Any) -> Any:
@@ -42,7 +44,11 @@ def test_a_synchronous_execution(site: SiteServer, admin: httpx.Client, function
         method="PUT",
         headers={"X-Own": "1", "content-type": "text/x"},
     )
-    assert (answer["status"], answer["responseStatusCode"], answer["trigger"]) == ("completed", 200, "http")
+    assert (answer["status"], answer["responseStatusCode"], answer["trigger"]) == (
+        "completed",
+        200,
+        "http",
+    )
     assert (answer["requestMethod"], answer["requestPath"]) == ("PUT", "/a/b?c=d")
     assert answer["logs"] == "logged"
     assert answer["scheduledAt"] is None
@@ -61,7 +67,10 @@ def test_a_synchronous_execution(site: SiteServer, admin: httpx.Client, function
     stored = admin.get(f"/functions/{function_id}/executions/{answer['$id']}").json()
     assert stored["responseBody"] == ""
     assert {item["name"] for item in stored["responseHeaders"]} == {"content-type"}
-    assert {item["name"] for item in stored["requestHeaders"]} == {"content-type", "x-appwrite-client-ip"}
+    assert {item["name"] for item in stored["requestHeaders"]} == {
+        "content-type",
+        "x-appwrite-client-ip",
+    }
     assert stored["logs"] == "logged"
 
 
@@ -80,7 +89,9 @@ def test_defaults_of_an_empty_call(admin: httpx.Client, function_id: str) -> Non
         {"headers": {"X-Appwrite-User-Id": "x"}}, {"headers": {"-a": "x"}}, {"scheduledAt": "soon"},
     ],
 )  # fmt: skip
-def test_params_that_are_refused(admin: httpx.Client, function_id: str, params: dict[str, Any]) -> None:
+def test_params_that_are_refused(
+    admin: httpx.Client, function_id: str, params: dict[str, Any]
+) -> None:
     answer = admin.post(f"/functions/{function_id}/executions", json=params)
     assert refusal(answer) == (400, "general_argument_invalid")
 
@@ -94,14 +105,22 @@ def test_a_failure_is_data(admin: httpx.Client, function_id: str) -> None:
 def test_what_cannot_run(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
     bare = create_function(admin, execute=[])["$id"]
     path = f"/functions/{bare}/executions"
-    assert refusal(admin.post("/functions/unknown/executions", json={})) == (404, "function_not_found")
+    assert refusal(admin.post("/functions/unknown/executions", json={})) == (
+        404,
+        "function_not_found",
+    )
     assert refusal(admin.post(path, json={})) == (404, "deployment_not_found")
     assert refusal(guest.post(path, json={})) == (404, "deployment_not_found")
     private = deploy(site, admin, execute=[])
-    assert refusal(guest.post(f"/functions/{private}/executions", json={})) == (401, "user_unauthorized")
+    assert refusal(guest.post(f"/functions/{private}/executions", json={})) == (
+        401,
+        "user_unauthorized",
+    )
 
 
-def test_disabled_functions_are_for_keys(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+def test_disabled_functions_are_for_keys(
+    site: SiteServer, admin: httpx.Client, guest: httpx.Client
+) -> None:
     disabled = deploy(site, admin, execute=["any"], enabled=False)
     path = f"/functions/{disabled}/executions"
     assert refusal(guest.post(path, json={})) == (404, "function_not_found")
@@ -131,7 +150,9 @@ def test_disabled_functions_are_for_keys(site: SiteServer, admin: httpx.Client, 
         ([], {}, False),
     ],
 )
-def test_execute_roles_of_users(site: SiteServer, execute: list[str], claims: dict[str, Any], allowed: bool) -> None:
+def test_execute_roles_of_users(
+    site: SiteServer, execute: list[str], claims: dict[str, Any], allowed: bool
+) -> None:
     with site.admin() as admin, site.client(x_appwrite_jwt=jwt(site, "ada", **claims)) as user:
         answer = user.post(f"/functions/{deploy(site, admin, execute=execute)}/executions", json={})
     if allowed:
@@ -141,16 +162,28 @@ def test_execute_roles_of_users(site: SiteServer, execute: list[str], claims: di
         assert refusal(answer) == (401, "user_unauthorized")
 
 
-def test_users_see_their_own_without_logs(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+def test_users_see_their_own_without_logs(
+    site: SiteServer, admin: httpx.Client, guest: httpx.Client
+) -> None:
     shared = deploy(site, admin, execute=["any"])
     path = f"/functions/{shared}/executions"
-    with site.client(x_appwrite_jwt=jwt(site, "ada")) as ada, site.client(x_appwrite_jwt=jwt(site, "bob")) as bob:
+    with (
+        site.client(x_appwrite_jwt=jwt(site, "ada")) as ada,
+        site.client(x_appwrite_jwt=jwt(site, "bob")) as bob,
+    ):
         mine = run(ada, shared)
-        assert (mine["logs"], mine["errors"], mine["$permissions"]) == ("", "", ['read("user:ada")'])
+        assert (mine["logs"], mine["errors"], mine["$permissions"]) == (
+            "",
+            "",
+            ['read("user:ada")'],
+        )
         assert run(guest, shared)["$permissions"] == []
         run(bob, shared)
         listed = ada.get(path).json()
-        assert (listed["total"], [item["$id"] for item in listed["executions"]]) == (1, [mine["$id"]])
+        assert (listed["total"], [item["$id"] for item in listed["executions"]]) == (
+            1,
+            [mine["$id"]],
+        )
         assert ada.get(f"{path}/{mine['$id']}").json()["logs"] == ""
         assert refusal(bob.get(f"{path}/{mine['$id']}")) == (404, "execution_not_found")
         assert refusal(ada.delete(f"{path}/{mine['$id']}")) == (404, "function_not_found")
@@ -158,7 +191,9 @@ def test_users_see_their_own_without_logs(site: SiteServer, admin: httpx.Client,
     assert refusal(guest.get(path)) == (401, "general_unauthorized_scope")
 
 
-def test_a_session_hands_the_function_a_jwt(site: SiteServer, guest: httpx.Client, function_id: str) -> None:
+def test_a_session_hands_the_function_a_jwt(
+    site: SiteServer, guest: httpx.Client, function_id: str
+) -> None:
     session = guest.post("/account/sessions/anonymous", json={})
     with site.client(x_appwrite_session=session.headers["x-appwrite-session"]) as user:
         headers = json.loads(run(user, function_id)["responseBody"])["headers"]
@@ -168,7 +203,11 @@ def test_a_session_hands_the_function_a_jwt(site: SiteServer, guest: httpx.Clien
 
 def test_later(admin: httpx.Client, function_id: str) -> None:
     queued = run(admin, function_id, 202, **{"async": True}, path="/later")
-    assert (queued["status"], queued["responseBody"], queued["responseStatusCode"]) == ("waiting", "", 0)
+    assert (queued["status"], queued["responseBody"], queued["responseStatusCode"]) == (
+        "waiting",
+        "",
+        0,
+    )
     path = f"/functions/{function_id}/executions/{queued['$id']}"
 
     def finished() -> Any:
@@ -186,9 +225,19 @@ def test_scheduled(site: SiteServer, function_id: str, version: str) -> None:
         path = f"/functions/{function_id}/executions"
         at = format_instant(minute)
         scheduled = run(client, function_id, 202, **{"async": True}, scheduledAt=at)
-        assert (scheduled["status"], scheduled["trigger"], scheduled["scheduledAt"]) == ("scheduled", "schedule", at)
+        assert (scheduled["status"], scheduled["trigger"], scheduled["scheduledAt"]) == (
+            "scheduled",
+            "schedule",
+            at,
+        )
         kind = "general_argument_invalid" if version == "1.6.0" else "general_bad_request"
-        for wrong in (minute + 1000, minute + 1, now_ms() // 60_000 * 60_000, minute - 3_600_000, 0):
+        for wrong in (
+            minute + 1000,
+            minute + 1,
+            now_ms() // 60_000 * 60_000,
+            minute - 3_600_000,
+            0,
+        ):
             answer = client.post(path, json={"async": True, "scheduledAt": format_instant(wrong)})
             assert refusal(answer) == (400, kind)
         assert refusal(client.post(path, json={"scheduledAt": at})) == (400, "general_bad_request")
@@ -196,12 +245,16 @@ def test_scheduled(site: SiteServer, function_id: str, version: str) -> None:
         assert refusal(client.get(f"{path}/{scheduled['$id']}")) == (404, "execution_not_found")
 
 
-def test_clients_of_1_6_search_executions(site: SiteServer, admin: httpx.Client, function_id: str) -> None:
+def test_clients_of_1_6_search_executions(
+    site: SiteServer, admin: httpx.Client, function_id: str
+) -> None:
     first, second = (run(admin, function_id)["$id"] for _ in range(2))
 
     def found(search: str, version: str) -> set[str]:
         with site.admin(version) as client:
-            listed = client.get(f"/functions/{function_id}/executions", params={"search": search}).json()
+            listed = client.get(
+                f"/functions/{function_id}/executions", params={"search": search}
+            ).json()
         return {item["$id"] for item in listed["executions"]}
 
     assert found(first, "1.6.0") == {first}
@@ -239,7 +292,9 @@ def test_filters(site: SiteServer, admin: httpx.Client) -> None:
         return [item["$id"] for item in answer.json()["executions"]]
 
     assert ids('{"method":"equal","attribute":"status","values":["failed"]}') == [failed]
-    assert ids('{"method":"greaterThan","attribute":"responseStatusCode","values":[499]}') == [failed]
+    assert ids('{"method":"greaterThan","attribute":"responseStatusCode","values":[499]}') == [
+        failed
+    ]
     assert ids('{"method":"orderDesc"}', '{"method":"limit","values":[1]}') == [failed]
 
 
@@ -278,7 +333,9 @@ def test_bytes_that_are_not_text_need_multipart(admin: httpx.Client, function_id
         refused = admin.post(path, json={"path": "/binary"}, headers={"accept": accept})
         assert refusal(refused) == (400, "general_unknown")
         assert refused.json()["message"].startswith("Failed to parse response")
-    taken = admin.post(path, json={"path": "/binary"}, headers={"accept": "multipart/form-data, application/json"})
+    taken = admin.post(
+        path, json={"path": "/binary"}, headers={"accept": "multipart/form-data, application/json"}
+    )
     assert taken.status_code == 201
     assert b"\xff\xfe" in taken.content
 
@@ -286,7 +343,10 @@ def test_bytes_that_are_not_text_need_multipart(admin: httpx.Client, function_id
 def test_the_cap_of_synchronous_executions(site: SiteServer, admin: httpx.Client) -> None:
     slow = deploy(site, admin, timeout=900)
     path = f"/functions/{slow}/executions"
-    assert refusal(admin.post(path, json={"path": "/slow"})) == (408, "function_synchronous_timeout")
+    assert refusal(admin.post(path, json={"path": "/slow"})) == (
+        408,
+        "function_synchronous_timeout",
+    )
     stored = admin.get(path).json()["executions"][0]
     assert (stored["status"], stored["responseStatusCode"]) == ("failed", 500)
     assert stored["errors"].endswith("\nError Code: 408")

@@ -12,7 +12,17 @@ from minifn.tokens import UserClaims
 from tests.api.site import RUNTIME, SiteServer, create_function, deploy
 from tests.serving import wait_until
 
-KEYS_0_8 = {"$id", "functionId", "dateCreated", "trigger", "status", "exitCode", "stdout", "stderr", "time"}
+KEYS_0_8 = {
+    "$id",
+    "functionId",
+    "dateCreated",
+    "trigger",
+    "status",
+    "exitCode",
+    "stdout",
+    "stderr",
+    "time",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +56,17 @@ def test_an_execution_is_always_queued(site: SiteServer, function_id: str) -> No
         assert (done["status"], done["exitCode"], done["stderr"]) == ("completed", 0, "")
         logged, answer = done["stdout"].split("\n")
         assert (logged, json.loads(answer)["body"]) == ("logged", "hello")
-        [listed] = [item for item in old.get(path).json()["executions"] if item["$id"] == made["$id"]]
+        [listed] = [
+            item for item in old.get(path).json()["executions"] if item["$id"] == made["$id"]
+        ]
         assert listed["stdout"] == done["stdout"]
         with site.admin("1.3.0") as newer:
             assert newer.get(f"{path}/{made['$id']}").json()["stdout"] == "logged"
         assert site.site.pool.requests[-1].body == b"hello"
-        assert old.post(f"/functions/{function_id}/executions", json={"data": "x" * 8193}).status_code == 400
+        assert (
+            old.post(f"/functions/{function_id}/executions", json={"data": "x" * 8193}).status_code
+            == 400
+        )
 
 
 def test_0_7_says_who_may_read(site: SiteServer, function_id: str) -> None:
@@ -64,7 +79,9 @@ def test_0_7_says_who_may_read(site: SiteServer, function_id: str) -> None:
 
 def test_lists_by_offset(site: SiteServer, admin: httpx.Client) -> None:
     function_id = deploy(site, admin)
-    made = [admin.post(f"/functions/{function_id}/executions", json={}).json()["$id"] for _ in range(4)]
+    made = [
+        admin.post(f"/functions/{function_id}/executions", json={}).json()["$id"] for _ in range(4)
+    ]
     path = f"/functions/{function_id}/executions"
 
     def listed(client: httpx.Client, **params: Any) -> list[str]:
@@ -93,11 +110,18 @@ def test_errors_without_a_type(site: SiteServer) -> None:
             ("GET", "/nowhere", 404),
         ):
             answer = old.request(method, path)
-            assert (answer.status_code, set(answer.json())) == (status, {"message", "code", "version"})
+            assert (answer.status_code, set(answer.json())) == (
+                status,
+                {"message", "code", "version"},
+            )
 
 
 def test_sixty_executions_a_minute(tmp_path: Path) -> None:
-    with SiteServer(tmp_path / "data") as site, site.client("0.8.0") as old, site.admin("0.8.0") as admin:
+    with (
+        SiteServer(tmp_path / "data") as site,
+        site.client("0.8.0") as old,
+        site.admin("0.8.0") as admin,
+    ):
         path = "/functions/unknown/executions"
         for used in range(1, 61):
             answer = old.post(path, json={})
@@ -120,7 +144,10 @@ def test_commands_before_1_4(site: SiteServer, admin: httpx.Client) -> None:
         function = create_function(old, commands="ignored")
         assert function["commands"] == "pip install --no-cache-dir -r requirements.txt"
         path = f"/functions/{function['$id']}"
-        assert old.put(path, json={"name": "b", "commands": "x"}).json()["commands"] == function["commands"]
+        assert (
+            old.put(path, json={"name": "b", "commands": "x"}).json()["commands"]
+            == function["commands"]
+        )
         node = old.put(path, json={"name": "b", "runtime": "node-22"}).json()
         assert node["commands"] == "npm install"
         assert create_function(old, runtime="go-1.23")["commands"] == ""
@@ -129,9 +156,13 @@ def test_commands_before_1_4(site: SiteServer, admin: httpx.Client) -> None:
 
 def test_users_see_their_own(site: SiteServer, function_id: str) -> None:
     with site.client("0.8.0", x_appwrite_jwt=token(site, "eve")) as old:
-        made = old.post(f"/functions/{function_id}/executions", content=json.dumps({"data": "x"}).encode()).json()
+        made = old.post(
+            f"/functions/{function_id}/executions", content=json.dumps({"data": "x"}).encode()
+        ).json()
         found = old.get(f"/functions/{function_id}/executions").json()
         assert found["sum"] == 1
         assert found["executions"][0]["$id"] == made["$id"]
         with site.client("0.8.0", x_appwrite_jwt=token(site, "bob")) as other:
-            assert other.get(f"/functions/{function_id}/executions/{made['$id']}").status_code == 404
+            assert (
+                other.get(f"/functions/{function_id}/executions/{made['$id']}").status_code == 404
+            )

@@ -32,9 +32,22 @@ def test_create_get_update_delete(admin: httpx.Client) -> None:
     assert admin.get("/functions/crud-1").json() == created
 
     updated = admin.put("/functions/crud-1", json={"name": "Two"}).json()
-    assert (updated["name"], updated["runtime"], updated["entrypoint"]) == ("Two", RUNTIME, "main.py")
-    assert (updated["timeout"], updated["execute"], updated["schedule"], updated["events"]) == (15, [], "", [])
-    assert (updated["scopes"], updated["commands"], updated["specification"]) == ([], "", "s-2vcpu-2gb")
+    assert (updated["name"], updated["runtime"], updated["entrypoint"]) == (
+        "Two",
+        RUNTIME,
+        "main.py",
+    )
+    assert (updated["timeout"], updated["execute"], updated["schedule"], updated["events"]) == (
+        15,
+        [],
+        "",
+        [],
+    )
+    assert (updated["scopes"], updated["commands"], updated["specification"]) == (
+        [],
+        "",
+        "s-2vcpu-2gb",
+    )
     assert updated["live"] is False
 
     deleted = admin.delete("/functions/crud-1")
@@ -67,11 +80,16 @@ def test_an_id_in_use(admin: httpx.Client) -> None:
         ({"enabled": "true"}, "Invalid `enabled` param: "),
         ({"scopes": ["nothing.read"]}, "Invalid `scopes` param: "),
         ({"specification": ""}, "Invalid `specification` param: Specification must be one of:"),
-        ({"specification": "s-9vcpu"}, "Invalid `specification` param: Specification must be one of:"),
+        (
+            {"specification": "s-9vcpu"},
+            "Invalid `specification` param: Specification must be one of:",
+        ),
         ({"deploymentRetention": -1}, "Invalid `deploymentRetention` param: "),
     ],
 )
-def test_settings_that_break_a_rule(admin: httpx.Client, change: dict[str, Any], message: str) -> None:
+def test_settings_that_break_a_rule(
+    admin: httpx.Client, change: dict[str, Any], message: str
+) -> None:
     body = {"functionId": "unique()", "name": "a", "runtime": RUNTIME, **change}
     answer = admin.post("/functions", json=body)
     assert refusal(answer) == (400, "general_argument_invalid")
@@ -80,13 +98,18 @@ def test_settings_that_break_a_rule(admin: httpx.Client, change: dict[str, Any],
 
 def test_a_bad_param_comes_before_an_unknown_function(admin: httpx.Client) -> None:
     assert refusal(admin.put("/functions/unknown", json={})) == (400, "general_argument_invalid")
-    assert refusal(admin.put("/functions/unknown", json={"name": "a"})) == (404, "function_not_found")
+    assert refusal(admin.put("/functions/unknown", json={"name": "a"})) == (
+        404,
+        "function_not_found",
+    )
     assert refusal(admin.get("/functions/-x")) == (400, "general_argument_invalid")
     assert refusal(admin.get("/functions/unique()")) == (400, "general_argument_invalid")
 
 
 def test_unknown_params_and_null_are_ignored(admin: httpx.Client) -> None:
-    created = create_function(admin, vars={"a": 1}, timeout=None, templateOwner="x", description="later")
+    created = create_function(
+        admin, vars={"a": 1}, timeout=None, templateOwner="x", description="later"
+    )
     assert created["timeout"] == 15
 
 
@@ -100,7 +123,9 @@ def test_repositories_need_an_installation(admin: httpx.Client) -> None:
 
 def test_list_with_queries(admin: httpx.Client) -> None:
     for number in range(4):
-        create_function(admin, functionId=f"listed-{number}", name=f"Listed {number}", enabled=number != 2)
+        create_function(
+            admin, functionId=f"listed-{number}", name=f"Listed {number}", enabled=number != 2
+        )
 
     def ids(*queries: str, **params: str) -> list[str]:
         given = {f"queries[{index}]": text for index, text in enumerate(queries)}
@@ -139,7 +164,10 @@ def test_queries_that_are_refused(admin: httpx.Client, text: str) -> None:
 def test_queries_as_older_clients_write_them(site: SiteServer) -> None:
     with site.admin("1.4.0") as client:
         create_function(client, functionId="textual", name="Textual")
-        found = client.get("/functions", params={"queries[0]": 'equal("name", ["Textual"])', "queries[1]": "limit(1)"})
+        found = client.get(
+            "/functions",
+            params={"queries[0]": 'equal("name", ["Textual"])', "queries[1]": "limit(1)"},
+        )
         assert [item["$id"] for item in found.json()["functions"]] == ["textual"]
 
 
@@ -159,9 +187,13 @@ def test_shapes_by_response_format(site: SiteServer) -> None:
 def test_the_bodies_clients_send_with_every_call(admin: httpx.Client) -> None:
     """Python SDKs up to 9 send a JSON body with GET, all of them one with DELETE; forms are accepted as well."""
     function_id = create_function(admin)["$id"]
-    got = admin.request("GET", f"/functions/{function_id}", json={}, headers={"content-type": "application/json"})
+    got = admin.request(
+        "GET", f"/functions/{function_id}", json={}, headers={"content-type": "application/json"}
+    )
     assert got.status_code == 200
-    form = admin.put(f"/functions/{function_id}", data={"name": "form", "execute[]": ["any", "users"]})
+    form = admin.put(
+        f"/functions/{function_id}", data={"name": "form", "execute[]": ["any", "users"]}
+    )
     assert form.json()["execute"] == ["any", "users"]
     assert admin.request("DELETE", f"/functions/{function_id}", json={}).status_code == 204
 
@@ -169,8 +201,12 @@ def test_the_bodies_clients_send_with_every_call(admin: httpx.Client) -> None:
 def test_a_function_shows_its_variables(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     for key, secret in (("OPEN", False), ("HIDDEN", True)):
-        admin.post(f"/functions/{function_id}/variables", json={"key": key, "value": "v", "secret": secret})
-    shown = {item["key"]: item["value"] for item in admin.get(f"/functions/{function_id}").json()["vars"]}
+        admin.post(
+            f"/functions/{function_id}/variables", json={"key": key, "value": "v", "secret": secret}
+        )
+    shown = {
+        item["key"]: item["value"] for item in admin.get(f"/functions/{function_id}").json()["vars"]
+    }
     assert shown == {"OPEN": "v", "HIDDEN": ""}
 
 
@@ -181,4 +217,7 @@ def test_deleting_a_function_removes_its_files(site: SiteServer, admin: httpx.Cl
     assert admin.delete(f"/functions/{function_id}").status_code == 204
     assert not site.site.data.source(deployment_id).exists()
     assert not site.site.data.build(deployment_id).exists()
-    assert refusal(admin.get(f"/functions/{function_id}/deployments")) == (404, "function_not_found")
+    assert refusal(admin.get(f"/functions/{function_id}/deployments")) == (
+        404,
+        "function_not_found",
+    )

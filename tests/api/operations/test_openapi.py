@@ -22,7 +22,12 @@ LIMITS = Limits(specifications=("s-1vcpu-512mb",), runtimes=frozenset({"python-3
 DOCUMENT = document(OPERATIONS, LIMITS)
 #: For the calls that are made up, seconds.
 FUZZING_SECONDS = 12
-CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+)
 
 
 def operations() -> list[dict[str, Any]]:
@@ -43,7 +48,9 @@ def test_it_has_every_operation() -> None:
         for path, methods in DOCUMENT["paths"].items()
         for method, operation in methods.items()
     }
-    assert described == {(operation.method, operation.path, operation.name) for operation in OPERATIONS}
+    assert described == {
+        (operation.method, operation.path, operation.name) for operation in OPERATIONS
+    }
 
 
 def test_it_has_every_parameter() -> None:
@@ -64,11 +71,20 @@ def test_every_operation_says_what_it_does_and_how_it_fails() -> None:
 
 
 def test_rules_are_in_it() -> None:
-    body = DOCUMENT["paths"]["/functions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    body = DOCUMENT["paths"]["/functions"]["post"]["requestBody"]["content"]["application/json"][
+        "schema"
+    ]
     assert body["required"] == ["functionId", "name", "runtime"]
-    assert body["properties"]["timeout"] == {"type": "integer", "minimum": 1, "maximum": 900, "default": 15}
+    assert body["properties"]["timeout"] == {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 900,
+        "default": 15,
+    }
     assert body["properties"]["runtime"]["enum"] == ["python-3.11"]
-    upload = DOCUMENT["paths"]["/functions/{functionId}/deployments"]["post"]["requestBody"]["content"]
+    upload = DOCUMENT["paths"]["/functions/{functionId}/deployments"]["post"]["requestBody"][
+        "content"
+    ]
     assert "code" in upload["multipart/form-data"]["schema"]["required"]
 
 
@@ -84,10 +100,15 @@ def known_ids(server: Server) -> dict[str, str]:
     with server.api as api:
         api.create("fuzzed", api.runtime("python"), entrypoint="main.py", execute=["any"])
         deployment = api.deploy("fuzzed", pack(ROOT / "tests" / "functions" / "hello"))
-        variable = api.call("POST", "/functions/fuzzed/variables", 201, json={"key": "K", "value": "v"})
+        variable = api.call(
+            "POST", "/functions/fuzzed/variables", 201, json={"key": "K", "value": "v"}
+        )
         execution = api.execute("fuzzed")
         rule = api.call(
-            "POST", "/proxy/rules/function", 201, json={"domain": "fuzzed.example.com", "functionId": "fuzzed"}
+            "POST",
+            "/proxy/rules/function",
+            201,
+            json={"domain": "fuzzed.example.com", "functionId": "fuzzed"},
         )
     return {
         "functionId": "fuzzed", "deploymentId": deployment["$id"], "variableId": variable["$id"],
@@ -107,7 +128,9 @@ def test_a_real_server_does_what_it_says(caller: str) -> None:
             if caller == "administrator":
                 options += ["-H", f"x-appwrite-key: {server.key}", "--exclude-method", "DELETE"]
                 known = [f'"path.{name}" = "{value}"' for name, value in known_ids(server).items()]
-                (Path(folder) / "schemathesis.toml").write_text("\n".join(["[parameters]", *known, ""]))
+                (Path(folder) / "schemathesis.toml").write_text(
+                    "\n".join(["[parameters]", *known, ""])
+                )
             program = "from schemathesis.cli import schemathesis; schemathesis()"
             command = [
                 sys.executable, "-c", program, "run", f"{server.endpoint}/openapi.json", *options, "--no-color",
@@ -115,5 +138,7 @@ def test_a_real_server_does_what_it_says(caller: str) -> None:
                 "--max-time", str(FUZZING_SECONDS), "--generation-deterministic", "--no-shrink", "--warnings", "off",
                 "--generation-with-security-parameters", "false", "--continue-on-failure",
             ]  # fmt: skip
-            ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+            ran = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+            )
             assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:] + server.log_tail()

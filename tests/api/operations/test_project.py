@@ -27,7 +27,13 @@ def test_the_project(site: SiteServer, admin: httpx.Client) -> None:
 
 
 def test_a_key_from_its_making_to_its_end(site: SiteServer, admin: httpx.Client) -> None:
-    key = make(admin, keyId="lifetime", name="One", expire="2099-01-02T03:04:05.000+00:00", description="for tests")
+    key = make(
+        admin,
+        keyId="lifetime",
+        name="One",
+        expire="2099-01-02T03:04:05.000+00:00",
+        description="for tests",
+    )
     assert (key["$id"], key["name"], key["scopes"]) == ("lifetime", "One", ["functions.read"])
     assert (key["expire"], key["description"]) == ("2099-01-02T03:04:05.000+00:00", "for tests")
     secret = key["secret"]
@@ -36,7 +42,11 @@ def test_a_key_from_its_making_to_its_end(site: SiteServer, admin: httpx.Client)
         assert refusal(client.get("/project")) == (401, "general_unauthorized_scope")
         path = "/project/keys/lifetime"
         changed = admin.put(path, json={"name": "Two", "scopes": ["project.read"]}).json()
-        assert (changed["name"], changed["scopes"], changed["expire"]) == ("Two", ["project.read"], "")
+        assert (changed["name"], changed["scopes"], changed["expire"]) == (
+            "Two",
+            ["project.read"],
+            "",
+        )
         assert (changed["description"], changed["secret"]) == ("for tests", "")
         assert client.get("/project").status_code == 200
         assert refusal(client.get("/functions")) == (401, "general_unauthorized_scope")
@@ -46,7 +56,11 @@ def test_a_key_from_its_making_to_its_end(site: SiteServer, admin: httpx.Client)
         assert refusal(client.get("/project")) == (401, "project_key_expired")
         assert admin.delete(path).status_code == 204
         assert refusal(client.get("/project")) == (401, "general_unauthorized_scope")
-    for missing in (admin.get(path), admin.delete(path), admin.put(path, json={"name": "x", "scopes": []})):
+    for missing in (
+        admin.get(path),
+        admin.delete(path),
+        admin.put(path, json={"name": "x", "scopes": []}),
+    ):
         assert refusal(missing) == (404, "key_not_found")
 
 
@@ -56,16 +70,28 @@ def test_lists_of_keys(admin: httpx.Client) -> None:
     query = {"queries[0]": '{"method":"startsWith","attribute":"name","values":["listed-"]}'}
     found = admin.get("/project/keys", params=query).json()
     assert (found["total"], [key["$id"] for key in found["keys"]]) == (2, ["listed-a", "listed-b"])
-    ending = admin.get("/project/keys", params={**query, "queries[1]": '{"method":"isNotNull","attribute":"expire"}'})
+    ending = admin.get(
+        "/project/keys",
+        params={**query, "queries[1]": '{"method":"isNotNull","attribute":"expire"}'},
+    )
     assert [key["$id"] for key in ending.json()["keys"]] == ["listed-b"]
     assert admin.get("/project/keys", params={"total": "false"}).json()["total"] == 0
-    wrong = admin.get("/project/keys", params={"queries[0]": '{"method":"equal","attribute":"secret","values":["x"]}'})
+    wrong = admin.get(
+        "/project/keys",
+        params={"queries[0]": '{"method":"equal","attribute":"secret","values":["x"]}'},
+    )
     assert refusal(wrong) == (400, "general_argument_invalid")
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"keyId": "-x"}, {"name": ""}, {"scopes": ["users.reed"]}, {"scopes": None}, {"expire": "soon"}],
+    [
+        {"keyId": "-x"},
+        {"name": ""},
+        {"scopes": ["users.reed"]},
+        {"scopes": None},
+        {"expire": "soon"},
+    ],
     ids=str,
 )
 def test_rules_of_a_key(admin: httpx.Client, change: dict[str, Any]) -> None:
@@ -79,7 +105,9 @@ def test_an_id_of_a_key_in_use(admin: httpx.Client) -> None:
     assert refusal(again) == (409, "key_already_exists")
 
 
-def test_a_key_makes_no_key_and_gives_no_scope_that_it_lacks(site: SiteServer, admin: httpx.Client) -> None:
+def test_a_key_makes_no_key_and_gives_no_scope_that_it_lacks(
+    site: SiteServer, admin: httpx.Client
+) -> None:
     other = make(admin)["$id"]
     now = int(time.time())
     for secret in (
@@ -94,7 +122,9 @@ def test_a_key_makes_no_key_and_gives_no_scope_that_it_lacks(site: SiteServer, a
             assert refusal(client.put(f"/project/keys/{other}", json=wider)) == DENIED
             brief = {"scopes": ["functions.write"], "duration": 60}
             assert refusal(client.post("/project/keys/ephemeral", json=brief)) == DENIED
-            own = client.post("/project/keys/ephemeral", json={"scopes": ["users.read"], "duration": 60})
+            own = client.post(
+                "/project/keys/ephemeral", json={"scopes": ["users.read"], "duration": 60}
+            )
             assert own.status_code == 201
             with site.client(x_appwrite_key=own.json()["secret"]) as narrow:
                 assert narrow.get("/users").status_code == 200
@@ -104,7 +134,9 @@ def test_a_key_makes_no_key_and_gives_no_scope_that_it_lacks(site: SiteServer, a
 
 
 def test_an_ephemeral_key_ends(site: SiteServer, admin: httpx.Client) -> None:
-    made = admin.post("/project/keys/ephemeral", json={"scopes": ["functions.read"], "duration": 1}).json()
+    made = admin.post(
+        "/project/keys/ephemeral", json={"scopes": ["functions.read"], "duration": 1}
+    ).json()
     assert made["scopes"] == ["functions.read"]
     with site.client(x_appwrite_key=made["secret"]) as client:
         deadline = time.monotonic() + 20
@@ -119,7 +151,9 @@ def test_an_ephemeral_key_ends(site: SiteServer, admin: httpx.Client) -> None:
 
 def test_the_operator_makes_keys_and_finds_the_project(site: SiteServer) -> None:
     with site.client(x_appwrite_project="console") as console:
-        signed = console.post("/account/sessions/email", json={"email": "a@b.c", "password": ADMIN_KEY})
+        signed = console.post(
+            "/account/sessions/email", json={"email": "a@b.c", "password": ADMIN_KEY}
+        )
         session = signed.cookies[operators.COOKIE]
         cookie = f"{operators.COOKIE}={session}"
         console.cookies.clear()
@@ -134,10 +168,18 @@ def test_the_operator_makes_keys_and_finds_the_project(site: SiteServer) -> None
         projects = console.get("/projects", params=paged, headers={"cookie": cookie}).json()
         assert [project["$id"] for project in projects["projects"]] == [PROJECT]
         foreign = {"queries[0]": '{"method":"equal","attribute":"teamId","values":["other"]}'}
-        assert console.get("/projects", params=foreign, headers={"cookie": cookie}).json()["total"] == 0
+        assert (
+            console.get("/projects", params=foreign, headers={"cookie": cookie}).json()["total"]
+            == 0
+        )
         second = {**paged, "queries[3]": '{"method":"offset","values":[1]}'}
-        assert console.get("/projects", params=second, headers={"cookie": cookie}).json()["projects"] == []
-        named = console.get("/projects", params={"search": "nothing"}, headers={"cookie": cookie}).json()
+        assert (
+            console.get("/projects", params=second, headers={"cookie": cookie}).json()["projects"]
+            == []
+        )
+        named = console.get(
+            "/projects", params={"search": "nothing"}, headers={"cookie": cookie}
+        ).json()
         assert (named["total"], named["projects"]) == (0, [])
         assert refusal(console.get("/teams")) == (401, "general_unauthorized_scope")
     with site.client(x_appwrite_mode="admin", cookie=cookie) as operator:

@@ -55,7 +55,9 @@ def given(site: SiteServer, execution_id: str) -> dict[str, str]:
     return wait_until(called, 20, "the function is called")
 
 
-def test_a_user_is_known_to_what_runs_later(site: SiteServer, function_id: str, scheduler: Scheduler) -> None:
+def test_a_user_is_known_to_what_runs_later(
+    site: SiteServer, function_id: str, scheduler: Scheduler
+) -> None:
     """Also without a session; by a token that is made when it runs."""
     token = site.site.tokens.mint_user(UserClaims(user_id="ann", exp=now_ms() // 1000 + 60))
     at = (now_ms() // MINUTE + 3) * MINUTE
@@ -74,7 +76,9 @@ def test_a_user_is_known_to_what_runs_later(site: SiteServer, function_id: str, 
 def newest(site: SiteServer, function_id: str) -> Execution:
     async def read() -> Execution | None:
         row = await site.site.database.read(
-            lambda conn: conn.execute("SELECT id FROM executions ORDER BY sequence DESC LIMIT 1").fetchone()
+            lambda conn: conn.execute(
+                "SELECT id FROM executions ORDER BY sequence DESC LIMIT 1"
+            ).fetchone()
         )
         return await site.site.database.read(executions.get, function_id, row[0])
 
@@ -85,7 +89,9 @@ def newest(site: SiteServer, function_id: str) -> Execution:
     return wait_until(over, 20, "the newest execution is over")
 
 
-def test_ticks_run_and_say_when_the_deployment_is_gone(site: SiteServer, scheduler: Scheduler) -> None:
+def test_ticks_run_and_say_when_the_deployment_is_gone(
+    site: SiteServer, scheduler: Scheduler
+) -> None:
     with site.admin() as client:
         function_id = deploy(site, client, schedule="* * * * *")
         now = now_ms()
@@ -98,11 +104,17 @@ def test_ticks_run_and_say_when_the_deployment_is_gone(site: SiteServer, schedul
         assert (headers["x-appwrite-trigger"], headers["x-appwrite-user-id"]) == ("schedule", "")
         assert headers["x-appwrite-user-jwt"] == ""
         assert "x-appwrite-client-ip" not in headers
-        query = {"method": "equal", "attribute": "scheduleNext", "values": [format_instant(due_at + MINUTE)]}
+        query = {
+            "method": "equal",
+            "attribute": "scheduleNext",
+            "values": [format_instant(due_at + MINUTE)],
+        }
         found = client.get("/functions", params={"queries[]": json.dumps(query)}).json()
         assert function_id in [item["$id"] for item in found["functions"]]
         deployment = client.get(f"/functions/{function_id}").json()["deploymentId"]
-        assert client.delete(f"/functions/{function_id}/deployments/{deployment}").status_code == 204
+        assert (
+            client.delete(f"/functions/{function_id}/deployments/{deployment}").status_code == 204
+        )
         site.run(scheduler.step(due_at + MINUTE))
         failed = newest(site, function_id)
         assert (failed.status, failed.trigger, failed.deployment_id) == ("failed", "schedule", "")
@@ -113,7 +125,11 @@ def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
     """Synchronous executions go on."""
     with SiteServer(tmp_path / "data", queue_limit=2) as server, server.admin() as client:
         function_id, *others = (deploy(server, client) for _ in range(3))
-        (queue,) = (task for task in asyncio.all_tasks(server._loop) if task.get_name() == "minifn queue of executions")
+        (queue,) = (
+            task
+            for task in asyncio.all_tasks(server._loop)
+            if task.get_name() == "minifn queue of executions"
+        )
         server._loop.call_soon_threadsafe(queue.cancel)
         for other in others:
             later(client, other)
@@ -124,12 +140,22 @@ def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
 
 
 def test_a_guest_of_one_function_leaves_room_to_the_others(tmp_path: Path) -> None:
-    with SiteServer(tmp_path / "data", queue_limit=8) as server, server.admin() as client, server.client() as guest:
+    with (
+        SiteServer(tmp_path / "data", queue_limit=8) as server,
+        server.admin() as client,
+        server.client() as guest,
+    ):
         public, other = deploy(server, client, execute=["any"]), deploy(server, client)
-        (queue,) = (task for task in asyncio.all_tasks(server._loop) if task.get_name() == "minifn queue of executions")
+        (queue,) = (
+            task
+            for task in asyncio.all_tasks(server._loop)
+            if task.get_name() == "minifn queue of executions"
+        )
         server._loop.call_soon_threadsafe(queue.cancel)
         path = f"/functions/{public}/executions"
-        assert [guest.post(path, json={"async": True}).status_code for _ in range(9)] == [202] * 2 + [503] * 7
+        assert [guest.post(path, json={"async": True}).status_code for _ in range(9)] == [
+            202
+        ] * 2 + [503] * 7
         due_at = format_instant((now_ms() // MINUTE + 1_000_000) * MINUTE)
         assert client.post(path, json={"async": True, "scheduledAt": due_at}).status_code == 503
         later(client, other)
@@ -146,7 +172,9 @@ def test_bodies_on_disk_are_bounded(tmp_path: Path) -> None:
         assert client.post(path, json={**scheduled, "body": ""}).status_code == 202
         assert client.post(path, json={"async": True, "body": "x" * 700_000}).status_code == 503
         for _ in range(5):
-            over(client, f"/functions/{other}/executions/{later(client, other, body='x' * 500_000)}")
+            over(
+                client, f"/functions/{other}/executions/{later(client, other, body='x' * 500_000)}"
+            )
 
 
 def over(client: httpx.Client, path: str) -> None:

@@ -22,7 +22,9 @@ def listed(client: httpx.Client, *queries: str, **params: str) -> tuple[int, lis
 
 
 def give(client: httpx.Client, domain: str, function_id: str) -> Any:
-    answer = client.post("/proxy/rules/function", json={"domain": domain, "functionId": function_id})
+    answer = client.post(
+        "/proxy/rules/function", json={"domain": domain, "functionId": function_id}
+    )
     assert answer.status_code == 201, answer.text
     return answer.json()
 
@@ -30,7 +32,11 @@ def give(client: httpx.Client, domain: str, function_id: str) -> Any:
 def test_a_rule_is_made_shown_and_deleted(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     rule = give(admin, "Made.Example.com", function_id)
-    assert (rule["domain"], rule["resourceId"], rule["status"]) == ("made.example.com", function_id, "verified")
+    assert (rule["domain"], rule["resourceId"], rule["status"]) == (
+        "made.example.com",
+        function_id,
+        "verified",
+    )
     assert admin.get(f"/proxy/rules/{rule['$id']}").json() == rule
     assert admin.delete(f"/proxy/rules/{rule['$id']}").status_code == 204
     assert refusal(admin.get(f"/proxy/rules/{rule['$id']}")) == (404, "rule_not_found")
@@ -80,21 +86,42 @@ def test_lists_have_own_domains_first_and_pages(admin: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "domain", ["localhost", "functions.localhost", "127.0.0.1", "10.0.0.1", "-a.com", "a b.com", "a.com:80", "com", ""]
+    "domain",
+    [
+        "localhost",
+        "functions.localhost",
+        "127.0.0.1",
+        "10.0.0.1",
+        "-a.com",
+        "a b.com",
+        "a.com:80",
+        "com",
+        "",
+    ],
 )
 def test_domains_that_nobody_gets(admin: httpx.Client, domain: str) -> None:
     function_id = create_function(admin)["$id"]
     new = {"domain": domain, "functionId": function_id}
     old = {"domain": domain, "resourceType": "function", "resourceId": function_id}
-    assert refusal(admin.post("/proxy/rules/function", json=new)) == (400, "general_argument_invalid")
+    assert refusal(admin.post("/proxy/rules/function", json=new)) == (
+        400,
+        "general_argument_invalid",
+    )
     assert refusal(admin.post("/proxy/rules", json=old)) == (400, "general_argument_invalid")
 
 
 def test_1_6_keeps_what_is_below_the_functions_domain_and_1_8_gives_it(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
-    old = {"domain": "below.functions.localhost", "resourceType": "function", "resourceId": function_id}
+    old = {
+        "domain": "below.functions.localhost",
+        "resourceType": "function",
+        "resourceId": function_id,
+    }
     assert refusal(admin.post("/proxy/rules", json=old)) == (400, "general_argument_invalid")
-    assert give(admin, "below.functions.localhost", function_id)["domain"] == "below.functions.localhost"
+    assert (
+        give(admin, "below.functions.localhost", function_id)["domain"]
+        == "below.functions.localhost"
+    )
 
 
 def test_the_name_of_the_api_cannot_be_taken_from_it(admin: httpx.Client) -> None:
@@ -143,16 +170,29 @@ def test_a_redirect_answers_at_its_domain(site: SiteServer, admin: httpx.Client)
     for status in (301, "302", 307, "308"):
         domain = f"moved-{status}.example.com"
         body = {"domain": domain, "url": "https://new.example.com/x?y=1", "statusCode": status}
-        made = admin.post("/proxy/rules/redirect", json={**body, "resourceId": function_id, "resourceType": "function"})
+        made = admin.post(
+            "/proxy/rules/redirect",
+            json={**body, "resourceId": function_id, "resourceType": "function"},
+        )
         assert made.status_code == 201, made.text
         rule = made.json()
-        assert (rule["type"], rule["redirectStatusCode"], rule["status"]) == ("redirect", int(status), "verified")
+        assert (rule["type"], rule["redirectStatusCode"], rule["status"]) == (
+            "redirect",
+            int(status),
+            "verified",
+        )
         assert rule["deploymentResourceId"] == function_id
         for method, path in (("GET", "/"), ("POST", "/v1/functions?a=b")):
             answer = httpx.request(
-                method, f"http://127.0.0.1:{site.port}{path}", headers={"host": f"{domain}:80"}, trust_env=False
+                method,
+                f"http://127.0.0.1:{site.port}{path}",
+                headers={"host": f"{domain}:80"},
+                trust_env=False,
             )
-            assert (answer.status_code, answer.headers["location"]) == (int(status), "https://new.example.com/x?y=1")
+            assert (answer.status_code, answer.headers["location"]) == (
+                int(status),
+                "https://new.example.com/x?y=1",
+            )
     admin.delete(f"/functions/{function_id}")
     assert listed(admin, query("equal", "type", "redirect")) == (0, [])
 
@@ -171,11 +211,19 @@ def test_rules_of_a_redirect(admin: httpx.Client, change: dict[str, Any]) -> Non
     function_id = create_function(admin)["$id"]
     body = {"domain": "refused.example.com", "url": "https://new.example.com", "statusCode": 301}
     asked = {**body, "resourceId": function_id, "resourceType": "function", **change}
-    assert refusal(admin.post("/proxy/rules/redirect", json=asked)) == (400, "general_argument_invalid")
+    assert refusal(admin.post("/proxy/rules/redirect", json=asked)) == (
+        400,
+        "general_argument_invalid",
+    )
 
 
 def test_a_redirect_belongs_to_a_function(admin: httpx.Client) -> None:
-    body = {"domain": "lost.example.com", "url": "https://new.example.com", "statusCode": 301, "resourceId": "nothing"}
+    body = {
+        "domain": "lost.example.com",
+        "url": "https://new.example.com",
+        "statusCode": 301,
+        "resourceId": "nothing",
+    }
     for kind in ("function", "site"):
         refused = admin.post("/proxy/rules/redirect", json={**body, "resourceType": kind})
         assert refusal(refused) == (404, "rule_resource_not_found")
@@ -184,10 +232,17 @@ def test_a_redirect_belongs_to_a_function(admin: httpx.Client) -> None:
 def test_the_api_answers_at_domains_of_its_own(site: SiteServer, admin: httpx.Client) -> None:
     for domain in ("api.example.com", "api.functions.localhost"):
         rule = admin.post("/proxy/rules/api", json={"domain": domain}).json()
-        assert (rule["type"], rule["domain"], rule["deploymentResourceType"]) == ("api", domain, None)
+        assert (rule["type"], rule["domain"], rule["deploymentResourceType"]) == (
+            "api",
+            domain,
+            None,
+        )
         address = f"http://127.0.0.1:{site.port}/v1/ping"
         assert httpx.get(address, headers={"host": domain}, trust_env=False).text == "Pong!"
-        assert refusal(admin.post("/proxy/rules/api", json={"domain": domain})) == (409, "rule_already_exists")
+        assert refusal(admin.post("/proxy/rules/api", json={"domain": domain})) == (
+            409,
+            "rule_already_exists",
+        )
         for path in ("status", "verification"):
             assert admin.patch(f"/proxy/rules/{rule['$id']}/{path}").json() == rule
         admin.delete(f"/proxy/rules/{rule['$id']}")

@@ -17,21 +17,36 @@ TAG = {"type": "tag", "reference": "0.2.*"}
 
 
 def test_the_starter(guest: httpx.Client) -> None:
-    (starter,) = guest.get("/functions/templates", params={"runtimes[0]": RUNTIME}).json()["templates"]
+    (starter,) = guest.get("/functions/templates", params={"runtimes[0]": RUNTIME}).json()[
+        "templates"
+    ]
     folders = {item["providerRootDirectory"] for item in starter["runtimes"]}
     assert "python/starter" in folders
     assert guest.get("/functions/templates/starter").json() == starter
-    assert refusal(guest.get("/functions/templates/unknown")) == (404, "function_template_not_found")
-    assert guest.get("/functions/templates", params={"useCases[0]": "ai"}).json() == {"total": 0, "templates": []}
+    assert refusal(guest.get("/functions/templates/unknown")) == (
+        404,
+        "function_template_not_found",
+    )
+    assert guest.get("/functions/templates", params={"useCases[0]": "ai"}).json() == {
+        "total": 0,
+        "templates": [],
+    }
 
 
-@pytest.mark.parametrize("reference", [TAG, {"version": "0.2.*"}, {"type": "branch", "reference": "main"}])
+@pytest.mark.parametrize(
+    "reference", [TAG, {"version": "0.2.*"}, {"type": "branch", "reference": "main"}]
+)
 def test_deploying_a_template(admin: httpx.Client, reference: dict[str, str]) -> None:
     function_id = create_function(admin, entrypoint="", commands="make")["$id"]
     path = f"/functions/{function_id}/deployments"
     answer = admin.post(f"{path}/template", json={**PYTHON, **reference})
     made = answer.json()
-    assert (answer.status_code, made["type"], made["status"], made["activate"]) == (202, "vcs", "waiting", False)
+    assert (answer.status_code, made["type"], made["status"], made["activate"]) == (
+        202,
+        "vcs",
+        "waiting",
+        False,
+    )
     assert (made["entrypoint"], made["providerRepositoryOwner"]) == ("src/main.py", "appwrite")
     source = admin.get(f"{path}/{made['$id']}/download").content
     assert len(source) == made["sourceSize"]
@@ -50,10 +65,14 @@ def test_deploying_a_template(admin: httpx.Client, reference: dict[str, str]) ->
         ({"repository": None}, (400, "general_argument_invalid")),
     ],
 )
-def test_templates_that_are_none(admin: httpx.Client, change: dict[str, Any], expected: tuple[int, str]) -> None:
+def test_templates_that_are_none(
+    admin: httpx.Client, change: dict[str, Any], expected: tuple[int, str]
+) -> None:
     path = f"/functions/{create_function(admin)['$id']}/deployments/template"
     assert refusal(admin.post(path, json={**PYTHON, **TAG, **change})) == expected
-    answer = admin.post("/functions/unknown/deployments/template", json={**PYTHON, **TAG, "owner": "else"})
+    answer = admin.post(
+        "/functions/unknown/deployments/template", json={**PYTHON, **TAG, "owner": "else"}
+    )
     assert refusal(answer) == (404, "function_not_found")
 
 
@@ -66,7 +85,13 @@ def test_creating_from_a_template_before_1_7(site: SiteServer, admin: httpx.Clie
         assert (deployment["type"], deployment["activate"]) == ("manual", True)
         incomplete = create_function(client, **template)
         assert client.get(f"/functions/{incomplete['$id']}/deployments").json()["total"] == 0
-        body = {"functionId": "from-nowhere", "name": "a", "runtime": RUNTIME, **template, "templateVersion": "1"}
+        body = {
+            "functionId": "from-nowhere",
+            "name": "a",
+            "runtime": RUNTIME,
+            **template,
+            "templateVersion": "1",
+        }
         answer = client.post("/functions", json={**body, "templateOwner": "else"})
         assert refusal(answer) == (404, "provider_repository_not_found")
         assert client.get("/functions/from-nowhere").status_code == 404
@@ -79,7 +104,9 @@ def test_a_starter_runs(api: Api, family: str) -> None:
     (starter,) = api.call("GET", "/functions/templates", 200)["templates"]
     found = [item for item in starter["runtimes"] if item["name"].startswith(f"{family}-")]
     if not found:
-        pytest.skip(f"this server can run no {family} functions: install one that minifn doctor finds")
+        pytest.skip(
+            f"this server can run no {family} functions: install one that minifn doctor finds"
+        )
     function_id = f"starter-{family}"
     api.create(function_id, found[-1]["name"], commands=found[-1]["commands"])
     body = {**PYTHON, **TAG, "rootDirectory": found[-1]["providerRootDirectory"], "activate": True}
@@ -90,12 +117,20 @@ def test_a_starter_runs(api: Api, family: str) -> None:
     assert '"path"' in api.execute(function_id, path="/other")["responseBody"]
 
 
-def test_traces_of_running_a_starter_are_not_deployed(site: SiteServer, admin: httpx.Client, tmp_path: Path) -> None:
+def test_traces_of_running_a_starter_are_not_deployed(
+    site: SiteServer, admin: httpx.Client, tmp_path: Path
+) -> None:
     folder = tmp_path / "starter"
     (folder / "src" / "__pycache__").mkdir(parents=True)
     (folder / "src" / "main.py").write_text("x = 1")
     (folder / "src" / "__pycache__" / "main.cpython-311.pyc").write_bytes(b"x")
-    template = Template(folder=folder, entrypoint="src/main.py", owner="o", repository="r", url="https://example.com")
+    template = Template(
+        folder=folder,
+        entrypoint="src/main.py",
+        owner="o",
+        repository="r",
+        url="https://example.com",
+    )
     function_id = create_function(admin)["$id"]
     adding = site.site.deployments.add_template(function_id, template, activate=False, kind="vcs")
     with tarfile.open(site.site.data.source(site.run(adding).id)) as packed:

@@ -47,7 +47,10 @@ def test_ranges(admin: httpx.Client, name: str, count: int) -> None:
 
 
 def test_a_range_that_is_none(admin: httpx.Client, guest: httpx.Client) -> None:
-    assert refusal(admin.get("/functions/usage", params={"range": "7d"})) == (400, "general_argument_invalid")
+    assert refusal(admin.get("/functions/usage", params={"range": "7d"})) == (
+        400,
+        "general_argument_invalid",
+    )
     assert refusal(guest.get("/functions/usage")) == (401, "general_unauthorized_scope")
 
 
@@ -68,9 +71,15 @@ def test_hours_fall_into_points() -> None:
     days = starts("30d", NOW)
     assert days[-1] == 480_005 // 24 * 24
     assert days[-1] - days[0] == 29 * 24
-    by_hour = {days[-1]: Used(executions=1), days[-1] + 23: Used(executions=2), days[-1] - 1: Used(executions=4)}
+    by_hour = {
+        days[-1]: Used(executions=1),
+        days[-1] + 23: Used(executions=2),
+        days[-1] - 1: Used(executions=4),
+    }
     values = [point["value"] for point in points(by_hour, days, lambda used: used.executions)]
     assert values[-2:] == [4, 3]
     assert sum(values) == 7
     empty: dict[int, Used] = {}
-    assert points(empty, days, lambda used: used.executions)[-1]["date"].endswith("T00:00:00.000+00:00")
+    assert points(empty, days, lambda used: used.executions)[-1]["date"].endswith(
+        "T00:00:00.000+00:00"
+    )

@@ -21,7 +21,12 @@ def functions(site: SiteServer) -> list[str]:
     with site.admin() as admin:
         ids = sorted(create_function(admin)["$id"] for _ in range(2))
         upload(admin, ids[0])
-    for function_id, hour, seconds in ((ids[0], 0, 1.5), (ids[0], 1, 0.5), (ids[0], 13, 1.0), (ids[1], 1, 2.0)):
+    for function_id, hour, seconds in (
+        (ids[0], 0, 1.5),
+        (ids[0], 1, 0.5),
+        (ids[0], 13, 1.0),
+        (ids[1], 1, 2.0),
+    ):
         at = NOON + hour * HOUR
         site.store_execution(
             Execution(
@@ -37,7 +42,10 @@ def asked(client: httpx.Client, kind: str, **params: Any) -> list[list[tuple[str
     answer = client.get(f"/usage/{kind}", params=params)
     assert answer.status_code == 200, answer.text
     series = answer.json()["metrics"]
-    return [[(p["time"][:16], p["value"], p.get("resourceId", "")) for p in item["points"]] for item in series]
+    return [
+        [(p["time"][:16], p["value"], p.get("resourceId", "")) for p in item["points"]]
+        for item in series
+    ]
 
 
 def of(*ids: str) -> dict[str, str]:
@@ -55,7 +63,11 @@ def test_events_are_summed(admin: httpx.Client, functions: list[str]) -> None:
         [],
     ]
     hourly, *_ = asked(admin, "events", **only, interval="1h")
-    assert hourly == [("2026-03-02T12:00", 1, ""), ("2026-03-02T13:00", 2, ""), ("2026-03-03T01:00", 1, "")]
+    assert hourly == [
+        ("2026-03-02T12:00", 1, ""),
+        ("2026-03-02T13:00", 2, ""),
+        ("2026-03-03T01:00", 1, ""),
+    ]
     daily, *_ = asked(admin, "events", **only, interval="1d", orderDir="desc")
     assert daily == [("2026-03-03T00:00", 1, ""), ("2026-03-02T00:00", 3, "")]
     assert admin.get("/usage/events", params={**only, "interval": "15m"}).json()["interval"] == "1h"
@@ -63,10 +75,17 @@ def test_events_are_summed(admin: httpx.Client, functions: list[str]) -> None:
 
 def test_events_by_function(admin: httpx.Client, functions: list[str]) -> None:
     first, second = functions
-    only = {**TIME, **of(*functions), "metrics[]": "executions", "dimensions[]": ["resource", "resourceId"]}
+    only = {
+        **TIME,
+        **of(*functions),
+        "metrics[]": "executions",
+        "dimensions[]": ["resource", "resourceId"],
+    }
     top = asked(admin, "events", **only, orderBy="value", orderDir="desc")
     assert top == [[("2026-03-04T13:00", 3, first), ("2026-03-04T13:00", 1, second)]]
-    assert asked(admin, "events", **only, orderBy="value", orderDir="desc", limit="1", offset="1") == [top[0][1:]]
+    assert asked(
+        admin, "events", **only, orderBy="value", orderDir="desc", limit="1", offset="1"
+    ) == [top[0][1:]]
     assert asked(admin, "events", **{**only, **of(second)}) == [top[0][1:]]
     point = admin.get("/usage/events", params=only).json()["metrics"][0]["points"][0]
     assert point["resource"] == "function"
@@ -95,9 +114,17 @@ def test_gauges_are_what_there_is(admin: httpx.Client, functions: list[str]) -> 
 )  # fmt: skip
 def test_rules_of_metrics(admin: httpx.Client, params: dict[str, Any]) -> None:
     for kind in ("events", "gauges"):
-        assert refusal(admin.get(f"/usage/{kind}", params=params)) == (400, "general_argument_invalid")
+        assert refusal(admin.get(f"/usage/{kind}", params=params)) == (
+            400,
+            "general_argument_invalid",
+        )
 
 
 def test_too_many_points(admin: httpx.Client) -> None:
-    years = {"metrics[]": "functions", "interval": "1h", "startAt": "2001-01-01", "endAt": "2003-01-01"}
+    years = {
+        "metrics[]": "functions",
+        "interval": "1h",
+        "startAt": "2001-01-01",
+        "endAt": "2003-01-01",
+    }
     assert refusal(admin.get("/usage/gauges", params=years)) == (400, "general_argument_invalid")

@@ -25,7 +25,15 @@ def test_all_five(old: httpx.Client, path: str) -> None:
     created = old.post(path, json={"key": "A", "value": ""})
     assert created.status_code == 201
     variable = created.json()
-    assert set(variable) == {"$id", "$createdAt", "$updatedAt", "key", "value", "resourceType", "resourceId"}
+    assert set(variable) == {
+        "$id",
+        "$createdAt",
+        "$updatedAt",
+        "key",
+        "value",
+        "resourceType",
+        "resourceId",
+    }
     assert (variable["key"], variable["value"], variable["resourceType"]) == ("A", "", "function")
     one = f"{path}/{variable['$id']}"
     assert old.get(one).json() == variable
@@ -40,18 +48,38 @@ def test_all_five(old: httpx.Client, path: str) -> None:
 
 
 def test_rules(old: httpx.Client, path: str) -> None:
-    for body in ({"value": "x"}, {"key": "A"}, {"key": "", "value": ""}, {"key": "A" * 256, "value": ""}):
+    for body in (
+        {"value": "x"},
+        {"key": "A"},
+        {"key": "", "value": ""},
+        {"key": "A" * 256, "value": ""},
+    ):
         assert refusal(old.post(path, json=body)) == (400, "general_argument_invalid")
-    assert refusal(old.post(path, json={"key": "A", "value": "x" * 8193})) == (400, "general_argument_invalid")
+    assert refusal(old.post(path, json={"key": "A", "value": "x" * 8193})) == (
+        400,
+        "general_argument_invalid",
+    )
     for key in ("1BAD", "BAD-KEY", "any charset", "a=b", "ä", "A\n"):
-        assert refusal(old.post(path, json={"key": key, "value": "x"})) == (400, "general_argument_invalid"), key
+        assert refusal(old.post(path, json={"key": key, "value": "x"})) == (
+            400,
+            "general_argument_invalid",
+        ), key
     first = old.post(path, json={"key": "_a9", "value": "x"}).json()
-    assert refusal(old.post(path, json={"key": "_a9", "value": "y"})) == (409, "variable_already_exists")
+    assert refusal(old.post(path, json={"key": "_a9", "value": "y"})) == (
+        409,
+        "variable_already_exists",
+    )
     second = old.post(path, json={"key": "B", "value": "x"}).json()
     renamed = old.put(f"{path}/{second['$id']}", json={"key": first["key"]})
     assert refusal(renamed) == (409, "variable_already_exists")
-    assert refusal(old.put(f"{path}/{first['$id']}", json={"value": "x"})) == (400, "general_argument_invalid")
-    assert refusal(old.post("/functions/unknown/variables", json={})) == (400, "general_argument_invalid")
+    assert refusal(old.put(f"{path}/{first['$id']}", json={"value": "x"})) == (
+        400,
+        "general_argument_invalid",
+    )
+    assert refusal(old.post("/functions/unknown/variables", json={})) == (
+        400,
+        "general_argument_invalid",
+    )
     unknown = old.post("/functions/unknown/variables", json={"key": "A", "value": "x"})
     assert refusal(unknown) == (404, "function_not_found")
 
@@ -90,9 +118,13 @@ def test_a_list_without_queries_is_whole(admin: httpx.Client, path: str) -> None
     assert len(admin.get(path).json()["variables"]) == 30
 
 
-def test_project_variables_reach_every_function(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+def test_project_variables_reach_every_function(
+    site: SiteServer, admin: httpx.Client, guest: httpx.Client
+) -> None:
     function_id = deploy(site, admin)
-    variable = admin.post("/project/variables", json={"key": "SHARED", "value": "p", "secret": False}).json()
+    variable = admin.post(
+        "/project/variables", json={"key": "SHARED", "value": "p", "secret": False}
+    ).json()
     assert (variable["resourceType"], variable["resourceId"]) == ("project", "")
     assert site.run(site.site.functions.target(function_id)).variables["SHARED"] == "p"
     admin.post(f"/functions/{function_id}/variables", json={"key": "SHARED", "value": "f"})
@@ -100,7 +132,9 @@ def test_project_variables_reach_every_function(site: SiteServer, admin: httpx.C
     one = f"/project/variables/{variable['$id']}"
     assert admin.put(one, json={"key": "SHARED", "value": "q"}).json()["value"] == "q"
     assert admin.get(one).json()["value"] == "q"
-    assert variable["$id"] in [item["$id"] for item in admin.get("/project/variables").json()["variables"]]
+    assert variable["$id"] in [
+        item["$id"] for item in admin.get("/project/variables").json()["variables"]
+    ]
     assert admin.delete(one).status_code == 204
     assert refusal(admin.get(one)) == (404, "variable_not_found")
     assert refusal(guest.get("/project/variables")) == (401, "general_unauthorized_scope")

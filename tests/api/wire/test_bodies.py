@@ -36,7 +36,11 @@ def form(*parts: tuple[str, str, bytes]) -> bytes:
     body = b""
     for name, filename, content in parts:
         file = f'; filename="{filename}"' if filename else ""
-        body += f'--XX\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
+        body += (
+            f'--XX\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode()
+            + content
+            + b"\r\n"
+        )
     return body + b"--XX--\r\n"
 
 
@@ -48,7 +52,9 @@ def test_json() -> None:
     assert bodies.decode(b"\x00\x01", "application/octet-stream") == {}
 
 
-@pytest.mark.parametrize("body", [b"{", b'{"a": NaN}', b"[1]", b'"x"', b"\xff", b"[" * 100_000, b'{"a": "\\ud800"}'])
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"a": NaN}', b"[1]", b'"x"', b"\xff", b"[" * 100_000, b'{"a": "\\ud800"}']
+)
 def test_json_that_is_none(body: bytes) -> None:
     with pytest.raises(ArgumentInvalid):
         bodies.decode(body, "application/json")
@@ -56,7 +62,11 @@ def test_json_that_is_none(body: bytes) -> None:
 
 def test_urlencoded() -> None:
     kind = "application/x-www-form-urlencoded"
-    assert bodies.decode(b"a=1&q[0]=x+y&q%5B1%5D=z&empty=", kind) == {"a": "1", "q": ["x y", "z"], "empty": ""}
+    assert bodies.decode(b"a=1&q[0]=x+y&q%5B1%5D=z&empty=", kind) == {
+        "a": "1",
+        "q": ["x y", "z"],
+        "empty": "",
+    }
     for wrong in (b"a=%ff", b"&".join([b"a=1"] * 1001)):
         with pytest.raises(ArgumentInvalid):
             bodies.decode(wrong, kind)
@@ -64,7 +74,11 @@ def test_urlencoded() -> None:
 
 def test_multipart_body_stays_bytes() -> None:
     body = form(("body", "", b"\xff\x00"), ("path", "", b"/x"), ("headers", "", b'{"a":"b"}'))
-    assert bodies.decode(body, MULTIPART) == {"body": b"\xff\x00", "path": "/x", "headers": '{"a":"b"}'}
+    assert bodies.decode(body, MULTIPART) == {
+        "body": b"\xff\x00",
+        "path": "/x",
+        "headers": '{"a":"b"}',
+    }
 
 
 @pytest.mark.parametrize(
@@ -92,7 +106,9 @@ def test_a_body_that_is_too_long_or_cut_short() -> None:
 
 
 def test_an_upload_lies_on_disk_until_it_is_handled(tmp_path: Path) -> None:
-    body = form(("activate", "", b"true"), ("code", "c.tar.gz", b"\r\n--X" * 1000), ("file", "part", b""))
+    body = form(
+        ("activate", "", b"true"), ("code", "c.tar.gz", b"\r\n--X" * 1000), ("file", "part", b"")
+    )
 
     async def upload() -> None:
         pieces = [body[start : start + 7] for start in range(0, len(body), 7)]
@@ -145,7 +161,13 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
             continue
 
 
-@given(st.lists(st.sampled_from([b"%", b"%4", b"%41", b"%3d", b"=", b"+", b"\r\n", b"\n", b" ", b"z", b"\x00", b"_"])))
+@given(
+    st.lists(
+        st.sampled_from(
+            [b"%", b"%4", b"%41", b"%3d", b"=", b"+", b"\r\n", b"\n", b" ", b"z", b"\x00", b"_"]
+        )
+    )
+)
 def test_percent_encoding_is_undone_as_by_the_standard_library(parts: list[bytes]) -> None:
     text = b"".join(parts)
     assert bodies.parse_query(b"a=" + text.replace(b"&", b"")) == {"a": unquote_plus(text.decode())}
@@ -155,7 +177,9 @@ def test_percent_encoding_is_undone_as_by_the_standard_library(parts: list[bytes
 def test_a_body_of_escapes_does_not_hold_the_server_up(text: bytes) -> None:
     began = time.process_time()
     with contextlib.suppress(ArgumentInvalid):
-        bodies.decode(b"body=" + text * (10_000_000 // len(text)), "application/x-www-form-urlencoded")
+        bodies.decode(
+            b"body=" + text * (10_000_000 // len(text)), "application/x-www-form-urlencoded"
+        )
     assert time.process_time() - began < 0.5
 
 
@@ -168,7 +192,10 @@ def test_json_of_too_many_values(value: bytes) -> None:
 
 def test_signs_within_a_text_of_json_do_not_count() -> None:
     text = ',[{"\\' * 500_000
-    assert bodies.decode(json.dumps({"body": text, "a": [1]}).encode(), "application/json")["body"] == text
+    assert (
+        bodies.decode(json.dumps({"body": text, "a": [1]}).encode(), "application/json")["body"]
+        == text
+    )
 
 
 @pytest.mark.parametrize("offset", range(4))

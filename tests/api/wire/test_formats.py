@@ -8,7 +8,9 @@ from minifn.api.wire.formats import Shape, shape_of
 from minifn.instants import now_ms, parse_instant
 from minifn.models import Deployment, Execution, Function, Rule, Variable
 
-FUNCTION = Function(id="f", name="f", runtime="python-3.11", deployment_id="d", scopes=("users.read",))
+FUNCTION = Function(
+    id="f", name="f", runtime="python-3.11", deployment_id="d", scopes=("users.read",)
+)
 
 
 @pytest.mark.parametrize(
@@ -42,9 +44,26 @@ def keys(shape: Shape) -> set[str]:
 
 def test_functions_by_version() -> None:
     full = keys(Shape.FULL)
-    assert {"deployment", "deploymentId", "specification", "buildSpecification", "latestDeploymentId"} <= full
-    assert full - keys(Shape.V1_9) == {"deployment", "specification", "description", "interval", "emailEnabled"}
-    assert not keys(Shape.V1_8) & {"deployment", "buildSpecification", "runtimeSpecification", "deploymentRetention"}
+    assert {
+        "deployment",
+        "deploymentId",
+        "specification",
+        "buildSpecification",
+        "latestDeploymentId",
+    } <= full
+    assert full - keys(Shape.V1_9) == {
+        "deployment",
+        "specification",
+        "description",
+        "interval",
+        "emailEnabled",
+    }
+    assert not keys(Shape.V1_8) & {
+        "deployment",
+        "buildSpecification",
+        "runtimeSpecification",
+        "deploymentRetention",
+    }
     assert "specification" in keys(Shape.V1_8)
     assert keys(Shape.V1_6) == {
         "$id", "$createdAt", "$updatedAt", "execute", "name", "enabled", "live", "logging", "runtime", "deployment",
@@ -57,12 +76,16 @@ def test_functions_by_version() -> None:
 
 def test_old_clients_see_when_a_schedule_runs() -> None:
     def runs(schedule: str) -> list[str]:
-        answer = responses.function(msgspec.structs.replace(FUNCTION, schedule=schedule), (), Shape.V1_3)
+        answer = responses.function(
+            msgspec.structs.replace(FUNCTION, schedule=schedule), (), Shape.V1_3
+        )
         return [str(answer[name])[10:] for name in ("schedulePrevious", "scheduleNext")]
 
     assert runs("30 16 * * *") == ["T16:30:00.000+00:00"] * 2
     assert runs("") == runs("0 0 30 2 *") == ["", ""]
-    hourly = responses.function(msgspec.structs.replace(FUNCTION, interval_minutes=60), (), Shape.V1_3)
+    hourly = responses.function(
+        msgspec.structs.replace(FUNCTION, interval_minutes=60), (), Shape.V1_3
+    )
     before, after = (parse_instant(hourly[name]) for name in ("schedulePrevious", "scheduleNext"))
     assert (after - before, before <= now_ms() <= after) == (3_600_000, True)
 
@@ -84,7 +107,9 @@ def test_dates_that_are_not_set_are_empty_texts() -> None:
 
 
 def test_deployments_by_version() -> None:
-    record = Deployment(id="d", function_id="f", source_size_bytes=3, build_size_bytes=4, build_logs="x")
+    record = Deployment(
+        id="d", function_id="f", source_size_bytes=3, build_size_bytes=4, build_logs="x"
+    )
     full = responses.deployment(record, Shape.FULL)
     assert (full["size"], full["sourceSize"], full["totalSize"]) == (3, 3, 7)
     assert (full["chunksTotal"], full["chunksUploaded"]) == (1, 1)
@@ -98,14 +123,21 @@ def test_deployments_by_version() -> None:
 
 
 def test_executions_by_version() -> None:
-    record = Execution(id="e", function_id="f", status="completed", response_status_code=404, logs="l", errors="x")
+    record = Execution(
+        id="e", function_id="f", status="completed", response_status_code=404, logs="l", errors="x"
+    )
     full = responses.execution(record, Shape.FULL, privileged=True)
     assert (full["functionId"], full["resourceId"], full["resourceType"]) == ("f", "f", "functions")
     assert full["scheduledAt"] is None
     assert "deploymentId" not in responses.execution(record, Shape.V1_6, privileged=True)
     assert "scheduledAt" not in responses.execution(record, Shape.V1_5, privileged=True)
     old = responses.execution(record, Shape.V1_3, privileged=True)
-    assert (old["statusCode"], old["stdout"], old["stderr"], old["status"]) == (404, "l", "x", "failed")
+    assert (old["statusCode"], old["stdout"], old["stderr"], old["status"]) == (
+        404,
+        "l",
+        "x",
+        "failed",
+    )
 
 
 def test_logs_are_for_keys() -> None:
@@ -121,7 +153,11 @@ def test_secret_values_stay_here() -> None:
         assert responses.variable(secret, shape)["value"] == ""
     assert "secret" not in responses.variable(secret, Shape.V1_6)
     oldest = responses.variable(secret, Shape.V1_3)
-    assert (oldest["functionId"], "resourceId" in oldest, oldest["resourceType"]) == ("f", False, "function")
+    assert (oldest["functionId"], "resourceId" in oldest, oldest["resourceType"]) == (
+        "f",
+        False,
+        "function",
+    )
     project = Variable(id="v", function_id="", key="K", value="x")
     assert responses.variable(project, Shape.FULL)["resourceType"] == "project"
 

@@ -32,7 +32,9 @@ from minifn.api.wire.params import (
 )
 from minifn.errors import ArgumentInvalid
 
-LIMITS = Limits(timeout_max_seconds=900, specifications=("s-1vcpu-512mb",), runtimes=frozenset({"python-3.11"}))
+LIMITS = Limits(
+    timeout_max_seconds=900, specifications=("s-1vcpu-512mb",), runtimes=frozenset({"python-3.11"})
+)
 
 
 class Sample(Params, frozen=True, kw_only=True):
@@ -61,7 +63,9 @@ def test_null_counts_as_absent() -> None:
 
 
 def test_the_first_param_in_order_is_named() -> None:
-    with pytest.raises(ArgumentInvalid, match="Invalid `sampleId` param: UID must contain at most 36 chars"):
+    with pytest.raises(
+        ArgumentInvalid, match="Invalid `sampleId` param: UID must contain at most 36 chars"
+    ):
         READER.read({"sampleId": "-a", "timeout": "never"})
     with pytest.raises(ArgumentInvalid, match='Param "name" is not optional'):
         READER.read({"sampleId": "a", "timeout": "never"})
@@ -170,12 +174,16 @@ def test_what_is_no_event(event: object) -> None:
     assert refused(EventName(), event)
 
 
-@pytest.mark.parametrize("text", ["", "* * * * *", "*/5 * * * *", "0 0 1 JAN SUN", "0 0 * * 7", "@hourly", "@Midnight"])
+@pytest.mark.parametrize(
+    "text", ["", "* * * * *", "*/5 * * * *", "0 0 1 JAN SUN", "0 0 * * 7", "@hourly", "@Midnight"]
+)
 def test_cron_expressions(text: str) -> None:
     assert check(Cron(), text) == text
 
 
-@pytest.mark.parametrize("text", ["x", "* * * *", "* * * * * *", "61 * * * *", "@reboot", "* * * * 8", 5, "* " * 80])
+@pytest.mark.parametrize(
+    "text", ["x", "* * * *", "* * * * * *", "61 * * * *", "@reboot", "* * * * 8", 5, "* " * 80]
+)
 def test_what_is_no_cron_expression(text: object) -> None:
     assert refused(Cron(), text)
 

@@ -1,7 +1,9 @@
 ANSWERS = {
     "/text": lambda res: res.text("héllo"),
     "/text-201": lambda res: res.text("made", 201, {"X-Kept": "yes"}),
-    "/json": lambda res: res.json({"text": "é", "list": [1, None, True]}, 201, {"Content-Type": "text/html"}),
+    "/json": lambda res: res.json(
+        {"text": "é", "list": [1, None, True]}, 201, {"Content-Type": "text/html"}
+    ),
     "/binary": lambda res: res.binary(bytes(range(256))),
     "/empty": lambda res: res.empty(),
     "/redirect": lambda res: res.redirect("https://example.com/a?b=c"),
@@ -9,7 +11,9 @@ ANSWERS = {
     "/send": lambda res: res.send("sent", 203),
     "/html": lambda res: res.text("<p>", 200, {"Content-Type": "Text/HTML"}),
     "/charset": lambda res: res.text("x", 200, {"content-type": "text/html; charset=ISO-8859-1"}),
-    "/multipart": lambda res: res.text("x", 200, {"content-type": "multipart/form-data; boundary=AbC"}),
+    "/multipart": lambda res: res.text(
+        "x", 200, {"content-type": "multipart/form-data; boundary=AbC"}
+    ),
     "/hidden": lambda res: res.text("x", 200, {"X-Open-Runtimes-Secret": "1", "x-seen": "2"}),
     "/cookies": lambda res: res.text("x", 200, {"set-cookie": ["a=1", "b=2"]}),
     "/number": lambda res: res.text("x", 200, {"x-number": 5}),

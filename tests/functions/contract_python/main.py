@@ -23,7 +23,9 @@ def quit_early(context):
 
 def descriptors(context):
     listing = "import os; print(sorted(os.listdir('/proc/self/fd')))"
-    result = subprocess.run([sys.executable, "-I", "-S", "-c", listing], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", listing], capture_output=True, text=True, check=True
+    )
     return context.res.text(result.stdout)
 
 

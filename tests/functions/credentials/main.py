@@ -15,11 +15,15 @@ def ask(method, path, body=None, **headers):
     """Return the status and the JSON of an answer of the API."""
     given = {"x-appwrite-project": PROJECT, "content-type": "application/json"}
     given.update((name.replace("_", "-"), value) for name, value in headers.items())
-    request = urllib.request.Request(ENDPOINT + path, json.dumps(body or {}).encode(), given, method=method)
+    request = urllib.request.Request(
+        ENDPOINT + path, json.dumps(body or {}).encode(), given, method=method
+    )
     if method == "GET":
         request.data = None
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=20) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=20
+        ) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read() or b"null")
@@ -41,22 +45,34 @@ def seen(key, jwt):
         f"functions/{OWN}/executions",
     )
     found = {f"read {path}": ask("GET", f"/{path}", x_appwrite_key=key)[0] for path in functions}
-    found["write a function"] = ask("POST", "/functions", {"functionId": "more"}, x_appwrite_key=key)[0]
+    found["write a function"] = ask(
+        "POST", "/functions", {"functionId": "more"}, x_appwrite_key=key
+    )[0]
     found["widen its own scopes"] = ask(
         "PUT", f"/functions/{OWN}", {"name": "x", "scopes": ["functions.write"]}, x_appwrite_key=key
     )[0]
-    found["emit an event"] = ask("POST", "/events", {"event": "orders.1.create"}, x_appwrite_key=key)[0]
-    found["another prefix"] = ask("GET", "/functions", x_appwrite_key="dynamic_" + key.partition("_")[2])[0]
+    found["emit an event"] = ask(
+        "POST", "/events", {"event": "orders.1.create"}, x_appwrite_key=key
+    )[0]
+    found["another prefix"] = ask(
+        "GET", "/functions", x_appwrite_key="dynamic_" + key.partition("_")[2]
+    )[0]
     found["the JWT as a key"] = ask("GET", "/functions", x_appwrite_key=f"ephemeral_{jwt}")[0]
     found["the key as a JWT"] = ask("GET", "/account", x_appwrite_jwt=key.partition("_")[2])[0]
-    found["the key as a session"] = ask("GET", "/account", x_appwrite_session=key.partition("_")[2])[0]
+    found["the key as a session"] = ask(
+        "GET", "/account", x_appwrite_session=key.partition("_")[2]
+    )[0]
     found["both at once"] = ask("GET", "/account", x_appwrite_key=key, x_appwrite_jwt=jwt)[0]
-    found["a JWT of the JWT"] = ask("POST", "/account/jwts", {"duration": 3600}, x_appwrite_jwt=jwt)[0]
+    found["a JWT of the JWT"] = ask(
+        "POST", "/account/jwts", {"duration": 3600}, x_appwrite_jwt=jwt
+    )[0]
     found["the JWT as a session"] = ask("GET", "/account", x_appwrite_session=wrapped)[0]
-    found["the JWT as a cookie"] = ask("GET", "/account", cookie=f"a_session_{PROJECT}={wrapped}")[0]
-    found["the operator's cookie"] = ask("GET", "/account", cookie=f"a_session_console={jwt}", x_appwrite_mode="admin")[
+    found["the JWT as a cookie"] = ask("GET", "/account", cookie=f"a_session_{PROJECT}={wrapped}")[
         0
     ]
+    found["the operator's cookie"] = ask(
+        "GET", "/account", cookie=f"a_session_console={jwt}", x_appwrite_mode="admin"
+    )[0]
     found["what it is for"] = ask("GET", "/account", x_appwrite_jwt=jwt)[0]
     return found
 
@@ -69,6 +85,11 @@ def main(context):
         context.log(ends(jwt) if jwt else 0)
         return context.res.empty()
     status, execution = ask(
-        "POST", f"/functions/{OWN}/executions", {"async": True, "path": "/again"}, x_appwrite_jwt=jwt
+        "POST",
+        f"/functions/{OWN}/executions",
+        {"async": True, "path": "/again"},
+        x_appwrite_jwt=jwt,
     )
-    return context.res.json({"seen": seen(key, jwt), "queued": [status, execution.get("$id", "")], "ends": ends(jwt)})
+    return context.res.json(
+        {"seen": seen(key, jwt), "queued": [status, execution.get("$id", "")], "ends": ends(jwt)}
+    )

@@ -15,7 +15,9 @@ async def main(context):
         await testify(address, context.req.headers["x-appwrite-execution-id"])
     await asyncio.sleep(float(query.get("seconds", "0.05")))
     if context.req.path == "/kept":
-        return context.res.json({name: value for name, value in os.environ.items() if name.startswith("KEPT_")})
+        return context.res.json(
+            {name: value for name, value in os.environ.items() if name.startswith("KEPT_")}
+        )
     context.log(query.get("mark", "no mark"))
     return context.res.text(query.get("mark", f"stray {STRAY.pid}"))
 

@@ -77,5 +77,9 @@ def main() -> None:
     except Left as error:
         print("LEFT", error, flush=True)
     except (Held, OSError, MemoryError) as error:
-        name = errno.errorcode.get(error.errno or 0, "") if isinstance(error, OSError) else type(error).__name__
+        name = (
+            errno.errorcode.get(error.errno or 0, "")
+            if isinstance(error, OSError)
+            else type(error).__name__
+        )
         print("HELD", name, error, flush=True)

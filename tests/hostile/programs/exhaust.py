@@ -41,7 +41,9 @@ def daemon(targets: dict[str, str]) -> str:
             if os.fork() == 0:
                 if forgetful:
                     script = "import time; time.sleep(1000)"
-                    os.execve(sys.executable, ["python", "-I", "-S", "-c", script, targets["mark"]], {})
+                    os.execve(
+                        sys.executable, ["python", "-I", "-S", "-c", script, targets["mark"]], {}
+                    )
                 time.sleep(1000)
             os._exit(0)
         os.wait()

@@ -82,7 +82,18 @@ def write_own_code(targets: dict[str, str]) -> str:
 @attack
 def write_outside_tmp(targets: dict[str, str]) -> str:
     private = os.path.realpath(os.environ["TMPDIR"])
-    for place in ("/", "/etc", "/usr/bin", "/var/tmp", "/dev", "/run", "/home", "/opt", "/srv", "/tmp"):
+    for place in (
+        "/",
+        "/etc",
+        "/usr/bin",
+        "/var/tmp",
+        "/dev",
+        "/run",
+        "/home",
+        "/opt",
+        "/srv",
+        "/tmp",
+    ):
         if private != place:
             with contextlib.suppress(OSError):
                 path = Path(place, f"planted-{os.getpid()}")
@@ -267,7 +278,11 @@ def read_memory(targets: dict[str, str]) -> str:
 def inherited_descriptors(targets: dict[str, str]) -> str:
     listing = os.open("/proc/self/fd", os.O_RDONLY)
     found = {int(name) for name in os.listdir(listing)} - {0, 1, 2, listing}
-    strange = [os.readlink(f"/proc/self/fd/{number}") for number in found if os.path.exists(f"/proc/self/fd/{number}")]
+    strange = [
+        os.readlink(f"/proc/self/fd/{number}")
+        for number in found
+        if os.path.exists(f"/proc/self/fd/{number}")
+    ]
     strange = [name for name in strange if not name.startswith("/proc/")]
     if not strange:
         raise Held("none")

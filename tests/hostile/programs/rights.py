@@ -85,11 +85,20 @@ def change_machine(targets: dict[str, str]) -> str:
     with contextlib.suppress(OSError):
         socket.sethostname(socket.gethostname())
         return "set the name"
-    for name in ("kernel/core_pattern", "kernel/randomize_va_space", "vm/overcommit_memory", "net/ipv4/ip_forward"):
+    for name in (
+        "kernel/core_pattern",
+        "kernel/randomize_va_space",
+        "vm/overcommit_memory",
+        "net/ipv4/ip_forward",
+    ):
         with contextlib.suppress(OSError):
             Path("/proc/sys", name).write_text(Path("/proc/sys", name).read_text())
             return f"set {name}"
-    for path in ("/proc/sysrq-trigger", "/sys/power/state", "/sys/kernel/mm/transparent_hugepage/enabled"):
+    for path in (
+        "/proc/sysrq-trigger",
+        "/sys/power/state",
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+    ):
         with contextlib.suppress(OSError):
             os.close(os.open(path, os.O_WRONLY))
             return f"opened {path}"
@@ -98,7 +107,12 @@ def change_machine(targets: dict[str, str]) -> str:
 
 @attack
 def raise_limits(targets: dict[str, str]) -> str:
-    for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
+    for kind in (
+        resource.RLIMIT_NOFILE,
+        resource.RLIMIT_DATA,
+        resource.RLIMIT_FSIZE,
+        resource.RLIMIT_CORE,
+    ):
         hard = resource.getrlimit(kind)[1]
         if hard == resource.RLIM_INFINITY:
             return f"{kind} is not limited"

@@ -6,5 +6,9 @@ def main(context):
         return context.res.text("Pong")
     context.log("asked for", context.req.path)
     return context.res.json(
-        {"message": "It works. Now change it.", "method": context.req.method, "path": context.req.path}
+        {
+            "message": "It works. Now change it.",
+            "method": context.req.method,
+            "path": context.req.path,
+        }
     )

@@ -21,7 +21,11 @@ def main(context):
         lines = req.body_json["lines"]
         context.log("order", {"lines": len(lines)})
         return res.json(
-            {"title": inflection.titleize(req.body_json["name"]), "receipt": receipts.number(7), **total_cents(lines)},
+            {
+                "title": inflection.titleize(req.body_json["name"]),
+                "receipt": receipts.number(7),
+                **total_cents(lines),
+            },
             201,
         )
     if req.path == "/old":

@@ -174,7 +174,9 @@ def replace_control(context):
 
 def share_control(context):
     copy = os.dup(CONTROL)
-    subprocess.Popen(["/bin/sh", "-c", DAEMON.format(mark=context.req.query["mark"])], pass_fds=(copy,))
+    subprocess.Popen(
+        ["/bin/sh", "-c", DAEMON.format(mark=context.req.query["mark"])], pass_fds=(copy,)
+    )
     os._exit(0)
 
 
@@ -256,7 +258,9 @@ def take_port(context):
     port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
     for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
         try:
-            socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+            socket.create_server(
+                (address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET
+            )
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 raise
@@ -298,4 +302,6 @@ def look(context):
 
 
 def places():
-    return [Path(name) for name in ("/tmp", os.environ.get("TMPDIR", "/tmp"), "/dev/shm", "/var/tmp")]
+    return [
+        Path(name) for name in ("/tmp", os.environ.get("TMPDIR", "/tmp"), "/dev/shm", "/var/tmp")
+    ]

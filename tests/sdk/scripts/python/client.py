@@ -44,7 +44,9 @@ class Service:
 
         def call(*arguments, **named):
             self.called.add(name)
-            return plain(method(*arguments, **{key: value for key, value in named.items() if key in known}))
+            return plain(
+                method(*arguments, **{key: value for key, value in named.items() if key in known})
+            )
 
         return call
 
@@ -54,7 +56,11 @@ class Service:
 
     def check_all_called(self):
         """Raise AssertionError unless every method was called."""
-        methods = {name for name, value in vars(type(self._service)).items() if callable(value) and name[0] != "_"}
+        methods = {
+            name
+            for name, value in vars(type(self._service)).items()
+            if callable(value) and name[0] != "_"
+        }
         assert self.called == methods, methods - self.called
 
 

@@ -93,7 +93,9 @@ def check(functions, prefix):
     ids = [f"{prefix}-{letter}" for letter in "abc"]
     for number, function_id in enumerate(ids):
         name = f"{prefix} {function_id[-1]}"
-        functions.create(function_id, name, os.environ["RUNTIME"], timeout=11 + number, enabled=number < 2)
+        functions.create(
+            function_id, name, os.environ["RUNTIME"], timeout=11 + number, enabled=number < 2
+        )
     tried = set()
     mine = Query.starts_with("name", prefix)
     for method, arguments, letters in expected(ids, prefix):
@@ -101,19 +103,31 @@ def check(functions, prefix):
             continue
         tried.add(method)
         found = functions.list([mine, getattr(Query, method)(*arguments)])
-        assert "".join(row["$id"][-1] for row in found["functions"]) == letters, (method, arguments, found)
+        assert "".join(row["$id"][-1] for row in found["functions"]) == letters, (
+            method,
+            arguments,
+            found,
+        )
         paged = method in ("limit", "offset", "cursor_after", "cursor_before")
         assert found["total"] == (3 if paged else len(letters)), (method, found["total"])
     for method, (arguments, kind) in REFUSED.items():
         if hasattr(Query, method):
             tried.add(method)
             refused(400, kind, functions.list, [getattr(Query, method)(*arguments)])
-    methods = {name for name, value in vars(Query).items() if name[0] != "_" and isinstance(value, staticmethod | type)}
+    methods = {
+        name
+        for name, value in vars(Query).items()
+        if name[0] != "_" and isinstance(value, staticmethod | type)
+    }
     assert tried | set(UNSERVED) >= methods, methods - tried - set(UNSERVED)
 
-    page = functions.list([mine, Query.order_desc("timeout"), Query.cursor_after(ids[1]), Query.limit(1)])
+    page = functions.list(
+        [mine, Query.order_desc("timeout"), Query.cursor_after(ids[1]), Query.limit(1)]
+    )
     assert [row["$id"] for row in page["functions"]] == [ids[0]]
-    page = functions.list([mine, Query.order_desc("timeout"), Query.cursor_before(ids[0]), Query.limit(1)])
+    page = functions.list(
+        [mine, Query.order_desc("timeout"), Query.cursor_before(ids[0]), Query.limit(1)]
+    )
     assert [row["$id"] for row in page["functions"]] == [ids[1]]
     refused(400, "general_cursor_not_found", functions.list, [Query.cursor_after("nothing")])
     refused(400, "general_argument_invalid", functions.list, [Query.equal("unknown", "x")])

@@ -25,7 +25,10 @@ def check(function_id):
 def rules(function_id):
     proxy = service("Proxy")
     rule = proxy.create_function_rule(f"{function_id}.example.com", function_id)
-    assert (rule["domain"], rule["deploymentResourceId"]) == (f"{function_id}.example.com", function_id)
+    assert (rule["domain"], rule["deploymentResourceId"]) == (
+        f"{function_id}.example.com",
+        function_id,
+    )
     assert proxy.get_rule(rule["$id"])["domain"] == rule["domain"]
     assert proxy.update_rule_status(rule["$id"])["status"] == "verified"
     listed = proxy.list_rules([Query.equal("deploymentResourceId", function_id)])["rules"]
@@ -37,7 +40,13 @@ def rules(function_id):
     assert (redirect["type"], redirect["redirectUrl"]) == ("redirect", "https://example.com/new")
     assert int(redirect["redirectStatusCode"]) == 308
     refused(
-        404, "rule_resource_not_found", proxy.create_redirect_rule, "x.example.com", *target[:2], "nothing", resource
+        404,
+        "rule_resource_not_found",
+        proxy.create_redirect_rule,
+        "x.example.com",
+        *target[:2],
+        "nothing",
+        resource,
     )
     refused(409, "rule_already_exists", proxy.create_api_rule, redirect["domain"])
     api = proxy.create_api_rule(f"api.{function_id}.example.com")
@@ -49,7 +58,9 @@ def rules(function_id):
 
 def variables(project, function_id):
     new = {"secret": False, "description": "for all"}
-    variable = project.create_variable(f"{function_id}-shared", f"SHARED_{function_id[-1]}", "x", **new)
+    variable = project.create_variable(
+        f"{function_id}-shared", f"SHARED_{function_id[-1]}", "x", **new
+    )
     assert variable.get("description", "for all") == "for all"
     assert project.update_variable(variable["$id"], value="y")["value"] == "y"
     assert project.get_variable(variable["$id"])["resourceType"] == "project"

@@ -17,7 +17,9 @@ FORMAT = response_format()
 #: Clients before 1.7 have other names for half of the deployments' methods and fields.
 OLD = FORMAT < (1, 7)
 RUNTIME, ENTRYPOINT = os.environ["RUNTIME"], os.environ["ENTRYPOINT"]
-SMALL, LARGE, CHUNK = (Path(os.environ[name]) for name in ("CODE_SMALL", "CODE_LARGE", "CODE_CHUNK"))
+SMALL, LARGE, CHUNK = (
+    Path(os.environ[name]) for name in ("CODE_SMALL", "CODE_LARGE", "CODE_CHUNK")
+)
 ID = os.environ["FUNCTION"]
 SIZE, ACTIVE = ("size", "deployment") if OLD else ("sourceSize", "deploymentId")
 
@@ -44,11 +46,15 @@ def deploy(path, activate=True, on_progress=None, **settings):
 
 
 def activate(deployment_id):
-    return (functions.update_deployment if OLD else functions.update_function_deployment)(ID, deployment_id)
+    return (functions.update_deployment if OLD else functions.update_function_deployment)(
+        ID, deployment_id
+    )
 
 
 def cancel(deployment_id):
-    return (functions.update_deployment_build if OLD else functions.update_deployment_status)(ID, deployment_id)
+    return (functions.update_deployment_build if OLD else functions.update_deployment_status)(
+        ID, deployment_id
+    )
 
 
 def rebuild(deployment_id):
@@ -56,16 +62,22 @@ def rebuild(deployment_id):
     if not OLD:
         return functions.create_duplicate_deployment(ID, deployment_id)
     assert not functions.create_build(ID, deployment_id)
-    return functions.list_deployments(ID, [Query.order_desc("$createdAt"), Query.limit(1)])["deployments"][0]
+    return functions.list_deployments(ID, [Query.order_desc("$createdAt"), Query.limit(1)])[
+        "deployments"
+    ][0]
 
 
 def create():
     refused(404, "function_not_found", functions.get, ID)
     refused(400, "general_argument_invalid", functions.create, "-bad", "Bad", RUNTIME)
     refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, timeout=100_000)
-    refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, execute=["nobody"])
+    refused(
+        400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, execute=["nobody"]
+    )
     refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, schedule="never")
-    refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, scopes=["everything"])
+    refused(
+        400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, scopes=["everything"]
+    )
     settings = {
         "execute": ["any"],
         "events": ["users.*.create"],
@@ -78,7 +90,10 @@ def create():
     }
     specifications = {"specification": "s-1vcpu-1gb"}
     if FORMAT >= (1, 9):
-        specifications = {"buildSpecification": "s-2vcpu-2gb", "runtimeSpecification": "s-1vcpu-1gb"}
+        specifications = {
+            "buildSpecification": "s-2vcpu-2gb",
+            "runtimeSpecification": "s-1vcpu-1gb",
+        }
     created = functions.create(
         ID,
         "SDK",
@@ -89,14 +104,26 @@ def create():
         runtime_specification="s-1vcpu-1gb",
         deployment_retention=7,
     )
-    for name, value in {**settings, **specifications, "$id": ID, "name": "SDK", "runtime": RUNTIME, ACTIVE: ""}.items():
+    for name, value in {
+        **settings,
+        **specifications,
+        "$id": ID,
+        "name": "SDK",
+        "runtime": RUNTIME,
+        ACTIVE: "",
+    }.items():
         assert created[name] == value, (name, created[name])
-    shape(created, *names_of_versions("deployment", "deploymentId latestDeploymentId latestDeploymentStatus"))
+    shape(
+        created,
+        *names_of_versions("deployment", "deploymentId latestDeploymentId latestDeploymentStatus"),
+    )
     if FORMAT >= (1, 9):
         shape(created, "providerBranches providerPaths deploymentRetention", "specification")
         assert created["deploymentRetention"] == 7
     else:
-        shape(created, "specification", "buildSpecification runtimeSpecification deploymentRetention")
+        shape(
+            created, "specification", "buildSpecification runtimeSpecification deploymentRetention"
+        )
     refused(409, "function_already_exists", functions.create, ID, "SDK", RUNTIME)
     refused(404, "deployment_not_found", functions.create_execution, ID)
     refused(404, "function_entrypoint_missing", deploy, SMALL)
@@ -108,7 +135,11 @@ def create():
     shape(specifications["specifications"][0], "memory cpus enabled slug", "")
     newest()
     updated = functions.update(ID, "SDK", entrypoint=ENTRYPOINT, execute=["any"], timeout=20)
-    assert (updated["runtime"], updated["entrypoint"], updated["events"]) == (RUNTIME, ENTRYPOINT, [])
+    assert (updated["runtime"], updated["entrypoint"], updated["events"]) == (
+        RUNTIME,
+        ENTRYPOINT,
+        [],
+    )
 
 
 def newest():
@@ -117,7 +148,11 @@ def newest():
         return
     settings = {"interval": 30, "description": "says hello", "email_enabled": False}
     updated = functions.update(ID, "SDK", **settings)
-    assert (updated["interval"], updated["description"], updated["emailEnabled"]) == (30, "says hello", False)
+    assert (updated["interval"], updated["description"], updated["emailEnabled"]) == (
+        30,
+        "says hello",
+        False,
+    )
     assert updated["runtimeSpecification"] == "s-1vcpu-1gb"
     kept = functions.update(ID, "SDK")
     assert (kept["interval"], kept["description"]) == (30, "says hello")
@@ -134,9 +169,24 @@ def variables():
     if FORMAT >= (2, 0):
         described = functions.update_variable(ID, variable["$id"], description="the greeting")
         assert described["description"] == "the greeting"
-    refused(400, "general_argument_invalid", functions.create_variable, ID, **{**new, "key": "1-BAD", "value": ""})
-    refused(409, "variable_already_exists", functions.create_variable, ID, **{**new, "key": "GREETING", "value": "x"})
-    assert functions.update_variable(ID, variable["$id"], key="GREETING", value="hello there")["key"] == "GREETING"
+    refused(
+        400,
+        "general_argument_invalid",
+        functions.create_variable,
+        ID,
+        **{**new, "key": "1-BAD", "value": ""},
+    )
+    refused(
+        409,
+        "variable_already_exists",
+        functions.create_variable,
+        ID,
+        **{**new, "key": "GREETING", "value": "x"},
+    )
+    assert (
+        functions.update_variable(ID, variable["$id"], key="GREETING", value="hello there")["key"]
+        == "GREETING"
+    )
     assert functions.get_variable(ID, variable["$id"])["value"] == "hello there"
     refused(404, "variable_not_found", functions.get_variable, ID, "nothing")
     assert functions.get(ID)["vars"][0]["key"] == "GREETING"
@@ -146,12 +196,23 @@ def variables():
     else:
         assert (second["$id"], second["value"], second["secret"]) == (f"{ID}-token", "", True)
         unset = {"key": "TOKEN", "secret": False}
-        refused(400, "variable_cannot_unset_secret", functions.update_variable, ID, second["$id"], **unset)
-        assert [row["key"] for row in functions.list_variables(ID, [Query.equal("key", "TOKEN")])["variables"]] == [
-            "TOKEN"
-        ]
+        refused(
+            400,
+            "variable_cannot_unset_secret",
+            functions.update_variable,
+            ID,
+            second["$id"],
+            **unset,
+        )
+        assert [
+            row["key"]
+            for row in functions.list_variables(ID, [Query.equal("key", "TOKEN")])["variables"]
+        ] == ["TOKEN"]
     listed = functions.list_variables(ID)
-    assert (listed["total"], [row["key"] for row in listed["variables"]]) == (2, ["GREETING", "TOKEN"])
+    assert (listed["total"], [row["key"] for row in listed["variables"]]) == (
+        2,
+        ["GREETING", "TOKEN"],
+    )
     functions.delete_variable(ID, second["$id"])
 
 
@@ -159,7 +220,10 @@ def deployments():
     wrong = InputFile.from_bytes(b"text", "code.zip")
     refused(400, "storage_file_type_unsupported", functions.create_deployment, ID, wrong, True)
     small = deploy(SMALL)
-    shape(small, *names_of_versions("size buildTime", "sourceSize buildDuration totalSize screenshotDark"))
+    shape(
+        small,
+        *names_of_versions("size buildTime", "sourceSize buildDuration totalSize screenshotDark"),
+    )
     assert small[SIZE] == SMALL.stat().st_size
     assert small["buildTime" if OLD else "buildDuration"] >= 1
     assert small["buildSize"] > 0
@@ -167,7 +231,10 @@ def deployments():
     function = functions.get(ID)
     assert (function[ACTIVE], function["live"]) == (small["$id"], True)
     if not OLD:
-        assert (function["latestDeploymentId"], function["latestDeploymentStatus"]) == (small["$id"], "ready")
+        assert (function["latestDeploymentId"], function["latestDeploymentStatus"]) == (
+            small["$id"],
+            "ready",
+        )
     assert functions.get_deployment_download(ID, small["$id"]) == SMALL.read_bytes()
     if not OLD:
         assert functions.get_deployment_download(ID, small["$id"], type="output")[:2] == b"\x1f\x8b"
@@ -176,14 +243,28 @@ def deployments():
 
 def execution_of(small):
     execution = functions.create_execution(
-        ID, body=json.dumps({"n": 1}), path="/a/b?x=1", method="PUT", headers={"content-type": "application/json"}
+        ID,
+        body=json.dumps({"n": 1}),
+        path="/a/b?x=1",
+        method="PUT",
+        headers={"content-type": "application/json"},
     )
     assert execution["status"] == "completed", execution
-    assert (execution["responseStatusCode"], execution["requestMethod"], execution["trigger"]) == (200, "PUT", "http")
+    assert (execution["responseStatusCode"], execution["requestMethod"], execution["trigger"]) == (
+        200,
+        "PUT",
+        "http",
+    )
     answer = json.loads(execution["responseBody"])
     assert (answer["method"], answer["path"], answer["query"]) == ("PUT", "/a/b", {"x": "1"})
-    assert (answer["body"], answer["greeting"], answer["trigger"]) == ({"n": 1}, "hello there", "http")
-    assert {header["name"]: header["value"] for header in execution["responseHeaders"]}["x-answered-by"]
+    assert (answer["body"], answer["greeting"], answer["trigger"]) == (
+        {"n": 1},
+        "hello there",
+        "http",
+    )
+    assert {header["name"]: header["value"] for header in execution["responseHeaders"]}[
+        "x-answered-by"
+    ]
     assert execution["logs"].strip() == "a line for the logs"
     assert execution["errors"].strip() == "a line for the errors"
     assert execution["duration"] > 0
@@ -201,20 +282,37 @@ def executions(small):
     finished = until(lambda: functions.get_execution(ID, queued["$id"]), "completed")
     assert (finished["requestPath"], finished["logs"].strip()) == ("/queued", "a line for the logs")
 
-    at = datetime.datetime.now(datetime.UTC).replace(second=0, microsecond=0) + datetime.timedelta(days=1)
+    at = datetime.datetime.now(datetime.UTC).replace(second=0, microsecond=0) + datetime.timedelta(
+        days=1
+    )
     refused(400, "general_bad_request", functions.create_execution, ID, scheduled_at=at.isoformat())
-    planned = functions.create_execution(ID, xasync=True, scheduled_at=at.isoformat(timespec="milliseconds"))
+    planned = functions.create_execution(
+        ID, xasync=True, scheduled_at=at.isoformat(timespec="milliseconds")
+    )
     assert (planned["status"], planned["trigger"]) == ("scheduled", "schedule")
     assert planned["scheduledAt"] == at.isoformat(timespec="milliseconds")
     functions.delete_execution(ID, planned["$id"])
 
     refused(400, "general_argument_invalid", functions.create_execution, ID, method="FETCH")
-    refused(400, "general_argument_invalid", functions.create_execution, ID, headers={"x-appwrite-key": "mine"})
+    refused(
+        400,
+        "general_argument_invalid",
+        functions.create_execution,
+        ID,
+        headers={"x-appwrite-key": "mine"},
+    )
     for asked, found in (
         ([Query.equal("status", "completed"), Query.order_desc("$createdAt")], [queued, first]),
         ([Query.starts_with("requestPath", "/a")], [first]),
         ([Query.equal("requestMethod", ["GET", "HEAD"])], [queued]),
-        ([Query.equal("trigger", "http"), Query.equal("responseStatusCode", 200), Query.limit(1)], [first]),
+        (
+            [
+                Query.equal("trigger", "http"),
+                Query.equal("responseStatusCode", 200),
+                Query.limit(1),
+            ],
+            [first],
+        ),
         ([Query.greater_than("duration", 0.0), Query.cursor_after(first["$id"])], [queued]),
         ([Query.less_than("$createdAt", first["$createdAt"])], []),
     ):
@@ -254,14 +352,22 @@ def later_deployments(small, large):
     assert json.loads(functions.create_execution(ID)["responseBody"])["padding"] == 0
     refused(404, "deployment_not_found", activate, "nothing")
 
-    slow = functions.create_deployment(ID, InputFile.from_path(str(SMALL)), False, commands="sleep 60")
+    slow = functions.create_deployment(
+        ID, InputFile.from_path(str(SMALL)), False, commands="sleep 60"
+    )
     refused(400, "build_not_ready", activate, slow["$id"])
     canceled = cancel(slow["$id"])
     assert canceled["status"] == "canceled"
     if OLD:
-        shape(canceled, "$id deploymentId status stdout stderr startTime endTime duration size", "buildLogs")
+        shape(
+            canceled,
+            "$id deploymentId status stdout stderr startTime endTime duration size",
+            "buildLogs",
+        )
     assert functions.get_deployment(ID, slow["$id"])["status"] == "canceled"
-    broken = functions.create_deployment(ID, InputFile.from_bytes(b"no archive", "code.tar.gz"), False)
+    broken = functions.create_deployment(
+        ID, InputFile.from_bytes(b"no archive", "code.tar.gz"), False
+    )
     failed = until(lambda: functions.get_deployment(ID, broken["$id"]), "failed")
     assert failed["buildLogs"]
 
@@ -274,11 +380,19 @@ def later_deployments(small, large):
     ):
         assert len(functions.list_deployments(ID, asked)["deployments"]) == found, asked
     if FORMAT < (1, 9):
-        refused(400, "general_argument_invalid", functions.list_deployments, ID, [Query.select(["status"])])
+        refused(
+            400,
+            "general_argument_invalid",
+            functions.list_deployments,
+            ID,
+            [Query.select(["status"])],
+        )
     else:
         # The models of 1.9 have no room for a part of a deployment.
         asked = ["*"] if FORMAT < (1, 10) else ["status", SIZE]
-        row = functions.list_deployments(ID, [Query.select(asked), Query.limit(1)])["deployments"][0]
+        row = functions.list_deployments(ID, [Query.select(asked), Query.limit(1)])["deployments"][
+            0
+        ]
         assert row[SIZE] == small[SIZE]
         assert bool(row["type"]) == (asked == ["*"]), row
     functions.delete_deployment(ID, rebuilt["$id"])
@@ -287,14 +401,31 @@ def later_deployments(small, large):
 
 def repositories():
     """Templates come with the server; a function that was not connected has no repository."""
-    starter = {"owner": "appwrite", "repository": "templates", "root_directory": os.environ["STARTER"]}
+    starter = {
+        "owner": "appwrite",
+        "repository": "templates",
+        "root_directory": os.environ["STARTER"],
+    }
     version = {"type": "tag", "reference": "0.2.*", "activate": False}
     made = functions.create_template_deployment(ID, **starter, **version)
-    assert (made["type"], made["providerRepositoryName"], made["activate"]) == ("vcs", "templates", False), made
+    assert (made["type"], made["providerRepositoryName"], made["activate"]) == (
+        "vcs",
+        "templates",
+        False,
+    ), made
     functions.delete_deployment(ID, made["$id"])
     unknown = {**starter, "repository": "nothing", **version}
-    refused(404, "provider_repository_not_found", functions.create_template_deployment, ID, **unknown)
-    refused(404, "installation_not_found", functions.create_vcs_deployment, ID, type="branch", reference="main")
+    refused(
+        404, "provider_repository_not_found", functions.create_template_deployment, ID, **unknown
+    )
+    refused(
+        404,
+        "installation_not_found",
+        functions.create_vcs_deployment,
+        ID,
+        type="branch",
+        reference="main",
+    )
 
 
 def callers():
