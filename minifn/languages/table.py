@@ -252,7 +252,8 @@ class RuntimeTable:
         note = ""
         if chosen is None:
             chosen = min(found, key=lambda one: _distance(one.version[: len(wanted)], wanted, one))
-            note = f"{runtime.name} {runtime.version} is not installed here: using {chosen.version_text} ({chosen.path})."
+            used = f"{chosen.version_text} ({chosen.path})"
+            note = f"{runtime.name} {runtime.version} is not installed here: using {used}."
         return Installed(
             runtime=runtime,
             interpreter=chosen,

@@ -60,7 +60,10 @@ def test_commands_run_in_the_code_and_their_output_is_kept(
 ) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
-            commands = "printf '\\033[32mgreen\\033[0m\\n'; echo oops >&2; printf made >made.txt; mkdir sub; touch sub/x"
+            commands = (
+                "printf '\\033[32mgreen\\033[0m\\n'; echo oops >&2; printf made >made.txt;"
+                " mkdir sub; touch sub/x"
+            )
             deployment = await world.build(HELLO, commands)
             assert deployment.status == "ready", deployment.build_logs
             assert "\x1b[32mgreen\x1b[0m\noops\n" in deployment.build_logs
@@ -143,7 +146,10 @@ def test_what_is_published_is_read_only_to_the_function(
 ) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine) as world:
-            commands = "chmod 4777 main.py; mkdir -m 0 closed; mkfifo pipe; ln -s main.py link; cp main.py run; chmod 755 run"
+            commands = (
+                "chmod 4777 main.py; mkdir -m 0 closed; mkfifo pipe; ln -s main.py link;"
+                " cp main.py run; chmod 755 run"
+            )
             deployment = await world.build(HELLO, commands)
             assert deployment.status == "ready", deployment.build_logs
             root = world.data.build(deployment.id)

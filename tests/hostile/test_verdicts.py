@@ -198,7 +198,7 @@ def verdicts(name: str) -> dict[str, list[str]]:
             },
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
             # So that it can have a terminal.
             start_new_session=True,

@@ -1,6 +1,7 @@
 """Starting, watching and ending processes, with real ones."""
 
 import asyncio
+import dataclasses
 import os
 import signal
 import socket
@@ -42,10 +43,9 @@ async def started(data: DataDir, name: str) -> AsyncIterator[tuple[Spawner, Engi
         yield spawner, await choose(name, spawner, data)
 
 
-def command(*argv: str, **changes: object) -> Command:
-    return Command(
-        **{"argv": argv, "env": {"PATH": PATH}, "uid": 20_111 * (os.geteuid() == 0), **changes}
-    )  # type: ignore[arg-type]
+def command(*argv: str, **changes: Any) -> Command:
+    uid = 20_111 if os.geteuid() == 0 else 0
+    return dataclasses.replace(Command(argv=argv, env={"PATH": PATH}, uid=uid), **changes)
 
 
 def shell(script: str, **changes: object) -> Command:

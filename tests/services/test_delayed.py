@@ -92,7 +92,10 @@ def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None
     play(story)
 
 
-HELLO = b"def main(context):\n    context.log(context.req.headers['x-appwrite-trigger'])\n    return context.res.empty()\n"
+HELLO = b"""def main(context):
+    context.log(context.req.headers['x-appwrite-trigger'])
+    return context.res.empty()
+"""
 
 
 @pytest.mark.slow

@@ -167,7 +167,7 @@ async def download(call: Call, params: Download) -> ASGIApp:
     """Send an archive to a caller with the scope, or with a token for it."""
     verify = call.parts.tokens.verify_download
     if not (
-        call.has_scope(*FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)
+        call.has_scope(FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)
     ):
         raise UserUnauthorized("The token is not one for this archive, or has expired.")
     return await _sent(call, params, call.shape)

@@ -7,7 +7,7 @@ without the scope never learns whether a function exists, nor whether a paramete
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,7 +148,7 @@ class Call:
         client = self.scope.get("client")
         return str(client[0]) if client else ""
 
-    def has_scope(self, *scopes: str) -> bool:
+    def has_scope(self, scopes: Iterable[str]) -> bool:
         """Tell whether the caller has one of the scopes."""
         return self.caller.scopes is None or not self.caller.scopes.isdisjoint(scopes)
 
@@ -234,7 +234,7 @@ class Endpoint:
         if not call.caller.privileged:
             # The key was none that this server knows.
             self._context.origins.check(scope["method"], call.headers)
-        if self._scopes and not call.has_scope(*self._scopes):
+        if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
         if self._rate is not None:
             self._check_rate(self._rate, call)

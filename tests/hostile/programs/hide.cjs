@@ -27,18 +27,18 @@ const attacks = {
   descriptors_in_flight: (t) => python("descriptors_in_flight", t),
   pending_signals: (t) => python("pending_signals", t),
   async many_files() {
-    for (let number = 0; number < 60000; number++) {
+    for (let number = 0; number < 52000; number++) {
       fs.closeSync(fs.openSync(path.join(process.env.TMPDIR, String(number)), "w"));
     }
-    await sleep(15);
-    return "60,000 files";
+    await sleep(10);
+    return "52,000 files";
   },
   queue_of_the_dead() {
     // By perl, which does not take connections unless it is told to.
     const script = 'use Socket; socket(L, AF_INET, SOCK_STREAM, 0); ' +
       'bind(L, pack_sockaddr_in(0, inet_aton("127.0.0.1"))) or die; listen(L, 4096) or die; ' +
       'for (1 .. 400) { socket(C, AF_INET, SOCK_STREAM, 0); connect(C, getsockname(L)) or die; ' +
-      'fcntl(C, 4, 2048); 1 while syswrite(C, "x" x 1048576); close(C) } sleep 15';
+      'fcntl(C, 4, 2048); 1 while syswrite(C, "x" x 1048576); close(C) } sleep 10';
     perl(script);
     return "400 connections";
   },
