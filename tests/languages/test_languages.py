@@ -21,6 +21,10 @@ deno-1.40 deno-1.46 deno-2.0 dart-2.15 dart-2.16 dart-2.17 dart-2.18 dart-3.0 da
 dotnet-7.0 dotnet-8.0 java-8.0 java-11.0 java-17.0 java-18.0 java-21.0 java-22 swift-5.5 swift-5.8 swift-5.9 swift-5.10
 kotlin-1.6 kotlin-1.8 kotlin-1.9 kotlin-2.0 cpp-17 cpp-20 bun-1.0 bun-1.1 go-1.23 static-1 flutter-3.24
 """
+#: Those of the SDKs of Appwrite 2, too.
+IDS_LATER = """
+node-26 bun-1.4 dart-3.12 dart-3.13 flutter-3.44 flutter-3.47 dotnet-3.1
+"""
 IDS_1_9 = """
 node-23 node-24 node-25 php-8.4 ruby-3.4 ruby-4.0 python-3.13 python-3.14 python-ml-3.12 python-ml-3.13 deno-2.5
 deno-2.6 dart-2.19 dart-3.8 dart-3.9 dart-3.10 dart-3.11 dotnet-10 java-25 swift-6.2 kotlin-2.3 bun-1.2 bun-1.3 go-1.24
@@ -49,7 +53,11 @@ def here() -> RuntimeTable:
 
 
 def test_the_list_is_appwrites() -> None:
-    assert {runtime.id for runtime in table().all()} == set(IDS_1_6.split()) | set(IDS_1_9.split())
+    assert {runtime.id for runtime in table().all()} == {
+        *IDS_1_6.split(),
+        *IDS_1_9.split(),
+        *IDS_LATER.split(),
+    }
 
 
 def test_a_runtime_says_what_appwrite_says() -> None:
@@ -94,7 +102,7 @@ def test_runnable_are_exact_versions_or_the_newest_name() -> None:
         "node-18.0",
         "node-22",
     ]
-    assert [runtime.id for runtime in table(node="26.0.0").runnable()] == ["node-25"]
+    assert [runtime.id for runtime in table(node="26.0.0").runnable()] == ["node-26"]
     assert table().runnable() == ()
 
 

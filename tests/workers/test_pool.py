@@ -309,24 +309,6 @@ def test_closing_while_a_worker_starts(timed: WorkerSpec, tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_calls_are_cheap(counted: WorkerSpec, tmp_path: Path) -> None:
-    """A tenth of what an idle machine does: it would take a wait in the path of every call to fail this."""
-
-    async def run() -> None:
-        async with function(tmp_path, counted, function_workers_max=1) as call:
-            await call()
-
-            async def client() -> None:
-                for _ in range(100):
-                    assert (await call()).status_code == 200
-
-            began = time.monotonic()
-            await asyncio.gather(*(client() for _ in range(64)))
-            assert 6400 / (time.monotonic() - began) > 6000
-
-    asyncio.run(run())
-
-
 def test_who_gives_up_when_woken_wakes_the_next(timed: WorkerSpec, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, timed, function_workers_max=1) as call:
