@@ -14,6 +14,7 @@ from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
 from minifn.models import Deployment, Execution, Function, Variable
+from minifn.workers.specs import CONCURRENCY_VARIABLE
 from tests.docs import reference
 from tests.docs.blocks import PAGES, ROOT
 from tests.sdk import install
@@ -23,6 +24,8 @@ TEXTS = {path: path.read_text() for path in (ROOT / "README.md", *sorted(PAGES.g
 FRONT = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 LONG_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 README_LINES_MAX = 160
+#: Variables that only functions have.
+OF_FUNCTIONS = {CONCURRENCY_VARIABLE}
 CONTRIBUTING_LINES_MAX = 80
 
 
@@ -59,7 +62,7 @@ def test_options_named_anywhere_exist() -> None:
 
 
 def test_settings_named_anywhere_exist() -> None:
-    known = {variable(item) for item in FIELDS.values()}
+    known = {variable(item) for item in FIELDS.values()} | OF_FUNCTIONS
     texts = {**TEXTS, ROOT / "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
     named = {
         (path.name, word)
@@ -150,6 +153,15 @@ def test_changelog_knows_this_version() -> None:
     released = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
     assert __version__ == released[0] or "\n## [Unreleased]\n" in changelog
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_changelog_of_the_next_release_is_about_it_alone() -> None:
+    """A merge of a branch from before the release brings its lines back."""
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    upcoming = changelog.split("\n## [Unreleased]\n")[1].split("\n## [")[0]
+    assert "in the response formats of 1.6 to 1.9: functions, deployments" not in upcoming
+    lines = [line for line in changelog.splitlines() if line.startswith("- ")]
+    assert sorted(set(lines)) == sorted(lines)
 
 
 @pytest.mark.parametrize("name", FRONT)

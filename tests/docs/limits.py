@@ -94,6 +94,11 @@ def limits() -> str:
             ("time of a synchronous execution", "also `MINIFN_SYNC_TIMEOUT` seconds"),
             ("memory and CPU", "the function's [specification](runtimes.md#specifications)"),
             ("processes and threads of a worker", f"{specs.WORKER_PROCESSES}"),
+            ("workers of one function", "`MINIFN_FUNCTION_WORKERS`"),
+            (
+                "temporary files of a worker",
+                "`MINIFN_TMP` MB, or an eighth of a disk of less than 4 GB",
+            ),
             ("open files of a worker", f"{specs.WORKER_FILES:,}"),
             ("request body, answer body", size(BODY_LIMIT_BYTES)),
             (
