@@ -9,7 +9,7 @@ from minifn.api.wire.body_stream import BodyTooLong, decoded, read_bytes
 from minifn.errors import ArgumentInvalid
 from minifn.limits import BODIES_BYTES_MAX
 from tests.api.site import SiteServer
-from tests.api.wire.conftest import receiver
+from tests.api.wire.receiving import receiver
 
 
 def test_a_body_that_is_too_long_or_cut_short() -> None:
@@ -30,12 +30,12 @@ def test_a_thread_decodes_long_bodies() -> None:
 @pytest.mark.parametrize("path", ["/functions/f/executions", "/account/sessions/email"])
 def test_all_operations_share_one_budget_of_memory(site: SiteServer, path: str) -> None:
     with site.admin() as client:
-        room = site.site.budgets.bodies
+        budget = site.site.budgets.bodies
         taken = BODIES_BYTES_MAX - 10
-        room.take(taken)
+        budget.take(taken)
         answer = client.post(path, json={"body": "x" * 20})
         assert (answer.status_code, answer.json()["type"]) == (503, "general_service_overloaded")
-        assert room.used == taken
-        room.give(taken)
+        assert budget.used == taken
+        budget.give(taken)
         client.post(path, json={"body": "x" * 20})
-        assert room.used == 0
+        assert budget.used == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from minifn.api.wire import bodies
 from minifn.api.wire.forms import Form, upload
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
-from tests.api.wire.conftest import receiver
+from tests.api.wire.receiving import receiver
 
 MULTIPART = "multipart/form-data; boundary=XX"
 

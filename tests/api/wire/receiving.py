@@ -1,4 +1,4 @@
-"""A body in pieces, for the readers of requests."""
+"""A request body that arrives in pieces."""
 
 from typing import Any
 
