@@ -126,6 +126,22 @@ class Overloaded(MinifnError):
     code = 503
 
 
+class NotRunning(MinifnError):
+    """minifn is not running, because its lifespan was not entered, or has ended.
+
+    Starlette and FastAPI run the lifespan of the outer app alone.
+    """
+
+    type = "general_service_unavailable"
+    code = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            "minifn is not running. Starlette and FastAPI run no lifespan of mounted apps: make the app with"
+            " `lifespan=minifn.lifespan`, or use `async with minifn` in its own lifespan."
+        )
+
+
 class ProjectNotFound(MinifnError):
     """Project with the requested ID could not be found. Please check the X-Appwrite-Project header."""
 

@@ -5,14 +5,16 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Self
 
 from minifn.builder import BuildContext, Builder
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
-from minifn.errors import FunctionNotFound
+from minifn.endpoint import ApiEndpoint
+from minifn.errors import FunctionNotFound, NotRunning
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
@@ -90,6 +92,9 @@ class Parts:
         self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
         self.budgets = Budgets(memory_limit.look().limit_bytes)
+        self.endpoint = ApiEndpoint(config)
+        #: Whether everything is started, and not yet stopped.
+        self.running = False
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -98,10 +103,26 @@ class Parts:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
+        self.running = True
         return self
 
     async def __aexit__(self, *error: object) -> None:
+        self.running = False
         await self._stack.aclose()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Run while the app runs: `Starlette(..., lifespan=minifn.lifespan)`."""
+        async with self:
+            yield
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Raise NotRunning for a part that has not been made yet, and AttributeError for every other name."""
+            if any(name in get_annotations(kind) for kind in type(self).__mro__):
+                raise NotRunning
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -170,7 +191,7 @@ class Parts:
         installations = [pair.partition("=")[0] for pair in config.git_installations]
         self.functions = FunctionService(database, installations=installations, changes=changes)
         self.domains = DomainService(database, config.functions_domain)
-        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
+        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes, self.endpoint)
         self.deployments = DeploymentService(config, data, database, hooks, changes)
         self.executions = Executions(
             config,
@@ -191,6 +212,7 @@ class Parts:
         self.builder = Builder(
             BuildContext(
                 config=self.config,
+                endpoint=self.endpoint,
                 data=self.data,
                 database=self.database,
                 engine=self.engine,
@@ -205,6 +227,7 @@ class Parts:
         self.git = GitService(
             GitContext(
                 config=self.config,
+                endpoint=self.endpoint,
                 data=self.data,
                 database=self.database,
                 engine=self.engine,
