@@ -127,19 +127,13 @@ class Overloaded(MinifnError):
 
 
 class NotRunning(MinifnError):
-    """minifn is not running, because its lifespan was not entered, or has ended.
+    """minifn is not running: the app needs `lifespan=minifn.lifespan`, or `async with minifn`.
 
-    Starlette and FastAPI run the lifespan of the outer app alone.
+    Starlette and FastAPI run no lifespan of mounted apps.
     """
 
     type = "general_service_unavailable"
     code = 503
-
-    def __init__(self) -> None:
-        super().__init__(
-            "minifn is not running. Starlette and FastAPI run no lifespan of mounted apps: make the app with"
-            " `lifespan=minifn.lifespan`, or use `async with minifn` in its own lifespan."
-        )
 
 
 class ProjectNotFound(MinifnError):

@@ -95,6 +95,8 @@ class Parts:
         self.endpoint = ApiEndpoint(config)
         #: Whether everything is started, and not yet stopped.
         self.running = False
+        #: Called at each stop, by those who keep parts that the next start makes anew.
+        self.on_stop: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -108,7 +110,11 @@ class Parts:
 
     async def __aexit__(self, *error: object) -> None:
         self.running = False
-        await self._stack.aclose()
+        try:
+            await self._stack.aclose()
+        finally:
+            for forget in self.on_stop:
+                forget()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
