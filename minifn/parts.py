@@ -19,8 +19,9 @@ from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir
+from minifn.host.datadir import DataDir, make_directory
 from minifn.host.identity import FileIdentity
+from minifn.host.reloader import unwatched_place, watched_folder
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
@@ -139,12 +140,33 @@ class Parts:
 
     async def open_data(self, stack: AsyncExitStack) -> None:
         """Start the launcher, then open the data directory: its secrets and its database."""
+        await asyncio.to_thread(self._hide_code)
         self.data.prepare()
         # First, so that it inherits no descriptor and no memory of the rest.
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self._lock = FileIdentity(self.data.run / "lock")
         await self.open_database(stack)
+
+    def _hide_code(self) -> None:
+        """Keep builds where a reloader does not see them: each would restart the app, and so the build itself."""
+        data = self.data
+        watched = watched_folder(data.root)
+        if watched is None:
+            return
+        place = unwatched_place(self.environ, data.root)
+        said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
+        try:
+            make_directory(place)
+        except OSError as exc:
+            reason = f"{place} cannot be made ({exc.strerror})"
+        else:
+            if watched_folder(place) is None:
+                data.keep_code(place)
+                logger.warning("%s: builds are kept in %s", said, place)
+                return
+            reason = f"so does {place}"
+        logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
 
     async def open_database(self, stack: AsyncExitStack) -> None:
         """Read or make the secrets, and open the database."""
@@ -296,7 +318,7 @@ class Parts:
         """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""
         table = RuntimeTable.load()
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
-        return table.public(self.data.run / "runtimes") if drops else table
+        return table.public(self.data.runtimes) if drops else table
 
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
         self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")
