@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import minifn
-from minifn import Config, DataInUse, FunctionNotFound, Minifn, MinifnError, NotRunning
+from minifn import Config, ConfigError, DataInUse, FunctionNotFound, Minifn, MinifnError, NotRunning
 from minifn.models import Rule
 from tests.serving import PROJECT, Api, free_port, pack, wait_until
 
@@ -330,6 +330,15 @@ def test_the_setting_goes_before_what_requests_show(tmp_path: Path) -> None:
     assert asyncio.run(told(port=81)) == ["http://127.0.0.1:81/fn/v1", "http://app:8123/fn/v1"]
     named = "https://app.example.com/x/v1"
     assert asyncio.run(told(endpoint=named)) == [named, named]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8000/v1", "http://127.0.0.1:8000", "ftp://a/v1", "http://a/v1?b", "http://u@a/v1"],
+)
+def test_an_endpoint_is_the_url_of_an_api(url: str) -> None:
+    with pytest.raises(ConfigError, match="MINIFN_ENDPOINT"):
+        Config(endpoint=url)
 
 
 def test_rules_of_the_api_lead_to_it_at_their_own_root(embedded: Minifn) -> None:
