@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from minifn.models import Execution, ExecutionResult
     from minifn.sandbox.lock import DataInUse
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = [
     "ArgumentInvalid",
     "BuildNotReady",

@@ -14,6 +14,9 @@ from minifn.parts import Parts
 #: The code of a WebSocket's end for a server that is not ready (RFC 6455, IANA's registry).
 TRY_AGAIN_LATER = 1013
 
+#: Folders that an app has itself: the pages are in FastAPI's place.
+LEFT = frozenset({"", "docs"})
+
 
 class DomainRoute(Host):
     """Leads the domains of functions, those of rules included, to the app of minifn, whatever the path."""
@@ -39,7 +42,7 @@ class ApiMount(Mount):
 
     def __init__(self, app: Starlette) -> None:
         super().__init__("", app)
-        self._folders = {_folder(getattr(route, "path", "")) for route in app.routes} - {""}
+        self._folders = {_folder(getattr(route, "path", "")) for route in app.routes} - LEFT
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Match what lies below a folder of minifn, such as `/v1`."""
