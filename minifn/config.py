@@ -66,7 +66,7 @@ class Config:
     port: int = _setting(8000, "port; 0 = any free one", minimum=0, maximum=65535)
     endpoint: str = _setting(
         "",
-        "URL of the API that functions are told, `/v1` included; default: where it is served",
+        "URL of the API that functions are told, `/v1` included",
         shown="where it is served",
     )
     data: Path = _setting(Path("minifn-data"), "data directory, created with mode 0700")
