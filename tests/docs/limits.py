@@ -145,8 +145,8 @@ def limits() -> str:
             ),
             (
                 "`queries` of a list",
-                f"{QUERIES_MAX}, each of {QUERY_CHARS_MAX:,} characters and {QUERY_VALUES_MAX} values; "
-                f"`and` and `or` nest {QUERY_LEVELS_MAX} deep",
+                f"{QUERIES_MAX}, each of {QUERY_CHARS_MAX:,} characters and "
+                f"{QUERY_VALUES_MAX} values; `and` and `or` nest {QUERY_LEVELS_MAX} deep",
             ),
             (
                 "a list",
