@@ -13,7 +13,7 @@ from minifn.config import Config
 from minifn.doctor import examine
 from minifn.sandbox.choose import USE_HOST
 from minifn.sandbox.command import Command, EngineUnavailable, Network
-from minifn.sandbox.engines import (
+from minifn.sandbox.engines.bwrap import (
     OWN_PROC,
     PASTA_OPTIONS,
     BwrapEngine,

@@ -27,8 +27,8 @@ from .command import (
     Wrapped,
 )
 from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
+from .engines.sandlock import SandlockEngine, find_package
 from .launcher.confine import TRUNCATE_SINCE, landlock_version
-from .sandlock import SandlockEngine, find_package
 from .spawner import Output, Spawner, run
 
 logger = logging.getLogger("minifn.sandbox")

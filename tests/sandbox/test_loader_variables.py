@@ -3,7 +3,7 @@
 import subprocess
 
 from minifn.sandbox.command import Command
-from minifn.sandbox.engines import (
+from minifn.sandbox.engines.bwrap import (
     LATE,
     LATE_PROGRAM,
     LOADER_VARIABLES,

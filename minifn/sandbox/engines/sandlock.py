@@ -7,8 +7,10 @@ the three standard ones and supervises from threads of its caller, so each comma
 import importlib.util
 from pathlib import Path
 
-from .command import Bind, Command, EngineUnavailable, Wrapped
-from .engines import (
+from minifn.sandbox.command import Bind, Command, EngineUnavailable, Wrapped
+from minifn.sandbox.launcher.confine import DEVICES
+
+from .bwrap import (
     Programs,
     confining_env,
     drop_argv,
@@ -16,7 +18,6 @@ from .engines import (
     loader_argv,
     refuse_less_network,
 )
-from .launcher.confine import DEVICES
 
 MAIN = Path(__file__).with_name("sandlock_main.py")
 #: Addresses that lead nowhere: the package allows all others only to those who deny some.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from .command import (
+from minifn.sandbox.command import (
     FIRST_DATA_DESCRIPTOR,
     Bind,
     Command,

@@ -1,0 +1,5 @@
+"""Isolation engines."""
+
+from .bwrap import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
+
+__all__ = ["BwrapEngine", "Engine", "Layout", "NoEngine", "ProcessEngine", "Programs"]
