@@ -26,7 +26,11 @@ from .command import (
     SandboxError,
     Wrapped,
 )
-from .engines import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
+from .engines import Engine
+from .engines.argv import Programs
+from .engines.bwrap import BwrapEngine, Layout
+from .engines.none import NoEngine
+from .engines.process import ProcessEngine
 from .engines.sandlock import SandlockEngine, find_package
 from .launcher.confine import TRUNCATE_SINCE, landlock_version
 from .spawner import Output, Spawner, run

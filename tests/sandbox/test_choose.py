@@ -13,7 +13,7 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox import choose as choose_module
 from minifn.sandbox.choose import choose, host_layout, judge, last_line, protections
 from minifn.sandbox.command import EngineUnavailable
-from minifn.sandbox.engines import Programs
+from minifn.sandbox.engines.argv import Programs
 from minifn.sandbox.spawner import Spawner
 
 HELD = {

@@ -13,7 +13,10 @@ from minifn.sandbox.command import (
     Limits,
     Network,
 )
-from minifn.sandbox.engines import BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
+from minifn.sandbox.engines.argv import Programs
+from minifn.sandbox.engines.bwrap import BwrapEngine, Layout
+from minifn.sandbox.engines.none import NoEngine
+from minifn.sandbox.engines.process import ProcessEngine
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 SECRET = "s3cret"

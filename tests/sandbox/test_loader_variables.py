@@ -3,17 +3,16 @@
 import subprocess
 
 from minifn.sandbox.command import Command
-from minifn.sandbox.engines.bwrap import (
-    LATE,
-    LATE_PROGRAM,
+from minifn.sandbox.engines.argv import (
+    LOADER_ENV,
+    LOADER_PROGRAM,
     LOADER_VARIABLES,
-    BwrapEngine,
-    Layout,
-    ProcessEngine,
     Programs,
     confining_env,
     loader_argv,
 )
+from minifn.sandbox.engines.bwrap import BwrapEngine, Layout
+from minifn.sandbox.engines.process import ProcessEngine
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 COMMAND = Command(
@@ -36,7 +35,7 @@ def test_loader_variables_are_set_after_confinement_only() -> None:
     for engine in (bwrap, ProcessEngine(programs=PROGRAMS, root=True)):
         wrapped = engine.wrap(COMMAND)
         assert not [name for name in wrapped.env if name.startswith(LOADER_VARIABLES)]
-        assert wrapped.argv[-5:] == (*LATE_PROGRAM, "/bin/true")
+        assert wrapped.argv[-5:] == (*LOADER_PROGRAM, "/bin/true")
         assert wrapped.argv.index("/usr/bin/prlimit") < wrapped.argv.index("/bin/sh")
         assert not [word for word in wrapped.argv if "evil" in word], (
             "other users can read arguments"
@@ -60,7 +59,7 @@ def test_any_value_arrives_as_it_is() -> None:
     ).stdout.decode()
     found = dict(line.split("=", 1) for line in shown.split("\0") if line)
     assert {name: found.get(name) for name in values} == values
-    assert LATE not in found
+    assert LOADER_ENV not in found
 
 
 def test_what_no_loader_and_no_shell_knows_goes_straight() -> None:

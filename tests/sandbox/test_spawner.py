@@ -19,7 +19,8 @@ import pytest
 from minifn.host.datadir import DataDir
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFailed
-from minifn.sandbox.engines import Engine, NoEngine
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.sandbox.strays import kill_strays

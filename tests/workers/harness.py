@@ -11,7 +11,7 @@ from typing import Any
 from minifn.languages import RuntimeTable
 from minifn.languages.table import Place
 from minifn.sandbox.command import Command
-from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec

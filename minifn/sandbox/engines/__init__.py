@@ -1,5 +1,38 @@
-"""Isolation engines."""
+"""Isolation engines: each is a pure function from a Command to an argv that the spawner starts.
 
-from .bwrap import BwrapEngine, Engine, Layout, NoEngine, ProcessEngine, Programs
+| engine | confined by | other processes | disk |
+|---|---|---|---|
+| bwrap | namespaces, read-only root, seccomp, limits | invisible | writes only a private tmpfs |
+| sandlock | own uid (server is root), Landlock, supervisor | invisible | opens only a private directory |
+| process | own uid (server is root), Landlock, seccomp, limits | visible | opens only a private directory |
+| none | nothing; for development | visible | writes like the server |
+"""
 
-__all__ = ["BwrapEngine", "Engine", "Layout", "NoEngine", "ProcessEngine", "Programs"]
+from typing import Protocol
+
+from minifn.sandbox.command import Bind, Command, EngineUnavailable, Network, Wrapped
+
+
+class Engine(Protocol):
+    """An isolation method."""
+
+    name: str
+    #: One line for people: what the engine protects from.
+    strength: str
+
+    def place(self, bind: Bind) -> str:
+        """Return the path by which a command sees this bind."""
+        ...
+
+    def wrap(self, command: Command) -> Wrapped:
+        """Return the confined command for the spawner.
+
+        Raises EngineUnavailable for a promise that the engine cannot keep.
+        """
+        ...
+
+
+def refuse_less_network(engine: str, command: Command) -> None:
+    """Raise EngineUnavailable for a command that must have less than the host's network."""
+    if command.network is not Network.HOST:
+        raise EngineUnavailable(f"the engine {engine} cannot take the network away; use bwrap")

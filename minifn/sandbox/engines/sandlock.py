@@ -1,28 +1,30 @@
-"""The engine `sandlock`: Landlock and system calls that a supervisor decides on, by the package of that name.
+"""The engine `sandlock`: Landlock and supervised system calls, by the package of that name.
 
-For machines that allow no namespaces (containers) and yet have a recent kernel. The package closes every descriptor but
-the three standard ones and supervises from threads of its caller, so each command has `sandlock_main.py` around it.
+For machines without namespaces (containers) and with a recent kernel. The package closes every
+descriptor but the three standard ones and supervises from threads of its caller, so each command
+runs inside a `sandlock_main.py`.
 """
 
 import importlib.util
 from pathlib import Path
 
-from minifn.sandbox.command import Bind, Command, EngineUnavailable, Wrapped
+from minifn.sandbox.command import (
+    FIRST_DATA_DESCRIPTOR,
+    FIRST_DESCRIPTOR,
+    Bind,
+    Command,
+    EngineUnavailable,
+    Wrapped,
+)
 from minifn.sandbox.launcher.confine import DEVICES
 
-from .bwrap import (
-    Programs,
-    confining_env,
-    drop_argv,
-    limits_argv,
-    loader_argv,
-    refuse_less_network,
-)
+from . import refuse_less_network
+from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
 
 MAIN = Path(__file__).with_name("sandlock_main.py")
-#: Addresses that lead nowhere: the package allows all others only to those who deny some.
+#: Denied addresses that lead nowhere: the package allows all others only beside a denied one.
 NOWHERE = ("0.0.0.1/32",)
-#: What the package leaves to the kernel and `process` refuses, of the calls it knows by name.
+#: System calls that `process` refuses and the package does not, among those it knows by name.
 OPEN_CALLS = ("fanotify_init",)
 
 
@@ -37,7 +39,7 @@ def find_package() -> Path:
 
 
 class SandlockEngine:
-    """A process that reads only what it is given, sees only its own and asks a supervisor for the rest."""
+    """A process that reads only the given files, sees only its own and asks a supervisor first."""
 
     name = "sandlock"
     strength = (
@@ -53,9 +55,9 @@ class SandlockEngine:
         package: Path,
         readable: tuple[str, ...],
     ) -> None:
-        """`python` runs the supervisor and must be open to every uid when the server is root.
+        """`python` runs the supervisor; every uid must be able to run it when the server is root.
 
-        `readable`: what of the host every command may read.
+        `readable`: host paths that every command may read.
         """
         self._programs = programs
         self._root = root
@@ -64,11 +66,11 @@ class SandlockEngine:
         self._readable = readable
 
     def place(self, bind: Bind) -> str:
-        """A bind is where it is on the host."""
+        """Return the bind's path on the host."""
         return str(bind.source)
 
     def wrap(self, command: Command) -> Wrapped:
-        """Return the argv of the supervisor. Raises EngineUnavailable for a command with less network."""
+        """Return the supervisor's argv. Raises EngineUnavailable for less network."""
         refuse_less_network(self.name, command)
         own_uid = self._root and command.uid > 0
         identity = (
@@ -76,13 +78,31 @@ class SandlockEngine:
             if self._root
             else (self._programs.setpriv, "--no-new-privs")
         )
-        limits = command.limits
+        supervisor = (self._python, "-I", "-S", MAIN, self._package)
+        descriptors = (FIRST_DESCRIPTOR, FIRST_DATA_DESCRIPTOR)
         inner = (
-            *limits_argv(self._programs, limits, count_processes=own_uid),
+            *limits_argv(self._programs, command.limits, count_processes=own_uid),
             *loader_argv(command.env),
             *command.argv,
         )
-        options = {
+        return Wrapped(
+            argv=(
+                *(*identity, "--pdeathsig", "KILL", "--"),
+                *map(str, (*supervisor, *descriptors)),
+            ),
+            env=confining_env(command.env),
+            cwd="/",
+            limits=command.limits,
+            label=command.label,
+            uid=command.uid if own_uid else 0,
+            private_tmp=True,
+            supervision={"argv": inner, "options": self._options(command)},
+        )
+
+    def _options(self, command: Command) -> dict[str, object]:
+        """Return the arguments of the package's `Sandbox`."""
+        processes = command.limits.processes
+        return {
             "fs_readable": [
                 *self._readable,
                 *(str(bind.source) for bind in command.binds if not bind.writable),
@@ -92,7 +112,7 @@ class SandlockEngine:
                 *(str(bind.source) for bind in command.binds if bind.writable),
             ],
             # The watchdog counts the supervisor as well.
-            "max_processes": max(1, limits.processes - 1) if limits.processes else None,
+            "max_processes": max(1, processes - 1) if processes else None,
             "net_deny": NOWHERE,
             "net_allow_bind": ["*"],
             "no_coredump": True,
@@ -100,23 +120,3 @@ class SandlockEngine:
             "clean_env": True,
             "cwd": command.cwd,
         }
-        return Wrapped(
-            argv=(
-                *identity,
-                "--pdeathsig",
-                "KILL",
-                "--",
-                self._python,
-                "-I",
-                "-S",
-                str(MAIN),
-                str(self._package),
-            ),
-            env=confining_env(command.env),
-            cwd="/",
-            limits=limits,
-            label=command.label,
-            uid=command.uid if own_uid else 0,
-            private_tmp=True,
-            supervision={"argv": inner, "options": options},
-        )
