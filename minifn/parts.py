@@ -22,9 +22,10 @@ from minifn.host.identity import FileIdentity
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
-from minifn.sandbox.choose import Protection, choose, inspect
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.protections import Protection, inspect
 from minifn.sandbox.spawner import Spawner
 from minifn.services.deployments import DeploymentService
 from minifn.services.domains import DomainService

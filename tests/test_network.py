@@ -11,12 +11,12 @@ import pytest
 
 from minifn.config import Config
 from minifn.doctor import examine
-from minifn.sandbox.choose import USE_HOST
 from minifn.sandbox.command import Command, EngineUnavailable, Network
 from minifn.sandbox.engines.argv import Programs
 from minifn.sandbox.engines.bwrap import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.protections import USE_HOST
 from minifn.workers.specs import network_of
 from tests.serving import Server, pack
 

@@ -14,11 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: The first of the caller's descriptors inside a command; the others follow in the order they were given.
-FIRST_DESCRIPTOR = 3
-#: Engines hand their own data (options, filters) over from here on, so a caller may pass fewer than 61.
-FIRST_DATA_DESCRIPTOR = 64
-
 
 class SandboxError(Exception):
     """A process could not be confined or started."""

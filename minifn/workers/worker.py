@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from minifn.sandbox.command import FIRST_DESCRIPTOR, SandboxError
+from minifn.sandbox.command import SandboxError
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.launcher.messages import FIRST_DESCRIPTOR
 from minifn.sandbox.spawner import Process, Spawner
 from minifn.workers import protocol
 from minifn.workers.call import Call, describe_exit

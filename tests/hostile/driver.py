@@ -24,7 +24,7 @@ from typing import Any
 from minifn.host.datadir import DataDir
 from minifn.sandbox import choose as choose_module
 from minifn.sandbox.choose import choose
-from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network, Wrapped
+from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import Output, Spawner, run
@@ -44,9 +44,7 @@ NODE_LIMITS = dataclasses.replace(LIMITS, processes=44, open_files=96)
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from programs.attack import main; main()"
 SECONDS = 30.0
 #: Until programs that never end are ended.
-DEADLINES = {"spin": 2.0}
-#: Programs that are asked to end, and how long they may take.
-ASKED_TO_END, GRACE_SECONDS = ("ignore_termination",), 0.3
+DEADLINES = {"spin": 2.0, "ignore_termination": 2.0}
 #: So many programs run at once: most of them wait for a watchdog.
 AT_ONCE = 4
 #: Those of functions, as root, beyond the ones that servers give.
@@ -174,7 +172,8 @@ async def _verdicts(
             arguments = (attack, json.dumps({**targets, "mark": mark}))
             started = command(engine, own, UID + number, *arguments, node=node, network=network)
             async with turns:
-                output = await outcome(spawner, engine.wrap(started), attack)
+                seconds = DEADLINES.get(attack, SECONDS)
+                output = await run(spawner, engine.wrap(started), timeout_seconds=seconds)
             if left := marked(mark):
                 for pid in left:
                     proc.send_signal(pid, signal.SIGKILL)
@@ -189,22 +188,6 @@ async def _verdicts(
         )
         await victim.kill()
     return dict(zip(programs, answers, strict=True))
-
-
-async def outcome(spawner: Spawner, wrapped: Wrapped, attack: str) -> Output:
-    """Return how a program ended, of itself or not, once the launcher says that nothing of it is left."""
-    if attack not in ASKED_TO_END:
-        return await run(spawner, wrapped, timeout_seconds=DEADLINES.get(attack, SECONDS))
-    with tempfile.TemporaryFile() as file:
-        process = await spawner.spawn(wrapped, stdout=file.fileno(), stderr=file.fileno())
-        deadline = time.monotonic() + 30
-        while b"READY" not in os.pread(file.fileno(), 1000, 0):
-            assert time.monotonic() < deadline, f"{attack} did not start"
-            await asyncio.sleep(0.01)
-        ended = await process.terminate(GRACE_SECONDS)
-        killed = ended.signal == signal.SIGKILL and not ended.reason
-        ended = dataclasses.replace(ended, reason="after its grace" if killed else ended.reason)
-        return Output(exit=ended, text=os.pread(file.fileno(), 1000, 0).decode())
 
 
 def is_victim(pid: int) -> bool:

@@ -11,9 +11,11 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox import choose as choose_module
-from minifn.sandbox.choose import choose, host_layout, judge, last_line, protections
+from minifn.sandbox.choose import choose, last_line
 from minifn.sandbox.command import EngineUnavailable
 from minifn.sandbox.engines.argv import Programs
+from minifn.sandbox.programs import host_layout
+from minifn.sandbox.protections import judge, protections
 from minifn.sandbox.spawner import Spawner
 
 HELD = {

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from minifn.sandbox.command import (
-    FIRST_DATA_DESCRIPTOR,
     Bind,
     Command,
     Confinement,
@@ -17,6 +16,7 @@ from minifn.sandbox.engines.argv import Programs
 from minifn.sandbox.engines.bwrap import BwrapEngine, Layout
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 SECRET = "s3cret"

@@ -84,7 +84,8 @@ def play(place: DataDir, engine_name: str, story: Story) -> None:
     async def main() -> None:
         root = divided()
         async with started(place, engine_name) as (spawner, engine):
-            if not spawner.grouped:
+            probe = engine.wrap(command("/bin/true"))
+            if not (await run(spawner, probe, timeout_seconds=10)).grouped:
                 pytest.skip(
                     "no control group is delegated: systemd-run --user --scope -p Delegate=yes pytest"
                 )
@@ -192,7 +193,7 @@ from tests.sandbox.test_spawner import command, started
 async def main():
     async with started(DataDir(Path(sys.argv[1])), sys.argv[2]) as (spawner, engine):
         process = await spawner.spawn(engine.wrap(command("/bin/sleep", sys.argv[3])))
-        print(process.pid, spawner.grouped, flush=True)
+        print(process.pid, process.grouped, flush=True)
         await asyncio.sleep(100)
 
 asyncio.run(main())

@@ -22,6 +22,7 @@ from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFai
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.launcher import proc
+from minifn.sandbox.launcher.messages import ToLauncher
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.sandbox.strays import kill_strays
 
@@ -249,28 +250,6 @@ def test_a_background_process_lives_as_long_as_its_owner(place: DataDir) -> None
     asyncio.run(main())
 
 
-def test_terminate_is_graceful_then_not(place: DataDir, engine_name: str) -> None:
-    polite = "import signal,sys,time;signal.signal(15,lambda *_:sys.exit(9));print('up',flush=True);time.sleep(1000)"
-    stubborn = "import signal,time;signal.signal(15,signal.SIG_IGN);print('up',flush=True);time.sleep(1000)"
-
-    async def main() -> None:
-        async with started(place, engine_name) as (spawner, engine):
-            for script, grace, expected in (
-                (polite, 20.0, Exit(code=9)),
-                (stubborn, 0.1, Exit(code=None, signal=signal.SIGKILL)),
-            ):
-                read, write = os.pipe()
-                process = await spawner.spawn(
-                    engine.wrap(command(PYTHON, "-c", script)), stdout=write
-                )
-                os.close(write)
-                with os.fdopen(read, "rb") as file:
-                    assert await asyncio.to_thread(file.readline) == b"up\n"
-                assert await process.terminate(grace) == expected
-
-    asyncio.run(main())
-
-
 def test_a_command_that_takes_too_long_is_killed(place: DataDir) -> None:
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
@@ -317,7 +296,7 @@ def test_watch_sends_little(place: DataDir) -> None:
     class Counted(Spawner):
         sent = 0
 
-        def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        def send(self, message: ToLauncher, descriptors: Sequence[int] = ()) -> None:
             self.sent += 1
             super().send(message, descriptors)
 

@@ -9,9 +9,9 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox import seccomp
-from minifn.sandbox.choose import find_programs
 from minifn.sandbox.command import Bind
 from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.programs import find_programs
 from minifn.sandbox.spawner import Spawner, run
 from tests.sandbox.test_spawner import PYTHON, command, started
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from minifn.sandbox.command import (
-    FIRST_DATA_DESCRIPTOR,
     Bind,
     Command,
     EngineUnavailable,
     Network,
     Wrapped,
 )
+from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR
 
 from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
 

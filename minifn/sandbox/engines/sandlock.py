@@ -9,14 +9,13 @@ import importlib.util
 from pathlib import Path
 
 from minifn.sandbox.command import (
-    FIRST_DATA_DESCRIPTOR,
-    FIRST_DESCRIPTOR,
     Bind,
     Command,
     EngineUnavailable,
     Wrapped,
 )
 from minifn.sandbox.launcher.confine import DEVICES
+from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR
 
 from . import refuse_less_network
 from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv

@@ -13,11 +13,12 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from minifn.host.control_groups import own_group, read
 
 from . import proc
+from .messages import GroupLimits
 
 CONTROLLERS = ("memory", "pids", "cpu")
 #: Microseconds in which a group gets its share of the cores.
@@ -88,10 +89,10 @@ class Groups:
         self._enabled = tuple(enabled)
         self._aside = aside
 
-    def make(self, number: int, limits: Mapping[str, float]) -> Group:
-        """Return a new group with `memory_bytes`, `processes` and `cpus`, 0 for no limit. Raises OSError."""
+    def make(self, number: int, limits: GroupLimits) -> Group:
+        """Return a new group with these limits. Raises OSError."""
         path = f"{self.root}/minifn-{os.getpid()}-{number}"
-        group = Group(path, int(limits["memory_bytes"]), int(limits["processes"]))
+        group = Group(path, limits["memory_bytes"], limits["processes"])
         os.mkdir(path)
         try:
             if group.memory_bytes:

@@ -5,11 +5,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import proc
 from .cgroup import Group, write
 from .hidden_use import NOTHING, held
+from .messages import Spawn
 from .sockets import Queues
 
 #: The variable that marks every process of a tree, unless it hides it.
@@ -53,19 +54,19 @@ class Seen(NamedTuple):
 class Tree:
     """A root process and everything that descends from it."""
 
-    def __init__(self, spec: dict[str, Any], pid: int, now: float) -> None:
-        self.id: int = spec["id"]
+    def __init__(self, spawn: Spawn, pid: int, now: float) -> None:
+        self.id = spawn["id"]
         self.pid = pid
         self.started = proc.started(pid)
-        self.cookie: bytes = spec["cookie"].encode()
-        self.namespaced: bool = spec["namespaced"]
-        self.tmp: str = spec["tmp"]
-        self.memory_bytes: int = spec["memory_bytes"]
-        self.processes: int = spec["processes"]
-        self.tmp_bytes: int = spec["tmp_bytes"]
+        self.cookie = spawn["cookie"].encode()
+        self.namespaced = spawn["namespaced"]
+        self.tmp = spawn["tmp"]
+        self.memory_bytes = spawn["memory_bytes"]
+        self.processes = spawn["processes"]
+        self.tmp_bytes = spawn["tmp_bytes"]
         #: Of the whole machine, before it could be among them.
         self.oom_kills = proc.oom_kills()
-        self.oom_score = min(1000, max(0, proc.oom_score_adj(os.getpid())) + spec["oom_score_adj"])
+        self.oom_score = min(1000, max(0, proc.oom_score_adj(os.getpid())) + spawn["oom_score_adj"])
         self.expose_rounds = EXPOSE_ROUNDS
         self.reason = ""
         self.killed = False
@@ -243,15 +244,6 @@ class Tree:
         self._free = free_bytes(self.tmp)
         self.seen = seen
         return seen.reason
-
-    def terminate(self) -> None:
-        """Ask the command itself to end: behind a pid namespace's init that is its first child."""
-        if not self.namespaced:
-            proc.send_signal(self.pid, signal.SIGTERM)
-            return
-        for init in proc.children(self.pid):
-            for pid in proc.children(init):
-                proc.send_signal(pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """Kill everything; to be repeated until the root is reaped and nothing is left."""
