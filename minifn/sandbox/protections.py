@@ -153,7 +153,8 @@ def _from_others(seen: Report) -> Iterator[Protection]:
         "cannot be opened",
         "functions can read the server's database and keys"
         if "reads" in seen
-        else "functions can truncate files that they cannot open: Landlock stops that since Linux 6.2",
+        else "functions can truncate files that they cannot open: "
+        "Landlock stops that since Linux 6.2",
     )
     yield _one(
         "signals",

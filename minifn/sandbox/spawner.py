@@ -48,8 +48,8 @@ logger = logging.getLogger("minifn.sandbox")
 LINGER_SECONDS = 2.0
 #: Seconds that the launcher may take to end.
 STOP_SECONDS = 8.0
-#: The launcher's program, under `-I -S`. This package comes last on the path, where it hides nothing
-#: of the standard library.
+#: The launcher's program, under `-I -S`. This package comes last on the path, where it hides no
+#: module of the standard library.
 BOOT = """import sys
 sys.path.append(sys.argv[1])
 from minifn.sandbox.launcher.main import main
@@ -93,7 +93,7 @@ class Process:
         self._spawner.send({"op": "kill", "id": self._number})
 
     def watch(self, fast: bool) -> None:
-        """Set whether the process works (its memory is checked every 100 ms) or idles (every second).
+        """Set whether it works (its memory is checked every 100 ms) or idles (every second).
 
         A new process counts as working. Cheap enough for two calls per request.
         """
@@ -122,9 +122,10 @@ class Process:
 
 
 class Spawner:
-    """The launcher process of this server. `run_dir` holds its lock, records and temporary directories."""
+    """The launcher process of this server."""
 
     def __init__(self, run_dir: Path) -> None:
+        """`run_dir` holds the launcher's lock, records and temporary directories."""
         self.run_dir = run_dir
         self.tmp_dir = run_dir / "tmp"
         #: Done when the launcher has died, and every command with it.

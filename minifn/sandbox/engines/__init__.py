@@ -2,10 +2,12 @@
 
 | engine | confined by | other processes | disk |
 |---|---|---|---|
-| bwrap | namespaces, read-only root, seccomp, limits | invisible | writes only a private tmpfs |
-| sandlock | own uid (server is root), Landlock, supervisor | invisible | opens only a private directory |
-| process | own uid (server is root), Landlock, seccomp, limits | visible | opens only a private directory |
-| none | nothing; for development | visible | writes like the server |
+| bwrap | namespaces, read-only root, seccomp, limits | invisible | a private tmpfs is writable |
+| sandlock | Landlock, a supervisor, limits | invisible | a private directory is open |
+| process | Landlock, seccomp, limits | visible | a private directory is open |
+| none | nothing; for development | visible | open like to the server |
+
+When the server is root, all but `none` run each function under a uid of its own.
 """
 
 from typing import Protocol

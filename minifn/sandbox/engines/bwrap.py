@@ -75,7 +75,7 @@ class BwrapEngine:
 
     def _common(self, layout: Layout, nested: bool) -> Iterable[str]:
         yield from ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
-        # Root needs no user namespace, and without one the uids of functions differ on the host too.
+        # Root needs no user namespace; without one the uids of functions differ on the host too.
         if not self._root:
             yield "--unshare-user"
             if nested:

@@ -126,8 +126,9 @@ class Launcher:
             self.enclose(item, spawn, self.groups)
         self.trees[item.id] = self.by_pid[pid] = item
         # On a full disk the cookie in its environment is enough to find it again.
-        with contextlib.suppress(OSError), open(f"{self.records}/{pid}", "w") as record:  # noqa: PTH123
-            record.write(f"{item.started} {spawn['cookie']}\n")
+        record = f"{self.records}/{pid}"
+        with contextlib.suppress(OSError), open(record, "w") as file:  # noqa: PTH123
+            file.write(f"{item.started} {spawn['cookie']}\n")
         self.control.send(
             {
                 "op": "spawned",
@@ -139,7 +140,10 @@ class Launcher:
         )
 
     def enclose(self, item: Tree, spawn: Spawn, groups: cgroup.Groups) -> None:
-        """Move a tree that has just started to a group of its own; on failure the watchdog remains."""
+        """Move a tree that has just started to a group of its own.
+
+        Without one the watchdog remains.
+        """
         try:
             item.group = groups.make(item.id, spawn)
             item.group.add([item.pid])
@@ -165,7 +169,7 @@ class Launcher:
                 item.status = status
 
     def watch(self) -> None:
-        """Check the trees that are due, kill orphans without a tree, report the trees that ended."""
+        """Check the trees that are due, kill orphans without a tree, report ended trees."""
         now = time.monotonic()
         due = [item for item in self.trees.values() if item.check_at <= now or item.dying]
         if not due:
