@@ -11,7 +11,7 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
-from tests.sandbox.test_spawner import command, shell, started, until
+from tests.sandbox.commands import command, shell, started, until
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process"])

@@ -7,7 +7,7 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.spawner import run
 from minifn.sandbox.strays import kill_strays
-from tests.sandbox.test_spawner import PYTHON, command, marked, marker, shell, started, until
+from tests.sandbox.commands import PYTHON, command, marked, marker, shell, started, until
 
 #: Leaves its parent and says that it belongs to each of the commands that a counter could have numbered.
 FORGER = """

@@ -16,7 +16,7 @@ from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import cgroup, proc
 from minifn.sandbox.spawner import Spawner, run
-from tests.sandbox.test_spawner import PYTHON, command, marked, marker, started, until
+from tests.sandbox.commands import PYTHON, command, marked, marker, started, until
 from tests.serving import wait_until
 
 MIB = 2**20
@@ -188,7 +188,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 from minifn.host.datadir import DataDir
-from tests.sandbox.test_spawner import command, started
+from tests.sandbox.commands import command, started
 
 async def main():
     async with started(DataDir(Path(sys.argv[1])), sys.argv[2]) as (spawner, engine):

@@ -21,7 +21,7 @@ from minifn.sandbox.launcher.hidden_use import ALL, NOTHING, held
 from minifn.sandbox.launcher.sockets import Queues
 from minifn.sandbox.spawner import run
 from minifn.sandbox.strays import kill_strays
-from tests.sandbox.test_spawner import PYTHON, command, marked, marker, started, until
+from tests.sandbox.commands import PYTHON, command, marked, marker, started, until
 
 MEGABYTE = 2**20
 LIMITS = Limits(memory_bytes=64 * MEGABYTE, tmp_bytes=32 * MEGABYTE)

@@ -10,7 +10,7 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
-from tests.sandbox.test_spawner import PYTHON, command, started
+from tests.sandbox.commands import PYTHON, command, started
 
 #: Each child shows all of the memory, which only a slow look divides among them.
 FORKS = """

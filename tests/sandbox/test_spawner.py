@@ -1,7 +1,6 @@
 """Starting, watching and ending processes, with real ones."""
 
 import asyncio
-import dataclasses
 import os
 import signal
 import socket
@@ -9,71 +8,30 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from minifn.host.datadir import DataDir
-from minifn.sandbox.choose import choose
-from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFailed
-from minifn.sandbox.engines import Engine
+from minifn.sandbox.command import Exit, Limits, SandboxError, SpawnFailed
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.launcher.messages import ToLauncher
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.sandbox.strays import kill_strays
-
-PATH = "/usr/local/bin:/usr/bin:/bin"
-PYTHON = "/usr/bin/python3"
-ENGINES = ["bwrap", "sandlock", "process", "none"]
-
-
-@pytest.fixture(params=ENGINES)
-def engine_name(request: pytest.FixtureRequest) -> str:
-    """Each engine of this machine."""
-    if request.param in ("bwrap", "sandlock"):
-        request.getfixturevalue(request.param)
-    return str(request.param)
-
-
-@asynccontextmanager
-async def started(data: DataDir, name: str) -> AsyncIterator[tuple[Spawner, Engine]]:
-    async with Spawner(data.run) as spawner:
-        yield spawner, await choose(name, spawner, data)
-
-
-def command(*argv: str, **changes: Any) -> Command:
-    uid = 20_111 if os.geteuid() == 0 else 0
-    return dataclasses.replace(Command(argv=argv, env={"PATH": PATH}, uid=uid), **changes)
-
-
-def shell(script: str, **changes: object) -> Command:
-    return command("/bin/sh", "-c", script, **changes)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
-
-
-def marked(marker: str) -> list[int]:
-    """Every process with `marker` as one of its arguments, on the whole machine."""
-    return [pid for pid in proc.pids() if marker.encode() in proc.command_line(pid).split(b"\0")]
-
-
-def sleeping(marker: str) -> list[int]:
-    """Those that have got as far as being `sleep`."""
-    return [pid for pid in marked(marker) if proc.read(f"/proc/{pid}/comm") == b"sleep\n"]
-
-
-def marker() -> str:
-    """A duration that sleeps for ever and is found again among all processes."""
-    return f"{10**6 + int.from_bytes(os.urandom(4))}.5"
+from tests.sandbox.commands import (
+    PATH,
+    PYTHON,
+    UID,
+    command,
+    marked,
+    marker,
+    shell,
+    sleeping,
+    started,
+    until,
+)
 
 
 def test_output_and_exit_code(place: DataDir, engine_name: str) -> None:
@@ -376,7 +334,6 @@ asyncio.run(main())
 def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
     async def main() -> None:
         name = marker()
-        uid = "20111" if os.geteuid() == 0 else "0"
         root = str(Path(__file__).parents[2])
         server = subprocess.Popen(  # noqa: ASYNC220
             [
@@ -386,7 +343,7 @@ def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
                 str(place.root),
                 engine_name,
                 name,
-                uid,
+                str(UID),
             ],
             env={**os.environ, "PYTHONPATH": root},
         )

@@ -13,7 +13,7 @@ from minifn.sandbox.command import Bind
 from minifn.sandbox.engines.process import ProcessEngine
 from minifn.sandbox.programs import find_programs
 from minifn.sandbox.spawner import Spawner, run
-from tests.sandbox.test_spawner import PYTHON, command, started
+from tests.sandbox.commands import PYTHON, command, started
 
 #: The ways there are without a descriptor that can write. An access mode of 3 asks for neither reading nor writing, so
 #: that Landlock saw nothing to refuse; openat2 is told the same by a structure in memory.
