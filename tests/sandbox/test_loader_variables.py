@@ -1,4 +1,7 @@
-"""A function's variables must not reach the loader of the programs that confine it, which have the server's rights."""
+"""A function's variables never reach the loader of the confining programs.
+
+These run with the server's rights.
+"""
 
 import subprocess
 
@@ -23,7 +26,7 @@ COMMAND = Command(
 
 
 def test_loader_variables_are_set_after_confinement_only() -> None:
-    """By both engines: last of all prefixes, in the environment of none."""
+    """The prefix that sets them is the last one, and no program before it has them."""
     bwrap = BwrapEngine(
         bwrap="/usr/bin/bwrap",
         programs=PROGRAMS,
@@ -43,7 +46,7 @@ def test_loader_variables_are_set_after_confinement_only() -> None:
 
 
 def test_other_commands_need_no_prefix() -> None:
-    """Nothing is added where nothing is dangerous."""
+    """A command without loader variables stays as it is."""
     wrapped = ProcessEngine(programs=Programs(), root=False).wrap(
         Command(argv=("/bin/true",), env={"A": "1"})
     )
@@ -62,6 +65,6 @@ def test_any_value_arrives_as_it_is() -> None:
     assert LOADER_ENV not in found
 
 
-def test_what_no_loader_and_no_shell_knows_goes_straight() -> None:
+def test_names_that_no_loader_knows_stay_in_the_environment() -> None:
     odd = {"LD_no identifier": "v"}
     assert (loader_argv(odd), confining_env(odd)) == ((), odd)

@@ -66,7 +66,7 @@ print(found[:-1])  # without the directory that was just listed
 def test_descriptors_are_renumbered_and_no_other_is_open(place: DataDir, engine_name: str) -> None:
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
-            # sandlock hands on one.
+            # sandlock passes on one descriptor.
             pairs = [socket.socketpair() for _ in range(1 if engine_name == "sandlock" else 3)]
             read, write = os.pipe()
             process = await spawner.spawn(
@@ -133,7 +133,7 @@ def test_an_impossible_environment_fails_that_command_alone(
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
             impossible = engine.wrap(command("/bin/true", env={"PATH": PATH, **env}))
-            if engine_name == "sandlock":  # its supervisor has started by then
+            if engine_name == "sandlock":  # Its supervisor has started by then.
                 assert not (await run(spawner, impossible, timeout_seconds=10)).ok
             else:
                 with pytest.raises(SpawnFailed):
@@ -158,7 +158,7 @@ import os, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        # Nothing ties it to its maker any more: not parent, group, session, nor environment.
+        # No tie to its maker is left: not parent, group, session, nor environment.
         os.execve("/bin/sleep", ["sleep", sys.argv[1]], {})
     os._exit(0)
 os.wait()
@@ -192,7 +192,7 @@ def test_nothing_survives(place: DataDir, engine_name: str, way: str) -> None:
 
 
 def test_a_background_process_lives_as_long_as_its_owner(place: DataDir) -> None:
-    """Another command's end must not touch it, though it is an orphan already."""
+    """The end of another command does not affect it, although it is an orphan already."""
 
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
@@ -252,6 +252,8 @@ def test_the_private_directory_is_made_and_removed(place: DataDir) -> None:
 
 def test_watch_sends_little(place: DataDir) -> None:
     class Counted(Spawner):
+        """Counts its messages."""
+
         sent = 0
 
         def send(self, message: ToLauncher, descriptors: Sequence[int] = ()) -> None:
@@ -272,7 +274,7 @@ def test_watch_sends_little(place: DataDir) -> None:
 
 
 def test_one_server_per_directory(place: DataDir) -> None:
-    """A living server is known at once; only for one that ends is its lock waited for."""
+    """A living server is noticed at once; only the lock of an ending one is waited for."""
 
     async def main() -> None:
         async with Spawner(place.run):
@@ -299,7 +301,7 @@ def test_a_lost_launcher_is_noticed(place: DataDir, engine_name: str) -> None:
             assert (await process.wait()).reason == "the launcher ended"
             with pytest.raises(SpawnFailed):
                 await spawner.spawn(engine.wrap(shell("true")))
-            if engine_name != "none":  # the others die with their parent
+            if engine_name != "none":  # The others die with their parent.
                 await until(lambda: not marked(name))
         kill_strays(place.run)
         assert not marked(name)
@@ -322,7 +324,8 @@ async def main() -> None:
         choose_module.SANDLOCK_TRIAL = "true"
         engine = await choose(sys.argv[2], spawner, data)
         script = f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]}"
-        command = Command(argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, uid=int(sys.argv[4]))
+        argv, env = ("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}
+        command = Command(argv=argv, env=env, uid=int(sys.argv[4]))
         await spawner.spawn(engine.wrap(Command(argv=("/bin/sleep", "0.5"), env={})))
         await (await spawner.spawn(engine.wrap(command))).wait()
 
