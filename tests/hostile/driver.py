@@ -1,7 +1,10 @@
-"""Run every hostile program under one engine and print the verdicts as JSON: `driver.py ENGINE NETWORK NODE PLACE`.
+"""Run every hostile program under one engine and print the verdicts as JSON.
 
-A program of its own, because it is started as root and as a plain user, with whatever interpreter that user can reach.
-It plays the server: a secret in its environment, a database, another function, sockets, memory, a terminal.
+    driver.py ENGINE NETWORK NODE PLACE
+
+A program of its own, because it runs as root and as a plain user, with an interpreter that the user
+can reach. It plays the server: it has a secret in its environment, a database, another function,
+sockets, memory and a terminal.
 """
 
 import asyncio
@@ -38,16 +41,17 @@ LIMITS = Limits(
     file_bytes=6 * 2**20,
     tmp_bytes=16 * 2**20,
 )
-#: Node.js itself needs so many more threads and descriptors.
+#: Limits for Node.js, which needs more threads and descriptors itself.
 NODE_LIMITS = dataclasses.replace(LIMITS, processes=44, open_files=96)
-#: How the programs start in Python: a package beside nothing else, and no compiled files.
+#: Script that starts a program in Python.
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from programs.attack import main; main()"
+#: Seconds after which a program is killed.
 SECONDS = 30.0
-#: Until programs that never end are ended.
+#: Seconds for programs that never end by themselves.
 DEADLINES = {"spin": 2.0, "ignore_termination": 2.0}
-#: So many programs run at once: most of them wait for a watchdog.
+#: Programs that run at once; most of them wait for a watchdog.
 AT_ONCE = 4
-#: Those of functions, as root, beyond the ones that servers give.
+#: Uids of functions when the server is root, beyond those that servers assign.
 OTHER_UID, UID = 61_000, 61_001
 
 
@@ -84,7 +88,7 @@ def command(
 
 @contextlib.contextmanager
 def belongings(data: DataDir) -> Iterator[dict[str, str]]:
-    """What the server has, as the targets that say where."""
+    """Make the server's belongings; yield where they are."""
     data.prepare()
     data.database.touch(0o600)
     data.database.write_text("DATABASE")
@@ -94,12 +98,13 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
     abstract = f"minifn-hostile-{os.getpid()}"
     libc = ctypes.CDLL(None, use_errno=True)
     libc.shmat.restype = ctypes.c_void_p
-    # Removed at once: it stays while it is attached, here, and Linux lets others attach to it.
+    # Removed at once: it lives while it is attached here, and Linux lets others attach to it.
     segment = libc.shmget(0, 4096, 0o1666)
     assert segment >= 0, os.strerror(ctypes.get_errno())
     ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
     libc.shmctl(segment, 0, None)
-    # What a session's leader opens first becomes its terminal, which functions must not inherit.
+    # The first terminal that a session's leader opens becomes the session's: functions must not
+    # inherit it.
     terminal = os.ttyname(os.openpty()[1])
     os.open(terminal, os.O_RDWR)
     os.close(os.open("/dev/tty", os.O_RDWR))
@@ -110,7 +115,7 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
         shared.write(b"MEMORY")
         shared.flush()
         path, name, port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
-        # As those of D-Bus and of databases are: anyone reaches it, and anyone may connect.
+        # Open to every user, like the sockets of D-Bus and of databases.
         open_to_all = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-"))
         )
@@ -136,7 +141,10 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
 
 
 async def verdicts(name: str, network: Network, node: str, data: DataDir) -> dict[str, list[str]]:
-    """Return (verdict, what was seen) per attack, those of Node.js as `node NAME`; `node` is its program or ""."""
+    """Return (verdict, observation) per attack, named `node NAME` for Node.js.
+
+    `node` is the program of Node.js, "" for none.
+    """
     with belongings(data) as targets:
         return await _verdicts(name, network, node, data, targets)
 
@@ -157,7 +165,7 @@ async def _verdicts(
             "launcher": str(proc.parent(victim.pid)),
             "other": str(found[-1]),
         }
-        # What a program that leaves something behind has done, as seen from outside, when it has ended.
+        # Harm that a program leaves behind, as seen from outside after its end.
         harm: dict[str, Callable[[], bool]] = {
             "plant_links": lambda: not Path(targets["keepsake"], "kept").exists(),
             "signal_everybody": lambda: is_pending(found[-1], signal.SIGURG),
@@ -166,7 +174,7 @@ async def _verdicts(
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def judge(number: int, attack: str, node: str) -> list[str]:
-            # Each as a function of its own: without a user namespace processes are counted by uid.
+            # Each is a function of its own: without a user namespace processes count per uid.
             own = build(data, f"own{number}")
             mark = f"mark-{os.getpid()}-{number}"
             arguments = (attack, json.dumps({**targets, "mark": mark}))
@@ -205,7 +213,7 @@ def is_pending(pid: int, number: int) -> bool:
 
 
 def marked(mark: str) -> list[int]:
-    """Every process of the machine that has `mark` among its arguments."""
+    """Return every process of the machine that has `mark` among its arguments."""
     return [pid for pid in proc.pids() if mark.encode() in proc.command_line(pid)]
 
 
@@ -233,7 +241,7 @@ def judged(output: Output, harmed: Callable[[], bool]) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    # Under sandlock Debian's /bin/sh loses forks, and is no part of any program.
+    # Under sandlock Debian's /bin/sh loses forks, but no program uses it.
     choose_module.SHELL = "/bin/bash"
     try:
         asked = (sys.argv[1], Network(sys.argv[2]), sys.argv[3], DataDir(Path(sys.argv[4])))

@@ -1,4 +1,7 @@
-"""Attacks of a deployed function: paths of `programs/service/`, their errors, and a server under them."""
+"""Attacks of a deployed function, with the errors of each, and a server under these attacks.
+
+Each attack is a path of `programs/service/`.
+"""
 
 import contextlib
 import os
@@ -15,20 +18,21 @@ from tests.serving import Api, Server, pack
 
 PROGRAMS = Path(__file__).parent / "programs" / "service"
 ENTRYPOINTS = {"python": "main.py", "node": "main.cjs"}
-#: Of the functions whose attacks last until they are ended, and of the others, seconds.
+#: Timeout of functions whose attacks never end by themselves, and of the others, seconds.
 SLOW_TIMEOUT, TIMEOUT = 2, 10
 
 TIMED_OUT = r"Execution timed out\.\n"
 PROTOCOL = r"The worker broke the protocol: .*"
 DIED = r"The function's process (exited with code|was ended by signal) \d+.*"
-#: On a busy machine the time is over first, or the memory of Node.js, where logs wait to be written: it then ends by
-#: one of these signals, with words or without.
+#: Errors of a flood. On a busy machine the timeout comes first, or Node.js runs out of memory, in
+#: which it keeps logs: then it ends by one of these signals, with or without a message.
 FLOODED = (
-    r"The function's process (wrote faster than|was ended[\s\S]* (memory|.*bad_alloc|signal (5|6|11)\b))"
+    r"The function's process (wrote faster than"
+    r"|was ended[\s\S]* (memory|.*bad_alloc|signal (5|6|11)\b))"
     r"|.* than 64 MB\.\n|" + TIMED_OUT
 )
 ANSWERED = ""
-#: What the errors of each attack say; those that are empty are answered, with the caller's own secret.
+#: Pattern of the errors after each attack; "" if it answers with the caller's own secret.
 ERRORS = {
     "alive": ANSWERED,
     # Time
@@ -66,17 +70,20 @@ ERRORS = {
     "errors_flood": FLOODED,
     "endless_line": ANSWERED,
     "binary_logs": ANSWERED,
-    # What a process has
+    # Resources of a process
     "take_port": ANSWERED,
     "files": ANSWERED,
     "threads": ANSWERED,
-    "memory": r"$|The function's process was ended: memory limit exceeded \(512 MB\)|The function's [\s\S]* memory ",
+    "memory": (
+        r"$|The function's process was ended: memory limit exceeded \(512 MB\)"
+        r"|The function's [\s\S]* memory "
+    ),
 }
 SLOW = (
     *("spin", "wait", "late_reply", "half_reply", "dripping_reply", "daemon_and_wait"),
     *("log_flood", "output_flood", "errors_flood"),
 )
-#: What is called by the function's domain too: a failure there is a page without a word of the errors.
+#: Attacks that are also called by the function's domain: a failure there is a page without errors.
 BY_DOMAIN = (
     "alive",
     "garbage",
@@ -87,28 +94,28 @@ BY_DOMAIN = (
     "status",
     "kill_itself",
 )
-#: Node.js has no words for these, and ends with its memory.
+#: Attacks that Node.js cannot make.
 PYTHON_ONLY = {"replace_control", "threads"}
 
 
 @dataclass
 class Seen:
-    """What came of one attack."""
+    """The outcome of one attack."""
 
     answer: dict[str, Any]
-    #: The same by the function's domain.
+    #: The answer by the function's domain.
     domain: httpx.Response | None
-    #: How the next execution in the same function went.
+    #: The next execution of the same function.
     after: dict[str, Any]
     secret: str
     after_secret: str
-    #: Of the daemons it started.
+    #: Mark of the daemons that it started.
     mark: str
 
 
 @dataclass
 class Column:
-    """A server under one engine, and a good function that is called for as long as there are attacks."""
+    """A server under one engine, and a good function that is called while the attacks run."""
 
     engine: str
     server: Server
@@ -123,7 +130,7 @@ class Column:
         return api.execute(function_id, path=f"/{attack}?mark={mark}", body=secret)
 
     def attack(self, family: str, attack: str) -> None:
-        """Run an attack and see what it came to."""
+        """Run an attack and note its outcome."""
         slow = attack in SLOW
         function_id = f"{family}-{attack.replace('_', '-')}" if slow else family
         mark = f"mark-{secrets.token_hex(8)}"
@@ -142,19 +149,19 @@ class Column:
                 reached.extensions["secret"] = domain
             went_on = self.call(api, function_id, "alive", after, mark)
             for _ in range(4):
-                # A machine that is busy with the others may need longer than the little time of these for a start.
+                # On a busy machine a start may take longer than the short timeout.
                 if slow and went_on["errors"].startswith("Execution timed out."):
                     went_on = self.call(api, function_id, "alive", after, mark)
             self.seen[family, attack] = Seen(answer, reached, went_on, own, after, mark)
 
     def attack_in_turn(self, family: str, attacks: list[str]) -> None:
-        """Run attacks one after the other; one that is not answered is not seen."""
+        """Run attacks one after the other; an unanswered one has no outcome."""
         for attack in attacks:
             with contextlib.suppress(httpx.TransportError):
                 self.attack(family, attack)
 
     def call_beside(self, over: threading.Event) -> None:
-        """Call the good function with secrets; what is not exactly as it should be is noted."""
+        """Call the good function with secrets and note every wrong answer."""
         with self.server.api as api:
             while not over.wait(0.03):
                 secret = secrets.token_hex(8)
@@ -180,15 +187,15 @@ def deploy(
 
 
 def descriptors(server: Server) -> int:
-    """How many files the server has open; 0 for a plain user, from whom it hides them."""
+    """Return how many files the server has open; 0 for a plain user, who cannot see them."""
     return 0 if os.geteuid() else psutil.Process(server.process.pid).num_fds()
 
 
 def attacks_of(family: str) -> list[str]:
-    """The attacks there are in a language."""
+    """Return the attacks of a language."""
     return [name for name in ERRORS if family == "python" or name not in PYTHON_ONLY]
 
 
 def quick(family: str) -> list[str]:
-    """Those of them that end soon, all in one function."""
+    """Return the attacks of a language that end soon, which share one function."""
     return [name for name in attacks_of(family) if name not in SLOW]

@@ -1,9 +1,10 @@
-"""What a whole server keeps hostile functions from, by running them: a verdict that changes silently fails.
+"""Protection of a whole server from hostile functions, by running them.
 
-Each attack is a path of `programs/service/`, in Python and Node.js, called through the API and by its domain.
-The caller's own answer is judged, that of the next caller, and those of a good function beside it, all with secrets.
-A column is an engine, as whoever runs the tests. Single rules have tests where they are made: tests/workers (frames),
-tests/test_archive.py and tests/test_publish.py (members and links), tests/test_limits.py (the words for each limit).
+The attacks are those of `service_attacks.py`, in Python and Node.js, called through the API and by
+domain. The tests judge the caller's own answer, the next caller's, and those of a good function
+beside it, all with secrets. A column is an engine, run as the user of the tests. Single rules have
+tests of their own: tests/workers (frames), tests/server (limits), tests/archive and tests/builder
+(members and links).
 """
 
 import functools
@@ -39,29 +40,29 @@ from tests.serving import Server, pack, wait_until
 pytestmark = pytest.mark.slow
 
 ENGINES = ("bwrap", "process", "none")
-#: Whether a file left in a public or private temporary directory is found by another worker.
+#: Whether another worker finds a file in a public or private temporary directory.
 PLANTED = {"bwrap": "False", "process": "False", "none": "True"}
 
 
 def daemons(mark: str) -> list[int]:
-    """The processes of this machine with the mark in their command line."""
+    """Return the processes of this machine with the mark in their command line."""
     everybody = psutil.process_iter(["cmdline"])
     return [one.pid for one in everybody if any(mark in word for word in one.info["cmdline"] or ())]
 
 
 def no_daemon(mark: str) -> bool:
-    """Whether no process has the mark."""
+    """Tell whether no process has the mark."""
     return not daemons(mark)
 
 
 def is_empty(directory: Path) -> bool:
-    """Whether nothing but what is hidden is in a directory."""
+    """Tell whether a directory holds only hidden files."""
     return not list(directory.glob("[!.]*"))
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def column(request: pytest.FixtureRequest) -> Iterator[Column]:
-    """A column in which every attack was tried."""
+    """A column after every attack."""
     if request.param == "bwrap":
         request.getfixturevalue("bwrap")
     request.getfixturevalue("node")
@@ -132,7 +133,7 @@ def test_verdict(column: Column, family: str, attack: str) -> None:
             seen.domain.status_code == 500
             and "answered with an error and no more" in seen.domain.text
         )
-    # Nobody gets what another was meant to get, and the function goes on.
+    # The next caller gets its own answer, and the function goes on.
     after = seen.after
     assert (after["status"], after["responseBody"], after["logs"]) == (
         "completed",
@@ -147,7 +148,7 @@ def test_the_good_function_beside_them(column: Column) -> None:
 
 
 @pytest.mark.parametrize("family", ENTRYPOINTS)
-def test_nothing_can_be_planted_in_the_head_of_an_answer(column: Column, family: str) -> None:
+def test_no_header_can_be_injected(column: Column, family: str) -> None:
     answer = column.seen[family, "headers"].domain
     assert answer is not None
     assert (answer.headers["x-kept"], len(answer.headers["x-large"])) == ("z", 100_000)
@@ -159,7 +160,7 @@ def test_nothing_can_be_planted_in_the_head_of_an_answer(column: Column, family:
 
 
 @pytest.mark.parametrize("family", ENTRYPOINTS)
-def test_what_is_kept_of_logs(column: Column, family: str) -> None:
+def test_logs_are_cut_and_decoded(column: Column, family: str) -> None:
     binary = column.seen[family, "binary_logs"].answer["logs"]
     assert binary.startswith("\0\x1b[2J\r\x7f\n")
     assert binary.endswith("\ufffd\ufffd\ufffd\n")
@@ -176,7 +177,7 @@ def test_no_daemon_outlives_its_worker(column: Column, family: str, attack: str)
 
 @pytest.mark.parametrize("family", ENTRYPOINTS)
 def test_nothing_outlives_its_deployment(column: Column, family: str) -> None:
-    """Not a daemon of an answer that was given, a worker that ignores being told to stop, or a file in /tmp."""
+    """Neither a daemon, nor a worker that ignores SIGTERM, nor a file in /tmp."""
     function_id, mark = f"{family}-stays", f"mark-{secrets.token_hex(8)}"
     first = deploy(column.api, family, function_id)
     for attack in ("daemon", "refuse_to_stop"):
@@ -187,7 +188,7 @@ def test_nothing_outlives_its_deployment(column: Column, family: str) -> None:
     entrypoint = ENTRYPOINTS[family]
     column.api.deploy(function_id, pack(extra={entrypoint: (PROGRAMS / entrypoint).read_bytes()}))
     again = column.call(column.api, function_id, "look", "", mark)["responseBody"]
-    # Until then its worker is kept, for a while, for whoever makes it the active one again.
+    # An inactive deployment keeps its worker for a while, in case it becomes active again.
     column.api.call("DELETE", f"/functions/{function_id}/deployments/{first}", 204)
     for place in ("/tmp", "/var/tmp", "/dev/shm"):
         Path(place, mark).unlink(missing_ok=True)
@@ -196,14 +197,14 @@ def test_nothing_outlives_its_deployment(column: Column, family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ENTRYPOINTS)
-def test_an_asynchronous_execution_is_ended_too(column: Column, family: str) -> None:
+def test_an_asynchronous_execution_times_out_too(column: Column, family: str) -> None:
     queued = column.api.enqueue(f"{family}-spin", path="/spin")
     ended = column.api.finished(f"{family}-spin", queued["$id"])
     assert (ended["status"], ended["errors"]) == ("failed", "Execution timed out.\n")
 
 
 def test_uploads(column: Column) -> None:
-    """Archives and builds: what their log says, and that nothing was read, reached or left running."""
+    """Archives and builds: their logs, and that nothing was read, escaped or left running."""
     if column.engine == "none":
         pytest.skip("builds without an engine reach whatever the server does")
     mark = f"mark-{secrets.token_hex(8)}"
@@ -240,12 +241,10 @@ def test_uploads(column: Column) -> None:
 
 
 def test_nothing_is_left(column: Column) -> None:
-    """The last of a column: with the functions gone, no process, file or descriptor is theirs."""
+    """Last test of a column: deleted functions leave no process, file or descriptor."""
     for row in list(column.api.pages("/functions", "functions")):
         column.api.call("DELETE", f"/functions/{row['$id']}", 204)
-    wait_until(
-        lambda: len(column.server.tree()) == 2, 15, "nobody lives but the server and its launcher"
-    )
+    wait_until(lambda: len(column.server.tree()) == 2, 15, "only the server and its launcher live")
     for place in ("run/tmp", "run/processes", "builds", "caches"):
         wait_until(functools.partial(is_empty, column.server.data / place), 10, f"{place} is empty")
     wait_until(
@@ -258,7 +257,7 @@ def test_nothing_is_left(column: Column) -> None:
 def test_no_daemon_outlives_a_killed_server(
     engine: str, data: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Nor a killed launcher, nor an orderly stop."""
+    """Neither a killed server, nor a killed launcher, nor an orderly stop."""
     if engine == "bwrap":
         request.getfixturevalue("bwrap")
     server = Server(data, sandbox=engine).start()
