@@ -31,6 +31,7 @@ from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Net
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import Output, Spawner, run
+from tests.sandbox.commands import command_line
 
 PROGRAMS = Path(__file__).parent / "programs"
 PYTHON = "/usr/bin/python3"
@@ -214,7 +215,7 @@ def is_pending(pid: int, number: int) -> bool:
 
 def marked(mark: str) -> list[int]:
     """Return every process of the machine that has `mark` among its arguments."""
-    return [pid for pid in proc.pids() if mark.encode() in proc.command_line(pid)]
+    return [pid for pid in proc.pids() if mark.encode() in command_line(pid)]
 
 
 def attacks() -> list[str]:

@@ -51,9 +51,15 @@ def marker() -> str:
     return f"{10**6 + int.from_bytes(os.urandom(4))}.5"
 
 
+def command_line(pid: int) -> bytes:
+    """Return the arguments of a process, each ended by a NUL; also if its first thread has ended."""
+    read = proc.read(f"/proc/{pid}/cmdline")
+    return read or proc.read(f"/proc/{proc.living(pid)}/cmdline")
+
+
 def marked(marker: str) -> list[int]:
     """Return every process of the machine with `marker` as one of its arguments."""
-    return [pid for pid in proc.pids() if marker.encode() in proc.command_line(pid).split(b"\0")]
+    return [pid for pid in proc.pids() if marker.encode() in command_line(pid).split(b"\0")]
 
 
 def sleeping(marker: str) -> list[int]:

@@ -46,7 +46,7 @@ def described(tmp_path: Path, group: str = "/user.slice") -> str:
 
 
 def test_limits_are_written(kernel: Path) -> None:
-    group = Groups(str(kernel)).make(3, {"memory_bytes": 2**27, "processes": 20, "cpus": 0.5})
+    group = Groups(str(kernel)).create(3, {"memory_bytes": 2**27, "processes": 20, "cpus": 0.5})
     group.add([41])
     group.kill()
     written = {name: Path(group.path, name).read_text() for name in FILES}
@@ -65,7 +65,7 @@ def test_limits_are_written(kernel: Path) -> None:
 
 
 def test_refused_processes_are_the_reason_until_forgiven(kernel: Path) -> None:
-    group = Groups(str(kernel)).make(3, {"memory_bytes": 0, "processes": 20, "cpus": 0})
+    group = Groups(str(kernel)).create(3, {"memory_bytes": 0, "processes": 20, "cpus": 0})
     Path(group.path, "pids.events").write_text("max 2\n")
     assert group.reason() == "process limit exceeded (20)"
     group.forgive()

@@ -88,7 +88,7 @@ class Groups:
         self._enabled = tuple(enabled)
         self._aside = aside
 
-    def make(self, number: int, limits: GroupLimits) -> Group:
+    def create(self, number: int, limits: GroupLimits) -> Group:
         """Return a new group with these limits. Raises OSError."""
         path = f"{self.root}/minifn-{os.getpid()}-{number}"
         group = Group(path, limits["memory_bytes"], limits["processes"])
@@ -143,7 +143,7 @@ def delegated(pids: Iterable[int], place: str = "/proc/self") -> Groups | None:
     if OURS.fullmatch(name):
         own = parent
     there = [name for name in CONTROLLERS if name in read(f"{own}/cgroup.controllers").split()]
-    if "memory" not in there or not handed_over(own):
+    if "memory" not in there or not is_delegated(own):
         return None
     enabled = [name for name in there if name not in read(f"{own}/cgroup.subtree_control").split()]
     # The root of all groups may hold processes beside its children.
@@ -170,7 +170,7 @@ def delegated(pids: Iterable[int], place: str = "/proc/self") -> Groups | None:
     return Groups(own, enabled, aside)
 
 
-def handed_over(path: str) -> bool:
+def is_delegated(path: str) -> bool:
     """Tell whether a group that can be divided is delegated.
 
     Under systemd, root needs a group that is marked: in any other, `systemctl daemon-reload`

@@ -71,10 +71,10 @@ class Closer:
         for pid in filter(None, self._children.values()):
             proc.send_signal(pid, signal.SIGKILL)
 
-    def look(self, trees: Iterable[Tree], everyone: Collection[Tree], now: float) -> set[int]:
-        """Start children for some of all trees; return their pids."""
-        shared = sum(item.seen.shared for item in everyone)
-        if not any(item.seen.in_flight for item in everyone):
+    def look(self, trees: Iterable[Tree], all_trees: Collection[Tree], now: float) -> set[int]:
+        """Start children that look at `trees`, some of all; return their pids."""
+        shared = sum(item.seen.shared for item in all_trees)
+        if not any(item.seen.in_flight for item in all_trees):
             self._floor.add(proc.machine().get(b"Shmem", 0) - shared, now)
         self._shared = shared + self._floor.value
         short: list[Tree] = []

@@ -145,7 +145,7 @@ class Launcher:
         Without one the watchdog remains.
         """
         try:
-            item.group = groups.make(item.id, spawn)
+            item.group = groups.create(item.id, spawn)
             item.group.add([item.pid])
             # Processes that it started before; the command itself comes later than these.
             item.group.add(proc.descendants(item.pid))

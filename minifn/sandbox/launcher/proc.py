@@ -119,11 +119,6 @@ def living(pid: int) -> int:
     return next((number for number in others if (_stat(number) or GONE)[0] not in GONE), 0)
 
 
-def command_line(pid: int) -> bytes:
-    """Return the arguments of a process, each ended by a NUL."""
-    return read(f"/proc/{pid}/cmdline") or read(f"/proc/{living(pid)}/cmdline")
-
-
 def sizes(pid: int) -> tuple[int, int, int]:
     """Return the bytes of a process's address space, resident memory, and shareable part of that.
 
