@@ -16,6 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: Placeholder for the host's path of the private temporary directory, which the spawner chooses.
+PRIVATE_TMP = "{private tmp}"
+
 
 class SandboxError(Exception):
     """A process could not be confined or started."""
@@ -56,7 +59,7 @@ class Limits:
     open_files: int = 1024
     #: Size of the largest file that may be written.
     file_bytes: int = 0
-    #: Size of the private /tmp.
+    #: Size of the private temporary directory.
     tmp_bytes: int = 64 * 1024 * 1024
     #: Cores the command may be scheduled on, rounded up.
     cpus: float = 0.0
@@ -128,6 +131,9 @@ class Wrapped:
     #: Whether it gets a private temporary directory, which HOME and TMPDIR name. Its size is
     #: watched, and it is removed afterwards.
     private_tmp: bool = False
+    #: The path by which the command knows that directory, "" for the host's path. If set, the host's
+    #: path replaces PRIVATE_TMP in the first `data`.
+    tmp_inside: str = ""
     confinement: Confinement | None = None
     #: JSON that a supervising program reads from the first data descriptor, with the command's
     #: environment added as `env` and the private temporary directory as `tmp`. The supervisor

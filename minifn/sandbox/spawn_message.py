@@ -2,7 +2,7 @@
 
 import json
 
-from .command import Confinement, Wrapped
+from .command import PRIVATE_TMP, Confinement, Wrapped
 from .launcher.messages import Confine, Spawn
 from .launcher.tree import COOKIE
 
@@ -27,6 +27,7 @@ def spawn_message(wrapped: Wrapped, number: int, descriptors: int, cookie: str, 
         "namespaced": wrapped.namespaced,
         "cookie": cookie,
         "tmp": tmp,
+        "tmp_inside": wrapped.tmp_inside or tmp,
         "private_paths": list(wrapped.private_paths),
         "memory_bytes": limits.memory_bytes,
         "processes": limits.processes,
@@ -43,9 +44,17 @@ def _env_and_data(wrapped: Wrapped, cookie: str, tmp: str) -> tuple[dict[str, st
     mark = {COOKIE: cookie}
     env = {**({"HOME": tmp, "TMPDIR": tmp} if tmp else {}), **wrapped.env, **mark}
     if wrapped.supervision is None:
-        return env, list(wrapped.data)
+        return env, _data(wrapped, tmp)
     supervision = {**wrapped.supervision, "env": env, "tmp": tmp}
     return {"HOME": "/", **mark}, [json.dumps(supervision).encode()]
+
+
+def _data(wrapped: Wrapped, tmp: str) -> list[bytes]:
+    """Return the data, with the private temporary directory named in the first."""
+    if not wrapped.tmp_inside:
+        return list(wrapped.data)
+    first, *others = wrapped.data
+    return [first.replace(PRIVATE_TMP.encode(), tmp.encode()), *others]
 
 
 def _confine(confinement: Confinement) -> Confine:

@@ -25,8 +25,8 @@ TIMED_OUT = "Execution timed out.\n"
 
 #: "" the function answered; `timeout` it ran out of time; `start` no worker could be started;
 #: `died` its process ended before it answered; `stopped` the server stops; `overloaded` too many
-#: calls wait already.
-Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded"]
+#: calls wait already; `declined` the worker returned the call before it began, for the pool alone.
+Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded", "declined"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

@@ -2,7 +2,7 @@
 
 | engine | confined by | other processes | disk |
 |---|---|---|---|
-| bwrap | namespaces, read-only root, seccomp, limits | invisible | a private tmpfs is writable |
+| bwrap | namespaces, seccomp, limits | invisible | a private directory is writable |
 | sandlock | Landlock, a supervisor, limits | invisible | a private directory is open |
 | process | Landlock, seccomp, limits | visible | a private directory is open |
 | none | nothing; for development | visible | open like to the server |

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from minifn.sandbox.command import (
+    PRIVATE_TMP,
     Bind,
     Command,
     EngineUnavailable,
@@ -17,6 +18,10 @@ from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
 
 #: Size of the namespace's /dev/shm, bytes.
 SHM_BYTES = 16 * 1024 * 1024
+#: Host name inside, and the file that maps names to addresses.
+HOSTNAME, HOSTS = "fn", "/etc/hosts"
+#: Path of the private temporary directory inside.
+TMP = "/tmp"
 #: Options by which pasta offers the network without the host's loopback: no ports in either
 #: direction, and in the foreground, because some versions hang otherwise.
 PASTA_OPTIONS = (
@@ -41,7 +46,7 @@ class Layout:
 
 
 class BwrapEngine:
-    """Bubblewrap: a mount, pid, ipc and uts namespace, where nothing but a tmpfs is writable."""
+    """Bubblewrap: a mount, pid, ipc and uts namespace, where only a private /tmp is writable."""
 
     name = "bwrap"
     strength = "namespaces: sees only its own code and processes, writes only to a private /tmp"
@@ -80,8 +85,11 @@ class BwrapEngine:
             yield "--unshare-user"
             if nested:
                 yield "--disable-userns"
-        yield from ("--die-with-parent", "--new-session", "--hostname", "fn", "--cap-drop", "ALL")
+        yield from ("--die-with-parent", "--new-session", "--hostname", HOSTNAME)
+        yield from ("--cap-drop", "ALL")
         for path in layout.visible:
+            if path == HOSTS:
+                continue
             yield from _parents(path, set())
             yield from ("--ro-bind-try", path, path)
         for target, link in layout.links:
@@ -113,12 +121,14 @@ class BwrapEngine:
                 *command.argv,
             ),
             # bwrap is process 1 inside, where /proc/1/environ shows the variables it started with.
-            env={"HOME": "/tmp", "TMPDIR": "/tmp", **confining_env(command.env)},
+            env={"HOME": TMP, "TMPDIR": TMP, **confining_env(command.env)},
             cwd="/",
             limits=command.limits,
             label=command.label,
             uid=uid if self._root else 0,
             data=self._data(command, uid, changes_uid),
+            private_tmp=True,
+            tmp_inside=TMP,
             # pasta stands between: the first child is not the init, so the whole tree is killed.
             namespaced=not isolated,
         )
@@ -131,10 +141,7 @@ class BwrapEngine:
         if changes_uid:
             for capability in SETUID_CAPABILITIES:
                 options += ["--cap-add", capability]
-        if tmp_bytes := command.limits.tmp_bytes:
-            options += ["--perms", "1777", "--size", str(tmp_bytes), "--tmpfs", "/tmp"]
-        else:
-            options += ["--perms", "1777", "--tmpfs", "/tmp"]
+        options += ["--bind", PRIVATE_TMP, TMP]
         options += _bind_options(command.binds)
         data: list[bytes] = []
 
@@ -142,9 +149,9 @@ class BwrapEngine:
             data.append(content)
             return str(FIRST_DATA_DESCRIPTOR + len(data))
 
-        for kind in ("passwd", "group"):
-            number = descriptor(_identity(kind, uid))
-            options += ["--perms", "0644", "--ro-bind-data", number, f"/etc/{kind}"]
+        files = {"/etc/passwd": _passwd(uid), "/etc/group": _group(uid), HOSTS: _hosts()}
+        for path, content in files.items():
+            options += ["--perms", "0644", "--ro-bind-data", descriptor(content), path]
         options += ["--chdir", command.cwd, "--remount-ro", "/", "--remount-ro", "/dev"]
         if self._seccomp:
             options += ["--seccomp", descriptor(self._seccomp)]
@@ -174,12 +181,23 @@ def _bind_options(binds: Iterable[Bind]) -> Iterable[str]:
         targets.append(target)
 
 
-def _identity(kind: str, uid: int) -> bytes:
-    """Return a passwd or group file with root, the command's user and nobody."""
-    fields = {"passwd": "fn:x:{0}:{0}::/tmp:/bin/sh", "group": "fn:x:{0}:"}
-    others = {
-        "passwd": "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n",
-        "group": "root:x:0:\nnogroup:x:65534:\n",
-    }
-    own = fields[kind].format(uid) + "\n" if uid else ""
-    return (others[kind] + own).encode()
+def _passwd(uid: int) -> bytes:
+    """Return a passwd file with root, nobody and the command's user."""
+    own = f"fn:x:{uid}:{uid}::/tmp:/bin/sh\n" if uid else ""
+    others = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n"
+    return (others + own).encode()
+
+
+def _group(uid: int) -> bytes:
+    """Return a group file with root, nogroup and the command's group."""
+    own = f"fn:x:{uid}:\n" if uid else ""
+    return f"root:x:0:\nnogroup:x:65534:\n{own}".encode()
+
+
+def _hosts() -> bytes:
+    """Return the host's present file of names, with the command's own host name."""
+    try:
+        known = Path(HOSTS).read_bytes()
+    except OSError:
+        known = b"127.0.0.1 localhost\n::1 localhost\n"
+    return known.rstrip(b"\n") + f"\n127.0.0.1 {HOSTNAME}\n".encode()

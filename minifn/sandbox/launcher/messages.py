@@ -50,6 +50,8 @@ class Spawn(GroupLimits):
     cookie: str
     #: The private temporary directory to make, watch and remove, "" for none.
     tmp: str
+    #: The path by which its processes know that directory; another one in a mount namespace.
+    tmp_inside: str
     private_paths: list[str]
     tmp_bytes: int
     nice: int

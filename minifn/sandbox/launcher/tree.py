@@ -32,8 +32,8 @@ BLIND_LOOKS = 5
 MEMORY_SLACK = 1.1
 #: Number of entries above which a private temporary directory counts as full.
 TMP_ENTRIES = 50_000
-#: File systems in memory that a namespace has for itself.
-OWN_MEMORY = ("/tmp", "/dev/shm")
+#: File system in memory that a mount namespace has for itself.
+OWN_MEMORY = "/dev/shm"
 #: Most looks at a tree for processes that the kernel would not kill before the server.
 EXPOSE_ROUNDS = 20
 #: Highest OOM score adjustment that the kernel knows.
@@ -65,6 +65,7 @@ class Tree:
         self.cookie = spawn["cookie"].encode()
         self.namespaced = spawn["namespaced"]
         self.tmp = spawn["tmp"]
+        self.tmp_inside = spawn["tmp_inside"]
         self.memory_bytes = spawn["memory_bytes"]
         self.processes = spawn["processes"]
         self.tmp_bytes = spawn["tmp_bytes"]
@@ -181,7 +182,7 @@ class Tree:
                 tasks = sum(len(proc.threads(pid)) for pid in members)
             if tasks > self.processes:
                 return f"process limit exceeded ({self.processes})"
-        if not self.tmp and files_inside(members) > TMP_ENTRIES:
+        if self.tmp_inside != self.tmp and files_inside(members) > TMP_ENTRIES:
             return f"more than {TMP_ENTRIES:,} temporary files"
         return ""
 
@@ -221,7 +222,8 @@ class Tree:
         in_memory = proc.machine().get(b"Shmem", 0)
         # If the whole machine has less, mappings cannot matter.
         mapped = bool(watched) or own + in_memory > self.ceiling
-        found = held(members, watched, mapped=mapped) if bounded or watched else NOTHING
+        directory = watched and self.tmp_inside
+        found = held(members, directory, mapped=mapped) if bounded or watched else NOTHING
         reason = ""
         if self.memory_bytes:
             hidden = found.memory if bounded else 0
@@ -328,11 +330,11 @@ def files_inside(members: Iterable[int]) -> int:
     """
     for pid in reversed(list(members)):
         with contextlib.suppress(OSError):
-            places = [(f"/proc/{proc.living(pid)}/root{place}", place) for place in OWN_MEMORY]
+            inside = f"/proc/{proc.living(pid)}/root{OWN_MEMORY}"
             # The programs that confine the command are outside.
-            if all(device(inside) != device(ours) for inside, ours in places):
-                found = [os.statvfs(inside) for inside, _ in places]
-                return sum(one.f_files - one.f_ffree for one in found)
+            if device(inside) != device(OWN_MEMORY):
+                found = os.statvfs(inside)
+                return found.f_files - found.f_ffree
     return 0
 
 
