@@ -277,7 +277,7 @@ class Parts:
         try:
             target = await self.functions.target(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self._specs.worker(target))
+                self.pool.prewarm(self._specs.of(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:

@@ -4,7 +4,14 @@ import asyncio
 import time
 
 from minifn.sandbox.command import Exit
-from minifn.workers.records import LOG_LIMIT_BYTES, Failure, FunctionResponse, response_headers
+from minifn.workers import protocol
+from minifn.workers.records import (
+    LOG_LIMIT_BYTES,
+    Failure,
+    FunctionRequest,
+    FunctionResponse,
+    response_headers,
+)
 
 
 class Call:
@@ -84,6 +91,25 @@ class Call:
                 duration_seconds=time.monotonic() - self.began,
             )
         )
+
+
+def request_frame(
+    number: int, request: FunctionRequest, remaining_seconds: float
+) -> protocol.Request:
+    """Return the frame of a request."""
+    headers = (pair for pair in request.headers if not pair[0].startswith("x-open-runtimes-"))
+    return protocol.Request(
+        id=number,
+        method=request.method,
+        scheme=request.scheme,
+        host=request.host,
+        port=request.port,
+        path=request.path,
+        query=request.query,
+        headers=dict(headers),
+        timeout=min(request.timeout_seconds or remaining_seconds, remaining_seconds),
+        logging=request.logging,
+    )
 
 
 def describe_exit(exit: Exit) -> str:

@@ -1,6 +1,7 @@
 """Requests to the pool and its responses."""
 
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,6 +46,11 @@ class WorkerSpec:
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
 
+    @property
+    def owner(self) -> str:
+        """The id under which workers are counted."""
+        return self.group or self.key
+
 
 class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One call of a function."""
@@ -84,6 +90,11 @@ def failed(failure: Failure, errors: str) -> FunctionResponse:
     return FunctionResponse(
         status_code=500, headers=response_headers(b"[]"), errors=errors, failure=failure
     )
+
+
+def lasting_since(response: FunctionResponse, began: float) -> FunctionResponse:
+    """Return a response whose duration counts from `began`, on the monotonic clock."""
+    return msgspec.structs.replace(response, duration_seconds=time.monotonic() - began)
 
 
 def response_headers(raw: bytes) -> Headers:

@@ -47,7 +47,12 @@ class EchoPool(Pool):
         self.requests: list[FunctionRequest] = []
 
     async def call(
-        self, spec: WorkerSpec, request: FunctionRequest, deadline: float, *, patient: bool = False
+        self,
+        spec: WorkerSpec,
+        request: FunctionRequest,
+        deadline: float,
+        *,
+        queue_unbounded: bool = False,
     ) -> FunctionResponse:
         self.requests.append(request)
         headers = (("content-type", "application/json"), ("x-own", "1"))

@@ -38,16 +38,17 @@ def gone(pids: Iterable[int]) -> bool:
     return not any(psutil.pid_exists(pid) for pid in pids)
 
 
-@pytest.mark.parametrize("patient", [False, True], ids=["synchronous", "queued"])
+@pytest.mark.parametrize("queue_unbounded", [False, True], ids=["synchronous", "queued"])
 def test_a_cold_start_counts_for_every_trigger(
-    timed: WorkerSpec, tmp_path: Path, patient: bool
+    timed: WorkerSpec, tmp_path: Path, queue_unbounded: bool
 ) -> None:
     async def run() -> None:
         async with function(tmp_path, timed) as call:
             request = FunctionRequest(method="POST", path="/sleep", query="0", timeout_seconds=30)
             began = time.monotonic()
             cold, warm = [
-                await call.pool.call(timed, request, began + 30, patient=patient) for _ in range(2)
+                await call.pool.call(timed, request, began + 30, queue_unbounded=queue_unbounded)
+                for _ in range(2)
             ]
             assert time.monotonic() - began >= cold.duration_seconds > warm.duration_seconds > 0
 
