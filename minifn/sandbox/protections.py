@@ -22,13 +22,13 @@ Report = Mapping[str, list[str]]
 
 INSTALL_BWRAP = (
     "apt install bubblewrap, or pip install minifn[sandbox]; "
-    "in Docker allow namespaces (see README)"
+    "in Docker allow namespaces (/docs/security)"
 )
 INSTALL = {
     "bwrap": INSTALL_BWRAP,
     "sandlock": "fix bubblewrap; or pip install minifn[sandlock], with bash as /bin/sh",
 }
-USE_HOST = "MINIFN_NETWORK=host needs nothing; see README for what the others need"
+USE_HOST = "MINIFN_NETWORK=host needs nothing; /docs/security tells what the others need"
 USE_BWRAP = "fix bubblewrap: see the line `engine bwrap`"
 #: Script for inside the engine: the kernel's view of the process, the processes it sees, the places
 #: it can write to, whether it can open a file of the server or signal the server.
