@@ -173,7 +173,7 @@ async def try_process(spawner: Spawner, data: DataDir | None) -> ProcessEngine:
     )
     output = await probe(spawner, engine, *WRITES)
     if not output.ok:
-        hint = f"; others must be able to pass every directory above {spawner.run_dir} (mode 0711)"
+        hint = f"; every directory above {spawner.run_dir} must let others pass (mode 0711)"
         raise EngineUnavailable(
             f"a confined process does not run here: {last_line(output.text)}{hint if root else ''}"
         )
