@@ -131,8 +131,8 @@ class Wrapped:
     #: Whether it gets a private temporary directory, which HOME and TMPDIR name. Its size is
     #: watched, and it is removed afterwards.
     private_tmp: bool = False
-    #: The path by which the command knows that directory, "" for the host's path. If set, the host's
-    #: path replaces PRIVATE_TMP in the first `data`.
+    #: The path by which the command knows that directory, "" for the host's path. If it is set, the
+    #: host's path replaces PRIVATE_TMP in the first `data`.
     tmp_inside: str = ""
     confinement: Confinement | None = None
     #: JSON that a supervising program reads from the first data descriptor, with the command's

@@ -87,8 +87,8 @@ async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[P
     for line in output.text.splitlines():
         key, _, value = line.partition(":" if ":" in line else " ")
         seen.setdefault(key, []).append(value.strip())
-    # No program truncates by path, so no probe can: without Landlock the filter must refuse it, and
-    # filters exist for some machines only.
+    # The script cannot truncate by path, so this is deduced: where Landlock does not refuse it the
+    # filter must, and there are filters for some machines only.
     if landlock_version() < TRUNCATE_SINCE and platform.machine() not in seccomp.MACHINES:
         seen["truncates"] = [platform.machine()]
     return judge(engine.name, seen, network, grouped=output.grouped)

@@ -30,7 +30,7 @@ from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
-from minifn.sandbox.spawner import Output, Spawner, run
+from minifn.sandbox.spawner import Output, Process, Spawner, run
 from tests.sandbox.commands import command_line
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -97,13 +97,7 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
     keepsake.mkdir()
     (keepsake / "kept").touch()
     abstract = f"minifn-hostile-{os.getpid()}"
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.shmat.restype = ctypes.c_void_p
-    # Removed at once: it lives while it is attached here, and Linux lets others attach to it.
-    segment = libc.shmget(0, 4096, 0o1666)
-    assert segment >= 0, os.strerror(ctypes.get_errno())
-    ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
-    libc.shmctl(segment, 0, None)
+    segment = attached_segment()
     # The first terminal that a session's leader opens becomes the session's: functions must not
     # inherit it.
     terminal = os.ttyname(os.openpty()[1])
@@ -115,30 +109,46 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
         )
         shared.write(b"MEMORY")
         shared.flush()
-        path, name, port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
-        # Open to every user, like the sockets of D-Bus and of databases.
-        open_to_all = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-"))
-        )
-        open_to_all.chmod(0o755)
-        path.bind(str(open_to_all / "s"))
-        (open_to_all / "s").chmod(0o777)
-        name.bind(f"\0{abstract}")
-        port.bind(("127.0.0.1", 0))
-        for one in (path, name, port):
-            one.listen(64)
+        path, port = listening(stack, abstract)
         yield {
             "data": str(data.root),
             "database": str(data.database),
             "keepsake": str(keepsake),
             "server": str(os.getpid()),
-            "socket": str(open_to_all / "s"),
+            "socket": str(path),
             "abstract": abstract,
-            "port": str(port.getsockname()[1]),
+            "port": str(port),
             "segment": str(segment),
             "shared": shared.name,
             "terminal": terminal,
         }
+
+
+def attached_segment() -> int:
+    """Return a segment of System V memory that is attached here."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    segment = int(libc.shmget(0, 4096, 0o1666))
+    assert segment >= 0, os.strerror(ctypes.get_errno())
+    ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
+    # Removed at once: it lives while it is attached here, and Linux lets others attach to it.
+    libc.shmctl(segment, 0, None)
+    return segment
+
+
+def listening(stack: contextlib.ExitStack, abstract: str) -> tuple[Path, int]:
+    """Listen on a Unix socket, an abstract one and a port; return the path and the port."""
+    by_path, by_name, by_port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
+    # Open to every user, like the sockets of D-Bus and of databases.
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-")))
+    folder.chmod(0o755)
+    by_path.bind(str(folder / "s"))
+    (folder / "s").chmod(0o777)
+    by_name.bind(f"\0{abstract}")
+    by_port.bind(("127.0.0.1", 0))
+    for one in (by_path, by_name, by_port):
+        one.listen(64)
+    return folder / "s", by_port.getsockname()[1]
 
 
 async def verdicts(name: str, network: Network, node: str, data: DataDir) -> dict[str, list[str]]:
@@ -156,21 +166,17 @@ async def _verdicts(
     async with Spawner(data.run) as spawner:
         engine = await choose(name, spawner, data, network)
         other = build(data, "other")
-        victim = await spawner.spawn(engine.wrap(command(engine, other, OTHER_UID, "victim", "{}")))
-        deadline = time.monotonic() + 30
-        while not (found := [pid for pid in proc.family(victim.pid) if is_victim(pid)]):
-            assert time.monotonic() < deadline, f"the victim did not start: {victim.exit}"
-            await asyncio.sleep(0.01)
+        victim, pid = await start_victim(spawner, engine, other)
         targets |= {
             "other_build": str(other),
             "launcher": str(proc.parent(victim.pid)),
-            "other": str(found[-1]),
+            "other": str(pid),
         }
         # Harm that a program leaves behind, as seen from outside after its end.
         harm: dict[str, Callable[[], bool]] = {
             "plant_links": lambda: not Path(targets["keepsake"], "kept").exists(),
-            "signal_everybody": lambda: is_pending(found[-1], signal.SIGURG),
-            "signal_by_descriptor": lambda: is_pending(found[-1], signal.SIGUSR2),
+            "signal_everybody": lambda: is_pending(pid, signal.SIGURG),
+            "signal_by_descriptor": lambda: is_pending(pid, signal.SIGUSR2),
         }
         turns = asyncio.Semaphore(AT_ONCE)
 
@@ -197,6 +203,16 @@ async def _verdicts(
         )
         await victim.kill()
     return dict(zip(programs, answers, strict=True))
+
+
+async def start_victim(spawner: Spawner, engine: Engine, directory: Path) -> tuple[Process, int]:
+    """Start another function; return it and the pid of its own program."""
+    victim = await spawner.spawn(engine.wrap(command(engine, directory, OTHER_UID, "victim", "{}")))
+    deadline = time.monotonic() + 30
+    while not (found := [pid for pid in proc.family(victim.pid) if is_victim(pid)]):
+        assert time.monotonic() < deadline, f"the victim did not start: {victim.exit}"
+        await asyncio.sleep(0.01)
+    return victim, found[-1]
 
 
 def is_victim(pid: int) -> bool:
