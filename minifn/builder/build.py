@@ -299,8 +299,8 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
-        # The guard looks once a second: a fast command may have ended before.
-        await asyncio.to_thread(self._check_disk)
+        # The guard looks once a second: a fast command may have ended before. Sealing checks the code.
+        await asyncio.to_thread(check_trees, self._cache, self._scratch)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy what a command writes to the log until it has closed its output."""
@@ -333,8 +333,7 @@ class Build:
 
     def _check_disk(self) -> None:
         check_space(self._directory)
-        for directory in (self._directory, self._cache, self._scratch):
-            check_usage(measure(directory))
+        check_trees(self._directory, self._cache, self._scratch)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Make what was built the server's, read-only to the function, and safe from a loss of power."""
@@ -363,6 +362,12 @@ class Build:
             remove_tree(self._cache)
         if not keep:
             remove_tree(self._directory)
+
+
+def check_trees(*directories: Path) -> None:
+    """Raise TreeRefused when one of these cannot be measured or holds too much."""
+    for directory in directories:
+        check_usage(measure(directory))
 
 
 def holds(directory: Path, entrypoint: str) -> bool:
