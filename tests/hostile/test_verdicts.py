@@ -96,7 +96,7 @@ VERDICTS = {
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",
     "headless_memory": "K K K K K K K K K",
-    "headless_deleted_file": "S S S S K K K K K",
+    "headless_deleted_file": "K K K K K K K K K",
     "headless_daemon": "S S S S S S S S S",
     "own_descriptors": "K K K K K K K K K",
     "thread_bomb": "S S S S S K S K K",

@@ -52,7 +52,7 @@ def marker() -> str:
 
 
 def command_line(pid: int) -> bytes:
-    """Return the arguments of a process, each ended by a NUL; also if its first thread has ended."""
+    """Return the arguments of a process, each ended by a NUL; its first thread may have ended."""
     read = proc.read(f"/proc/{pid}/cmdline")
     return read or proc.read(f"/proc/{proc.living(pid)}/cmdline")
 

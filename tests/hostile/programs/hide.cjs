@@ -30,7 +30,7 @@ const attacks = {
     for (let number = 0; number < 52000; number++) {
       fs.closeSync(fs.openSync(path.join(process.env.TMPDIR, String(number)), "w"));
     }
-    await sleep(10);
+    await sleep(20);
     return "52,000 files";
   },
   queue_of_the_dead() {
