@@ -154,7 +154,7 @@ class Spawner:
     async def start(self) -> None:
         """Kill the processes that a previous server left behind, then start the launcher.
 
-        Raises SandboxError when another server uses the directory.
+        Raises DataInUse when another server uses the directory.
         """
         self._loop = asyncio.get_running_loop()
         self.lost = self._loop.create_future()

@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Mapping
 
-from minifn.config import NETWORKS, Config, authority
+from minifn.config import NETWORKS, Config
+from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.languages import Place, RuntimeTable
 from minifn.models import Deployment, Specification, Target, specification
@@ -60,7 +61,12 @@ class WorkerSpecs:
     """Makes the spec of a function's workers from the function and its active deployment."""
 
     def __init__(
-        self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable
+        self,
+        config: Config,
+        data: DataDir,
+        engine: Engine,
+        runtimes: RuntimeTable,
+        endpoint: ApiEndpoint,
     ) -> None:
         self._config = config
         self._data = data
@@ -69,9 +75,9 @@ class WorkerSpecs:
         #: Largest /tmp of a function, MB: below the server's setting on a small disk.
         disk_mb = shutil.disk_usage(data.root).total // _MIB
         self._tmp_mb = max(1, min(config.tmp, disk_mb // TMP_DISK_SHARE))
-        #: Host that a function sees when its caller named none.
-        self.authority = authority(config.host, config.port)
-        self._specs: dict[str, tuple[Target, WorkerSpec]] = {}
+        self.endpoint = endpoint
+        #: Deployment -> the target and the URL of the API that its worker was described for.
+        self._specs: dict[str, tuple[Target, str, WorkerSpec]] = {}
 
     def of(self, target: Target) -> WorkerSpec:
         """Return the spec of a target's workers; the target has a deployment.
@@ -81,13 +87,14 @@ class WorkerSpecs:
         assert target.deployment is not None
         key = target.deployment.id
         known = self._specs.get(key)
-        if known is None or known[0] is not target:
+        url = self.endpoint.url
+        if known is None or known[0] is not target or known[1] != url:
             spec = self._describe(target, target.deployment)
             # An equal spec stays the same object, so warm workers survive a change without effect.
-            if known is not None and known[1] == spec:
-                spec = known[1]
-            known = self._specs[key] = (target, spec)
-        return known[1]
+            if known is not None and known[2] == spec:
+                spec = known[2]
+            known = self._specs[key] = (target, url, spec)
+        return known[2]
 
     def forget(self, deployment_id: str) -> None:
         """Forget a deleted deployment."""
@@ -105,7 +112,7 @@ class WorkerSpecs:
             function,
             deployment,
             project=self._config.project,
-            endpoint=f"http://{self.authority}/v1",
+            endpoint=self.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=size.slug,
         )
