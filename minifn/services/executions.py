@@ -283,7 +283,7 @@ class Executions:
             failed = records.fail(execution, f"{exc.message}\nError Code: {exc.code}")
             return ExecutionResult(execution=msgspec.structs.replace(failed, deployment_id=""))
         response = await self._call(
-            target, execution, request, target.function.timeout_seconds, patient=True
+            target, execution, request, target.function.timeout_seconds, queue_unbounded=True
         )
         return records.finish(target, execution, response)
 
@@ -294,14 +294,14 @@ class Executions:
         request: ExecutionRequest,
         timeout_seconds: float,
         *,
-        patient: bool = False,
+        queue_unbounded: bool = False,
     ) -> FunctionResponse:
         deadline = time.monotonic() + timeout_seconds
         try:
-            spec = self._launcher.worker(target)
+            spec = self._launcher.of(target)
         except RuntimeUnavailable as exc:
             return FunctionResponse(
                 status_code=500, errors=f"{exc}\nError Code: 500", failure="start"
             )
         call = self._calls.make(target.function, execution, request)
-        return await self._pool.call(spec, call, deadline, patient=patient)
+        return await self._pool.call(spec, call, deadline, queue_unbounded=queue_unbounded)

@@ -21,7 +21,7 @@ from minifn.instants import now_ms
 from minifn.languages import RuntimeTable
 from minifn.models import Execution
 from minifn.parts import Parts
-from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.store import deployments, executions
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
@@ -47,7 +47,12 @@ class EchoPool(Pool):
         self.requests: list[FunctionRequest] = []
 
     async def call(
-        self, spec: WorkerSpec, request: FunctionRequest, deadline: float, *, patient: bool = False
+        self,
+        spec: WorkerSpec,
+        request: FunctionRequest,
+        deadline: float,
+        *,
+        queue_unbounded: bool = False,
     ) -> FunctionResponse:
         self.requests.append(request)
         headers = (("content-type", "application/json"), ("x-own", "1"))
