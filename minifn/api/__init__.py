@@ -20,7 +20,6 @@ from minifn.api.operations import (
     deployments,
     events,
     executions,
-    executions_v0,
     functions,
     health,
     openapi,
@@ -40,8 +39,10 @@ from minifn.api.wire.operation import Context, Endpoint, Operation
 from minifn.errors import RouteNotFound
 from minifn.parts import Parts
 
-#: Every operation; the ones called most come first, because routes are tried in order, and fixed paths come before
-#: paths with a parameter in the same place.
+#: Where the API's paths begin.
+ROOT = "/v1"
+#: Every operation. Routes are tried in order, so those called most come first, and fixed paths come
+#: before paths with a parameter in the same place.
 OPERATIONS: tuple[Operation, ...] = (
     *executions.OPERATIONS,
     *catalog.OPERATIONS,
@@ -60,14 +61,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *openapi.OPERATIONS,
 )
-#: What clients of 0.x get in place of an operation, by its method and path.
-LEGACY = {(operation.method, operation.path): operation for operation in executions_v0.OPERATIONS}
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API of `minifn` as an ASGI application, everything below /v1. Its lifespan starts and stops `minifn`.
+    """Return the API of a server as an ASGI application; its lifespan starts and stops `parts`.
 
-    Nothing of `minifn` is used before the first request.
+    Nothing of `parts` is used before the first request.
     """
 
     @contextlib.asynccontextmanager
@@ -76,27 +75,18 @@ def create_app(parts: Parts) -> Starlette:
             yield
 
     context = Context(parts, OPERATIONS)
-
-    def endpoint(operation: Operation) -> Endpoint:
-        old = LEGACY.get((operation.method, operation.path))
-        return Endpoint(operation, context, Endpoint(old, context) if old else None)
-
-    create_execution = endpoint(executions.CREATE)
+    routes = [_route(operation, context) for operation in OPERATIONS]
+    fast = [route for route, operation in zip(routes, OPERATIONS, strict=True) if operation.fast]
     app = Starlette(
         routes=[
-            Route(
-                f"/v1{operation.path}",
-                create_execution if operation is executions.CREATE else endpoint(operation),
-                methods=[operation.method],
-                name=operation.name,
-            )
-            for operation in OPERATIONS
-        ]
-        + [WebSocketRoute("/v1/realtime", Realtime(context)), Mount("/git", GitHttp(context))],
+            *routes,
+            WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
+            Mount("/git", GitHttp(context)),
+        ],
         middleware=[
             Middleware(Domains, parts),
             Middleware(Cors),
-            Middleware(FastRoute, create_execution),
+            *(Middleware(FastRoute, route) for route in fast),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=lifespan,
@@ -105,12 +95,25 @@ def create_app(parts: Parts) -> Starlette:
     return app
 
 
+def _route(operation: Operation, context: Context) -> Route:
+    return Route(
+        f"{ROOT}{operation.path}",
+        Endpoint(operation, context),
+        methods=[operation.method],
+        name=operation.name,
+    )
+
+
 async def _no_route(request: Request, exc: Exception) -> Response:
-    """Answer unknown paths, and known ones with another method, as Appwrite does: 404, outside the API as a page."""
+    """Answer unknown paths and methods with 404, as Appwrite does; outside the API with a page."""
     shape = shape_of(request.headers.get("x-appwrite-response-format", ""))
     answer = error_answer(RouteNotFound(), typed=shape >= Shape.V1_3)
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    if not f"{path}/".startswith("/v1/") and shape >= Shape.V1_3 and not wants_json(request.scope):
+    if (
+        not f"{path}/".startswith(f"{ROOT}/")
+        and shape >= Shape.V1_3
+        and not wants_json(request.scope)
+    ):
         answer = page_of(answer)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -1,7 +1,7 @@
-"""The API described as an OpenAPI document, made of the same declarations that answer requests.
+"""Describes the API as an OpenAPI document, from the declarations that answer requests.
 
-Records are described in their newest shape, which has the keys of every version; a client that names an older version
-in `x-appwrite-response-format` gets fewer.
+Records have their newest shape here, with the keys of every version. A client that names an older
+version in `x-appwrite-response-format` gets fewer keys.
 """
 
 import re
@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from minifn import __version__
+from minifn.api.access.callers import GUEST_SCOPES, USER_SCOPES
 from minifn.api.wire import responses
 from minifn.api.wire.answers import Answer
 from minifn.api.wire.formats import Shape
@@ -31,8 +32,8 @@ from minifn.errors import (
 from minifn.languages import Runtime
 from minifn.models import SPECIFICATIONS, ApiKey, Deployment, Execution, Function, Rule, Variable
 
-#: What every operation may refuse with: who is calling, for which project, with which query string.
-_ALWAYS = (
+#: Errors of every operation: about the caller, the project and the query string.
+COMMON_ERRORS = (
     ArgumentInvalid,
     AccessForbidden,
     ApiKeyExpired,
@@ -42,10 +43,8 @@ _ALWAYS = (
     UserApiKeyAndSessionSet,
     ProjectNotFound,
 )
-#: And those that change something.
-_CHANGING = (UnknownOrigin,)
-#: Scopes that clients without an API key have.
-_CLIENT_SCOPES = frozenset({"execution.read", "execution.write"})
+#: Errors of operations that change something.
+CHANGE_ERRORS = (UnknownOrigin,)
 
 _SECURITY = {
     "Project": ("X-Appwrite-Project", "header", "The project's id."),
@@ -57,7 +56,7 @@ _PATH_PARAM = re.compile(r"\{(\w+)\}")
 
 
 def _samples() -> dict[str, dict[str, Any]]:
-    """Return one record of every model as the API answers with it; their schemas are read off them."""
+    """Return one record of every model as JSON, from which its schema is inferred."""
     full = Shape.FULL
     runtime = Runtime(
         id="", key="", name="", version="", base="", image="", logo="", supports=("",)
@@ -88,13 +87,13 @@ def _samples() -> dict[str, dict[str, Any]]:
             **responses.api_key(ApiKey(id="", name="", secret_hash="", scopes=("",))),
             "sdks": [""],
         },
-        # Null in the rules of the API.
+        # Null in the API's own rules.
         "rule": {**responses.rule(Rule(id="", domain=""), full), "deploymentResourceType": None},
     }
 
 
 def _inferred(value: Any) -> dict[str, Any]:
-    """Return the schema that a sample has."""
+    """Return the schema of a sample."""
     if isinstance(value, bool):
         return {"type": "boolean"}
     if isinstance(value, int | float):
@@ -214,10 +213,10 @@ def _security(operation: Operation) -> Iterator[dict[str, list[str]]]:
     yield {"Project": [], "Key": []}
     if operation.presigned:
         yield {"Project": []}
-    if not operation.scopes or _CLIENT_SCOPES & set(operation.scopes):
+    if not operation.scopes or not USER_SCOPES.isdisjoint(operation.scopes):
         yield {"Project": [], "JWT": []}
         yield {"Project": [], "Session": []}
-    if not operation.scopes or "execution.write" in operation.scopes:
+    if not operation.scopes or not GUEST_SCOPES.isdisjoint(operation.scopes):
         yield {"Project": []}
 
 
@@ -233,15 +232,15 @@ def _responses(operation: Operation) -> dict[str, Any]:
         for status in operation.statuses or (usual,)
     }
     refusals: dict[int, set[str]] = {}
-    changing = _CHANGING if operation.method not in ("GET", "HEAD") else ()
-    for error in (*_ALWAYS, *changing, *operation.errors):
+    changing = CHANGE_ERRORS if operation.method not in ("GET", "HEAD") else ()
+    for error in (*COMMON_ERRORS, *changing, *operation.errors):
         refusals.setdefault(error.code, set()).add(error.type)
     for code, types in sorted(refusals.items()):
         answers[str(code)] = {
             "description": ", ".join(sorted(types)),
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}},
         }
-    # What is no HTTP request, or has a URL of more than 64 KiB, never gets as far as the API.
+    # The server itself refuses malformed requests and URLs above 64 KiB, with plain text.
     answers["400"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return answers
 
