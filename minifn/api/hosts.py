@@ -1,4 +1,4 @@
-"""The host that a request is for: a name, an IPv4 address, or an IPv6 address in brackets."""
+"""Reads the host of a request: a name, an IPv4 address, or an IPv6 address in brackets."""
 
 from starlette.types import Scope
 
@@ -6,7 +6,7 @@ from minifn.ids import split_authority
 
 
 def host_of(scope: Scope) -> str:
-    """Return the name in the Host header, in lower case and without its port; "" when there is none."""
+    """Return the host in the Host header, in lower case and without its port; "" without one."""
     for name, value in scope["headers"]:
         if name == b"host":
             host, _ = split_authority(value.decode("latin-1").lower())

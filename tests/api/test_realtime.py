@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from minifn.api.access.callers import ADMIN, GUEST, user_caller
-from minifn.api.broadcast import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, Broadcast, Connection
+from minifn.api.broadcast import WAITING_BYTES_MAX, WAITING_MESSAGES_MAX, Broadcast, Subscriber
 from minifn.change_feed import ChangeFeed
 from minifn.models import Execution
 from minifn.tokens import UserClaims
@@ -377,8 +377,8 @@ def test_a_client_that_lags_behind_is_closed(site: SiteServer) -> None:
 def test_what_waits_for_a_client_is_bounded() -> None:
     changes = ChangeFeed()
     broadcast = Broadcast(changes)
-    slow = Connection(ADMIN)
-    slow.subscriptions[""] = ("executions",)
+    slow = Subscriber(ADMIN)
+    slow.subscriptions.from_url(["executions"])
     broadcast.join(slow)
     for _ in range(WAITING_MESSAGES_MAX):
         changes.tell("create", Execution(id="e", function_id="f"))
@@ -388,7 +388,7 @@ def test_what_waits_for_a_client_is_bounded() -> None:
 
 
 def test_large_messages_do_not_wait_without_end() -> None:
-    connection = Connection(GUEST)
+    connection = Subscriber(GUEST)
     connection.put(b"x" * WAITING_BYTES_MAX)
     assert not connection.overrun.is_set()
     connection.put(b"x")
@@ -399,14 +399,14 @@ def test_an_event_is_encoded_once_for_each_kind_of_reader() -> None:
     changes = ChangeFeed()
     broadcast = Broadcast(changes)
     ada = user_caller(UserClaims(user_id="ada", exp=0), session=False)
-    connections = [Connection(caller) for caller in (ADMIN, ada, GUEST)]
+    connections = [Subscriber(caller) for caller in (ADMIN, ada, GUEST)]
     for connection in connections:
-        connection.subscriptions[""] = ("executions", "executions.e")
+        connection.subscriptions.from_url(["executions", "executions.e"])
         broadcast.join(connection)
     changes.tell("create", Execution(id="e", function_id="f", user_id="ada", logs="private"))
 
-    async def first(connection: Connection) -> Any:
-        return json.loads(b"".join(await asyncio.wait_for(connection.take(), 0.1)))
+    async def first(subscriber: Subscriber) -> Any:
+        return json.loads(b"".join(await asyncio.wait_for(subscriber.take(), 0.1)))
 
     assert asyncio.run(first(connections[0]))["data"]["payload"]["logs"] == "private"
     assert asyncio.run(first(connections[1]))["data"]["payload"]["logs"] == ""
