@@ -1,4 +1,4 @@
-"""Decides which changes reach which realtime connections, and encodes them; `realtime` sends them."""
+"""Decides which changes reach which realtime clients, and encodes them for `realtime` to send."""
 
 import asyncio
 from collections import deque
@@ -78,7 +78,7 @@ class Broadcast:
         self.long = asyncio.Semaphore(LONG_MAX)
 
     def join(self, subscriber: Subscriber) -> None:
-        """Send a subscriber what its caller and subscriptions now allow; guests may read nothing."""
+        """Send a subscriber what its caller may read of its channels; guests may read nothing."""
         self.leave(subscriber)
         if subscriber.caller.kind is CallerKind.GUEST:
             return
