@@ -20,10 +20,10 @@ from minifn.models import Caller, CallerKind, Deployment, Execution, Function, R
 WAITING_MESSAGES_MAX = 1000
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 
-#: Messages longer than SHORT_BYTES are sent to LONG_MAX connections at a time, because each needs
+#: Messages longer than LONG_BYTES are sent to LONG_SENDS_MAX clients at a time, because each needs
 #: copies.
-SHORT_BYTES = 64 * 1024
-LONG_MAX = 8
+LONG_BYTES = 64 * 1024
+LONG_SENDS_MAX = 8
 
 _encode = msgspec.json.encode
 
@@ -75,7 +75,7 @@ class Broadcast:
         self._by_channel: dict[str, set[Subscriber]] = {}
         self._joined: dict[Subscriber, list[str]] = {}
         #: Held while a long message is sent.
-        self.long = asyncio.Semaphore(LONG_MAX)
+        self.long = asyncio.Semaphore(LONG_SENDS_MAX)
 
     def join(self, subscriber: Subscriber) -> None:
         """Send a subscriber what its caller may read of its channels; guests may read nothing."""

@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from minifn import jsontext
 from minifn.api.access.callers import GUEST
-from minifn.api.broadcast import SHORT_BYTES, Broadcast, Message, Subscriber, length
+from minifn.api.broadcast import LONG_BYTES, Broadcast, Message, Subscriber, length
 from minifn.api.operations import account
 from minifn.api.wire import bodies
 from minifn.api.wire.operation import Context
@@ -129,7 +129,7 @@ class Client:
         while True:
             message = await self._subscriber.take()
             await self._check_again()
-            if length(message) <= SHORT_BYTES:
+            if length(message) <= LONG_BYTES:
                 await self._send(message)
                 continue
             async with self._broadcast.long:

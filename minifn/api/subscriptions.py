@@ -24,7 +24,7 @@ class Subscriptions:
 
     @property
     def channels(self) -> list[str]:
-        """Every channel of every subscription, once."""
+        """The channels of all subscriptions, without duplicates."""
         return list(dict.fromkeys(name for names in self._channels.values() for name in names))
 
     def from_url(self, given: Any) -> None:

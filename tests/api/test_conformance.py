@@ -1,7 +1,8 @@
-"""What Appwrite says of its Functions API, version by version, holds here.
+"""The API conforms to Appwrite's Functions API, version by version.
 
-`tests/data` has the operations and models of Appwrite's own OpenAPI descriptions (`app/config/specs`, 1.6 and 1.8),
-each model with the properties that are always there, and the error types of its `app/config/errors.php`.
+`tests/data` has the operations and models of Appwrite's OpenAPI descriptions (`app/config/specs`,
+1.6 and 1.8), each model with its required properties, and the error types of its
+`app/config/errors.php`.
 """
 
 import inspect
@@ -34,12 +35,12 @@ EVERY = [
     for operation in specification["operations"]
 ]
 
-#: Those that can succeed without a repository; tests of git try the other.
+#: Operations that can succeed without a repository; tests of git cover the others.
 ANSWERED = [case for case in EVERY if "functionsCreateVcsDeployment" not in str(case.id)]
 
-#: What is there besides a version's model, and why: SDKs compute the progress of an upload from it.
+#: Keys beyond a version's model: SDKs compute the progress of an upload from them.
 EXTRA_PROPERTIES = {"deployment": {"chunksTotal", "chunksUploaded"}}
-#: Parameters that Appwrite itself ignores from 1.8 on.
+#: Parameters that Appwrite ignores since 1.8.
 IGNORED_PARAMETERS = {
     "functionsCreate": {
         "templateRepository",
@@ -52,7 +53,7 @@ IGNORED_PARAMETERS = {
 }
 #: The archive is a file, which no parameter holds.
 FILES = {"functionsCreateDeployment": {"code"}}
-#: Types that belong to minifn alone: what it has and Appwrite's API has not.
+#: Error types of minifn alone.
 OWN_ERRORS = {"general_request_too_large", "general_service_overloaded", "user_invalid_credentials"}
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -64,7 +65,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check(value: Any, kind: Any, models: Mapping[str, Any], place: str) -> None:
-    """Raise AssertionError unless `value` is of a kind: a type, a list of one kind, or a model by its name."""
+    """Raise AssertionError unless `value` has a kind: a type, a list of a kind, or a model."""
     if isinstance(kind, list):
         assert isinstance(value, list), place
         for item in value:
@@ -86,7 +87,7 @@ def check(value: Any, kind: Any, models: Mapping[str, Any], place: str) -> None:
 
 
 def prepare(site: SiteServer, client: httpx.Client, *, building: bool) -> dict[str, str]:
-    """Make a function with a deployment, a variable and an execution, and return their ids by path parameter."""
+    """Create a function, deployment, variable and execution; return ids by path parameter."""
     function_id = deploy(site, client, execute=["any"])
     function = client.get(f"/functions/{function_id}").json()
     deployment_id = function.get("deploymentId") or function["deployment"]
@@ -111,7 +112,7 @@ def prepare(site: SiteServer, client: httpx.Client, *, building: bool) -> dict[s
 
 
 def body_of(operation_id: str, ids: Mapping[str, str]) -> dict[str, Any]:
-    """What to send so that an operation succeeds."""
+    """Return a body with which an operation succeeds."""
     return {
         "functionsCreate": {"functionId": "unique()", "name": "new", "runtime": RUNTIME},
         "functionsUpdate": {"name": "changed"},
@@ -130,7 +131,7 @@ def body_of(operation_id: str, ids: Mapping[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("version", "operation"), ANSWERED)
-def test_an_operation_answers_as_its_version_says(
+def test_an_operation_answers_as_in_its_version(
     site: SiteServer, version: str, operation: dict[str, Any]
 ) -> None:
     with site.admin(f"{version}.0") as client:
@@ -156,7 +157,7 @@ def test_an_operation_answers_as_its_version_says(
     check(answer.json(), operation["model"], models, operation["model"])
     if operation["model"].endswith("List"):
         rows = next(value for value in answer.json().values() if isinstance(value, list))
-        assert rows, "a list that is empty shows nothing of its model"
+        assert rows, "an empty list does not show its model"
 
 
 @pytest.mark.parametrize(("version", "operation"), EVERY)
@@ -175,12 +176,12 @@ def test_an_operation_takes_every_parameter_of_its_version(
 
 
 def same_path(path: str, other: str) -> bool:
-    """Whether two paths are the same but for the names of their parameters."""
+    """Tell whether two paths are equal except for the names of their parameters."""
     return re.sub(r"\{\w+\}", "{}", path) == re.sub(r"\{\w+\}", "{}", other)
 
 
 def raised_types() -> dict[str, int]:
-    """The code of every error type that can be answered."""
+    """Return the code of every error type that the API can answer with."""
     classes = [
         value
         for value in vars(errors).values()
