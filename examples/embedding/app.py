@@ -1,9 +1,9 @@
-"""An app of your own with functions inside: one process, one port.
+"""Your own app with functions inside: one process, one port.
 
     uvicorn app:app --app-dir examples/embedding
 
-`/` is the app's; everything else, `/v1/functions/...` included, is minifn's. `POST /greet` calls a function without
-HTTP.
+`/` belongs to the app; minifn answers everything else, such as `/v1/functions/...`. `POST /greet`
+calls a function without HTTP.
 """
 
 import contextlib

@@ -13,15 +13,15 @@ from tests.api.site import Site, SiteServer, create_function, refusal
 
 
 def test_the_public_operations(guest: httpx.Client) -> None:
-    with httpx.Client(base_url=guest.base_url, trust_env=False) as nobody:
-        ping = nobody.get("/ping")
+    with httpx.Client(base_url=guest.base_url, trust_env=False) as anonymous:
+        ping = anonymous.get("/ping")
         assert (ping.status_code, ping.text) == (200, "Pong!")
         assert ping.headers["content-type"].startswith("text/plain")
-        version = nobody.get("/health/version", headers={"x-appwrite-project": "console"}).json()[
+        version = anonymous.get("/health/version", headers={"x-appwrite-project": "console"}).json()[
             "version"
         ]
         assert version.startswith("1.")
-        assert nobody.get("/health").json()["status"] == "pass"
+        assert anonymous.get("/health").json()["status"] == "pass"
     runtimes = guest.get("/functions/runtimes").json()
     assert runtimes["total"] == len(runtimes["runtimes"]) > 0
     python = next(item for item in runtimes["runtimes"] if item["key"] == "python")

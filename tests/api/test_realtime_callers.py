@@ -31,7 +31,7 @@ def test_users_hear_only_of_their_own_executions(site: SiteServer, admin: httpx.
         listening(
             site.port, "executions", "functions", f"functions.{function_id}", jwt=jwt(site, "ada")
         ) as client,
-        listening(site.port, "executions", f"functions.{function_id}") as nobody,
+        listening(site.port, "executions", f"functions.{function_id}") as guest_client,
     ):
         assert client.connected["data"]["user"]["$id"] == "ada"
         for caller in (bob, guest, admin):
@@ -43,7 +43,7 @@ def test_users_hear_only_of_their_own_executions(site: SiteServer, admin: httpx.
         assert event["payload"]["$id"] == execution["$id"]
         assert (event["payload"]["logs"], event["payload"]["errors"]) == ("", "")
         client.hears_nothing()
-        nobody.hears_nothing()
+        guest_client.hears_nothing()
 
 
 @pytest.mark.parametrize(

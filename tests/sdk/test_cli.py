@@ -1,4 +1,4 @@
-"""Appwrite's own command line, as published, against a real server: with a key, and signed in as the operator."""
+"""Appwrite's published CLI against a real server: with a key, and signed in as the operator."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def main(context):
 """
 PROJECT_FILES = {"6": "appwrite.json", "12": "appwrite.config.json"}
 FIRST = '{"method":"limit","values":[1]}'
-#: Commands of `appwrite functions` that no server can answer.
+#: Commands of `appwrite functions` that have no operation here.
 UNSERVED = {
     "get-deployment-download": "asks for /v1http://host/v1/functions/...",
     "help": "asks no server",
@@ -29,7 +29,7 @@ UNSERVED = {
 
 
 class Cli:
-    """One version of the command line, with a home directory and therefore a login of its own."""
+    """One version of the CLI, with its own home directory and so its own login."""
 
     def __init__(self, version: str, home: Path, server: Server) -> None:
         self.major = version.partition(".")[0]
@@ -41,13 +41,13 @@ class Cli:
         self.run = runner(program, home, server)
 
     def functions(self, folder: Path, command: str, **options: str) -> Any:
-        """Run `appwrite functions <command>` and return its JSON, or None where it prints none."""
+        """Run `appwrite functions <command>` and return its JSON, None without any."""
         self.called.add(command)
         printed = self.run(folder, "functions", command, *given(options), "--json").strip()
         return json.loads(printed) if printed.startswith("{") else None
 
     def refused(self, folder: Path, command: str, **options: str) -> str:
-        """Run `appwrite functions <command>`, which the server refuses, and return what it printed."""
+        """Run an `appwrite functions <command>` that is refused, and return its output."""
         self.called.add(command)
         return self.run(folder, "functions", command, *given(options), refused=True)
 
@@ -61,17 +61,17 @@ class Cli:
 
 
 def given(options: dict[str, str]) -> list[str]:
-    """Return options as the command line takes them."""
+    """Return options as arguments of the CLI."""
     return [
         text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
     ]
 
 
 def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
-    """Return a callable that runs one command in a folder and returns what it printed.
+    """Return a callable that runs one command in a folder and returns its output.
 
-    It raises AssertionError unless the command succeeds (or is `refused=True`); some exit with 0 after a failure, but
-    say so.
+    It raises AssertionError unless the command succeeds, or fails with `refused=True`. Some
+    commands exit with 0 after a failure, but print it.
     """
     environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
 
@@ -95,7 +95,7 @@ def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
 
 
 def settings(function_id: str, runtime: str) -> dict[str, object]:
-    """The project file's entry of one function."""
+    """Return the project file's entry of one function."""
     return {
         "$id": function_id,
         "name": function_id,
@@ -111,13 +111,13 @@ def settings(function_id: str, runtime: str) -> dict[str, object]:
         "entrypoint": "main.py",
         "commands": "",
         "path": f"functions/{function_id}",
-        # The older one takes variables from here, the newer one from the folder's .env.
+        # The older CLI reads variables here, the newer one in the folder's .env.
         "vars": [{"key": "GREETING", "value": "hello"}],
     }
 
 
 def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
-    """Write a project folder with its file and the function's code, and return it."""
+    """Write a project folder with the project file and the function's code."""
     folder.mkdir()
     functions = [] if entry is None else [entry]
     (folder / name).write_text(
@@ -132,11 +132,9 @@ def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
 
 
 def answer(execution: Any) -> str:
-    """What a function answered that the CLI ran."""
+    """Return the answer of a function that the CLI ran."""
     assert execution["status"] == "completed", execution
-    assert isinstance(execution["duration"], float), (
-        "the CLI shows numbers of more than 15 digits as texts"
-    )
+    assert isinstance(execution["duration"], float), "the CLI shows numbers above 15 digits as text"
     return str(execution["responseBody"])
 
 
@@ -153,7 +151,7 @@ def test_push_and_pull_with_a_key(
         work, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key
     )
     if cli.major == "12":
-        # Its first push of a new function asks for a login before it sends anything: the function is made beforehand.
+        # The CLI's first push of a new function asks for a login, so create the function before.
         cli.functions(work, "create", function_id=function_id, name=function_id, runtime=runtime)
     cli.run(work, "--force", "push", "functions", "--function-id", function_id)
     function = api.call("GET", f"/functions/{function_id}", 200)
@@ -349,7 +347,7 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
 
 
 def rebuild(cli: Cli, folder: Path, deployment: dict[str, str]) -> str:
-    """Build a deployment again and return the id of the new one, which the older CLI does not tell."""
+    """Build a deployment again and return the new id, which the older CLI does not show."""
     if cli.major != "6":
         return str(cli.functions(folder, "create-duplicate-deployment", **deployment)["$id"])
     cli.functions(folder, "create-build", **deployment)

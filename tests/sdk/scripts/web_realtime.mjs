@@ -1,5 +1,5 @@
-// A page of the web SDK: signs in, listens, runs a function, and prints what it heard of it.
-// Browsers have localStorage and WebSocket; Node.js is given the former here, and the latter by an option.
+// A page with the web SDK: signs in, listens, runs a function, and prints its events.
+// Browsers have localStorage and WebSocket; Node.js gets the former here, the latter by an option.
 import { createRequire } from "node:module";
 
 const kept = new Map();
@@ -19,7 +19,7 @@ const channels = ["executions", `functions.${FUNCTION}`];
 if (Realtime) await new Realtime(client).subscribe(channels, heard);
 else client.subscribe(channels, heard);
 
-// The SDK does not say when it is signed in and subscribed: executions of the time before are not heard of.
+// The SDK does not tell when it is subscribed, and has no events of earlier executions.
 const run = () => new Functions(client).createExecution(FUNCTION, "hello");
 const ids = [(await run()).$id];
 const again = setInterval(async () => ids.push((await run()).$id), 100);

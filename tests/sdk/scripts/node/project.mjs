@@ -1,11 +1,11 @@
-// What keys of 1.9 and later do besides functions: rules of domains, the project, its API keys and its variables.
+// Operations of 1.9 and later beside functions: rules, the project, API keys and variables.
 import assert from "node:assert/strict";
 import * as sdk from "node-appwrite";
 import { Service, refused } from "./service.mjs";
 
 const { ID, ProjectKeyScopes, ProxyResourceType, Query, StatusCode } = sdk;
 
-/** Calls what there is for a function that exists; what was made is deleted. */
+/** Calls all operations for an existing function, and deletes all that was created. */
 export async function check(connect, functionId) {
   await rules(new Service(new sdk.Proxy(connect())), functionId);
   const project = new Service(new sdk.Project(connect()));

@@ -1,4 +1,4 @@
-// Every method of the SDK's Query class, on functions a, b and c with timeouts of 11, 12 and 13 seconds.
+// Every method of the SDK's Query class, on functions with timeouts of 11, 12 and 13 seconds.
 import assert from "node:assert/strict";
 import { Query } from "node-appwrite";
 import { refused } from "./service.mjs";
@@ -61,7 +61,7 @@ const REFUSED = {
   orderRandom: [[], "general_argument_invalid"],
 };
 
-/** Tries every query on functions of names that begin with `prefix`, made here. */
+/** Tries every query on new functions whose names begin with `prefix`. */
 export async function check(functions, prefix, runtime) {
   const ids = [..."abc"].map((letter) => `${prefix}-${letter}`);
   for (const [number, functionId] of ids.entries()) {

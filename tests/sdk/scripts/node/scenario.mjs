@@ -1,4 +1,4 @@
-// What a user of node-appwrite does with functions, from creating one to deleting it, in any version.
+// All operations of node-appwrite on functions, in any version.
 import assert from "node:assert/strict";
 import { readFile, stat } from "node:fs/promises";
 import * as sdk from "node-appwrite";
@@ -14,11 +14,11 @@ const connect = () => new Client().setEndpoint(ENDPOINT).setProject(PROJECT);
 const functions = new Service(new sdk.Functions(connect().setKey(KEY)));
 
 const FORMAT = Number(/^1\.(\d+)/.exec(connect().headers["X-Appwrite-Response-Format"])[1]);
-/** Clients before 1.7 have other names for half of the deployments' methods and fields. */
+/** Half of the methods and fields of deployments have other names before 1.7. */
 const OLD = FORMAT < 7;
 const [SIZE, ACTIVE] = OLD ? ["size", "deployment"] : ["sourceSize", "deploymentId"];
 
-/** Checks which keys an answer has: those of this version's format, not those of the other. */
+/** Checks an answer's keys: those of this version's format, and none of the other's. */
 function shape(answer, old, newer) {
   const [present, absent] = OLD ? [old, newer] : [newer, old];
   for (const key of present.split(" ").filter(Boolean)) assert.ok(key in answer, `${key} is missing`);
@@ -168,7 +168,7 @@ async function laterDeployments(small, large) {
   await refused(404, "deployment_not_found", deployment(newest.$id));
 }
 
-/** Templates come with the server; a function that was not connected has no repository. */
+/** Deploys a bundled template; an unconnected function has no repository. */
 async function repositories() {
   const template = { functionId, owner: "appwrite", repository: "templates", rootDirectory: STARTER };
   const version = { type: "tag", reference: "0.2.*", version: "0.2.*" };
@@ -199,7 +199,7 @@ async function remove() {
   const updated = await functions.update({ functionId, name: "Renamed", enabled: false });
   assert.deepEqual([updated.runtime, updated.entrypoint, updated.enabled], [RUNTIME, ENTRYPOINT, false]);
   if (FORMAT >= 8) {
-    // Parameters one by one, as before 1.8, are still possible.
+    // Positional parameters, as before 1.8, still work.
     assert.equal((await functions.service.get(functionId)).name, "Renamed");
   }
   await functions.delete({ functionId });

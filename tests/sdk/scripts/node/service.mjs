@@ -1,8 +1,8 @@
-// One face for the JavaScript SDKs of every version: methods take one object, are counted, and refusals are checked.
+// One interface to every version of the JavaScript SDKs: methods take one object and are counted.
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** The names of a method's parameters; those of newer versions take one object and say so by their first one. */
+/** The names of a method's parameters; newer methods take one object as their first. */
 function parametersOf(method) {
   const written = /\(([^)]*)\)/.exec(method.toString())[1].split(",");
   const names = written.map((name) => name.split("=")[0].trim()).filter(Boolean);
@@ -10,7 +10,7 @@ function parametersOf(method) {
 }
 
 export class Service {
-  /** The names of methods that were called are added to `called`. */
+  /** `called` gets the names of called methods. */
   constructor(service, called = new Set()) {
     this.called = called;
     const proxy = new Proxy(this, {
@@ -34,7 +34,7 @@ export class Service {
   }
 }
 
-/** Checks that a promise is refused, and what the SDK makes of the refusal. */
+/** Checks that a promise is refused, and the SDK's exception for it. */
 export const refused = (code, type, promise) =>
   assert.rejects(promise, (error) => {
     assert.equal(error.constructor.name, "AppwriteException", String(error.stack));

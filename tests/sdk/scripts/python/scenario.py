@@ -1,4 +1,4 @@
-"""What a user of the `appwrite` package does with functions, from creating one to deleting it, in any version."""
+"""All operations of the `appwrite` package on functions, in any version."""
 
 import datetime
 import json
@@ -14,7 +14,7 @@ from appwrite.services.functions import Functions
 from client import Service, connect, plain, refused, response_format, until
 
 FORMAT = response_format()
-#: Clients before 1.7 have other names for half of the deployments' methods and fields.
+#: Half of the methods and fields of deployments have other names before 1.7.
 OLD = FORMAT < (1, 7)
 RUNTIME, ENTRYPOINT = os.environ["RUNTIME"], os.environ["ENTRYPOINT"]
 SMALL, LARGE, CHUNK = (
@@ -27,14 +27,14 @@ functions = Service(Functions(connect(key=os.environ["KEY"])))
 
 
 def shape(answer, present, absent):
-    """Check which keys an answer has in this version's format; clients newer than the server get all of them."""
+    """Check an answer's keys in this version's format; clients of newer versions get all."""
     assert set(present.split()) <= set(answer), set(present.split()) - set(answer)
     if FORMAT < (1, 10):
         assert not set(absent.split()) & set(answer), set(absent.split()) & set(answer)
 
 
 def names_of_versions(old, new):
-    """Return the keys that this version has, and those it has not."""
+    """Return the keys of this version, and those of other versions."""
     return (old, new) if OLD else (new, old)
 
 
@@ -58,7 +58,7 @@ def cancel(deployment_id):
 
 
 def rebuild(deployment_id):
-    """Build again and return the new deployment, which clients before 1.7 have to look for."""
+    """Build again and return the new deployment, which clients before 1.7 search for."""
     if not OLD:
         return functions.create_duplicate_deployment(ID, deployment_id)
     assert not functions.create_build(ID, deployment_id)
@@ -143,7 +143,7 @@ def create():
 
 
 def newest():
-    """What clients of 2.0 and later can say besides, and what their updates keep."""
+    """Check additions of 2.0 and the settings that its updates keep."""
     if FORMAT < (2, 0):
         return
     settings = {"interval": 30, "description": "says hello", "email_enabled": False}
@@ -332,7 +332,7 @@ def uploads_in_chunks():
         size = path.stat().st_size
         assert large[SIZE] == size
         chunks = -(-size // (5 * 1024 * 1024))
-        # One chunk or less is no upload in chunks to newer clients.
+        # Newer clients upload one chunk or less without chunks.
         assert steps or path == CHUNK
         if steps:
             assert max(step["progress"] for step in steps) == 100, steps
@@ -388,7 +388,7 @@ def later_deployments(small, large):
             [Query.select(["status"])],
         )
     else:
-        # The models of 1.9 have no room for a part of a deployment.
+        # The models of 1.9 need every key of a deployment.
         asked = ["*"] if FORMAT < (1, 10) else ["status", SIZE]
         row = functions.list_deployments(ID, [Query.select(asked), Query.limit(1)])["deployments"][
             0
@@ -400,7 +400,7 @@ def later_deployments(small, large):
 
 
 def repositories():
-    """Templates come with the server; a function that was not connected has no repository."""
+    """Deploy a bundled template; an unconnected function has no repository."""
     starter = {
         "owner": "appwrite",
         "repository": "templates",
@@ -429,7 +429,7 @@ def repositories():
 
 
 def callers():
-    """Users by session and JWT, guests, and keys that are none."""
+    """Call as users by session and JWT, as guests, and with unknown keys."""
     guest = Service(Functions(connect()))
     refused(401, "general_unauthorized_scope", guest.list)
     refused(401, "general_unauthorized_scope", Service(Functions(connect(key="unknown"))).get, ID)

@@ -1,5 +1,5 @@
-// As much of a browser as the web SDK meets: pages with an origin, cookies, storage, and fetch under the rules of CORS
-// (https://fetch.spec.whatwg.org/#http-cors-protocol). What a browser would keep from a page is kept from the SDK.
+// The parts of a browser that the web SDK uses: pages with an origin, cookies, storage, and fetch
+// with CORS (https://fetch.spec.whatwg.org/#http-cors-protocol). The SDK sees what a page would see.
 
 const network = globalThis.fetch;
 const SIMPLE_METHODS = ["GET", "HEAD", "POST"];
@@ -14,16 +14,16 @@ const listed = (header) => (header ?? "").split(",").map((name) => name.trim().t
 const isSimple = ([name, value]) =>
   SIMPLE_HEADERS.includes(name) || (name === "content-type" && SIMPLE_TYPES.includes(value.split(";")[0].trim()));
 
-/** What a page sees instead of an answer that CORS keeps from it. */
+/** The error that a page sees instead of an answer that CORS forbids. */
 const blocked = (why) => new TypeError(`Failed to fetch: ${why}`);
 
 export class Browser {
   storage = new Map();
   preflights = 0;
-  /** Name -> value, of the one host that is asked. */
+  /** Cookies by name, of the one host that is called. */
   #cookies = new Map();
 
-  /** A browser that shows a page of `origin`. It may keep no cookies, and have no storage. */
+  /** A browser with a page of `origin`, optionally without cookies or storage. */
   constructor(origin, { cookies = true, storage = true } = {}) {
     this.origin = origin;
     this.keepsCookies = cookies;
@@ -38,7 +38,7 @@ export class Browser {
     return [...this.#cookies.keys()];
   }
 
-  /** Makes this the browser that the SDK runs in. */
+  /** Makes this the SDK's browser. */
   enter() {
     const location = new URL(this.origin);
     globalThis.window = { localStorage: this.localStorage || undefined, location, console: { warn() {} } };
@@ -85,7 +85,7 @@ export class Browser {
     if (withCookies && answer.headers.get("access-control-allow-credentials") !== "true") throw blocked("credentials");
   }
 
-  /** Cookies with SameSite=Lax are neither sent nor kept when a page of another site asks. */
+  /** Pages of another site neither send nor keep cookies with SameSite=Lax. */
   #mayHaveCookies(url) {
     return this.keepsCookies && url.hostname === new URL(this.origin).hostname;
   }

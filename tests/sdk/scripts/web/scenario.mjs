@@ -1,4 +1,4 @@
-// What pages do with the web SDK, in any version: call functions as a guest, with a session, with a JWT.
+// Pages with the web SDK, in any version: calls as a guest, with a session and with a JWT.
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -8,7 +8,7 @@ import { Browser } from "./browser.mjs";
 const { Account, Client, ExecutionMethod, Functions, Query } = createRequire(import.meta.url)("appwrite");
 const { ENDPOINT, PROJECT, KEY, FOR_ANY, FOR_USERS, CODE_LARGE } = process.env;
 const SESSION = `a_session_${PROJECT}`;
-/** A page of the server's own machine, and one of another site, where its cookies do not go. */
+/** Pages of the server's machine, and of another site, to which its cookies are not sent. */
 const NEAR = "http://127.0.0.1:3000";
 const AWAY = "http://localhost:3000";
 const FOREIGN = "https://app.example.com";
@@ -43,7 +43,7 @@ async function guest() {
   assert.ok(browser.preflights > 5, "requests of the SDK are preflighted");
 }
 
-/** Signs in on a page, does what users may, and returns an execution of theirs. */
+/** Signs in on a page, calls all that users may, and returns an execution of the user. */
 async function user(browser, foreignExecutionId) {
   const { client, functions, account } = open(browser);
   const session = await account.createAnonymousSession();
@@ -87,7 +87,7 @@ async function user(browser, foreignExecutionId) {
   return execution.$id;
 }
 
-/** What a user's JWT and a session's value are good for in other browsers. */
+/** Uses a user's JWT and a session's value in other browsers. */
 async function withTokens(jwt, fallback, execution, session) {
   const mine = { functionId: FOR_USERS, executionId: execution.$id };
   const { functions } = open(new Browser(AWAY, { cookies: false }), (client) => client.setJWT(jwt));
@@ -111,7 +111,7 @@ async function pageOfAForeignHost() {
   await refused(401, "general_unauthorized_scope", account.get());
 }
 
-/** Tools of one's own use the client's upload with a key; every chunk is preflighted. */
+/** Uploads with a key, as own tools may; every chunk is preflighted. */
 async function uploadInChunks() {
   const { client } = open(new Browser(FOREIGN));
   const code = new File([await readFile(CODE_LARGE)], "code.tar.gz");
