@@ -17,9 +17,9 @@ def test_the_public_operations(guest: httpx.Client) -> None:
         ping = anonymous.get("/ping")
         assert (ping.status_code, ping.text) == (200, "Pong!")
         assert ping.headers["content-type"].startswith("text/plain")
-        version = anonymous.get("/health/version", headers={"x-appwrite-project": "console"}).json()[
-            "version"
-        ]
+        version = anonymous.get(
+            "/health/version", headers={"x-appwrite-project": "console"}
+        ).json()["version"]
         assert version.startswith("1.")
         assert anonymous.get("/health").json()["status"] == "pass"
     runtimes = guest.get("/functions/runtimes").json()
