@@ -16,7 +16,8 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 #: Headers that a caller may not set; the server replaces its other x-appwrite-* headers.
 _NOT_FORWARDED = HOP_BY_HOP | {"x-appwrite-event", "x-appwrite-client-ip"}
-_NOT_ANSWERED = HOP_BY_HOP | {"content-length"}
+#: Headers that the server sets itself.
+_NOT_ANSWERED = HOP_BY_HOP | {"content-length", "date"}
 _WITHOUT_BODY = frozenset({204, 304})
 
 

@@ -121,7 +121,8 @@ def test_oversized_headers_fail_only_their_call(language: Language, tmp_path: Pa
     (code / f"main{language.suffix}").write_text(MANY_HEADERS[language.suffix])
 
     async def run() -> None:
-        async with function(tmp_path / "run", language.spec(code, "main")) as call:
+        spec = language.spec(code, "main")
+        async with function(tmp_path / "run", spec, function_workers_max=1) as call:
             assert (await call(query="100,1000")).status_code == 200
             # Node.js accepts more than Python, up to the size of a frame.
             assert (await call(query="1,524000")).failure == ""
