@@ -8,7 +8,7 @@
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -198,74 +198,69 @@ def test_error_types_have_the_codes_of_appwrite(kind: str, code: int) -> None:
         assert ERRORS[kind] == code
 
 
+#: A refused request's status, the type of its error, and its answer.
+Refusal = tuple[int, str, httpx.Response]
+
+
 @pytest.mark.parametrize("version", ["", "1.9.5", "1.8.0", "1.6.0", "1.5.0"])
 def test_refusals_of_every_version(site: SiteServer, version: str) -> None:
     with site.admin(version) as admin, site.client(version) as guest:
         ids = prepare(site, admin, building=False)
-        function, nothing = f"/functions/{ids['functionId']}", "/functions/nothing"
-        new = {"functionId": ids["functionId"], "name": "again", "runtime": RUNTIME}
-        building = upload(admin, ids["functionId"], activate="false")["$id"]
-        activate = {"activate": "true"}
-        chunk = {"content-range": "bytes 9-5/20"}
-        for expected, answer in (
-            ((404, "general_route_not_found"), admin.get("/nothing")),
-            (
-                (404, "project_not_found"),
-                admin.get("/functions", headers={"x-appwrite-project": "other"}),
-            ),
-            ((401, "general_unauthorized_scope"), guest.get("/functions")),
-            (
-                (401, "user_jwt_invalid"),
-                guest.post(f"{function}/executions", headers={"x-appwrite-jwt": "a.b.c"}),
-            ),
-            ((400, "general_argument_invalid"), admin.post("/functions", json={"name": "x"})),
-            ((400, "general_argument_invalid"), admin.get("/functions/-x")),
-            ((409, "function_already_exists"), admin.post("/functions", json=new)),
-            ((404, "function_not_found"), admin.get(nothing)),
-            ((404, "function_not_found"), admin.delete(nothing)),
-            ((404, "function_not_found"), admin.put(nothing, json={"name": "x"})),
-            ((404, "function_not_found"), admin.get(f"{nothing}/deployments")),
-            ((404, "function_not_found"), admin.post(f"{nothing}/executions", json={})),
-            ((404, "deployment_not_found"), admin.get(f"{function}/deployments/nothing")),
-            ((404, "deployment_not_found"), admin.delete(f"{function}/deployments/nothing")),
-            ((400, "build_not_ready"), admin.patch(f"{function}/deployments/{building}", json={})),
-            (
-                (400, "build_already_completed"),
-                admin.patch(f"{function}/deployments/{ids['deploymentId']}/status", json={}),
-            ),
-            (
-                (400, "storage_file_empty"),
-                admin.post(f"{function}/deployments", json={"activate": True}),
-            ),
-            (
-                (400, "storage_file_type_unsupported"),
-                admin.post(
-                    f"{function}/deployments", files={"code": ("code.zip", b"x")}, data=activate
-                ),
-            ),
-            (
-                (400, "storage_invalid_content_range"),
-                admin.post(
-                    f"{function}/deployments",
-                    files={"code": (ARCHIVE, b"x")},
-                    data=activate,
-                    headers=chunk,
-                ),
-            ),
-            (
-                (416, "storage_invalid_range"),
-                admin.get(
-                    f"{function}/deployments/{ids['deploymentId']}/download",
-                    headers={"range": "bytes=5-1"},
-                ),
-            ),
-            ((404, "execution_not_found"), admin.get(f"{function}/executions/nothing")),
-            ((404, "variable_not_found"), admin.get(f"{function}/variables/nothing")),
-            (
-                (409, "variable_already_exists"),
-                admin.post(f"{function}/variables", json={"key": "NAME", "value": "x"}),
-            ),
-            ((404, "function_template_not_found"), admin.get("/functions/templates/nothing")),
-            ((404, "rule_not_found"), admin.get("/proxy/rules/nothing")),
+        for status, kind, answer in (
+            *refused_callers(admin, guest, f"/functions/{ids['functionId']}"),
+            *refused_functions(admin, ids["functionId"]),
+            *refused_deployments(admin, ids),
+            *refused_uploads(admin, f"/functions/{ids['functionId']}/deployments"),
         ):
-            assert refusal(answer) == expected, answer.request.url
+            assert refusal(answer) == (status, kind), answer.request.url
+
+
+def refused_callers(admin: httpx.Client, guest: httpx.Client, function: str) -> Iterator[Refusal]:
+    other = {"x-appwrite-project": "other"}
+    yield 404, "general_route_not_found", admin.get("/nothing")
+    yield 404, "project_not_found", admin.get("/functions", headers=other)
+    yield 401, "general_unauthorized_scope", guest.get("/functions")
+    broken = {"x-appwrite-jwt": "a.b.c"}
+    yield 401, "user_jwt_invalid", guest.post(f"{function}/executions", headers=broken)
+
+
+def refused_functions(admin: httpx.Client, function_id: str) -> Iterator[Refusal]:
+    function, nothing = f"/functions/{function_id}", "/functions/nothing"
+    new = {"functionId": function_id, "name": "again", "runtime": RUNTIME}
+    yield 400, "general_argument_invalid", admin.post("/functions", json={"name": "x"})
+    yield 400, "general_argument_invalid", admin.get("/functions/-x")
+    yield 409, "function_already_exists", admin.post("/functions", json=new)
+    yield 404, "function_not_found", admin.get(nothing)
+    yield 404, "function_not_found", admin.delete(nothing)
+    yield 404, "function_not_found", admin.put(nothing, json={"name": "x"})
+    yield 404, "function_not_found", admin.get(f"{nothing}/deployments")
+    yield 404, "function_not_found", admin.post(f"{nothing}/executions", json={})
+    yield 404, "execution_not_found", admin.get(f"{function}/executions/nothing")
+    yield 404, "variable_not_found", admin.get(f"{function}/variables/nothing")
+    name = {"key": "NAME", "value": "x"}
+    yield 409, "variable_already_exists", admin.post(f"{function}/variables", json=name)
+    template = admin.get("/functions/templates/nothing")
+    yield 404, "function_template_not_found", template
+    yield 404, "rule_not_found", admin.get("/proxy/rules/nothing")
+
+
+def refused_deployments(admin: httpx.Client, ids: dict[str, str]) -> Iterator[Refusal]:
+    path = f"/functions/{ids['functionId']}/deployments"
+    built = f"{path}/{ids['deploymentId']}"
+    building = upload(admin, ids["functionId"], activate="false")["$id"]
+    yield 404, "deployment_not_found", admin.get(f"{path}/nothing")
+    yield 404, "deployment_not_found", admin.delete(f"{path}/nothing")
+    yield 400, "build_not_ready", admin.patch(f"{path}/{building}", json={})
+    yield 400, "build_already_completed", admin.patch(f"{built}/status", json={})
+    backwards = {"range": "bytes=5-1"}
+    yield 416, "storage_invalid_range", admin.get(f"{built}/download", headers=backwards)
+
+
+def refused_uploads(admin: httpx.Client, path: str) -> Iterator[Refusal]:
+    yield 400, "storage_file_empty", admin.post(path, json={"activate": True})
+    data = {"activate": "true"}
+    zipped = admin.post(path, files={"code": ("code.zip", b"x")}, data=data)
+    yield 400, "storage_file_type_unsupported", zipped
+    backwards = {"content-range": "bytes 9-5/20"}
+    chunk = admin.post(path, files={"code": (ARCHIVE, b"x")}, headers=backwards, data=data)
+    yield 400, "storage_invalid_content_range", chunk

@@ -197,6 +197,8 @@ def test_operations_are_declared_once() -> None:
         fields = {field.wire_name for field in fields_of(operation.params)}
         in_path = {part[1:-1] for part in operation.path.split("/") if part.startswith("{")}
         assert in_path - {"buildId"} <= fields, operation.name
+        old = operation.before_1_3
+        assert old is None or (old.method, old.path) == (operation.method, operation.path)
 
 
 def test_the_app_starts_and_stops_what_it_serves(tmp_path: Any) -> None:

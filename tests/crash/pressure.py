@@ -77,6 +77,10 @@ def prepare_more(api: Api) -> None:
         api.deploy(function_id, pack(FUNCTIONS / "pause"))
 
 
+#: One piece of work of a client: its API, and the number of the piece.
+Step = Callable[[Api, int], None]
+
+
 class Pressure:
     """Threads that each repeat one kind of work until the server is gone or `stop`.
 
@@ -106,29 +110,21 @@ class Pressure:
             FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)}
         )
         self.failures: list[str] = []
-        steps = [
-            self._run,
-            self._run,
-            self._queue,
-            self._queue,
-            self._schedule,
-            self._upload,
-            self._churn,
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(step,)) for step in self._steps(commands)
         ]
-        steps += [
-            self._send_chunks,
-            self._set,
-            self._add_rule,
-            self._make_function,
-            self._emit,
-            self._configure,
-        ]
-        steps += [self._set_secret, self._set_project, self._copy, self._schedule_soon]
+
+    def _steps(self, commands: bool) -> list[Step]:
+        """Return the step of each thread."""
+        steps: list[Step] = [self._run, self._run, self._queue, self._queue, self._schedule]
+        steps += [self._upload, self._churn, self._send_chunks, self._set, self._add_rule]
+        steps += [self._make_function, self._emit, self._configure, self._set_secret]
+        steps += [self._set_project, self._copy, self._schedule_soon]
         if commands:
             steps += [self._make_key, self._back_up]
         if shutil.which("git") is not None:
             steps.append(self._push)
-        self._threads = [threading.Thread(target=self._repeat, args=(step,)) for step in steps]
+        return steps
 
     def start(self) -> None:
         """Start every client."""
@@ -141,7 +137,7 @@ class Pressure:
         for thread in self._threads:
             thread.join()
 
-    def _repeat(self, step: Callable[[Api, int], None]) -> None:
+    def _repeat(self, step: Step) -> None:
         with self._server.api as api:
             count = 0
             while not self._over.is_set():

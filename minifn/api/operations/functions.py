@@ -147,12 +147,7 @@ def _settings(
     `runtime` is the runtime that the function will have. `default` is the specification for
     requests without one; None keeps the stored one.
     """
-    if params.schedule and params.interval:
-        raise ArgumentInvalid.for_param(
-            "interval", "A function has a schedule or an interval, not both"
-        )
-    if params.email_enabled:
-        raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
+    _check_settings(params)
     commands = params.commands
     if call.shape <= Shape.V1_3:
         commands = _COMMANDS_1_3.get(runtime.rpartition("-")[0], "")
@@ -183,6 +178,15 @@ def _settings(
         deployment_retention_days=params.deployment_retention,
         description=params.description,
     )
+
+
+def _check_settings(params: CreateFunction) -> None:
+    if params.schedule and params.interval:
+        raise ArgumentInvalid.for_param(
+            "interval", "A function has a schedule or an interval, not both"
+        )
+    if params.email_enabled:
+        raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
 
 
 async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:

@@ -52,6 +52,13 @@ _SECURITY = {
     "JWT": ("X-Appwrite-JWT", "header", "A user's JWT."),
     "Session": ("X-Appwrite-Session", "header", "A user's session."),
 }
+#: Schemas of an error's keys.
+_ERROR = {
+    "message": {"type": "string"},
+    "code": {"type": "integer"},
+    "type": {"type": "string"},
+    "version": {"type": "string"},
+}
 _PATH_PARAM = re.compile(r"\{(\w+)\}")
 
 
@@ -62,22 +69,16 @@ def _samples() -> dict[str, dict[str, Any]]:
         id="", key="", name="", version="", base="", image="", logo="", supports=("",)
     )
     variable = responses.variable(Variable(id="", function_id="", key="", value=""), full)
-    texts = {
-        "execute": ("",),
-        "scopes": ("",),
-        "events": ("",),
-        "provider_branches": ("",),
-        "provider_paths": ("",),
-    }
-    function = responses.function(
-        msgspec.structs.replace(Function(id="", name="", runtime=""), **texts), (), full
+    lists = ("execute", "scopes", "events", "provider_branches", "provider_paths")
+    function = msgspec.structs.replace(
+        Function(id="", name="", runtime=""), **dict.fromkeys(lists, ("",))
     )
     headers = (("", ""),)
     execution = Execution(
         id="", function_id="", user_id="u", request_headers=headers, response_headers=headers
     )
     return {
-        "function": {**function, "vars": [variable]},
+        "function": {**responses.function(function, (), full), "vars": [variable]},
         "deployment": responses.deployment(Deployment(id="", function_id=""), full),
         "execution": responses.execution(execution, full, privileged=True),
         "variable": variable,
@@ -118,13 +119,7 @@ def document(operations: Iterable[Operation], limits: Limits) -> dict[str, Any]:
             operation, limits
         )
     schemas = {name: _inferred(sample) for name, sample in _samples().items()}
-    fields = {
-        "message": {"type": "string"},
-        "code": {"type": "integer"},
-        "type": {"type": "string"},
-    }
-    fields["version"] = {"type": "string"}
-    schemas["error"] = {"type": "object", "required": list(fields), "properties": fields}
+    schemas["error"] = {"type": "object", "required": list(_ERROR), "properties": _ERROR}
     return {
         "openapi": "3.1.0",
         "info": {
