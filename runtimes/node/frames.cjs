@@ -32,7 +32,10 @@ class Reader {
   }
 
   beginFrame(chunk, start) {
-    this.frame = chunk.length - start >= LENGTHS ? Buffer.allocUnsafeSlow(frameSize(chunk, start)) : this.lengths;
+    this.frame =
+      chunk.length - start >= LENGTHS
+        ? Buffer.allocUnsafeSlow(frameSize(chunk, start))
+        : this.lengths;
     this.filled = chunk.copy(this.frame, 0, start);
   }
 
@@ -93,7 +96,10 @@ class Connection {
       },
     };
     const [, kind, place] = /^(fd|unix):(.+)$/.exec(address);
-    this.socket = kind === "fd" ? new net.Socket({ fd: Number(place), onread }) : net.connect({ path: place, onread });
+    this.socket =
+      kind === "fd"
+        ? new net.Socket({ fd: Number(place), onread })
+        : net.connect({ path: place, onread });
     this.socket.on("end", () => process.exit(0));
     this.socket.on("error", () => process.exit(0));
     this.socket.resume();

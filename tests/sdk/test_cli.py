@@ -28,6 +28,10 @@ UNSERVED = {
 }
 
 
+#: Runs `appwrite functions <command>` with options, and returns its JSON.
+Run = Callable[..., Any]
+
+
 class Cli:
     """One version of the CLI, with its own home directory and so its own login."""
 
@@ -257,23 +261,41 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "main.py").write_text(SOURCE)
-    cli.run(
-        tmp_path,
-        "client",
-        "--endpoint",
-        server.endpoint,
-        "--project-id",
-        PROJECT,
-        "--key",
-        server.key,
-    )
+    options = ("--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
+    cli.run(tmp_path, "client", *options)
 
     def run(command: str, **options: str) -> Any:
         return cli.functions(tmp_path, command, **options)
 
-    made = run(
-        "create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20"
-    )
+    of_function = {"function_id": function_id}
+    call_functions(run, function_id, runtime)
+    variable_id = call_variables(run, of_function)
+    first = run("create-deployment", **of_function, code=str(folder), activate="true")
+    api.built(function_id, first["$id"])
+    assert run("get-deployment", **of_function, deployment_id=first["$id"])["status"] == "ready"
+    assert run("list-deployments", **of_function, queries=FIRST)["total"] == 1
+    call_executions(run, of_function)
+    one = {**of_function, "deployment_id": first["$id"]}
+    rebuilt = rebuild(cli, tmp_path, one)
+    api.built(function_id, rebuilt)
+    call_later_deployments(run, old, one, str(folder))
+    run("delete-deployment", **of_function, deployment_id=rebuilt)
+    if not old:
+        call_repositories(run, of_function)
+        branch = {"type": "branch", "reference": "main"}
+        cli.refused(tmp_path, "create-vcs-deployment", **of_function, **branch)
+    usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
+    assert (usage["range"], len(usage["executions"])) == ("24h", 24)
+    assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
+    run("delete-variable", **of_function, variable_id=variable_id)
+    run("delete", **of_function)
+    api.call("GET", f"/functions/{function_id}", 404)
+    cli.check_all_called(tmp_path)
+
+
+def call_functions(run: Run, function_id: str, runtime: str) -> None:
+    settings = {"name": "All", "runtime": runtime, "execute": "any", "timeout": "20"}
+    made = run("create", function_id=function_id, **settings)
     assert (made["$id"], made["execute"], made["timeout"]) == (function_id, ["any"], 20)
     assert runtime in [item["$id"] for item in run("list-runtimes")["runtimes"]]
     assert run("list-specifications")["total"] >= 2
@@ -281,26 +303,23 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     assert run("list", search="All")["functions"]
     assert len(run("list", queries=FIRST)["functions"]) == 1
     assert run("get", function_id=function_id)["name"] == "All"
-    assert (
-        run("update", function_id=function_id, name="All of it", entrypoint="main.py")["name"]
-        == "All of it"
-    )
-    of_function = {"function_id": function_id}
+    updated = run("update", function_id=function_id, name="All of it", entrypoint="main.py")
+    assert updated["name"] == "All of it"
 
+
+def call_variables(run: Run, of_function: dict[str, str]) -> str:
+    """Return the id of the variable that is left."""
     made = run("create-variable", **of_function, key="GREETING", value="hello")
     one = {**of_function, "variable_id": made["$id"]}
     assert run("update-variable", **one, key="GREETING", value="good day")["key"] == "GREETING"
     assert run("get-variable", **one)["key"] == "GREETING"
     assert run("list-variables", **of_function)["total"] == 1
+    return str(made["$id"])
 
-    first = run("create-deployment", **of_function, code=str(folder), activate="true")
-    api.built(function_id, first["$id"])
-    assert run("get-deployment", **of_function, deployment_id=first["$id"])["status"] == "ready"
-    assert run("list-deployments", **of_function, queries=FIRST)["total"] == 1
-    assert (
-        answer(run("create-execution", **of_function, body="you", xpath="/a", method="PUT"))
-        == "good day you"
-    )
+
+def call_executions(run: Run, of_function: dict[str, str]) -> None:
+    done = run("create-execution", **of_function, body="you", xpath="/a", method="PUT")
+    assert answer(done) == "good day you"
     planned = run("create-execution", **of_function, **{"async": "true"}, headers='{"x-own":"1"}')
     execution = {**of_function, "execution_id": planned["$id"]}
     wait_until(
@@ -311,39 +330,23 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     run("delete-execution", **execution)
     assert run("list-executions", **of_function)["total"] == 1
 
-    one = {**of_function, "deployment_id": first["$id"]}
-    rebuilt = rebuild(cli, tmp_path, one)
-    api.built(function_id, rebuilt)
-    activated = run("update-deployment" if old else "update-function-deployment", **one)
-    assert activated["deployment" if old else "deploymentId"] == first["$id"]
-    slow = run(
-        "create-deployment", **of_function, code=str(folder), activate="false", commands="sleep 60"
-    )
-    slow_one = {**of_function, "deployment_id": slow["$id"]}
-    canceled = run("update-deployment-build" if old else "update-deployment-status", **slow_one)
-    assert canceled["status"] == "canceled"
-    run("delete-deployment", **of_function, deployment_id=rebuilt)
 
-    if not old:
-        starter = {
-            "owner": "appwrite",
-            "repository": "templates",
-            "root_directory": "python/starter",
-        }
-        of_template = run(
-            "create-template-deployment", **of_function, **starter, type="tag", reference="0.2.*"
-        )
-        assert of_template["providerRepositoryName"] == "templates"
-        cli.refused(
-            tmp_path, "create-vcs-deployment", **of_function, type="branch", reference="main"
-        )
-    usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
-    assert (usage["range"], len(usage["executions"])) == ("24h", 24)
-    assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
-    run("delete-variable", **of_function, variable_id=made["$id"])
-    run("delete", **of_function)
-    api.call("GET", f"/functions/{function_id}", 404)
-    cli.check_all_called(tmp_path)
+def call_later_deployments(run: Run, old: bool, one: dict[str, str], folder: str) -> None:
+    activated = run("update-deployment" if old else "update-function-deployment", **one)
+    assert activated["deployment" if old else "deploymentId"] == one["deployment_id"]
+    of_function = {"function_id": one["function_id"]}
+    slow = run(
+        "create-deployment", **of_function, code=folder, activate="false", commands="sleep 60"
+    )
+    cancel = "update-deployment-build" if old else "update-deployment-status"
+    assert run(cancel, **of_function, deployment_id=slow["$id"])["status"] == "canceled"
+
+
+def call_repositories(run: Run, of_function: dict[str, str]) -> None:
+    starter = {"owner": "appwrite", "repository": "templates", "root_directory": "python/starter"}
+    version = {"type": "tag", "reference": "0.2.*"}
+    made = run("create-template-deployment", **of_function, **starter, **version)
+    assert made["providerRepositoryName"] == "templates"
 
 
 def rebuild(cli: Cli, folder: Path, deployment: dict[str, str]) -> str:

@@ -4,13 +4,19 @@ import { createRequire } from "node:module";
 
 const kept = new Map();
 globalThis.window = globalThis;
-globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+globalThis.localStorage = {
+  getItem: (key) => kept.get(key) ?? null,
+  setItem: (key, value) => kept.set(key, value),
+};
 console.warn = () => {};
 
 const { ENDPOINT, PROJECT, FUNCTION } = process.env;
 const { Account, Client, Functions, Realtime } = createRequire(import.meta.url)("appwrite");
 
-const client = new Client().setEndpoint(ENDPOINT).setEndpointRealtime(ENDPOINT.replace(/^http/, "ws")).setProject(PROJECT);
+const client = new Client()
+  .setEndpoint(ENDPOINT)
+  .setEndpointRealtime(ENDPOINT.replace(/^http/, "ws"))
+  .setProject(PROJECT);
 const session = await new Account(client).createAnonymousSession();
 
 let heard;
@@ -28,7 +34,9 @@ clearInterval(again);
 
 const { payload } = event;
 if (!ids.includes(payload.$id)) throw new Error(`unknown execution ${payload.$id}`);
-if (!payload.$permissions.includes(`read("user:${session.userId}")`)) throw new Error(payload.$permissions);
-if (!event.events.includes(`functions.${FUNCTION}.executions.${payload.$id}.create`)) throw new Error(event.events);
+if (!payload.$permissions.includes(`read("user:${session.userId}")`))
+  throw new Error(payload.$permissions);
+if (!event.events.includes(`functions.${FUNCTION}.executions.${payload.$id}.create`))
+  throw new Error(event.events);
 console.log("heard", payload.status);
 process.exit(0);

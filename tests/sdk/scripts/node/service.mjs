@@ -19,7 +19,9 @@ export class Service {
         return (parameters = {}) => {
           self.called.add(name);
           const names = parametersOf(service[name]);
-          return names ? service[name](...names.map((key) => parameters[key])) : service[name](parameters);
+          return names
+            ? service[name](...names.map((key) => parameters[key]))
+            : service[name](parameters);
         };
       },
     });
@@ -30,7 +32,11 @@ export class Service {
   /** Fails unless every method was called. */
   checkAllCalled() {
     const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(this.service));
-    assert.deepEqual(methods.filter((name) => name !== "constructor" && !this.called.has(name)), [], "not called");
+    assert.deepEqual(
+      methods.filter((name) => name !== "constructor" && !this.called.has(name)),
+      [],
+      "not called",
+    );
   }
 }
 
@@ -49,7 +55,10 @@ export async function until(call, status) {
   for (;;) {
     const found = await call();
     if (found.status === status) return found;
-    assert.ok(!["failed", "ready", "canceled", "completed"].includes(found.status), JSON.stringify(found));
+    assert.ok(
+      !["failed", "ready", "canceled", "completed"].includes(found.status),
+      JSON.stringify(found),
+    );
     assert.ok(Date.now() < deadline, JSON.stringify(found));
     await pause(20);
   }

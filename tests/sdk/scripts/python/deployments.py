@@ -101,26 +101,33 @@ def later_deployments(small, large):
     assert activate(small["$id"])[ACTIVE] == small["$id"]
     assert json.loads(functions.create_execution(ID)["responseBody"])["padding"] == 0
     refused(404, "deployment_not_found", activate, "nothing")
+    lists(small, canceled_build(), failed_build())
+    functions.delete_deployment(ID, rebuilt["$id"])
+    refused(404, "deployment_not_found", functions.get_deployment, ID, rebuilt["$id"])
 
-    slow = functions.create_deployment(
-        ID, InputFile.from_path(str(SMALL)), False, commands="sleep 60"
-    )
+
+def canceled_build():
+    code = InputFile.from_path(str(SMALL))
+    slow = functions.create_deployment(ID, code, False, commands="sleep 60")
     refused(400, "build_not_ready", activate, slow["$id"])
     canceled = cancel(slow["$id"])
     assert canceled["status"] == "canceled"
     if OLD:
-        shape(
-            canceled,
-            "$id deploymentId status stdout stderr startTime endTime duration size",
-            "buildLogs",
-        )
+        keys = "$id deploymentId status stdout stderr startTime endTime duration size"
+        shape(canceled, keys, "buildLogs")
     assert functions.get_deployment(ID, slow["$id"])["status"] == "canceled"
-    broken = functions.create_deployment(
-        ID, InputFile.from_bytes(b"no archive", "code.tar.gz"), False
-    )
+    return slow
+
+
+def failed_build():
+    code = InputFile.from_bytes(b"no archive", "code.tar.gz")
+    broken = functions.create_deployment(ID, code, False)
     failed = until(lambda: functions.get_deployment(ID, broken["$id"]), "failed")
     assert failed["buildLogs"]
+    return broken
 
+
+def lists(small, slow, broken):
     for asked, found in (
         ([Query.greater_than(SIZE, 11_000_000)], 1),
         ([Query.equal("type", ["manual", "cli"]), Query.limit(2)], 2),
@@ -130,23 +137,14 @@ def later_deployments(small, large):
     ):
         assert len(functions.list_deployments(ID, asked)["deployments"]) == found, asked
     if FORMAT < (1, 9):
-        refused(
-            400,
-            "general_argument_invalid",
-            functions.list_deployments,
-            ID,
-            [Query.select(["status"])],
-        )
-    else:
-        # The models of 1.9 need every key of a deployment.
-        asked = ["*"] if FORMAT < (1, 10) else ["status", SIZE]
-        row = functions.list_deployments(ID, [Query.select(asked), Query.limit(1)])["deployments"][
-            0
-        ]
-        assert row[SIZE] == small[SIZE]
-        assert bool(row["type"]) == (asked == ["*"]), row
-    functions.delete_deployment(ID, rebuilt["$id"])
-    refused(404, "deployment_not_found", functions.get_deployment, ID, rebuilt["$id"])
+        selection = [Query.select(["status"])]
+        refused(400, "general_argument_invalid", functions.list_deployments, ID, selection)
+        return
+    # The models of 1.9 need every key of a deployment.
+    asked = ["*"] if FORMAT < (1, 10) else ["status", SIZE]
+    (row,) = functions.list_deployments(ID, [Query.select(asked), Query.limit(1)])["deployments"]
+    assert row[SIZE] == small[SIZE]
+    assert bool(row["type"]) == (asked == ["*"]), row
 
 
 def repositories():

@@ -18,16 +18,7 @@ from target import (
 
 
 def create():
-    refused(404, "function_not_found", functions.get, ID)
-    refused(400, "general_argument_invalid", functions.create, "-bad", "Bad", RUNTIME)
-    refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, timeout=100_000)
-    refused(
-        400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, execute=["nobody"]
-    )
-    refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, schedule="never")
-    refused(
-        400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, scopes=["everything"]
-    )
+    refused_settings()
     settings = {
         "execute": ["any"],
         "events": ["users.*.create"],
@@ -38,12 +29,6 @@ def create():
         "commands": "",
         "scopes": ["users.read"],
     }
-    specifications = {"specification": "s-1vcpu-1gb"}
-    if FORMAT >= (1, 9):
-        specifications = {
-            "buildSpecification": "s-2vcpu-2gb",
-            "runtimeSpecification": "s-1vcpu-1gb",
-        }
     created = functions.create(
         ID,
         "SDK",
@@ -54,42 +39,54 @@ def create():
         runtime_specification="s-1vcpu-1gb",
         deployment_retention=7,
     )
-    for name, value in {
-        **settings,
-        **specifications,
-        "$id": ID,
-        "name": "SDK",
-        "runtime": RUNTIME,
-        ACTIVE: "",
-    }.items():
+    expected = {**settings, "$id": ID, "name": "SDK", "runtime": RUNTIME, ACTIVE: ""}
+    for name, value in expected.items():
         assert created[name] == value, (name, created[name])
-    shape(
-        created,
-        *names_of_versions("deployment", "deploymentId latestDeploymentId latestDeploymentStatus"),
-    )
-    if FORMAT >= (1, 9):
-        shape(created, "providerBranches providerPaths deploymentRetention", "specification")
-        assert created["deploymentRetention"] == 7
-    else:
-        shape(
-            created, "specification", "buildSpecification runtimeSpecification deploymentRetention"
-        )
+    check_versions(created)
     refused(409, "function_already_exists", functions.create, ID, "SDK", RUNTIME)
     refused(404, "deployment_not_found", functions.create_execution, ID)
     refused(404, "function_entrypoint_missing", deploy, SMALL)
+    catalog()
+    newest()
+    updated = functions.update(ID, "SDK", entrypoint=ENTRYPOINT, execute=["any"], timeout=20)
+    assert (updated["runtime"], updated["entrypoint"]) == (RUNTIME, ENTRYPOINT)
+    assert updated["events"] == []
+
+
+def refused_settings():
+    refused(404, "function_not_found", functions.get, ID)
+    refused(400, "general_argument_invalid", functions.create, "-bad", "Bad", RUNTIME)
+    for settings in (
+        {"timeout": 100_000},
+        {"execute": ["nobody"]},
+        {"schedule": "never"},
+        {"scopes": ["everything"]},
+    ):
+        refused(400, "general_argument_invalid", functions.create, ID, "Bad", RUNTIME, **settings)
+
+
+def check_versions(created):
+    """Check the keys of a new function that versions name differently."""
+    latest = "deploymentId latestDeploymentId latestDeploymentStatus"
+    shape(created, *names_of_versions("deployment", latest))
+    sizes = "buildSpecification runtimeSpecification deploymentRetention"
+    if FORMAT < (1, 9):
+        shape(created, "specification", sizes)
+        assert created["specification"] == "s-1vcpu-1gb"
+        return
+    shape(created, f"providerBranches providerPaths {sizes}", "specification")
+    assert created["buildSpecification"] == "s-2vcpu-2gb"
+    assert created["runtimeSpecification"] == "s-1vcpu-1gb"
+    assert created["deploymentRetention"] == 7
+
+
+def catalog():
     runtimes = functions.list_runtimes()["runtimes"]
     assert RUNTIME in [runtime["$id"] for runtime in runtimes]
     shape(runtimes[0], "$id key name version base image logo supports", "")
     specifications = functions.list_specifications(type="builds")
     assert specifications["total"] == len(specifications["specifications"]) >= 2
     shape(specifications["specifications"][0], "memory cpus enabled slug", "")
-    newest()
-    updated = functions.update(ID, "SDK", entrypoint=ENTRYPOINT, execute=["any"], timeout=20)
-    assert (updated["runtime"], updated["entrypoint"], updated["events"]) == (
-        RUNTIME,
-        ENTRYPOINT,
-        [],
-    )
 
 
 def newest():
@@ -119,48 +116,31 @@ def variables():
     if FORMAT >= (2, 0):
         described = functions.update_variable(ID, variable["$id"], description="the greeting")
         assert described["description"] == "the greeting"
-    refused(
-        400,
-        "general_argument_invalid",
-        functions.create_variable,
-        ID,
-        **{**new, "key": "1-BAD", "value": ""},
-    )
-    refused(
-        409,
-        "variable_already_exists",
-        functions.create_variable,
-        ID,
-        **{**new, "key": "GREETING", "value": "x"},
-    )
-    assert (
-        functions.update_variable(ID, variable["$id"], key="GREETING", value="hello there")["key"]
-        == "GREETING"
-    )
+    bad, again = {**new, "key": "1-BAD", "value": ""}, {**new, "key": "GREETING", "value": "x"}
+    refused(400, "general_argument_invalid", functions.create_variable, ID, **bad)
+    refused(409, "variable_already_exists", functions.create_variable, ID, **again)
+    changed = {"key": "GREETING", "value": "hello there"}
+    assert functions.update_variable(ID, variable["$id"], **changed)["key"] == "GREETING"
     assert functions.get_variable(ID, variable["$id"])["value"] == "hello there"
     refused(404, "variable_not_found", functions.get_variable, ID, "nothing")
     assert functions.get(ID)["vars"][0]["key"] == "GREETING"
+    second = secret_variable()
+    listed = functions.list_variables(ID)
+    assert listed["total"] == 2
+    assert [row["key"] for row in listed["variables"]] == ["GREETING", "TOKEN"]
+    functions.delete_variable(ID, second["$id"])
+
+
+def secret_variable():
+    """Create and return a variable that is secret since 1.7."""
     second = functions.create_variable(ID, key="TOKEN", value="hidden", variable_id=f"{ID}-token")
     if OLD:
         assert second["value"] == "hidden"
-    else:
-        assert (second["$id"], second["value"], second["secret"]) == (f"{ID}-token", "", True)
-        unset = {"key": "TOKEN", "secret": False}
-        refused(
-            400,
-            "variable_cannot_unset_secret",
-            functions.update_variable,
-            ID,
-            second["$id"],
-            **unset,
-        )
-        assert [
-            row["key"]
-            for row in functions.list_variables(ID, [Query.equal("key", "TOKEN")])["variables"]
-        ] == ["TOKEN"]
-    listed = functions.list_variables(ID)
-    assert (listed["total"], [row["key"] for row in listed["variables"]]) == (
-        2,
-        ["GREETING", "TOKEN"],
-    )
-    functions.delete_variable(ID, second["$id"])
+        return second
+    assert (second["$id"], second["value"], second["secret"]) == (f"{ID}-token", "", True)
+    unset = {"key": "TOKEN", "secret": False}
+    change = functions.update_variable
+    refused(400, "variable_cannot_unset_secret", change, ID, second["$id"], **unset)
+    found = functions.list_variables(ID, [Query.equal("key", "TOKEN")])["variables"]
+    assert [row["key"] for row in found] == ["TOKEN"]
+    return second

@@ -1,18 +1,25 @@
 // The parts of a browser that the web SDK uses: pages with an origin, cookies, storage, and fetch
-// with CORS (https://fetch.spec.whatwg.org/#http-cors-protocol). The SDK sees what a page would see.
+// with CORS (https://fetch.spec.whatwg.org/#http-cors-protocol). The SDK sees what a page sees.
 
 const network = globalThis.fetch;
 const SIMPLE_METHODS = ["GET", "HEAD", "POST"];
 const SIMPLE_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 const SIMPLE_HEADERS = ["accept", "accept-language", "content-language"];
 const READABLE = [
-  "cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma",
+  "cache-control",
+  "content-language",
+  "content-length",
+  "content-type",
+  "expires",
+  "last-modified",
+  "pragma",
 ];
 
 const listed = (header) => (header ?? "").split(",").map((name) => name.trim().toLowerCase());
 
 const isSimple = ([name, value]) =>
-  SIMPLE_HEADERS.includes(name) || (name === "content-type" && SIMPLE_TYPES.includes(value.split(";")[0].trim()));
+  SIMPLE_HEADERS.includes(name) ||
+  (name === "content-type" && SIMPLE_TYPES.includes(value.split(";")[0].trim()));
 
 /** The error that a page sees instead of an answer that CORS forbids. */
 const blocked = (why) => new TypeError(`Failed to fetch: ${why}`);
@@ -41,14 +48,21 @@ export class Browser {
   /** Makes this the SDK's browser. */
   enter() {
     const location = new URL(this.origin);
-    globalThis.window = { localStorage: this.localStorage || undefined, location, console: { warn() {} } };
+    globalThis.window = {
+      localStorage: this.localStorage || undefined,
+      location,
+      console: { warn() {} },
+    };
     globalThis.fetch = (url, options) => this.#fetch(new URL(url), options ?? {});
   }
 
   async #fetch(url, options) {
     const request = new Request(url, { ...options, duplex: "half" });
     const withCookies = request.credentials === "include";
-    const special = [...request.headers].filter((header) => !isSimple(header)).map(([name]) => name).sort();
+    const special = [...request.headers]
+      .filter((header) => !isSimple(header))
+      .map(([name]) => name)
+      .sort();
     if (special.length || !SIMPLE_METHODS.includes(request.method)) {
       await this.#preflight(url, request.method, special, withCookies);
     }
@@ -74,15 +88,18 @@ export class Browser {
     this.#check(answer, withCookies);
     if (!answer.ok) throw blocked(`the preflight was answered with ${answer.status}`);
     const methods = listed(answer.headers.get("access-control-allow-methods"));
-    if (!SIMPLE_METHODS.includes(method) && !methods.includes(method.toLowerCase())) throw blocked(`method ${method}`);
+    if (!SIMPLE_METHODS.includes(method) && !methods.includes(method.toLowerCase()))
+      throw blocked(`method ${method}`);
     const allowed = listed(answer.headers.get("access-control-allow-headers"));
     for (const name of names) if (!allowed.includes(name)) throw blocked(`header ${name}`);
   }
 
   #check(answer, withCookies) {
     const origin = answer.headers.get("access-control-allow-origin");
-    if (origin !== this.origin && (withCookies || origin !== "*")) throw blocked(`allowed origin is ${origin}`);
-    if (withCookies && answer.headers.get("access-control-allow-credentials") !== "true") throw blocked("credentials");
+    if (origin !== this.origin && (withCookies || origin !== "*"))
+      throw blocked(`allowed origin is ${origin}`);
+    if (withCookies && answer.headers.get("access-control-allow-credentials") !== "true")
+      throw blocked("credentials");
   }
 
   /** Pages of another site neither send nor keep cookies with SameSite=Lax. */

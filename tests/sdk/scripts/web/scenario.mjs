@@ -5,7 +5,9 @@ import { createRequire } from "node:module";
 import { Service, refused, until } from "../node/service.mjs";
 import { Browser } from "./browser.mjs";
 
-const { Account, Client, ExecutionMethod, Functions, Query } = createRequire(import.meta.url)("appwrite");
+const { Account, Client, ExecutionMethod, Functions, Query } = createRequire(import.meta.url)(
+  "appwrite",
+);
 const { ENDPOINT, PROJECT, KEY, FOR_ANY, FOR_USERS, CODE_LARGE } = process.env;
 const SESSION = `a_session_${PROJECT}`;
 /** Pages of the server's machine, and of another site, to which its cookies are not sent. */
@@ -27,18 +29,30 @@ async function guest() {
   const browser = new Browser(NEAR);
   const { client, functions, account } = open(browser);
   assert.deepEqual(await client.ping(), { message: "Pong!" });
-  const execution = await functions.createExecution({ functionId: FOR_ANY, body: "hello", xpath: "/page?x=1" });
+  const execution = await functions.createExecution({
+    functionId: FOR_ANY,
+    body: "hello",
+    xpath: "/page?x=1",
+  });
   assert.deepEqual([execution.status, execution.logs, execution.errors], ["completed", "", ""]);
   assert.deepEqual(execution.$permissions, []);
   assert.equal(typeof execution.duration, "number");
   assert.deepEqual(JSON.parse(execution.responseBody).query, { x: "1" });
   await refused(401, "general_unauthorized_scope", account.get());
-  await refused(401, "general_unauthorized_scope", functions.listExecutions({ functionId: FOR_ANY }));
+  await refused(
+    401,
+    "general_unauthorized_scope",
+    functions.listExecutions({ functionId: FOR_ANY }),
+  );
   const mine = { functionId: FOR_ANY, executionId: execution.$id };
   await refused(401, "general_unauthorized_scope", functions.getExecution(mine));
   await refused(401, "user_unauthorized", functions.createExecution({ functionId: FOR_USERS }));
   await refused(404, "function_not_found", functions.createExecution({ functionId: "nothing" }));
-  await refused(400, "general_argument_invalid", functions.createExecution({ functionId: FOR_ANY, method: "FETCH" }));
+  await refused(
+    400,
+    "general_argument_invalid",
+    functions.createExecution({ functionId: FOR_ANY, method: "FETCH" }),
+  );
   await refused(404, "general_route_not_found", client.call("get", new URL(`${ENDPOINT}/nothing`)));
   assert.ok(browser.preflights > 5, "requests of the SDK are preflighted");
 }
@@ -62,11 +76,16 @@ async function user(browser, foreignExecutionId) {
   assert.deepEqual(execution.$permissions, [`read("user:${session.userId}")`]);
   assert.ok(execution.responseHeaders.some(({ name }) => name === "x-answered-by"));
   const queued = await functions.createExecution({ functionId, async: true, xpath: "/later" });
-  const finished = await until(() => functions.getExecution({ functionId, executionId: queued.$id }), "completed");
+  const finished = await until(
+    () => functions.getExecution({ functionId, executionId: queued.$id }),
+    "completed",
+  );
   assert.deepEqual([finished.requestPath, finished.logs], ["/later", ""]);
 
   const own = async (...queries) =>
-    (await functions.listExecutions({ functionId, queries })).executions.map((row) => row.requestPath);
+    (await functions.listExecutions({ functionId, queries })).executions.map(
+      (row) => row.requestPath,
+    );
   assert.deepEqual(await own(), ["/mine", "/later"]);
   assert.deepEqual(await own(Query.orderDesc("$createdAt"), Query.limit(1)), ["/later"]);
   assert.deepEqual(await own(Query.equal("requestMethod", ["PATCH"])), ["/mine"]);
@@ -76,9 +95,16 @@ async function user(browser, foreignExecutionId) {
     const foreign = functions.getExecution({ functionId, executionId: foreignExecutionId });
     await refused(404, "execution_not_found", foreign);
   }
-  const listing = client.call("get", new URL(`${ENDPOINT}/functions`), { "X-Appwrite-Project": PROJECT });
+  const listing = client.call("get", new URL(`${ENDPOINT}/functions`), {
+    "X-Appwrite-Project": PROJECT,
+  });
   await refused(401, "general_unauthorized_scope", listing);
-  await withTokens((await account.createJWT()).jwt, browser.storage.get("cookieFallback"), execution, session);
+  await withTokens(
+    (await account.createJWT()).jwt,
+    browser.storage.get("cookieFallback"),
+    execution,
+    session,
+  );
 
   browser.enter();
   await account.deleteSession({ sessionId: "current" });
@@ -96,7 +122,9 @@ async function withTokens(jwt, fallback, execution, session) {
   const forged = open(new Browser(AWAY), (client) => client.setJWT("a.b.c"));
   await refused(401, "user_jwt_invalid", forged.functions.getExecution(mine));
   if (fallback) {
-    const { account } = open(new Browser(AWAY), (client) => client.setSession(JSON.parse(fallback)[SESSION]));
+    const { account } = open(new Browser(AWAY), (client) =>
+      client.setSession(JSON.parse(fallback)[SESSION]),
+    );
     assert.equal((await account.get()).$id, session.userId);
   }
   for (const page of [new Browser(AWAY), new Browser(NEAR)]) {
@@ -127,7 +155,10 @@ async function uploadInChunks() {
   );
   assert.equal(uploaded.chunksUploaded, Math.ceil(code.size / Client.CHUNK_SIZE));
   assert.deepEqual([steps.length, steps.at(-1)], [uploaded.chunksTotal, 100]);
-  const ready = await until(() => client.call("get", new URL(`${path}/${uploaded.$id}`), headers), "ready");
+  const ready = await until(
+    () => client.call("get", new URL(`${path}/${uploaded.$id}`), headers),
+    "ready",
+  );
   assert.equal(ready.sourceSize ?? ready.size, code.size);
 }
 
