@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from minifn.api import docs
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.fast_route import FastRoute
@@ -64,9 +65,10 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API of a server as an ASGI application; its lifespan starts and stops `parts`.
+    """Return the API, git and the documentation as one ASGI application.
 
-    Nothing of `parts` is used before the first request.
+    They lie below /v1, /git and /docs. The lifespan of the application starts and stops `parts`, of
+    which nothing is used before the first request.
     """
 
     @contextlib.asynccontextmanager
@@ -82,6 +84,7 @@ def create_app(parts: Parts) -> Starlette:
             *routes,
             WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
             Mount("/git", GitHttp(context)),
+            *docs.ROUTES,
         ],
         middleware=[
             Middleware(Domains, parts),
