@@ -1,8 +1,5 @@
 """The HTTP API: Appwrite's wire contract, translated to services and back."""
 
-import contextlib
-from collections.abc import AsyncIterator
-
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -14,6 +11,7 @@ from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.fast_route import FastRoute
 from minifn.api.git_http import GitHttp
+from minifn.api.mounts import refusal
 from minifn.api.operations import (
     account,
     catalog,
@@ -33,9 +31,6 @@ from minifn.api.operations import (
     vcs,
 )
 from minifn.api.realtime import Realtime
-from minifn.api.wire.answers import error_answer
-from minifn.api.wire.error_pages import page_of, wants_json
-from minifn.api.wire.formats import Shape, shape_of
 from minifn.api.wire.operation import Context, Endpoint, Operation
 from minifn.errors import RouteNotFound
 from minifn.parts import Parts
@@ -71,11 +66,6 @@ def create_app(parts: Parts) -> Starlette:
     which nothing is used before the first request.
     """
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with parts:
-            yield
-
     context = Context(parts, OPERATIONS)
     routes = [_route(operation, context) for operation in OPERATIONS]
     fast = [route for route, operation in zip(routes, OPERATIONS, strict=True) if operation.fast]
@@ -92,7 +82,7 @@ def create_app(parts: Parts) -> Starlette:
             *(Middleware(FastRoute, route) for route in fast),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
-        lifespan=lifespan,
+        lifespan=parts.lifespan,
     )
     app.router.redirect_slashes = False
     return app
@@ -109,14 +99,6 @@ def _route(operation: Operation, context: Context) -> Route:
 
 async def _no_route(request: Request, exc: Exception) -> Response:
     """Answer unknown paths and methods with 404, as Appwrite does; outside the API with a page."""
-    shape = shape_of(request.headers.get("x-appwrite-response-format", ""))
-    answer = error_answer(RouteNotFound(), typed=shape >= Shape.V1_3)
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    if (
-        not f"{path}/".startswith(f"{ROOT}/")
-        and shape >= Shape.V1_3
-        and not wants_json(request.scope)
-    ):
-        answer = page_of(answer)
+    answer = refusal(RouteNotFound(), request.scope)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minifn.api import function_http
 from minifn.api.access.callers import GUEST
-from minifn.api.hosts import host_of
+from minifn.api.hosts import host_of, origin_of, prefix_of
+from minifn.api.mounts import refuse_not_running
 from minifn.api.wire import bodies
 from minifn.api.wire.answers import Answer, deliver, error_answer, unexpected_answer
 from minifn.api.wire.error_pages import page_of, wants_json
@@ -44,7 +45,17 @@ class Domains:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        route = await self._parts.domains.route_of(host_of(scope)) if kind != "lifespan" else None
+        if kind == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if not self._parts.running:
+            await refuse_not_running(scope, receive, send)
+            return
+        host = host_of(scope)
+        route = await self._parts.domains.route_of(host)
+        if not self._parts.endpoint.is_known and kind == "http":
+            by_api = route is None and not self._parts.domains.is_given(host)
+            self._parts.endpoint.learn(origin_of(scope), prefix_of(scope) if by_api else None)
         if route is None:
             await self._app(scope, receive, send)
             return

@@ -2,6 +2,7 @@
 
 from starlette.types import Scope
 
+from minifn.api.hosts import path_below
 from minifn.api.wire.answers import Answer, RawHeaders, problem_answer
 from minifn.api.wire.error_pages import page_of, wants_json
 from minifn.errors import MinifnError
@@ -23,7 +24,7 @@ _WITHOUT_BODY = frozenset({204, 304})
 
 def request_of(scope: Scope, body: bytes) -> ExecutionRequest:
     """Return a request to a function's domain as the request for the function."""
-    path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+    path = path_below(scope)
     query = scope["query_string"].decode("latin-1")
     client = scope.get("client")
     return ExecutionRequest(

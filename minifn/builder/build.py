@@ -14,7 +14,8 @@ from minifn.builder.caches import mark_used
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
-from minifn.config import Config, authority
+from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
@@ -69,6 +70,7 @@ class BuildContext:
     """What builds need of the server."""
 
     config: Config
+    endpoint: ApiEndpoint
     data: DataDir
     database: Database
     engine: Engine
@@ -254,7 +256,7 @@ class Build:
             function,
             self._deployment,
             project=tools.config.project,
-            endpoint=f"http://{authority(tools.config.host, tools.config.port)}/v1",
+            endpoint=tools.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )
@@ -299,8 +301,8 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
-        # The guard looks once a second: a fast command may have ended before.
-        await asyncio.to_thread(self._check_disk)
+        # The guard looks once a second: a fast command may have ended before. Sealing checks the code.
+        await asyncio.to_thread(check_trees, self._cache, self._scratch)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy what a command writes to the log until it has closed its output."""
@@ -333,8 +335,7 @@ class Build:
 
     def _check_disk(self) -> None:
         check_space(self._directory)
-        for directory in (self._directory, self._cache, self._scratch):
-            check_usage(measure(directory))
+        check_trees(self._directory, self._cache, self._scratch)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Make what was built the server's, read-only to the function, and safe from a loss of power."""
@@ -363,6 +364,12 @@ class Build:
             remove_tree(self._cache)
         if not keep:
             remove_tree(self._directory)
+
+
+def check_trees(*directories: Path) -> None:
+    """Raise TreeRefused when one of these cannot be measured or holds too much."""
+    for directory in directories:
+        check_usage(measure(directory))
 
 
 def holds(directory: Path, entrypoint: str) -> bool:

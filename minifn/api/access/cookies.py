@@ -2,6 +2,8 @@
 
 from starlette.types import Scope
 
+from minifn.api.hosts import mount_of
+
 
 def session_name(project: str) -> str:
     """Return the name of the cookie that Appwrite's SDKs keep a project's session in."""
@@ -16,6 +18,7 @@ def parse(header: bytes) -> dict[str, str]:
 
 def setting(scope: Scope, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
     """Return the header that sets a cookie for `seconds`; 0 deletes it. Scripts cannot read it."""
+    path = mount_of(scope) or "/"
     secure = "; secure" if scope.get("scheme") == "https" else ""
-    cookie = f"{name}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}"
+    cookie = f"{name}={value}; path={path}; max-age={seconds}; httponly; samesite=lax{secure}"
     return b"set-cookie", cookie.encode()

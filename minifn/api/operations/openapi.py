@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from minifn import __version__
 from minifn.api.access.callers import GUEST_SCOPES, USER_SCOPES
+from minifn.api.hosts import mount_of
 from minifn.api.wire import responses
 from minifn.api.wire.answers import Answer
 from minifn.api.wire.formats import Shape
@@ -59,6 +60,8 @@ _ERROR = {
     "type": {"type": "string"},
     "version": {"type": "string"},
 }
+#: Leaves the members of a document undecoded.
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _PATH_PARAM = re.compile(r"\{(\w+)\}")
 
 
@@ -263,7 +266,10 @@ async def get(call: Call, params: NoParams) -> ASGIApp:
         made["openapi"] = msgspec.json.encode(
             document(call.context.operations, call.context.limits)
         )
-    return Answer(200, made["openapi"], [(b"content-type", b"application/json; charset=UTF-8")])
+    described = _decode(made["openapi"])
+    servers = {"servers": [{"url": f"{mount_of(call.scope)}/v1"}]}
+    content = msgspec.json.encode({**described, **servers})
+    return Answer(200, content, [(b"content-type", b"application/json; charset=UTF-8")])
 
 
 OPERATIONS = (
