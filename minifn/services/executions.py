@@ -45,6 +45,16 @@ logger = logging.getLogger("minifn.services.executions")
 INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
 
 
+def check_ready(target: Target) -> None:
+    """Raise DeploymentNotFound without an active deployment, BuildNotReady before it is built."""
+    if target.deployment is None:
+        raise DeploymentNotFound(
+            "Deployment not found. Create a deployment before trying to execute a function."
+        )
+    if target.deployment.status != "ready":
+        raise BuildNotReady
+
+
 class Executions:
     """Runs executions now or later. An async context manager: inside it, `run` runs those that are queued."""
 
@@ -111,12 +121,7 @@ class Executions:
         Raises FunctionNotFound, DeploymentNotFound (no active deployment) or BuildNotReady.
         """
         target = await self._functions.target(function_id)
-        if target.deployment is None:
-            raise DeploymentNotFound(
-                "Deployment not found. Create a deployment before trying to execute a function."
-            )
-        if target.deployment.status != "ready":
-            raise BuildNotReady
+        check_ready(target)
         return target
 
     async def execute(

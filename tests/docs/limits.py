@@ -1,9 +1,9 @@
 """The page of limits, with the numbers taken from the constants that enforce them."""
 
-from minifn.api import broadcast, realtime
+from minifn.api import broadcast, realtime, subscriptions
 from minifn.api.access.callers import SESSION_SECONDS
 from minifn.api.access.operators import FAILURES_MAX
-from minifn.api.operations import executions as execution_operations, executions_v0
+from minifn.api.operations import execution_access, executions_v0
 from minifn.archive import unpack_main
 from minifn.builder import build, publish
 from minifn.git import fetcher
@@ -127,7 +127,7 @@ def limits() -> str:
             ("length of a chain of events", f"{events.DEPTH_MAX} executions; the next one fails"),
         ),
         request=table(
-            ("body through `/executions`", f"{execution_operations.BODY_MAX_CHARS:,} characters"),
+            ("body through `/executions`", f"{execution_access.BODY_MAX_CHARS:,} characters"),
             ("headers", f"{connections.HEADERS_MAX}, together {size(connections.HEAD_BYTES_MAX)}"),
             (
                 "headers of an execution",
@@ -189,10 +189,10 @@ def limits() -> str:
             ),
         ),
         realtime=table(
-            ("subscriptions of a connection", f"{realtime.SUBSCRIPTIONS_MAX}"),
+            ("subscriptions of a connection", f"{subscriptions.SUBSCRIPTIONS_MAX}"),
             (
                 "channels of a connection",
-                f"{realtime.CHANNELS_TOTAL_MAX:,}, {realtime.CHANNELS_MAX} of one subscription",
+                f"{subscriptions.CHANNELS_TOTAL_MAX:,}, {subscriptions.CHANNELS_MAX} of one subscription",
             ),
             (
                 "messages a client may lag behind",

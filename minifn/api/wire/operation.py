@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from minifn.api.access.callers import GUEST, Authenticator
+from minifn.api.access.callers import GUEST, Authenticator, scope_missing
 from minifn.api.access.operators import Operators
 from minifn.api.access.origins import Origins
 from minifn.api.access.rates import Allowance, Rate
@@ -31,10 +31,9 @@ from minifn.errors import (
     MinifnError,
     RateLimitExceeded,
     StorageInvalidFileSize,
-    UnauthorizedScope,
 )
 from minifn.limits import CHUNK_BYTES
-from minifn.models import Caller, CallerKind
+from minifn.models import Caller
 from minifn.parts import Parts
 from minifn.services.deployments import UploadedFile
 
@@ -59,12 +58,6 @@ PUBLIC = ()
 
 #: The window of rate limits.
 RATE_SECONDS = 60
-
-_ROLE_LABELS = {
-    CallerKind.KEY: "applications",
-    CallerKind.USER: "users",
-    CallerKind.GUEST: "guests",
-}
 
 
 class Context:
@@ -194,17 +187,20 @@ class Operation:
     errors: tuple[type[MinifnError], ...] = ()
     #: How often one address may call it in RATE_SECONDS, 0 for no limit. Keys are not counted.
     rate_limit: int = 0
+    #: Whether its requests skip the router, because it is called most.
+    fast: bool = False
+    #: The operation that takes its place for clients of 0.x.
+    before_1_3: "Operation | None" = None
 
 
 class Endpoint:
-    """An operation that answers requests: an ASGI application. `legacy` answers clients of 0.x in its place."""
+    """An operation that answers requests: an ASGI application."""
 
-    def __init__(
-        self, operation: Operation, context: Context, legacy: "Endpoint | None" = None
-    ) -> None:
+    def __init__(self, operation: Operation, context: Context) -> None:
         self.operation = operation
         self._context = context
-        self._legacy = legacy
+        old = operation.before_1_3
+        self._before_1_3 = None if old is None else Endpoint(old, context)
         clock = context.parts.rate_clock
         self._rate = (
             Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
@@ -221,7 +217,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(self._context, scope, dict(scope["headers"]))
         old = call.shape < Shape.V1_3
-        endpoint = self._legacy if old and self._legacy is not None else self
+        endpoint = self._before_1_3 if old and self._before_1_3 is not None else self
         answer: ASGIApp
         try:
             answer = await endpoint._answer(call, scope, receive)
@@ -238,11 +234,12 @@ class Endpoint:
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
-        if not call.headers.get(b"x-appwrite-key"):
+        has_key = bool(call.headers.get(b"x-appwrite-key"))
+        if not has_key:
             self._context.origins.check(scope["method"], call.headers)
         await self._authenticate(call)
-        if not call.caller.privileged:
-            # The key was none that this server knows.
+        if has_key and not call.caller.privileged:
+            # The key is unknown, so the caller is trusted no more than a page.
             self._context.origins.check(scope["method"], call.headers)
         if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
@@ -299,10 +296,7 @@ class Endpoint:
     def _check_token(self, call: Call) -> None:
         """Raise UnauthorizedScope unless the caller may have a token in place of the scope, and sent one."""
         if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
-            label = _ROLE_LABELS[call.caller.kind]
-            raise UnauthorizedScope(
-                f"User (role: {label}) missing scope ({self.operation.scopes[0]})"
-            )
+            raise scope_missing(call.caller, self.operation.scopes[0])
 
     def _check_rate(self, rate: Rate, call: Call) -> None:
         # Appwrite also counts by host, but the client chooses that name freely.
