@@ -34,6 +34,9 @@ from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
+from minifn.services.targets import Targets
+from minifn.services.uploads import Uploads
+from minifn.services.variables import VariableService
 from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
@@ -61,9 +64,12 @@ class Parts:
     database: Database
     tokens: Tokens
     keys: Keys
+    targets: Targets
     functions: FunctionService
+    variables: VariableService
     domains: DomainService
     deployments: DeploymentService
+    uploads: Uploads
     builder: Builder
     pool: Pool
     executions: Executions
@@ -168,22 +174,25 @@ class Parts:
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
+        self.targets = Targets(database)
         self.functions = FunctionService(database, installations=installations, changes=changes)
+        self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
         self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
-        self.deployments = DeploymentService(config, data, database, hooks, changes)
+        self.deployments = DeploymentService(data, database, hooks, changes)
+        self.uploads = Uploads(config, data, database, self.deployments, hooks, changes)
         self.executions = Executions(
             config,
             database,
-            self.functions,
+            self.targets,
             self.pool,
             self._specs,
             self.tokens,
             changes,
             hooks,
         )
-        self.events = Events(database, self.functions, self.executions)
-        self.scheduler = Scheduler(database, self.functions, self.executions)
+        self.events = Events(database, self.targets, self.executions)
+        self.scheduler = Scheduler(database, self.targets, self.executions)
         self.make_builders(hooks)
 
     def make_builders(self, hooks: Hooks) -> None:
@@ -274,7 +283,7 @@ class Parts:
 
     async def _prewarm_later(self, function_id: str) -> None:
         try:
-            target = await self.functions.target(function_id)
+            target = await self.targets.of(function_id)
             if target.deployment is not None:
                 self.pool.prewarm(self._specs.worker(target))
         except FunctionNotFound:

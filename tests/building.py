@@ -18,7 +18,7 @@ from minifn.languages import RuntimeTable
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
 from minifn.parts import Parts
 from minifn.sandbox.choose import choose
-from minifn.services.deployments import Upload, UploadedFile
+from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments, functions
 from minifn.workers.pool import Pool
 from tests.packing import packed_files
@@ -83,7 +83,7 @@ class World(Parts):
         path.write_bytes(content)
         code = UploadedFile(path=path, size_bytes=len(content), filename="code.tar.gz")
         upload = Upload(function_id="fn", code=code, commands=commands, activate=True)
-        return await self.deployments.upload(msgspec.structs.replace(upload, **changes))
+        return await self.uploads.take(msgspec.structs.replace(upload, **changes))
 
     async def get(self, deployment_id: str) -> Deployment:
         deployment = await self.database.read(deployments.by_id, deployment_id)

@@ -60,7 +60,7 @@ class World(Parts):
 
     def restart(self) -> None:
         self.scheduler = Scheduler(
-            self.database, self.functions, self.executions, lambda: self.clock()
+            self.database, self.targets, self.executions, lambda: self.clock()
         )
 
     async def add(

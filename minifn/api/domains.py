@@ -113,7 +113,7 @@ class Domains:
         """Return what to run. Raises, in Appwrite's order, what keeps it from running for a guest."""
         parts = self._parts
         try:
-            function = (await parts.functions.target(function_id)).function
+            function = (await parts.targets.of(function_id)).function
         except FunctionNotFound as exc:
             raise RuleNotFound(
                 f"Nothing is here yet. Start with this domain by creating a function with the ID {function_id!r}, or by"

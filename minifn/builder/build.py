@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
 from minifn.builder.caches import mark_used
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
+from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, give_to, seal
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, authority
 from minifn.hooks import Hooks
@@ -192,7 +192,7 @@ class Build:
     def _hand_over(self) -> None:
         """Give the build's directories to the function's user."""
         if self._uid:
-            own(self._directory, self._uid)
+            give_to(self._directory, self._uid)
             # Only what lies in a directory of the server: below these a script may have left links.
             for path in (self._cache, self._scratch):
                 os.chown(path, self._uid, self._uid)

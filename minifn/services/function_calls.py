@@ -1,4 +1,4 @@
-"""The request that a function is called with: the caller's, and Appwrite's headers."""
+"""Requests to functions: the caller's request with Appwrite's headers added."""
 
 import time
 
@@ -8,12 +8,12 @@ from minifn.services.execution_records import was_queued
 from minifn.tokens import Tokens, UserClaims
 from minifn.workers.records import FunctionRequest
 
-#: Seconds that keys and JWTs given to a function live beyond its timeout.
+#: Seconds that a function's keys and JWTs live beyond its timeout.
 TOKEN_GRACE_SECONDS = 60
 
 
 class FunctionCalls:
-    """Makes the requests of functions. `authority` is the host that a function sees when its caller named none."""
+    """Makes requests to functions. `authority` is the Host header when the caller sent none."""
 
     def __init__(self, tokens: Tokens, authority: str) -> None:
         self._tokens = tokens
@@ -44,7 +44,8 @@ class FunctionCalls:
             headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
             headers["content-type"] = "application/json"
         path, _, query = request.path.partition("?")
-        # Trusted from any caller: it only decides the scheme of URLs that the function makes for this caller.
+        # Trusted from any caller: it only decides the scheme of URLs the function builds for this
+        # caller.
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
         name, port = split_authority(host)
         return FunctionRequest(
@@ -67,10 +68,11 @@ class FunctionCalls:
     def _user_jwt(
         self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int
     ) -> str:
-        """Return a token of who asked for the execution: at once only of a session, later of any user.
+        """Return a JWT of the caller: in a synchronous execution of a session, queued of any user.
 
-        As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do. But it outlives
-        neither a session nor a JWT that was itself made for a function, which could else renew it for ever.
+        The rule is that of Appwrite's `Functions/Http/Executions/Create.php` and
+        `Functions/Workers/Functions.php`. The JWT ends no later than the session, or the function's
+        JWT, of the caller; otherwise a function could renew its JWT for ever.
         """
         known = request.user_id if was_queued(execution) else request.session_id
         now = int(time.time())

@@ -120,7 +120,7 @@ def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(
     wait_until(lambda: time.time() > ends, 20, "both have ended")
 
     async def run_what_is_due() -> None:
-        await Scheduler(site.site.database, site.site.functions, site.site.executions).step(at)
+        await Scheduler(site.site.database, site.site.targets, site.site.executions).step(at)
 
     site.run(run_what_is_due())
     # What a client asks for by a token of its own is given one when it runs, as in Appwrite.

@@ -226,7 +226,7 @@ def test_links_out_of_the_repository_do_not_pass(api: Api, repository: Repositor
         202,
         json={"type": "branch", "reference": "main"},
     )
-    assert "is no folder" in api.built(linked["$id"], asked["$id"])["buildLogs"]
+    assert "is not a folder" in api.built(linked["$id"], asked["$id"])["buildLogs"]
 
 
 def test_a_repository_that_links_outside_its_base_is_none(

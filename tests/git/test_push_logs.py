@@ -24,7 +24,7 @@ def test_every_line_of_a_long_log_is_shown(
         f"{number + 1:06} {PADDING}" for number in range(LINES)
     ]
     assert "an error at the end" in rows
-    assert "-----> Build failed: what ran before goes on running." in rows
+    assert "-----> Build failed: the active deployment stays as it was." in rows
 
 
 def test_a_log_reaches_the_terminal_without_control_characters(

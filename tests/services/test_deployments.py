@@ -30,7 +30,8 @@ from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir
 from minifn.limits import CHUNK_BYTES
 from minifn.models import Deployment, Function
-from minifn.services.deployments import CANCELED, DeploymentService, Upload, UploadedFile
+from minifn.services.deployments import CANCELED, DeploymentService
+from minifn.services.uploads import Upload, UploadedFile, Uploads
 from minifn.store import deployments, functions
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
@@ -52,7 +53,8 @@ class World:
             retire=lambda deployment_id: self._note("retire", deployment_id),
             prewarm=lambda function, deployment: self.calls.append(("prewarm", deployment.id)),
         )
-        self.service = DeploymentService(Config(data=root), self.data, database, hooks)
+        self.service = DeploymentService(self.data, database, hooks)
+        self.uploads = Uploads(Config(data=root), self.data, database, self.service, hooks)
         self._files = 0
 
     async def _note(self, call: str, deployment_id: str) -> None:
@@ -68,7 +70,7 @@ class World:
     async def upload(self, content: bytes | None = SMALL, **changes: Any) -> Deployment:
         """Upload to `fn`; `changes` are fields of Upload."""
         code = self.file(content) if content is not None else None
-        return await self.service.upload(msgspec.structs.replace(self.request(code), **changes))
+        return await self.uploads.take(msgspec.structs.replace(self.request(code), **changes))
 
     def request(self, code: UploadedFile | None) -> Upload:
         return Upload(function_id="fn", code=code, activate=True)
@@ -175,7 +177,7 @@ async def test_checks_come_in_appwrites_order(world: World) -> None:
     await world.configure(entrypoint="main.py")
     await refused(StorageFileEmpty)
     with pytest.raises(StorageFileTypeUnsupported):
-        await world.service.upload(world.request(world.file(b"x", "code.zip")))
+        await world.uploads.take(world.request(world.file(b"x", "code.zip")))
     bad["content"] = b"x"
     await refused(StorageInvalidContentRange)
     bad["content_range"] = huge
@@ -397,7 +399,7 @@ async def test_a_chunk_that_comes_again_late_does_not_touch_the_archive(world: W
     again = world.request(msgspec.structs.replace(file, path=SlowPath(file.path)))
     header = f"bytes 0-{CHUNK_BYTES - 1}/{len(whole)}"
     late = asyncio.create_task(
-        world.service.upload(
+        world.uploads.take(
             msgspec.structs.replace(again, content_range=header, deployment_id="mine")
         )
     )

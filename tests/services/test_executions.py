@@ -18,8 +18,8 @@ from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronous
 from minifn.host.datadir import DataDir
 from minifn.instants import now_ms
 from minifn.models import Deployment, Execution, ExecutionRequest
-from minifn.services.deployments import Upload, UploadedFile
 from minifn.services.functions import FunctionSettings
+from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments, executions, functions
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
@@ -62,9 +62,7 @@ async def deploy(
         member.size = len(content)
         packed.addfile(member, io.BytesIO(content))
     file = UploadedFile(path=archive, size_bytes=archive.stat().st_size, filename="code.tar.gz")
-    uploaded = await minifn.deployments.upload(
-        Upload(function_id=function_id, code=file, activate=True)
-    )
+    uploaded = await minifn.uploads.take(Upload(function_id=function_id, code=file, activate=True))
 
     async def built() -> Deployment | None:
         found = await minifn.database.read(deployments.by_id, uploaded.id)
@@ -156,7 +154,7 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
             for owner, key, value in (("", "A", "project"), ("", "B", "project")):
-                await minifn.functions.create_variable(owner, key, value)
+                await minifn.variables.create(owner, key, value)
             await minifn.functions.create(
                 "hello2", FunctionSettings(name="x", runtime="python-3.11")
             )
@@ -167,7 +165,7 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
                 ("LD_X", "1"),
                 ("WITH=EQUALS", "x"),
             ):
-                await minifn.functions.create_variable("hello", key, value)
+                await minifn.variables.create("hello", key, value)
             result = await run(minifn, "/env")
             assert result.execution.status == "completed", result.execution.errors
             assert b"do not leak" not in result.body

@@ -30,10 +30,10 @@ def test_names_and_contents(name: str, content: bytes, taken: bool, tmp_path: Pa
         async with opened(tmp_path / "data") as world:
             request = world.request(world.file(content, name))
             if taken:
-                deployment = await world.service.upload(request)
+                deployment = await world.uploads.take(request)
                 assert world.data.source(deployment.id).read_bytes() == content
             else:
                 with pytest.raises(StorageFileTypeUnsupported):
-                    await world.service.upload(request)
+                    await world.uploads.take(request)
 
     asyncio.run(test())

@@ -34,7 +34,7 @@ from minifn.errors import (
     UserUnauthorized,
 )
 from minifn.instants import format_instant
-from minifn.services.deployments import Upload
+from minifn.services.uploads import Upload
 from minifn.store import deployments, lists
 
 #: The archives of a deployment: what was uploaded, and what its build made of it.
@@ -97,7 +97,7 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
         sdk_language=call.header(b"x-sdk-language"),
     )
     return json_answer(
-        responses.deployment(await call.parts.deployments.upload(upload), call.shape), 202
+        responses.deployment(await call.parts.uploads.take(upload), call.shape), 202
     )
 
 

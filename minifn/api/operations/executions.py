@@ -148,7 +148,7 @@ async def permitted(call: Call, function_id: str) -> Target:
 
 async def visible(call: Call, function_id: str) -> Function:
     """Return the function. Raises FunctionNotFound when there is none, and to clients when it is disabled."""
-    function = (await call.parts.functions.target(function_id)).function
+    function = (await call.parts.targets.of(function_id)).function
     if not function.enabled and not call.caller.privileged:
         raise FunctionNotFound
     return function

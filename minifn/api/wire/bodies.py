@@ -23,7 +23,7 @@ from minifn.api.wire.params import nest
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
 from minifn.host.budget import Budget
 from minifn.limits import BODY_LIMIT_BYTES
-from minifn.services.deployments import UploadedFile
+from minifn.services.uploads import UploadedFile
 
 T = TypeVar("T")
 

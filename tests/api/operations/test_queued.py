@@ -31,7 +31,7 @@ def scheduler(site: SiteServer) -> Scheduler:
     """A scheduler that looks at the clock when a test tells it to."""
 
     async def make() -> Scheduler:
-        return Scheduler(site.site.database, site.site.functions, site.site.executions)
+        return Scheduler(site.site.database, site.site.targets, site.site.executions)
 
     return site.run(make())
 
