@@ -95,7 +95,7 @@ def test_the_way_to_a_functions_code_is_open_and_nothing_can_be_listed(place: Da
     assert chosen("process", place) == "process"
     for path in (place.root, place.builds, place.run):
         assert stat.S_IMODE(path.stat().st_mode) == 0o711
-    for path in (place.deployments, place.logs, place.run / "processes"):
+    for path in (place.deployments, place.repositories, place.run / "processes"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
