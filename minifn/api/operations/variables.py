@@ -168,9 +168,7 @@ async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> 
     change = VariableChange(
         key=params.key, value=params.value, secret=secret, description=params.description
     )
-    changed = await call.parts.variables.update(
-        params.function_id, params.variable_id, change
-    )
+    changed = await call.parts.variables.update(params.function_id, params.variable_id, change)
     return json_answer(responses.variable(changed, call.shape))
 
 
