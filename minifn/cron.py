@@ -23,7 +23,7 @@ MACROS = {
     "@MIDNIGHT": "0 0 * * *",
     "@HOURLY": "0 * * * *",
 }
-#: The longest wait for a run: a fifth Monday in February comes every 28 years, and once, around 2100, after 40.
+#: Most years until a run: a fifth Monday in February comes every 28 years, around 2100 after 40.
 YEARS_MAX = 50
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -61,7 +61,7 @@ def previous_run(expression: str, before: int) -> int | None:
 
 
 def _runs(expression: str, instant_ms: int, *, later: bool) -> Iterator[int]:
-    """Yield the runs next to an instant, one for each kind of day that is restricted."""
+    """Yield the nearest run for each kind of day that is restricted."""
     # Imported with the first schedule that is planned, because many servers have none.
     from croniter import CroniterBadDateError, croniter
 
@@ -77,9 +77,9 @@ def _runs(expression: str, instant_ms: int, *, later: bool) -> Iterator[int]:
 
 @lru_cache(maxsize=1024)
 def parse(expression: str) -> tuple[str, ...]:
-    """Return what `expression` means to croniter: expressions of which any one is enough.
+    """Return `expression` in croniter's terms: expressions of which one must match.
 
-    Raises ValueError for one that is not valid.
+    Raises ValueError for an expression that is not valid.
     """
     upper = expression.strip().upper()
     fields = MACROS.get(upper, upper).split()
@@ -93,7 +93,7 @@ def parse(expression: str) -> tuple[str, ...]:
 
 
 def _numbers(field: str, allowed: range, names: tuple[str, ...] = ()) -> str:
-    """Return what a list of values, ranges and steps stands for, sorted, with commas between."""
+    """Return the sorted values of a list of values, ranges and steps, separated by commas."""
     found: set[int] = set()
     for item in field.split(","):
         match = _ITEM.fullmatch(item)

@@ -1,7 +1,7 @@
-"""Every error the API can answer, one class per Appwrite error type.
+"""Every error of the API, one class per Appwrite error type.
 
-`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; the first line of its docstring is the
-default message. Types, codes and when they are raised follow Appwrite's `app/config/errors.php`.
+`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; its docstring is the
+default message. Types, codes and their meaning follow Appwrite's `app/config/errors.php`.
 """
 
 from typing import ClassVar
@@ -14,8 +14,13 @@ class MinifnError(Exception):
     code: ClassVar[int] = 500
 
     def __init__(self, message: str | None = None) -> None:
-        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        self.message = message or self.default_message()
         super().__init__(self.message)
+
+    @classmethod
+    def default_message(cls) -> str:
+        """Return the docstring as one line."""
+        return " ".join((cls.__doc__ or "").split())
 
 
 class ArgumentInvalid(MinifnError):
@@ -64,7 +69,9 @@ class QueryOrderNull(MinifnError):
 
 
 class DatabaseTimeout(MinifnError):
-    """Database timed out. Try adjusting your queries: what is filtered by an attribute of its own is found sooner."""
+    """Database timed out. Try adjusting your queries: a filter by an attribute of its own is
+    faster.
+    """
 
     type = "database_timeout"
     code = 408
@@ -78,7 +85,9 @@ class RouteNotFound(MinifnError):
 
 
 class UnauthorizedScope(MinifnError):
-    """The current user or API key does not have the required scopes to access the requested resource."""
+    """The current user or API key does not have the required scopes to access the requested
+    resource.
+    """
 
     type = "general_unauthorized_scope"
     code = 401
@@ -211,21 +220,27 @@ class FunctionNotFound(MinifnError):
 
 
 class FunctionAlreadyExists(MinifnError):
-    """Function with the requested ID already exists. Try again with a different ID or use ID.unique()."""
+    """Function with the requested ID already exists. Try again with a different ID or use
+    ID.unique().
+    """
 
     type = "function_already_exists"
     code = 409
 
 
 class FunctionEntrypointMissing(MinifnError):
-    """Entrypoint for your function is missing. Set it on the function or send it with the deployment."""
+    """Entrypoint for your function is missing. Set it on the function or send it with the
+    deployment.
+    """
 
     type = "function_entrypoint_missing"
     code = 404
 
 
 class FunctionSynchronousTimeout(MinifnError):
-    """Synchronous function execution timed out. Use an asynchronous execution, or make the function answer sooner."""
+    """Synchronous function execution timed out. Use an asynchronous execution, or make the function
+    answer sooner.
+    """
 
     type = "function_synchronous_timeout"
     code = 408
@@ -376,9 +391,3 @@ class RuleAlreadyExists(MinifnError):
 
     type = "rule_already_exists"
     code = 409
-
-
-def error_types() -> dict[str, type[MinifnError]]:
-    """Return every error class by its wire type."""
-    classes: list[type[MinifnError]] = [MinifnError, *MinifnError.__subclasses__()]
-    return {cls.type: cls for cls in classes}

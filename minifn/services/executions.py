@@ -144,7 +144,7 @@ class Executions:
             raise Overloaded
         capped = response.failure == "timeout" and cap < function.timeout_seconds
         if capped:
-            message = f"{FunctionSynchronousTimeout.__doc__}\nError Code: 408"
+            message = f"{FunctionSynchronousTimeout.default_message()}\nError Code: 408"
             response = msgspec.structs.replace(
                 response, errors=records.join(response.errors, message)
             )

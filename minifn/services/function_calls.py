@@ -83,6 +83,6 @@ class FunctionCalls:
             user_id=request.user_id,
             session_id="" if execution.scheduled_at else request.session_id,
             exp=ends,
-            handed=True,
+            for_function=True,
         )
         return self._tokens.mint_user(claims)

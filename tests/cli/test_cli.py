@@ -198,11 +198,11 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
     [
         (
             ["--scope", "everything"],
-            "minifn: --scope 'everything' is no scope: README.md says which there are",
+            "minifn: --scope 'everything' is not a scope: README.md says which there are",
         ),
         (
             ["--scope", "functons.read"],
-            "minifn: --scope 'functons.read' is no scope; did you mean functions.read?",
+            "minifn: --scope 'functons.read' is not a scope; did you mean functions.read?",
         ),
         (["--scope", "users.read"] * 201, "minifn: a key holds at most 200 scopes, not 201"),
         (

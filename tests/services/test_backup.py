@@ -26,7 +26,7 @@ from minifn.store.database import Database, connect
 from tests.serving import FUNCTIONS, Server, pack
 
 LOCKED = (
-    "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.\n"
+    "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, too.\n"
 )
 ARCHIVE = pack(FUNCTIONS / "hello")
 
