@@ -69,8 +69,8 @@ class QueryOrderNull(MinifnError):
 
 
 class DatabaseTimeout(MinifnError):
-    """Database timed out. Try adjusting your queries: a filter by an attribute of its own is
-    faster.
+    """Database timed out. Try adjusting your queries: what is filtered by an attribute of its own
+    is found sooner.
     """
 
     type = "database_timeout"

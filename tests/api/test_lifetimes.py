@@ -96,7 +96,7 @@ def test_what_a_function_queues_with_its_jwt_is_given_one_that_ends_with_it(
 ) -> None:
     first = handed(site, function_id)
     ends = int(time.time()) + 30
-    short = site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=True))
+    short = site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, for_function=True))
     for token in (first, short):
         token_ends = claims(site, token).exp
         for _ in range(3):
@@ -111,7 +111,7 @@ def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(
     at = (now_ms() // MINUTE + 3) * MINUTE
     ends = int(time.time()) + 2
     own, short = (
-        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=made))
+        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, for_function=made))
         for made in (False, True)
     )
     planned = [
