@@ -37,7 +37,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def event(self) -> tuple[str, ...]:
-        """The parts of the event's name, because a joined name is ambiguous: ids may contain dots."""
+        """The parts of the event's name; a joined name is ambiguous, since ids may contain dots."""
         record = self.record
         if isinstance(record, Function):
             pattern, ids = NAMES[Function], [record.id]

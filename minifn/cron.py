@@ -1,13 +1,14 @@
-"""Cron expressions: five fields in UTC, or a macro such as `@hourly`. Read here, computed by croniter.
+"""Cron expressions, in UTC, or macros such as `@hourly`: checked here, computed by croniter.
 
-The grammar is that of Appwrite's library (dragonmantank/cron-expression 3.3, `src/Cron/*Field.php`):
-lists, ranges, steps, names, `?`, `L` and `15W` as days of the month, `5L` (the last Friday) and `5#3`
-(the third Friday) as days of the week, 0 and 7 for Sunday. When both kinds of day are restricted,
-either is enough.
+The grammar is that of Appwrite's library (dragonmantank/cron-expression 3.3,
+`src/Cron/*Field.php`): lists, ranges, steps, names, `?`, `L` and `15W` as days of the month, `5L`
+(the last Friday) and `5#3` (the third Friday) as days of the week, 0 and 7 for Sunday. When both
+kinds of day are restricted, either is enough.
 
 croniter's own grammar differs: `0-0` is every minute there, and `13 * 5#2` needs both days. So an
-expression is checked here and handed on as plain numbers, with one restricted kind of day at a time.
-For `31W` in a shorter month croniter's rule holds: the weekday nearest to that month's last day.
+expression is checked here and handed on as plain numbers, with one restricted kind of day at a
+time. For `31W` in a shorter month croniter's rule holds: the weekday nearest to that month's last
+day.
 """
 
 import re
@@ -29,14 +30,16 @@ YEARS_MAX = 50
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _ITEM = re.compile(
-    r"(?P<first>\*|[0-9]{1,2}|[A-Z]{3})(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?(?:/(?P<step>[1-9][0-9]?))?"
+    r"(?P<first>\*|[0-9]{1,2}|[A-Z]{3})"
+    r"(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?"
+    r"(?:/(?P<step>[1-9][0-9]?))?"
 )
 _NEAREST = re.compile("([0-9]{1,2})W")
 _SPECIAL_WEEKDAY = re.compile("([0-7]|[A-Z]{3})(L|#[1-5])")
 
 
 def is_valid(expression: str) -> bool:
-    """Tell whether `expression` is a cron expression of five fields (no seconds, no year) or a macro."""
+    """Tell whether `expression` is a macro or has five valid fields (no seconds, no year)."""
     try:
         parse(expression)
     except ValueError:
@@ -45,7 +48,7 @@ def is_valid(expression: str) -> bool:
 
 
 def next_run(expression: str, after: int) -> int | None:
-    """Return the first instant later than `after` at which `expression` runs, None when there is none.
+    """Return the first instant later than `after` at which `expression` runs, None for none.
 
     Raises ValueError for an expression that is not valid.
     """
@@ -53,7 +56,7 @@ def next_run(expression: str, after: int) -> int | None:
 
 
 def previous_run(expression: str, before: int) -> int | None:
-    """Return the last instant earlier than `before` at which `expression` runs, None when there is none.
+    """Return the last instant earlier than `before` at which `expression` runs, None for none.
 
     Raises ValueError for an expression that is not valid.
     """

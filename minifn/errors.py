@@ -62,7 +62,10 @@ class CursorNotFound(MinifnError):
 
 
 class QueryOrderNull(MinifnError):
-    """The order attribute of the cursor's row is null. Cursor pagination needs rows with a value."""
+    """The order attribute of the cursor's row is null.
+
+    Cursor pagination needs rows with a value.
+    """
 
     type = "database_query_order_null"
     code = 400
@@ -136,7 +139,10 @@ class Overloaded(MinifnError):
 
 
 class ProjectNotFound(MinifnError):
-    """Project with the requested ID could not be found. Please check the X-Appwrite-Project header."""
+    """Project with the requested ID could not be found.
+
+    Please check the X-Appwrite-Project header.
+    """
 
     type = "project_not_found"
     code = 404
@@ -254,7 +260,9 @@ class FunctionTemplateNotFound(MinifnError):
 
 
 class FunctionExecutePermissionMissing(MinifnError):
-    """To execute this function through its domain, give it `any` or `guests` in its execute access."""
+    """To execute this function through its domain, give it `any` or `guests` in its execute
+    access.
+    """
 
     type = "function_execute_permission_missing"
     code = 401

@@ -32,7 +32,7 @@ _MIXES: Mapping[int, tuple[frozenset[int], ...]] = {
 
 @dataclass(frozen=True)
 class Resource:
-    """A type of resource with events: its actions with their attributes, and the types inside it."""
+    """A type of resource with events: its actions, their attributes, and the types inside it."""
 
     actions: Mapping[str, frozenset[str]]
     inside: Mapping[str, "Resource"] = field(default_factory=dict)
@@ -124,8 +124,8 @@ def names(parts: Sequence[str]) -> tuple[str, ...]:
     """Return every name of an event, given the parts of its full name, which comes first.
 
     The names are those with its attribute, with its action, without, and of each resource around
-    it; each with all its ids, with `*` for all of them, and with every mix. One id gives four names,
-    two give ten, three give twenty-two; an attribute adds two, four or eight.
+    it; each with all its ids, with `*` for all of them, and with every mix. One id gives four
+    names, two give ten, three give twenty-two; an attribute adds two, four or eight.
     """
     ids = _ids(parts)
     every = frozenset(range(ids))
@@ -141,5 +141,5 @@ def names(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ids(parts: Sequence[str]) -> int:
-    """Return the number of ids in an event's parts, which end with an action and an attribute or not."""
+    """Return the number of ids in an event's parts, with or without an attribute at the end."""
     return (len(parts) - 1) // 2

@@ -14,7 +14,7 @@ _last_id_us = 0
 
 
 def new_id() -> str:
-    """Return 20 lowercase hex characters: 13 of microseconds, unique in this process, and 7 random."""
+    """Return 20 lowercase hex characters: 13 of unique microseconds and 7 random ones."""
     global _last_id_us
     with _id_lock:
         _last_id_us = max(_last_id_us + 1, time.time_ns() // 1000)

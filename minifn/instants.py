@@ -4,7 +4,8 @@ import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
-#: The end of the year 9999 in milliseconds since the epoch: the latest instant that can be formatted.
+#: The end of the year 9999 in milliseconds since the epoch: the latest instant that can be
+#: formatted.
 MAX_INSTANT_MS = 253_402_300_799_999
 
 

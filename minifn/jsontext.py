@@ -16,7 +16,10 @@ class JsonTooDeep(JsonInvalid):
 
 
 def decode(text: bytes | str) -> Any:
-    """Return the value of a JSON text. Raises JsonInvalid, also for bad Unicode, and JsonTooDeep."""
+    """Return the value of a JSON text.
+
+    Raises JsonInvalid, also for bad Unicode, and JsonTooDeep.
+    """
     return decode_as(Any, text)
 
 

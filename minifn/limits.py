@@ -1,6 +1,7 @@
 """Public limits of requests, answers and logs."""
 
-#: Most characters kept of `logs`, of `errors` and of `buildLogs` (contract section f, "Log limits").
+#: Most characters kept of `logs`, of `errors` and of `buildLogs` (contract section f, "Log
+#: limits").
 LOG_LIMIT_CHARS = 1_000_000
 #: Bytes of an upload chunk, the same in every SDK.
 CHUNK_BYTES = 5 * 1024 * 1024

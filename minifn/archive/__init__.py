@@ -31,8 +31,8 @@ def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
 def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
     """Write the content of `directory` to the gzipped tar `target`, which is complete or missing.
 
-    Symbolic links stay links and owners are left out. Sockets, pipes and devices are skipped, as are
-    entries whose name is in `skip`.
+    Symbolic links stay links and owners are left out. Sockets, pipes and devices are skipped, as
+    are entries whose name is in `skip`.
     """
 
     def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -51,7 +51,10 @@ class StrictTarInfo(tarfile.TarInfo):
             raise Refused(f"the archive is damaged ({exc})") from exc
 
 
-_DAMAGED = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined,unused-ignore]
+_DAMAGED = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined,unused-ignore]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined,unused-ignore]
+)
 
 
 def shown(name: str) -> str:
@@ -61,7 +64,7 @@ def shown(name: str) -> str:
 
 
 def split(name: str) -> Parts:
-    """Return the parts of a member's path, without `.`, empty ones and, as `tar` does, a leading `/`.
+    """Return the parts of a member's path, without `.`, empty ones and a leading `/`.
 
     Raises Refused for a path that is unsafe or too long.
     """
@@ -176,8 +179,9 @@ class Checker:
 def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
     """Unpack the gzipped tar `source` into the empty directory `target`; return lines for users.
 
-    The lines name the links that are left out. Hard links become copies. Modes keep only the owner's
-    execute bit; owners, and times other than mtime, are dropped. Raises Refused and OSError.
+    The lines name the links that are left out. Hard links become copies. Modes keep only the
+    owner's execute bit; owners, and times other than mtime, are dropped. Raises Refused and
+    OSError.
     """
     checker = Checker(archive_bytes)
     try:

@@ -74,7 +74,10 @@ def store_whole(file: Path, source: Path) -> None:
 
 
 def store_copy(original: Path, source: Path) -> None:
-    """Make `source` a link to `original`, since no complete archive is ever changed. Raises OSError."""
+    """Make `source` a link to `original`, since no complete archive is ever changed.
+
+    Raises OSError.
+    """
     try:
         source.hardlink_to(original)
     except FileNotFoundError:
@@ -89,7 +92,7 @@ def store_copy(original: Path, source: Path) -> None:
 
 
 def store_chunk(file: Path, start: int, chunk: Chunk, part: Path) -> None:
-    """Copy the chunk, which begins at `start` of `file`, to its place in `part`; on return it is on disk.
+    """Copy the chunk at `start` of `file` to its place in `part`; on return it is on disk.
 
     Raises OSError, and EOFError when `file` is too short.
     """

@@ -49,8 +49,8 @@ def give_to(directory: Path, uid: int) -> None:
 def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize:
     """Publish a finished build: owners become those of `owner`, modes 0750 or 0640.
 
-    Without a group the modes are 0700 and 0600. Absolute links may lead below `link_roots` (paths in
-    the build's sandbox), relative links must stay in the tree. Sockets, pipes and devices are
+    Without a group the modes are 0700 and 0600. Absolute links may lead below `link_roots` (paths
+    in the build's sandbox), relative links must stay in the tree. Sockets, pipes and devices are
     removed. Returns the size of the rest. Raises TreeRefused and OSError.
 
     A process of the build's user that still lives can change nothing: each directory changes its
@@ -99,7 +99,7 @@ def _take_over(
 
 
 def _set_mode(name: str, descriptor: int, mode: int, group: int) -> bool:
-    """Set the mode of a file or directory, or remove an entry of another kind; tell whether it stays."""
+    """Set the mode of a file or directory, or remove another entry; tell whether it stays."""
     if stat.S_ISREG(mode):
         executable = 0o100 | group & 0o010 if mode & 0o100 else 0
         os.chmod(name, 0o600 | group & 0o040 | executable, dir_fd=descriptor)

@@ -30,7 +30,8 @@ def backup(file: Path, without_keys: bool, data: str | None) -> None:
     click.echo(f"{file}: {done.deployments} deployments, {keys}")
     if done.locked:
         click.echo(
-            "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, too."
+            "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY,"
+            " too."
         )
     if done.left_out:
         click.echo(

@@ -30,7 +30,7 @@ def flag(name: str) -> str:
 
 
 def setting(name: str) -> Callable[[Command], Command]:
-    """Return the decorator that adds a setting's option to a command; its value is text, or None."""
+    """Return the decorator that adds a setting's option, with text or None, to a command."""
     item = FIELDS[name]
     default = item.metadata.get("shown", item.default)
     shown = default if default != () else "none"

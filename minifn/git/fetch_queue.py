@@ -1,4 +1,4 @@
-"""Deployments from git: queued in the database, fetched a few at a time, then built as any other."""
+"""Deployments from git: queued in the database, fetched a few at a time, then built."""
 
 import asyncio
 import logging
@@ -51,7 +51,10 @@ class GitContext:
 
 
 class FetchQueue:
-    """Fetches the sources of deployments while `run` runs. An async context manager, entered before."""
+    """Fetches the sources of deployments while `run` runs.
+
+    An async context manager, entered before.
+    """
 
     def __init__(self, context: GitContext, fetcher: Fetcher, installations: Installations) -> None:
         self._context = context

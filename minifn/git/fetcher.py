@@ -176,7 +176,10 @@ class Fetcher:
 
 
 def _set_attributes(repository: Path) -> None:
-    """Make archives of a repository hold every file unchanged. Raises GitFailed if it is missing."""
+    """Make archives of a repository hold every file unchanged.
+
+    Raises GitFailed if it is missing.
+    """
     file = repository / "info" / "attributes"
     try:
         file.parent.mkdir(exist_ok=True)

@@ -114,7 +114,10 @@ class Installation:
 
 
 class Installations:
-    """The installations of a server. `templates` is the base of template repositories, "" for none."""
+    """The installations of a server.
+
+    `templates` is the base of template repositories, "" for none.
+    """
 
     def __init__(self, pairs: Iterable[str], templates: str = "") -> None:
         self.all = tuple(Installation.parse(pair) for pair in pairs)

@@ -112,8 +112,9 @@ class Git:
         try:
             settings = SETTINGS
             if remote is not None and remote.authorization:
+                settings += f'[http "{remote.url}"]\n'
+                settings += f'\textraHeader = "Authorization: {remote.authorization}"\n'
                 # Never follow a redirect with the password.
-                settings += f'[http "{remote.url}"]\n\textraHeader = "Authorization: {remote.authorization}"\n'
                 settings += "\tfollowRedirects = false\n"
             (place / SETTINGS_FILE).write_text(settings)
             yield place
@@ -210,7 +211,7 @@ class Git:
         )
 
     def address(self, remote: Remote) -> str:
-        """Return the address of a remote for git: its URL, or the directory's path in the sandbox."""
+        """Return git's address of a remote: its URL, or the directory's path in the sandbox."""
         if remote.path is None:
             return remote.url
         return self._engine.place(Bind(source=remote.path, target=REPOSITORY))

@@ -85,9 +85,9 @@ class PushedRepositories:
     async def receive(self, function: Function, request: BinaryIO) -> AsyncGenerator[bytes, None]:
         """Take a push; yield git's answer and the logs of the builds that the push begins.
 
-        `request` is unbuffered, because git reads its descriptor. Raises pktlines.Malformed and, for
-        a client that does not understand git's report, GitFailed and PushRefused before anything is
-        yielded.
+        `request` is unbuffered, because git reads its descriptor. Raises pktlines.Malformed and,
+        for a client that does not understand git's report, GitFailed and PushRefused before
+        anything is yielded.
         """
         push = await asyncio.to_thread(pktlines.read_push, request)
         try:
@@ -288,7 +288,7 @@ def _check_names(push: pktlines.Push) -> None:
 
 
 def _refusal(push: pktlines.Push, error: PushRefused | GitFailed) -> bytes:
-    """Return the report that a push was refused, because git shows only the code of an HTTP error."""
+    """Return the report of a refused push: git would show only the code of an HTTP error."""
     if not push.reports:
         raise error
     if isinstance(error, GitFailed):

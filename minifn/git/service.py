@@ -96,7 +96,8 @@ class GitService:
     ) -> Deployment:
         """Deploy a `branch`, `commit` or `tag` of a function's repository, connected or pushed.
 
-        Raises FunctionNotFound, InstallationNotFound, FunctionEntrypointMissing and ArgumentInvalid.
+        Raises FunctionNotFound, InstallationNotFound, FunctionEntrypointMissing and
+        ArgumentInvalid.
         """
         function = await self._function(function_id)
         full = full_reference(kind, reference)
@@ -147,7 +148,7 @@ class GitService:
             )
 
     async def pushed_elsewhere(self, installation_id: str, names: set[str]) -> int:
-        """Look at those repositories of an installation that have one of `names`; return how many."""
+        """Look at the repositories of an installation with one of `names`; return how many."""
         found = [
             repository
             for repository in await self._context.database.read(git_sources.repositories)

@@ -14,7 +14,10 @@ REMOVE_ATTEMPTS = 5
 
 
 class DataDir:
-    """The paths below MINIFN_DATA. `prepare` makes them; nothing else in minifn joins paths to the root."""
+    """The paths below MINIFN_DATA.
+
+    `prepare` makes them; nothing else in minifn joins paths to the root.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -70,7 +73,7 @@ class DataDir:
         return self.deployments / f"{deployment_id}~output.tar.gz"
 
     def scratch(self, deployment_id: str) -> Path:
-        """A build's temporary files; not in the build's directory, where a script may leave links."""
+        """A build's temporary files, outside its directory, where a script may leave links."""
         return self.builds / f"{deployment_id}~tmp"
 
     def cache(self, function_id: str) -> Path:
@@ -92,7 +95,10 @@ class DataDir:
         remove_tree(self.build(deployment_id))
 
     def remove_strangers(self, deployment_ids: Iterable[str], built_ids: Iterable[str]) -> int:
-        """Delete the archives and builds of all deployments but these; return how many. Raises OSError."""
+        """Delete the archives and builds of all deployments but these; return how many.
+
+        Raises OSError.
+        """
         known = {
             path
             for one in deployment_ids

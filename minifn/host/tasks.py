@@ -39,7 +39,10 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 
 class Tasks:
-    """The background tasks of one owner, by name. Each is kept until it ends; its error is logged."""
+    """The background tasks of one owner, by name.
+
+    Each is kept until it ends; its error is logged.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

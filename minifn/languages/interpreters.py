@@ -57,7 +57,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def binds(self) -> tuple[Path, ...]:
-        """The paths besides the system that a sandbox must show, read-only and under their names."""
+        """The paths besides the system that a sandbox must show, read-only, at their own place."""
         if self.system:
             return ()
         prefix = self.path.parent.parent

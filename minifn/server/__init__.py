@@ -88,7 +88,7 @@ def run(config: Config, ready: Ready) -> None:
 
 
 def forget_unwritten() -> None:
-    """Drop output that a full disk does not take: for it the interpreter would exit with code 120."""
+    """Drop output that a full disk does not take; the interpreter would exit with 120 for it."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -143,7 +143,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
 
 
 def websocket_protocol(**connection: Any) -> asyncio.Protocol:
-    """Return the protocol of one WebSocket; the first imports its library, which few servers need."""
+    """Return the protocol of a WebSocket. The first one imports the library."""
     from minifn.server.websockets import SocketConnection
 
     return SocketConnection(**connection)

@@ -156,7 +156,10 @@ class Connection(Watched, HttpToolsProtocol):
         super().on_body(body)
 
     def handle_websocket_upgrade(self) -> None:
-        """Called for a handshake. WebSockets may take half of the connections, others are refused."""
+        """Called for a handshake.
+
+        WebSockets may take half of the connections, others are refused.
+        """
         sockets = sum(not isinstance(other, Connection) for other in self.connections)
         if sockets >= self._connections_max // 2:
             self._refuse()

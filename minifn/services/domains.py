@@ -1,4 +1,4 @@
-"""Domains: which function, redirect or API answers at a host name, and the rules that add domains."""
+"""Domains: the function, redirect or API at each host name, and the rules that add domains."""
 
 import asyncio
 
@@ -17,7 +17,8 @@ from minifn.store.queries import Query
 class DomainService:
     """Creates and deletes rules, and keeps the routes of all domains in memory.
 
-    The function `Hello` has the domain `hello.<functions_domain>` without a rule. Call `open` first.
+    The function `Hello` has the domain `hello.<functions_domain>` without a rule. Call `open`
+    first.
     """
 
     def __init__(self, database: Database, functions_domain: str) -> None:
@@ -51,7 +52,10 @@ class DomainService:
         return host in (self._routes or {})
 
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
-        """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
+        """Give a function a domain.
+
+        Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists.
+        """
         return await self._create(
             Rule(id=new_id(), domain=domain, function_id=function_id, branch=branch)
         )
@@ -91,7 +95,10 @@ class DomainService:
         return await self._database.read(rules.get, rule_id)
 
     async def delete(self, rule_id: str) -> None:
-        """Delete a rule. Raises RuleNotFound, and BadRequest for the domain made of a function's id."""
+        """Delete a rule.
+
+        Raises RuleNotFound, and BadRequest for the domain made of a function's id.
+        """
         await self._database.write(rules.delete, rule_id)
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:

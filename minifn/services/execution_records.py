@@ -47,7 +47,7 @@ def begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> Ex
 def queued(
     function: Function, request: ExecutionRequest, trigger: Trigger, scheduled_at: int = 0
 ) -> Execution:
-    """Return an execution that waits for a slot or, when `scheduled_at` is not 0, for that instant."""
+    """Return an execution that waits for a slot, or for the instant `scheduled_at`."""
     return msgspec.structs.replace(
         begin(function, request, trigger),
         status="scheduled" if scheduled_at else "waiting",

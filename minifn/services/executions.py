@@ -49,7 +49,10 @@ INTERRUPTED = "The server stopped while this execution was running.\nError Code:
 
 
 class Executions:
-    """Runs executions now or later. An async context manager: inside it, `run` runs those that are queued."""
+    """Runs executions now or later.
+
+    An async context manager: inside it, `run` runs those that are queued.
+    """
 
     def __init__(
         self,
@@ -167,7 +170,7 @@ class Executions:
         trigger: Trigger = "http",
         scheduled_at: int = 0,
     ) -> Execution:
-        """Store an execution to run soon, or at the instant `scheduled_at`; return it once it is safe.
+        """Store an execution to run soon or at `scheduled_at`, and return it once it is safe.
 
         Raises FunctionNotFound and Overloaded.
         """

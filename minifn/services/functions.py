@@ -108,9 +108,9 @@ class FunctionService:
         )
 
     async def delete(self, function_id: str) -> tuple[Function, list[str]]:
-        """Delete a function; return it and the ids of its deployments, whose files the caller removes.
+        """Delete a function; return it and the ids of its deployments.
 
-        Raises FunctionNotFound.
+        The caller removes their files. Raises FunctionNotFound.
         """
         function, deployment_ids = await self._database.write(_delete, function_id)
         self._changes.tell("delete", function)

@@ -45,7 +45,10 @@ class Keys:
         expire_at: int = 0,
         description: str = "",
     ) -> tuple[ApiKey, str]:
-        """Create a key; return it and its secret, which is shown this once. Raises KeyAlreadyExists."""
+        """Create a key; return it and its secret, which is shown this once.
+
+        Raises KeyAlreadyExists.
+        """
         secret = f"standard_{secrets.token_hex(32)}"
         now = now_ms()
         key = ApiKey(

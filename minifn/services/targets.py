@@ -1,4 +1,4 @@
-"""Targets: what an execution must know of its function, kept in memory until a commit touches it."""
+"""Targets: functions with their deployments and variables, in memory until a commit."""
 
 import sqlite3
 from collections.abc import Callable

@@ -303,7 +303,7 @@ def test_ids_that_lead_elsewhere_are_refused(
     kept: DataDir, tmp_path: Path, statements: tuple[str, ...]
 ) -> None:
     """A backup of somebody else's making: the server would delete what such ids name, in time."""
-    with pytest.raises(BackupError, match="is no ID"):
+    with pytest.raises(BackupError, match="is not an ID"):
         restore(changed(kept, tmp_path, *statements), DataDir(tmp_path / "again"))
 
 
