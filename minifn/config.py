@@ -110,6 +110,8 @@ class Config:
     )
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
     idle_seconds: int = _setting(60, "an idle worker is stopped after this", minimum=1)
+    function_workers: int = _setting(32, "workers of one function at most", minimum=1)
+    tmp: int = _setting(512, "what /tmp of a function holds at most, MB", minimum=1)
     cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)
     memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
     retention_days: int = _setting(

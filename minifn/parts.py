@@ -147,7 +147,7 @@ class Parts:
                 self.engine,
                 idle_seconds=config.idle_seconds,
                 workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
-                function_workers_max=2 * (os.cpu_count() or 1),
+                function_workers_max=config.function_workers,
                 available_bytes=lambda: memory_limit.look().available_bytes,
             )
         )

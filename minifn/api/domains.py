@@ -45,7 +45,8 @@ HOP_BY_HOP = frozenset(
 )  # fmt: skip
 #: What a caller may not tell a function; the other x-appwrite-* headers of the server replace the caller's.
 _NOT_FORWARDED = HOP_BY_HOP | {"x-appwrite-event", "x-appwrite-client-ip"}
-_NOT_ANSWERED = HOP_BY_HOP | {"content-length"}
+#: `date` is the server's to say: HTTP wants one.
+_NOT_ANSWERED = HOP_BY_HOP | {"content-length", "date"}
 _WITHOUT_BODY = frozenset({204, 304})
 NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain HTTP requests."
 #: The type of an error that the function answered with, and left to the server to put into words.

@@ -53,6 +53,7 @@ DRAIN_SECONDS = 1.0
 CACHE_BYTES_MAX = 1_000_000_000
 #: Seconds between two looks at what a build has written, at least.
 GUARD_SECONDS = 1.0
+_MIB = 1024 * 1024
 
 
 class BuildError(Exception):
@@ -96,6 +97,7 @@ class Build:
         self._scratch = tools.data.scratch(deployment.id)
         self._passed = passed_through(tools.environ, tools.config.build_env_passthrough)
         self._size = specification(function.build_specification)
+        self._memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * _MIB)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
         #: What the engine makes of the function's uid: 0 unless the server is root and the engine drops to it.
         self._uid = tools.engine.wrap(probe).uid
@@ -223,7 +225,6 @@ class Build:
     ) -> Command:
         place = self._place(installed)
         shown = dict.fromkeys((*plan.binds, *passed_paths(self._passed, self._tools.data.root)))
-        memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * 1024 * 1024)
         return Command(
             argv=argv,
             env=self._environment(plan, installed, variables),
@@ -233,7 +234,7 @@ class Build:
                 *(Bind(source=path, target=str(path)) for path in shown),
             ),
             limits=Limits(
-                memory_bytes=memory_bytes,
+                memory_bytes=self._memory_bytes,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
                 file_bytes=OUTPUT_BYTES_MAX,
@@ -262,6 +263,7 @@ class Build:
             **plan.env,
             "TMPDIR": tools.engine.place(self._binds(installed)[-1]),
             **variables,
+            **installed.options(self._memory_bytes // _MIB, variables),
             **system,
             "APPWRITE_FUNCTION_API_KEY": tools.tokens.mint_key(
                 function.scopes, tools.config.build_timeout

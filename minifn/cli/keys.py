@@ -49,7 +49,11 @@ def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | N
     for scope in scopes:
         if scope not in SCOPES:
             near = nearest(scope)
-            hint = f"; did you mean {near}?" if near else ": README.md says which there are"
+            hint = (
+                f"; did you mean {near}?"
+                if near
+                else "; scopes are such as functions.read and executions.write"
+            )
             fail(f"--scope {scope!r} is not a scope{hint}", status=2)
     if len(scopes) > SCOPES_MAX:
         fail(f"a key holds at most {SCOPES_MAX} scopes, not {len(scopes)}", status=2)

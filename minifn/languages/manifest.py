@@ -1,9 +1,11 @@
 """The manifests below `runtimes/`: one JSON file per language family, data only.
 
 Keys, names and versions are those of Appwrite's own list (`src/Runtimes/Runtimes.php` of appwrite/runtimes).
-Argument lists and environments may hold `{interpreter}`, `{wrapper}`, `{code}` and `{cache}`.
+Argument lists, commands and environments may hold `{interpreter}`, `{wrapper}`, `{code}` and `{cache}`.
 """
 
+import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,7 +45,7 @@ class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What to run for a function without commands when a file asks for dependencies."""
 
     file: str
-    #: The file is JSON and one of these members must be a non-empty object; empty = the file's presence is enough.
+    #: The file is JSON or TOML, and one of these members (`table.member`) must not be empty; () = it need only exist.
     keys: tuple[str, ...] = ()
     #: Not when this exists.
     unless: str = ""
@@ -57,10 +59,21 @@ class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.keys:
             return True
         try:
-            content = jsontext.decode(file.read_bytes())
-        except (jsontext.JsonInvalid, OSError):
+            content: object = (
+                tomllib.loads(file.read_text(encoding="utf-8"))
+                if file.suffix == ".toml"
+                else jsontext.decode(file.read_bytes())
+            )
+        except (jsontext.JsonInvalid, ValueError, RecursionError, OSError):
             return True
-        return isinstance(content, dict) and any(content.get(key) for key in self.keys)
+        return any(_member(content, key.split(".")) for key in self.keys)
+
+
+def _member(content: object, path: Sequence[str]) -> object:
+    """Return a member of nested tables, None when it is not there."""
+    for name in path:
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +108,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     borrow: dict[str, str] = {}
     install: tuple[Install, ...] = ()
     build_env: dict[str, str] = {}
+    #: Environment name -> options by which the language keeps to its memory, `{heap_mb}`; options of the function's own
+    #: variable of that name follow and win.
+    options: dict[str, str] = {}
     #: Run after the build when there is time for it; what it does not manage is no failure.
     finish: tuple[str, ...] = ()
 

@@ -12,6 +12,10 @@ from minifn.languages.interpreters import Interpreter, Version, find_interpreter
 from minifn.languages.manifest import Family, Runtime, load_families
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
+#: The locale of a function that sets none.
+LANG = "C.UTF-8"
+#: What a process needs besides the heap of its language, MB: at least, and as a share of its memory.
+BESIDE_HEAP_MB, BESIDE_HEAP_SHARE = 192, 8
 
 
 class RuntimeUnavailable(Exception):
@@ -35,6 +39,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     argv: tuple[str, ...]
     #: Goes over the function's variables.
     env: dict[str, str]
+    #: Goes below them.
+    defaults: dict[str, str]
 
 
 class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,9 +75,19 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         """Return what starts a worker of this runtime."""
         words = self._words(place)
         argv = tuple(_fill(word, words) for word in self.family.start)
-        return Start(
-            argv=argv, env={"PATH": self._path(words), "LANG": "C.UTF-8", "MINIFN_CODE": place.code}
-        )
+        env = {"PATH": self._path(words), "MINIFN_CODE": place.code}
+        return Start(argv=argv, env=env, defaults={"LANG": LANG})
+
+    def options(self, memory_mb: int, variables: Mapping[str, str]) -> dict[str, str]:
+        """Return the variables by which processes of this language keep to `memory_mb`.
+
+        What a function's own variable of the same name says is added, and wins.
+        """
+        words = {"heap_mb": str(heap_mb(memory_mb))}
+        return {
+            name: f"{_fill(options, words)} {variables.get(name, '')}".rstrip()
+            for name, options in self.family.options.items()
+        }
 
     def build(self, place: Place, *, commands: str, code: Path) -> BuildPlan:
         """Return the build of the code in `code` (a path of the server).
@@ -83,7 +99,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         notes = [self.note] if self.note else []
         command = commands.strip()
         if not command:
-            command, note = self._default_command(code)
+            command, note = self._default_command(code, words)
             notes += [note] if note else []
         borrowed = {
             name: found
@@ -92,7 +108,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         }
         env = {
             "PATH": self._path(words),
-            "LANG": "C.UTF-8",
+            "LANG": LANG,
             "CI": "true",
             "XDG_CACHE_HOME": place.cache,
             **{name: _fill(value, words) for name, value in self.family.build_env.items()},
@@ -112,12 +128,15 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
             links=dict.fromkeys(self.family.links, str(self.interpreter.path)),
         )
 
-    def _default_command(self, code: Path) -> tuple[str, str]:
+    def _default_command(self, code: Path, words: Mapping[str, str]) -> tuple[str, str]:
         """Return the installation that the code asks for and the line that announces it, or two empty strings."""
         for install in self.family.install:
             if install.applies(code):
-                note = f"The function has no build commands and a {install.file}: running `{install.command}`."
-                return install.command, note
+                command = _fill(install.command, words)
+                return (
+                    command,
+                    f"The function has no build commands and a {install.file}: running `{command}`.",
+                )
         return "", ""
 
     def _words(self, place: Place) -> dict[str, str]:
@@ -269,6 +288,11 @@ def default_root() -> Path:
     package = Path(__file__).parents[1]
     installed = package / "_runtimes"
     return installed if installed.is_dir() else package.parent / "runtimes"
+
+
+def heap_mb(memory_mb: int) -> int:
+    """Return how large the heap of a garbage-collected language may become within `memory_mb` of memory."""
+    return memory_mb - max(min(BESIDE_HEAP_MB, memory_mb // 2), memory_mb // BESIDE_HEAP_SHARE)
 
 
 def _distance(

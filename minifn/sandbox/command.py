@@ -20,6 +20,10 @@ FIRST_DESCRIPTOR = 3
 FIRST_DATA_DESCRIPTOR = 64
 
 
+#: Stands for the path of the private temporary directory, which the spawner chooses.
+PRIVATE_TMP = "{private tmp}"
+
+
 class SandboxError(Exception):
     """A process could not be confined or started."""
 
@@ -128,7 +132,8 @@ class Wrapped:
     data: tuple[bytes, ...] = ()
     #: The command has a pid namespace: its first child is that namespace's init, and killing it kills all.
     namespaced: bool = False
-    #: Make a private temporary directory, point HOME and TMPDIR at it, watch its size, remove it afterwards.
+    #: Make a private temporary directory, watch its size, remove it afterwards. HOME and TMPDIR lead there, unless the
+    #: command has it at a place of its own: then its path takes the place of PRIVATE_TMP in the first `data`.
     private_tmp: bool = False
     confinement: Confinement | None = None
     #: The program is a supervisor that reads, from the first data descriptor, this with the command's environment as

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from .command import (
     FIRST_DATA_DESCRIPTOR,
+    PRIVATE_TMP,
     Bind,
     Command,
     Confinement,
@@ -27,6 +28,9 @@ from .command import (
 
 #: The namespace's /dev/shm, bytes.
 SHM_BYTES = 16 * 1024 * 1024
+#: What a namespace calls itself, and the file by which names become addresses.
+HOSTNAME = "fn"
+HOSTS = "/etc/hosts"
 #: Queued signals and timers; the kernel counts those of a user together.
 PENDING_SIGNALS = 256
 #: What glibc ignores in programs with more rights than their caller (its `unsecvars.h`). The programs that confine a
@@ -182,8 +186,17 @@ class BwrapEngine:
             yield "--unshare-user"
             if nested:
                 yield "--disable-userns"
-        yield from ("--die-with-parent", "--new-session", "--hostname", "fn", "--cap-drop", "ALL")
+        yield from (
+            "--die-with-parent",
+            "--new-session",
+            "--hostname",
+            HOSTNAME,
+            "--cap-drop",
+            "ALL",
+        )
         for path in layout.visible:
+            if path == HOSTS:
+                continue
             yield from _parents(path, set())
             yield from ("--ro-bind-try", path, path)
         for target, link in layout.links:
@@ -209,17 +222,11 @@ class BwrapEngine:
             for capability in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"):
                 options += ["--cap-add", capability]
         limits = command.limits
-        options += [
-            "--perms",
-            "1777",
-            *(("--size", str(limits.tmp_bytes)) if limits.tmp_bytes else ()),
-            "--tmpfs",
-            "/tmp",
-        ]
+        options += ["--bind", PRIVATE_TMP, "/tmp"]
         options += _bind_options(command.binds)
         uid = command.uid if self._root else self._uid
-        data = [_identity("passwd", uid), _identity("group", uid)]
-        for at, path in enumerate(("/etc/passwd", "/etc/group")):
+        data = [_identity("passwd", uid), _identity("group", uid), _hosts()]
+        for at, path in enumerate(("/etc/passwd", "/etc/group", HOSTS)):
             options += [
                 "--perms",
                 "0644",
@@ -250,6 +257,7 @@ class BwrapEngine:
             label=command.label,
             uid=uid if self._root else 0,
             data=(arguments, *data),
+            private_tmp=True,
             # Around an isolated command is pasta: not the init, but the whole tree is to be killed.
             namespaced=not isolated,
         )
@@ -402,6 +410,15 @@ def _bind_options(binds: Iterable[Bind]) -> Iterable[str]:
             yield from _parents(bind.target, made)
         yield from ("--bind" if bind.writable else "--ro-bind", str(bind.source), bind.target)
         targets.append(target)
+
+
+def _hosts() -> bytes:
+    """Return the host's file of names, as it is now, with the command's own."""
+    try:
+        known = Path(HOSTS).read_bytes()
+    except OSError:
+        known = b"127.0.0.1 localhost\n::1 localhost\n"
+    return known.rstrip(b"\n") + f"\n127.0.0.1 {HOSTNAME}\n".encode()
 
 
 def _identity(kind: str, uid: int) -> bytes:

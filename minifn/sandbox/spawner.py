@@ -26,7 +26,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from .command import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR, Exit, SpawnFailed, Wrapped
+from .command import (
+    FIRST_DATA_DESCRIPTOR,
+    FIRST_DESCRIPTOR,
+    PRIVATE_TMP,
+    Exit,
+    SpawnFailed,
+    Wrapped,
+)
 from .launcher import tree
 from .lock import acquire, yield_soon
 from .strays import kill_strays
@@ -240,11 +247,17 @@ class Spawner:
         cookie = f"{self._cookie}.{secrets.token_hex(8)}"
         # Also with a namespace: bwrap killed in its first milliseconds can leave an init behind.
         env = {**wrapped.env, tree.COOKIE: cookie}
-        tmp = ""
+        tmp = tmp_inside = ""
         if wrapped.private_tmp:
-            tmp = str(self.tmp_dir / str(number))
+            tmp = tmp_inside = str(self.tmp_dir / str(number))
+            if any(PRIVATE_TMP.encode() in content for content in wrapped.data[:1]):
+                tmp_inside = "/tmp"
             env = {"HOME": tmp, "TMPDIR": tmp, **env}
-        data = [content.decode("latin-1") for content in wrapped.data]
+        data = [
+            content.replace(PRIVATE_TMP.encode(), tmp.encode()).decode("latin-1")
+            for content in wrapped.data[:1]
+        ]
+        data += [content.decode("latin-1") for content in wrapped.data[1:]]
         if wrapped.supervision is not None:
             data = [json.dumps({**wrapped.supervision, "env": env, "tmp": tmp})]
             env = {"HOME": "/", tree.COOKIE: cookie}
@@ -268,6 +281,7 @@ class Spawner:
             "namespaced": wrapped.namespaced,
             "cookie": cookie,
             "tmp": tmp,
+            "tmp_inside": tmp_inside,
             "private_paths": wrapped.private_paths,
             "memory_bytes": limits.memory_bytes,
             "processes": limits.processes,

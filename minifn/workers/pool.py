@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, cast
 
 import msgspec
 
@@ -21,8 +21,14 @@ logger = logging.getLogger("minifn.workers")
 
 #: A request is given to so many workers at most, each time the last one died before it had it.
 ATTEMPTS = 3
-#: Full workers get company when requests still wait after so long: a burst of fast calls needs no second process.
+#: Most times that workers may hand one request back.
+DECLINES_MAX = 100
+#: Full workers get company when requests still wait after this: a burst of fast calls needs no second process.
 GROW_SECONDS = 0.05
+#: The same for workers whose calls block.
+BLOCKING_GROW_SECONDS = 0.02
+#: Most workers of one deployment that start at the same time.
+STARTS_MAX = 4
 STOPPING = "The server is stopping.\n"
 #: So many calls wait for a worker at most, and so many of one deployment, so that it cannot take all the room.
 WAITING_MAX = 4_000
@@ -40,7 +46,9 @@ class DeploymentWorkers:
 
     spec: WorkerSpec
     workers: list[Worker] = field(default_factory=list)
-    starting: asyncio.Task[None] | None = None
+    starting: set[asyncio.Task[None]] = field(default_factory=set)
+    #: Its calls hold each other up: a worker takes one at a time.
+    blocking: bool = False
     growth: asyncio.TimerHandle | None = None
     #: Woken with None to look again, or with the answer when a worker could not be started.
     waiters: "deque[asyncio.Future[FunctionResponse | None]]" = field(default_factory=deque)
@@ -82,7 +90,7 @@ class Pool:
         *,
         idle_seconds: float = 60.0,
         workers_max: int = 64,
-        function_workers_max: int = 4,
+        function_workers_max: int = 32,
         available_bytes: Callable[[], int] = lambda: 1 << 62,
     ) -> None:
         self._spawner = spawner
@@ -131,14 +139,17 @@ class Pool:
         many wait already, a `patient` call waits too: for callers that bound their calls themselves.
         """
         began = time.monotonic()
-        for _ in range(ATTEMPTS):
+        attempts = declines = 0
+        while True:
             deployment = self._deployments.get(spec.key)
             worker = (
                 deployment.free_worker()
                 if deployment is not None and deployment.spec is spec
                 else None
             )
-            if worker is not None:
+            if deployment is not None and worker is not None:
+                if deployment.blocking:
+                    self._consider_growth(deployment)
                 response = await worker.call(request, deadline)
             else:
                 found = await self._wait_for_worker(spec, deadline, patient)
@@ -150,8 +161,16 @@ class Pool:
                 response = msgspec.structs.replace(
                     answer, duration_seconds=time.monotonic() - began
                 )
-            if response.delivered or response.failure != "died":
+            if response.failure == "declined" and declines < DECLINES_MAX:
+                declines += 1
+                continue
+            attempts += 1
+            if response.delivered or response.failure != "died" or attempts == ATTEMPTS:
                 break
+        if response.failure == "declined":
+            return failed("died", "The function's workers handed the request back too often.\n")
+        if declines:
+            response = msgspec.structs.replace(response, duration_seconds=time.monotonic() - began)
         return response
 
     def prewarm(self, spec: WorkerSpec) -> None:
@@ -161,7 +180,7 @@ class Pool:
         """
         if not self._closing and not self._crowded and not self._is_short():
             deployment = self._deployment(spec)
-            if not deployment.workers and deployment.starting is None:
+            if not deployment.workers and not deployment.starting:
                 self._grow(deployment, load=True)
 
     def drop(self, key: str) -> None:
@@ -237,7 +256,7 @@ class Pool:
     def _why_late(self, deployment: DeploymentWorkers) -> str:
         if deployment.workers:
             return "No worker was free in time."
-        if deployment.starting is None and self._is_short():
+        if not deployment.starting and self._is_short():
             return "No worker was started in time, because the server is short of memory."
         return "No worker was started in time."
 
@@ -253,22 +272,30 @@ class Pool:
         return deployment
 
     def _consider_growth(self, deployment: DeploymentWorkers) -> None:
-        """Start a worker for those who wait: at once when there is none, else if they still wait a little later."""
+        """See that there will be a worker for the next call: at once when there is none, else a little later."""
         if not any(worker.in_service for worker in deployment.workers):
-            self._grow(deployment)
+            if not deployment.starting:
+                self._grow(deployment)
         elif deployment.growth is None:
-            deployment.growth = asyncio.get_running_loop().call_later(
-                GROW_SECONDS, self._grow_if_waited, deployment
-            )
+            delay_seconds = BLOCKING_GROW_SECONDS if deployment.blocking else GROW_SECONDS
+            loop = asyncio.get_running_loop()
+            deployment.growth = loop.call_later(delay_seconds, self._grow_if_needed, deployment)
 
-    def _grow_if_waited(self, deployment: DeploymentWorkers) -> None:
+    def _grow_if_needed(self, deployment: DeploymentWorkers) -> None:
+        """Start a worker for each call that waits, and a spare one when calls that block keep all of them busy."""
         deployment.growth = None
-        if deployment.waiters:
+        if self._deployments.get(deployment.spec.key) is not deployment:
+            return
+        waiting = len(deployment.waiters)
+        wanted = waiting if deployment.blocking else -(-waiting // deployment.spec.concurrency)
+        if deployment.blocking and not waiting and deployment.free_worker() is None:
+            wanted = 1
+        for _ in range(min(wanted, STARTS_MAX) - len(deployment.starting)):
             self._grow(deployment)
 
     def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:
-        """Start one more worker if none is starting and the limits allow it."""
-        if deployment.starting is not None or self._closing or self._crowded:
+        """Start one more worker if the limits allow it; a spare one displaces no other."""
+        if self._closing or self._crowded:
             return
         group = deployment.spec.group or deployment.spec.key
         of_function = sum((worker.spec.group or worker.spec.key) == group for worker in self._alive)
@@ -276,18 +303,22 @@ class Pool:
             return
         evicted = None
         if len(self._alive) >= self._workers_max or (self._alive and self._is_short()):
+            if deployment.workers and not deployment.waiters:
+                # A spare one displaces no other.
+                return
             evicted = self._evict()
             if evicted is None:
                 self._crowded = True
                 loop = asyncio.get_running_loop()
                 self._look_again = loop.call_later(LOOK_AGAIN_SECONDS, self._grow_where_needed)
                 return
-        worker = Worker(deployment.spec)
+        worker = Worker(deployment.spec, careful=deployment.blocking)
         # Counted from here on: many may be started in one turn of the loop.
         self._alive.add(worker)
-        deployment.starting = self._run(self._start(deployment, worker, load, evicted))
-        self._starting[deployment.starting] = worker
-        deployment.starting.add_done_callback(self._end_start)
+        task = self._run(self._start(deployment, worker, load, evicted))
+        deployment.starting.add(task)
+        self._starting[task] = worker
+        task.add_done_callback(self._end_start)
 
     def _is_short(self) -> bool:
         """Tell whether memory is short for one more worker, besides those that grow still."""
@@ -314,6 +345,7 @@ class Pool:
         """Start `worker`, once the `evicted` one has ended and left its memory."""
         worker.on_exit = self._exited
         worker.on_free = self._freed
+        worker.on_capacity = self._changed
         problem = "The worker could not be started.\n"
         try:
             if evicted is not None:
@@ -323,11 +355,12 @@ class Pool:
         except WorkerFailed as exc:
             problem = str(exc)
         finally:
-            deployment.starting = None
+            deployment.starting.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             if problem:
                 self._alive.discard(worker)
                 logger.warning("%s: %s", deployment.spec.command.label, one_line(problem))
-                deployment.wake(failed("start", problem))
+                if not any(other.in_service for other in deployment.workers):
+                    deployment.wake(failed("start", problem))
         if problem:
             return
         if self._deployments.get(deployment.spec.key) is not deployment:
@@ -338,6 +371,20 @@ class Pool:
         if load:
             worker.load()
         self._freed(worker)
+        if deployment.waiters and deployment.blocking:
+            self._grow_if_needed(deployment)
+
+    def _changed(self, worker: Worker) -> None:
+        """Take note of a worker that takes fewer requests than before, because its calls block, or more."""
+        deployment = self._deployments.get(worker.spec.key)
+        if deployment is None:
+            return
+        deployment.blocking = worker.slots < deployment.spec.concurrency
+        # The first call of a worker is slow for reasons of its own.
+        if deployment.blocking and (worker.answered or deployment.waiters):
+            self._consider_growth(deployment)
+        elif deployment.waiters:
+            deployment.wake(count=worker.slots_free)
 
     def _end_start(self, start: asyncio.Task[None]) -> None:
         worker = self._starting.pop(start)
@@ -386,7 +433,7 @@ class Pool:
                     self._stop(deployment, worker)
                 elif worker.busy == 0:
                     next_due = min(next_due, due)
-            if not deployment.workers and not deployment.waiters and deployment.starting is None:
+            if not deployment.workers and not deployment.waiters and not deployment.starting:
                 del self._deployments[deployment.spec.key]
         if next_due != float("inf"):
             self._reaper = asyncio.get_running_loop().call_later(next_due - now, self._reap)

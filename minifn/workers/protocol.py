@@ -24,7 +24,8 @@ Server to worker:
     begins with `/`), `query` (raw, without `?`), `headers` (object: lower-case name -> value, no `x-open-runtimes-*`),
     `timeout` (seconds, float; 0 = none), `logging` (bool). Body: the request's body.
 `cancel`
-    `id`: nobody waits for this answer any more. Stop the call if the language can; answer or not, as is easiest.
+    `id`: the caller has gone. Stop the call if the language can, and answer when it occupies the worker no longer; the
+    answer is dropped.
 `load`
     Import the function now, ahead of the first request; no answer. What the import prints is kept and logged with the
     first request. An import that fails is tried again, and reported, by the next request.
@@ -46,6 +47,12 @@ Worker to server:
     the request's `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`; the server
     takes the worker out of service, lets its other requests end, and stops it) and `stuck` (true when the call could
     not be stopped and goes on in the background: the worker is then killed instead).
+
+`capacity`
+    `concurrency` (as in `ready`): how many requests it takes at once from now on. Requests that were sent before the
+    server read it are still dealt with.
+`decline`
+    `id`: the request has not begun and is handed back, for another worker or for later.
 
 Requests are answered in any order, each once; a second answer is ignored. A frame for an id that was never issued, an
 unknown type, a field of another type or a length over the limit ends the worker: its requests fail, and no other
@@ -114,6 +121,19 @@ class Ready(msgspec.Struct, tag_field="type", tag="ready", frozen=True):
     concurrency: int = 0
 
 
+class Capacity(msgspec.Struct, tag_field="type", tag="capacity", frozen=True):
+    """The worker takes another number of requests."""
+
+    #: Requests at once, 0 = any number.
+    concurrency: int
+
+
+class Decline(msgspec.Struct, tag_field="type", tag="decline", frozen=True):
+    """The worker hands back a request that it has not begun."""
+
+    id: int
+
+
 class Log(msgspec.Struct, tag_field="type", tag="log", frozen=True):
     """Text the function logged."""
 
@@ -132,7 +152,7 @@ class Response(msgspec.Struct, tag_field="type", tag="response", frozen=True):
 
 
 ServerFrame: TypeAlias = Request | Cancel | Load | Stop
-WorkerFrame: TypeAlias = Ready | Log | Response
+WorkerFrame: TypeAlias = Ready | Capacity | Decline | Log | Response
 
 _encode_header = msgspec.json.Encoder().encode
 _decode_worker_frame: Callable[[bytes], WorkerFrame] = msgspec.json.Decoder(WorkerFrame).decode

@@ -23,8 +23,9 @@ FLOOD_SECONDS = 10.0
 TIMED_OUT = "Execution timed out.\n"
 
 #: "" the function answered; `timeout` it ran out of time; `start` no worker could be started; `died` its process ended
-#: before it answered; `stopped` the server stops; `overloaded` too many calls wait already.
-Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded"]
+#: before it answered; `stopped` the server stops; `overloaded` too many calls wait already; `declined` the worker gave
+#: it back before it began, which the pool deals with.
+Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded", "declined"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

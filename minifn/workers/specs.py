@@ -1,5 +1,6 @@
 """What a worker of a function is started with: command, environment, places and limits."""
 
+import shutil
 from collections.abc import Mapping
 
 from minifn.config import NETWORKS, Config, authority
@@ -13,6 +14,14 @@ from minifn.workers.records import WorkerSpec
 
 #: The variable by which a function gives up network.
 NETWORK_VARIABLE = "MINIFN_NETWORK"
+#: The variable by which a function asks for a smaller /tmp, MB.
+TMP_VARIABLE = "MINIFN_TMP"
+#: Share of the disk that one /tmp may take, as a divisor.
+TMP_DISK_SHARE = 8
+#: The variable by which a function says how many requests one worker runs at once.
+CONCURRENCY_VARIABLE = "MINIFN_CONCURRENCY"
+#: Requests that one worker is given at once where the function does not say, and at most.
+CONCURRENCY, CONCURRENCY_MAX = 64, 200
 #: Processes and threads of one worker, and files it may have open.
 WORKER_PROCESSES = 256
 WORKER_FILES = 1024
@@ -32,6 +41,21 @@ def network_of(ceiling: str, variables: Mapping[str, str]) -> Network:
     return Network(min(wanted if wanted in NETWORKS else NETWORKS[0], ceiling, key=NETWORKS.index))
 
 
+def tmp_mb(ceiling: int, variables: Mapping[str, str]) -> int:
+    """Return what a function's /tmp holds, MB: what its variable MINIFN_TMP says, at most the server's `ceiling`."""
+    return min(_number(variables.get(TMP_VARIABLE, "")) or ceiling, ceiling)
+
+
+def concurrency_of(variables: Mapping[str, str]) -> int:
+    """Return how many requests a worker is given at once: what the function's variable MINIFN_CONCURRENCY says."""
+    return min(_number(variables.get(CONCURRENCY_VARIABLE, "")) or CONCURRENCY, CONCURRENCY_MAX)
+
+
+def _number(text: str) -> int:
+    """Return a positive number, 0 for a text that is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
 class WorkerSpecs:
     """Turns a function with its active deployment into what the pool starts workers from."""
 
@@ -42,6 +66,9 @@ class WorkerSpecs:
         self._data = data
         self._engine = engine
         self._runtimes = runtimes
+        #: What /tmp of a function holds at most, MB: less than the server's setting on a small disk.
+        disk_mb = shutil.disk_usage(data.root).total // _MIB
+        self._tmp_mb = max(1, min(config.tmp, disk_mb // TMP_DISK_SHARE))
         #: What a function sees as host when its caller named none.
         self.authority = authority(config.host, config.port)
         self._specs: dict[str, tuple[Target, WorkerSpec]] = {}
@@ -84,7 +111,13 @@ class WorkerSpecs:
         own = {name: value for name, value in target.variables.items() if can_be_set(name, value)}
         command = Command(
             argv=start.argv,
-            env={**own, **system, **start.env},
+            env={
+                **start.defaults,
+                **own,
+                **installed.options(size.memory_mb, own),
+                **system,
+                **start.env,
+            },
             cwd=place.code,
             binds=(
                 code,
@@ -93,6 +126,7 @@ class WorkerSpecs:
             ),
             limits=Limits(
                 memory_bytes=memory_bytes,
+                tmp_bytes=tmp_mb(self._tmp_mb, target.variables) * _MIB,
                 processes=WORKER_PROCESSES,
                 open_files=WORKER_FILES,
                 cpus=size.cpus,
@@ -103,4 +137,7 @@ class WorkerSpecs:
             uid=function_uid(function),
             label=f"{function.id} {deployment.id}",
         )
-        return WorkerSpec(key=deployment.id, group=function.id, command=command)
+        concurrency = concurrency_of(target.variables)
+        return WorkerSpec(
+            key=deployment.id, group=function.id, command=command, concurrency=concurrency
+        )

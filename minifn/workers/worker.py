@@ -15,7 +15,7 @@ from minifn.sandbox.spawner import Process, Spawner
 from minifn.workers import protocol
 from minifn.workers.call import Call, describe_exit
 from minifn.workers.output import Meter, OutputTail
-from minifn.workers.protocol import Decoder, Log, ProtocolError, Ready, Response
+from minifn.workers.protocol import Capacity, Decline, Decoder, Log, ProtocolError, Ready, Response
 from minifn.workers.records import (
     CALLS_LOG_BYTES,
     FLOOD_LIMIT_BYTES,
@@ -48,16 +48,21 @@ class WorkerFailed(Exception):
 class Worker(asyncio.Protocol):
     """A process and the requests it has in flight; to be started once, by `start`."""
 
-    def __init__(self, spec: WorkerSpec) -> None:
+    def __init__(self, spec: WorkerSpec, *, careful: bool = False) -> None:
+        """`careful`: it is given one request first, since others of its deployment were held up by one."""
         self.spec = spec
+        self._careful = careful
+        #: Requests it has answered.
+        self.answered = 0
         #: Called after a slot became free.
         self.on_free: Callable[[Worker], None] = _ignore
+        #: Called when it has begun to take fewer requests, since its calls block, or more.
+        self.on_capacity: Callable[[Worker], None] = _ignore
         #: Called once, when the process has ended.
         self.on_exit: Callable[[Worker], None] = _ignore
         #: When the last request ended, on the monotonic clock.
         self.idle_since = time.monotonic()
         self._made_at = self.idle_since
-        self._answered = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._process: Process
@@ -69,7 +74,8 @@ class Worker(asyncio.Protocol):
         #: What is kept of the logs of all of them.
         self._kept_bytes = 0
         self._last_id = 0
-        self._slots = 0
+        #: Requests it takes at once, and what it says it could take.
+        self._slots = self._granted = 0
         self._outgoing: list[bytes] = []
         self._undelivered: list[Call] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -97,9 +103,14 @@ class Worker(asyncio.Protocol):
         return self._slots > 0
 
     @property
+    def slots(self) -> int:
+        """How many requests it takes at once."""
+        return self._slots
+
+    @property
     def settled(self) -> bool:
         """Whether it has taken the memory that it takes, as far as can be known."""
-        return self._answered or time.monotonic() > self._made_at + SETTLE_SECONDS
+        return self.answered > 0 or time.monotonic() > self._made_at + SETTLE_SECONDS
 
     @property
     def slots_free(self) -> int:
@@ -195,9 +206,10 @@ class Worker(asyncio.Protocol):
         try:
             return await call.future
         except asyncio.CancelledError:
-            if self._take(number) is not None:
+            if number in self._calls:
+                # It occupies the worker until that answers.
+                call.logging = False
                 self._send(protocol.encode(protocol.Cancel(number)))
-                self._freed()
             raise
 
     def load(self) -> None:
@@ -229,7 +241,6 @@ class Worker(asyncio.Protocol):
         return call
 
     def _freed(self) -> None:
-        self._answered = True
         if not self._calls:
             self.idle_since = time.monotonic()
             self._process.watch(False)
@@ -275,6 +286,11 @@ class Worker(asyncio.Protocol):
                     self._respond(frame, body, len(header))
                 elif type(frame) is Log:
                     self._log(frame, body, len(header))
+                elif type(frame) is Decline:
+                    self._give_back(frame)
+                elif type(frame) is Capacity:
+                    self._set_slots(frame.concurrency)
+                    self.on_capacity(self)
                 elif type(frame) is Ready:
                     self._become_ready(frame)
         except ProtocolError as exc:
@@ -291,11 +307,24 @@ class Worker(asyncio.Protocol):
             raise ProtocolError("ready was said twice")
         if frame.protocol != protocol.PROTOCOL:
             raise ProtocolError(f"protocol {frame.protocol} instead of {protocol.PROTOCOL}")
-        self._slots = min(
-            self.spec.concurrency,
-            frame.concurrency if frame.concurrency > 0 else self.spec.concurrency,
-        )
+        self._set_slots(frame.concurrency)
         self.ready.set_result(None)
+
+    def _set_slots(self, concurrency: int) -> None:
+        if self._retired or self._reason:
+            return
+        self._granted = min(
+            self.spec.concurrency, concurrency if concurrency > 0 else self.spec.concurrency
+        )
+        self._slots = 1 if self._careful else self._granted
+
+    def _give_back(self, frame: Decline) -> None:
+        call = self._take(frame.id)
+        if call is None:
+            return self._check_issued(frame.id, 0)
+        call.delivered = False
+        call.finish(failure="declined")
+        self._freed()
 
     def _respond(self, frame: Response, body: bytes, header_bytes: int) -> None:
         call = self._calls.get(frame.id)
@@ -310,6 +339,11 @@ class Worker(asyncio.Protocol):
         body = b"" if frame.status_code in (204, 304) else body
         call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
         self._take(frame.id)
+        self.answered += 1
+        if self._careful and self._slots:
+            # A call that blocks would have said so by now.
+            self._careful = False
+            self._slots = self._granted
         self._freed()
 
     def _log(self, frame: Log, body: bytes, header_bytes: int) -> None:

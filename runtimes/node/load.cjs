@@ -6,6 +6,10 @@ const path = require("path");
 const { pathToFileURL } = require("url");
 
 const ES_MODULE_CODES = new Set(["ERR_REQUIRE_ESM", "ERR_REQUIRE_ASYNC_MODULE"]);
+// What Node.js says when an ES module that could not be linked is asked for again: it stays as it is.
+const LEFT_UNLINKED = /^ERR_(INTERNAL_ASSERTION|REQUIRE_CYCLE_MODULE|REQUIRE_ESM_RACE_CONDITION|VM_MODULE_.*)$/;
+// The last failure of a file that said what was wrong.
+const failures = new Map();
 
 /** The function could not be imported; the message is for its author. */
 class LoadFailure extends Error {}
@@ -30,9 +34,13 @@ async function importModule(file, entrypoint) {
       return await import(pathToFileURL(file));
     }
   } catch (error) {
+    const told = failures.get(file);
+    if (told && LEFT_UNLINKED.test(error?.code)) throw told;
     const reason = (error instanceof Error && error.stack) || String(error);
-    if (error instanceof SyntaxError) throw new LoadFailure(`Syntax error in ${entrypoint}: ${reason}`);
-    throw new LoadFailure(`Failed to load module: ${reason}`);
+    const kind = error instanceof SyntaxError ? `Syntax error in ${entrypoint}` : "Failed to load module";
+    const failure = new LoadFailure(`${kind}: ${reason}`);
+    failures.set(file, failure);
+    throw failure;
   }
 }
 

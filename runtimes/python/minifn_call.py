@@ -11,6 +11,8 @@ import json
 import os
 import time
 
+from minifn_url import decode_path, decode_query
+
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
 #: Escaped and in a frame's header they may take six times as much.
 HEADERS_LIMIT_BYTES = 128 * 1024
@@ -40,8 +42,8 @@ class Request:
         self.scheme = frame["scheme"]
         self.host = frame["host"]
         self.port = frame["port"]
-        self.path = frame["path"]
-        self.query_string = frame["query"]
+        self.path = decode_path(frame["path"])
+        self.query_string = decode_query(frame["query"])
 
     @property
     def url(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-import threading
+from _thread import allocate_lock
 
 READ_BYTES = 256 * 1024
 LENGTHS = struct.Struct(">II")
@@ -19,7 +19,7 @@ class Channel:
         self.fd = fd
         self._buffer = b""
         self._waiting: list[bytes] = []
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def receive(self) -> list[tuple[dict, bytes]]:
         """Read once and return the frames that are complete now. Leaves the process when the server is gone."""

@@ -11,6 +11,8 @@ import sys
 from minifn_call import describe
 
 NO_MAIN = "Function signature invalid. Did you forget to export a 'main' function?"
+#: Has the package `function`, for child processes that get the search path of this one.
+IMPORTABLE = os.path.join(os.path.dirname(__file__), "importable")
 COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE, without the import of inspect
 
 
@@ -32,20 +34,18 @@ class Function:
         self._path = os.path.normpath(os.path.join(code, entrypoint))
 
     def prepare(self) -> None:
-        """Make the function's files and the packages of its build importable, as for a script next to them.
+        """Make the packages of the build and the function's files importable.
 
-        The code is also the package `function`, which is its name in Open Runtimes and allows relative imports.
+        The function's files come last, as on Open Runtimes, so that they hide no package and no
+        module of the standard library. They are also the package `function`, which is their name
+        there and allows relative imports.
         """
         package = type(sys)("function")
         package.__path__ = [self._code]
         sys.modules["function"] = package
-        sys.path[:0] = dict.fromkeys((os.path.dirname(self._path), self._code))
         environment = os.path.join(self._code, "runtime-env")
         packages = os.path.join(
-            environment,
-            "lib",
-            f"python{sys.version_info[0]}.{sys.version_info[1]}",
-            "site-packages",
+            environment, "lib", "python%d.%d" % sys.version_info[:2], "site-packages"
         )
         if os.path.isdir(packages):
             sys.prefix = sys.exec_prefix = environment
@@ -57,6 +57,8 @@ class Function:
                 site.addsitedir(packages)
             else:
                 sys.path.append(packages)
+        folder = os.path.dirname(self._path)
+        sys.path += (*([folder] if folder != self._code else []), IMPORTABLE, self._code)
 
     def load(self) -> str:
         """Import the entry file. Returns "" or what is wrong; then it may be tried again."""

@@ -1,30 +1,36 @@
-"""Reads requests and runs the function, many calls at a time.
+"""Reads requests and runs the function.
 
-A `def` function runs on the thread that read its request, so that a fast call costs no thread switch. A watcher
-notices within a few milliseconds that a call blocks, and lets another thread read on. While calls are slow, each reader
-hands reading over before it begins. An `async def` function runs on an event loop in the main thread.
+A `def` function runs on the main thread, one call at a time, as on Open Runtimes. The server may send requests ahead,
+so that a fast call costs no round trip. A watcher notices within milliseconds that a call blocks: it hands back the
+requests behind it, for other workers, and from then on the server sends the next request after each answer. With
+MINIFN_CONCURRENCY above 1 calls run on that many threads instead. What returns an awaitable, as `async def` does, runs
+on one event loop in the main thread, many calls at a time.
+
+The locks and clocks are taken from their C modules once: monkey patching (gevent) leaves this module as it is.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import threading
-import time
+from _thread import allocate_lock, get_ident, start_new_thread
 from collections import deque
+from select import POLLIN, poll
+from time import monotonic, sleep
 
 from minifn_call import Context, Load, current, describe
 from minifn_channel import Channel
 from minifn_load import Function
 
-#: Answers wait for the rest of a batch of requests only up to this many.
+#: Most answers that wait for the rest of a batch of requests.
 BATCH_ANSWERS = 8
 #: A call that runs longer than one to two of these is taken for blocking.
-TICK_SECONDS = 0.002
-#: After a slow call, so many fast ones must follow before calls run on the reading thread again.
-CAREFUL_CALLS = 64
-#: Threads of user code would get 8 MiB; 64 of those alone reach the memory limit of a small function.
-STACK_BYTES = 2 * 1024 * 1024
+TICK_SECONDS = 0.004
+#: Fast calls that must follow a slow one before requests may be sent ahead again: twice as many after each slow call,
+#: half as many when they have come. On a machine with too much to do a fast call may look slow now and then.
+CAREFUL_CALLS_MIN, CAREFUL_CALLS_MAX = 4, 64
+#: Milliseconds between looks at a call that blocks.
+BLOCKED_POLL_MS = 20
 CANCEL_GRACE_SECONDS = 0.1
 
 
@@ -32,8 +38,13 @@ class Worker:
     """Reads requests, runs the function and watches over its calls."""
 
     def __init__(
-        self, channel: Channel, function: Function, enforced_headers: dict[str, str]
+        self,
+        channel: Channel,
+        function: Function,
+        enforced_headers: dict[str, str],
+        threads=None,
     ) -> None:
+        """`threads` run the calls of a `def` function instead of the main thread (`CallThreads`)."""
         self.channel = channel
         #: Unanswered calls by id.
         self.calls: dict[int, Context] = {}
@@ -42,42 +53,58 @@ class Worker:
         self._function = function
         self._enforced_headers = enforced_headers
         self._printed_ahead = ""
+        self._main_thread = get_ident()
+        #: Frames that were read and not dealt with. `_reading` guards the socket, not the frames.
         self._frames: deque[tuple[dict, bytes]] = deque()
+        self._reading = allocate_lock()
         self._batched = 0
         self._stopping = False
-        # Threads: whoever holds `turn` reads. `running` is the call that the reading thread runs itself.
-        self._turn = threading.Lock()
-        self._state = threading.Lock()
-        self._idle_threads = 0
+        #: The call that runs on the main thread now.
         self._running: Context | None = None
+        #: Fast calls that are missing until requests may be sent ahead; 0: they may.
         self._careful = 0
-        # The watcher: awake while calls run, else asleep until the next deadline.
-        self._awake = threading.Event()
+        self._careful_calls = CAREFUL_CALLS_MIN
+        self._threads = threads
+        #: The watcher is awake while calls run, else asleep until the next deadline.
+        self._awake = False
+        self._wake = allocate_lock()
         self._next_deadline = float("inf")
         self._served = 0
-        # The event loop of an `async def` function.
+        #: The event loop of a function that returns awaitables.
         self._loop = None
         self._tasks: set = set()
         self._flush_planned = False
 
     def run(self) -> None:
         """Serve until the server says stop. Only for the main thread."""
-        self._start_thread(self._watch)
-        self._read_in_turns()
+        self._wake.acquire()
+        start_new_thread(self._watch, ())
+        while True:
+            call = self._next_call()
+            if self._function.is_coroutine:
+                self._run_loop(call)
+            elif self._threads is not None:
+                self._threads.give(call, self._call_on_thread)
+            else:
+                self._run_here(call)
 
     def forget(self) -> None:
         """In a forked child: leave the server and the calls to the parent."""
         self.forked = True
+        self._running = None
         self.calls.clear()
         self.channel.close()
 
     def only_call(self) -> Context | None:
-        """Return the call in flight if there is exactly one: what user threads print is taken for its output."""
+        """Return the one call in flight, None for none or several: it is taken for the source of
+        what the function's own threads print."""
+        if self._running is not None:
+            return self._running
         calls = list(self.calls.values())
         return calls[0] if len(calls) == 1 else None
 
     def may_wait(self, call: Context) -> bool:
-        """Tell whether the answer of `call`, being given now, may wait for the next ones of the same batch."""
+        """Tell whether the answer of `call` may wait for the next ones of the same batch."""
         if self._loop is not None:
             return self._plan_flush()
         if self._running is call and self._frames and self._batched < BATCH_ANSWERS:
@@ -85,6 +112,31 @@ class Worker:
             return True
         self._batched = 0
         return False
+
+    # Reading
+
+    def _next_call(self) -> Context:
+        """Return the next call, its function imported; deals with the frames before it."""
+        frames = self._frames
+        while True:
+            while not frames:
+                self.channel.flush()
+                if self._stopping:
+                    self._leave_when_done()
+                with self._reading:
+                    # The watcher may have read meanwhile.
+                    if not frames:
+                        frames.extend(self.channel.receive())
+            try:
+                call = self._accept(*frames.popleft())
+            except IndexError:  # handed back by the watcher
+                continue
+            if call is None or (self._function.main is None and not self._load_for(call)):
+                continue
+            if self._printed_ahead:
+                call._native(self._printed_ahead)
+                self._printed_ahead = ""
+            return call
 
     def _accept(self, frame: dict, body: bytes) -> Context | None:
         """Return the call that a frame asks for; deals with every other frame."""
@@ -96,12 +148,13 @@ class Worker:
             self._served += 1
             if call._deadline < self._next_deadline:
                 self._next_deadline = call._deadline
-                self._awake.set()
+                self._awaken()
             return call
         if kind == "cancel":
-            call = self.calls.pop(frame["id"], None)
+            call = self.calls.get(frame["id"])
             if call is not None and call._task is not None:
-                call._task.cancel()
+                # Later, because a task that has not begun would end without an answer.
+                self._loop.call_soon(call._task.cancel)
         elif kind == "load" and self._function.main is None:
             load = Load()
             current.set(load)
@@ -128,120 +181,129 @@ class Worker:
             atexit._run_exitfuncs()
             os._exit(0)
 
-    # Threads
+    # Calls on the main thread
 
-    def _start_thread(self, target) -> None:
-        previous = threading.stack_size(STACK_BYTES)
-        try:
-            threading.Thread(target=target, daemon=True).start()
-        finally:
-            threading.stack_size(previous)
+    def _run_here(self, call: Context) -> None:
+        self._running = call
+        self._awaken()
+        began = monotonic() if self._careful else 0.0
+        output = self._call(call)
+        self._running = None
+        if output is not None:
+            self._run_loop(call, output)
+        if self._careful:
+            if monotonic() - began > TICK_SECONDS:
+                self._careful = self._careful_calls
+                self._careful_calls = min(CAREFUL_CALLS_MAX, 2 * self._careful_calls)
+            else:
+                self._careful -= 1
+                if self._careful == 0:
+                    self._careful_calls = max(CAREFUL_CALLS_MIN, self._careful_calls // 2)
+                    self._tell_concurrency(0)
 
-    def _read_in_turns(self) -> None:
-        while True:
-            with self._state:
-                self._idle_threads += 1
-            self._turn.acquire()
-            with self._state:
-                self._idle_threads -= 1
-            self._read()
-            self._leave_when_done()
-
-    def _pass_turn(self) -> None:
-        """Let another thread read on; when no more can be had, the first that is done with its call."""
-        if self._idle_threads == 0:
-            try:
-                self._start_thread(self._read_in_turns)
-            except RuntimeError as exc:
-                os.write(2, f"{exc}\n".encode())
-        self._turn.release()
-
-    def _read(self) -> None:
-        """Read and run calls until the turn has passed to another thread."""
-        frames = self._frames
-        while True:
-            while not frames:
-                self.channel.flush()
-                frames.extend(self.channel.receive())
-            call = self._accept(*frames.popleft())
-            if call is None or (self._function.main is None and not self._load_for(call)):
-                continue
-            if self._printed_ahead:
-                call._native(self._printed_ahead)
-                self._printed_ahead = ""
-            if self._function.is_coroutine:
-                self._run_loop(call)
-            if self._careful:
-                self._pass_turn()
-                began = time.monotonic()
-                self._call(call)
-                slow = time.monotonic() - began > TICK_SECONDS
-                self._careful = CAREFUL_CALLS if slow else max(0, self._careful - 1)
-                return
-            self._running = call
-            if not self._awake.is_set():
-                self._awake.set()
-            self._call(call)
-            with self._state:
-                if self._running is not call:
-                    return
-                self._running = None
-            if self._stopping:
-                self._leave_when_done()
-
-    def _call(self, call: Context) -> None:
+    def _call(self, call: Context):
+        """Run the function and answer; returns what it returned instead if that is to be awaited."""
         current.set(call)
         try:
             output = self._function.main(call)
-            if type(output) is not dict and hasattr(output, "__await__"):
-                import asyncio
-
-                output = asyncio.run(resolve(output))
         except BaseException as exc:
             call._fail(describe(exc))
         else:
+            if type(output) is not dict and hasattr(output, "__await__"):
+                return output
             call._finish(output)
         current.set(None)
+        return None
+
+    def _tell_concurrency(self, concurrency: int) -> None:
+        """Tell the server how many requests it may send at once; 0 = as many as it likes."""
+        self.channel.send(f'{{"type":"capacity","concurrency":{concurrency}}}', b"")
+
+    # Calls on threads
+
+    def _call_on_thread(self, call: Context) -> None:
+        output = self._call(call)
+        if output is not None:
+            self._threads.resolve(call, output)
+        self._leave_when_done()
 
     # The watcher
 
     def _watch(self) -> None:
-        """See that blocking calls do not keep others from being read, and that deadlines are kept."""
+        """See that blocking calls hold no others up, and that deadlines are kept."""
         seen, served = None, 0
         while True:
-            if time.monotonic() >= self._next_deadline:
+            if monotonic() >= self._next_deadline:
                 self._expire()
             running = self._running
             if running is not None and running is seen:
-                self._take_turn_from(running)
+                self._hand_back(running)
+                running = self._running
             if self._loop is None and (running is not None or self._served != served):
                 seen, served = running, self._served
-                time.sleep(TICK_SECONDS)
+                sleep(TICK_SECONDS)
                 continue
             seen = None
-            self._awake.clear()
-            if self._running is None:
-                pause = self._next_deadline - time.monotonic()
-                self._awake.wait(None if pause == float("inf") else max(0.0, pause))
+            self._rest()
 
-    def _take_turn_from(self, call: Context) -> None:
-        with self._state:
+    def _rest(self) -> None:
+        """Sleep until a call begins or the next deadline passes."""
+        if self._awake:
+            self._wake.acquire()
+            self._awake = False
+        if self._running is None:
+            pause = self._next_deadline - monotonic()
+            if self._wake.acquire(True, -1 if pause == float("inf") else max(0.0, pause)):
+                self._awake = False
+
+    def _awaken(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self._wake.release()
+
+    def _hand_back(self, call: Context) -> None:
+        """While `call` blocks, hand back the requests behind it; other frames are kept."""
+        if not self._careful:
+            self._careful = 1
+            self._tell_concurrency(1)
+        self.channel.flush()
+        socket = poll()
+        socket.register(self.channel.fd, POLLIN)
+        while True:
+            self._decline()
+            now = monotonic()
+            if now >= self._next_deadline:
+                self._expire()
             if self._running is not call:
                 return
-            self._running = None
-            self._careful = CAREFUL_CALLS
-        self.channel.flush()
-        self._pass_turn()
+            if socket.poll(max(1, min(BLOCKED_POLL_MS, 1000 * (self._next_deadline - now)))):
+                with self._reading:
+                    if self._running is call:
+                        self._frames.extend(self.channel.receive())
+
+    def _decline(self) -> None:
+        """Hand back the requests that have not begun."""
+        kept = []
+        while self._frames:
+            try:
+                frame, body = self._frames.popleft()
+            except IndexError:  # taken by the main thread
+                break
+            if frame["type"] == "request":
+                self.channel.send(f'{{"type":"decline","id":{frame["id"]}}}', b"")
+            else:
+                kept.append((frame, body))
+        self._frames.extend(kept)
 
     def _expire(self) -> None:
-        now = time.monotonic()
+        now = monotonic()
         late = [call for call in list(self.calls.values()) if call._deadline <= now]
         if self._loop is not None and late:
             for call in late:
                 self._loop.call_soon_threadsafe(self._cancel, call)
             patience = now + CANCEL_GRACE_SECONDS
-            while time.monotonic() < patience and any(call._id in self.calls for call in late):
-                time.sleep(TICK_SECONDS)
+            while monotonic() < patience and any(call._id in self.calls for call in late):
+                sleep(TICK_SECONDS)
         for call in late:
             call._time_out(stuck=True)
         self._next_deadline = min(
@@ -250,13 +312,24 @@ class Worker:
 
     # The event loop
 
-    def _run_loop(self, call: Context) -> None:
-        """Go on reading and running calls on an event loop; does not return."""
+    def _run_loop(self, call: Context, output=None) -> None:
+        """Go on reading and running calls on an event loop; does not return.
+
+        `output` is what the first call returned if it has run already.
+        """
         import asyncio
 
-        self._loop = asyncio.new_event_loop()
-        asyncio.set_event_loop(self._loop)
-        self._begin(call)
+        try:
+            # What the module made on import may belong to this one.
+            self._loop = asyncio.get_event_loop()
+        except (RuntimeError, DeprecationWarning):
+            self._loop = None
+        if self._loop is None or self._loop.is_closed():
+            self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(self._loop)
+        if self._careful:
+            self._tell_concurrency(0)
+        self._begin(call, output)
         while self._frames:
             self._begin(self._accept(*self._frames.popleft()))
         self._loop.add_reader(self.channel.fd, self._on_readable)
@@ -266,16 +339,19 @@ class Worker:
         for frame, body in self.channel.receive():
             self._begin(self._accept(frame, body))
 
-    def _begin(self, call: Context | None) -> None:
+    def _begin(self, call: Context | None, output=None) -> None:
         if call is not None:
-            call._task = self._loop.create_task(self._call_async(call))
+            call._task = self._loop.create_task(self._call_async(call, output))
             self._tasks.add(call._task)
             call._task.add_done_callback(self._tasks.discard)
 
-    async def _call_async(self, call: Context) -> None:
+    async def _call_async(self, call: Context, output) -> None:
         current.set(call)
         try:
-            output = await self._function.main(call)
+            if output is None:
+                output = self._function.main(call)
+            if type(output) is not dict and hasattr(output, "__await__"):
+                output = await output
         except BaseException as exc:
             call._fail(describe(exc))
         else:
@@ -289,7 +365,7 @@ class Worker:
             call._task.cancel()
 
     def _plan_flush(self) -> bool:
-        if threading.current_thread() is not threading.main_thread():
+        if get_ident() != self._main_thread:
             return False
         if not self._flush_planned:
             self._flush_planned = True
@@ -299,7 +375,3 @@ class Worker:
     def _flush(self) -> None:
         self._flush_planned = False
         self.channel.flush()
-
-
-async def resolve(awaitable):
-    return await awaitable

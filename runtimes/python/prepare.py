@@ -15,11 +15,12 @@ from glob import glob
 
 VERSION = "%d.%d" % sys.version_info[:2]
 
-#: `pip` as a package that continues in the one below `place`, a folder or a wheel. It has no metadata, so that
-#: `pip install --upgrade pip` writes a real one over it.
+#: `pip` as a package that continues in the one below `place`, a folder or a wheel. To build packages, pip runs itself
+#: again by its own `__file__`. It has no metadata, so that `pip install --upgrade pip` writes a real one over it.
 PIP_STUB = """\
 from importlib.machinery import PathFinder
 _spec = PathFinder.find_spec("pip", [{place!r}])
+__file__ = _spec.origin
 __path__ = list(_spec.submodule_search_locations)
 exec(_spec.loader.get_code("pip"))
 """

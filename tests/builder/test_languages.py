@@ -163,6 +163,67 @@ def test_requirements_are_installed(python: Installed, build: Build, tmp_path: P
     assert (packages(code) / "greeting.py").is_file()
 
 
+#: A build backend without dependencies of its own, that a build of packages has to install first.
+BACKEND = """import os, zipfile
+
+def _wheel(folder, files):
+    name = "toolbox-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(file, text)
+        wheel.writestr("toolbox-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: toolbox\\nVersion: 1.0\\n")
+        tags = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+        wheel.writestr("toolbox-1.0.dist-info/WHEEL", tags)
+        wheel.writestr("toolbox-1.0.dist-info/RECORD", "")
+    return name
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    return _wheel(folder, {"toolbox.py": open("toolbox.py").read()})
+
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    return _wheel(folder, {"toolbox.pth": os.getcwd() + "\\n"})
+"""
+PROJECT = """[build-system]
+requires = ["tinybackend"]
+build-backend = "tinybackend"
+[project]
+name = "toolbox"
+version = "1.0"
+"""
+
+
+def write_project(code: Path, folder: str, requirement: str) -> None:
+    """Put a package that must be built into the code, its backend as a wheel, and a requirements.txt."""
+    (code / folder).mkdir(exist_ok=True)
+    (code / folder / "pyproject.toml").write_text(PROJECT)
+    (code / folder / "toolbox.py").write_text("NAME = 'built'\n")
+    info = "tinybackend-1.0.dist-info"
+    with zipfile.ZipFile(code / "tinybackend-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("tinybackend.py", BACKEND)
+        wheel.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: tinybackend\nVersion: 1.0\n"
+        )
+        wheel.writestr(
+            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        wheel.writestr(f"{info}/RECORD", "")
+    (code / "requirements.txt").write_text(f"--no-index\n--find-links .\n{requirement}\n")
+
+
+@pytest.mark.parametrize(
+    ("folder", "requirement"), [("lib", "./lib"), ("lib", "-e ./lib"), (".", ".")]
+)
+def test_packages_are_built(
+    python: Installed, build: Build, folder: str, requirement: str, tmp_path: Path
+) -> None:
+    if requirement.startswith("-e") and python.interpreter.version < (3, 9):
+        pytest.skip("the pip that comes with Python 3.8 knows no editable builds")
+    code = code_folder(tmp_path)
+    write_project(code, folder, requirement)
+    commands = "pip install -r requirements.txt && python -c 'import toolbox; print(toolbox.NAME, toolbox.__file__)'"
+    assert "built /" in build(python, commands, code)
+
+
 def test_pip_python_and_installed_scripts_work_in_commands(
     python: Installed, build: Build, tmp_path: Path
 ) -> None:

@@ -198,7 +198,7 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
     [
         (
             ["--scope", "everything"],
-            "minifn: --scope 'everything' is not a scope: README.md says which there are",
+            "minifn: --scope 'everything' is not a scope; scopes are such as functions.read",
         ),
         (
             ["--scope", "functons.read"],

@@ -91,7 +91,7 @@ VERDICTS = {
     "memory_bomb": "S S S S S S S S K",
     "memory_tree": "K K K K K K K K K",
     "shared_memory": "K K K K K K K K K",
-    "fill_disk": "S S S S K K K K K",
+    "fill_disk": "K K K K K K K K K",
     "fill_devices": "S S S S S S S S O",
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",

@@ -21,6 +21,10 @@ deno-1.40 deno-1.46 deno-2.0 dart-2.15 dart-2.16 dart-2.17 dart-2.18 dart-3.0 da
 dotnet-7.0 dotnet-8.0 java-8.0 java-11.0 java-17.0 java-18.0 java-21.0 java-22 swift-5.5 swift-5.8 swift-5.9 swift-5.10
 kotlin-1.6 kotlin-1.8 kotlin-1.9 kotlin-2.0 cpp-17 cpp-20 bun-1.0 bun-1.1 go-1.23 static-1 flutter-3.24
 """
+#: Those of the SDKs of Appwrite 2, too.
+IDS_LATER = """
+node-26 bun-1.4 dart-3.12 dart-3.13 flutter-3.44 flutter-3.47 dotnet-3.1
+"""
 IDS_1_9 = """
 node-23 node-24 node-25 php-8.4 ruby-3.4 ruby-4.0 python-3.13 python-3.14 python-ml-3.12 python-ml-3.13 deno-2.5
 deno-2.6 dart-2.19 dart-3.8 dart-3.9 dart-3.10 dart-3.11 dotnet-10 java-25 swift-6.2 kotlin-2.3 bun-1.2 bun-1.3 go-1.24
@@ -49,7 +53,11 @@ def here() -> RuntimeTable:
 
 
 def test_the_list_is_appwrites() -> None:
-    assert {runtime.id for runtime in table().all()} == set(IDS_1_6.split()) | set(IDS_1_9.split())
+    assert {runtime.id for runtime in table().all()} == {
+        *IDS_1_6.split(),
+        *IDS_1_9.split(),
+        *IDS_LATER.split(),
+    }
 
 
 def test_a_runtime_says_what_appwrite_says() -> None:
@@ -94,7 +102,7 @@ def test_runnable_are_exact_versions_or_the_newest_name() -> None:
         "node-18.0",
         "node-22",
     ]
-    assert [runtime.id for runtime in table(node="26.0.0").runnable()] == ["node-25"]
+    assert [runtime.id for runtime in table(node="26.0.0").runnable()] == ["node-26"]
     assert table().runnable() == ()
 
 
@@ -158,7 +166,7 @@ def test_public_tables_hold_what_every_user_can_run(tmp_path: Path) -> None:
 
 def test_starting_a_worker() -> None:
     python = table(python="3.11.2").resolve("python-3.11").start(PLACE)
-    assert python.argv == ("/opt/3.11.2/bin/program", "-I", "-S", "/runtime/server.py")
+    assert python.argv == ("/opt/3.11.2/bin/program", "-S", "/runtime/server.py")
     assert python.env["MINIFN_CODE"] == "/fn"
     assert python.env["PATH"] == "/fn/runtime-env/bin:/opt/3.11.2/bin:/usr/local/bin:/usr/bin:/bin"
     node = table(node="20.1.0").resolve("node-20.0").start(PLACE)
@@ -176,6 +184,14 @@ def test_a_function_that_needs_nothing_runs_no_build_command(tmp_path: Path) -> 
     ("runtime_id", "file", "content", "command"),
     [
         ("python-3.11", "requirements.txt", "six\n", "pip install -r requirements.txt"),
+        ("python-3.11", "pyproject.toml", "[project]\nname = 'f'\n", "python /runtime/project.py"),
+        (
+            "python-3.11",
+            "pyproject.toml",
+            "[tool.poetry]\nname = 'f'\n",
+            "python /runtime/project.py",
+        ),
+        ("python-3.11", "pyproject.toml", "[tool", "python /runtime/project.py"),
         ("node-20.0", "package.json", '{"dependencies": {"ms": "2"}}', "npm install --omit=dev"),
         ("node-20.0", "package.json", "{ broken", "npm install --omit=dev"),
     ],
@@ -188,6 +204,25 @@ def test_dependencies_are_installed_without_commands(
     plan = installed.build(PLACE, commands="", code=tmp_path)
     assert plan.argv[-2:] == ("-c", command)
     assert plan.notes == (f"The function has no build commands and a {file}: running `{command}`.",)
+
+
+@pytest.mark.parametrize(
+    "content", ["[tool.ruff]\nline-length = 100\n", "", "project = 5\ntool = []\n"]
+)
+def test_a_pyproject_that_is_no_project_asks_for_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / "pyproject.toml").write_text(content)
+    plan = table(python="3.11.2").resolve("python-3.11").build(PLACE, commands="", code=tmp_path)
+    assert (plan.argv == ()) is not content.startswith("project")
+
+
+def test_node_is_told_its_memory_and_the_function_may_say_otherwise() -> None:
+    node = table(node="20.1.0").resolve("node-20.0")
+    assert node.options(512, {}) == {"NODE_OPTIONS": "--max-old-space-size=320"}
+    own = {"NODE_OPTIONS": "--max-old-space-size=99 --trace-uncaught", "OTHER": "1"}
+    assert node.options(4096, own) == {
+        "NODE_OPTIONS": f"--max-old-space-size=3584 {own['NODE_OPTIONS']}"
+    }
+    assert table(python="3.11.2").resolve("python-3.11").options(512, own) == {}
 
 
 def test_dependencies_that_came_along_are_not_installed_again(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def test_headers_that_do_not_fit_fail_their_call_alone(language: Language, tmp_p
     (code / f"main{language.suffix}").write_text(MANY_HEADERS[language.suffix])
 
     async def run() -> None:
-        async with function(tmp_path / "run", language.spec(code, "main")) as call:
+        spec = language.spec(code, "main")
+        async with function(tmp_path / "run", spec, function_workers_max=1) as call:
             assert (await call(query="100,1000")).status_code == 200
             # Node.js takes more than Python, but never more than a frame does.
             assert (await call(query="1,524000")).failure == ""

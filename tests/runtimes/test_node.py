@@ -80,6 +80,84 @@ def test_an_es_module_that_cannot_be_imported(javascript: Language, tmp_path: Pa
     assert "absent.mjs" in answer.errors
 
 
+@pytest.mark.parametrize(
+    ("entry", "other"),
+    [
+        ('import { absent } from "./other.mjs";\n', "export const there = 1;\n"),
+        ('import "./other.mjs";\n', "export const broken = ;\n"),
+        ('import "./other.mjs";\n', 'throw new Error("no configuration");\n'),
+        ('import "./other.mjs";\nawait 1;\n', 'await 1;\nthrow new Error("later");\n'),
+        ('import "no-such-package";\n', ""),
+    ],
+)
+def test_an_es_module_that_failed_says_so_in_the_same_words(
+    javascript: Language, entry: str, other: str, tmp_path: Path
+) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "main.mjs").write_text(entry + "export default ({ res }) => res.empty();\n")
+    (code / "other.mjs").write_text(other)
+
+    async def ask() -> list[FunctionResponse]:
+        language = Language(
+            key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table
+        )
+        async with function(tmp_path / "run", language.spec(code, "main")) as call:
+            return [await call() for _ in range(3)]
+
+    first, *later = asyncio.run(ask())
+    assert first.status_code == 503
+    assert "Error" in first.errors
+    assert [answer.errors for answer in later] == [first.errors] * 2
+
+
+SHARED_HEADERS = """
+const FROZEN = Object.freeze({ "x-app": "1", "Content-Type": "text/html", Location: "/old" });
+const PAIRS = Object.freeze([["set-cookie", "a=1"], ["set-cookie", "b=2"]]);
+const shared = { "x-app": "1" };
+module.exports = ({ req, res }) => ({
+  "/frozen": () => res.json({}, 200, FROZEN),
+  "/redirect": () => res.redirect("/new", 302, FROZEN),
+  "/pairs": () => res.json({}, 200, PAIRS),
+  "/null": () => res.json({}, 200, null),
+  "/json": () => res.json({}, 200, shared),
+  "/moved": () => res.redirect("/new", 301, shared),
+  "/text": () => res.text("plain", 200, shared),
+})[req.path]();
+"""
+
+
+def test_headers_that_a_module_keeps_stay_as_they_are(javascript: Language, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "main.js").write_text(SHARED_HEADERS)
+    json_type, text_type = (
+        ("content-type", f"{kind}; charset=utf-8") for kind in ("application/json", "text/plain")
+    )
+
+    async def ask() -> None:
+        async with function(tmp_path / "run", javascript.spec(code, "main")) as call:
+            assert set((await call("/frozen")).headers) == {
+                json_type,
+                ("x-app", "1"),
+                ("location", "/old"),
+            }
+            redirect = await call("/redirect")
+            assert ("location", "/new") in redirect.headers
+            assert ("location", "/old") not in redirect.headers
+            assert (await call("/pairs")).headers == (
+                json_type,
+                ("set-cookie", "a=1"),
+                ("set-cookie", "b=2"),
+            )
+            assert (await call("/null")).headers == (json_type,)
+            assert (await call("/json")).headers == (json_type, ("x-app", "1"))
+            assert (await call("/moved")).status_code == 301
+            assert (await call("/text")).headers == (text_type, ("x-app", "1"))
+
+    asyncio.run(ask())
+
+
 def test_values_in_logs(javascript: Language, tmp_path: Path) -> None:
     (answer,) = answers(javascript, tmp_path, "/values")
     assert answer.logs.split("\n")[:-1] == json.loads(answer.body)

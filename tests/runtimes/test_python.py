@@ -21,7 +21,7 @@ def answers(
     """Return the answers to some paths of the case, all given by one worker."""
 
     async def ask() -> list[FunctionResponse]:
-        async with function(run_dir, language.spec(CASE, "main")) as call:
+        async with function(run_dir, language.spec(CASE, "main"), function_workers_max=1) as call:
             found = [await call(path, body=body) for path in paths]
             assert call.pool.workers == 1
             return found

@@ -53,15 +53,17 @@ def test_request_is_seen_whole(language: Language, tmp_path: Path) -> None:
         ),
         body="grüße".encode(),
     )
+    # As upstream: Python has path and query decoded, Node.js raw.
+    path, last = ("/a b/c", "A") if language.key == "python" else ("/a%20b/c", "%41")
     assert request == {
         "method": "PATCH",
         "scheme": "https",
         "host": "example.com",
         "port": 8443,
-        "path": "/a%20b/c",
-        "queryString": "a=b&c==d&e=f=g=&h&i=j&&k&a=%41",
-        "query": {"a": "%41", "c": "=d", "e": "f=g=", "h": "", "i": "j", "k": ""},
-        "url": "https://example.com:8443/a%20b/c?a=b&c==d&e=f=g=&h&i=j&&k&a=%41",
+        "path": path,
+        "queryString": f"a=b&c==d&e=f=g=&h&i=j&&k&a={last}",
+        "query": {"a": last, "c": "=d", "e": "f=g=", "h": "", "i": "j", "k": ""},
+        "url": f"https://example.com:8443{path}?a=b&c==d&e=f=g=&h&i=j&&k&a={last}",
         "headers": {"x-one": "1", "content-type": "text/plain"},
         "body": "grüße",
         "bodyText": "grüße",

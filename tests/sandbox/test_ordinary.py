@@ -24,6 +24,7 @@ assert tempfile.gettempdir() == os.environ["TMPDIR"] == os.path.expanduser("~")
 sqlite3.connect(os.path.join(tempfile.gettempdir(), "a.db")).execute("create table t (x)")
 ssl.create_default_context()
 socket.getaddrinfo("localhost", 80)
+socket.gethostbyname(socket.gethostname())
 assert subprocess.run(["sh", "-c", "echo hi | cat"], capture_output=True, check=True).stdout == b"hi\\n"
 with concurrent.futures.ThreadPoolExecutor(8) as pool:
     assert sum(pool.map(len, ["a"] * 100)) == 100

@@ -4,6 +4,7 @@ import contextlib
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -15,13 +16,15 @@ from tests.server import stuck_server
 from tests.serving import Server, wait_until
 
 
-def start(data: Path, how: str) -> Server:
-    """A server that SIGUSR1 has do `how`, and has been sent it."""
+@contextlib.contextmanager
+def started(data: Path, how: str) -> Iterator[Server]:
+    """A server that SIGUSR1 has do `how`; it is killed, since it may not hear anything else."""
     server = Server(data)
     server.wrapper = (sys.executable, stuck_server.__file__, how)
-    server.start()
-    server.process.send_signal(signal.SIGUSR1)
-    return server
+    try:
+        yield server.start()
+    finally:
+        server.kill()
 
 
 def answers(server: Server) -> bool:
@@ -35,14 +38,17 @@ def answers(server: Server) -> bool:
 @pytest.mark.slow
 def test_a_signal_ends_a_server_whatever_its_loop_does(tmp_path: Path) -> None:
     """All at once, because each takes as long as the grace is."""
-    stuck = [start(tmp_path / how, how) for how in ("c_code", "python_code", "c_code_of_a_thread")]
-    staying = start(tmp_path / "stays", "thread_that_stays")
-    try:
+    with contextlib.ExitStack() as stack:
+        names = ("c_code", "python_code", "c_code_of_a_thread", "thread_that_stays")
+        servers = [stack.enter_context(started(tmp_path / how, how)) for how in names]
+        before = {server: relatives(server) for server in servers}
+        *stuck, staying = servers
+        for server in servers:
+            server.process.send_signal(signal.SIGUSR1)
         for server in stuck:
             wait_until(lambda server=server: not answers(server), 30, "the loop is stuck")  # type: ignore[misc]
-        before = {server: relatives(server) for server in (*stuck, staying)}
         began = time.monotonic()
-        for server in (*stuck, staying):
+        for server in servers:
             server.process.terminate()
         for server in stuck:
             assert server.process.wait(OVERDUE_SECONDS + 40) == -signal.SIGKILL
@@ -52,25 +58,20 @@ def test_a_signal_ends_a_server_whatever_its_loop_does(tmp_path: Path) -> None:
         assert "Timeout" in staying.log_tail()
         assert "in c_code\n" in stuck[0].log_tail()
         assert "in python_code\n" in stuck[1].log_tail()
-        for server in (*stuck, staying):
+        for server in servers:
             gone(before[server], server, seconds=30)
-    finally:
-        for server in (*stuck, staying):
-            server.kill()
 
 
 @pytest.mark.parametrize("how", ["c_code_for_a_while", "blocking_call"])
 def test_the_log_says_what_held_the_loop(how: str, data: Path) -> None:
-    server = start(data, how)
-    try:
+    with started(data, how) as server:
+        server.process.send_signal(signal.SIGUSR1)
         wait_until(
             lambda: "the event loop has been held for" in server.log_tail(), 60, "the log says so"
         )
         assert f"in {how}\n" in server.log_tail()
         wait_until(lambda: answers(server), 60, "it goes on")
         assert server.stop() == 0
-    finally:
-        server.kill()
 
 
 def test_a_server_that_waits_is_not_said_to_be_held(data: Path) -> None:

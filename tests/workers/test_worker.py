@@ -1,6 +1,7 @@
 """Workers that keep no rule of the protocol, or do not even start: each ends alone, with a clear reason."""
 
 import asyncio
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -327,3 +328,52 @@ def test_a_call_of_endless_empty_logs_is_ended(tmp_path: Path) -> None:
     assert answer.errors.startswith(
         "The function's process wrote faster than can be kept up with.\n"
     )
+
+
+def test_a_request_that_is_handed_back_goes_to_another_worker(tmp_path: Path) -> None:
+    async def run() -> None:
+        declines_once = (
+            "marker = os.path.join(os.environ['TMPDIR'], '..', 'marker')\n"
+            "if not os.path.exists(marker):\n"
+            "    open(marker, 'w').close()\n"
+            "    send({'type': 'ready', 'protocol': 1, 'concurrency': 0})\n"
+            "    request = read()\n"
+            "    send({'type': 'capacity', 'concurrency': 1})\n"
+            "    send({'type': 'decline', 'id': request[0]['id']})\n"
+        )
+        async with function(
+            tmp_path, rogue(declines_once + ANSWER_ALL + "    answer(request)\n")
+        ) as call:
+            answer = await call()
+            assert (answer.status_code, answer.failure, answer.delivered) == (200, "", True)
+
+    asyncio.run(run())
+
+
+def test_a_worker_that_hands_everything_back_fails_the_request(tmp_path: Path) -> None:
+    script = ANSWER_ALL + "    send({'type': 'decline', 'id': request['id']})\n"
+    answer = first_answer(tmp_path, script)
+    assert (answer.failure, answer.errors) == (
+        "died",
+        "The function's workers handed the request back too often.\n",
+    )
+
+
+def test_a_cancelled_request_occupies_its_worker_until_it_is_answered(tmp_path: Path) -> None:
+    async def run() -> None:
+        script = ANSWER_ALL + (
+            "    if request['type'] == 'request':\n"
+            "        time.sleep(0.3 if request['path'] == '/slow' else 0); answer(request)\n"
+        )
+        spec = dataclasses.replace(rogue(script), concurrency=1)
+        async with function(tmp_path, spec, function_workers_max=1) as call:
+            await call()
+            task = asyncio.create_task(call("/slow"))
+            await call.until(lambda: call.pool.busy == 1)
+            task.cancel()
+            await asyncio.wait([task])
+            assert call.pool.busy == 1
+            assert (await call()).status_code == 200
+            assert call.pool.busy == 0
+
+    asyncio.run(run())

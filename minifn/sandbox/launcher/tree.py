@@ -29,8 +29,8 @@ BLIND_LOOKS = 5
 MEMORY_SLACK = 1.1
 #: A private temporary directory with more entries than this is as good as full.
 TMP_ENTRIES = 50_000
-#: The file systems in memory that a namespace has for itself.
-OWN_MEMORY = ("/tmp", "/dev/shm")
+#: The file system in memory that a mount namespace has for itself.
+OWN_MEMORY = "/dev/shm"
 #: Looks at a tree for processes that the kernel would not kill before the server, at most.
 EXPOSE_ROUNDS = 20
 #: Seconds that the rest of a control group may take to disappear; what lives on then is left to the next start.
@@ -60,6 +60,8 @@ class Tree:
         self.cookie: bytes = spec["cookie"].encode()
         self.namespaced: bool = spec["namespaced"]
         self.tmp: str = spec["tmp"]
+        #: The path by which its processes know that directory; another one in a mount namespace.
+        self.tmp_inside: str = spec["tmp_inside"]
         self.memory_bytes: int = spec["memory_bytes"]
         self.processes: int = spec["processes"]
         self.tmp_bytes: int = spec["tmp_bytes"]
@@ -174,7 +176,7 @@ class Tree:
                 tasks = sum(len(proc.threads(pid)) for pid in members)
             if tasks > self.processes:
                 return f"process limit exceeded ({self.processes})"
-        if not self.tmp and files_inside(members) > TMP_ENTRIES:
+        if self.tmp_inside != self.tmp and files_inside(members) > TMP_ENTRIES:
             return f"more than {TMP_ENTRIES:,} temporary files"
         return ""
 
@@ -212,7 +214,11 @@ class Tree:
         in_memory = proc.machine().get(b"Shmem", 0)
         # Without that much on the whole machine there is no need to look at what is mapped.
         mapped = bool(watched) or own + in_memory > self.ceiling
-        found = held(members, watched, mapped=mapped) if bounded or watched else NOTHING
+        found = (
+            held(members, watched and self.tmp_inside, mapped=mapped)
+            if bounded or watched
+            else NOTHING
+        )
         reason = ""
         if self.memory_bytes:
             hidden = found.memory if bounded else 0
@@ -325,11 +331,11 @@ def files_inside(members: Iterable[int]) -> int:
     """
     for pid in reversed(list(members)):
         with contextlib.suppress(OSError):
-            places = [(f"/proc/{proc.living(pid)}/root{place}", place) for place in OWN_MEMORY]
-            # What confines the command is outside.
-            if all(device(inside) != device(ours) for inside, ours in places):
-                found = [os.statvfs(inside) for inside, _ in places]
-                return sum(one.f_files - one.f_ffree for one in found)
+            inside = f"/proc/{proc.living(pid)}/root{OWN_MEMORY}"
+            # The processes that confine the command are outside.
+            if device(inside) != device(OWN_MEMORY):
+                found = os.statvfs(inside)
+                return found.f_files - found.f_ffree
     return 0
 
 
