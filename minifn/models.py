@@ -21,7 +21,6 @@ RuleType = Literal["deployment", "redirect", "api"]
 Headers = tuple[tuple[str, str], ...]
 
 UNFINISHED_BUILD: frozenset[str] = frozenset({"waiting", "processing", "building"})
-UNFINISHED_EXECUTION: frozenset[str] = frozenset({"waiting", "processing"})
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
