@@ -33,7 +33,10 @@ NOON = instant("2026-03-02 12:00")
 
 
 class World(Parts):
-    """The parts of a server over a database: no processes, no loops. Tests call the scheduler's `step`."""
+    """The parts of a server over a database: no processes, no loops.
+
+    Tests call the scheduler's `step`.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

@@ -24,7 +24,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of a file to one worker: they share servers. Each column of a hostile table is a group too."""
+    """Give the tests of a file to one worker: they share servers.
+
+    Each column of a hostile table is a group too.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             callspec = getattr(item, "callspec", None)

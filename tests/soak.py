@@ -1,7 +1,8 @@
 """`python -m tests.soak --minutes 10`: mixed load, hostile functions beside a good one, and what must stay as it was.
 
-Told at the end, and a failure when missed: memory and descriptors of server and launcher are flat, every execution and
-build comes to its end, the good function is nearly as quick as without the others, the server's log stays small.
+Told at the end, and a failure when missed: memory and descriptors of server and launcher are flat,
+every execution and build comes to its end, the good function is nearly as quick as without the
+others, the server's log stays small.
 """
 
 import argparse
@@ -119,7 +120,8 @@ class Soak:
         """Prepare, measure without load, then with it, and wait until everything is over."""
         with self._server.api as api:
             self._prepare(api)
-        # The good function's client is a process of its own: what is measured is not this one's other threads.
+        # The good function's client is a process of its own: what is measured is not this one's
+        # other threads.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as client:
             good = self._server.endpoint, self._server.key
             self.observed.quiet = client.submit(
@@ -240,7 +242,8 @@ def execute_steadily(endpoint: str, key: str, seconds: float) -> list[float]:
             execution = api.execute(GOOD, body='{"name": "World"}')
             took.append(time.monotonic() - began)
             assert execution["status"] == "completed", execution
-            # Steady, not as fast as possible: what is measured is the wait, not what client and server share of a core.
+            # Steady, not as fast as possible: what is measured is the wait, not what client and
+            # server share of a core.
             time.sleep(0.01)
     return took
 

@@ -231,7 +231,8 @@ def names_day(item: str, day: date) -> bool:
     if item == "L":
         return day.day == last
     if item.endswith("W"):
-        # Of the month's days from Monday to Friday the nearest; a month that is too short has its last.
+        # Of the month's days from Monday to Friday the nearest; a month that is too short has its
+        # last.
         wanted = min(int(item[:-1]), last)
         weekdays = [n for n in range(1, last + 1) if day.replace(day=n).weekday() < 5]
         return day.day == min(weekdays, key=lambda number: abs(number - wanted))
@@ -275,7 +276,8 @@ def test_the_next_run_is_the_first_minute_that_matches(expression: str, moment: 
         return
     found = datetime.fromtimestamp(run / 1000, UTC)
     assert matches(expression, found)
-    # Minute by minute for a day, then one look at each day at the same time: enough to catch an earlier one.
+    # Minute by minute for a day, then one look at each day at the same time: enough to catch an
+    # earlier one.
     earlier = (start + MINUTE * step for step in range(1, 1440))
     later = (found - timedelta(days=step) for step in range(1, 400))
     assert not any(matches(expression, at) for at in earlier if at < found)

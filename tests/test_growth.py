@@ -1,6 +1,7 @@
 """The time that reading a stranger's bytes takes grows with their number, and no faster, whatever they are.
 
-Each reader refuses by its own exceptions: another one, such as RecursionError, would become an answer 500.
+Each reader refuses by its own exceptions: another one, such as RecursionError, would become an
+answer 500.
 """
 
 import contextlib

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minifn"
 FOLDERS = ("minifn", "runtimes", "tests", "examples")
 LIMIT_LINES = 400
-#: Lowest first. A module imports from rows above its own in this table and, inside a folder, from its siblings.
+#: Lowest first. A module imports from rows above its own in this table and, inside a folder, from
+#: its siblings.
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (

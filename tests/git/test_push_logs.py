@@ -112,7 +112,8 @@ def test_archives_of_pushed_commits_are_whole(
     target = address(git_server, function_id)
     git(repository.path, "push", target, "main")
     assert api.execute(function_id)["responseBody"] == "whole"
-    # A repository from before minifn kept attributes in it, or one whose file a loss of power emptied.
+    # A repository from before minifn kept attributes in it, or one whose file a loss of power
+    # emptied.
     for content in ("", None):
         file = (
             git_server.data

@@ -14,7 +14,8 @@ from minifn.server.listening import listen
 from tests.cli.test_cli import minifn
 from tests.serving import Server, pack, wait_until
 
-#: Answers with the addresses at which it could take the server's port, trying until the seconds are over.
+#: Answers with the addresses at which it could take the server's port, trying until the seconds are
+#: over.
 TAKER = b"""
 import contextlib, os, socket, time
 from urllib.parse import urlsplit

@@ -106,7 +106,8 @@ def test_a_restored_directory_has_everything_and_builds_what_was_ready(
         function = functions.get(conn, "fn")
         assert function is not None
         assert function.deployment_id == "old"
-        # The active one is built first, and the newer one does not take its place by being built again.
+        # The active one is built first, and the newer one does not take its place by being built
+        # again.
         first = deployments.claim(conn, now_ms())
         assert first is not None
         assert first.id == "old"
