@@ -1,4 +1,4 @@
-"""A scheduler over a real database, under a clock that the tests turn; executions are queued, not run."""
+"""A scheduler over a real database and a clock of the tests; executions are queued, not run."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack

@@ -222,7 +222,7 @@ class Server:
 
 
 class Api:
-    """The public HTTP API as the tests need it; every method raises AssertionError for an unexpected status."""
+    """A client of the HTTP API; every method raises AssertionError for an unexpected status."""
 
     def __init__(self, endpoint: str, key: str = "", timeout_seconds: float = 40) -> None:
         headers = {"x-appwrite-project": PROJECT}

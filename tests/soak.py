@@ -1,4 +1,4 @@
-"""`python -m tests.soak --minutes 10`: mixed load, hostile functions beside a good one, and what must stay as it was.
+"""`python -m tests.soak --minutes 10`: mixed load, with hostile functions beside a good one.
 
 Told at the end, and a failure when missed: memory and descriptors of server and launcher are flat,
 every execution and build comes to its end, the good function is nearly as quick as without the
@@ -6,6 +6,7 @@ others, the server's log stays small.
 """
 
 import argparse
+import json
 import multiprocessing
 import sys
 import tempfile
@@ -65,7 +66,7 @@ class Observed:
         return percentile(self.loaded) / percentile(self.quiet)
 
     def growth(self, name: str) -> tuple[int, int]:
-        """By how many bytes and descriptors a process grew from the second quarter to the last, 0 for fewer."""
+        """Growth of a process, in bytes and descriptors, from the second quarter to the last."""
         samples = self.samples[name]
         quarter = max(1, len(samples) // 4)
         early, late = samples[quarter : 2 * quarter], samples[-quarter:]
@@ -77,7 +78,7 @@ class Observed:
         return max(0, rss - allowed), max(0, descriptors - GROWTH_DESCRIPTORS)
 
     def problems(self) -> list[str]:
-        """What was missed, apart from the slowdown, which is for a machine that does nothing else."""
+        """The missed goals, except the slowdown, which needs an idle machine."""
         found = list(self.failures)
         for name in self.samples:
             rss, descriptors = self.growth(name)
@@ -220,7 +221,9 @@ class Soak:
                     f"/functions/{function_id}/executions",
                     200,
                     params={
-                        "queries[0]": f'{{"method":"equal","attribute":"status","values":["{status}"]}}'
+                        "queries[0]": json.dumps(
+                            {"method": "equal", "attribute": "status", "values": [status]}
+                        )
                     },
                 )["executions"]
             ]

@@ -1,4 +1,4 @@
-"""Cron expressions: which are valid, and which minutes they name, against a check of every minute."""
+"""Cron expressions: which are valid, and their runs, against a check of every minute."""
 
 import calendar
 import re

@@ -1,4 +1,4 @@
-"""Event names: what may be subscribed to, what can happen, and that the two meet where they should."""
+"""Event names: valid subscriptions, possible events, and which events reach which subscriptions."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The time that reading a stranger's bytes takes grows with their number, and no faster, whatever they are.
+"""The time to read untrusted input grows with its length and no faster, for any content.
 
 Each reader refuses by its own exceptions: another one, such as RecursionError, would become an
 answer 500.
@@ -283,6 +283,6 @@ def test_no_regular_expression_tries_one_way_after_the_other() -> None:
 
 @pytest.mark.parametrize("unit", [b'"\\', b"a"])
 def test_what_is_not_linear_is_found(unit: bytes) -> None:
-    """The check itself, by the pattern that once read JSON bodies, and by one that tries each beginning."""
+    """The check itself, by an old pattern for JSON bodies, and by one that tries each start."""
     pattern = re.compile(rb'"(?:[^"\\]++|\\.)*+"' if unit != b"a" else rb"a+b", re.DOTALL)
     assert excess(lambda content: list(pattern.finditer(content)), Shape(unit), 65_536)

@@ -62,7 +62,7 @@ def layer(name: str) -> int:
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield every part of minifn that a module imports, at module level or inside a function, with its line."""
+    """Yield every part of minifn that a module imports, at any level, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -82,7 +82,7 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def module_imports(path: Path) -> Iterator[str]:
-    """Yield the full names of the modules of minifn that a module imports when it is itself imported."""
+    """Yield the full names of the modules of minifn that a module imports at module level."""
     package = path.relative_to(ROOT).parent.parts
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):

@@ -103,7 +103,8 @@ def test_an_isolated_command_runs_inside_pasta() -> None:
 @pytest.mark.usefixtures("bwrap")
 def test_a_server_without_network_for_functions(data: Path) -> None:
     """Neither the function's wish nor the project's gives it any; its build has the machine's."""
-    build = "python3 -c \"import os, urllib.request as r; print('build got', r.urlopen(os.environ['URL']).status)\""
+    code = "import os, urllib.request as r; print('build got', r.urlopen(os.environ['URL']).status)"
+    build = f'python3 -c "{code}"'
     with Server(data, network="none", sandbox="bwrap") as server, server.api as api:
         api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
         for key, value in (

@@ -31,12 +31,15 @@ def main(context):
     return context.res.json(seen)
 """
 #: A process that keeps to itself: it says so, waits, and has a secret in its environment.
-SHY = "import sys; sys.path.insert(0, sys.argv[1]); import confine; {}; print('ready', flush=True); sys.stdin.read()"
+SHY = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import confine; {};"
+    " print('ready', flush=True); sys.stdin.read()"
+)
 OTHER_UID = 61_234
 
 
 def opened(place: Path, data: Path) -> Iterator[str]:
-    """Yield what other users can read or list below a directory, but not what is made for them to run."""
+    """Yield files and directories that other users can read, except those made for them to run."""
     names = place.relative_to(data).parts
     if (names[:1] == ("builds",) and len(names) > 1) or names[:2] in (
         ("run", "tmp"),

@@ -175,9 +175,11 @@ def test_a_leading_slash_is_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [["--format=gnu"], ["--format=pax", "--sparse-version=0.0"], ["--format=pax", "--sparse-version=0.1"],
-     ["--format=pax", "--sparse-version=1.0"]],
-)  # fmt: skip
+    [
+        ["--format=gnu"],
+        *(["--format=pax", f"--sparse-version={version}"] for version in ("0.0", "0.1", "1.0")),
+    ],
+)
 def test_sparse_files_arrive_with_their_holes_filled(options: list[str], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with (tmp_path / "in/seed.db").open("wb") as file:

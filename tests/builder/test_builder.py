@@ -1,4 +1,4 @@
-"""Builds with a real spawner and engine: what is published, what a build sees, and every way it can fail."""
+"""Builds with a real spawner and engine: their output, their environment and their failures."""
 
 import asyncio
 import os
@@ -131,7 +131,8 @@ def test_a_build_cannot_reach_the_servers_files(
         async with opened(data, runtimes, engine) as world:
             (world.data.root / "admin.key").write_text("key")
             (world.data.root / "admin.key").chmod(0o600)
-            attempts = f"cat {world.data.root}/admin.key; ls {world.data.root}; echo x >{world.data.root}/x; id -u >id"
+            root = world.data.root
+            attempts = f"cat {root}/admin.key; ls {root}; echo x >{root}/x; id -u >id"
             deployment = await world.build(HELLO, attempts)
             assert deployment.status == "ready", deployment.build_logs
             assert world.published(deployment, "id").strip() != "0"

@@ -1,4 +1,4 @@
-"""What a finished build may hold before it is handed over, and what builds inherit from the server."""
+"""The content that a finished build may have, and the variables that builds inherit."""
 
 import os
 from pathlib import Path

@@ -217,7 +217,8 @@ def test_links_out_of_the_repository_do_not_pass(api: Api, repository: Repositor
     assert "'secret' is left out" in built["buildLogs"]
     assert "'folder' is left out" in built["buildLogs"]
     linked = api.call("PUT", f"/functions/{built['resourceId']}", 200, json={
-        "name": "x", "installationId": "local", "providerRepositoryId": f"team/{repository.path.name}",
+        "name": "x", "installationId": "local",
+        "providerRepositoryId": f"team/{repository.path.name}",
         "providerBranch": "main", "providerRootDirectory": "folder",
     })  # fmt: skip
     asked = api.call(

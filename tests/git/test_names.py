@@ -106,7 +106,7 @@ def test_globs_mean_what_an_expression_says(glob: str, name: str) -> None:
 )
 @pytest.mark.parametrize("name", ["a" * 4000, "a/" * 2000])
 def test_a_name_and_a_glob_together_keep_nobody_busy(glob: str, name: str) -> None:
-    """Somebody who pushes chooses the one, and the owner of a function the other: backtracking would take years."""
+    """Names and globs are untrusted: with backtracking they would take years."""
     assert not matches(name, [glob])
 
 

@@ -15,7 +15,8 @@ from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server
 
 UPLOAD_LIMIT_BYTES = 100_000
-TOO_LARGE = f"the repository is larger than {REPOSITORY_FACTOR * UPLOAD_LIMIT_BYTES:,} bytes: delete branches"
+REPOSITORY_BYTES = REPOSITORY_FACTOR * UPLOAD_LIMIT_BYTES
+TOO_LARGE = f"the repository is larger than {REPOSITORY_BYTES:,} bytes: delete branches"
 NEW = "0" * 40
 
 
@@ -102,7 +103,10 @@ def test_git_that_ends_before_it_has_read_all_is_heard(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("/".join("d" * (REFERENCE_LEVELS_MAX + 1)), f"has more than {REFERENCE_LEVELS_MAX} levels"),
+        (
+            "/".join("d" * (REFERENCE_LEVELS_MAX + 1)),
+            f"has more than {REFERENCE_LEVELS_MAX} levels",
+        ),
         ("/".join("d" * 110), f"has more than {REFERENCE_LEVELS_MAX} levels"),
         ("/".join(["d" * 100] * 3), "is longer than 255 characters"),
     ],

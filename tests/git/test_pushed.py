@@ -136,7 +136,8 @@ def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_
             == 403
         )
         for name in ("..", "%2e%2e", "a%2fb", "..%2f..%2fetc", "-x", "nobody"):
-            strange = client.get(f"{git_server.url}/git/{name}.git/info/refs?service=git-upload-pack",
+            refs = f"{git_server.url}/git/{name}.git/info/refs?service=git-upload-pack"
+            strange = client.get(refs,
                                  auth=("x", git_server.key))  # fmt: skip
             assert strange.status_code == 404, name
     assert "Authentication failed" in refused("wrong-key")
@@ -178,9 +179,11 @@ def test_a_push_is_not_larger_than_an_upload(
 def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: Server) -> None:
     function_id = create(api, "crowded")
     password = b64encode(f"any:{git_server.key}".encode()).decode()
-    head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {password}\r\n"
+    head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n"
+    head += f"Authorization: Basic {password}\r\n"
     with ExitStack() as held, httpx.Client(trust_env=False, auth=("any", git_server.key)) as client:
-        # More than there is room for: one that is asked for meanwhile may come before the last of them.
+        # More than there is room for: one that is asked for meanwhile may come before the last of
+        # them.
         for _ in range(GIT_REQUESTS_MAX + 8):
             connection = held.enter_context(
                 socket.create_connection(("127.0.0.1", git_server.port), timeout=20)

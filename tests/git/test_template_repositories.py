@@ -24,7 +24,7 @@ def api(server: Server) -> Iterator[Api]:
 
 
 def tagged(repository: Repository) -> None:
-    """Commit a function in the folder `fn` for each of three tags: the highest version is not the last."""
+    """Commit a function in the folder `fn` for three tags; the highest version is not the last."""
     for tag in ("0.2.9", "0.2.10", "0.2.8"):
         repository.commit({"fn/main.py": answering(tag), "README.md": "not deployed"})
         git(repository.path, "tag", tag)

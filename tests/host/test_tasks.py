@@ -45,7 +45,8 @@ def test_a_server_whose_queue_fails_stops_and_says_so(data: Path) -> None:
         before = relatives(server)
         with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection:
             connection.execute(
-                "CREATE TRIGGER broken BEFORE UPDATE ON executions BEGIN SELECT RAISE(ABORT, 'broken'); END"
+                "CREATE TRIGGER broken BEFORE UPDATE ON executions"
+                " BEGIN SELECT RAISE(ABORT, 'broken'); END"
             )
         api.enqueue("hello")
     assert server.process.wait(10) == 1

@@ -1,4 +1,4 @@
-"""Becomes the command that follows, a server, in which SIGUSR1 does what the first argument names."""
+"""Runs the server in its arguments, in which SIGUSR1 does the action of the first argument."""
 
 import asyncio
 import itertools

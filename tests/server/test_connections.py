@@ -1,4 +1,4 @@
-"""What clients send beside requests, and clients that are slow: the server keeps little for them, and not for long."""
+"""Malformed requests and slow clients: the server keeps little for them, and not for long."""
 
 import asyncio
 import contextlib
@@ -26,9 +26,13 @@ from minifn.server.websockets import FRAGMENTS_MAX
 from tests.serving import PROJECT, Server, pack
 
 GET = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /v1/functions/f/executions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+POST = (
+    b"POST /v1/functions/f/executions HTTP/1.1\r\nHost: x\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+)
 UPGRADE = (
-    b"GET /v1/realtime?project=%s HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /v1/realtime?project=%s HTTP/1.1\r\nHost: localhost\r\n"
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     % PROJECT.encode()
 )

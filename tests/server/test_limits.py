@@ -1,4 +1,4 @@
-"""What stopped a function is named in its `errors`, whichever limit it was; an idle server is small.
+"""A stopped function's `errors` name the limit that stopped it; an idle server is small.
 
 Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api. What an idle
 server computes: tests/benchmarks.

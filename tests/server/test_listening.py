@@ -1,4 +1,4 @@
-"""The port of the server: no function takes its place, on any address that the server's name may lead to."""
+"""The port of the server: no function can bind it, on any address of the server's name."""
 
 import contextlib
 import errno

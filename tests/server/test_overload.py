@@ -60,7 +60,8 @@ async def ask(server: Server, path: str, **more: Any) -> tuple[int, dict[str, st
     content = json.dumps({**more, "path": path}).encode()
     head = (
         f"POST /v1/functions/pause/executions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-        f"x-appwrite-project: {PROJECT}\r\nx-appwrite-key: {server.key}\r\ncontent-type: application/json\r\n"
+        f"x-appwrite-project: {PROJECT}\r\nx-appwrite-key: {server.key}\r\n"
+        "content-type: application/json\r\n"
         f"content-length: {len(content)}\r\n\r\n"
     )
     writer.write(head.encode() + content)
@@ -92,7 +93,7 @@ def test_a_crowd_is_served_or_refused_at_once(paused: Server) -> None:
 
 
 def test_memory_of_a_crowd_is_given_back(data: Path) -> None:
-    """glibc keeps hundreds of megabytes, which lie freed between what is used, for as long as nobody asks."""
+    """glibc keeps hundreds of megabytes of freed memory until it is trimmed."""
     code = b"def main(context):\n    return context.res.binary(context.req.body_binary)\n"
     with Server(data) as server, server.api as api:
         api.create("echo", api.runtime("python"), entrypoint="main.py", execute=["any"])

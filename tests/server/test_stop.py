@@ -1,4 +1,4 @@
-"""An orderly stop under load: who waits for an answer gets one, what is queued runs after the next start."""
+"""An orderly stop under load: callers get their answers, queued executions run after the start."""
 
 import asyncio
 import socket

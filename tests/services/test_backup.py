@@ -38,7 +38,7 @@ def minifn(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def kept(tmp_path: Path) -> DataDir:
-    """A data directory with a function, its keys and three deployments: active, newer and unfinished."""
+    """A data directory with a function, its keys, and an active, a newer and an open deployment."""
     data = DataDir(tmp_path / "kept")
     data.prepare()
     data.keep_secret(data.admin_key, "")
@@ -179,7 +179,8 @@ def test_a_directory_with_something_in_it_is_left_alone(kept: DataDir, tmp_path:
     done = minifn("restore", tmp_path / "copy.tar", "--data", kept.root)
     assert (done.returncode, done.stderr) == (
         1,
-        f"minifn: {kept.root} is not empty: a backup is restored into a new or an empty directory\n",
+        f"minifn: {kept.root} is not empty: a backup is restored into a new or an empty"
+        " directory\n",
     )
     assert sorted(kept.root.rglob("*")) == before
 

@@ -1,4 +1,4 @@
-"""Uploads whole and in chunks, rebuilds, activation, cancellation, deletion and downloads, without any build."""
+"""Uploads, rebuilds, activation, cancellation, deletion and downloads, without builds."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ SMALL = packed_files({"main.py": "x"})
 
 
 class World:
-    """A service on a real database with one function `fn`, and what it asked the rest of the server for."""
+    """A service on a real database with one function `fn`, and the hooks that it called."""
 
     def __init__(self, root: Path, database: Database) -> None:
         self.data = DataDir(root)

@@ -23,7 +23,8 @@ from tests.services.test_executions import deploy
 TELL = """
 def main(context):
     context.log(context.req.body_text)
-    context.log("event", context.req.headers["x-appwrite-event"], "user", context.req.headers["x-appwrite-user-id"])
+    headers = context.req.headers
+    context.log("event", headers["x-appwrite-event"], "user", headers["x-appwrite-user-id"])
     context.log(context.req.method, context.req.path, context.req.headers["x-appwrite-trigger"])
     return context.res.empty()
 """

@@ -148,7 +148,7 @@ def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
 def test_a_function_sees_its_environment_and_headers_and_nothing_else(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Project variables, overridden by its own, overridden by the system's; nothing of the server's."""
+    """Project variables, then the function's, then the system's; none of the server's."""
     monkeypatch.setenv("SERVER_SECRET", "do not leak")
 
     async def main() -> None:
@@ -191,7 +191,7 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
 
 
 def test_timeouts_name_whose_they_are(data: Path) -> None:
-    """The function's own timeout fails the execution; the cap of synchronous ones is an error for the caller too."""
+    """The function's timeout fails the execution; the synchronous cap is an error as well."""
 
     async def main() -> None:
         async with Minifn(Config(data=data, sync_timeout=1)) as minifn:
@@ -332,7 +332,7 @@ def test_logging_can_be_switched_off(data: Path) -> None:
 
 
 def test_warm_workers_outlive_changes_that_do_not_concern_them(data: Path) -> None:
-    """Renaming starts anew, because the name is in the environment; giving access to somebody does not."""
+    """Renaming starts a new worker, because the name is in the environment; new access does not."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:

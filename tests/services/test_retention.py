@@ -5,6 +5,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from minifn.builder.caches import least_used
@@ -30,7 +31,9 @@ def execution(function_id: str, created_at: int, logs: str = "") -> Execution:
 
 
 async def add(minifn: Minifn, function_id: str, **fields: object) -> None:
-    function = Function(id=function_id, name=function_id, runtime="python-3.11", **fields)  # type: ignore[arg-type]
+    function = msgspec.structs.replace(
+        Function(id=function_id, name=function_id, runtime="python-3.11"), **fields
+    )
     await minifn.database.write(functions.insert, function)
 
 
