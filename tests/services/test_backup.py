@@ -177,20 +177,15 @@ def test_a_directory_with_something_in_it_is_left_alone(kept: DataDir, tmp_path:
     backup(kept, tmp_path / "copy.tar")
     before = sorted(kept.root.rglob("*"))
     done = minifn("restore", tmp_path / "copy.tar", "--data", kept.root)
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"minifn: {kept.root} is not empty: a backup is restored into a new or an empty"
-        " directory\n",
-    )
+    reason = "is not empty: a backup is restored into a new or an empty directory"
+    assert (done.returncode, done.stderr) == (1, f"minifn: {kept.root} {reason}\n")
     assert sorted(kept.root.rglob("*")) == before
 
 
 def test_what_cannot_be_copied_is_one_line(tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--data", tmp_path / "nowhere")
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"minifn: there is no database in {tmp_path / 'nowhere'}\n",
-    )
+    reason = f"there is no database in {tmp_path / 'nowhere'}"
+    assert (done.returncode, done.stderr) == (1, f"minifn: {reason}\n")
     assert list(tmp_path.iterdir()) == []
 
 
