@@ -62,19 +62,15 @@ class CursorNotFound(MinifnError):
 
 
 class QueryOrderNull(MinifnError):
-    """The order attribute of the cursor's row is null.
-
-    Cursor pagination needs rows with a value.
-    """
+    """The order attribute of the cursor's row is null. Cursor pagination needs rows with a
+    value."""
 
     type = "database_query_order_null"
     code = 400
 
 
 class DatabaseTimeout(MinifnError):
-    """Database timed out. Try adjusting your queries: what is filtered by an attribute of its own
-    is found sooner.
-    """
+    """Database timed out. Try adjusting your queries: a filter is faster than a search."""
 
     type = "database_timeout"
     code = 408
@@ -89,8 +85,7 @@ class RouteNotFound(MinifnError):
 
 class UnauthorizedScope(MinifnError):
     """The current user or API key does not have the required scopes to access the requested
-    resource.
-    """
+    resource."""
 
     type = "general_unauthorized_scope"
     code = 401
@@ -139,10 +134,8 @@ class Overloaded(MinifnError):
 
 
 class ProjectNotFound(MinifnError):
-    """Project with the requested ID could not be found.
-
-    Please check the X-Appwrite-Project header.
-    """
+    """Project with the requested ID could not be found. Please check the X-Appwrite-Project
+    header."""
 
     type = "project_not_found"
     code = 404
@@ -227,8 +220,7 @@ class FunctionNotFound(MinifnError):
 
 class FunctionAlreadyExists(MinifnError):
     """Function with the requested ID already exists. Try again with a different ID or use
-    ID.unique().
-    """
+    ID.unique()."""
 
     type = "function_already_exists"
     code = 409
@@ -236,8 +228,7 @@ class FunctionAlreadyExists(MinifnError):
 
 class FunctionEntrypointMissing(MinifnError):
     """Entrypoint for your function is missing. Set it on the function or send it with the
-    deployment.
-    """
+    deployment."""
 
     type = "function_entrypoint_missing"
     code = 404
@@ -245,8 +236,7 @@ class FunctionEntrypointMissing(MinifnError):
 
 class FunctionSynchronousTimeout(MinifnError):
     """Synchronous function execution timed out. Use an asynchronous execution, or make the function
-    answer sooner.
-    """
+    answer sooner."""
 
     type = "function_synchronous_timeout"
     code = 408
@@ -261,8 +251,7 @@ class FunctionTemplateNotFound(MinifnError):
 
 class FunctionExecutePermissionMissing(MinifnError):
     """To execute this function through its domain, give it `any` or `guests` in its execute
-    access.
-    """
+    access."""
 
     type = "function_execute_permission_missing"
     code = 401

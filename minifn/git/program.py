@@ -174,32 +174,16 @@ class Git:
             raise GitFailed(f"git is not installed on this server: {HOW_TO_GET}")
         work = Bind(source=call.place, target=WORK, writable=True)
         binds = [work]
-        protocol = "file"
         shown: Sequence[Path] = ()
         if call.remote is not None:
-            protocol = call.remote.protocol
             if call.remote.path is not None:
                 binds.append(Bind(source=call.remote.path, target=REPOSITORY))
             else:
                 shown = passed_paths(self._passed, self._data.root)
         online = call.remote is not None and call.remote.path is None
-        environment = {
-            **(self._passed if online else {}),
-            "PATH": SEARCH_PATH,
-            "LC_ALL": "C.UTF-8",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_ATTR_NOSYSTEM": "1",
-            "HOME": self._engine.place(work),
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": protocol,
-            "GIT_OPTIONAL_LOCKS": "0",
-            **(call.environment or {}),
-        }
-        if online and "SSL_CERT_FILE" in self._passed:
-            environment["GIT_SSL_CAINFO"] = self._passed["SSL_CERT_FILE"]
         return Command(
             argv=(program, *call.arguments),
-            env=environment,
+            env=self._environment(call, self._engine.place(work), online=online),
             cwd=self._engine.place(work),
             binds=(*binds, *(Bind(source=path, target=str(path)) for path in shown)),
             limits=Limits(
@@ -209,6 +193,23 @@ class Git:
             network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
             label=f"git {call.arguments[0]}",
         )
+
+    def _environment(self, call: Run, home: str, *, online: bool) -> dict[str, str]:
+        environment = {
+            **(self._passed if online else {}),
+            "PATH": SEARCH_PATH,
+            "LC_ALL": "C.UTF-8",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "HOME": home,
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ALLOW_PROTOCOL": call.remote.protocol if call.remote else "file",
+            "GIT_OPTIONAL_LOCKS": "0",
+            **(call.environment or {}),
+        }
+        if online and "SSL_CERT_FILE" in self._passed:
+            environment["GIT_SSL_CAINFO"] = self._passed["SSL_CERT_FILE"]
+        return environment
 
     def address(self, remote: Remote) -> str:
         """Return git's address of a remote: its URL, or the directory's path in the sandbox."""

@@ -100,21 +100,7 @@ def forget_unwritten() -> None:
 async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
-        uvicorn.Config(
-            minifn.app if config.proxies else ProxyHint(minifn.app),
-            http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
-            ws=cast("type[asyncio.Protocol]", websocket_protocol),
-            ws_max_size=MESSAGE_BYTES_MAX,
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=config.access_log,
-            server_header=False,
-            proxy_headers=bool(config.proxies),
-            forwarded_allow_ips=trusted(config.proxies),
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
-        ),
+        _uvicorn_config(config, minifn),
         lambda: ready(minifn, url_of(config)),
         lambda: minifn.executions.halt(),
         listeners.refuse,
@@ -140,6 +126,24 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         await server.announced()
         if minifn.lost.done():
             raise ServerFailed(f"stopped: the {minifn.lost.result()} ended unexpectedly")
+
+
+def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:
+    return uvicorn.Config(
+        minifn.app if config.proxies else ProxyHint(minifn.app),
+        http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
+        ws=cast("type[asyncio.Protocol]", websocket_protocol),
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=config.access_log,
+        server_header=False,
+        proxy_headers=bool(config.proxies),
+        forwarded_allow_ips=trusted(config.proxies),
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
+    )
 
 
 def websocket_protocol(**connection: Any) -> asyncio.Protocol:

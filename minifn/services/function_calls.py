@@ -23,9 +23,32 @@ class FunctionCalls:
         self, function: Function, execution: Execution, request: ExecutionRequest
     ) -> FunctionRequest:
         """Return the request as the function sees it."""
+        headers = self._headers(function, execution, request)
+        path, _, query = request.path.partition("?")
+        # Trusted from any caller: it only decides the scheme of URLs the function builds for this
+        # caller.
+        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
+        name, port = split_authority(headers["host"])
+        default_port = 443 if scheme == "https" else 80
+        return FunctionRequest(
+            method=request.method,
+            scheme=scheme,
+            host=name,
+            port=int(port) if port.isdecimal() and len(port) < 6 else default_port,
+            path=path if path.startswith("/") else f"/{path}",
+            query=query,
+            headers=tuple(headers.items()),
+            body=request.body,
+            timeout_seconds=function.timeout_seconds,
+            logging=function.logging,
+        )
+
+    def _headers(
+        self, function: Function, execution: Execution, request: ExecutionRequest
+    ) -> dict[str, str]:
         headers = dict(request.headers)
+        headers.setdefault("host", self._authority)
         lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
-        host = headers.setdefault("host", self._authority)
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(
@@ -43,27 +66,7 @@ class FunctionCalls:
         if execution.trigger == "event":
             headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
             headers["content-type"] = "application/json"
-        path, _, query = request.path.partition("?")
-        # Trusted from any caller: it only decides the scheme of URLs the function builds for this
-        # caller.
-        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
-        name, port = split_authority(host)
-        return FunctionRequest(
-            method=request.method,
-            scheme=scheme,
-            host=name,
-            port=int(port)
-            if port.isdecimal() and len(port) < 6
-            else 443
-            if scheme == "https"
-            else 80,
-            path=path if path.startswith("/") else f"/{path}",
-            query=query,
-            headers=tuple(headers.items()),
-            body=request.body,
-            timeout_seconds=function.timeout_seconds,
-            logging=function.logging,
-        )
+        return headers
 
     def _user_jwt(
         self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int
