@@ -96,7 +96,7 @@ class World(Parts):
         return due_at
 
     async def ticks(self, function_id: str = "fn") -> list[int]:
-        """When the function's executions were queued."""
+        """Return the instants at which the function's executions were queued."""
         rows = await self.database.read(
             lambda conn: conn.execute(
                 "SELECT created_at FROM executions WHERE function_id = ? ORDER BY sequence",

@@ -21,7 +21,7 @@ TRIES = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """A text that is one unit again and again, after a head and before a tail."""
+    """A text of a head, a repeated unit and a tail."""
 
     unit: bytes
     head: bytes = b""

@@ -34,14 +34,14 @@ GOOD, BUSY, BUILT = "hello", "mirror", "built"
 
 @dataclass
 class Sample:
-    """What a process holds."""
+    """Memory and descriptors of a process."""
 
     rss_bytes: int
     descriptors: int
 
 
 def open_files(process: psutil.Process) -> int:
-    """How many descriptors a process has; 0 where a server hides them from us, who are not root."""
+    """Return the number of descriptors of a process; 0 when only root may see them."""
     try:
         return process.num_fds()
     except psutil.AccessDenied:
@@ -50,7 +50,7 @@ def open_files(process: psutil.Process) -> int:
 
 @dataclass
 class Observed:
-    """What a run showed. Seconds of good executions without other load and with it."""
+    """The results of a run: seconds of good executions without other load and with it."""
 
     quiet: list[float] = field(default_factory=list)
     loaded: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Observed:
 
     @property
     def slowdown(self) -> float:
-        """By what factor the slowest hundredth of the good executions became slower."""
+        """Return the factor by which the slowest hundredth of the good executions became slower."""
         return percentile(self.loaded) / percentile(self.quiet)
 
     def growth(self, name: str) -> tuple[int, int]:
@@ -91,7 +91,7 @@ class Observed:
         return found
 
     def report(self) -> str:
-        """Everything, for people."""
+        """Return the report as text."""
         lines = [f"{name:10} {count:7,}" for name, count in sorted(self.counts.items())]
         for name, samples in self.samples.items():
             first, last = samples[len(samples) // 4], samples[-1]
@@ -138,7 +138,7 @@ class Soak:
         return self.observed
 
     def _load(self) -> None:
-        """Do everything else at once until the time is over."""
+        """Run the other load until the time is over."""
         steps: dict[str, Callable[[Api], None]] = {
             "async": self._queue,
             "builds": self._build,
@@ -209,7 +209,7 @@ class Soak:
         self._over.set()
 
     def _settle(self, api: Api) -> None:
-        """See everything end."""
+        """Wait until everything has ended."""
 
         def unfinished() -> list[str]:
             running = [
@@ -237,7 +237,7 @@ class Soak:
 
 
 def execute_steadily(endpoint: str, key: str, seconds: float) -> list[float]:
-    """Execute the good function for so long, and return the seconds each execution took."""
+    """Execute the good function for a time, and return the seconds of each execution."""
     took = []
     end = time.monotonic() + seconds
     with Api(endpoint, key) as api:
@@ -252,12 +252,12 @@ def execute_steadily(endpoint: str, key: str, seconds: float) -> list[float]:
 
 
 def percentile(seconds: list[float], share: float = 0.99) -> float:
-    """The time that so large a share of them did not exceed."""
+    """Return the time that a share of the values does not exceed."""
     return sorted(seconds)[int(share * (len(seconds) - 1))]
 
 
 def soak(data: Path, seconds: float) -> Observed:
-    """Load a server of its own for so long; its data directory is checked after its end."""
+    """Load a separate server for a time, and check its data directory after its end."""
     server = Server(data)
     with server:
         observed = Soak(server, seconds).run()

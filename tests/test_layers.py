@@ -123,7 +123,7 @@ def test_files_stay_small() -> None:
     assert {name: length for name, length in lengths.items() if length > LIMIT_LINES} == {}
 
 
-def test_names_say_what_a_thing_is() -> None:
+def test_module_names_are_specific() -> None:
     files = sources(*(ROOT / name for name in FOLDERS))
     assert [path for path in files if path.stem.lstrip("_") in VAGUE_NAMES] == []
 
@@ -135,7 +135,7 @@ def test_wrappers_need_nothing_of_minifn() -> None:
         )
 
 
-def test_the_top_level_is_what_contributing_says() -> None:
+def test_the_top_level_is_as_contributing_describes() -> None:
     if shutil.which("git") is None:
         pytest.skip("git is not on PATH: install the package git")
     tracked = subprocess.run(

@@ -1,4 +1,4 @@
-"""Secrets of functions: where the values of variables show, and where they must not."""
+"""Secrets of functions: where the values of variables may appear, and where not."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Deployment archives: what arrives, and what is refused or left out."""
+"""Deployment archives: unpacked, refused and left-out members."""
 
 import contextlib
 import errno
@@ -110,7 +110,7 @@ def test_links_that_lead_outside_are_left_out(name: str, tmp_path: Path) -> None
     assert (tmp_path / "out/f").read_bytes() == b"x"
 
 
-def test_a_virtual_environment_is_told_of_and_left_out(tmp_path: Path) -> None:
+def test_links_of_a_virtual_environment_are_listed_and_left_out(tmp_path: Path) -> None:
     links = [
         (member(f"venv/bin/python{at}", tarfile.SYMTYPE, "/usr/bin/python3"), b"")
         for at in range(25)
@@ -162,7 +162,7 @@ def test_a_leading_slash_is_left_out(tmp_path: Path) -> None:
     [b"", b"PK\x03\x04 not gzip", gzip.compress(b"not a tar" * 200), b"\x1f\x8b\x08"],
     ids=["empty", "other", "no tar", "cut"],
 )
-def test_what_is_no_archive_is_said_in_one_line(data: bytes, tmp_path: Path) -> None:
+def test_other_files_are_refused_in_one_line(data: bytes, tmp_path: Path) -> None:
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(data)
     result = run_program(archive, tmp_path / "out")

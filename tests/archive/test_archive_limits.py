@@ -1,4 +1,4 @@
-"""Archives that unpack to too much, or that lie about it, are refused."""
+"""Archives that unpack to too much, or have false sizes, are refused."""
 
 import gzip
 import io

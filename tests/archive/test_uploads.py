@@ -1,4 +1,4 @@
-"""The header Content-Range, by which SDKs say which chunk of an archive they send."""
+"""The header Content-Range, with which SDKs name the chunk of an archive."""
 
 import pytest
 from hypothesis import given, strategies as st

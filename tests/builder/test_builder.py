@@ -124,7 +124,7 @@ def test_a_build_cannot_reach_the_servers_files(
     asyncio.run(body())
 
 
-def test_what_is_published_is_read_only_to_the_function(
+def test_the_published_build_is_read_only_to_the_function(
     data: Path, runtimes: RuntimeTable, engine: str
 ) -> None:
     async def body() -> None:
@@ -175,7 +175,7 @@ def test_logs_are_seen_while_the_build_runs_and_cancel_ends_it(
     asyncio.run(body())
 
 
-def test_stopping_the_server_keeps_what_is_ready(data: Path, runtimes: RuntimeTable) -> None:
+def test_stopping_the_server_keeps_ready_builds(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
         for _ in range(5):
             async with opened(data, runtimes) as world:
@@ -249,7 +249,7 @@ def test_the_cache_is_kept_between_builds_of_a_function(
             os.utime(cache, (0, 0))
             second = await world.build(HELLO, "cat $XDG_CACHE_HOME/note")
             assert "kept\n" in second.build_logs
-            # What is given up first when all caches are too large goes by this.
+            # The order in which caches are removed depends on this time.
             assert cache.stat().st_mtime > 0
 
     asyncio.run(body())

@@ -1,4 +1,4 @@
-"""Pushes that are not taken: the pusher sees why, and the repository can be pushed to again."""
+"""Refused pushes: the client sees why, and the repository accepts later pushes."""
 
 import os
 import socket
@@ -52,7 +52,7 @@ def fill(repository: Repository, target: str) -> list[str]:
     raise AssertionError("the repository takes whatever is pushed")
 
 
-def test_a_full_repository_says_so_and_is_emptied(
+def test_a_full_repository_is_reported_and_emptied(
     small_api: Api, small_server: Server, repository: Repository
 ) -> None:
     function_id = create(small_api, "full")
@@ -71,7 +71,7 @@ def test_a_full_repository_says_so_and_is_emptied(
     assert small_api.execute(function_id)["responseBody"] == "noise"
 
 
-def test_a_repository_that_git_cannot_read_is_told(small_api: Api, small_server: Server) -> None:
+def test_a_broken_repository_is_reported(small_api: Api, small_server: Server) -> None:
     function_id = create(small_api, "broken")
     command = line(f"{NEW} {'1' * 40} refs/heads/main\0report-status".encode()) + FLUSH
     with httpx.Client(trust_env=False, auth=("x", small_server.key)) as client:

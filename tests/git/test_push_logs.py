@@ -1,4 +1,4 @@
-"""The build log that rides to the pusher."""
+"""The build log that is sent to the client of a push."""
 
 import os
 import subprocess
@@ -49,9 +49,7 @@ def test_a_log_reaches_the_terminal_without_control_characters(
     assert "\x1b[31mred" in deployment["buildLogs"]
 
 
-def test_a_source_that_cannot_be_fetched_is_told(
-    api: Api, git_server: Server, repository: Repository
-) -> None:
+def test_a_failed_fetch_is_reported(api: Api, git_server: Server, repository: Repository) -> None:
     function_id = create(api, "elsewhere", providerRootDirectory="not/there")
     repository.commit({"main.py": answering("x")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr

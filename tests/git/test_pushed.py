@@ -62,7 +62,7 @@ def test_a_push_works_after_one_that_was_killed(
     assert [name for name in left if (place / name).exists()] == []
 
 
-def test_a_failed_build_is_told_and_leaves_the_old_one(
+def test_a_failed_build_is_reported_and_leaves_the_old_one(
     api: Api, git_server: Server, repository: Repository
 ) -> None:
     function_id = create(api, "failing", commands="test ! -f broken")
@@ -114,7 +114,9 @@ def test_a_push_can_be_forced_taken_back_and_cloned(
     )
 
 
-def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_path: Path) -> None:
+def test_rights_to_push(
+    api: Api, git_server: Server, repository: Repository, tmp_path: Path
+) -> None:
     function_id = create(api, "guarded")
     repository.commit({"main.py": answering("x")})
 
@@ -176,7 +178,7 @@ def test_a_push_is_not_larger_than_an_upload(
     assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 0
 
 
-def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: Server) -> None:
+def test_unfinished_requests_are_limited(api: Api, git_server: Server) -> None:
     function_id = create(api, "crowded")
     password = b64encode(f"any:{git_server.key}".encode()).decode()
     head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n"
@@ -227,7 +229,7 @@ def test_only_the_folder_of_the_function_is_deployed(
     )
 
 
-def test_what_is_not_git_is_refused(api: Api, git_server: Server) -> None:
+def test_malformed_git_requests_are_refused(api: Api, git_server: Server) -> None:
     function_id = create(api, "garbage")
     url = f"{git_server.url}/git/{function_id}.git"
     with httpx.Client(trust_env=False, auth=("x", git_server.key)) as client:

@@ -1,4 +1,4 @@
-"""Templates that do not come with minifn: repositories below a base that is set."""
+"""Templates that are not bundled: repositories below MINIFN_TEMPLATES."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_a_template_that_cannot_be_fetched_says_why(api: Api, repository: Reposi
         )
 
 
-def test_what_is_refused_at_once(api: Api, repository: Repository) -> None:
+def test_requests_that_are_refused_at_once(api: Api, repository: Repository) -> None:
     api.create("refusals", api.runtime("python"), entrypoint="main.py")
     for change, code, kind in (
         ({"owner": ".."}, 404, "provider_repository_not_found"),

@@ -1,4 +1,4 @@
-"""Long-lived tasks: one that dies is missed at once."""
+"""Background tasks: failures are noticed at once."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ def test_a_task_ends_with_its_block() -> None:
     asyncio.run(main())
 
 
-def test_a_task_that_fails_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_task_is_reported_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""The table of runtimes: what exists, what this machine has, how builds and workers are started."""
+"""The table of runtimes: all runtimes, those of a machine, and the commands that start them."""
 
 import shutil
 import sys
@@ -62,7 +62,7 @@ def test_the_list_is_appwrites() -> None:
     }
 
 
-def test_a_runtime_says_what_appwrite_says() -> None:
+def test_a_runtime_has_appwrites_fields() -> None:
     runtime = table().get("node-18.0")
     assert runtime is not None
     assert (runtime.key, runtime.name, runtime.version) == ("node", "Node.js", "18.0")
@@ -94,7 +94,7 @@ def test_the_version_asked_for_or_the_nearest(runtime_id: str, found: str, chose
     ("runtime_id", "says"),
     [("python-3.11", "pyenv"), ("php-8.3", "It runs: Node.js, Python"), ("cobol-1", "cobol-1")],
 )
-def test_an_unavailable_runtime_says_what_to_do(runtime_id: str, says: str) -> None:
+def test_an_unavailable_runtime_names_the_remedy(runtime_id: str, says: str) -> None:
     with pytest.raises(RuntimeUnavailable, match=says):
         table(node="20.1.0").resolve(runtime_id)
 
@@ -152,7 +152,7 @@ def test_a_home_directory_is_never_shown_to_functions(
     assert interpreter("20.1.0", "/usr/local/bin/node").binds == ()
 
 
-def test_public_tables_hold_what_every_user_can_run(tmp_path: Path) -> None:
+def test_public_tables_hold_interpreters_that_every_user_can_run(tmp_path: Path) -> None:
     program = Path(shutil.copy("/bin/true", tmp_path))
     tmp_path.chmod(0o700)
     private = msgspec.structs.replace(interpreter("3.11.2"), path=program)
@@ -211,13 +211,15 @@ def test_dependencies_are_installed_without_commands(
 @pytest.mark.parametrize(
     "content", ["[tool.ruff]\nline-length = 100\n", "", "project = 5\ntool = []\n"]
 )
-def test_a_pyproject_that_is_no_project_asks_for_nothing(tmp_path: Path, content: str) -> None:
+def test_a_pyproject_that_describes_no_project_needs_no_command(
+    tmp_path: Path, content: str
+) -> None:
     (tmp_path / "pyproject.toml").write_text(content)
     plan = table(python="3.11.2").resolve("python-3.11").build(PLACE, commands="", code=tmp_path)
     assert (plan.argv == ()) is not content.startswith("project")
 
 
-def test_node_is_told_its_memory_and_the_function_may_say_otherwise() -> None:
+def test_node_gets_its_memory_limit_and_the_function_may_override_it() -> None:
     node = table(node="20.1.0").resolve("node-20.0")
     assert node.options(512, {}) == {"NODE_OPTIONS": "--max-old-space-size=320"}
     own = {"NODE_OPTIONS": "--max-old-space-size=99 --trace-uncaught", "OTHER": "1"}

@@ -13,7 +13,7 @@ from minifn.server import Server
 
 
 def c_code() -> None:
-    """Hold the interpreter lock for ever, in a call that no signal handler of Python interrupts."""
+    """Hold the interpreter lock forever, in a call that Python's signal handlers cannot interrupt."""
     sum(itertools.repeat(0))
 
 
@@ -23,13 +23,13 @@ def c_code_for_a_while() -> None:
 
 
 def python_code() -> None:
-    """Run for ever."""
+    """Run forever."""
     while True:
         pass
 
 
 def c_code_of_a_thread() -> None:
-    """Hold the lock for ever, not in the thread of the loop."""
+    """Hold the lock forever, in another thread than the loop's."""
     threading.Thread(target=c_code, daemon=True).start()
 
 
@@ -44,7 +44,7 @@ def blocking_call() -> None:
 
 
 class StuckServer(Server):
-    """A server that a signal holds up."""
+    """A server that a signal blocks."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)

@@ -72,7 +72,7 @@ def test_no_function_takes_the_port(
 
 
 def test_no_function_takes_the_port_of_a_server_that_stops(data: Path) -> None:
-    """Clients that try again would reach it: requests in flight have ten seconds to end."""
+    """Clients that retry would reach the function while requests in flight have ten seconds."""
     server = Server(data).start()
     deploy(server)
     answers: list[str] = []

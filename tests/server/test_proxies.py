@@ -1,4 +1,4 @@
-"""Whose word counts for a client's address: that of no proxy, unless the operator names it."""
+"""Which proxies may name a client's address: none, unless the operator names them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from minifn.config import Config, ConfigError
 from minifn.server.proxies import trusted
 from tests.serving import Server, pack
 
-#: What a function sees of its caller.
+#: A function that returns its caller's address and scheme.
 SEES = b"""
 def main(context):
     return context.res.json([context.req.headers.get("x-appwrite-client-ip"), context.req.scheme])
@@ -84,6 +84,6 @@ def test_a_socket_of_both_families_shows_ipv4_in_another_way() -> None:
 
 
 @pytest.mark.parametrize("proxy", ["*", "localhost", "10.0.0.1/8", "127.0.0.1:80", "256.0.0.1"])
-def test_what_is_no_address_is_refused(proxy: str) -> None:
+def test_a_bad_address_is_refused(proxy: str) -> None:
     with pytest.raises(ConfigError, match="MINIFN_PROXIES must be IP addresses and networks"):
         Config.from_env({"MINIFN_PROXIES": f"127.0.0.1,{proxy}"})

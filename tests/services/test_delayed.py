@@ -1,4 +1,4 @@
-"""Executions asked for an instant, and the loop that waits for it; the last test takes minutes."""
+"""Scheduled executions, and the loop that waits for them; the last test takes minutes."""
 
 import asyncio
 import time
@@ -67,7 +67,7 @@ def test_deleted_executions_and_those_of_deleted_functions_never_run(play: Play)
     play(story)
 
 
-def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None:
+def test_the_loop_wakes_for_due_ticks_and_for_changes(play: Play) -> None:
     """With a real clock shortly before a minute, ticks come within a second of it."""
 
     async def story(world: World) -> None:

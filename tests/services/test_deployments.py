@@ -104,7 +104,7 @@ async def test_the_output_is_packed_once(world: World) -> None:
 
 
 @in_world
-async def test_forgetting_and_tidying_leave_only_what_is_known(world: World) -> None:
+async def test_forgetting_and_tidying_leave_only_known_files(world: World) -> None:
     kept, dropped, canceled = await world.upload(), await world.upload(), await world.upload()
     await world.database.write(deployments.cancel, "fn", canceled.id, 1)
     world.data.build(canceled.id).mkdir()

@@ -99,7 +99,7 @@ async def run(minifn: Minifn, path: str = "/", **request: Any) -> Any:
 
 
 def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
-    """An answer, an exception and a crash: what the caller gets is what a later look finds."""
+    """An answer, an exception and a crash: the caller's execution equals the stored one."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
@@ -212,7 +212,7 @@ def test_timeouts_name_whose_they_are(data: Path) -> None:
     asyncio.run(main())
 
 
-def test_queued_executions_run_later_and_are_told_apart(data: Path) -> None:
+def test_queued_executions_run_later_and_say_so(data: Path) -> None:
     """A queued execution keeps its id, has no caller to answer to, and says that it was queued."""
 
     async def main() -> None:
@@ -271,7 +271,7 @@ def test_a_function_that_cannot_run_says_why(data: Path) -> None:
 
 
 def test_a_graceful_stop_puts_queued_work_back(data: Path) -> None:
-    """What runs when the server stops waits again, and runs at the next start."""
+    """Executions that run at a stop wait again, and run at the next start."""
 
     async def main() -> str:
         async with Minifn(Config(data=data)) as minifn:
@@ -296,8 +296,8 @@ def test_a_graceful_stop_puts_queued_work_back(data: Path) -> None:
     asyncio.run(after(execution_id))
 
 
-def test_a_killed_server_fails_what_was_running(data: Path) -> None:
-    """An execution found as running at start is failed with the reason; one that waited runs."""
+def test_a_killed_server_fails_running_executions(data: Path) -> None:
+    """At the start, an execution that was running fails with the reason; a waiting one runs."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
@@ -319,7 +319,7 @@ def test_a_killed_server_fails_what_was_running(data: Path) -> None:
 
 
 def test_logging_can_be_switched_off(data: Path) -> None:
-    """Then neither logs nor errors are kept, not even of a crash."""
+    """Without logging neither logs nor errors are kept, not even those of a crash."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:

@@ -44,7 +44,7 @@ def test_a_function_is_created_with_the_given_or_a_new_id(run: Run) -> None:
         ({"provider_repository_id": "repo", "installation_id": "local"}, ArgumentInvalid),
     ],
 )
-def test_what_a_function_cannot_be(
+def test_bad_settings_are_refused(
     run: Run, fields: dict[str, str], error: type[MinifnError]
 ) -> None:
     async def scenario(services: Services) -> None:
@@ -55,7 +55,7 @@ def test_what_a_function_cannot_be(
     run(scenario)
 
 
-def test_an_update_resets_what_it_does_not_name_but_runtime_and_entrypoint(
+def test_an_update_resets_unnamed_settings_except_runtime_and_entrypoint(
     run: Run,
 ) -> None:
     async def scenario(services: Services) -> None:
@@ -81,7 +81,7 @@ def test_an_update_resets_what_it_does_not_name_but_runtime_and_entrypoint(
     run(scenario)
 
 
-def test_live_tells_whether_the_deployment_has_what_the_function_says(
+def test_live_tells_whether_the_deployment_has_the_current_settings(
     run: Run,
 ) -> None:
     async def scenario(services: Services) -> None:

@@ -1,4 +1,4 @@
-"""What waits on disk to be run is bounded, in number and in bytes."""
+"""The queue is bounded, in executions and in bytes of their bodies."""
 
 import asyncio
 import itertools
@@ -87,7 +87,7 @@ def test_many_at_once_are_counted_before_they_are_stored(tmp_path: Path) -> None
     play(tmp_path, story)
 
 
-def test_what_is_scheduled_is_bounded_and_leaves_half(tmp_path: Path) -> None:
+def test_scheduled_executions_may_use_half_of_the_bytes(tmp_path: Path) -> None:
     async def story(limits: QueueLimits, database: Database) -> None:
         for _ in range(5):
             await store(limits, database, 100, due_at=10**12)
@@ -102,7 +102,7 @@ def test_what_is_scheduled_is_bounded_and_leaves_half(tmp_path: Path) -> None:
     play(tmp_path, story, count_max=8)
 
 
-def test_what_was_deleted_counts_no_longer(tmp_path: Path) -> None:
+def test_deleted_executions_do_not_count(tmp_path: Path) -> None:
     async def story(limits: QueueLimits, database: Database) -> None:
         ids = [await store(limits, database, 500, due_at=10**12, name="fn0")]
         with pytest.raises(Overloaded):
@@ -113,7 +113,7 @@ def test_what_was_deleted_counts_no_longer(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_what_could_not_be_stored_does_not_count(tmp_path: Path) -> None:
+def test_failed_writes_do_not_count(tmp_path: Path) -> None:
     async def story(limits: QueueLimits, database: Database) -> None:
         with pytest.raises(ZeroDivisionError):
             async with limits.storing(("fn0",), 1000):
@@ -123,7 +123,7 @@ def test_what_could_not_be_stored_does_not_count(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_start_counts_what_it_finds(tmp_path: Path) -> None:
+def test_a_start_counts_stored_executions(tmp_path: Path) -> None:
     async def story(limits: QueueLimits, database: Database) -> None:
         await store(limits, database, 1000)
         again = QueueLimits(database, 100, 1000)

@@ -1,4 +1,4 @@
-"""What is deleted with time, and that its space comes back."""
+"""Expired records and files are deleted, and their space is given back."""
 
 import asyncio
 import os
@@ -176,7 +176,7 @@ def test_inactive_deployments_go_with_their_files(data: Path) -> None:
 
 
 def test_the_least_used_caches_are_given_up(data: Path) -> None:
-    """What a running build uses is left alone."""
+    """The cache of a running build is kept."""
 
     async def main() -> None:
         async with Minifn(Config(data=data, sandbox="none")) as minifn:

@@ -179,7 +179,7 @@ async def test_a_chunk_that_comes_again_late_does_not_touch_the_archive(world: W
     go_on = threading.Event()
 
     class SlowPath(type(Path())):  # type: ignore[misc]
-        """A file of zeros whose content is long in coming."""
+        """A file of zeros that is read slowly."""
 
         def open(self, *args: Any, **kwargs: Any) -> Any:
             go_on.wait(10)
