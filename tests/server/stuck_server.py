@@ -13,7 +13,7 @@ from minifn.server import Server
 
 
 def c_code() -> None:
-    """Hold the interpreter lock forever, in a call that Python's signal handlers cannot interrupt."""
+    """Hold the interpreter lock forever, in a call that no signal handler can interrupt."""
     sum(itertools.repeat(0))
 
 
