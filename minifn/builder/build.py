@@ -314,8 +314,9 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
-        # The guard checks once a second: a fast command may have ended before.
-        await asyncio.to_thread(self._check_disk)
+        # The guard checks once a second: a fast command may have ended before. Sealing checks the
+        # code.
+        await asyncio.to_thread(check_trees, self._cache, self._scratch)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy the output of a command to the log until it is closed."""
@@ -348,8 +349,7 @@ class Build:
 
     def _check_disk(self) -> None:
         check_space(self._directory)
-        for directory in (self._directory, self._cache, self._scratch):
-            check_usage(measure(directory))
+        check_trees(self._directory, self._cache, self._scratch)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Give the build's output to the server, durably; the function can then only read it."""
@@ -378,6 +378,12 @@ class Build:
             remove_tree(self._cache)
         if not keep:
             remove_tree(self._directory)
+
+
+def check_trees(*directories: Path) -> None:
+    """Raise TreeRefused when a directory cannot be measured or is too large."""
+    for directory in directories:
+        check_usage(measure(directory))
 
 
 def holds(directory: Path, entrypoint: str) -> bool:
