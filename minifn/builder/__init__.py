@@ -4,7 +4,7 @@
 `logs` streams its output into the deployment, `publish` checks and seals its directory.
 """
 
-from minifn.builder.build import BuildContext
+from minifn.builder.context import BuildContext
 from minifn.builder.queue import Builder
 
 __all__ = ["BuildContext", "Builder"]

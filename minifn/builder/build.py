@@ -7,30 +7,25 @@ They work in the directory that the function will run from; it is not used befor
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
 from minifn.builder.caches import mark_used
+from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, give_to, seal
-from minifn.change_feed import ChangeFeed
-from minifn.config import Config, authority
-from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree, sync_tree
+from minifn.config import authority
+from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
-from minifn.languages import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
+from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable
 from minifn.models import Deployment, Function, specification
 from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Exit, Limits, SandboxError
-from minifn.sandbox.engines import Engine
 from minifn.sandbox.inherited import passed_paths, passed_through
 from minifn.sandbox.own_python import own_binds
-from minifn.sandbox.spawner import Process, Spawner, run
+from minifn.sandbox.spawner import Process, run
 from minifn.store import deployments
-from minifn.store.database import Database
-from minifn.tokens import Tokens
 
 #: Path of the function's cache in a build's sandbox.
 CACHE = "/cache"
@@ -65,24 +60,6 @@ class BuildError(Exception):
 
 class Superseded(Exception):
     """The deployment was canceled or deleted."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildContext:
-    """The parts of the server that builds use."""
-
-    config: Config
-    data: DataDir
-    database: Database
-    engine: Engine
-    spawner: Spawner
-    runtimes: RuntimeTable
-    #: Mints the API keys of builds.
-    tokens: Tokens
-    changes: ChangeFeed = field(default_factory=ChangeFeed)
-    hooks: Hooks = field(default_factory=Hooks)
-    #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
 class Build:

@@ -8,8 +8,9 @@ import sqlite3
 import time
 from types import TracebackType
 
-from minifn.builder.build import Build, BuildContext, BuildError, Superseded
+from minifn.builder.build import Build, BuildError, Superseded
 from minifn.builder.caches import least_used, set_aside
+from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
 from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeSize
