@@ -36,6 +36,12 @@ IDLE_BYTES = 60 * 2**20
 def test_a_limit_is_named(family: str, greed: str, words: tuple[str, ...], api: Api) -> None:
     function_id = f"limits-{greed}-{family}"
     api.create(function_id, api.runtime(family), entrypoint=ENTRYPOINTS[family], timeout=15)
+    api.call(
+        "POST",
+        f"/functions/{function_id}/variables",
+        201,
+        json={"key": "MINIFN_TMP", "value": "64"},
+    )
     api.deploy(function_id, pack(FUNCTIONS / "limits"))
     stopped = api.execute(function_id, path=f"/{greed}")
     assert (stopped["status"], stopped["responseStatusCode"]) == ("failed", 500)
