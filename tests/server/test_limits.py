@@ -30,7 +30,7 @@ IDLE_BYTES = 60 * 2**20
                 "process limit",
             ),
         ),
-        ("disk", ("no space left on device", "enospc")),
+        ("disk", ("no space left on device", "enospc", "temporary files exceed 64 mb")),
     ],
 )
 def test_a_limit_is_named(family: str, greed: str, words: tuple[str, ...], api: Api) -> None:
