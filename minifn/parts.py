@@ -5,20 +5,23 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Self
 
 from minifn.builder import BuildContext, Builder
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
-from minifn.errors import FunctionNotFound
+from minifn.endpoint import ApiEndpoint
+from minifn.errors import FunctionNotFound, NotRunning
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir
+from minifn.host.datadir import DataDir, make_directory
 from minifn.host.identity import FileIdentity
+from minifn.host.reloader import unwatched_place, watched_folder
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
@@ -96,6 +99,11 @@ class Parts:
         self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
         self.budgets = Budgets(memory_limit.look().limit_bytes)
+        self.endpoint = ApiEndpoint(config)
+        #: Whether everything is started, and not yet stopped.
+        self.running = False
+        #: Called at each stop, by those who keep parts that the next start makes anew.
+        self.on_stop: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -104,10 +112,30 @@ class Parts:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
+        self.running = True
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._stack.aclose()
+        self.running = False
+        try:
+            await self._stack.aclose()
+        finally:
+            for forget in self.on_stop:
+                forget()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Run while the app runs: `Starlette(..., lifespan=minifn.lifespan)`."""
+        async with self:
+            yield
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Raise NotRunning for a part that has not been made yet, and AttributeError for every other name."""
+            if any(name in get_annotations(kind) for kind in type(self).__mro__):
+                raise NotRunning
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -118,12 +146,33 @@ class Parts:
 
     async def open_data(self, stack: AsyncExitStack) -> None:
         """Start the launcher, then open the data directory: its secrets and its database."""
+        await asyncio.to_thread(self._hide_code)
         self.data.prepare()
         # First, so that it inherits no descriptors and no memory of the other parts.
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self._lock = FileIdentity(self.data.run / "lock")
         await self.open_database(stack)
+
+    def _hide_code(self) -> None:
+        """Keep builds where a reloader does not see them: each would restart the app, and so the build itself."""
+        data = self.data
+        watched = watched_folder(data.root)
+        if watched is None:
+            return
+        place = unwatched_place(self.environ, data.root)
+        said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
+        try:
+            make_directory(place)
+        except OSError as exc:
+            reason = f"{place} cannot be made ({exc.strerror})"
+        else:
+            if watched_folder(place) is None:
+                data.keep_code(place)
+                logger.warning("%s: builds are kept in %s", said, place)
+                return
+            reason = f"so does {place}"
+        logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
 
     async def open_database(self, stack: AsyncExitStack) -> None:
         """Read or make the secrets, and open the database."""
@@ -178,7 +227,7 @@ class Parts:
         self.functions = FunctionService(database, installations=installations, changes=changes)
         self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
-        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
+        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes, self.endpoint)
         self.deployments = DeploymentService(data, database, hooks, changes)
         self.uploads = Uploads(config, data, database, self.deployments, hooks, changes)
         self.executions = Executions(
@@ -200,6 +249,7 @@ class Parts:
         self.builder = Builder(
             BuildContext(
                 config=self.config,
+                endpoint=self.endpoint,
                 data=self.data,
                 database=self.database,
                 engine=self.engine,
@@ -214,6 +264,7 @@ class Parts:
         self.git = GitService(
             GitContext(
                 config=self.config,
+                endpoint=self.endpoint,
                 data=self.data,
                 database=self.database,
                 engine=self.engine,
@@ -280,7 +331,7 @@ class Parts:
         """
         table = RuntimeTable.load()
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
-        return table.public(self.data.run / "runtimes") if drops else table
+        return table.public(self.data.runtimes) if drops else table
 
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
         self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")

@@ -14,7 +14,6 @@ from minifn.builder.caches import mark_used
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, give_to, seal
-from minifn.config import authority
 from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
@@ -246,7 +245,7 @@ class Build:
             function,
             self._deployment,
             project=context.config.project,
-            endpoint=f"http://{authority(context.config.host, context.config.port)}/v1",
+            endpoint=context.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir
 from minifn.languages import RuntimeTable
@@ -20,6 +21,7 @@ class BuildContext:
     """The parts of the server that builds use."""
 
     config: Config
+    endpoint: ApiEndpoint
     data: DataDir
     database: Database
     engine: Engine

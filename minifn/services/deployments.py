@@ -5,6 +5,7 @@ The order of checks follows Appwrite's
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,8 @@ from minifn.models import Deployment, DeploymentType, Function
 from minifn.services.functions import existing
 from minifn.store import deployments
 from minifn.store.database import Database
+
+logger = logging.getLogger("minifn.services.deployments")
 
 #: Last line of the build log of a canceled build; clients look for it.
 CANCELED = "Build has been canceled."
@@ -223,11 +226,20 @@ class DeploymentService:
         return len(deleted)
 
     async def tidy(self) -> None:
-        """Remove files that belong to no deployment. It runs at start-up, before any request."""
+        """Remove files that belong to no deployment, and queue missing builds again.
+
+        It runs at start-up, before any request.
+        """
         known = await self._database.read(deployments.ids)
         # A server that was killed may have left files of a canceled build.
         built = await self._database.read(deployments.built)
         await asyncio.to_thread(self._data.remove_strangers, known, built)
+        lost = await asyncio.to_thread(self._data.without_build, built)
+        if lost:
+            logger.warning(
+                "%d builds are not in %s and are made again", len(lost), self._data.builds
+            )
+            await self._database.write(deployments.rebuild, lost, now_ms())
 
     async def _discard(self, deployment_id: str) -> None:
         await self._hooks.interrupt(deployment_id)

@@ -27,6 +27,8 @@ class DomainService:
         self._suffix = f".{functions_domain}"
         #: Domain -> function id or rule; None = must be read.
         self._routes: dict[str, str | Rule] | None = None
+        #: The routes that were read last.
+        self._known: dict[str, str | Rule] = {}
         self._reading = asyncio.Lock()
         self._generation = 0
         database.subscribe(self._forget)
@@ -34,6 +36,7 @@ class DomainService:
     async def open(self) -> None:
         """Store the functions domain, which queries of rules append to a function's id."""
         await self._database.write(settings.put, rules.FUNCTIONS_DOMAIN, self._functions_domain)
+        await self._read()
 
     async def route_of(self, host: str) -> str | Rule | None:
         """Return the route of `host` (lower-case, no port): a function's id, or a redirect's rule.
@@ -48,8 +51,8 @@ class DomainService:
         return None if isinstance(route, Rule) and route.type == "api" else route
 
     def is_given(self, host: str) -> bool:
-        """Tell whether a rule names `host`, by the rules that `route_of` has read."""
-        return host in (self._routes or {})
+        """Tell whether a rule names `host`, by the rules that were read last."""
+        return host in self._known
 
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
         """Give a function a domain.
@@ -88,7 +91,9 @@ class DomainService:
             raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
         now = now_ms()
         rule = msgspec.structs.replace(rule, domain=domain, created_at=now, updated_at=now)
-        return await self._database.write(rules.insert, rule)
+        made = await self._database.write(rules.insert, rule)
+        await self._read()
+        return made
 
     async def get(self, rule_id: str) -> Rule:
         """Return a rule. Raises RuleNotFound."""
@@ -100,6 +105,7 @@ class DomainService:
         Raises RuleNotFound, and BadRequest for the domain made of a function's id.
         """
         await self._database.write(rules.delete, rule_id)
+        await self._read()
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:
         """Return a page of the rules: first the domains made of functions' ids, then the others."""
@@ -111,7 +117,7 @@ class DomainService:
                 generation = self._generation
                 routes = await self._database.read(rules.routes)
                 if generation == self._generation:
-                    self._routes = routes
+                    self._routes = self._known = routes
             return self._routes
 
     def _forget(self, function_ids: set[str]) -> None:

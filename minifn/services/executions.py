@@ -70,7 +70,7 @@ class Executions:
         self._targets = targets
         self._pool = pool
         self._specs = specs
-        self._calls = FunctionCalls(tokens, specs.authority)
+        self._calls = FunctionCalls(tokens, specs.endpoint)
         self._running = Tasks()
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0

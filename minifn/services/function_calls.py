@@ -2,6 +2,7 @@
 
 import time
 
+from minifn.endpoint import ApiEndpoint
 from minifn.ids import split_authority
 from minifn.models import APPWRITE_VERSION, Execution, ExecutionRequest, Function
 from minifn.services.execution_records import was_queued
@@ -13,11 +14,11 @@ TOKEN_GRACE_SECONDS = 60
 
 
 class FunctionCalls:
-    """Makes requests to functions. `authority` is the Host header when the caller sent none."""
+    """Makes requests to functions. `endpoint` gives the Host header when the caller sent none."""
 
-    def __init__(self, tokens: Tokens, authority: str) -> None:
+    def __init__(self, tokens: Tokens, endpoint: ApiEndpoint) -> None:
         self._tokens = tokens
-        self._authority = authority
+        self._endpoint = endpoint
 
     def make(
         self, function: Function, execution: Execution, request: ExecutionRequest
@@ -47,7 +48,7 @@ class FunctionCalls:
         self, function: Function, execution: Execution, request: ExecutionRequest
     ) -> dict[str, str]:
         headers = dict(request.headers)
-        headers.setdefault("host", self._authority)
+        headers.setdefault("host", self._endpoint.authority)
         lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id

@@ -5,7 +5,7 @@ nothing and is told so. The function's `latest_deployment_*` columns follow alon
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -270,12 +270,12 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
     return len(rows)
 
 
-def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
-    """Queue every ready deployment to be built again; which one is active stays as it is. For a restored database."""
-    conn.execute(
+def rebuild(conn: sqlite3.Connection, deployment_ids: Iterable[str], now: int) -> None:
+    """Queue ready deployments to be built again; which one is active stays as it is."""
+    conn.executemany(
         "UPDATE deployments SET status = 'waiting', activate = 0, build_started_at = 0, build_logs = '',"
-        " updated_at = ? WHERE status = 'ready'",
-        (now,),
+        " updated_at = ? WHERE status = 'ready' AND id = ?",
+        ((now, deployment_id) for deployment_id in deployment_ids),
     )
     for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():
         refresh_latest(conn, function_id)
