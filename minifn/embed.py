@@ -25,10 +25,11 @@ class Minifn(Parts):
         return create_app(self)
 
     def routes(self, prefix: str = "") -> "list[BaseRoute]":
-        """Return the routes of an app that has this one below the path `prefix`: first those of functions' domains.
+        """Return the routes of an app with this one below `prefix`: first functions' domains.
 
-        Without a prefix they take `/v1` and the other folders of minifn, and leave all else to the app's own routes.
-        They belong before those. Raises ValueError for a prefix that does not begin with a slash, or ends with one.
+        Without a prefix they take `/v1` and the other folders of minifn, and leave all else to the
+        app's own routes. They belong before those. Raises ValueError for a prefix that does not
+        begin with a slash, or ends with one.
         """
         from minifn.api.mounts import routes_to
 

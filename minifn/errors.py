@@ -1,7 +1,7 @@
 """Every error of the API, one class per Appwrite error type.
 
-`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; its docstring is the
-default message. Types, codes and their meaning follow Appwrite's `app/config/errors.php`.
+`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; the first paragraph of
+its docstring is the default message. Types and codes follow Appwrite's `app/config/errors.php`.
 """
 
 from typing import ClassVar
@@ -19,8 +19,8 @@ class MinifnError(Exception):
 
     @classmethod
     def default_message(cls) -> str:
-        """Return the docstring as one line."""
-        return " ".join((cls.__doc__ or "").split())
+        """Return the first paragraph of the docstring as one line."""
+        return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
 
 
 class ArgumentInvalid(MinifnError):

@@ -132,7 +132,7 @@ class Parts:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Raise NotRunning for a part that has not been made yet, and AttributeError for every other name."""
+            """Raise NotRunning for a part that is not made yet, AttributeError for another name."""
             if any(name in get_annotations(kind) for kind in type(self).__mro__):
                 raise NotRunning
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -155,7 +155,7 @@ class Parts:
         await self.open_database(stack)
 
     def _hide_code(self) -> None:
-        """Keep builds where a reloader does not see them: each would restart the app, and so the build itself."""
+        """Keep builds where a reloader does not see them: each would restart the app and itself."""
         data = self.data
         watched = watched_folder(data.root)
         if watched is None:

@@ -34,7 +34,7 @@ class DataDir:
         self.keep_code(root)
 
     def keep_code(self, place: Path) -> None:
-        """Keep builds, and all other files of code, below `place`: the root, or a directory outside."""
+        """Keep builds and other files of code below `place`: the root, or a directory outside."""
         inside = place == self.root
         #: `<deployment id>/`: the built code, published read-only.
         self.builds = place / "builds"
