@@ -1,7 +1,7 @@
-"""What minifn does to its own records, for whoever listens: the realtime interface of the API.
+"""A feed of changes to minifn's own records; the realtime API and pushes listen to it.
 
-Each change has the name of an Appwrite event (`app/config/events.php`). Functions cannot subscribe to it, so that
-nothing is done about a change while nobody listens.
+Each change has the name of an Appwrite event (`app/config/events.php`). Functions cannot subscribe
+to these events, so a change costs nothing while there is no listener.
 """
 
 import contextlib
@@ -14,30 +14,30 @@ from minifn.models import Deployment, Execution, ExecutionResult, Function, Reco
 
 Action = Literal["create", "update", "delete"]
 
-#: How the events of each kind of record are named; what is in brackets is an id.
+#: Kind of record -> pattern of its event names; a part in brackets is an id.
 NAMES: Mapping[type[Record], str] = {
     Function: "functions.[functionId]",
     Deployment: "functions.[functionId].deployments.[deploymentId]",
     Execution: "functions.[functionId].executions.[executionId]",
     Variable: "functions.[functionId].variables.[variableId]",
 }
-#: The same for variables of the whole project.
+#: Pattern of the event names of project variables.
 PROJECT_VARIABLE = "variables.[variableId]"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that was created, changed or deleted, as it is afterwards, or was last."""
+    """A record that was created, changed or deleted, in its new state, or its last one."""
 
     action: Action
     record: Function | Deployment | Execution | Variable
-    #: Of a function: its variables.
+    #: Variables of a changed function.
     variables: tuple[Variable, ...] = ()
-    #: Of a synchronous execution: its answer.
+    #: Answer of a synchronous execution.
     result: ExecutionResult | None = None
 
     @property
     def event(self) -> tuple[str, ...]:
-        """The parts of the event's name. Ids may have dots in them, so the name itself could be misread."""
+        """The parts of the event's name; a joined name is ambiguous, since ids may contain dots."""
         record = self.record
         if isinstance(record, Function):
             pattern, ids = NAMES[Function], [record.id]
@@ -53,14 +53,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogPiece(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of a build log that has just been stored; the deployment's pieces make up its log."""
+    """A piece of a build log that was just stored."""
 
     deployment_id: str
     text: str
 
 
 class ChangeFeed:
-    """Passes changes on to those who listen."""
+    """Passes changes on to listeners and followers."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Change], None]] = []
@@ -68,11 +68,11 @@ class ChangeFeed:
 
     @property
     def heard(self) -> bool:
-        """Whether anybody listens: only then is it worth finding out more about a change."""
+        """Whether there is a listener: only then are the details of a change read."""
         return bool(self._listeners)
 
     def listen(self, listener: Callable[[Change], None]) -> None:
-        """Have `listener` called with every change from now on; it must not fail, nor wait."""
+        """Have `listener` called with every change; it must not fail or wait."""
         self._listeners.append(listener)
 
     def ignore(self, listener: Callable[[Change], None]) -> None:
@@ -81,9 +81,9 @@ class ChangeFeed:
 
     @contextlib.contextmanager
     def followed(self, follower: Callable[[Change | LogPiece], None]) -> Iterator[None]:
-        """Pass every change and piece of a build log to `follower`, which must not fail, nor wait.
+        """Pass every change and piece of a build log to `follower`, which must not fail or wait.
 
-        `heard` stays as it is: a follower takes the log of a build and causes no read of its record.
+        `heard` stays unchanged: a follower takes the pieces of a log and needs no read of a record.
         """
         self._followers.append(follower)
         try:
@@ -92,7 +92,7 @@ class ChangeFeed:
             self._followers.remove(follower)
 
     def tell_log(self, deployment_id: str, text: str) -> None:
-        """Say that `text` was appended to the log of a deployment."""
+        """Publish `text` that was appended to the log of a deployment."""
         for follower in tuple(self._followers):
             follower(LogPiece(deployment_id=deployment_id, text=text))
 
@@ -104,7 +104,7 @@ class ChangeFeed:
         variables: tuple[Variable, ...] = (),
         result: ExecutionResult | None = None,
     ) -> None:
-        """Say what was done. Costs nothing when nobody listens."""
+        """Publish a change; does nothing without listeners."""
         if not self._listeners and not self._followers:
             return
         change = Change(action=action, record=record, variables=variables, result=result)

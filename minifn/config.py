@@ -1,6 +1,7 @@
 """The settings of one server: a frozen record made from an environment by a pure function.
 
-Each setting is declared once, here; the command line, the page of settings and the errors derive from the declaration.
+Each setting is declared once, here; the command line, the page of settings and the errors derive
+from the declaration.
 """
 
 import dataclasses
@@ -17,18 +18,20 @@ from minifn.ids import is_domain, is_id
 #: The isolation engines by strength, strongest first; `auto` takes the first whose probe passes.
 ENGINES = ("bwrap", "sandlock", "process", "none")
 
-#: What a function may reach, the least first.
+#: Networks of functions, the most restricted first.
 NETWORKS = ("none", "isolated", "host")
 
-#: Variables builds inherit unless the setting says otherwise: proxies, CA bundles and package indexes.
+#: Variables that builds inherit by default: proxies, CA bundles and package indexes.
 BUILD_PASSTHROUGH = (
-    "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
+    "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+    "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*", "GOPROXY", "GONOSUMDB", "GOFLAGS", "CARGO_*",
+    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*",
+    "GOPROXY", "GONOSUMDB", "GOFLAGS", "CARGO_*",
 )  # fmt: skip
 
 
-#: What a yes-or-no setting may say.
+#: Texts of a yes-or-no setting -> its value.
 SWITCH = {
     "true": True,
     "1": True,
@@ -40,7 +43,7 @@ SWITCH = {
     "off": False,
 }
 
-#: Where the repositories of an installation are.
+#: Pattern of an installation's base.
 _GIT_BASE = re.compile(r"(/|file:///|https?://[^/])[^\s\x00-\x1f\x7f\"\\?#]*")
 
 
@@ -51,7 +54,7 @@ VARIABLES_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class ConfigError(ValueError):
-    """A setting has a value it cannot have; the message is one line that names it."""
+    """A setting has a bad value; the message is one line that names the setting."""
 
 
 def _setting(default: Any, help: str, **metadata: Any) -> Any:
@@ -60,7 +63,7 @@ def _setting(default: Any, help: str, **metadata: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What `minifn serve` can be told. Every field is the environment variable `MINIFN_<FIELD>`."""
+    """The settings of `minifn serve`. Each field is the environment variable `MINIFN_<FIELD>`."""
 
     host: str = _setting("127.0.0.1", "bind address")
     port: int = _setting(8000, "port; 0 = any free one", minimum=0, maximum=65535)
@@ -99,7 +102,8 @@ class Config:
     )
     proxies: tuple[str, ...] = _setting(
         (),
-        "addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+        "addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are"
+        " believed",
     )
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
     sync_timeout: int = _setting(30, "largest time of a synchronous execution, seconds", minimum=1)
@@ -148,7 +152,8 @@ class Config:
         object.__setattr__(self, "functions_domain", self.functions_domain.lower())
         if not is_domain(f"id.{self.functions_domain}"):
             raise ConfigError(
-                f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}"
+                "MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not"
+                f" {self.functions_domain!r}"
             )
         if self.endpoint and not _ENDPOINT.fullmatch(self.endpoint):
             raise ConfigError(
@@ -178,7 +183,10 @@ class Config:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], **flags: Any) -> "Config":
-        """Return the settings of `environ`, overridden by the `flags` that are not None. Raises ConfigError."""
+        """Return the settings of `environ`, overridden by the `flags` that are not None.
+
+        Raises ConfigError.
+        """
         values: dict[str, Any] = {
             item.name: parse(item, environ[variable(item)])
             for item in dataclasses.fields(cls)
@@ -189,7 +197,7 @@ class Config:
 
 
 def is_weaker(engine: str, other: str) -> bool:
-    """Tell whether an engine keeps less than another; one that is not known compares with none."""
+    """Tell whether an engine isolates less than another; an unknown one is not weaker."""
     return engine in ENGINES and other in ENGINES and ENGINES.index(engine) > ENGINES.index(other)
 
 
@@ -214,7 +222,7 @@ def parse(item: "dataclasses.Field[Any]", text: str) -> Any:
 
 
 def check_git_base(base: str, name: str) -> None:
-    """Raise ConfigError unless repositories can be below `base`. It is not shown: it may hold a password."""
+    """Raise ConfigError for a bad base of repositories, and hide it: it may have a password."""
     if not _GIT_BASE.fullmatch(base):
         raise ConfigError(
             f"{name} must be an absolute path, or begin with file:///, https:// or http://"
@@ -222,7 +230,7 @@ def check_git_base(base: str, name: str) -> None:
 
 
 def check(item: "dataclasses.Field[Any]", value: Any) -> None:
-    """Raise ConfigError unless `value` keeps the setting's declared rule."""
+    """Raise ConfigError unless `value` follows the setting's declared rule."""
     rule = item.metadata
     if "choices" in rule and value not in rule["choices"]:
         raise ConfigError(
@@ -235,6 +243,6 @@ def check(item: "dataclasses.Field[Any]", value: Any) -> None:
 
 
 def authority(host: str, port: int) -> str:
-    """Return `host:port` as clients on this machine reach a server bound to `host`: a wildcard by loopback."""
+    """Return `host:port` for clients on this machine; a wildcard becomes loopback."""
     reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{reached}]:{port}" if ":" in reached else f"{reached}:{port}"

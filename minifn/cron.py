@@ -1,13 +1,14 @@
-"""Cron expressions: five fields in UTC, or a macro such as `@hourly`. Read here, computed by croniter.
+"""Cron expressions, in UTC, or macros such as `@hourly`: checked here, computed by croniter.
 
-The grammar is that of Appwrite's library (dragonmantank/cron-expression 3.3, `src/Cron/*Field.php`):
-lists, ranges, steps, names, `?`, `L` and `15W` as days of the month, `5L` (the last Friday) and `5#3`
-(the third Friday) as days of the week, 0 and 7 for Sunday. When both kinds of day are restricted,
-either is enough.
+The grammar is that of Appwrite's library (dragonmantank/cron-expression 3.3,
+`src/Cron/*Field.php`): lists, ranges, steps, names, `?`, `L` and `15W` as days of the month, `5L`
+(the last Friday) and `5#3` (the third Friday) as days of the week, 0 and 7 for Sunday. When both
+kinds of day are restricted, either is enough.
 
 croniter's own grammar differs: `0-0` is every minute there, and `13 * 5#2` needs both days. So an
-expression is checked here and handed on as plain numbers, with one restricted kind of day at a time.
-For `31W` in a shorter month croniter's rule holds: the weekday nearest to that month's last day.
+expression is checked here and handed on as plain numbers, with one restricted kind of day at a
+time. For `31W` in a shorter month croniter's rule holds: the weekday nearest to that month's last
+day.
 """
 
 import re
@@ -23,20 +24,22 @@ MACROS = {
     "@MIDNIGHT": "0 0 * * *",
     "@HOURLY": "0 * * * *",
 }
-#: The longest wait for a run: a fifth Monday in February comes every 28 years, and once, around 2100, after 40.
+#: Most years until a run: a fifth Monday in February comes every 28 years, around 2100 after 40.
 YEARS_MAX = 50
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _ITEM = re.compile(
-    r"(?P<first>\*|[0-9]{1,2}|[A-Z]{3})(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?(?:/(?P<step>[1-9][0-9]?))?"
+    r"(?P<first>\*|[0-9]{1,2}|[A-Z]{3})"
+    r"(?:-(?P<last>[0-9]{1,2}|[A-Z]{3}))?"
+    r"(?:/(?P<step>[1-9][0-9]?))?"
 )
 _NEAREST = re.compile("([0-9]{1,2})W")
 _SPECIAL_WEEKDAY = re.compile("([0-7]|[A-Z]{3})(L|#[1-5])")
 
 
 def is_valid(expression: str) -> bool:
-    """Tell whether `expression` is a cron expression of five fields (no seconds, no year) or a macro."""
+    """Tell whether `expression` is a macro or has five valid fields (no seconds, no year)."""
     try:
         parse(expression)
     except ValueError:
@@ -45,7 +48,7 @@ def is_valid(expression: str) -> bool:
 
 
 def next_run(expression: str, after: int) -> int | None:
-    """Return the first instant later than `after` at which `expression` runs, None when there is none.
+    """Return the first instant later than `after` at which `expression` runs, None for none.
 
     Raises ValueError for an expression that is not valid.
     """
@@ -53,7 +56,7 @@ def next_run(expression: str, after: int) -> int | None:
 
 
 def previous_run(expression: str, before: int) -> int | None:
-    """Return the last instant earlier than `before` at which `expression` runs, None when there is none.
+    """Return the last instant earlier than `before` at which `expression` runs, None for none.
 
     Raises ValueError for an expression that is not valid.
     """
@@ -61,7 +64,7 @@ def previous_run(expression: str, before: int) -> int | None:
 
 
 def _runs(expression: str, instant_ms: int, *, later: bool) -> Iterator[int]:
-    """Yield the runs next to an instant, one for each kind of day that is restricted."""
+    """Yield the nearest run for each kind of day that is restricted."""
     # Imported with the first schedule that is planned, because many servers have none.
     from croniter import CroniterBadDateError, croniter
 
@@ -77,9 +80,9 @@ def _runs(expression: str, instant_ms: int, *, later: bool) -> Iterator[int]:
 
 @lru_cache(maxsize=1024)
 def parse(expression: str) -> tuple[str, ...]:
-    """Return what `expression` means to croniter: expressions of which any one is enough.
+    """Return `expression` in croniter's terms: expressions of which one must match.
 
-    Raises ValueError for one that is not valid.
+    Raises ValueError for an expression that is not valid.
     """
     upper = expression.strip().upper()
     fields = MACROS.get(upper, upper).split()
@@ -93,7 +96,7 @@ def parse(expression: str) -> tuple[str, ...]:
 
 
 def _numbers(field: str, allowed: range, names: tuple[str, ...] = ()) -> str:
-    """Return what a list of values, ranges and steps stands for, sorted, with commas between."""
+    """Return the sorted values of a list of values, ranges and steps, separated by commas."""
     found: set[int] = set()
     for item in field.split(","):
         match = _ITEM.fullmatch(item)

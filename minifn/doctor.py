@@ -1,4 +1,4 @@
-"""What works on this machine: found by doing, never by version numbers alone."""
+"""Checks what works on this machine by trying it, not by version numbers."""
 
 import asyncio
 import json
@@ -25,33 +25,34 @@ from minifn.sandbox.spawner import Spawner
 
 State = Literal["ON", "DEGRADED", "OFF"]
 
-#: Fewer open files than this limit the number of workers; each needs three.
+#: Least limit of open files: each worker needs three.
 OPEN_FILES_WANTED = 4096
+#: Least free bytes of the disk and of memory.
 DISK_WANTED_BYTES = 1_000_000_000
 MEMORY_WANTED_BYTES = 256 * 1024 * 1024
-#: What a server cannot do without: one of them is enough.
+#: Languages of which a server needs at least one.
 FAMILIES_WANTED = ("python", "node")
 USE_AUTO = "MINIFN_SANDBOX=auto takes what works"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was tried."""
+    """The result of one check."""
 
     #: `sandbox`, `runtimes` or `machine`.
     group: str
     name: str
     state: State
-    #: What was found, or why it is not on.
+    #: The finding, or the reason for a state other than ON.
     detail: str
-    #: The one command or step that mends it, "" when nothing needs mending.
+    #: The command or step that fixes it, "" when it works.
     remedy: str = ""
-    #: Whether `minifn serve` cannot do its work when this is OFF.
+    #: Whether `minifn serve` needs it.
     required: bool = False
 
     @property
     def fatal(self) -> bool:
-        """Whether it keeps the server from working."""
+        """Whether the server cannot work because of it."""
         return self.required and self.state == "OFF"
 
 
@@ -74,9 +75,9 @@ class Report:
 
 
 def examine(config: Config) -> Report:
-    """Try everything a server with these settings needs; the data directory itself is left alone."""
+    """Try everything that a server with these settings needs, without using its data directory."""
     with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
-        # Functions that run as users of their own must be able to pass.
+        # Functions with their own uid must be able to pass through.
         Path(place).chmod(0o711)
         data = DataDir(Path(place) / "data")
         data.prepare()
@@ -151,7 +152,8 @@ def _machine(config: Config) -> list[Check]:
     memory = memory_limit.look()
     place = next(path for path in (config.data, *config.data.parents) if path.is_dir())
     disk_bytes = shutil.disk_usage(place).free
-    versions = f"{platform.python_version()}, SQLite {sqlite3.sqlite_version}, {platform.platform(terse=True)}"
+    python, system = platform.python_version(), platform.platform(terse=True)
+    versions = f"{python}, SQLite {sqlite3.sqlite_version}, {system}"
     available = f"{memory.available_bytes // 2**20} MB available"
     limit = f"{memory.limit_bytes // 2**20} MB, the limit of {memory.source}"
     disk = f"{disk_bytes // 10**6} MB free at {place}"
@@ -178,7 +180,7 @@ def _machine(config: Config) -> list[Check]:
 
 
 def _git() -> Check:
-    """Only deployments from repositories need it."""
+    """Check git, which only deployments from repositories and pushes need."""
     program = find_git()
     if program is None:
         detail = "not found: no deployments from repositories, and no git push"

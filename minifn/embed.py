@@ -1,4 +1,4 @@
-"""minifn inside another program: the one class that an embedding app touches."""
+"""minifn inside another program: the class that an embedding app uses."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -19,16 +19,17 @@ class Minifn(Parts):
     @cached_property
     def app(self) -> "Starlette":
         """The API as an ASGI application; its lifespan enters and leaves this object."""
-        # Imported here: an embedder that wants no HTTP API does not pay for loading it.
+        # Imported on first use: an embedder without the HTTP API does not load it.
         from minifn.api import create_app
 
         return create_app(self)
 
     def routes(self, prefix: str = "") -> "list[BaseRoute]":
-        """Return the routes of an app that has this one below the path `prefix`: first those of functions' domains.
+        """Return the routes of an app with this one below `prefix`: first functions' domains.
 
-        Without a prefix they take `/v1` and the other folders of minifn, and leave all else to the app's own routes.
-        They belong before those. Raises ValueError for a prefix that does not begin with a slash, or ends with one.
+        Without a prefix they take `/v1` and the other folders of minifn, and leave all else to the
+        app's own routes. They belong before those. Raises ValueError for a prefix that does not
+        begin with a slash, or ends with one.
         """
         from minifn.api.mounts import routes_to
 
@@ -46,9 +47,10 @@ class Minifn(Parts):
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
     ) -> ExecutionResult:
-        """Run a function with every right and return its finished execution.
+        """Run a function, whatever its execute access, and return its finished execution.
 
-        Raises NotRunning, FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
+        Raises NotRunning, FunctionNotFound, DeploymentNotFound, BuildNotReady and
+        FunctionSynchronousTimeout.
         """
         self._check_running()
         target = await self.executions.ready(function_id)
@@ -63,10 +65,11 @@ class Minifn(Parts):
     async def emit(
         self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = ""
     ) -> int:
-        """Queue an execution of every function that subscribes to `event`; return how many, once they are safe.
+        """Queue an execution of every function that subscribes to `event`.
 
-        `event` is a name such as `orders.42.create`; `payload` is the body of the executions, an object or JSON.
-        Raises NotRunning, and ArgumentInvalid when the name is not one of an event.
+        Return how many were queued, once they are safe. `event` is a name such as
+        `orders.42.create`; `payload` is the body of the executions, an object or JSON. Raises
+        NotRunning, ArgumentInvalid for another name, and Overloaded.
         """
         self._check_running()
         return await self.events.emit(event, payload, user_id=user_id)

@@ -9,8 +9,8 @@ from minifn.ids import split_authority
 class ApiEndpoint:
     """The URL of the API that processes of this machine are told.
 
-    It is the setting's. Without a setting it is made of MINIFN_HOST and MINIFN_PORT until the first request has shown
-    at which address, and below which path, the app that embeds minifn is served.
+    It is the setting's. Without a setting it is made of MINIFN_HOST and MINIFN_PORT until the first
+    request has shown at which address, and below which path, the app that embeds minifn is served.
     """
 
     def __init__(self, config: Config) -> None:
@@ -46,7 +46,7 @@ class ApiEndpoint:
             self._prefix = prefix
 
     def learn(self, origin: str, prefix: str | None) -> None:
-        """Take over what a request shows. "" and None stand for an origin and a prefix that it does not show."""
+        """Take over the origin and the prefix of a request; "" and None = not known from it."""
         if origin and not self._origin_is_known:
             self._origin, self._origin_is_known = origin, True
         if prefix is not None and not self._prefix_is_known:

@@ -1,7 +1,7 @@
-"""Every error the API can answer, one class per Appwrite error type.
+"""Every error of the API, one class per Appwrite error type.
 
-`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; the first line of its docstring is the
-default message. Types, codes and when they are raised follow Appwrite's `app/config/errors.php`.
+`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; the first paragraph of
+its docstring is the default message. Types and codes follow Appwrite's `app/config/errors.php`.
 """
 
 from typing import ClassVar
@@ -14,8 +14,13 @@ class MinifnError(Exception):
     code: ClassVar[int] = 500
 
     def __init__(self, message: str | None = None) -> None:
-        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        self.message = message or self.default_message()
         super().__init__(self.message)
+
+    @classmethod
+    def default_message(cls) -> str:
+        """Return the first paragraph of the docstring as one line."""
+        return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
 
 
 class ArgumentInvalid(MinifnError):
@@ -57,14 +62,15 @@ class CursorNotFound(MinifnError):
 
 
 class QueryOrderNull(MinifnError):
-    """The order attribute of the cursor's row is null. Cursor pagination needs rows with a value."""
+    """The order attribute of the cursor's row is null. Cursor pagination needs rows with a
+    value."""
 
     type = "database_query_order_null"
     code = 400
 
 
 class DatabaseTimeout(MinifnError):
-    """Database timed out. Try adjusting your queries: what is filtered by an attribute of its own is found sooner."""
+    """Database timed out. Try adjusting your queries: a filter is faster than a search."""
 
     type = "database_timeout"
     code = 408
@@ -78,7 +84,8 @@ class RouteNotFound(MinifnError):
 
 
 class UnauthorizedScope(MinifnError):
-    """The current user or API key does not have the required scopes to access the requested resource."""
+    """The current user or API key does not have the required scopes to access the requested
+    resource."""
 
     type = "general_unauthorized_scope"
     code = 401
@@ -137,7 +144,8 @@ class NotRunning(MinifnError):
 
 
 class ProjectNotFound(MinifnError):
-    """Project with the requested ID could not be found. Please check the X-Appwrite-Project header."""
+    """Project with the requested ID could not be found. Please check the X-Appwrite-Project
+    header."""
 
     type = "project_not_found"
     code = 404
@@ -221,21 +229,24 @@ class FunctionNotFound(MinifnError):
 
 
 class FunctionAlreadyExists(MinifnError):
-    """Function with the requested ID already exists. Try again with a different ID or use ID.unique()."""
+    """Function with the requested ID already exists. Try again with a different ID or use
+    ID.unique()."""
 
     type = "function_already_exists"
     code = 409
 
 
 class FunctionEntrypointMissing(MinifnError):
-    """Entrypoint for your function is missing. Set it on the function or send it with the deployment."""
+    """Entrypoint for your function is missing. Set it on the function or send it with the
+    deployment."""
 
     type = "function_entrypoint_missing"
     code = 404
 
 
 class FunctionSynchronousTimeout(MinifnError):
-    """Synchronous function execution timed out. Use an asynchronous execution, or make the function answer sooner."""
+    """Synchronous function execution timed out. Use an asynchronous execution, or make the function
+    answer sooner."""
 
     type = "function_synchronous_timeout"
     code = 408
@@ -249,7 +260,8 @@ class FunctionTemplateNotFound(MinifnError):
 
 
 class FunctionExecutePermissionMissing(MinifnError):
-    """To execute this function through its domain, give it `any` or `guests` in its execute access."""
+    """To execute this function through its domain, give it `any` or `guests` in its execute
+    access."""
 
     type = "function_execute_permission_missing"
     code = 401
@@ -386,9 +398,3 @@ class RuleAlreadyExists(MinifnError):
 
     type = "rule_already_exists"
     code = 409
-
-
-def error_types() -> dict[str, type[MinifnError]]:
-    """Return every error class by its wire type."""
-    classes: list[type[MinifnError]] = [MinifnError, *MinifnError.__subclasses__()]
-    return {cls.type: cls for cls in classes}

@@ -1,19 +1,21 @@
-"""Event names: which ones may be subscribed to, which ones happen, and which subscriptions one of those reaches.
+"""Event names: which may be subscribed to, which can happen, and which subscriptions an event has.
 
-An event is `type.id`, repeated for resources inside resources, then an action and perhaps an attribute:
-`users.42.create`, `users.42.update.email`, `databases.*.collections.*.documents.*.create`.
-The catalogue follows Appwrite's `app/config/events.php`, the rule its `src/Appwrite/Event/Validator/Event.php`, the
-names that an event generates its `src/Appwrite/Event/Event.php`.
+An event is `type.id`, repeated for resources inside resources, then an action and perhaps an
+attribute: `users.42.create`, `users.42.update.email`,
+`databases.*.collections.*.documents.*.create`. The catalogue follows Appwrite's
+`app/config/events.php`, the rule its `src/Appwrite/Event/Validator/Event.php`, and the names of an
+event its `src/Appwrite/Event/Event.php`.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-#: What an embedding app may call the parts of its own events.
+#: Pattern of a part in the name of an embedding app's own events.
 _OWN_PART = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9_-]*")
 _MAX_PARTS = 7
-#: For so many ids in an event: which of them become `*`, in Appwrite's order, between all of them real and none.
+#: Number of ids in an event -> the sets of ids that become `*`, in Appwrite's order; the names with
+#: no and with every id replaced come before.
 _MIXES: Mapping[int, tuple[frozenset[int], ...]] = {
     1: (),
     2: (frozenset({1}), frozenset({0})),
@@ -30,7 +32,7 @@ _MIXES: Mapping[int, tuple[frozenset[int], ...]] = {
 
 @dataclass(frozen=True)
 class Resource:
-    """One type of thing that events are about: its actions with their attributes, and the types inside it."""
+    """A type of resource with events: its actions, their attributes, and the types inside it."""
 
     actions: Mapping[str, frozenset[str]]
     inside: Mapping[str, "Resource"] = field(default_factory=dict)
@@ -84,8 +86,9 @@ CATALOGUE: Mapping[str, Resource] = {
 def is_subscribable(name: str) -> bool:
     """Tell whether a function may have `name` among its events.
 
-    Types of the catalogue are checked against it; `functions` is refused, since a function that its own executions
-    trigger never ends; other types are an embedding app's own and need only be well formed, with an action.
+    Types of the catalogue are checked against it. `functions` is refused, because a function that
+    its own executions trigger would run without end. Other types are an embedding app's own and
+    need only be well formed, with an action.
     """
     parts = name.split(".")
     if not 2 <= len(parts) <= _MAX_PARTS or not all(parts[:2]) or parts[0] == "functions":
@@ -108,7 +111,7 @@ def is_subscribable(name: str) -> bool:
 
 
 def is_event(name: str) -> bool:
-    """Tell whether `name` is one that can happen: subscribable, every id named, and an action at its end."""
+    """Tell whether the event `name` can happen: subscribable, no `*`, and with an action."""
     parts = name.split(".")
     if "*" in parts or not is_subscribable(name):
         return False
@@ -118,11 +121,11 @@ def is_event(name: str) -> bool:
 
 
 def names(parts: Sequence[str]) -> tuple[str, ...]:
-    """Return every name that an event goes by, given the parts of its own; the most specific comes first: its own.
+    """Return every name of an event, given the parts of its full name, which comes first.
 
-    With its attribute, with its action, without, and then each resource around it; each of these with all its ids,
-    with `*` for all of them, and with every mix. Four names for one id, ten for two, twenty-two for three; two, four
-    or eight more with an attribute.
+    The names are those with its attribute, with its action, without, and of each resource around
+    it; each with all its ids, with `*` for all of them, and with every mix. One id gives four
+    names, two give ten, three give twenty-two; an attribute adds two, four or eight.
     """
     ids = _ids(parts)
     every = frozenset(range(ids))
@@ -138,5 +141,5 @@ def names(parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _ids(parts: Sequence[str]) -> int:
-    """Return how many ids an event has that ends with an action, or with an action and an attribute."""
+    """Return the number of ids in an event's parts, with or without an attribute at the end."""
     return (len(parts) - 1) // 2

@@ -1,6 +1,7 @@
-"""What may be named in git: branches, tags, commits, repositories and folders; and globs over branches and paths.
+"""Names in git: branches, tags, commits, repositories and folders; globs over branches and paths.
 
-Whatever is accepted here is safe as an argument of the git command: it begins neither with `-` nor leaves its place.
+An accepted name is safe as an argument of the git command: it does not begin with `-`, and it does
+not lead outside the repository.
 """
 
 import functools
@@ -8,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-#: The rules of `git check-ref-format`, as far as they are about one name.
+#: The rules of `git check-ref-format` that concern a single name.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//")
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _SEGMENT = re.compile(r"[A-Za-z0-9_~][A-Za-z0-9._~-]*")
@@ -30,12 +31,15 @@ def is_commit(name: str) -> bool:
 
 
 def is_repository(name: str) -> bool:
-    """Tell whether `name` can be a repository below an installation: segments between slashes, `owner/name`."""
+    """Tell whether `name` can be a repository below an installation, such as `owner/name`."""
     return len(name) <= 255 and all(_SEGMENT.fullmatch(part) for part in name.split("/"))
 
 
 def folder(path: str) -> str | None:
-    """Return a folder of a repository without leading `./` and slashes, "" for all of it; None when it leaves it."""
+    """Return a folder of a repository without leading `./` and slashes, "" for all of it.
+
+    None for a path that leads outside.
+    """
     if re.search(r"[\x00-\x1f\x7f\\]", path):
         return None
     parts = [part for part in path.split("/") if part not in ("", ".")]
@@ -45,7 +49,7 @@ def folder(path: str) -> str | None:
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:
-    """Tell whether one of the globs is for `name`: `*` and `?` stay between slashes, `**` does not."""
+    """Tell whether a glob matches `name`: `*` and `?` stay between slashes, `**` does not."""
     return any(_glob(glob).fits(name) for glob in globs)
 
 
@@ -57,18 +61,17 @@ def touches(paths: Iterable[str], globs: Iterable[str]) -> bool:
 
 
 class Glob:
-    """A glob, matched in a time that grows with its length times the name's, whatever is in both.
+    """A glob, matched in a time proportional to its length times the name's.
 
-    Who pushes chooses the names and who owns the function the globs: an expression that tries one way after the other
-    could be kept busy for ever. So all ways are gone at once: bit i of a state is set when the name so far fits the
-    first i tokens.
+    Names and globs are untrusted, and a regular expression could backtrack without end. So all
+    matches are tried at once: bit i of a state is set when the name so far fits the first i tokens.
     """
 
     def __init__(self, glob: str) -> None:
         tokens: list[str] = []
         for token in re.findall(r"\*\*/|\*\*|\*|.", glob, re.DOTALL):
             if token == "**/":
-                # Any folders, or none: past all three. Twice in a row means the same.
+                # Three tokens that match any folders, or none. A repeated `**/` means the same.
                 if tokens[-3:] != ["**/", "**", "/"]:
                     tokens += ["**/", "**", "/"]
             elif token in ("*", "**") and tokens and tokens[-1] in ("*", "**"):
@@ -85,7 +88,7 @@ class Glob:
         }
 
     def fits(self, name: str, *, folders: bool = False) -> bool:
-        """Tell whether the glob matches the whole of `name`, or with `folders` also a folder that it is in."""
+        """Tell whether the glob matches all of `name`, or with `folders` a folder above it."""
         state = self._passed(1)
         for char in name:
             if folders and char == "/" and state & self._accepted:
@@ -99,7 +102,7 @@ class Glob:
         return bool(state & self._accepted)
 
     def _passed(self, state: int) -> int:
-        """Return the state with the tokens passed that may stand for nothing."""
+        """Return the state after the tokens that may match nothing."""
         while True:
             folders = state & self._folders
             further = (

@@ -7,7 +7,7 @@ from minifn.models import Deployment, Function
 
 
 def nothing(*_: object) -> None:
-    """Do nothing: the call of a part that stands alone."""
+    """Do nothing: the hook of a part that runs without the others."""
 
 
 async def nothing_async(*_: object) -> None:
@@ -18,13 +18,13 @@ async def nothing_async(*_: object) -> None:
 class Hooks:
     """The upward calls. The defaults do nothing."""
 
-    #: A deployment waits for its build.
+    #: Called when a deployment waits for its build.
     build: Callable[[], None] = nothing
-    #: The build of this deployment ends, if it runs, and leaves nothing behind.
+    #: Ends the build of this deployment, if it runs, and removes its files.
     interrupt: Callable[[str], Awaitable[None]] = nothing_async
-    #: The workers of this deleted deployment stop.
+    #: Stops the workers of this deleted deployment.
     retire: Callable[[str], Awaitable[None]] = nothing_async
-    #: A worker starts for a function's newly active deployment.
+    #: Starts a worker for a function's newly active deployment.
     prewarm: Callable[[Function, Deployment], None] = nothing
-    #: An execution was stored that is due later.
+    #: Called when an execution was stored that is due later.
     scheduled: Callable[[], None] = nothing

@@ -6,7 +6,7 @@ import threading
 import time
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-#: At least two labels, of which the last is not a number: so no address.
+#: Two labels or more; the last one is not a number, which excludes addresses.
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
 _id_lock = threading.Lock()
@@ -14,7 +14,7 @@ _last_id_us = 0
 
 
 def new_id() -> str:
-    """Return 20 lowercase hex characters: 13 of microseconds (never repeated in this process) and 7 random."""
+    """Return 20 lowercase hex characters: 13 of unique microseconds and 7 random ones."""
     global _last_id_us
     with _id_lock:
         _last_id_us = max(_last_id_us + 1, time.time_ns() // 1000)
@@ -23,12 +23,12 @@ def new_id() -> str:
 
 
 def is_id(value: str) -> bool:
-    """Tell whether `value` is a well-formed id: 1 to 36 of `A-Za-z0-9._-`, beginning with a letter or digit."""
+    """Tell whether `value` is an id: 1 to 36 of `A-Za-z0-9._-`, the first a letter or digit."""
     return _ID.fullmatch(value) is not None
 
 
 def is_domain(value: str) -> bool:
-    """Tell whether `value` is a lower-case domain name with a dot in it, and no address."""
+    """Tell whether `value` is a lower-case domain name with a dot in it, and not an address."""
     return len(value) <= 253 and _DOMAIN.fullmatch(value) is not None
 
 

@@ -1,10 +1,11 @@
-"""Instants: integers, milliseconds since 1970-01-01 UTC, and the text form that the API shows."""
+"""Instants: integer milliseconds since 1970-01-01 UTC, and their text form in the API."""
 
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
 
-#: The end of the year 9999 in milliseconds since the epoch: the latest instant that can be formatted.
+#: The end of the year 9999 in milliseconds since the epoch: the latest instant that can be
+#: formatted.
 MAX_INSTANT_MS = 253_402_300_799_999
 
 
@@ -19,7 +20,7 @@ def _format_second(second: int) -> str:
 
 
 def format_instant(instant_ms: int) -> str:
-    """Return `YYYY-MM-DDTHH:MM:SS.mmm+00:00`, the only form Appwrite answers with."""
+    """Return `YYYY-MM-DDTHH:MM:SS.mmm+00:00`, the form of Appwrite's answers."""
     second, millisecond = divmod(instant_ms, 1000)
     return f"{_format_second(second)}.{millisecond:03d}+00:00"
 
@@ -27,7 +28,8 @@ def format_instant(instant_ms: int) -> str:
 def parse_instant(text: str) -> int:
     """Return the instant `text` names; without a zone it is UTC.
 
-    Raises ValueError for anything `datetime.fromisoformat` does not read, or outside the years 1970 to 9999.
+    Raises ValueError for a text that `datetime.fromisoformat` does not read, and outside the years
+    1970 to 9999.
     """
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None:

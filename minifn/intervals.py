@@ -1,13 +1,13 @@
-"""Intervals: a function that runs every so many minutes of the UTC clock.
+"""Intervals: functions that run every N minutes of the UTC clock.
 
-Each function has a place of its own within the interval, found from its id, so that functions with
-one interval do not all start in the same second.
+Each function has an offset within the interval, derived from its id, so that functions with the
+same interval do not all start in the same second.
 """
 
 import zlib
 
 _MINUTE_MS = 60_000
-#: The longest interval, minutes: a year.
+#: Longest interval, minutes: a year.
 MINUTES_MAX = 525_600
 
 
@@ -24,6 +24,6 @@ def previous_run(function_id: str, minutes: int, before: int) -> int:
 
 
 def _rhythm(function_id: str, minutes: int) -> tuple[int, int]:
-    """Return the interval and the function's place in it, a whole second; both in milliseconds."""
+    """Return the interval and the function's offset, a whole second; both in milliseconds."""
     seconds = zlib.crc32(function_id.encode()) % (minutes * 60)
     return minutes * _MINUTE_MS, seconds * 1000

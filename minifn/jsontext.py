@@ -1,4 +1,4 @@
-"""Decodes JSON that strangers wrote: bodies, headers, cookies, webhooks, messages, queries, manifests of backups."""
+"""Decodes untrusted JSON: bodies, headers, cookies, webhooks, messages, queries and manifests."""
 
 from typing import Any, TypeVar
 
@@ -8,20 +8,23 @@ T = TypeVar("T")
 
 
 class JsonInvalid(ValueError):
-    """The text is not JSON of the expected type; the message says where it stops being that."""
+    """The text is not JSON of the expected type; the message says where the error is."""
 
 
 class JsonTooDeep(JsonInvalid):
-    """The values are nested deeper than they can be decoded."""
+    """The values are nested too deep to be decoded."""
 
 
 def decode(text: bytes | str) -> Any:
-    """Return the value of a JSON text. Raises JsonInvalid for text that is not JSON or not Unicode, JsonTooDeep."""
+    """Return the value of a JSON text.
+
+    Raises JsonInvalid, also for bad Unicode, and JsonTooDeep.
+    """
     return decode_as(Any, text)
 
 
 def decode_as(type: type[T], text: bytes | str) -> T:
-    """Return the value of a JSON text, which must be of this type. Raises JsonInvalid and JsonTooDeep."""
+    """Return the value of a JSON text of this type. Raises JsonInvalid and JsonTooDeep."""
     try:
         return msgspec.json.decode(text, type=type)
     except (msgspec.DecodeError, UnicodeError) as exc:
@@ -31,8 +34,8 @@ def decode_as(type: type[T], text: bytes | str) -> T:
 
 
 def without_escaped_quotes(text: bytes) -> bytes:
-    """Return a JSON text without the quotes inside its strings: those that are left delimit strings.
+    """Return a JSON text without the quotes inside its strings: the other quotes delimit strings.
 
-    Two passes of C code, whatever the text holds. What follows the first error of a text that is not JSON may be wrong.
+    Two passes of C code. After the first error of a text that is not JSON the result may be wrong.
     """
     return text.replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -1,4 +1,4 @@
-"""The records minifn keeps, frozen, in snake_case; wire names live in `api/wire/`.
+"""The records of minifn, frozen, in snake_case; `api/wire/` has the wire names.
 
 Instants are integer milliseconds (see `instants`). `sequence` is the row's creation order.
 """
@@ -9,9 +9,11 @@ from typing import Literal
 
 import msgspec
 
-#: `waiting` queued; `processing` claimed by the builder; `building` its command runs; the others are final.
+#: `waiting` = queued; `processing` = claimed by the builder; `building` = its command runs; the
+#: others are final.
 DeploymentStatus = Literal["waiting", "processing", "building", "ready", "canceled", "failed"]
-#: `scheduled` waits for its instant; `waiting` for a slot; `processing` runs; the others are final.
+#: `scheduled` = waits for its instant; `waiting` = for a slot; `processing` = runs; the others are
+#: final.
 ExecutionStatus = Literal["waiting", "processing", "completed", "failed", "scheduled"]
 Trigger = Literal["http", "schedule", "event"]
 DeploymentType = Literal["manual", "cli", "vcs"]
@@ -19,7 +21,6 @@ RuleType = Literal["deployment", "redirect", "api"]
 Headers = tuple[tuple[str, str], ...]
 
 UNFINISHED_BUILD: frozenset[str] = frozenset({"waiting", "processing", "building"})
-UNFINISHED_EXECUTION: frozenset[str] = frozenset({"waiting", "processing"})
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +33,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Function(Record, frozen=True, kw_only=True):
-    """A function: its settings and which deployment answers for it."""
+    """A function: its settings and its active deployment."""
 
     name: str
     runtime: str
     description: str = ""
     execute: tuple[str, ...] = ()
     enabled: bool = True
-    #: False while settings or variables changed that the active deployment does not have yet.
+    #: False when settings or variables changed since the active deployment was built.
     live: bool = True
     logging: bool = True
     #: The active deployment, "" for none.
@@ -71,14 +72,14 @@ class Function(Record, frozen=True, kw_only=True):
 
 
 class Deployment(Record, frozen=True, kw_only=True):
-    """One upload of code and what its build made of it."""
+    """One upload of code, and its build."""
 
     function_id: str
     type: DeploymentType = "manual"
     entrypoint: str = ""
     commands: str = ""
     status: DeploymentStatus = "waiting"
-    #: Take over as the active deployment once ready.
+    #: Whether it becomes the active deployment once ready.
     activate: bool = False
     source_size_bytes: int = 0
     build_size_bytes: int = 0
@@ -112,17 +113,17 @@ class Deployment(Record, frozen=True, kw_only=True):
 
 
 class Execution(Record, frozen=True, kw_only=True):
-    """One run of a function, asked for or done."""
+    """One run of a function, requested or finished."""
 
     function_id: str
     deployment_id: str = ""
     trigger: Trigger = "http"
     status: ExecutionStatus = "waiting"
-    #: The user who asked for it and may read it, "" for keys, guests, schedules and events.
+    #: The user who requested it and may read it, "" for keys, guests, schedules and events.
     user_id: str = ""
     request_method: str = "POST"
     request_path: str = "/"
-    #: What is stored of the request's headers (an allow-list of names).
+    #: The stored request headers, an allow-list.
     request_headers: Headers = ()
     response_status_code: int = 0
     #: Stored: only content-type and content-length. In the answer of a sync execution: all of them.
@@ -134,30 +135,30 @@ class Execution(Record, frozen=True, kw_only=True):
 
 
 class ExecutionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function is called with: kept with a queued execution until it has run, never shown by the API."""
+    """The request to a function. It is stored with a queued execution; the API never shows it."""
 
     method: str = "POST"
     path: str = "/"
-    #: Complete and lower-case, without the x-appwrite-* headers that the executor adds.
+    #: All headers, lower-case, without the x-appwrite-* headers that minifn adds.
     headers: Headers = ()
     body: bytes = b""
     user_id: str = ""
-    #: The caller's session, for the user JWT handed to the function; "" when there was none.
+    #: The caller's session, for the user JWT of the function; "" for none.
     session_id: str = ""
-    #: When the credentials of who asked end, which the JWT handed to the function does not outlive: seconds since the
-    #: epoch, 0 for no such limit.
+    #: End of the caller's credentials, seconds since the epoch; the function's user JWT ends no
+    #: later. 0 = no such limit.
     user_ends: int = 0
     client_ip: str = ""
     #: The most specific event name, "" unless the trigger is `event`.
     event: str = ""
-    #: How many executions caused by events lie behind this one.
+    #: Length of the chain of events that led to this execution.
     depth: int = 0
-    #: Whether the end of the answer is kept, for clients of 0.x.
+    #: Whether the end of the answer is stored, for clients of 0.x.
     keep_answer: bool = False
 
 
 class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished execution with the parts of its answer that are not stored."""
+    """A finished execution, with the parts of its answer that are not stored."""
 
     execution: Execution
     body: bytes = b""
@@ -166,7 +167,7 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A function with all that an execution needs to know of it. `deployment` is without its build logs."""
+    """A function with its active deployment (without build logs) and variables, for executions."""
 
     function: Function
     deployment: Deployment | None
@@ -185,7 +186,7 @@ class Variable(Record, frozen=True, kw_only=True):
 
 
 class ApiKey(Record, frozen=True, kw_only=True):
-    """An API key; only the SHA-256 of its secret is kept."""
+    """An API key; only the SHA-256 of its secret is stored."""
 
     name: str
     secret_hash: str
@@ -196,10 +197,10 @@ class ApiKey(Record, frozen=True, kw_only=True):
 
 
 class Rule(Record, frozen=True, kw_only=True):
-    """A domain, and what answers there: a function, the API, or a redirect to another address."""
+    """A domain, and its target: a function, the API, or a redirect to another address."""
 
     domain: str
-    #: The function that answers, or that a redirect belongs to; "" for the API.
+    #: The function that answers, or to which a redirect belongs; "" for the API.
     function_id: str = ""
     branch: str = ""
     type: RuleType = "deployment"
@@ -208,12 +209,12 @@ class Rule(Record, frozen=True, kw_only=True):
 
     @property
     def own(self) -> bool:
-        """Whether the function has this domain by itself, made of its id."""
+        """Whether this is the domain that a function has by its id."""
         return self.id == self.function_id
 
 
 class CallerKind(enum.Enum):
-    """Who sent a request."""
+    """The kind of a request's sender."""
 
     KEY = "key"
     USER = "user"
@@ -221,20 +222,20 @@ class CallerKind(enum.Enum):
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who is calling and what they may do."""
+    """The sender of a request, and its rights."""
 
     kind: CallerKind
     #: Empty for keys, which are not checked against execute roles.
     roles: frozenset[str] = frozenset()
-    #: None means every scope (the admin key).
+    #: None = every scope (the admin key).
     scopes: frozenset[str] | None = frozenset()
     user_id: str = ""
     session_id: str = ""
-    #: When a session, or a JWT that was made for a function, ends: seconds since the epoch. 0 for everything else.
+    #: End of a session, or of a JWT minted for a function, seconds since the epoch; otherwise 0.
     ends: int = 0
-    #: The e-mail address of an operator who signed in with the admin key, "" for everybody else.
+    #: The e-mail address of an operator who signed in with the admin key, "" for other callers.
     operator: str = ""
-    #: Of a function that calls: how many executions caused by events lie behind it.
+    #: Length of the chain of events that led to the calling function.
     depth: int = 0
 
     @property
@@ -244,7 +245,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Specification(msgspec.Struct, frozen=True, kw_only=True):
-    """A size a function may run with."""
+    """A size of a function: its CPUs and its memory."""
 
     slug: str
     cpus: float
@@ -267,11 +268,11 @@ SPECIFICATIONS: tuple[Specification, ...] = tuple(
     )
 )
 DEFAULT_SPECIFICATION = "s-1vcpu-512mb"
-#: The newest Appwrite API that minifn speaks, as `APPWRITE_VERSION` names it.
+#: The newest version of Appwrite's API that minifn implements.
 APPWRITE_VERSION = "1.9.6"
 _BY_SLUG = {size.slug: size for size in SPECIFICATIONS}
 
 
 def specification(slug: str) -> Specification:
-    """Return the specification a function names, the default one for a slug that is no longer offered."""
+    """Return the specification of a slug, the default one for a slug that is not offered."""
     return _BY_SLUG.get(slug, _BY_SLUG[DEFAULT_SPECIFICATION])

@@ -38,6 +38,9 @@ from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
+from minifn.services.targets import Targets
+from minifn.services.uploads import Uploads
+from minifn.services.variables import VariableService
 from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
@@ -47,15 +50,15 @@ from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
 
-#: How often the data directory is looked at.
+#: Seconds between two checks of the data directory.
 WATCH_SECONDS = 5.0
 
 
 class Parts:
-    """The parts of one functions runtime: an async context manager, inside which functions are built and run.
+    """The parts of one server: an async context manager, inside which functions are built and run.
 
-    Constructing it does nothing; entering it starts every part in the order of the code below, leaving it stops them
-    in reverse. It installs no signal handlers.
+    Constructing it starts nothing. Entering it starts every part in the order of the code below,
+    leaving it stops them in reverse. It installs no signal handlers.
     """
 
     data: DataDir
@@ -65,9 +68,12 @@ class Parts:
     database: Database
     tokens: Tokens
     keys: Keys
+    targets: Targets
     functions: FunctionService
+    variables: VariableService
     domains: DomainService
     deployments: DeploymentService
+    uploads: Uploads
     builder: Builder
     pool: Pool
     executions: Executions
@@ -75,20 +81,20 @@ class Parts:
     events: Events
     retention: Retention
     scheduler: Scheduler
-    #: What happens to functions, deployments, executions and variables.
+    #: Changes of functions, deployments, executions and variables.
     changes: ChangeFeed
-    #: Names the part without which the server cannot go on, once one has ended by itself.
+    #: Resolves to the name of the first essential part that died.
     lost: asyncio.Future[str]
-    #: The secret of the key with every scope, and whether it was made by this start.
+    #: The secret of the key with every scope, and whether this start made it.
     admin_key: str
     admin_key_is_new: bool
-    #: The engine of the last start when it was a stronger one, else "".
+    #: The engine of the last start if it was stronger, otherwise "".
     stronger_before: str
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.data = DataDir(config.data)
-        #: The environment that builds and git inherit from, filtered by the setting for it.
+        #: The environment of which builds and git inherit the variables that the setting names.
         self.environ: Mapping[str, str] = dict(os.environ)
         #: Seconds since the epoch, for the windows of rate limits.
         self.rate_clock: Callable[[], float] = time.time
@@ -127,7 +133,7 @@ class Parts:
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> object:
-            """Raise NotRunning for a part that has not been made yet, and AttributeError for every other name."""
+            """Raise NotRunning for a part that is not made yet, AttributeError for another name."""
             if any(name in get_annotations(kind) for kind in type(self).__mro__):
                 raise NotRunning
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -143,14 +149,14 @@ class Parts:
         """Start the launcher, then open the data directory: its secrets and its database."""
         await asyncio.to_thread(self._hide_code)
         self.data.prepare()
-        # First, so that it inherits no descriptor and no memory of the rest.
+        # First, so that it inherits no descriptors and no memory of the other parts.
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self._lock = FileIdentity(self.data.run / "lock")
         await self.open_database(stack)
 
     def _hide_code(self) -> None:
-        """Keep builds where a reloader does not see them: each would restart the app, and so the build itself."""
+        """Keep builds where a reloader does not see them: each would restart the app and itself."""
         data = self.data
         watched = watched_folder(data.root)
         if watched is None:
@@ -197,7 +203,7 @@ class Parts:
         )
 
     def hooks(self) -> Hooks:
-        """Return the calls that lower parts make to higher ones."""
+        """Return the calls from lower parts to higher ones."""
         return Hooks(
             build=lambda: self.builder.wake(),
             interrupt=lambda deployment_id: self.builder.interrupt(deployment_id),
@@ -207,7 +213,7 @@ class Parts:
         )
 
     def make_services(self) -> None:
-        """Make every service; none does anything yet."""
+        """Make every service; none runs yet."""
         config, data, database, changes, hooks = (
             self.config,
             self.data,
@@ -218,26 +224,29 @@ class Parts:
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
+        self.targets = Targets(database)
         self.functions = FunctionService(database, installations=installations, changes=changes)
+        self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
         self._specs = WorkerSpecs(config, data, self.engine, self.runtimes, self.endpoint)
-        self.deployments = DeploymentService(config, data, database, hooks, changes)
+        self.deployments = DeploymentService(data, database, hooks, changes)
+        self.uploads = Uploads(config, data, database, self.deployments, hooks, changes)
         self.executions = Executions(
             config,
             database,
-            self.functions,
+            self.targets,
             self.pool,
             self._specs,
             self.tokens,
             changes,
             hooks,
         )
-        self.events = Events(database, self.functions, self.executions)
-        self.scheduler = Scheduler(database, self.functions, self.executions)
+        self.events = Events(database, self.targets, self.executions)
+        self.scheduler = Scheduler(database, self.targets, self.executions)
         self.make_builders(hooks)
 
     def make_builders(self, hooks: Hooks) -> None:
-        """Make what needs processes of its own: builds and git."""
+        """Make the parts that start processes: builds and git."""
         self.builder = Builder(
             BuildContext(
                 config=self.config,
@@ -295,7 +304,7 @@ class Parts:
             self.lost.set_result(part)
 
     async def protections(self) -> tuple[Protection, ...]:
-        """Return what functions are kept from, found once by a process that looks from inside the engine."""
+        """Return the protections of functions, found once by a process inside the engine."""
         if self._protections is None:
             try:
                 self._protections = await inspect(
@@ -306,17 +315,21 @@ class Parts:
         return self._protections
 
     async def missing(self) -> str:
-        """Return which file that the server cannot do without was removed or replaced, "" while all are there."""
+        """Return the path of an essential file that was removed or replaced, "" for none."""
         return self.database.missing() or await asyncio.to_thread(self._lock.missing)
 
     async def _watch(self) -> None:
-        """Raise FileNotFoundError once a file of the data directory is missing: nothing that is done is kept."""
-        while not (missing := await self.missing()):  # noqa: ASYNC110 - nothing tells of it
+        """Raise FileNotFoundError once an essential file is missing, because work would be lost."""
+        while not (missing := await self.missing()):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(WATCH_SECONDS)
         raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
 
     def _load_runtimes(self) -> RuntimeTable:
-        """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""
+        """Return the runtimes.
+
+        For functions with their own uid and without a separate file system, the wrappers are copied
+        to where every uid may read them.
+        """
         table = RuntimeTable.load()
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
         return table.public(self.data.runtimes) if drops else table
@@ -326,7 +339,7 @@ class Parts:
 
     async def _prewarm_later(self, function_id: str) -> None:
         try:
-            target = await self.functions.target(function_id)
+            target = await self.targets.of(function_id)
             if target.deployment is not None:
                 self.pool.prewarm(self._specs.of(target))
         except FunctionNotFound:

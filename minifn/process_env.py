@@ -1,22 +1,22 @@
-"""The environment of a function's build and of its workers, made from nothing, with Appwrite's names.
+"""The environment of a function's build and of its workers, with Appwrite's names.
 
-Later groups win: the project's variables, the function's own, then what the system says.
+It inherits nothing. Later groups win: the project's variables, the function's, the system's.
 """
 
 from collections.abc import Iterable
 
 from minifn.models import APPWRITE_VERSION, Deployment, Function, Variable, specification
 
-#: First of the uids that functions run as when the server is root.
+#: First uid, and number of uids, that functions run as when the server is root.
 UID_BASE = 20_001
 UID_COUNT = 40_000
-#: Where a sandbox shows a function's code and its language's wrapper.
+#: Paths in a sandbox of a function's code and of its language's wrapper.
 CODE = "/fn"
 WRAPPER = "/runtime"
 
 
 def function_uid(function: Function) -> int:
-    """Return the uid of a function's processes when the server is root; otherwise they have the server's."""
+    """Return the uid of a function's processes; only a root server uses it."""
     return UID_BASE + function.sequence % UID_COUNT
 
 
@@ -27,7 +27,7 @@ def merge_variables(variables: Iterable[Variable]) -> dict[str, str]:
 
 
 def can_be_set(name: str, value: str) -> bool:
-    """Tell whether an operating system takes the variable: Appwrite allows names that none does."""
+    """Tell whether an operating system accepts the variable: Appwrite allows more names."""
     return bool(name) and "=" not in name and "\0" not in name + value
 
 
@@ -42,7 +42,7 @@ def system_variables(
 ) -> dict[str, str]:
     """Return the APPWRITE_* variables of one deployment.
 
-    `runtime` is its display name and version, `slug` the specification that the process is given.
+    `runtime` is its display name and version, `slug` the specification of the process.
     """
     size = specification(slug)
     prefix = "APPWRITE_FUNCTION_"

@@ -1,4 +1,4 @@
-"""Scopes: the rights of API keys, and of the keys that functions are given for an execution."""
+"""Scopes: the rights of API keys, and of the keys that functions get for an execution."""
 
 import difflib
 
@@ -25,10 +25,10 @@ SCOPES: frozenset[str] = frozenset(
     | {f"{name}.write" for name in _WRITE_ONLY.split()}
     | set(_OTHERS)
 )
-#: Scopes that one key or function may hold.
+#: Most scopes of a key or a function.
 SCOPES_MAX = 200
 
 
 def nearest(scope: str) -> str:
-    """Return the known scope that is spelled most like `scope`, "" when none is like it."""
+    """Return the known scope that is spelled most like `scope`, "" when none is similar."""
     return next(iter(difflib.get_close_matches(scope, sorted(SCOPES), n=1)), "")

@@ -1,7 +1,8 @@
-"""Signed tokens: JWTs of an app's users, the short-lived API keys that functions are given, and tokens for downloads.
+"""Signed tokens: JWTs of an app's users, short-lived API keys of functions, and download tokens.
 
-Both are HS256 under MINIFN_JWT_SECRET, so an app that embeds minifn mints user tokens with any JWT library. Sessions
-have a secret of their own, made of it: a JWT, which functions are given, is no session.
+JWTs and keys are signed by HS256 with MINIFN_JWT_SECRET, so an app can mint user JWTs with any
+library. Sessions and downloads have secrets derived from it: a JWT, which functions get, is not a
+session.
 """
 
 import hashlib
@@ -14,9 +15,9 @@ import msgspec
 from minifn.errors import ApiKeyExpired, UserJwtInvalid
 from minifn.ids import is_id
 
-#: What function keys begin with: the first is minted, the second is what 1.6 functions compare with.
+#: Prefixes of function keys: the first is minted, functions for Appwrite 1.6 expect the second.
 KEY_PREFIXES = ("ephemeral_", "dynamic_")
-#: How long a minted function key is handed out again before a new one is made, seconds.
+#: Seconds for which a minted function key is used again.
 KEY_REUSE_SECONDS = 60
 _ALGORITHM = "HS256"
 
@@ -30,7 +31,7 @@ class Team(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class UserClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a client JWT says about its user."""
+    """The claims of a client JWT about its user."""
 
     user_id: str
     exp: int
@@ -38,20 +39,20 @@ class UserClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     verified: bool = False
     labels: tuple[str, ...] = ()
     teams: tuple[Team, ...] = ()
-    #: Whether it was made for a function: what is made of it then ends no later.
-    handed: bool = False
+    #: Whether it was minted for a function: a session or a JWT made from it ends no later.
+    for_function: bool = msgspec.field(default=False, name="handed")
 
 
 class FunctionKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function's own key says."""
+    """The claims of a function's key."""
 
     scopes: frozenset[str]
-    #: How many executions caused by events lie behind the one that was given the key.
+    #: Length of the chain of events that led to the execution with this key.
     depth: int
 
 
 class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What the session of the operator, who signed in with the admin key, says."""
+    """The claims of the session of an operator, who signed in with the admin key."""
 
     operator: str
     session_id: str
@@ -59,7 +60,7 @@ class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DownloadClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a token for a download says."""
+    """The claims of a download token."""
 
     deployment_id: str
     type: str
@@ -77,7 +78,7 @@ class OperatorTokens:
         return jwt.encode(msgspec.to_builtins(claims), self._secret, _ALGORITHM)
 
     def verify(self, token: str) -> OperatorClaims | None:
-        """Return what `token` says, None when it is forged, expired or malformed."""
+        """Return the claims of `token`, None when it is forged, expired or malformed."""
         try:
             return msgspec.convert(_decode(token, self._secret), OperatorClaims)
         except msgspec.ValidationError:
@@ -103,11 +104,17 @@ class Tokens:
         return jwt.encode(msgspec.to_builtins(claims), self._session_secret, _ALGORITHM)
 
     def verify_user(self, token: str) -> UserClaims:
-        """Return what a client JWT says. Raises UserJwtInvalid when it is forged, expired or malformed."""
+        """Return the claims of a client JWT.
+
+        Raises UserJwtInvalid when it is forged, expired or malformed.
+        """
         return self._claims(token, self._secret)
 
     def verify_session(self, secret: str) -> UserClaims:
-        """Return what the secret of a session says. Raises UserJwtInvalid when it is forged, expired or malformed."""
+        """Return the claims in the secret of a session.
+
+        Raises UserJwtInvalid when it is forged, expired or malformed.
+        """
         return self._claims(secret, self._session_secret)
 
     def _claims(self, token: str, secret: str) -> UserClaims:
@@ -130,9 +137,10 @@ class Tokens:
         *,
         depth: int = 0,
     ) -> str:
-        """Return an API key that holds `scopes` for at least `lifetime_seconds`, for an execution of this `depth`.
+        """Return an API key with `scopes` for at least `lifetime_seconds`.
 
-        Signing costs more than the rest of a warm execution's bookkeeping, so a key serves for KEY_REUSE_SECONDS.
+        `depth` is the length of the chain of events. Signing costs more than the rest of a warm
+        execution's bookkeeping, so a key is reused for KEY_REUSE_SECONDS.
         """
         moment = time.time() if now is None else now
         slot = (scopes, lifetime_seconds, depth)
@@ -146,7 +154,7 @@ class Tokens:
         return token
 
     def mint_ephemeral_key(self, scopes: tuple[str, ...], expires: int, *, depth: int = 0) -> str:
-        """Return an API key that holds `scopes` until `expires` (seconds since the epoch)."""
+        """Return an API key with `scopes` until `expires` (seconds since the epoch)."""
         payload: dict[str, Any] = {
             "projectId": self._project,
             "scopes": list(scopes),
@@ -162,7 +170,7 @@ class Tokens:
         return jwt.encode(msgspec.to_builtins(claims), self._download_secret, _ALGORITHM)
 
     def verify_download(self, token: str, deployment_id: str, kind: str) -> bool:
-        """Tell whether `token` is one for this archive, and has not expired."""
+        """Tell whether `token` is valid for this archive."""
         try:
             claims = msgspec.convert(_decode(token, self._download_secret), DownloadClaims)
         except msgspec.ValidationError:
@@ -170,11 +178,14 @@ class Tokens:
         return (claims.deployment_id, claims.type) == (deployment_id, kind)
 
     def is_function_key(self, secret: str) -> bool:
-        """Tell whether `secret` claims to be a key that `mint_key` made."""
+        """Tell whether `secret` has the form of a key of `mint_key`."""
         return secret.startswith(KEY_PREFIXES)
 
     def verify_key(self, secret: str) -> FunctionKey:
-        """Return what a function key says. Raises ApiKeyExpired when forged, expired or of another project."""
+        """Return the claims of a function key.
+
+        Raises ApiKeyExpired when it is forged, expired or of another project.
+        """
         payload = _decode(secret.partition("_")[2], self._secret)
         scopes = payload.get("scopes") if payload else None
         if (
@@ -190,6 +201,6 @@ def _decode(token: str, secret: str) -> dict[str, Any] | None:
     try:
         payload = jwt.decode(token, secret, algorithms=[_ALGORITHM], options={"require": ["exp"]})
     except (jwt.InvalidTokenError, RecursionError):
-        # The library lets the latter pass, for a header that nests.
+        # The library does not catch RecursionError, which a nested header causes.
         return None
     return dict(payload)

@@ -18,7 +18,7 @@ from minifn.languages import RuntimeTable
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
 from minifn.parts import Parts
 from minifn.sandbox.choose import choose
-from minifn.services.deployments import Upload, UploadedFile
+from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments, functions
 from minifn.workers.pool import Pool
 from tests.packing import packed_files
@@ -83,7 +83,7 @@ class World(Parts):
         path.write_bytes(content)
         code = UploadedFile(path=path, size_bytes=len(content), filename="code.tar.gz")
         upload = Upload(function_id="fn", code=code, commands=commands, activate=True)
-        return await self.deployments.upload(msgspec.structs.replace(upload, **changes))
+        return await self.uploads.take(msgspec.structs.replace(upload, **changes))
 
     async def get(self, deployment_id: str) -> Deployment:
         deployment = await self.database.read(deployments.by_id, deployment_id)
@@ -91,7 +91,7 @@ class World(Parts):
         return deployment
 
     async def until(self, deployment_id: str, reached: Callable[[Deployment], bool]) -> Deployment:
-        """Wait until the deployment is as wanted."""
+        """Wait until the deployment fulfils `reached`."""
         deadline = time.monotonic() + 20
         while True:
             deployment = await self.get(deployment_id)
@@ -103,7 +103,7 @@ class World(Parts):
             await asyncio.sleep(0.01)
 
     async def built(self, deployment: Deployment) -> Deployment:
-        """Wait until the build has ended and everybody was told."""
+        """Wait until the build and its task have ended."""
         ended = await self.until(deployment.id, lambda now: now.status not in UNFINISHED_BUILD)
         telling = [
             task
@@ -128,5 +128,5 @@ class World(Parts):
 
 
 def opened(root: Path, runtimes: RuntimeTable, engine: str = "process", **settings: Any) -> World:
-    """A world on `root`, which may be used again, as a server is started again."""
+    """Return a world on `root`, which may be opened again, as a server is started again."""
     return World(Config(data=root, sandbox=engine, **settings), runtimes)

@@ -1,4 +1,4 @@
-"""A scheduler over a real database, under a clock that the tests turn; executions are queued, not run."""
+"""A scheduler over a real database and a clock of the tests; executions are queued, not run."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -33,7 +33,10 @@ NOON = instant("2026-03-02 12:00")
 
 
 class World(Parts):
-    """The parts of a server over a database: no processes, no loops. Tests call the scheduler's `step`."""
+    """The parts of a server over a database: no processes, no loops.
+
+    Tests call the scheduler's `step`.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -60,7 +63,7 @@ class World(Parts):
 
     def restart(self) -> None:
         self.scheduler = Scheduler(
-            self.database, self.functions, self.executions, lambda: self.clock()
+            self.database, self.targets, self.executions, lambda: self.clock()
         )
 
     async def add(
@@ -93,7 +96,7 @@ class World(Parts):
         return due_at
 
     async def ticks(self, function_id: str = "fn") -> list[int]:
-        """When the function's executions were queued."""
+        """Return the instants at which the function's executions were queued."""
         rows = await self.database.read(
             lambda conn: conn.execute(
                 "SELECT created_at FROM executions WHERE function_id = ? ORDER BY sequence",

@@ -20,12 +20,15 @@ from tests.serving import Api, Server
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are processors, because tests wait more than they compute."""
+    """Return one worker more than there are processors, because most tests wait."""
     return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of a file to one worker: they share servers. Each column of a hostile table is a group too."""
+    """Give the tests of a file to one worker: they share servers.
+
+    Each column of a hostile table is a group too.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             callspec = getattr(item, "callspec", None)
@@ -73,7 +76,7 @@ def node() -> str:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A `minifn serve` with default settings on a throw-away data directory, shared by the whole run."""
+    """A `minifn serve` with default settings on a temporary data directory, for all tests."""
     with Server(tmp_path_factory.mktemp("server") / "data") as running:
         yield running
 
@@ -87,7 +90,7 @@ def api(server: Server) -> Iterator[Api]:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A data directory that does not exist yet, where another user (a function's) may pass: not below tmp_path."""
+    """A missing data directory that a function's user can reach, which is not below tmp_path."""
     with tempfile.TemporaryDirectory(prefix="minifn-") as folder:
         Path(folder).chmod(0o711)
         yield Path(folder) / "data"

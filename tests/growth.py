@@ -1,15 +1,17 @@
-"""How the cost of reading grows with what is read: evil shapes of any length, and the CPU time that a reader takes."""
+"""The CPU time of readers by the length of their input, for hostile inputs."""
 
 import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: The shortest CPU time that is compared with another, seconds: below it, all that varies is the clock.
+#: The shortest CPU time that is compared with another, seconds: below it, all that varies is the
+#: clock.
 MEASURABLE_SECONDS = 0.002
 #: A cost that has been compared and is as high has been measured well enough.
 ENOUGH_SECONDS = 0.02
-#: The next text is this many times as long. A linear cost grows as much, a quadratic one by its square.
+#: The next text is this many times as long. A linear cost grows as much, a quadratic one by its
+#: square.
 STEP = 4
 #: Between the two, with room for caches that a longer text no longer fits into.
 GROWTH_MAX = 10
@@ -19,7 +21,7 @@ TRIES = 2
 
 @dataclass(frozen=True)
 class Shape:
-    """A text that is one unit again and again, after a head and before a tail."""
+    """A text of a head, a repeated unit and a tail."""
 
     unit: bytes
     head: bytes = b""
@@ -34,7 +36,8 @@ class Shape:
         )
 
 
-#: Texts without an end, texts that nearly match, again and again, and deep ones; all that parsers have stumbled over.
+#: Texts without an end, texts that nearly match, again and again, and deep ones; all that parsers
+#: have stumbled over.
 SHAPES = (
     *(
         Shape(unit)
@@ -115,7 +118,8 @@ def seconds(read: Callable[[bytes], object], text: bytes) -> float:
 def excess(read: Callable[[bytes], object], shape: Shape, limit_bytes: int) -> str:
     """Return how the cost grows when that is more than linear, "" when it is not.
 
-    The texts become longer until one takes long enough to be measured, or the next would be longer than the limit.
+    The texts become longer until one takes long enough to be measured, or the next would be longer
+    than the limit.
     """
     size_bytes = FIRST_BYTES
     before, cost = 0.0, seconds(read, shape.text(size_bytes))

@@ -25,7 +25,10 @@ Found = TypeVar("Found")
 
 
 def wait_until(condition: Callable[[], Found | None], seconds: float, what: str) -> Found:
-    """Return the first true value of `condition`. Raises AssertionError naming `what` after `seconds`."""
+    """Return the first true value of `condition`.
+
+    Raises AssertionError naming `what` after `seconds`.
+    """
     deadline = time.monotonic() + seconds
     pause = 0.005
     while True:
@@ -71,7 +74,10 @@ def free_port() -> int:
 
 
 class Server:
-    """One `minifn serve` on a data directory. `start` returns when it answers; leaving the `with` stops it."""
+    """One `minifn serve` on a data directory.
+
+    `start` returns when it answers; leaving the `with` stops it.
+    """
 
     def __init__(self, data: Path, **settings: object) -> None:
         self.data = data
@@ -170,7 +176,10 @@ class Server:
         return self.port
 
     def stop(self, seconds: float = 20) -> int:
-        """Ask the server to stop and return its exit code. Raises AssertionError when it does not stop."""
+        """Ask the server to stop and return its exit code.
+
+        Raises AssertionError when it does not stop.
+        """
         self.process.terminate()
         try:
             return self.process.wait(seconds)
@@ -213,7 +222,7 @@ class Server:
 
 
 class Api:
-    """The public HTTP API as the tests need it; every method raises AssertionError for an unexpected status."""
+    """A client of the HTTP API; every method raises AssertionError for an unexpected status."""
 
     def __init__(self, endpoint: str, key: str = "", timeout_seconds: float = 40) -> None:
         headers = {"x-appwrite-project": PROJECT}
@@ -238,7 +247,10 @@ class Api:
         return answer.json() if answer.content else None
 
     def runtime(self, family: str) -> str:
-        """The newest runtime id of a family that this server can run. Raises LookupError when it has none."""
+        """The newest runtime id of a family that this server can run.
+
+        Raises LookupError when it has none.
+        """
         runtimes = self.call("GET", "/functions/runtimes", 200)["runtimes"]
         ids = [runtime["$id"] for runtime in runtimes if runtime["key"] == family]
         if not ids:

@@ -1,10 +1,12 @@
-"""`python -m tests.soak --minutes 10`: mixed load, hostile functions beside a good one, and what must stay as it was.
+"""`python -m tests.soak --minutes 10`: mixed load, with hostile functions beside a good one.
 
-Told at the end, and a failure when missed: memory and descriptors of server and launcher are flat, every execution and
-build comes to its end, the good function is nearly as quick as without the others, the server's log stays small.
+Told at the end, and a failure when missed: memory and descriptors of server and launcher are flat,
+every execution and build comes to its end, the good function is nearly as quick as without the
+others, the server's log stays small.
 """
 
 import argparse
+import json
 import multiprocessing
 import sys
 import tempfile
@@ -32,14 +34,14 @@ GOOD, BUSY, BUILT = "hello", "mirror", "built"
 
 @dataclass
 class Sample:
-    """What a process holds."""
+    """Memory and descriptors of a process."""
 
     rss_bytes: int
     descriptors: int
 
 
 def open_files(process: psutil.Process) -> int:
-    """How many descriptors a process has; 0 where a server hides them from us, who are not root."""
+    """Return the number of descriptors of a process; 0 when only root may see them."""
     try:
         return process.num_fds()
     except psutil.AccessDenied:
@@ -48,7 +50,7 @@ def open_files(process: psutil.Process) -> int:
 
 @dataclass
 class Observed:
-    """What a run showed. Seconds of good executions without other load and with it."""
+    """The results of a run: seconds of good executions without other load and with it."""
 
     quiet: list[float] = field(default_factory=list)
     loaded: list[float] = field(default_factory=list)
@@ -60,11 +62,11 @@ class Observed:
 
     @property
     def slowdown(self) -> float:
-        """By what factor the slowest hundredth of the good executions became slower."""
+        """Return the factor by which the slowest hundredth of the good executions became slower."""
         return percentile(self.loaded) / percentile(self.quiet)
 
     def growth(self, name: str) -> tuple[int, int]:
-        """By how many bytes and descriptors a process grew from the second quarter to the last, 0 for fewer."""
+        """Growth of a process, in bytes and descriptors, from the second quarter to the last."""
         samples = self.samples[name]
         quarter = max(1, len(samples) // 4)
         early, late = samples[quarter : 2 * quarter], samples[-quarter:]
@@ -76,7 +78,7 @@ class Observed:
         return max(0, rss - allowed), max(0, descriptors - GROWTH_DESCRIPTORS)
 
     def problems(self) -> list[str]:
-        """What was missed, apart from the slowdown, which is for a machine that does nothing else."""
+        """The missed goals, except the slowdown, which needs an idle machine."""
         found = list(self.failures)
         for name in self.samples:
             rss, descriptors = self.growth(name)
@@ -89,7 +91,7 @@ class Observed:
         return found
 
     def report(self) -> str:
-        """Everything, for people."""
+        """Return the report as text."""
         lines = [f"{name:10} {count:7,}" for name, count in sorted(self.counts.items())]
         for name, samples in self.samples.items():
             first, last = samples[len(samples) // 4], samples[-1]
@@ -119,7 +121,8 @@ class Soak:
         """Prepare, measure without load, then with it, and wait until everything is over."""
         with self._server.api as api:
             self._prepare(api)
-        # The good function's client is a process of its own: what is measured is not this one's other threads.
+        # The good function's client is a process of its own: what is measured is not this one's
+        # other threads.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as client:
             good = self._server.endpoint, self._server.key
             self.observed.quiet = client.submit(
@@ -135,7 +138,7 @@ class Soak:
         return self.observed
 
     def _load(self) -> None:
-        """Do everything else at once until the time is over."""
+        """Run the other load until the time is over."""
         steps: dict[str, Callable[[Api], None]] = {
             "async": self._queue,
             "builds": self._build,
@@ -206,7 +209,7 @@ class Soak:
         self._over.set()
 
     def _settle(self, api: Api) -> None:
-        """See everything end."""
+        """Wait until everything has ended."""
 
         def unfinished() -> list[str]:
             running = [
@@ -218,7 +221,9 @@ class Soak:
                     f"/functions/{function_id}/executions",
                     200,
                     params={
-                        "queries[0]": f'{{"method":"equal","attribute":"status","values":["{status}"]}}'
+                        "queries[0]": json.dumps(
+                            {"method": "equal", "attribute": "status", "values": [status]}
+                        )
                     },
                 )["executions"]
             ]
@@ -232,7 +237,7 @@ class Soak:
 
 
 def execute_steadily(endpoint: str, key: str, seconds: float) -> list[float]:
-    """Execute the good function for so long, and return the seconds each execution took."""
+    """Execute the good function for a time, and return the seconds of each execution."""
     took = []
     end = time.monotonic() + seconds
     with Api(endpoint, key) as api:
@@ -240,18 +245,19 @@ def execute_steadily(endpoint: str, key: str, seconds: float) -> list[float]:
             execution = api.execute(GOOD, body='{"name": "World"}')
             took.append(time.monotonic() - began)
             assert execution["status"] == "completed", execution
-            # Steady, not as fast as possible: what is measured is the wait, not what client and server share of a core.
+            # Steady, not as fast as possible: what is measured is the wait, not what client and
+            # server share of a core.
             time.sleep(0.01)
     return took
 
 
 def percentile(seconds: list[float], share: float = 0.99) -> float:
-    """The time that so large a share of them did not exceed."""
+    """Return the time that a share of the values does not exceed."""
     return sorted(seconds)[int(share * (len(seconds) - 1))]
 
 
 def soak(data: Path, seconds: float) -> Observed:
-    """Load a server of its own for so long; its data directory is checked after its end."""
+    """Load a separate server for a time, and check its data directory after its end."""
     server = Server(data)
     with server:
         observed = Soak(server, seconds).run()

@@ -1,4 +1,4 @@
-"""Cron expressions: which are valid, and which minutes they name, against a check of every minute."""
+"""Cron expressions: which are valid, and their runs, against a check of every minute."""
 
 import calendar
 import re
@@ -117,7 +117,7 @@ def test_others_are_not(expression: str) -> None:
 
 
 @given(st.text(max_size=40) | st.text("0123456789*/-,?#LWHR@ adeinrsuw", max_size=40))
-def test_any_text_is_valid_or_not_and_what_is_valid_can_be_asked(text: str) -> None:
+def test_any_text_is_invalid_or_has_runs(text: str) -> None:
     if cron.is_valid(text):
         after = instant(2026, 1, 1)
         following = cron.next_run(text, after)
@@ -133,7 +133,7 @@ def test_a_run_is_later_than_the_instant_and_the_previous_one_earlier() -> None:
     assert cron.previous_run("* * * * *", noon + 1) == noon
 
 
-def test_macros_and_names_are_what_they_stand_for() -> None:
+def test_macros_and_names_equal_their_expressions() -> None:
     after = instant(2026, 7, 1, 12, 30)
     for macro, expression in cron.MACROS.items():
         assert runs(macro.lower(), after, 2) == runs(expression, after, 2)
@@ -213,7 +213,7 @@ EXPRESSIONS = st.tuples(
 
 
 def numbers(item: str, low: int, high: int) -> set[int]:
-    """What a plain item stands for."""
+    """Return the values of a plain item."""
     span, _, step = item.partition("/")
     first, _, last = (f"{low}-{high}" if span == "*" else span).partition("-")
     return set(range(int(first), int(last or first) + 1, int(step or 1)))
@@ -231,7 +231,8 @@ def names_day(item: str, day: date) -> bool:
     if item == "L":
         return day.day == last
     if item.endswith("W"):
-        # Of the month's days from Monday to Friday the nearest; a month that is too short has its last.
+        # Of the month's days from Monday to Friday the nearest; a month that is too short has its
+        # last.
         wanted = min(int(item[:-1]), last)
         weekdays = [n for n in range(1, last + 1) if day.replace(day=n).weekday() < 5]
         return day.day == min(weekdays, key=lambda number: abs(number - wanted))
@@ -250,7 +251,7 @@ def names_weekday(item: str, day: date) -> bool:
 
 
 def matches(expression: str, moment: datetime) -> bool:
-    """The rule, minute by minute: written down once more, slowly."""
+    """The rule for one minute, in a second and simpler form."""
     minute, hour, day, month, weekday = expression.split()
     if not (
         any(moment.minute in numbers(item, 0, 59) for item in minute.split(","))
@@ -275,7 +276,8 @@ def test_the_next_run_is_the_first_minute_that_matches(expression: str, moment: 
         return
     found = datetime.fromtimestamp(run / 1000, UTC)
     assert matches(expression, found)
-    # Minute by minute for a day, then one look at each day at the same time: enough to catch an earlier one.
+    # Minute by minute for a day, then one look at each day at the same time: enough to catch an
+    # earlier one.
     earlier = (start + MINUTE * step for step in range(1, 1440))
     later = (found - timedelta(days=step) for step in range(1, 400))
     assert not any(matches(expression, at) for at in earlier if at < found)
@@ -285,7 +287,7 @@ def test_the_next_run_is_the_first_minute_that_matches(expression: str, moment: 
 
 
 def test_croniter_is_loaded_with_the_first_schedule_that_is_planned() -> None:
-    """A server without schedules does not pay for it; checking an expression needs none."""
+    """A server without schedules does not import it; checking an expression does not need it."""
     script = """
 import sys
 from minifn import cron, embed, services

@@ -1,4 +1,4 @@
-"""The report of `minifn doctor` as people see it."""
+"""The printed report of `minifn doctor`."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_a_report_in_a_pipe_is_not_cut(
     assert shown[-1] == "minifn serve will work here."
 
 
-def test_what_other_programs_said_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_programs_output_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     check = Check(
         group="sandbox",
         name="bwrap",

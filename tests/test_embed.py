@@ -1,4 +1,4 @@
-"""minifn inside another app: addresses below a mount, domains, the lifespan, reloaders and the package's names."""
+"""minifn inside another app: mounts, domains, the lifespan, reloaders and public names."""
 
 import asyncio
 import contextlib
@@ -141,7 +141,7 @@ def test_functions_are_told_where_the_app_is_served(
 
 
 def test_domains_come_before_the_apps_own_routes(folder: Path) -> None:
-    """Those of rules from the moment that the rule is there; other hosts, and other paths, are the app's."""
+    """Domains of rules at once; other hosts, and other paths, are the app's."""
     app = App(folder, "*minifn.routes(), Route('/{rest:path}', own)")
     with app.running(), Api(f"{app.url}/v1", KEY) as api:
         api.create("f", api.runtime("python"), entrypoint="main.py", execute=["any"])

@@ -1,4 +1,4 @@
-"""Event names: what may be subscribed to, what can happen, and that the two meet where they should."""
+"""Event names: valid subscriptions, possible events, and which events reach which subscriptions."""
 
 import itertools
 
@@ -78,7 +78,7 @@ def test_names_of_the_apps_own_events_can_be_subscribed_to(event: str) -> None:
 
 
 @given(st.text("ab.*", max_size=12) | EVENTS)
-def test_whatever_happens_can_be_subscribed_to(text: str) -> None:
+def test_every_possible_event_can_be_subscribed_to(text: str) -> None:
     assert not is_event(text) or is_subscribable(text)
 
 

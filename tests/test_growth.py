@@ -1,6 +1,7 @@
-"""The time that reading a stranger's bytes takes grows with their number, and no faster, whatever they are.
+"""The time to read untrusted input grows with its length and no faster, for any content.
 
-Each reader refuses by its own exceptions: another one, such as RecursionError, would become an answer 500.
+Each reader refuses by its own exceptions: another one, such as RecursionError, would become an
+answer 500.
 """
 
 import contextlib
@@ -65,7 +66,7 @@ GLOBS = ("**/a" * 30 + "b", "*?" * 60 + "b")
 
 
 def caller(headers: Mapping[bytes, bytes]) -> Caller:
-    """Who sends these headers, found without waiting for anything."""
+    """Return the caller of these headers, without waiting."""
     found: Coroutine[Any, Any, Caller] = AUTHENTICATOR.identify(headers, b"minifn")
     try:
         found.send(None)
@@ -264,7 +265,7 @@ def expressions() -> dict[str, re.Pattern[Any]]:
 
 
 def test_no_regular_expression_tries_one_way_after_the_other() -> None:
-    """All of them, so that one that is added is among them."""
+    """All expressions, so that a new one is tested too."""
     problems = []
     found = expressions()
     for name, pattern in found.items():
@@ -282,7 +283,7 @@ def test_no_regular_expression_tries_one_way_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("unit", [b'"\\', b"a"])
-def test_what_is_not_linear_is_found(unit: bytes) -> None:
-    """The check itself, by the pattern that once read JSON bodies, and by one that tries each beginning."""
+def test_a_quadratic_reader_is_found(unit: bytes) -> None:
+    """The check itself, by an old pattern for JSON bodies, and by one that tries each start."""
     pattern = re.compile(rb'"(?:[^"\\]++|\\.)*+"' if unit != b"a" else rb"a+b", re.DOTALL)
     assert excess(lambda content: list(pattern.finditer(content)), Shape(unit), 65_536)

@@ -1,4 +1,4 @@
-"""Intervals: when a function that has one runs, found from its id, and what the scheduler makes of it."""
+"""Intervals: the runs of a function, derived from its id, and its executions."""
 
 from hypothesis import given, strategies as st
 

@@ -1,4 +1,4 @@
-"""JSON of strangers: a value, or one kind of exception; never RecursionError."""
+"""Untrusted JSON: a value or one kind of exception, never RecursionError."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ VALUES = st.recursive(
 
 @settings(deadline=None)
 @given(VALUES)
-def test_what_is_json_is_decoded(value: Any) -> None:
+def test_json_is_decoded(value: Any) -> None:
     assert jsontext.decode(json.dumps(value)) == value
     assert jsontext.decode(json.dumps(value).encode()) == value
 

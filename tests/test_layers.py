@@ -12,11 +12,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "minifn"
 FOLDERS = ("minifn", "runtimes", "tests", "examples")
 LIMIT_LINES = 400
-#: Lowest first. A module imports from rows above its own in this table and, inside a folder, from its siblings.
+#: Lowest first. A module imports from rows above its own in this table and, inside a folder, from
+#: its siblings.
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "config endpoint errors models ids instants limits log_text event_names git_names cron tokens"
+        "config endpoint errors models ids instants limits log_text event_names git_names cron"
+        " tokens"
         " change_feed hooks process_env jsontext intervals scopes",
         "host",
         "store sandbox languages",
@@ -61,7 +63,7 @@ def layer(name: str) -> int:
 
 
 def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield every part of minifn that a module imports, at module level or inside a function, with its line."""
+    """Yield every part of minifn that a module imports, at any level, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -81,7 +83,7 @@ def imported(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def module_imports(path: Path) -> Iterator[str]:
-    """Yield the full names of the modules of minifn that a module imports when it is itself imported."""
+    """Yield the full names of the modules of minifn that a module imports at module level."""
     package = path.relative_to(ROOT).parent.parts
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Import):
@@ -122,7 +124,7 @@ def test_files_stay_small() -> None:
     assert {name: length for name, length in lengths.items() if length > LIMIT_LINES} == {}
 
 
-def test_names_say_what_a_thing_is() -> None:
+def test_module_names_are_specific() -> None:
     files = sources(*(ROOT / name for name in FOLDERS))
     assert [path for path in files if path.stem.lstrip("_") in VAGUE_NAMES] == []
 
@@ -134,7 +136,7 @@ def test_wrappers_need_nothing_of_minifn() -> None:
         )
 
 
-def test_the_top_level_is_what_contributing_says() -> None:
+def test_the_top_level_is_as_contributing_describes() -> None:
     if shutil.which("git") is None:
         pytest.skip("git is not on PATH: install the package git")
     tracked = subprocess.run(

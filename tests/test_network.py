@@ -1,4 +1,4 @@
-"""What functions reach: the server's ceiling, and functions that want less or more."""
+"""Networks of functions: the server's limit, and functions that want less or more."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def bwrap_engine(pasta: str = "") -> BwrapEngine:
 
 
 def refused(data: Path, **settings: object) -> str:
-    """What a server that must not start says."""
+    """Return the log of a server that must not start."""
     server = Server(data, **settings)
     server.launch()
     assert server.process.wait(30) == 1
@@ -97,8 +97,9 @@ def test_an_isolated_command_runs_inside_pasta() -> None:
 
 @pytest.mark.usefixtures("bwrap")
 def test_a_server_without_network_for_functions(data: Path) -> None:
-    """Neither the function's wish nor the project's gives it any; its build has the machine's."""
-    build = "python3 -c \"import os, urllib.request as r; print('build got', r.urlopen(os.environ['URL']).status)\""
+    """No variable of the function or the project gives it one; its build has the machine's."""
+    code = "import os, urllib.request as r; print('build got', r.urlopen(os.environ['URL']).status)"
+    build = f'python3 -c "{code}"'
     with Server(data, network="none", sandbox="bwrap") as server, server.api as api:
         api.create("fn", api.runtime("python"), entrypoint="main.py", execute=["any"])
         for key, value in (
@@ -122,7 +123,7 @@ def test_a_function_gives_up_its_network(data: Path) -> None:
         assert list(json.loads(api.execute("fn")["responseBody"])) == ["refused"]
 
 
-def test_what_the_engine_cannot_keep_away_keeps_the_server_from_starting(data: Path) -> None:
+def test_a_network_that_the_engine_lacks_stops_the_start(data: Path) -> None:
     for engine in ("process", "none"):
         log = refused(data, sandbox=engine, network="none")
         assert f"the engine {engine} cannot take the network away; use bwrap" in log
@@ -174,7 +175,7 @@ def test_an_isolated_function_does_not_reach_this_server(data: Path) -> None:
 
 
 @pytest.mark.usefixtures("bwrap")
-def test_doctor_says_what_functions_reach() -> None:
+def test_doctor_reports_the_network_of_functions() -> None:
     for network, state in (("none", "ON"), ("host", "DEGRADED")):
         command = [sys.executable, "-m", "minifn", "doctor", "--json", "--network", network]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

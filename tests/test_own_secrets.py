@@ -1,4 +1,4 @@
-"""The server's own secrets: who can read them while it runs."""
+"""The server's own secrets, and the users who can read them while it runs."""
 
 import contextlib
 import json
@@ -31,12 +31,15 @@ def main(context):
     return context.res.json(seen)
 """
 #: A process that keeps to itself: it says so, waits, and has a secret in its environment.
-SHY = "import sys; sys.path.insert(0, sys.argv[1]); import confine; {}; print('ready', flush=True); sys.stdin.read()"
+SHY = (
+    "import sys; sys.path.insert(0, sys.argv[1]); import confine; {};"
+    " print('ready', flush=True); sys.stdin.read()"
+)
 OTHER_UID = 61_234
 
 
 def opened(place: Path, data: Path) -> Iterator[str]:
-    """Yield what other users can read or list below a directory, but not what is made for them to run."""
+    """Yield files and directories that other users can read, except those made for them to run."""
     names = place.relative_to(data).parts
     if (names[:1] == ("builds",) and len(names) > 1) or names[:2] in (
         ("run", "tmp"),
@@ -81,7 +84,7 @@ def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: S
 
 @pytest.mark.parametrize("spied", ["auto", "process"], indirect=True)
 def test_other_users_read_nothing_in_the_data_directory_of_a_server_at_work(spied: Server) -> None:
-    """They may pass to the builds that run as one of them, and list nothing on the way."""
+    """They can pass through to builds with their uid, but list nothing above."""
     # As an earlier version left it.
     spied.stop()
     (spied.data / "run" / "cookie").chmod(0o644)
@@ -97,7 +100,7 @@ def test_other_users_read_nothing_in_the_data_directory_of_a_server_at_work(spie
 
 @pytest.mark.parametrize("name", ["admin.key", "jwt.secret", "variables.key"])
 def test_an_empty_secret_is_none(data: Path, name: str) -> None:
-    """A file that lost its content would else let anybody in who knows that it did."""
+    """Otherwise a file that lost its content would let anybody in."""
     data.mkdir(mode=0o700)
     (data / name).write_text(" \n")
     server = Server(data)

@@ -1,4 +1,4 @@
-"""What functions are told of the server."""
+"""The server's address and variables in functions."""
 
 import pytest
 
@@ -17,12 +17,12 @@ from minifn.process_env import can_be_set
     ],
 )
 def test_a_wildcard_is_reached_by_loopback(host: str, reached: str) -> None:
-    """No client can connect to the address that means all addresses."""
+    """No client can connect to a wildcard address."""
     assert authority(host, 80) == reached
 
 
 def test_names_that_no_system_takes_are_known() -> None:
-    """They would keep a process from starting."""
+    """Such a name would keep a process from starting."""
     assert can_be_set("A", "=")
     assert not can_be_set("", "x")
     assert not can_be_set("A=B", "x")

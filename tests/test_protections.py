@@ -1,4 +1,4 @@
-"""What a running server says of its engine."""
+"""The protections that a running server reports."""
 
 import json
 import subprocess
@@ -21,8 +21,8 @@ def test_engines_compare_by_strength() -> None:
     assert not is_weaker("process", "an engine of tomorrow")
 
 
-def test_health_says_what_doctor_says(server: Server, api: Api) -> None:
-    """To a key; others learn that the server is up."""
+def test_health_equals_doctor(server: Server, api: Api) -> None:
+    """With a key; other callers learn only that the server is up."""
     public = httpx.get(f"{server.endpoint}/health", trust_env=False).json()
     assert set(public) == {"name", "ping", "status"}
     health = api.call("GET", "/health", 200)

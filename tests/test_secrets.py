@@ -1,4 +1,4 @@
-"""Secrets of functions: where the values of variables show, and where they must not."""
+"""Secrets of functions: where the values of variables may appear, and where not."""
 
 import json
 import threading
@@ -92,7 +92,8 @@ def test_secret_variables_reach_the_function_alone(data: Path, engine: str) -> N
         assert not [text for text in said if SECRET in text]
         log = server.log_tail()
     assert SECRET not in log
-    # What the function answered is not kept, so the value is nowhere: database, log of it, records, builds.
+    # What the function answered is not kept, so the value is nowhere: database, log of it, records,
+    # builds.
     kept = [
         path for path in data.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()
     ]

@@ -1,4 +1,4 @@
-"""The soak in short; the long form is `python -m tests.soak`."""
+"""A short soak; the long form is `python -m tests.soak`."""
 
 from pathlib import Path
 

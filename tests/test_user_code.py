@@ -1,4 +1,4 @@
-"""Functions as people write them, deployed to a real server: dependencies, files, binary answers, and bad behaviour."""
+"""Typical functions on a real server: dependencies, files, binary answers and bad behaviour."""
 
 import json
 

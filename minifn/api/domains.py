@@ -98,7 +98,7 @@ class Domains:
         FunctionExecutePermissionMissing, in Appwrite's order.
         """
         try:
-            target = await self._parts.functions.target(function_id)
+            target = await self._parts.targets.of(function_id)
         except FunctionNotFound as exc:
             raise RuleNotFound(
                 "Nothing is here yet. Start with this domain by creating a function with the ID"

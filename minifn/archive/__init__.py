@@ -1,7 +1,7 @@
-"""Deployment archives: how an uploaded one is unpacked, and how a build is packed for download.
+"""Deployment archives: the command that unpacks an upload, and the packing of a build.
 
-Uploads are hostile until proven otherwise: `unpack_main.py` unpacks them in a process of its own, which the builder
-confines and times; the rules are there. Packing reads only what a build has published.
+Uploads are untrusted: `unpack_main.py`, which has the rules, unpacks them in a separate process
+that the builder confines. Packing reads only published builds.
 """
 
 import gzip
@@ -13,25 +13,26 @@ from pathlib import Path, PurePosixPath
 
 from minifn.sandbox.own_python import own_interpreter
 
-#: The program that unpacks; it needs nothing of minifn but itself.
+#: The program that unpacks; it imports nothing of minifn.
 UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
-#: gzip's level for packed builds: most of what the highest gives at a third of the time.
+#: gzip's level for packed builds: nearly the size of the highest level in a third of the time.
 PACK_LEVEL = 5
 
 
 def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
-    """Return the command that unpacks `archive` into the directory `target`; all three are paths as it sees them.
+    """Return the command that unpacks `archive` into the directory `target`.
 
-    It exits with 0 and a line on standard output for each link that is left out, or with 1 and the reason there.
+    The arguments are paths in the sandbox. The command exits with 0 and prints a line for each link
+    that is left out, or exits with 1 and prints the reason.
     """
     return (str(own_interpreter()), "-I", "-S", program, archive, target)
 
 
 def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
-    """Write everything below `directory` to the gzipped tar `target`, which appears whole or not at all.
+    """Write the content of `directory` to the gzipped tar `target`, which is complete or missing.
 
-    Symbolic links stay links, owners are left out, and what is neither file, directory nor link is skipped, as are
-    entries with a name in `skip`.
+    Symbolic links stay links and owners are left out. Sockets, pipes and devices are skipped, as
+    are entries whose name is in `skip`.
     """
 
     def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
@@ -51,7 +52,7 @@ def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
             for entry in sorted(directory.iterdir()):
                 archive.add(entry, arcname=entry.name, filter=kept)
         with temporary.open("rb") as written:
-            # Before it has its name: after a loss of power half of it would be taken for all of it.
+            # Before it has its name: a loss of power must not leave half an archive under it.
             os.fsync(written.fileno())
         temporary.replace(target)
     finally:

@@ -1,11 +1,12 @@
-"""Unpack one deployment archive: the program of a child process, `python -I -S unpack_main.py ARCHIVE TARGET`.
+"""Unpack one deployment archive: `python -I -S unpack_main.py ARCHIVE TARGET`, a child process.
 
-It reads the gzipped tar ARCHIVE and writes it below the directory TARGET, which must be empty. Every
-member is checked before a byte of it is written, so that an archive can neither reach outside TARGET nor fill the
-disk; the first offence ends the work with exit code 1 and one line on standard output, made for people. A symbolic
-link that leads outside is left out, with a line on standard output, unless another member lies below it.
+It reads the gzipped tar ARCHIVE and writes it below the empty directory TARGET. Every member is
+checked before it is written, so that an archive can neither reach outside TARGET nor fill the disk.
+The first offence ends the program with exit code 1 and one line for users on standard output. A
+symbolic link that leads outside is left out, with a line on standard output, unless another member
+lies below it.
 
-Only the standard library is imported: the child sees no site-packages and, in a sandbox, little else.
+Only the standard library is imported: the sandbox shows no site-packages.
 """
 
 import gzip
@@ -23,10 +24,10 @@ ENTRIES_MAX = 2 * MEMBERS_MAX
 PATH_BYTES_MAX = 1024
 NAME_BYTES_MAX = 255
 LEVELS_MAX = 32
-#: An archive may hold this much, or ten times its own size when that is more.
+#: Most unpacked bytes, or GROWTH_MAX times the archive's size when that is more.
 UNPACKED_BYTES_MAX = 500_000_000
 GROWTH_MAX = 10
-#: Links whose absence is told of one by one.
+#: Most left-out links that are listed one by one.
 NOTES_MAX = 20
 
 DIRECTORY, FILE, SYMLINK = "directory", "file", "symbolic link"
@@ -39,7 +40,7 @@ class Refused(Exception):
 
 
 class StrictTarInfo(tarfile.TarInfo):
-    """A member whose damaged header is an error; tarfile would take it for the end of the archive."""
+    """A member whose damaged header is an error; tarfile takes it for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, tarfile: tarfile.TarFile) -> "StrictTarInfo":
@@ -50,19 +51,22 @@ class StrictTarInfo(tarfile.TarInfo):
             raise Refused(f"the archive is damaged ({exc})") from exc
 
 
-_DAMAGED = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined,unused-ignore]
+_DAMAGED = (
+    tarfile.InvalidHeaderError,  # type: ignore[attr-defined,unused-ignore]
+    tarfile.TruncatedHeaderError,  # type: ignore[attr-defined,unused-ignore]
+)
 
 
 def shown(name: str) -> str:
-    """Return `name` fit for one line of a log: quoted, escaped, shortened."""
+    """Return `name` for one line of a log: quoted, escaped and shortened."""
     text = repr(name.encode("utf-8", "replace").decode())
     return text if len(text) <= 120 else f"{text[:80]}...{text[-36:]}"
 
 
 def split(name: str) -> Parts:
-    """Return the parts of a member's path, `.` and empty ones left out.
+    """Return the parts of a member's path, without `.`, empty ones and a leading `/`.
 
-    A leading `/` is left out as by `tar`. Raises Refused for a path no archive needs.
+    Raises Refused for a path that is unsafe or too long.
     """
     if "\0" in name:
         raise Refused(f"{shown(name)}: a null character in a path")
@@ -81,8 +85,8 @@ def split(name: str) -> Parts:
 def leads_outside(depth: int, link: str) -> bool:
     """Tell whether a symbolic link `depth` directories deep could lead out of the tree.
 
-    `..` is accepted at the start only and at most `depth` times: a later one could climb out of wherever another link
-    has led to.
+    `..` is accepted only at the start and at most `depth` times: a later one could climb out of the
+    target of another link.
     """
     parts = [part for part in link.split("/") if part not in ("", ".")]
     leading = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
@@ -90,11 +94,11 @@ def leads_outside(depth: int, link: str) -> bool:
 
 
 class Checker:
-    """What an archive has held so far. `admit` says what the next member is, or refuses it."""
+    """Checks the members of an archive, one after the other, against the limits."""
 
     def __init__(self, archive_bytes: int) -> None:
         self.bytes_left = max(UNPACKED_BYTES_MAX, GROWTH_MAX * archive_bytes)
-        #: The links that are left out, each as a line for people.
+        #: A line for users about each link that is left out.
         self.left_out: list[str] = []
         self.members = 0
         self.files = 0
@@ -129,20 +133,20 @@ class Checker:
         raise Refused(f"{shown(member.name)}: only files, directories and links are accepted")
 
     def _place(self, member: tarfile.TarInfo, kind: str, parts: Parts) -> None:
-        """Record where a member goes: below real directories, over nothing but its own kind."""
+        """Record the path of a member: below real directories, replacing only its own kind."""
         for level in range(1, len(parts)):
             above = self._kinds.setdefault(parts[:level], DIRECTORY)
             if above != DIRECTORY:
                 raise Refused(f"{shown(member.name)}: lies below a {above}")
         earlier = self._kinds.setdefault(parts, kind) if parts else DIRECTORY
-        # Directories that only the paths of others name cost the disk as much as those with a member of their own.
+        # Directories without a member of their own take space on disk too.
         if len(self._kinds) > ENTRIES_MAX:
             raise Refused(f"more than {ENTRIES_MAX:,} files and directories")
         if earlier != kind:
             raise Refused(f"{shown(member.name)}: a {kind} in place of a {earlier}")
 
     def _stays_inside(self, member: tarfile.TarInfo, parts: Parts) -> bool:
-        """Tell whether a symbolic link stays inside of the archive; one that does not is noted."""
+        """Tell whether a symbolic link stays inside the archive; note one that does not."""
         link = member.linkname
         if not link or "\0" in link or len(os.fsencode(link)) > PATH_BYTES_MAX:
             raise Refused(f"{shown(member.name)}: bad link target")
@@ -159,7 +163,8 @@ class Checker:
             target = split(member.linkname)
             if target not in self._sizes or target == parts:
                 raise Refused(
-                    f"{shown(member.name)}: a hard link to {shown(member.linkname)}, which is no earlier file"
+                    f"{shown(member.name)}: a hard link to {shown(member.linkname)}, which is not"
+                    " an earlier file"
                 )
             size = self._sizes[target]
         if size < 0:
@@ -172,10 +177,11 @@ class Checker:
 
 
 def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
-    """Unpack the gzipped tar `source` into the empty directory `target`; return lines about what is left out.
+    """Unpack the gzipped tar `source` into the empty directory `target`; return lines for users.
 
-    Hard links become copies. Modes keep only the owner's execute bit; owners and times other than mtime are dropped.
-    Raises Refused, or OSError for a disk that cannot take it.
+    The lines name the links that are left out. Hard links become copies. Modes keep only the
+    owner's execute bit; owners, and times other than mtime, are dropped. Raises Refused and
+    OSError.
     """
     checker = Checker(archive_bytes)
     try:
@@ -203,7 +209,7 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
 def _write(
     archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: Path, target: Path
 ) -> None:
-    """Write one admitted member. Every directory on the way was made by us, so no path leads through a link."""
+    """Write one admitted member. Its parent directories were made here, so none is a link."""
     if kind == DIRECTORY:
         path.mkdir(parents=True, exist_ok=True)
         return
@@ -236,7 +242,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 
 def main(argv: list[str]) -> int:
-    """Unpack as the module says; return the exit code: 0, or 1 with the reason printed."""
+    """Unpack an archive; return the exit code: 0, or 1 after printing the reason."""
     archive, target = Path(argv[1]), Path(argv[2])
     os.umask(0o022)
     try:
@@ -246,9 +252,8 @@ def main(argv: list[str]) -> int:
         reason = str(exc)
     except MemoryError:
         reason = "it needs too much memory"
-    except (
-        Exception
-    ) as exc:  # what tarfile runs into for headers nobody should write: RecursionError and others
+    except Exception as exc:
+        # tarfile raises RecursionError and others for malformed headers.
         reason = f"not a readable .tar.gz archive ({type(exc).__name__})"
     else:
         print("\n".join(notes), end="")

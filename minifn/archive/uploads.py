@@ -1,4 +1,4 @@
-"""Putting uploaded archives on disk so that a machine that loses power after the answer still has them."""
+"""Stores uploaded archives so that they survive a loss of power after the answer."""
 
 import os
 import re
@@ -17,27 +17,28 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of an upload, on the grid of CHUNK_BYTES that every SDK cuts files by."""
 
-    #: Counted from 0.
+    #: Index of the chunk, from 0.
     number: int
     size_bytes: int
-    #: Of the whole file.
+    #: Bytes of the whole file.
     total_bytes: int
 
     @property
     def offset(self) -> int:
-        """Where it lies in the file."""
+        """The chunk's first byte in the file."""
         return self.number * CHUNK_BYTES
 
     @property
     def count(self) -> int:
-        """How many chunks the file has."""
+        """The number of chunks of the file."""
         return -(-self.total_bytes // CHUNK_BYTES)
 
 
 def parse_content_range(header: str) -> Chunk:
-    """Return the chunk that `bytes START-END/TOTAL` names; END is inclusive, and TOTAL is taken for the last END too.
+    """Return the chunk that `bytes START-END/TOTAL` names.
 
-    Raises StorageInvalidContentRange for another form and for pieces that are not on the grid.
+    END is inclusive; in the last chunk it may also be TOTAL. Raises StorageInvalidContentRange for
+    another form and for a chunk that is not on the grid.
     """
     found = _CONTENT_RANGE.fullmatch(header.strip())
     if found is None:
@@ -55,13 +56,13 @@ def parse_content_range(header: str) -> Chunk:
 
 
 def store_whole(file: Path, source: Path) -> None:
-    """Move `file` to `source`; on return both the content and the name are on disk. Raises OSError."""
+    """Move `file` to `source`; on return its content and its name are on disk. Raises OSError."""
     temporary = source.with_name(source.name + "~new")
     try:
         try:
             file.rename(temporary)
         except OSError:
-            # Another file system.
+            # `file` is on another file system.
             shutil.copyfile(file, temporary)
         temporary.chmod(0o600)
         with temporary.open("rb") as content:
@@ -73,13 +74,16 @@ def store_whole(file: Path, source: Path) -> None:
 
 
 def store_copy(original: Path, source: Path) -> None:
-    """Make `source` the same file as `original`: a complete archive is never written to. Raises OSError."""
+    """Make `source` a link to `original`, since no complete archive is ever changed.
+
+    Raises OSError.
+    """
     try:
         source.hardlink_to(original)
     except FileNotFoundError:
         raise
     except OSError:
-        # No links on this file system, or too many to this file.
+        # The file system has no links, or the file has too many.
         shutil.copyfile(original, source)
         source.chmod(0o600)
         with source.open("rb") as content:
@@ -88,7 +92,7 @@ def store_copy(original: Path, source: Path) -> None:
 
 
 def store_chunk(file: Path, start: int, chunk: Chunk, part: Path) -> None:
-    """Copy the chunk, which begins at `start` of `file`, to its place in `part`; on return it is on disk.
+    """Copy the chunk at `start` of `file` to its place in `part`; on return it is on disk.
 
     Raises OSError, and EOFError when `file` is too short.
     """
@@ -111,7 +115,7 @@ def store_chunk(file: Path, start: int, chunk: Chunk, part: Path) -> None:
 
 
 def complete(part: Path, source: Path) -> bool:
-    """Turn a part that has all its chunks into the archive and tell whether there is one; again is fine."""
+    """Rename a complete part to `source`, unless that was done; tell whether the archive exists."""
     try:
         part.rename(source)
     except FileNotFoundError:

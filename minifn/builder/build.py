@@ -1,58 +1,54 @@
-"""The steps of one build: unpack the source, run the commands, check and seal what they made.
+"""The steps of one build: unpack the source, run the commands, check and seal their output.
 
-It all happens in the directory the function will run from; nobody looks there before the deployment is `ready`.
+They work in the directory that the function will run from; it is not used before the deployment is
+`ready`.
 """
 
 import asyncio
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
 from minifn.builder.caches import mark_used
+from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
-from minifn.change_feed import ChangeFeed
-from minifn.config import Config
-from minifn.endpoint import ApiEndpoint
-from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree, sync_tree
+from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, give_to, seal
+from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
-from minifn.languages import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
+from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable
 from minifn.models import Deployment, Function, specification
 from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Exit, Limits, SandboxError
-from minifn.sandbox.engines import Engine
 from minifn.sandbox.inherited import passed_paths, passed_through
 from minifn.sandbox.own_python import own_binds
-from minifn.sandbox.spawner import Process, Spawner, run
+from minifn.sandbox.spawner import Process, run
 from minifn.store import deployments
-from minifn.store.database import Database
-from minifn.tokens import Tokens
 
-#: Where a build sees its function's cache.
+#: Path of the function's cache in a build's sandbox.
 CACHE = "/cache"
-#: Where a build sees its temporary files: on disk, since package managers unpack more than fits into a /tmp in memory.
+#: Path of the temporary files in a build's sandbox. They are on disk, because package managers
+#: unpack more than fits into a /tmp in memory.
 SCRATCH = "/scratch"
-#: Where the unpacking program sees the archive.
+#: Path of the archive in the sandbox of the unpacking program.
 ARCHIVE = "/archive.tar.gz"
+#: Limits of the unpacking program.
 UNPACK_SECONDS = 60
 UNPACK_MEMORY_BYTES = 256 * 1024 * 1024
-#: However small the function: what package managers need.
+#: Least memory of a build, bytes: package managers need it even for a small function.
 MEMORY_BYTES_MIN = 1024 * 1024 * 1024
 PROCESSES_MAX = 256
 OPEN_FILES_MAX = 4096
-#: Behind the workers.
+#: Niceness of builds, so that workers come first.
 BUILD_NICE = 10
-#: Byte-compiling goes on for so long at most; what is left is compiled at every start.
+#: Deadline of byte-compiling, seconds; the rest is compiled at every start.
 FINISH_SECONDS = 2
-#: How long the rest of a command's output is waited for once all its processes have ended.
+#: Seconds to wait for the rest of a command's output after its processes have ended.
 DRAIN_SECONDS = 1.0
-#: A cache that has grown beyond this is thrown away after the build.
+#: Bytes of a cache beyond which it is removed after the build.
 CACHE_BYTES_MAX = 1_000_000_000
-#: Seconds between two looks at what a build has written, at least.
+#: Least seconds between two checks of a build's size on disk.
 GUARD_SECONDS = 1.0
 _MIB = 1024 * 1024
 
@@ -65,47 +61,28 @@ class Superseded(Exception):
     """The deployment was canceled or deleted."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildContext:
-    """What builds need of the server."""
-
-    config: Config
-    endpoint: ApiEndpoint
-    data: DataDir
-    database: Database
-    engine: Engine
-    spawner: Spawner
-    runtimes: RuntimeTable
-    #: Makes the API keys that builds are given.
-    tokens: Tokens
-    changes: ChangeFeed = field(default_factory=ChangeFeed)
-    hooks: Hooks = field(default_factory=Hooks)
-    #: The server's environment, from which MINIFN_BUILD_ENV_PASSTHROUGH picks.
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-
-
 class Build:
     """One build of one deployment. `variables` are the function's, merged with the project's."""
 
     def __init__(
-        self, tools: BuildContext, function: Function, deployment: Deployment, log: BuildLog
+        self, context: BuildContext, function: Function, deployment: Deployment, log: BuildLog
     ) -> None:
-        self._tools = tools
+        self._context = context
         self._function = function
         self._deployment = deployment
         self._log = log
-        self._directory = tools.data.build(deployment.id)
-        self._cache = tools.data.cache(function.id)
-        self._scratch = tools.data.scratch(deployment.id)
-        self._passed = passed_through(tools.environ, tools.config.build_env_passthrough)
+        self._directory = context.data.build(deployment.id)
+        self._cache = context.data.cache(function.id)
+        self._scratch = context.data.scratch(deployment.id)
+        self._passed = passed_through(context.environ, context.config.build_env_passthrough)
         self._size = specification(function.build_specification)
         self._memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * _MIB)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
-        #: What the engine makes of the function's uid: 0 unless the server is root and the engine drops to it.
-        self._uid = tools.engine.wrap(probe).uid
+        #: The uid of the build's processes, 0 unless the server is root and the engine drops root.
+        self._uid = context.engine.wrap(probe).uid
 
     async def run(self, variables: Mapping[str, str]) -> TreeSize:
-        """Build, and return what was published. Raises BuildError, and Superseded when nobody wants it any more."""
+        """Build, and return the size of the published tree. Raises BuildError and Superseded."""
         try:
             return await self._steps(variables)
         except (RuntimeUnavailable, TreeRefused) as exc:
@@ -114,33 +91,17 @@ class Build:
             raise BuildError(f"The build could not be started: {exc}") from exc
 
     async def _steps(self, variables: Mapping[str, str]) -> TreeSize:
-        tools, deployment = self._tools, self._deployment
+        deployment = self._deployment
         if not deployment.entrypoint:
             raise BuildError("The deployment has no entrypoint.")
-        installed = tools.runtimes.resolve(self._function.runtime)
-        interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
-        self._log.note(
-            f"Environment preparation started: {interpreter}, {deployment.source_size_bytes:,} bytes of source."
-        )
-        await asyncio.to_thread(self._make_room)
-        await self._unpack()
-        await asyncio.to_thread(self._hand_over)
-        building = await tools.database.write(deployments.start_building, deployment.id, now_ms())
-        if building is None:
-            raise Superseded
-        tools.changes.tell("update", building)
+        installed = self._context.runtimes.resolve(self._function.runtime)
+        await self._prepare(installed)
         place = self._place(installed)
         plan = installed.build(place, commands=deployment.commands, code=self._directory)
         for note in plan.notes:
             self._log.note(note)
         self._log.note("Environment preparation finished.")
-        if plan.argv:
-            self._log.note("Build command execution started.")
-            await self._execute(self._command(plan, installed, plan.argv, variables))
-            self._log.note("Build command execution finished.")
-        if plan.finish:
-            command = self._command(plan, installed, plan.finish, {})
-            await run(tools.spawner, tools.engine.wrap(command), timeout_seconds=FINISH_SECONDS)
+        await self._run_commands(plan, installed, variables)
         usage = await asyncio.to_thread(self._seal, plan, place)
         if not holds(self._directory, deployment.entrypoint):
             self._log.note(
@@ -148,26 +109,54 @@ class Build:
             )
         return usage
 
+    async def _prepare(self, installed: Installed) -> None:
+        """Put the source into the build's directory. Raises BuildError and Superseded."""
+        context, deployment = self._context, self._deployment
+        interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
+        self._log.note(
+            f"Environment preparation started: {interpreter},"
+            f" {deployment.source_size_bytes:,} bytes of source."
+        )
+        await asyncio.to_thread(self._make_room)
+        await self._unpack()
+        await asyncio.to_thread(self._hand_over)
+        building = await context.database.write(deployments.start_building, deployment.id, now_ms())
+        if building is None:
+            raise Superseded
+        context.changes.tell("update", building)
+
+    async def _run_commands(
+        self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]
+    ) -> None:
+        """Run the command of a plan, and then the one that may fail. Raises as `_execute`."""
+        if plan.argv:
+            self._log.note("Build command execution started.")
+            await self._execute(self._command(plan, installed, plan.argv, variables))
+            self._log.note("Build command execution finished.")
+        if plan.finish:
+            wrapped = self._context.engine.wrap(self._command(plan, installed, plan.finish, {}))
+            await run(self._context.spawner, wrapped, timeout_seconds=FINISH_SECONDS)
+
     def _make_room(self) -> None:
-        """Make the empty directories of a build; what an interrupted one left is removed."""
-        data = self._tools.data
+        """Make the empty directories of a build; files of an interrupted build are removed."""
+        data = self._context.data
         check_space(data.builds)
         if not uploads.complete(data.upload(self._deployment.id), data.source(self._deployment.id)):
             raise BuildError("The source of the deployment is missing.")
         remove_tree(self._directory)
         self._directory.mkdir(mode=0o700)
         if self._uid:
-            # The way to the caches of their own, for an engine that shows the host's file system.
+            # Lets builds reach their caches, for an engine that shows the host's file system.
             data.caches.chmod(0o711)
         mark_used(self._cache)
         remove_tree(self._scratch)
         self._scratch.mkdir(mode=0o700)
 
     async def _unpack(self) -> None:
-        """Unpack as the server's own user: the program is minifn's, and the archive is readable by nobody else."""
-        engine = self._tools.engine
+        """Unpack as the server's user, because only that user can read archives."""
+        engine = self._context.engine
         program = Bind(source=UNPACK_PROGRAM, target=f"{WRAPPER}/unpack.py")
-        archive = Bind(source=self._tools.data.source(self._deployment.id), target=ARCHIVE)
+        archive = Bind(source=self._context.data.source(self._deployment.id), target=ARCHIVE)
         code = Bind(source=self._directory, target=CODE, writable=True)
         interpreter = (Bind(source=path, target=str(path)) for path in own_binds())
         command = Command(
@@ -182,7 +171,7 @@ class Build:
             label=f"{self._deployment.id} unpack",
         )
         output = await run(
-            self._tools.spawner, engine.wrap(command), timeout_seconds=UNPACK_SECONDS
+            self._context.spawner, engine.wrap(command), timeout_seconds=UNPACK_SECONDS
         )
         if not output.ok:
             reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
@@ -196,17 +185,17 @@ class Build:
     def _hand_over(self) -> None:
         """Give the build's directories to the function's user."""
         if self._uid:
-            own(self._directory, self._uid)
-            # Only what lies in a directory of the server: below these a script may have left links.
+            give_to(self._directory, self._uid)
+            # Not their content, where a script may have left links.
             for path in (self._cache, self._scratch):
                 os.chown(path, self._uid, self._uid)
-            # An engine enters the directory before it becomes that user, and without root's right to enter any.
+            # An engine enters the directory before it becomes that user, without root's rights.
             os.chown(self._directory, self._uid, 0)
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
         code, cache, wrapper, _ = (
-            self._tools.engine.place(bind) for bind in self._binds(installed)
+            self._context.engine.place(bind) for bind in self._binds(installed)
         )
         return Place(code=code, wrapper=wrapper, cache=cache)
 
@@ -226,7 +215,7 @@ class Build:
         variables: Mapping[str, str],
     ) -> Command:
         place = self._place(installed)
-        shown = dict.fromkeys((*plan.binds, *passed_paths(self._passed, self._tools.data.root)))
+        shown = dict.fromkeys((*plan.binds, *passed_paths(self._passed, self._context.data.root)))
         return Command(
             argv=argv,
             env=self._environment(plan, installed, variables),
@@ -250,40 +239,40 @@ class Build:
     def _environment(
         self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]
     ) -> dict[str, str]:
-        """Return the environment of the commands: what comes later wins, and the system's names always do."""
-        tools, function = self._tools, self._function
+        """Return the environment of the commands: later groups win, and the system's come last."""
+        context, function = self._context, self._function
         system = system_variables(
             function,
             self._deployment,
-            project=tools.config.project,
-            endpoint=tools.endpoint.url,
+            project=context.config.project,
+            endpoint=context.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )
         wanted = {
             **self._passed,
             **plan.env,
-            "TMPDIR": tools.engine.place(self._binds(installed)[-1]),
+            "TMPDIR": context.engine.place(self._binds(installed)[-1]),
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
-            "APPWRITE_FUNCTION_API_KEY": tools.tokens.mint_key(
-                function.scopes, tools.config.build_timeout
+            "APPWRITE_FUNCTION_API_KEY": context.tokens.mint_key(
+                function.scopes, context.config.build_timeout
             ),
             "PATH": plan.env["PATH"],
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
     async def _execute(self, command: Command) -> None:
-        """Run a command, its output going to the log.
+        """Run a command and write its output to the log.
 
         Raises BuildError unless it ends with code 0, and TreeRefused when it wrote too much.
         """
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
         try:
-            process = await self._tools.spawner.spawn(
-                self._tools.engine.wrap(command), stdout=writing, stderr=writing
+            process = await self._context.spawner.spawn(
+                self._context.engine.wrap(command), stdout=writing, stderr=writing
             )
         finally:
             os.close(writing)
@@ -301,11 +290,12 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(explain(exit))
-        # The guard looks once a second: a fast command may have ended before. Sealing checks the code.
+        # The guard checks once a second: a fast command may have ended before. Sealing checks the
+        # code.
         await asyncio.to_thread(check_trees, self._cache, self._scratch)
 
     async def _follow(self, descriptor: int) -> None:
-        """Copy what a command writes to the log until it has closed its output."""
+        """Copy the output of a command to the log until it is closed."""
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         file = os.fdopen(descriptor, "rb", buffering=0)
@@ -319,7 +309,7 @@ class Build:
             transport.close()
 
     async def _guard(self, process: Process) -> str:
-        """Kill the build when it has written too much, and return the reason."""
+        """Kill a build that has written too much, and return the reason."""
         pause_seconds = GUARD_SECONDS
         loop = asyncio.get_running_loop()
         while True:
@@ -330,7 +320,7 @@ class Build:
             except TreeRefused as exc:
                 process.kill_soon()
                 return str(exc)
-            # A large tree takes long to measure: never more than a tenth of the time.
+            # A large tree takes long to measure, so checks take at most a tenth of the time.
             pause_seconds = max(GUARD_SECONDS, 10 * (loop.time() - started))
 
     def _check_disk(self) -> None:
@@ -338,7 +328,7 @@ class Build:
         check_trees(self._directory, self._cache, self._scratch)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
-        """Make what was built the server's, read-only to the function, and safe from a loss of power."""
+        """Give the build's output to the server, durably; the function can then only read it."""
         links = (
             place.code,
             *("/usr", "/bin", "/lib"),
@@ -349,12 +339,12 @@ class Build:
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
         usage = seal(self._directory, owner, links)
-        # Before anybody is told that it is ready.
+        # Before the deployment becomes `ready`.
         sync_tree(self._directory)
         return usage
 
     def clear(self, *, keep: bool) -> None:
-        """Remove what a build leaves behind: its temporary files, an overgrown cache, all of it unless `keep`."""
+        """Remove the temporary files, a cache that is too large and, unless `keep`, the output."""
         remove_tree(self._scratch)
         try:
             overgrown = measure(self._cache).size_bytes > CACHE_BYTES_MAX
@@ -367,20 +357,22 @@ class Build:
 
 
 def check_trees(*directories: Path) -> None:
-    """Raise TreeRefused when one of these cannot be measured or holds too much."""
+    """Raise TreeRefused when a directory cannot be measured or is too large."""
     for directory in directories:
         check_usage(measure(directory))
 
 
 def holds(directory: Path, entrypoint: str) -> bool:
-    """Tell whether a build has its entrypoint, which may be a path but not one that leads elsewhere."""
+    """Tell whether a build has its entrypoint, a path inside its directory."""
     path = PurePosixPath(entrypoint)
-    # Not `Path.exists`, which raises for a name that is too long, and for a closed directory.
-    return not path.is_absolute() and ".." not in path.parts and os.path.exists(directory / path)  # noqa: PTH110
+    if path.is_absolute() or ".." in path.parts:
+        return False
+    # `Path.exists` raises for a name that is too long, and for a closed directory.
+    return os.path.exists(directory / path)  # noqa: PTH110
 
 
 def explain(exit: Exit) -> str:
-    """Return why a command failed, in Appwrite's words where it has some."""
+    """Return why a command failed, in Appwrite's words if it has any."""
     if exit.reason:
         return f"The build was stopped: {exit.reason}."
     if exit.code is not None:

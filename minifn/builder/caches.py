@@ -1,4 +1,4 @@
-"""The build caches of all functions together: which of them to give up when they have grown too large."""
+"""The build caches of all functions, and which of them to remove when they are too large."""
 
 import os
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 from minifn.host.space import TreeRefused, measure
 from minifn.ids import new_id
 
-#: No id begins like this.
+#: First character of the name of a cache set aside; no id begins with it.
 _ASIDE = "~"
 
 
 def least_used(caches: Path, limit_bytes: int) -> list[Path]:
-    """Return the caches that were used longest ago, as many as it takes to bring the others below `limit_bytes`."""
+    """Return the least recently used caches, without which the others fit into `limit_bytes`."""
     sizes = {path: _size_bytes(path) for path in caches.iterdir()}
     excess_bytes = sum(sizes.values()) - limit_bytes
     found = []
     for path in sorted(sizes, key=lambda path: path.stat().st_mtime):
-        # What an earlier run has set aside, and did not come to remove, is of no use to anybody.
+        # A cache that an earlier run set aside and did not remove is never used again.
         if excess_bytes > 0 or path.name.startswith(_ASIDE):
             found.append(path)
             excess_bytes -= sizes[path]
@@ -24,7 +24,7 @@ def least_used(caches: Path, limit_bytes: int) -> list[Path]:
 
 
 def mark_used(cache: Path) -> None:
-    """Make a function's cache if it has none, and note that a build uses it now. Raises OSError."""
+    """Make a function's cache if it has none, and record its use by a build. Raises OSError."""
     cache.mkdir(mode=0o700, exist_ok=True)
     os.utime(cache)
 
@@ -38,5 +38,5 @@ def _size_bytes(cache: Path) -> int:
     try:
         return measure(cache).size_bytes
     except TreeRefused:
-        # A build is at it that will not get away with this; its end removes the cache.
+        # A running build has nested it too deep; the end of that build removes the cache.
         return 0

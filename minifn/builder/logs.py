@@ -1,4 +1,4 @@
-"""A build's log, stored while it is written: clients follow a build by `buildLogs` of its deployment."""
+"""A build's log, stored while the build writes it: clients follow `buildLogs` of the deployment."""
 
 import asyncio
 import codecs
@@ -10,10 +10,10 @@ from minifn.limits import LOG_LIMIT_CHARS
 from minifn.store import deployments
 from minifn.store.database import Database
 
-#: Output waits this long for more before it is stored.
+#: Seconds for which output is collected before it is stored.
 FLUSH_SECONDS = 0.25
-#: A change of a deployment carries the whole log: long ones are told of less often, at this rate.
-TOLD_CHARS_PER_SECOND = 200_000
+#: Rate that bounds published changes: each has the whole log, so long logs are published rarely.
+PUBLISHED_CHARS_PER_SECOND = 200_000
 
 
 class BuildLog:
@@ -23,7 +23,7 @@ class BuildLog:
         self._database = database
         self._deployment_id = deployment_id
         self._changes = changes
-        self._told_until = 0.0
+        self._quiet_until = 0.0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = ""
         self._line_open = False
@@ -32,24 +32,24 @@ class BuildLog:
         self._turn = asyncio.Lock()
 
     def note(self, text: str) -> None:
-        """Add a line of minifn's own."""
+        """Add a line of minifn itself."""
         lead = "\n" if self._line_open else ""
         self._add(f"{lead}{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {text}\n")
 
     async def write(self, output: bytes) -> None:
-        """Add what a command wrote; escape sequences stay. Who writes faster than the store takes it is held up."""
+        """Add the output of a command; escape sequences stay. Waits when the store is too slow."""
         self._add(self._decoder.decode(output).replace("\0", "\N{REPLACEMENT CHARACTER}"))
         if len(self._pending) > LOG_LIMIT_CHARS:
             await self.flush()
 
     def close(self) -> None:
-        """Drop what has not been stored; nothing is stored from now on by itself."""
+        """Stop the timer: text that is not stored yet stays unstored until `flush`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     async def flush(self) -> None:
-        """Store everything so far."""
+        """Store all text added so far."""
         self.close()
         async with self._turn:
             text, self._pending = self._pending, ""
@@ -76,9 +76,11 @@ class BuildLog:
 
     async def _flush_and_tell(self) -> None:
         await self.flush()
-        if not self._changes.heard or time.monotonic() < self._told_until:
+        if not self._changes.heard or time.monotonic() < self._quiet_until:
             return
         deployment = await self._database.read(deployments.by_id, self._deployment_id)
         if deployment is not None:
             self._changes.tell("update", deployment)
-            self._told_until = time.monotonic() + len(deployment.build_logs) / TOLD_CHARS_PER_SECOND
+            self._quiet_until = (
+                time.monotonic() + len(deployment.build_logs) / PUBLISHED_CHARS_PER_SECOND
+            )

@@ -1,7 +1,8 @@
-"""The last step of a build: its output is checked, measured and made the server's own, read-only to the function.
+"""The last step of a build: its output is checked, measured and given to the server.
 
-A build runs whatever its author likes in a directory that it owns, so nothing here follows a symbolic link, and
-nothing is handed to a function that the build did not own before. All of the build's processes have ended by now.
+The function can then only read it. A build runs untrusted code in a directory that it owns, so
+nothing here follows a symbolic link, and a function gets only files that the build owned. All
+processes of the build have ended.
 """
 
 import os
@@ -13,13 +14,13 @@ import msgspec
 from minifn.archive.unpack_main import leads_outside, shown
 from minifn.host.space import TreeRefused, TreeSize, check_level
 
-#: What a build may leave behind.
+#: Most bytes, and most files and directories, of a build's output.
 OUTPUT_BYTES_MAX = 2_000_000_000
 OUTPUT_FILES_MAX = 300_000
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """Who owned a tree while it was built, and who owns it once it is published; -1 leaves an owner alone."""
+    """The owner of a tree during its build, and once it is published; -1 keeps an owner."""
 
     builder_uid: int
     uid: int = -1
@@ -27,15 +28,18 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_usage(usage: TreeSize) -> None:
-    """Raise TreeRefused when a build has grown beyond what may be published."""
+    """Raise TreeRefused when a build's output is larger than allowed."""
     if usage.size_bytes > OUTPUT_BYTES_MAX:
         raise TreeRefused(f"the build is larger than {OUTPUT_BYTES_MAX // 1_000_000:,} MB")
     if usage.files + usage.directories > OUTPUT_FILES_MAX:
         raise TreeRefused(f"the build has more than {OUTPUT_FILES_MAX:,} files and directories")
 
 
-def own(directory: Path, uid: int) -> None:
-    """Give `directory` and all below it to `uid`, itself last: until then that user cannot get in and move things."""
+def give_to(directory: Path, uid: int) -> None:
+    """Give `directory` and all below it to `uid`.
+
+    The directory itself comes last: until then that user cannot enter it and move entries.
+    """
     for _, directories, files, descriptor in os.fwalk(directory, topdown=False, onerror=_raise):
         for name in (*directories, *files):
             os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
@@ -43,16 +47,17 @@ def own(directory: Path, uid: int) -> None:
 
 
 def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize:
-    """Hand a finished build over: modes become 0750 or 0640 (0700 and 0600 without a group), owners those of `owner`.
+    """Publish a finished build: owners become those of `owner`, modes 0750 or 0640.
 
-    Absolute links may lead below `link_roots` (paths as the build saw them), relative ones nowhere out of the tree.
-    Sockets, pipes and devices are removed. Returns what is left. Raises TreeRefused and OSError.
+    Without a group the modes are 0700 and 0600. Absolute links may lead below `link_roots` (paths
+    in the build's sandbox), relative links must stay in the tree. Sockets, pipes and devices are
+    removed. Returns the size of the rest. Raises TreeRefused and OSError.
 
-    Should a process of the build's user still live, it changes nothing: a directory is taken from it before it is
-    read, and owners change before modes, which only an owner can change back.
+    A process of the build's user that still lives can change nothing: each directory changes its
+    owner before it is read, and owners change before modes, which only an owner can change back.
     """
     size_bytes = files = folders = 0
-    #: (device, inode) of files with several names: whoever comes to the second one finds them taken already.
+    #: (device, inode) of hard-linked files already taken over.
     taken: set[tuple[int, int]] = set()
     group = 0o050 if owner.gid != -1 else 0
     os.chown(directory, owner.uid, owner.gid)
@@ -62,31 +67,48 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize
         check_level(len(place.parts))
         for name in (*directories, *names):
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            mode = status.st_mode
             path = place / name
-            number = (status.st_dev, status.st_ino)
-            if status.st_uid != owner.builder_uid and number not in taken:
-                raise TreeRefused(
-                    f"{shown(str(path))} belongs to somebody else (uid {status.st_uid})"
-                )
-            os.chown(name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
-            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                taken.add(number)
-            if stat.S_ISLNK(status.st_mode):
+            _take_over(path, status, descriptor, owner, taken)
+            if stat.S_ISLNK(mode):
                 _check_link(path, os.readlink(name, dir_fd=descriptor), link_roots)
-            elif stat.S_ISREG(status.st_mode):
-                executable = 0o100 | group & 0o010 if status.st_mode & 0o100 else 0
-                os.chmod(name, 0o600 | group & 0o040 | executable, dir_fd=descriptor)
-                size_bytes += status.st_size
-            elif stat.S_ISDIR(status.st_mode):
-                folders += 1
-                os.chmod(name, 0o700 | group, dir_fd=descriptor)
-            else:
-                os.unlink(name, dir_fd=descriptor)
+            elif not _set_mode(name, descriptor, mode, group):
                 continue
-            files += not stat.S_ISDIR(status.st_mode)
+            size_bytes += status.st_size if stat.S_ISREG(mode) else 0
+            folders += stat.S_ISDIR(mode)
+            files += not stat.S_ISDIR(mode)
     usage = TreeSize(size_bytes=size_bytes, files=files, directories=folders)
     check_usage(usage)
     return usage
+
+
+def _take_over(
+    path: Path,
+    status: os.stat_result,
+    descriptor: int,
+    owner: Owner,
+    taken: set[tuple[int, int]],
+) -> None:
+    """Change the owner of an entry of the directory `descriptor`. Raises TreeRefused."""
+    number = (status.st_dev, status.st_ino)
+    if status.st_uid != owner.builder_uid and number not in taken:
+        raise TreeRefused(f"{shown(str(path))} belongs to another user (uid {status.st_uid})")
+    os.chown(path.name, owner.uid, owner.gid, dir_fd=descriptor, follow_symlinks=False)
+    if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+        taken.add(number)
+
+
+def _set_mode(name: str, descriptor: int, mode: int, group: int) -> bool:
+    """Set the mode of a file or directory, or remove another entry; tell whether it stays."""
+    if stat.S_ISREG(mode):
+        executable = 0o100 | group & 0o010 if mode & 0o100 else 0
+        os.chmod(name, 0o600 | group & 0o040 | executable, dir_fd=descriptor)
+    elif stat.S_ISDIR(mode):
+        os.chmod(name, 0o700 | group, dir_fd=descriptor)
+    else:
+        os.unlink(name, dir_fd=descriptor)
+        return False
+    return True
 
 
 def _check_link(path: Path, link: str, roots: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Which deployment is built when, and what its build comes to."""
+"""The queue of builds: which deployment is built when, and how the end of a build is stored."""
 
 import asyncio
 import functools
@@ -8,12 +8,13 @@ import sqlite3
 import time
 from types import TracebackType
 
-from minifn.builder.build import Build, BuildContext, BuildError, Superseded
+from minifn.builder.build import Build, BuildError, Superseded
 from minifn.builder.caches import least_used, set_aside
+from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
 from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeSize
-from minifn.host.tasks import end
+from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
@@ -26,19 +27,21 @@ logger = logging.getLogger("minifn.builder")
 
 
 class Builder:
-    """Builds waiting deployments, oldest first, a few at a time. An async context manager: inside it, `run` builds."""
+    """Builds waiting deployments, oldest first, a few at a time, while `run` runs.
 
-    def __init__(self, tools: BuildContext) -> None:
-        self._tools = tools
-        self._running: dict[str, asyncio.Task[None]] = {}
-        #: Deployment -> function, of the builds that run.
+    An async context manager, entered before `run`.
+    """
+
+    def __init__(self, context: BuildContext) -> None:
+        self._context = context
+        self._builds = Tasks()
+        #: Ids of the deployments that are being built -> ids of their functions.
         self._building: dict[str, str] = {}
-        self._interrupted: set[str] = set()
         self._wake = asyncio.Event()
 
     async def __aenter__(self) -> "Builder":
-        """Queue what the last stop interrupted, and start."""
-        interrupted = await self._tools.database.write(deployments.requeue_unfinished, now_ms())
+        """Queue the builds that the last stop interrupted."""
+        interrupted = await self._context.database.write(deployments.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
@@ -51,27 +54,21 @@ class Builder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop building; what was being built starts again with the next server."""
-        await end(*self._running.values())
+        """Stop building; interrupted builds start again with the next server."""
+        await self._builds.end()
 
     def wake(self) -> None:
-        """Say that a deployment waits."""
+        """Look for waiting deployments."""
         self._wake.set()
 
     async def interrupt(self, deployment_id: str) -> None:
-        """End a build whose deployment was canceled or deleted; return when its processes and files are gone."""
-        task = self._running.get(deployment_id)
-        if task is None:
-            return
-        if deployment_id not in self._interrupted:
-            self._interrupted.add(deployment_id)
-            task.cancel()
-        await asyncio.wait([task])
+        """End the build of a canceled or deleted deployment, with its processes and files."""
+        await self._builds.interrupt(_task_name(deployment_id))
 
     async def trim_caches(self, limit_bytes: int) -> int:
-        """Remove the build caches that were not used for longest until the rest is no larger; return how many."""
-        found = await asyncio.to_thread(least_used, self._tools.data.caches, limit_bytes)
-        # Taken out of the way at once, so that a build that begins now makes a new one.
+        """Remove the least recently used build caches beyond `limit_bytes`; return how many."""
+        found = await asyncio.to_thread(least_used, self._context.data.caches, limit_bytes)
+        # Set aside at once, so that a build that begins now makes a new cache.
         removed = [set_aside(path) for path in found if path.name not in self._building.values()]
         for path in removed:
             await asyncio.to_thread(remove_tree, path)
@@ -81,39 +78,34 @@ class Builder:
         """Build deployments as they come."""
         while True:
             self._wake.clear()
-            while len(self._running) < self._tools.config.build_concurrency:
-                deployment = await self._tools.database.insist(deployments.claim, now_ms())
+            while len(self._builds) < self._context.config.build_concurrency:
+                deployment = await self._context.database.insist(deployments.claim, now_ms())
                 if deployment is None:
                     break
-                self._tools.changes.tell("update", deployment)
+                self._context.changes.tell("update", deployment)
                 self._begin(deployment)
             await self._wake.wait()
 
     def _begin(self, deployment: Deployment) -> None:
-        task = asyncio.create_task(self._build(deployment), name=f"minifn-build-{deployment.id}")
-        self._running[deployment.id] = task
         self._building[deployment.id] = deployment.function_id
-        task.add_done_callback(functools.partial(self._release, deployment.id))
+        self._builds.start(
+            self._build(deployment),
+            _task_name(deployment.id),
+            functools.partial(self._release, deployment.id),
+        )
 
-    def _release(self, deployment_id: str, task: asyncio.Task[None]) -> None:
-        del self._running[deployment_id], self._building[deployment_id]
-        self._interrupted.discard(deployment_id)
+    def _release(self, deployment_id: str) -> None:
+        del self._building[deployment_id]
         self._wake.set()
-        if not task.cancelled() and task.exception() is not None:
-            logger.error(
-                "the end of build %s could not be recorded",
-                deployment_id,
-                exc_info=task.exception(),
-            )
 
     async def _build(self, deployment: Deployment) -> None:
         started = time.monotonic()
-        database = self._tools.database
+        database = self._context.database
         function, merged = await database.read(_inputs, deployment.function_id)
         if function is None:
             return
-        log = BuildLog(database, deployment.id, self._tools.changes)
-        build = Build(self._tools, function, deployment, log)
+        log = BuildLog(database, deployment.id, self._context.changes)
+        build = Build(self._context, function, deployment, log)
         ended = None
         try:
             status, usage = await self._attempt(build, function, merged, log)
@@ -136,10 +128,11 @@ class Builder:
     async def _record(self, deployment: Deployment, result: BuildResult) -> Deployment | None:
         """Store how a build ended; None when it was canceled or deleted meanwhile.
 
-        A task that is canceled while it waits learns the outcome all the same: the files must stay if it is `ready`.
+        A task that is canceled meanwhile still waits for the outcome: the files of a `ready` build
+        must stay.
         """
         while True:
-            recording = self._tools.database.write(
+            recording = self._context.database.write(
                 deployments.finish, deployment.id, result, now_ms()
             )
             try:
@@ -155,7 +148,7 @@ class Builder:
         self, build: Build, function: Function, merged: dict[str, str], log: BuildLog
     ) -> tuple[DeploymentStatus, TreeSize]:
         """Build within the deadline; a failure is noted in the log. Raises Superseded."""
-        timeout_seconds = self._tools.config.build_timeout
+        timeout_seconds = self._context.config.build_timeout
         try:
             async with asyncio.timeout(timeout_seconds):
                 usage = await build.run(merged)
@@ -174,17 +167,21 @@ class Builder:
         return "failed", TreeSize()
 
     async def _tell(self, function: Function, deployment: Deployment) -> None:
-        """Say how a build ended."""
-        self._tools.changes.tell("update", deployment)
+        """Publish how a build ended, and start a worker when its deployment became active."""
+        self._context.changes.tell("update", deployment)
         if deployment.status != "ready":
             return
-        current = await self._tools.database.read(functions.get, function.id)
+        current = await self._context.database.read(functions.get, function.id)
         if current is not None and current.deployment_id == deployment.id:
-            self._tools.hooks.prewarm(current, deployment)
+            self._context.hooks.prewarm(current, deployment)
+
+
+def _task_name(deployment_id: str) -> str:
+    return f"minifn-build-{deployment_id}"
 
 
 async def _clear(build: Build, *, keep: bool) -> None:
-    """Remove what a build leaves behind. How the build ended counts also when that fails."""
+    """Remove the files that a build leaves behind. An error does not change how the build ended."""
     try:
         await asyncio.to_thread(build.clear, keep=keep)
     except OSError:

@@ -1,4 +1,4 @@
-"""The command line. A command's module is imported when it is called, so that `serve` starts without the others."""
+"""The command line. A command's module is imported when the command is called."""
 
 import importlib
 
@@ -6,7 +6,7 @@ import click
 
 from minifn import __version__
 
-#: Command -> where it is defined, in the order `minifn --help` shows them.
+#: Command -> module and name of its definition, in the order of `minifn --help`.
 COMMANDS = {
     "serve": "minifn.cli.serve:serve",
     "demo": "minifn.cli.demo:demo",

@@ -19,7 +19,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option(
     "--without-keys",
     is_flag=True,
-    help="leave the key files out; a restored server needs them all the same",
+    help="leave the key files out; a restored server still needs them",
 )
 @settings(("data",))
 def backup(file: Path, without_keys: bool, data: str | None) -> None:
@@ -30,7 +30,8 @@ def backup(file: Path, without_keys: bool, data: str | None) -> None:
     click.echo(f"{file}: {done.deployments} deployments, {keys}")
     if done.locked:
         click.echo(
-            "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well."
+            "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY,"
+            " too."
         )
     if done.left_out:
         click.echo(
@@ -51,7 +52,8 @@ def restore(file: Path, data: str | None) -> None:
     )
     if done.locked:
         click.echo(
-            f"Before it, put variables.key into {directory.root}, or set MINIFN_VARIABLES_KEY as it was."
+            f"Before that start, put variables.key into {directory.root}, or set"
+            " MINIFN_VARIABLES_KEY to its value."
         )
 
 

@@ -1,4 +1,4 @@
-"""`minifn demo`: a server on a throw-away data directory with the examples deployed, and lines to paste."""
+"""`minifn demo`: a server on a temporary data directory, with the examples and lines to paste."""
 
 import asyncio
 import json
@@ -18,14 +18,14 @@ from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.log_text import printable
 
-#: For all the builds together, seconds: two of them install a package.
+#: Seconds for all builds together: two of them install a package.
 BUILD_SECONDS = 180
-#: How much of a failed build's log is shown.
+#: Lines shown of a failed build's log.
 BUILD_LOG_LINES = 8
 PACKAGE = Path(__file__).parents[1]
-#: What the examples that events call are told.
+#: Event sent to the examples that subscribe to events.
 EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
-#: Example -> what to send it.
+#: Example -> the body of its request.
 BODIES = {
     "python-hello": "Ada",
     "python-qrcode": "minifn",
@@ -37,9 +37,9 @@ BODIES = {
 @click.command()
 @settings(("host", "port", "sandbox"))
 def demo(**flags: str | bool | None) -> None:
-    """Serve the bundled examples from a throw-away directory."""
+    """Serve the bundled examples from a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="minifn-demo-", ignore_cleanup_errors=True) as place:
-        # Functions that run as users of their own must be able to pass.
+        # Functions with their own uid must be able to pass through.
         Path(place).chmod(0o711)
         serve_until_signal(configuration(**flags, data=f"{place}/data"), show)
 
@@ -66,7 +66,7 @@ async def show(minifn: Minifn, url: str) -> None:
 
 
 def lines(config: Config, url: str, key: str, entry: Mapping[str, Any]) -> list[str]:
-    """Return what to paste for an example: a call of its own address and one by the API, or its event and records."""
+    """Return command lines for an example: a call of its domain and of the API, or an event."""
     function_id = entry["$id"]
     executions = f"{url}/v1/functions/{function_id}/executions"
 
@@ -117,7 +117,7 @@ async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadl
 
 
 def examples_root() -> Path:
-    """Return where the examples lie: inside an installed package, beside it in a checkout."""
+    """Return the examples' folder: inside an installed package, or beside it in a checkout."""
     installed = PACKAGE / "_examples"
     return installed if installed.is_dir() else PACKAGE.parent / "examples"
 

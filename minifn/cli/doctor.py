@@ -13,7 +13,7 @@ from minifn.cli.options import configuration, settings
 from minifn.doctor import Report, examine
 from minifn.log_text import printable
 
-#: Of a report that goes to no terminal, characters.
+#: Width of a report that is not printed to a terminal, characters.
 WIDTH = 200
 COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 
@@ -32,8 +32,8 @@ def doctor(as_json: bool, **flags: str | None) -> None:
 
 
 def show(report: Report) -> None:
-    """Print the report as a table, and below it what to do."""
-    # A file or a pipe has no width, and lines that are cut in two are found by no search.
+    """Print the report as a table, and below it the remedies."""
+    # A file or a pipe has no width, and a search does not find a line that is wrapped.
     console = Console(
         highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
     )

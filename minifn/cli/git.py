@@ -1,4 +1,4 @@
-"""`minifn git`: what the hosts of repositories must be told, so that they tell of pushes."""
+"""`minifn git`: the webhooks to enter at the hosts of repositories."""
 
 import click
 
@@ -18,6 +18,7 @@ def git(**flags: str | None) -> None:
     for installation in Installations(config.git_installations).all:
         click.echo(printable(f"{installation.name}  {installation.directory or installation.url}"))
         click.echo(
-            f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/{installation.name}/events"
+            f"  webhook  http://{authority(config.host, config.port)}/v1/vcs/"
+            f"{installation.name}/events"
         )
         click.echo(f"  secret   {events_secret(secret, installation.name)}")

@@ -1,4 +1,4 @@
-"""`minifn keys` and `minifn token`: they work on the data directory, whether a server runs on it or not."""
+"""`minifn keys` and `minifn token`, which work on the data directory with or without a server."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def keys() -> None:
     multiple=True,
     required=True,
     metavar="SCOPE",
-    help="a right, as functions.read",
+    help="a right, such as functions.read",
 )
 @click.option("--expire", metavar="ISO8601", help="when it stops working  [default: never]")
 @settings(("data",))
@@ -54,7 +54,7 @@ def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | N
                 if near
                 else "; scopes are such as functions.read and executions.write"
             )
-            fail(f"--scope {scope!r} is no scope{hint}", status=2)
+            fail(f"--scope {scope!r} is not a scope{hint}", status=2)
     if len(scopes) > SCOPES_MAX:
         fail(f"a key holds at most {SCOPES_MAX} scopes, not {len(scopes)}", status=2)
     try:
@@ -111,7 +111,7 @@ def token(
     ttl: str,
     **flags: str | None,
 ) -> None:
-    """Print a client JWT, for trying permissions."""
+    """Print a client JWT, to try permissions."""
     if not is_id(user):
         fail(f"--user must be an ID, not {user!r}", status=2)
     config = configuration(**flags)
@@ -127,7 +127,7 @@ def token(
 
 
 def seconds(duration: str) -> int:
-    """Return a duration such as `15m` in seconds; ends the process with 2 when it is not one."""
+    """Return a duration such as `15m` in seconds; end the process with 2 for another text."""
     match = _DURATION.fullmatch(duration)
     if match is None:
         fail(f"--ttl must be like 30s, 15m, 2h or 1d, not {duration!r}", status=2)
@@ -135,7 +135,7 @@ def seconds(duration: str) -> int:
 
 
 def with_keys(config: Config, use: Callable[[Keys], Awaitable[Result]]) -> Result:
-    """Return what `use` does with the keys of a data directory."""
+    """Return the result of `use` on the keys of a data directory."""
 
     async def opened() -> Result:
         data = DataDir(config.data)

@@ -1,4 +1,4 @@
-"""Command-line options made from the settings: each field of Config is declared once, there."""
+"""Command-line options, made from the settings that Config declares."""
 
 import dataclasses
 import os
@@ -18,9 +18,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 FIELDS: dict[str, "dataclasses.Field[Any]"] = {
     item.name: item for item in dataclasses.fields(Config)
 }
-#: Settings that may be given as an option; a secret on a command line can be read by every user of the machine.
+#: Settings with an option; a secret has none, because every user can read a command line.
 OPTIONS = tuple(name for name, item in FIELDS.items() if not item.metadata.get("secret"))
-#: Settings that are no secrets, but whose URLs may hold passwords.
+#: Settings whose URLs may contain passwords.
 WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.get("password"))
 
 
@@ -30,10 +30,11 @@ def flag(name: str) -> str:
 
 
 def setting(name: str) -> Callable[[Command], Command]:
-    """Return the decorator that adds a setting's option to a command; the value reaches it as text, or None."""
+    """Return the decorator that adds a setting's option, with text or None, to a command."""
     item = FIELDS[name]
     default = item.metadata.get("shown", item.default)
-    described = f"{item.metadata['help']}  [{variable(item)}; default: {default if default != () else 'none'}]"
+    shown = default if default != () else "none"
+    described = f"{item.metadata['help']}  [{variable(item)}; default: {shown}]"
     if isinstance(item.default, bool):
         return click.option(
             f"{flag(name)}/--no-{flag(name)[2:]}", name, default=None, help=described
@@ -45,7 +46,7 @@ def setting(name: str) -> Callable[[Command], Command]:
 
 
 def settings(names: Iterable[str]) -> Callable[[Command], Command]:
-    """Return the decorator that adds the options of several settings, in the order given."""
+    """Return the decorator that adds the options of several settings, in order."""
     decorators = [setting(name) for name in names]
 
     def decorate(command: Command) -> Command:
@@ -57,16 +58,18 @@ def settings(names: Iterable[str]) -> Callable[[Command], Command]:
 
 
 def configuration(**flags: str | bool | None) -> Config:
-    """Return the settings of the environment, overridden by the options given; ends the process with 2 on a bad one.
+    """Return the settings of the environment, overridden by the options given.
 
-    Secrets are taken out of the environment, so that nothing this process starts inherits them.
+    A bad value ends the process with 2. Secrets are removed from the environment, so that no child
+    process inherits them.
     """
     given = {name: str(value) for name, value in flags.items() if value is not None}
     for name in WITH_PASSWORDS:
         if without_credentials(given.get(name, "")) != given.get(name, ""):
             setting = variable(FIELDS[name])
             fail(
-                f"{flag(name)} holds a password, which every user of the machine can read: set {setting}",
+                f"{flag(name)} holds a password, which every user of the machine can read: set"
+                f" {setting}",
                 status=2,
             )
     environ = dict(os.environ)
@@ -85,7 +88,7 @@ def configuration(**flags: str | bool | None) -> Config:
 
 
 def signing_secret(config: Config) -> str:
-    """Return the secret that signs JWTs, made if need be; ends the process with one line when it cannot be had."""
+    """Return the secret that signs JWTs; make a missing one. An error ends the process."""
     data = DataDir(config.data)
     try:
         data.prepare()

@@ -1,4 +1,4 @@
-"""A small client of the public HTTP API: what the command line needs to put a folder into service."""
+"""A small client of the public HTTP API, which deploys a folder as a function."""
 
 import asyncio
 import io
@@ -11,14 +11,14 @@ from typing import Any
 
 import httpx
 
-#: Deployment statuses that a build does not leave.
+#: Statuses of a deployment whose build has ended.
 FINAL = ("ready", "failed", "canceled")
-#: Folders that are made anew by a build, or are of no use to it.
+#: Folders that a build makes again or does not use.
 LEFT_OUT = frozenset({"node_modules", "__pycache__", ".git", ".venv", ".appwrite"})
-#: The keys of an entry of `appwrite.json` that creating and updating a function take; the others are for its code.
+#: Keys of an entry of `appwrite.json` that are parameters of a function; others are about its code.
 SETTINGS = (
-    "name", "runtime", "specification", "execute", "events", "scopes", "schedule", "timeout", "enabled", "logging",
-    "entrypoint", "commands",
+    "name", "runtime", "specification", "execute", "events", "scopes", "schedule", "timeout",
+    "enabled", "logging", "entrypoint", "commands",
 )  # fmt: skip
 
 
@@ -27,10 +27,7 @@ class RemoteError(Exception):
 
 
 class Remote:
-    """Calls one server as one project with one key. An async context manager.
-
-    `endpoint` ends in `/v1`.
-    """
+    """Calls a server with a project's key. An async context manager. `endpoint` ends in `/v1`."""
 
     def __init__(self, endpoint: str, project: str, key: str) -> None:
         headers = {"x-appwrite-project": project, "x-appwrite-key": key}
@@ -67,10 +64,10 @@ class Remote:
     async def deploy(
         self, entry: Mapping[str, Any], folder: Path, deadline: float
     ) -> dict[str, Any]:
-        """Create the function `entry` describes from the code in `folder`; return its deployment once built.
+        """Create the function of `entry` from the code in `folder`; return its built deployment.
 
-        `entry` has the shape of one of `functions` in `appwrite.json`; `deadline` is of `time.monotonic`.
-        Raises RemoteError.
+        `entry` is one of `functions` in `appwrite.json`; `deadline` is on the clock of
+        `time.monotonic`. Raises RemoteError.
         """
         function_id = entry["$id"]
         settings = {name: entry[name] for name in SETTINGS if name in entry}
@@ -91,7 +88,7 @@ class Remote:
 
 
 def pack(folder: Path) -> bytes:
-    """Return a `.tar.gz` of what `folder` holds, without what a build makes anew."""
+    """Return a `.tar.gz` of the content of `folder`, except LEFT_OUT."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         archive.add(folder, arcname=".", filter=_kept)

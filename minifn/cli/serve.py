@@ -1,4 +1,4 @@
-"""`minifn serve`: the server in this process, and the lines that it prints when it answers."""
+"""`minifn serve`: the server in this process, and the lines it prints when it answers."""
 
 import ipaddress
 
@@ -9,7 +9,7 @@ from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.server import Ready, ServerFailed, run
 
-#: Engines with namespaces, fit for code that is not trusted.
+#: Engines with namespaces, which are safe for untrusted code.
 WALLED = ("bwrap",)
 
 
@@ -29,22 +29,24 @@ def serve_until_signal(config: Config, ready: Ready) -> None:
 
 
 async def announce(minifn: Minifn, url: str) -> None:
-    """Print how to reach the server; the key only when this start made it."""
+    """Print how to reach the server, and the key when this start made it."""
     click.echo("\n".join(describe(minifn, url)))
     if minifn.admin_key_is_new:
         click.echo(f"key      {minifn.admin_key}  (new; shown this once)")
 
 
 def describe(minifn: Minifn, url: str) -> list[str]:
-    """Return the lines a started server shows: its address, its documentation, its files, how strong its walls are."""
+    """Return the first lines of a server: its addresses, its files, its engine and warnings."""
     key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
     exposed = not is_loopback(minifn.config.host) and minifn.engine.name not in WALLED
     warning = [
-        "warning  other machines reach this server, and its engine is no wall: see `minifn doctor`"
+        "warning  other machines reach this server, and its engine does not isolate: see"
+        " `minifn doctor`"
     ]
     weaker = [
-        f"warning  WEAKER ENGINE THAN AT THE LAST START: {minifn.engine.name}, it was {minifn.stronger_before}."
-        f" `minifn doctor` says why; --sandbox {minifn.stronger_before} refuses to start instead"
+        f"warning  WEAKER ENGINE THAN AT THE LAST START: {minifn.engine.name}, it was"
+        f" {minifn.stronger_before}. `minifn doctor` says why; --sandbox"
+        f" {minifn.stronger_before} refuses to start instead"
     ]
     return [
         f"minifn   {url}/v1  (project {minifn.config.project})",
@@ -58,7 +60,7 @@ def describe(minifn: Minifn, url: str) -> list[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches an address."""
+    """Tell whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Git as a source of deployments: repositories that functions are connected to, and ones that are pushed to minifn."""
+"""Git as a source of deployments: connected repositories, and pushes to minifn."""
 
 from minifn.git.fetch_queue import GitContext
 from minifn.git.service import GitService, template_source

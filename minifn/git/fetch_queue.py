@@ -1,4 +1,4 @@
-"""Deployments that come from git: queued in the database, fetched a few at a time, then built like any other."""
+"""Deployments from git: queued in the database, fetched a few at a time, then built."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from minifn.git.installations import Installations, Remote, RepositoryMissing
 from minifn.git.program import BARE, GitFailed
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree
-from minifn.host.tasks import end
+from minifn.host.tasks import Tasks
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, Function
@@ -31,13 +31,13 @@ from minifn.store.git_sources import Fetch, Source
 
 logger = logging.getLogger("minifn.git")
 
-#: Of one installation.
+#: Most fetches of one installation at a time.
 FETCHES_AT_ONCE = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GitContext:
-    """What git needs of the server."""
+    """The parts of the server that git uses."""
 
     config: Config
     endpoint: ApiEndpoint
@@ -45,7 +45,7 @@ class GitContext:
     database: Database
     engine: Engine
     spawner: Spawner
-    #: Of the server: secrets of installations are made from it.
+    #: The server's secret, from which webhook secrets are derived.
     secret: str = field(repr=False)
     changes: ChangeFeed = field(default_factory=ChangeFeed)
     hooks: Hooks = field(default_factory=Hooks)
@@ -53,18 +53,21 @@ class GitContext:
 
 
 class FetchQueue:
-    """Fetches what deployments are made from. An async context manager: inside it, `run` works on the queue."""
+    """Fetches the sources of deployments while `run` runs.
 
-    def __init__(self, tools: GitContext, fetcher: Fetcher, installations: Installations) -> None:
-        self._tools = tools
+    An async context manager, entered before.
+    """
+
+    def __init__(self, context: GitContext, fetcher: Fetcher, installations: Installations) -> None:
+        self._context = context
         self._fetcher = fetcher
         self._installations = installations
         self._wake = asyncio.Event()
-        self._fetching: dict[str, asyncio.Task[None]] = {}
+        self._fetches = Tasks()
         self._turns: dict[str, asyncio.Semaphore] = {}
 
     async def __aenter__(self) -> Self:
-        await asyncio.to_thread(remove_tree, self._tools.data.git)
+        await asyncio.to_thread(remove_tree, self._context.data.git)
         return self
 
     async def __aexit__(
@@ -73,14 +76,17 @@ class FetchQueue:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop; what is in the queue is fetched by the next server."""
-        await end(*self._fetching.values())
+        """Stop fetching; the next server fetches what is left in the queue."""
+        await self._fetches.end()
 
     def remote(self, installation_id: str, repository: str) -> Remote:
-        """Return where a repository is. Raises RepositoryMissing."""
+        """Return the remote of a repository, of this server without an installation.
+
+        Raises RepositoryMissing.
+        """
         if not installation_id:
             return Remote(
-                path=self._tools.data.repository(repository) / BARE, name=repository, own=True
+                path=self._context.data.repository(repository) / BARE, name=repository, own=True
             )
         return self._installations.find(installation_id).remote(repository)
 
@@ -96,7 +102,7 @@ class FetchQueue:
     ) -> Deployment | None:
         """Queue a deployment of a function, with a new id unless one is given, and return it.
 
-        None when the function is gone, or when `commit` of the branch has been dealt with before.
+        None when the function is gone, or when this commit of the branch was queued before.
         """
         now = now_ms()
         deployment = Deployment(
@@ -118,30 +124,31 @@ class FetchQueue:
             logger.info(
                 "%s: its repository is missing; the deployment's log will say so", function.id
             )
-        inserted = await self._tools.database.write(
+        inserted = await self._context.database.write(
             git_sources.insert, deployment, source, commit=commit
         )
         if inserted is not None:
-            self._tools.changes.tell("create", inserted)
+            self._context.changes.tell("create", inserted)
             self._wake.set()
         return inserted
 
     async def run(self) -> None:
-        """Fetch what waits as it comes."""
+        """Fetch waiting deployments as they come."""
         while True:
             self._wake.clear()
-            # Before the list is read: one that ends meanwhile is still in it, and must not begin again.
-            self._fetching = {key: task for key, task in self._fetching.items() if not task.done()}
-            for fetch in await self._tools.database.insist(git_sources.pending):
-                key = fetch.deployment.id
-                if key not in self._fetching:
-                    self._fetching[key] = asyncio.create_task(
-                        self._attempt(fetch), name=f"minifn-git-fetch-{key}"
-                    )
+            # Noted before the read: the list may hold a fetch that ends meanwhile.
+            running = self._fetches.names
+            for fetch in await self._context.database.insist(git_sources.pending):
+                name = f"minifn-git-fetch-{fetch.deployment.id}"
+                if name not in running:
+                    self._fetches.start(self._attempt(fetch), name)
             await self._wake.wait()
 
     async def _attempt(self, fetch: Fetch) -> None:
-        """Fetch a deployment when its installation is free: a host that does not answer holds up no other."""
+        """Fetch a deployment when its installation has a free slot.
+
+        Slots are counted per installation, so that a host that does not answer delays no other.
+        """
         turn = self._turns.setdefault(
             fetch.source.installation_id, asyncio.Semaphore(FETCHES_AT_ONCE)
         )
@@ -154,7 +161,7 @@ class FetchQueue:
 
     async def _fetch(self, fetch: Fetch) -> None:
         deployment, source = fetch.deployment, fetch.source
-        archive = self._tools.data.source(deployment.id)
+        archive = self._context.data.source(deployment.id)
         try:
             remote = await asyncio.to_thread(self.remote, source.installation_id, source.repository)
             deployment = _described(deployment, remote)
@@ -172,23 +179,25 @@ class FetchQueue:
             chunks_uploaded=deployment.chunks_total,
             updated_at=now_ms(),
         )
-        stored = await self._tools.database.write(git_sources.fetched, complete, heads)
+        stored = await self._context.database.write(git_sources.fetched, complete, heads)
         if stored is None:
             await asyncio.to_thread(archive.unlink, missing_ok=True)
             return
-        self._tools.changes.tell("update", stored)
-        self._tools.hooks.build()
+        self._context.changes.tell("update", stored)
+        self._context.hooks.build()
 
     async def _fail(self, deployment: Deployment, message: str) -> None:
         log = f"{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {message}\n"
-        stored = await self._tools.database.write(git_sources.failed, deployment.id, log, now_ms())
+        stored = await self._context.database.write(
+            git_sources.failed, deployment.id, log, now_ms()
+        )
         if stored is not None:
-            self._tools.changes.tell_log(stored.id, log)
-            self._tools.changes.tell("update", stored)
+            self._context.changes.tell_log(stored.id, log)
+            self._context.changes.tell("update", stored)
 
 
 def _described(deployment: Deployment, remote: Remote) -> Deployment:
-    """Return the deployment with what is known of its repository."""
+    """Return the deployment with the names and pages of its repository."""
     branch = deployment.provider_branch
     return msgspec.structs.replace(
         deployment,

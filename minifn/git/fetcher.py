@@ -1,7 +1,7 @@
-"""Reads from a repository: its branches, one commit of it as an archive, the paths that differ between two commits.
+"""Reads from a repository: branches, a commit as an archive, the paths changed between commits.
 
-Nothing is ever checked out: git packs the tree of a commit by itself, as deployments are packed, so that links and
-names in it are judged where every uploaded archive is, when it is unpacked.
+Nothing is checked out: git packs the tree of a commit into an archive. Its links and names are
+checked when it is unpacked, as those of every uploaded archive are.
 """
 
 import asyncio
@@ -13,25 +13,25 @@ from minifn.archive import uploads
 from minifn.git.installations import Remote
 from minifn.git.program import BARE, Git, GitFailed, Run
 
-#: How much larger than an archive a repository may be, of which perhaps one folder is deployed.
+#: Factor between the largest archive and the largest repository: often one folder is deployed.
 REPOSITORY_FACTOR = 10
-#: A host that does not list its branches in this time is taken for unreachable.
+#: Seconds after which a host that has not listed its branches counts as unreachable.
 LOOK_SECONDS = 60
-#: The name that a fetched commit has in the repository it is fetched into.
+#: Reference of a fetched commit in the repository that it is fetched into.
 FETCHED = "refs/minifn/fetched"
-#: What is kept of a commit's message and of its author's name, characters.
+#: Most characters stored of a commit's message, and of its author's name.
 TEXT_CHARS = 1000
 _HEAD = re.compile(r"^([0-9a-f]{40,64})\trefs/heads/(\S+)$", re.MULTILINE)
 _TAG = re.compile(r"^[0-9a-f]{40,64}\t(refs/tags/\S+)$", re.MULTILINE)
-#: An archive is what a checkout would be: attributes may neither leave files out of it nor write into them.
+#: Attributes that make an archive equal a checkout: no file is left out or rewritten.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
-#: The archive while it is written, in the directory that git works in.
+#: Name of the unfinished archive in git's working directory.
 _ARCHIVE = "source.tar.gz"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commit:
-    """What is known of a commit."""
+    """A commit, with its author's name and its message."""
 
     hash: str
     author: str
@@ -39,7 +39,7 @@ class Commit:
 
 
 class Fetcher:
-    """Reads from remotes. `archive_bytes` is the largest archive that may come of it."""
+    """Reads from remotes. `archive_bytes` is the size of the largest archive it makes."""
 
     def __init__(self, git: Git, archive_bytes: int) -> None:
         self._git = git
@@ -47,7 +47,7 @@ class Fetcher:
         self._repository_bytes = REPOSITORY_FACTOR * archive_bytes
 
     async def heads(self, remote: Remote) -> dict[str, str]:
-        """Return the commit of each branch by its name. Raises GitFailed."""
+        """Return the name of each branch -> its commit. Raises GitFailed."""
         async with self._git.place(remote) as place:
             arguments = ("ls-remote", "--heads", "--", self._git.address(remote))
             call = Run(
@@ -61,11 +61,11 @@ class Fetcher:
         return {name: commit for commit, name in _HEAD.findall(text)}
 
     async def archive(self, remote: Remote, reference: str, folder: str, target: Path) -> Commit:
-        """Write one folder of a commit, "" for all of it, to the .tar.gz `target` and return the commit.
+        """Write a folder of a commit ("" = all) to the .tar.gz `target` and return the commit.
 
-        `reference` is a full one (`refs/heads/main`), a whole hash, or a glob of tags (`refs/tags/0.2.*`), of which
-        the highest version is taken. A repository of this server is read where it is.
-        Raises GitFailed.
+        `reference` is a full reference (`refs/heads/main`), a whole hash, or a glob of tags
+        (`refs/tags/0.2.*`), which stands for the highest matching version. A repository of this
+        server is read in place. Raises GitFailed.
         """
         async with self._git.place(remote) as place:
             if remote.own:
@@ -91,7 +91,7 @@ class Fetcher:
         return commit
 
     async def changed(self, remote: Remote, before: str, after: str) -> list[str] | None:
-        """Return the paths that differ between two commits; None when one of them is there no more."""
+        """Return the paths that differ between two commits; None when one no longer exists."""
         async with self._git.place(remote) as place:
             try:
                 await self._fetch(place, remote, before, f"{FETCHED}-before")
@@ -139,7 +139,7 @@ class Fetcher:
         text = await self._read(place, own, arguments)
         parts = text.split("\0")
         if len(parts) != 5:
-            raise GitFailed(f"the reference is no commit: {text.strip()[:200]}")
+            raise GitFailed(f"the reference is not a commit: {text.strip()[:200]}")
         return Commit(
             hash=parts[1], author=parts[2][:TEXT_CHARS], message=parts[3].strip()[:TEXT_CHARS]
         )
@@ -150,7 +150,7 @@ class Fetcher:
         except GitFailed as exc:
             raise GitFailed(f"the commit has no folder {folder!r}") from exc
         if kind.strip() != "tree":
-            raise GitFailed(f"{folder!r} is no folder in this commit")
+            raise GitFailed(f"{folder!r} is not a folder in this commit")
 
     async def _read(
         self, place: Path, own: Remote | None, arguments: tuple[str, ...], file_bytes: int = 0
@@ -176,7 +176,10 @@ class Fetcher:
 
 
 def _set_attributes(repository: Path) -> None:
-    """Make archives of a repository hold all files as they are. Raises GitFailed without one."""
+    """Make archives of a repository hold every file unchanged.
+
+    Raises GitFailed if it is missing.
+    """
     file = repository / "info" / "attributes"
     try:
         file.parent.mkdir(exist_ok=True)

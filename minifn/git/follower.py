@@ -1,4 +1,4 @@
-"""Follows the builds that one push began: their logs as they are written, and how they end."""
+"""Follows the builds of one push: their logs as they are written, and how they end."""
 
 import asyncio
 from collections import deque
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from minifn.change_feed import Change, LogPiece
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
 
-#: Characters of log text that wait for one pusher. Beyond them the oldest text is given up: a build
-#: does not wait for a slow pusher.
+#: Most characters of log text that wait for one pusher. Beyond them the oldest text is dropped, so
+#: that no build waits for a slow pusher.
 HELD_CHARS_MAX = 4_000_000
 
 
@@ -17,15 +17,15 @@ HELD_CHARS_MAX = 4_000_000
 class _Build:
     texts: deque[str] = field(default_factory=deque)
     held_chars: int = 0
-    #: Characters that were given up since the last read.
+    #: Characters dropped since the last read.
     lost: int = 0
     ended: bool = False
-    #: As it was when it ended, None for one that was deleted.
+    #: The deployment when its build ended, None when it was deleted.
     deployment: Deployment | None = None
 
 
 class BuildFollower:
-    """Collects news of builds of one function, each from the moment it is expected."""
+    """Collects the logs and ends of a function's builds, each from its `expect` on."""
 
     def __init__(self, function_id: str, held_chars_max: int = HELD_CHARS_MAX) -> None:
         self._function_id = function_id
@@ -38,7 +38,7 @@ class BuildFollower:
         self._builds[deployment_id] = _Build()
 
     def hear(self, news: Change | LogPiece) -> None:
-        """Take news of the feed: a listener of `ChangeFeed.followed`."""
+        """Take news of the feed; the follower that `ChangeFeed.followed` calls."""
         if isinstance(news, LogPiece):
             if (build := self._builds.get(news.deployment_id)) is not None and not build.ended:
                 self._keep(build, news.text)
@@ -67,9 +67,9 @@ class BuildFollower:
         build.held_chars += len(text)
         while sum(one.held_chars for one in self._builds.values()) > self._held_chars_max:
             longest = max(self._builds.values(), key=lambda one: one.held_chars)
-            given_up = len(longest.texts.popleft())
-            longest.held_chars -= given_up
-            longest.lost += given_up
+            dropped = len(longest.texts.popleft())
+            longest.held_chars -= dropped
+            longest.lost += dropped
         self._news.set()
 
     async def log(self, deployment_id: str, pause_seconds: float) -> AsyncIterator[str]:
@@ -98,5 +98,5 @@ class BuildFollower:
         return text
 
     def outcome(self, deployment_id: str) -> Deployment | None:
-        """Return a build whose log has ended as it was then; None when it was deleted."""
+        """Return the deployment when its build ended; None when it was deleted."""
         return self._builds[deployment_id].deployment

@@ -1,7 +1,7 @@
-"""Installations: named places that repositories are found below, on this machine's disk or by HTTP.
+"""Installations: named bases of repositories, on this machine's disk or at an HTTP host.
 
-Credentials in a base (`https://user:token@host`) are taken out of it at once: git gets them as a header from a file,
-so that no command line, message or URL can show them.
+Credentials in a base (`https://user:token@host`) are removed from it at once. git gets them as a
+header from a file, so no command line, message or URL shows them.
 """
 
 import base64
@@ -13,15 +13,15 @@ from urllib.parse import unquote, urlsplit
 
 from minifn.git_names import is_repository
 
-#: The installation that templates come from. No function can be connected to it: this is no id.
+#: Name of the installation of templates. It is not an id, so no function can be connected to it.
 TEMPLATES = ".templates"
-#: Where a sandbox shows a repository of this machine's disk.
+#: Path in a sandbox of a repository on this machine's disk.
 REPOSITORY = "/repository"
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 class RepositoryMissing(Exception):
-    """An installation has no such repository; the message says so."""
+    """An installation or a repository does not exist; the message names it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,40 +30,43 @@ class Remote:
 
     path: Path | None = None
     url: str = ""
-    #: The value of a header Authorization, "" for none.
+    #: Value of the header Authorization, "" for none.
     authorization: str = field(default="", repr=False)
-    #: What people open in a browser, "" when there is no such page.
+    #: URL of its web page, "" for none.
     page: str = ""
     name: str = ""
     owner: str = ""
-    #: Whether it is one of this server, that functions are pushed to.
+    #: Whether it is a repository of this server, to which a function is pushed.
     own: bool = False
 
     @property
     def protocol(self) -> str:
-        """The only one that git may use for it."""
+        """The only protocol that git may use for it."""
         return "file" if self.path is not None else urlsplit(self.url).scheme
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Installation:
-    """A base that repositories are named relative to."""
+    """A base, relative to which repositories are named."""
 
     name: str
     #: A directory, or None when `url` is set.
     directory: Path | None = None
-    #: Without credentials and without a slash at its end.
+    #: The base, without credentials and without a slash at the end.
     url: str = ""
     authorization: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, pair: str) -> "Installation":
-        """Return the installation that `NAME=BASE` describes. Raises ValueError for a base that git cannot be given."""
+        """Return the installation that `NAME=BASE` describes.
+
+        Raises ValueError for a base that git does not take.
+        """
         name, _, base = pair.partition("=")
         if base.startswith("/"):
             return cls(name=name, directory=Path(base))
         if re.search(r"[\s\x00-\x1f\x7f\"\\]", base):
-            raise ValueError(f"{name}: the base has characters that no URL has")
+            raise ValueError(f"{name}: the base has characters that a URL cannot have")
         parts = urlsplit(base)
         if (
             parts.scheme == "file"
@@ -78,7 +81,8 @@ class Installation:
             or parts.fragment
         ):
             raise ValueError(
-                f"{name}: the base must be an absolute path, or begin with file://, https:// or http://"
+                f"{name}: the base must be an absolute path, or begin with file://, https:// or"
+                " http://"
             )
         credentials, _, host = parts.netloc.rpartition("@")
         user, _, password = credentials.partition(":")
@@ -87,9 +91,12 @@ class Installation:
         return cls(name=name, url=url, authorization=f"Basic {encoded}" if credentials else "")
 
     def remote(self, repository: str) -> Remote:
-        """Return a repository, which need not exist when it is not on this machine. Raises RepositoryMissing."""
+        """Return a repository; only on this machine is it checked whether it exists.
+
+        Raises RepositoryMissing.
+        """
         if not is_repository(repository):
-            raise RepositoryMissing(f"{repository!r} is no name of a repository")
+            raise RepositoryMissing(f"{repository!r} is not a repository's name")
         segments = [*self.url.split("/")[3:], *repository.removesuffix(".git").split("/")]
         owner = segments[-2] if len(segments) > 1 else ""
         if self.directory is None:
@@ -107,7 +114,10 @@ class Installation:
 
 
 class Installations:
-    """The installations of a server, by name. `templates` is the base of template repositories, "" for none."""
+    """The installations of a server.
+
+    `templates` is the base of template repositories, "" for none.
+    """
 
     def __init__(self, pairs: Iterable[str], templates: str = "") -> None:
         self.all = tuple(Installation.parse(pair) for pair in pairs)
@@ -117,7 +127,7 @@ class Installations:
         self._by_name = {installation.name: installation for installation in known}
 
     def find(self, name: str) -> Installation:
-        """Return one. Raises RepositoryMissing when the server's settings name it no more."""
+        """Return an installation. Raises RepositoryMissing when the settings do not name it."""
         if name not in self._by_name:
             setting = "MINIFN_TEMPLATES" if name == TEMPLATES else "MINIFN_GIT_INSTALLATIONS"
             raise RepositoryMissing(f"the installation {name!r} is not in {setting} any more")
@@ -125,5 +135,5 @@ class Installations:
 
 
 def without_credentials(text: str) -> str:
-    """Return `text` with user names and passwords taken out of every URL."""
+    """Return `text` with user names and passwords removed from every URL."""
     return _CREDENTIALS.sub("", text)

@@ -1,4 +1,4 @@
-"""git's pkt-lines (four hex digits of length, then the content), side-bands and report of a push.
+"""git's pkt-lines (four hex digits of length, then content), side-bands, and the report of a push.
 
 See `gitprotocol-common` and `gitprotocol-pack` of git's documentation.
 """
@@ -10,24 +10,26 @@ import msgspec
 from minifn.log_text import printable
 
 FLUSH = b"0000"
-#: Says nothing, so that nobody on the way takes the connection for dead.
+#: An empty side-band packet, which keeps proxies from closing a silent connection.
 KEEPALIVE = b"0005\x02"
+#: Most bytes of content in a side-band packet.
 SIDEBAND_BYTES = 65_515
-#: The side-band of git's own answer, and that of text for people.
+#: The side-bands of git's own answer and of text for users.
 DATA, PROGRESS = b"\x01", b"\x02"
+#: Most references of one push.
 COMMANDS_MAX = 1000
-#: What the hash of a reference is when it is created or deleted.
+#: The digit of which the hash of a missing reference consists.
 ZERO = "0"
 
 
 class Malformed(ValueError):
-    """The bytes are no pkt-lines."""
+    """The bytes are not pkt-lines."""
 
 
 class Push(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pusher wants: the new hash of each reference, and what it can do itself."""
+    """A request to push: the new hash of each reference, and the client's capabilities."""
 
-    #: reference -> hash
+    #: Reference -> hash.
     updates: dict[str, str]
     capabilities: frozenset[str] = frozenset()
 
@@ -38,12 +40,12 @@ class Push(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def side_band(self) -> bool:
-        """Whether the pusher takes an answer in side-bands."""
+        """Whether the client takes an answer in side-bands."""
         return "side-band-64k" in self.capabilities
 
     @property
     def reports(self) -> bool:
-        """Whether the pusher understands a report of what became of each reference."""
+        """Whether the client understands a report on each reference."""
         return not self.capabilities.isdisjoint(("report-status", "report-status-v2"))
 
     def branches(self) -> dict[str, str]:
@@ -72,15 +74,15 @@ def progress(text: str) -> bytes:
 
 
 def refusal(push: Push, reason: str) -> bytes:
-    """Return the answer that takes nothing of a push; clients show `reason` at each reference."""
-    said = " ".join(printable(reason).split())
-    lines = (b"unpack ok\n", *(f"ng {name} {said}\n".encode() for name in push.updates))
+    """Return the answer that refuses a push; clients show `reason` at each reference."""
+    text = " ".join(printable(reason).split())
+    lines = (b"unpack ok\n", *(f"ng {name} {text}\n".encode() for name in push.updates))
     report = b"".join(map(line, lines)) + FLUSH
     return banded(DATA, report) + FLUSH if push.side_band else report
 
 
 def read_push(file: BinaryIO) -> Push:
-    """Return what the beginning of a request to `git-receive-pack` asks for. Raises Malformed."""
+    """Return the push that a request to `git-receive-pack` begins with. Raises Malformed."""
     updates: dict[str, str] = {}
     capabilities: frozenset[str] = frozenset()
     for _ in range(COMMANDS_MAX):
@@ -102,7 +104,7 @@ def _read(file: BinaryIO) -> bytes | None:
     try:
         length = int(head, 16)
     except ValueError as exc:
-        raise Malformed(f"no length of a line: {head!r}") from exc
+        raise Malformed(f"not the length of a line: {head!r}") from exc
     if not length:
         return None
     content = file.read(length - 4) if length > 4 else b""

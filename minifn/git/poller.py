@@ -1,7 +1,7 @@
-"""Finds pushes to connected repositories: by looking at their branches now and then, and when somebody says so.
+"""Finds pushes to connected repositories: polls their branches, and looks when a webhook says so.
 
-A message of a push is only a reason to look: what there is to deploy is what the repository itself says, so that a
-push that is told twice, late or not at all makes no difference.
+A push event is only a reason to look. The repository decides what is deployed, so a push that is
+reported twice, late or never makes no difference.
 """
 
 import asyncio
@@ -26,7 +26,10 @@ logger = logging.getLogger("minifn.git")
 
 
 class Poller:
-    """Looks at one repository after the other, each every `interval_seconds`. An async context manager with `run`."""
+    """Looks at each connected repository every `interval_seconds` while `run` runs.
+
+    An async context manager, entered before `run`.
+    """
 
     def __init__(
         self, database: Database, fetcher: Fetcher, queue: FetchQueue, interval_seconds: float
@@ -36,7 +39,7 @@ class Poller:
         self._queue = queue
         self._interval_seconds = interval_seconds
         self._looking: dict[Repository, asyncio.Lock] = {}
-        #: What was said last of repositories that could not be read.
+        #: Last logged error of each repository that could not be read.
         self._complaints: dict[Repository, str] = {}
         self._looks = Tasks()
 
@@ -63,7 +66,7 @@ class Poller:
                 await asyncio.sleep(self._interval_seconds)
             for repository in repositories:
                 await asyncio.sleep(self._interval_seconds / len(repositories))
-                # One that takes long to answer is not asked again meanwhile, and holds up no other.
+                # A slow host gets no second request meanwhile, and delays no other repository.
                 if not self._turn(repository).locked():
                     self.look_soon(repository)
 
@@ -71,14 +74,16 @@ class Poller:
         try:
             return await self._database.read(git_sources.repositories)
         except sqlite3.Error as exc:
-            logger.error("connected repositories could not be listed (%s); it is tried again", exc)
+            logger.error(
+                "connected repositories could not be listed (%s); the next poll tries again", exc
+            )
             return []
 
     def _turn(self, repository: Repository) -> asyncio.Lock:
         return self._looking.setdefault(repository, asyncio.Lock())
 
     async def look(self, repository: Repository) -> None:
-        """Deploy what has been pushed to a repository since the last look."""
+        """Deploy the branches that were pushed to a repository since the last look."""
         async with self._turn(repository):
             functions = await self._database.read(git_sources.connected, repository)
             if not functions:
@@ -90,10 +95,10 @@ class Poller:
                 heads = await self._fetcher.heads(remote)
             except (GitFailed, RepositoryMissing) as exc:
                 if self._complaints.get(repository) != str(exc):
-                    # The host of the repository had a say in this.
-                    said = one_line(" ".join(str(exc).split()), 1000)
+                    # The text may come from the repository's host.
+                    reason = one_line(" ".join(str(exc).split()), 1000)
                     logger.warning(
-                        "%s of %s: %s", repository.name, repository.installation_id, said
+                        "%s of %s: %s", repository.name, repository.installation_id, reason
                     )
                 self._complaints[repository] = str(exc)
                 return
@@ -108,12 +113,12 @@ class Poller:
             before = known.get(branch, [])
             if commit in before:
                 continue
-            own = branch == function.provider_branch
-            # A function of which nothing is known was connected while its repository could not be read.
-            wanted = own or (bool(known) and matches(branch, function.provider_branches))
+            main = branch == function.provider_branch
+            # Without known branches: the repository could not be read when it was connected.
+            wanted = main or (bool(known) and matches(branch, function.provider_branches))
             if wanted and await self._concerns(function, remote, before, commit):
                 await self._queue.add(
-                    function, source(function, commit), branch=branch, activate=own, commit=commit
+                    function, source(function, commit), branch=branch, activate=main, commit=commit
                 )
             else:
                 await self._database.write(git_sources.note_commit, function.id, branch, commit)
@@ -121,7 +126,7 @@ class Poller:
     async def _concerns(
         self, function: Function, remote: Remote, before: list[str], commit: str
     ) -> bool:
-        """Tell whether a push touches the function's paths; one of which that cannot be known does."""
+        """Tell whether a push touches the function's paths; assume so when git cannot tell."""
         if not function.provider_paths or not before:
             return True
         changed = await self._fetcher.changed(remote, before[-1], commit)

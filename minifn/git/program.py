@@ -1,8 +1,8 @@
-"""The git command line, always confined by the server's engine and with nothing of anybody's configuration.
+"""The git command line, confined by the server's engine and without any user's configuration.
 
-git reads repositories of strangers, so that each run is a command of its own with limits and a deadline, sees one
-directory to work in and at most one repository besides, and has a network only to reach a URL. It asks nobody for a
-password, runs no hooks and follows no submodules.
+git reads untrusted repositories. Each run is a separate command with limits and a deadline. It sees
+one working directory and at most one repository, and has a network only to reach a URL. It never
+prompts for a password, runs no hooks and follows no submodules.
 """
 
 import asyncio
@@ -22,23 +22,24 @@ from minifn.sandbox.inherited import passed_paths, passed_through
 from minifn.sandbox.own_python import own_binds, own_interpreter
 from minifn.sandbox.spawner import Spawner, run
 
-#: Where git is looked for: what every sandbox shows.
+#: Directories in which git is looked for; every sandbox shows them.
 SEARCH_PATH = "/usr/local/bin:/usr/bin:/bin"
 HOW_TO_GET = "install the package git (Debian, Ubuntu, Fedora, Alpine: `git`)"
-#: Where a sandbox shows the directory that git works in.
+#: Path of git's working directory in a sandbox.
 WORK = "/work"
-#: The name of a bare repository in the directory that git works in.
+#: Name of a bare repository in git's working directory.
 BARE = "repository.git"
+#: Deadline of a run, seconds.
 GIT_SECONDS = 300
 MEMORY_BYTES = 1024 * 1024 * 1024
-#: Of one run: more than any list of branches that minifn looks at.
+#: Most output of one run, bytes: more than any list of branches takes.
 OUTPUT_BYTES_MAX = 4 * 1024 * 1024
-#: The end of what git said that people are shown.
+#: Characters at the end of git's output that an error message shows.
 MESSAGE_CHARS = 2000
-#: Where git looks for them, in its home: what it works in.
+#: Name of git's settings in its home, which is the working directory.
 SETTINGS_FILE = ".gitconfig"
-#: Packs are kept as they come, in one file: so the limit of a file's size holds for a whole repository. Branches are on
-#: disk before they have their name: an empty one, after a loss of power, makes a repository useless.
+#: Packs are kept as received, in one file, so that the limit on file size bounds a repository.
+#: `fsync` covers references: an empty one, after a loss of power, makes a repository unusable.
 SETTINGS = """\
 [safe]
 \tdirectory = *
@@ -63,22 +64,22 @@ SETTINGS = """\
 [credential]
 \thelper =
 """
-#: git reads requests from its standard input, which a command does not have: descriptor 3 becomes it.
+#: Python code that makes descriptor 3 the standard input of git, which a command lacks.
 WITH_INPUT = (
     "import os, sys; os.dup2(3, 0); os.closerange(3, 10); os.execvp(sys.argv[1], sys.argv[1:])"
 )
 
 
 class GitFailed(Exception):
-    """git did not do what it was asked; the message, without credentials, is for people."""
+    """git failed; the message has no credentials and can be shown to users."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One call of git."""
+    """One run of git."""
 
     arguments: tuple[str, ...]
-    #: The directory it works in, with its settings beside the repository.
+    #: git's working directory, with its settings beside the repository.
     place: Path
     remote: Remote | None = None
     #: The largest file it may write, bytes.
@@ -88,7 +89,7 @@ class Run:
 
 
 class Git:
-    """Runs git. `environ` is the server's environment, of which git gets what builds get: proxies and certificates."""
+    """Runs git. Of the server's environment `environ`, git gets the same variables as builds."""
 
     def __init__(
         self,
@@ -105,14 +106,15 @@ class Git:
 
     @contextlib.asynccontextmanager
     async def place(self, remote: Remote | None = None) -> AsyncIterator[Path]:
-        """A directory to work in that is thrown away: empty but for the settings of git."""
+        """Yield a temporary working directory with the settings of git."""
         self._data.git.mkdir(mode=0o700, exist_ok=True)
         place = Path(tempfile.mkdtemp(dir=self._data.git))
         try:
             settings = SETTINGS
             if remote is not None and remote.authorization:
-                # Where a host redirects to, nobody has said that it may know the password.
-                settings += f'[http "{remote.url}"]\n\textraHeader = "Authorization: {remote.authorization}"\n'
+                settings += f'[http "{remote.url}"]\n'
+                settings += f'\textraHeader = "Authorization: {remote.authorization}"\n'
+                # Never follow a redirect with the password.
                 settings += "\tfollowRedirects = false\n"
             (place / SETTINGS_FILE).write_text(settings)
             yield place
@@ -133,7 +135,10 @@ class Git:
         return output.text
 
     async def start(self, call: Run, given: int, printed: int) -> Exit:
-        """Run git with the descriptor `given` as its standard input and `printed` as its output. Raises GitFailed."""
+        """Run git with the descriptors `given` and `printed` as its standard input and output.
+
+        Raises GitFailed.
+        """
         command = self.command(call)
         interpreter = str(own_interpreter())
         wrapped = self._engine.wrap(
@@ -169,59 +174,62 @@ class Git:
             raise GitFailed(f"git is not installed on this server: {HOW_TO_GET}")
         work = Bind(source=call.place, target=WORK, writable=True)
         binds = [work]
-        protocol = "file"
         shown: Sequence[Path] = ()
         if call.remote is not None:
-            protocol = call.remote.protocol
             if call.remote.path is not None:
                 binds.append(Bind(source=call.remote.path, target=REPOSITORY))
             else:
                 shown = passed_paths(self._passed, self._data.root)
         online = call.remote is not None and call.remote.path is None
+        return Command(
+            argv=(program, *call.arguments),
+            env=self._environment(call, self._engine.place(work), online=online),
+            cwd=self._engine.place(work),
+            binds=(*binds, *(Bind(source=path, target=str(path)) for path in shown)),
+            limits=Limits(
+                memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS
+            ),
+            # Only an engine with namespaces can remove the network.
+            network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
+            label=f"git {call.arguments[0]}",
+        )
+
+    def _environment(self, call: Run, home: str, *, online: bool) -> dict[str, str]:
         environment = {
             **(self._passed if online else {}),
             "PATH": SEARCH_PATH,
             "LC_ALL": "C.UTF-8",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_ATTR_NOSYSTEM": "1",
-            "HOME": self._engine.place(work),
+            "HOME": home,
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ALLOW_PROTOCOL": protocol,
+            "GIT_ALLOW_PROTOCOL": call.remote.protocol if call.remote else "file",
             "GIT_OPTIONAL_LOCKS": "0",
             **(call.environment or {}),
         }
         if online and "SSL_CERT_FILE" in self._passed:
             environment["GIT_SSL_CAINFO"] = self._passed["SSL_CERT_FILE"]
-        return Command(
-            argv=(program, *call.arguments),
-            env=environment,
-            cwd=self._engine.place(work),
-            binds=(*binds, *(Bind(source=path, target=str(path)) for path in shown)),
-            limits=Limits(
-                memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS
-            ),
-            # Only an engine with namespaces can take the network away.
-            network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
-            label=f"git {call.arguments[0]}",
-        )
+        return environment
 
     def address(self, remote: Remote) -> str:
-        """Return how git names a remote: a URL, or the path at which a command sees the directory."""
+        """Return git's address of a remote: its URL, or the directory's path in the sandbox."""
         if remote.path is None:
             return remote.url
         return self._engine.place(Bind(source=remote.path, target=REPOSITORY))
 
 
 def find_git() -> str | None:
-    """Return the path of the git command, if this machine has it."""
+    """Return the path of the git command, None when this machine has none."""
     return shutil.which("git", path=SEARCH_PATH)
 
 
 def explain(exit: Exit, text: str, file_bytes: int) -> str:
-    """Return why git failed: its own words, or the limit it ran into."""
-    # An indexing child dies of SIGXFSZ, and git reports the number.
+    """Return why git failed: its own message, or the limit that it hit."""
+    # A child that indexes dies of SIGXFSZ, and git reports the number of the signal.
     if exit.signal == 25 or "signal 25" in text or "File too large" in text:
-        return f"the repository, or what is deployed of it, is larger than {file_bytes:,} bytes"
+        return (
+            f"the repository, or the folder that is deployed, is larger than {file_bytes:,} bytes"
+        )
     if exit.reason:
         return f"git was stopped: {exit.reason}"
     said = without_credentials(text).strip()[-MESSAGE_CHARS:]

@@ -1,8 +1,8 @@
-"""Repositories that functions are pushed to: `git push http://HOST/git/<functionId>.git main` deploys.
+"""Repositories to push functions to: `git push http://HOST/git/<functionId>.git main` deploys.
 
-The server is git itself (`receive-pack` and `upload-pack`), confined, on a bare repository in the data directory. Of
-its answer only the very end is held back, until the build that the push began has ended: before it, the build's log
-rides to the pusher on git's own side-band.
+The server side is git itself (`receive-pack` and `upload-pack`), confined, on a bare repository in
+the data directory. The end of git's answer is held back until the build of the push has ended. The
+build's log is sent before it, on git's side-band.
 """
 
 import asyncio
@@ -31,38 +31,38 @@ from minifn.store.git_sources import Source
 logger = logging.getLogger("minifn.git")
 
 SERVICES = ("git-upload-pack", "git-receive-pack")
-#: Branches that deploy for everybody, unless the function names its own.
+#: Branches whose deployments are activated, unless the function names its own.
 MAIN_BRANCHES = ("main", "master")
-#: Packs that a repository may have before they are put together.
+#: Most packs of a repository before `git gc`.
 PACKS_MAX = 20
-#: Processes of git that serve at once: each may take a gigabyte.
+#: Most git processes that serve at once: each may take a gigabyte of memory.
 PROCESSES_MAX = 8
-#: Seconds of a build without news between two signs of life.
+#: Seconds between two keep-alive packets while a build is silent.
 QUIET_SECONDS = 4
-#: Levels and characters of a reference's name: each level is a directory of the repository.
+#: Most levels and characters of a reference's name: each level is a directory of the repository.
 REFERENCE_LEVELS_MAX = 32
 REFERENCE_CHARS_MAX = 255
-#: A repository that is being made: one with its right name is whole.
-UNBORN = f"{BARE}~new"
+#: Name of an unfinished repository: one named BARE is complete.
+UNFINISHED = f"{BARE}~new"
 
 
 class PushRefused(Exception):
-    """A push that is not taken; the message is for people."""
+    """A push that is not accepted; the message can be shown to users."""
 
 
 class PushedRepositories:
-    """The repositories of a server's functions, made when they are first asked for."""
+    """The repositories of a server's functions, made on first use."""
 
-    def __init__(self, tools: GitContext, git: Git, queue: FetchQueue) -> None:
-        self._tools = tools
+    def __init__(self, context: GitContext, git: Git, queue: FetchQueue) -> None:
+        self._context = context
         self._git = git
         self._queue = queue
-        self._limit_bytes = REPOSITORY_FACTOR * tools.config.upload_limit
+        self._limit_bytes = REPOSITORY_FACTOR * context.config.upload_limit
         self._turns: dict[str, asyncio.Lock] = {}
         self._processes = asyncio.Semaphore(PROCESSES_MAX)
 
     async def advertise(self, function: Function, service: str, protocol: str) -> bytes:
-        """Return what a client of `service` is told first. Raises GitFailed."""
+        """Return the references that a client of `service` gets first. Raises GitFailed."""
         place = await self._open(function)
         arguments = (service.removeprefix("git-"), "--stateless-rpc", "--advertise-refs", BARE)
         with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as nothing:
@@ -75,17 +75,18 @@ class PushedRepositories:
     async def send(
         self, function: Function, request: BinaryIO, printed: BinaryIO, protocol: str
     ) -> None:
-        """Answer a client that fetches, into the file `printed`. Raises GitFailed."""
+        """Write the answer to a client that fetches to the file `printed`. Raises GitFailed."""
         place = await self._open(function)
         await self._serve(
             place, ("upload-pack", "--stateless-rpc", BARE), protocol, request, printed
         )
 
     async def receive(self, function: Function, request: BinaryIO) -> AsyncGenerator[bytes, None]:
-        """Take a push, yield git's answer and, on the way, the logs of the builds it begins.
+        """Take a push; yield git's answer and the logs of the builds that the push begins.
 
-        `request` is unbuffered: git reads on from its descriptor. Raises pktlines.Malformed and, for a
-        pusher who does not understand git's report, GitFailed and PushRefused before anything is yielded.
+        `request` is unbuffered, because git reads its descriptor. Raises pktlines.Malformed and,
+        for a client that does not understand git's report, GitFailed and PushRefused before
+        anything is yielded.
         """
         push = await asyncio.to_thread(pktlines.read_push, request)
         try:
@@ -96,8 +97,8 @@ class PushedRepositories:
             yield _refusal(push, exc)
             return
         follower = BuildFollower(function.id)
-        with self._tools.changes.followed(follower.hear):
-            # Before anything is answered: a pusher who goes away leaves no taken branch undeployed.
+        with self._context.changes.followed(follower.hear):
+            # Before the answer: an accepted branch is deployed even if the client disconnects.
             begun = [
                 (branch, commit, await self._deploy(function, branch, commit, follower))
                 for branch, commit in pushed.items()
@@ -120,16 +121,16 @@ class PushedRepositories:
                 yield pktlines.FLUSH
 
     async def refuse(self, request: BinaryIO, reason: str) -> AsyncGenerator[bytes, None]:
-        """Yield the answer to a push that is not taken. Raises PushRefused and pktlines.Malformed."""
+        """Yield the answer to a push that is refused. Raises PushRefused and pktlines.Malformed."""
         yield _refusal(await asyncio.to_thread(pktlines.read_push, request), PushRefused(reason))
 
     async def _take(
         self, function: Function, place: Path, push: pktlines.Push, request: BinaryIO
     ) -> tuple[bytes, dict[str, str]]:
-        """Have git take a push; return its answer and the branches that it moved as was wanted."""
+        """Have git take a push; return its answer and the branches that it updated."""
         async with self._turns.setdefault(function.id, asyncio.Lock()):
             await asyncio.to_thread(_clear_up, place)
-            # A push that only deletes needs no room, and makes some.
+            # A push that only deletes references needs no space.
             if push.set:
                 await self._make_room(place)
             request.seek(0)
@@ -139,17 +140,19 @@ class PushedRepositories:
                 )
                 answer = await asyncio.to_thread(_whole, printed)
             pushed = await self._accepted(place, push) if push.branches() else {}
-            # git synchronizes its files, and not their names.
+            # git syncs its files, but not their names.
             await asyncio.to_thread(sync_tree, place)
         return answer, pushed
 
     async def _open(self, function: Function) -> Path:
-        """Return the directory of a function's repository, which is made when it is missing."""
-        place = self._tools.data.repository(function.id)
+        """Return the directory of a function's repository; make a missing one."""
+        place = self._context.data.repository(function.id)
         async with self._turns.setdefault(function.id, asyncio.Lock()):
             if not (place / BARE).exists():
                 await asyncio.to_thread(_make_anew, place)
-                await self._run(place, ("init", "--quiet", "--bare", "--template=", "--", UNBORN))
+                await self._run(
+                    place, ("init", "--quiet", "--bare", "--template=", "--", UNFINISHED)
+                )
                 await asyncio.to_thread(_put_in_place, place)
         return place
 
@@ -165,17 +168,17 @@ class PushedRepositories:
         call = Run(
             arguments=arguments, place=place, file_bytes=self._limit_bytes, environment=environment
         )
-        # It reads a file and writes one, so that no client can keep another's from its turn.
+        # git reads a file and writes one, so that no slow client occupies a process.
         async with self._processes:
             exit = await self._git.start(call, request.fileno(), printed.fileno())
-        # git has told its client what it did not like, unless it never came to that.
+        # With output, git has told its client the error.
         if exit.code != 0 and not os.fstat(printed.fileno()).st_size:
             raise GitFailed(
                 f"git ended with code {exit.code}, signal {exit.signal} {exit.reason}".rstrip()
             )
 
     async def _accepted(self, place: Path, push: pktlines.Push) -> dict[str, str]:
-        """Return the branches that are now where the push wanted them."""
+        """Return the branches of a push that now are at the pushed commit."""
         arguments = (
             "-C",
             BARE,
@@ -194,7 +197,7 @@ class PushedRepositories:
         }
 
     async def _make_room(self, place: Path) -> None:
-        """Have git pack what has grown too much. Raises PushRefused when there is no room."""
+        """Pack a repository that has grown. Raises PushRefused when there is no space."""
         try:
             await asyncio.to_thread(check_space, place)
             usage = await self._packed(place)
@@ -208,7 +211,7 @@ class PushedRepositories:
     async def _packed(self, place: Path) -> TreeSize:
         """Return the size of a repository, after a `git gc` if it needs one. Raises TreeRefused."""
         packs = place / BARE / "objects" / "pack"
-        # References that nest too deep to be measured are one file after `git gc`.
+        # References that nest too deep to be measured become one file by `git gc`.
         with contextlib.suppress(TreeRefused):
             usage = await asyncio.to_thread(measure, place)
             if (
@@ -216,8 +219,8 @@ class PushedRepositories:
                 and len(list(packs.glob("*.pack"))) <= PACKS_MAX
             ):
                 return usage
-        # The new pack may be as large as all the others.
-        file_bytes = self._limit_bytes + self._tools.config.upload_limit
+        # The new pack may be as large as all old ones.
+        file_bytes = self._limit_bytes + self._context.config.upload_limit
         try:
             await self._run(place, ("-C", BARE, "gc", "--quiet", "--prune=now"), file_bytes)
         except GitFailed as exc:
@@ -232,28 +235,28 @@ class PushedRepositories:
     async def _deploy(
         self, function: Function, branch: str, commit: str, follower: BuildFollower
     ) -> Deployment | None:
-        own = (function.provider_branch,) if function.provider_branch else MAIN_BRANCHES
+        active = (function.provider_branch,) if function.provider_branch else MAIN_BRANCHES
         source = pushed_source(function, commit)
         deployment_id = new_id()
         follower.expect(deployment_id)
         return await self._queue.add(
-            function, source, branch=branch, activate=branch in own, deployment_id=deployment_id
+            function, source, branch=branch, activate=branch in active, deployment_id=deployment_id
         )
 
     async def _verdict(self, deployment: Deployment | None) -> str:
         if deployment is None:
             return "\n-----> The deployment was deleted.\n"
         if deployment.status != "ready":
-            return f"\n-----> Build {deployment.status}: what ran before goes on running.\n"
-        function = await self._tools.database.read(functions.get, deployment.function_id)
+            return f"\n-----> Build {deployment.status}: the active deployment stays as it was.\n"
+        function = await self._context.database.read(functions.get, deployment.function_id)
         if function is None or function.deployment_id != deployment.id:
             return f"\n-----> Built, not active: deployment {deployment.id}\n"
-        domain = f"{function.id.lower()}.{self._tools.config.functions_domain}"
-        return f"\n-----> Deployed to {self._tools.endpoint.url_of(domain)}/\n"
+        domain = f"{function.id.lower()}.{self._context.config.functions_domain}"
+        return f"\n-----> Deployed to {self._context.endpoint.url_of(domain)}/\n"
 
 
 def pushed_source(function: Function, reference: str) -> Source:
-    """Return a reference of the repository that is pushed to this server."""
+    """Return a reference of a function's repository on this server."""
     root = folder(function.provider_root_directory) or ""
     return Source(installation_id="", repository=function.id, reference=reference, folder=root)
 
@@ -266,7 +269,7 @@ def _make_anew(place: Path) -> None:
 
 def _put_in_place(place: Path) -> None:
     sync_tree(place)
-    (place / UNBORN).rename(place / BARE)
+    (place / UNFINISHED).rename(place / BARE)
     sync_directory(place)
 
 
@@ -281,16 +284,16 @@ def _check_names(push: pktlines.Push) -> None:
 
 
 def _refusal(push: pktlines.Push, error: PushRefused | GitFailed) -> bytes:
-    """Return the report that nothing was taken: of an HTTP error, git shows its pusher the code alone."""
+    """Return the report of a refused push: git would show only the code of an HTTP error."""
     if not push.reports:
         raise error
     if isinstance(error, GitFailed):
-        logger.error("a push was not taken: %s", one_line(str(error)))
+        logger.error("a push was refused: %s", one_line(str(error)))
     return pktlines.refusal(push, str(error))
 
 
 def _clear_up(place: Path) -> None:
-    """Remove the files of a killed push or `git gc`, which refuse later ones. None runs now."""
+    """Remove the files of a killed push or `git gc`, which block later ones. Neither runs now."""
     repository = place / BARE
     for left in (
         "*.lock",
@@ -306,7 +309,7 @@ def _clear_up(place: Path) -> None:
 
 
 def _locks(directory: Path) -> Iterator[Path]:
-    """Yield the locks of references, however deep they nest."""
+    """Yield the locks of references at every level."""
     directories = [directory]
     while directories:
         for path in directories.pop().iterdir():

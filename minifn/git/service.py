@@ -1,4 +1,4 @@
-"""What git does for the server: functions connected to repositories, pushes told by their hosts, pushes to minifn."""
+"""Git of the server: functions connected to repositories, push events, and pushes to minifn."""
 
 import asyncio
 import hashlib
@@ -29,25 +29,29 @@ from minifn.store.git_sources import Source
 
 
 def events_secret(server_secret: str, installation_id: str) -> str:
-    """Return the secret with which the host of an installation signs what it tells of pushes."""
+    """Return the secret with which the host of an installation signs push events."""
     return hmac.new(
         server_secret.encode(), f"git events {installation_id}".encode(), hashlib.sha256
     ).hexdigest()
 
 
 class GitService:
-    """An async context manager: inside it, `run` does what is to be done in the background."""
+    """Deploys from repositories. An async context manager, entered before `run`."""
 
-    def __init__(self, tools: GitContext) -> None:
-        self._tools = tools
-        program = Git(tools.config, tools.data, tools.engine, tools.spawner, tools.environ)
-        fetcher = Fetcher(program, tools.config.upload_limit)
-        self._installations = Installations(tools.config.git_installations, tools.config.templates)
-        self._queue = FetchQueue(tools, fetcher, self._installations)
-        self._poller = Poller(tools.database, fetcher, self._queue, tools.config.git_poll)
+    def __init__(self, context: GitContext) -> None:
+        self._context = context
+        program = Git(
+            context.config, context.data, context.engine, context.spawner, context.environ
+        )
+        fetcher = Fetcher(program, context.config.upload_limit)
+        self._installations = Installations(
+            context.config.git_installations, context.config.templates
+        )
+        self._queue = FetchQueue(context, fetcher, self._installations)
+        self._poller = Poller(context.database, fetcher, self._queue, context.config.git_poll)
         self._stack = AsyncExitStack()
         #: The repositories that are pushed to this server.
-        self.pushed = PushedRepositories(tools, program, self._queue)
+        self.pushed = PushedRepositories(context, program, self._queue)
 
     async def __aenter__(self) -> Self:
         await self._remove_strangers()
@@ -61,23 +65,23 @@ class GitService:
         await self._stack.aclose()
 
     async def run(self) -> None:
-        """Look at repositories, and fetch what deployments are made from."""
+        """Poll connected repositories, and fetch the sources of deployments."""
         async with asyncio.TaskGroup() as parts:
             parts.create_task(self._queue.run(), name="minifn-git-fetches")
             parts.create_task(self._poller.run(), name="minifn-git-poller")
 
     async def _remove_strangers(self) -> None:
-        """Remove the repositories of functions that are gone."""
-        known = {function.id for function in await self._tools.database.read(functions.every)}
-        for path in list(self._tools.data.repositories.iterdir()):
+        """Remove the repositories of deleted functions."""
+        known = {function.id for function in await self._context.database.read(functions.every)}
+        for path in list(self._context.data.repositories.iterdir()):
             if path.name not in known:
                 await asyncio.to_thread(remove_tree, path)
 
     async def follow(self, function: Function, before: Function | None = None) -> None:
-        """Deploy the head of a function's branch if it has just been connected, or is to another branch than before."""
+        """Deploy the head of a function's branch if its connection is new or changed."""
         if before is not None and _connection(before) == _connection(function):
             return
-        await self._tools.database.write(git_sources.forget, function.id)
+        await self._context.database.write(git_sources.forget, function.id)
         if function.provider_repository_id:
             reference = f"refs/heads/{function.provider_branch}"
             await self._queue.add(
@@ -90,26 +94,27 @@ class GitService:
     async def deploy(
         self, function_id: str, kind: str, reference: str, *, activate: bool
     ) -> Deployment:
-        """Deploy a `branch`, `commit` or `tag` of the repository that a function is connected to, or pushed to.
+        """Deploy a `branch`, `commit` or `tag` of a function's repository, connected or pushed.
 
-        Raises FunctionNotFound, InstallationNotFound, FunctionEntrypointMissing and ArgumentInvalid.
+        Raises FunctionNotFound, InstallationNotFound, FunctionEntrypointMissing and
+        ArgumentInvalid.
         """
         function = await self._function(function_id)
         full = full_reference(kind, reference)
         if function.provider_repository_id:
             wanted = source(function, full)
-        elif self._tools.data.repository(function.id).exists():
+        elif self._context.data.repository(function.id).exists():
             wanted = pushed_source(function, full)
         else:
             raise InstallationNotFound(
-                "The function is connected to no repository, and none was pushed to it."
+                "The function is not connected to a repository, and none was pushed to it."
             )
         return await self._add(function, wanted, activate=activate)
 
     async def deploy_template(
         self, function_id: str, template: Source, *, activate: bool
     ) -> Deployment:
-        """Deploy what `template_source` returned. Raises FunctionNotFound and FunctionEntrypointMissing."""
+        """Deploy a template. Raises FunctionNotFound and FunctionEntrypointMissing."""
         return await self._add(await self._function(function_id), template, activate=activate)
 
     async def _add(self, function: Function, wanted: Source, *, activate: bool) -> Deployment:
@@ -129,9 +134,12 @@ class GitService:
             raise InstallationNotFound
 
     async def check_signature(self, installation_id: str, body: bytes, signature: str) -> None:
-        """Raise AccessForbidden unless `signature` is an installation's `X-Hub-Signature-256` (GitHub) of `body`."""
-        key = events_secret(self._tools.secret, installation_id).encode()
-        # Of 25 MB it takes a while, and anybody may ask for it.
+        """Check GitHub's header `X-Hub-Signature-256` of an installation's `body`.
+
+        Raises AccessForbidden.
+        """
+        key = events_secret(self._context.secret, installation_id).encode()
+        # In a thread: a body may have 25 MB, and a request needs no credentials.
         digest = await asyncio.to_thread(hmac.digest, key, body, hashlib.sha256)
         expected = f"sha256={digest.hex()}"
         if not hmac.compare_digest(expected.encode(), signature.encode()):
@@ -140,10 +148,10 @@ class GitService:
             )
 
     async def pushed_elsewhere(self, installation_id: str, names: set[str]) -> int:
-        """Look at the repositories of an installation whose host calls them `names`; return how many that are."""
+        """Look at the repositories of an installation with one of `names`; return how many."""
         found = [
             repository
-            for repository in await self._tools.database.read(git_sources.repositories)
+            for repository in await self._context.database.read(git_sources.repositories)
             if repository.installation_id == installation_id and _is_one_of(repository.name, names)
         ]
         for repository in found:
@@ -151,7 +159,7 @@ class GitService:
         return len(found)
 
     async def _function(self, function_id: str) -> Function:
-        function = await self._tools.database.read(functions.get, function_id)
+        function = await self._context.database.read(functions.get, function_id)
         if function is None:
             raise FunctionNotFound
         return function
@@ -167,7 +175,7 @@ def template_source(
     inside = folder(path)
     if not config.templates or not is_repository(repository) or inside is None:
         raise ProviderRepositoryNotFound(
-            f"{repository}, folder {path!r}, is not one of the templates that come with this server"
+            f"{repository}, folder {path!r}, is not one of this server's own templates"
             + (
                 ", and cannot be one of MINIFN_TEMPLATES."
                 if config.templates
@@ -182,7 +190,7 @@ def template_source(
 
 
 def full_reference(kind: str, reference: str) -> str:
-    """Return a reference as git takes it without doubt. Raises ArgumentInvalid."""
+    """Return the full name of a reference, or a commit's hash. Raises ArgumentInvalid."""
     if kind == "commit":
         if not is_commit(reference.lower()):
             raise ArgumentInvalid.for_param("reference", "A commit must be named by its whole hash")
@@ -197,5 +205,5 @@ def _connection(function: Function) -> tuple[str, str, str]:
 
 
 def _is_one_of(name: str, names: set[str]) -> bool:
-    own = name.removesuffix(".git")
-    return any(told == own or told.endswith(f"/{own}") for told in names)
+    plain = name.removesuffix(".git")
+    return any(given == plain or given.endswith(f"/{plain}") for given in names)

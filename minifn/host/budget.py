@@ -5,7 +5,7 @@ from minifn.errors import Overloaded
 
 
 class Budget:
-    """A number of bytes or slots. What is taken beyond it is refused."""
+    """A number of bytes or slots; requests beyond it are refused."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -23,14 +23,17 @@ class Budget:
 
 
 class Budgets:
-    """The budgets of a server that may use `memory_bytes`. Bodies and answers get a quarter each where that is less."""
+    """The budgets of a server that may use `memory_bytes`.
+
+    Bodies and answers get a quarter of it each, when that is less than their limit.
+    """
 
     def __init__(self, memory_bytes: int) -> None:
         #: Bytes of request bodies in memory.
         self.bodies = Budget(min(limits.BODIES_BYTES_MAX, memory_bytes // 4))
         #: Bytes of long answers that are not sent yet.
         self.answers = Budget(min(limits.ANSWERS_BYTES_MAX, memory_bytes // 4))
-        #: Archives on their way in, each a file on disk.
+        #: Uploads of archives, each a file on disk.
         self.uploads = Budget(limits.UPLOADS_MAX)
-        #: Requests of git.
+        #: Requests of git clients.
         self.git_requests = Budget(limits.GIT_REQUESTS_MAX)

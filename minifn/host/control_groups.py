@@ -1,17 +1,17 @@
-"""The control group of a process: the directory that stands for it, and the texts in it.
+"""The control group of a process: its directory, and the texts of the files in it.
 
-Also used by the launcher, which has the standard library alone.
+The launcher uses this module too, so it imports only the standard library.
 """
 
-# A small process, which does without pathlib.
+# The launcher is a small process that does not import pathlib.
 # ruff: noqa: PTH123
 
 
 def own_group(cgroup: str, mountinfo: str, controller: str = "") -> str:
     """Return the directory of the group that a process is in, "" for none.
 
-    `cgroup` and `mountinfo` are texts of /proc/PID. `controller` names a hierarchy of version 1 by
-    what it controls; without it the group is one of version 2.
+    `cgroup` and `mountinfo` are texts of /proc/PID. `controller` names the controller of a version
+    1 hierarchy; without it the group is one of version 2.
     """
     groups = (line.split(":", 2) for line in cgroup.splitlines())
     inside = next((path for _, names, path in groups if controller in names.split(",")), "")

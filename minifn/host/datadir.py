@@ -1,4 +1,4 @@
-"""Where everything lies in the data directory, and who may look at it."""
+"""The data directory: the paths in it, and files that survive a loss of power."""
 
 import contextlib
 import errno
@@ -9,22 +9,24 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-#: How often a tree is tried to be removed that is still being written to.
+#: Most attempts to remove a tree to which a process still writes.
 REMOVE_ATTEMPTS = 5
 
 
 class DataDir:
-    """The paths below MINIFN_DATA. `prepare` makes them; nothing else in minifn joins paths to the root."""
+    """The paths below MINIFN_DATA.
+
+    `prepare` makes them; nothing else in minifn joins paths to the root.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.database = root / "minifn.db"
         #: `<deployment id>.tar.gz`: the source archives, kept for rebuilds and downloads.
         self.deployments = root / "deployments"
-        self.logs = root / "logs"
-        #: What lives only while a server runs: sockets, temporary directories, records of processes, uploads.
+        #: Files of a running server: sockets, temporary directories, process records, uploads.
         self.run = root / "run"
-        #: `<function id>/`: the git repositories that functions are pushed to.
+        #: `<function id>/`: git repositories to which functions are pushed.
         self.repositories = root / "repositories"
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
@@ -32,13 +34,13 @@ class DataDir:
         self.keep_code(root)
 
     def keep_code(self, place: Path) -> None:
-        """Keep builds, and all other files of code, below `place`: the root, or a directory outside."""
+        """Keep builds and other files of code below `place`: the root, or a directory outside."""
         inside = place == self.root
         #: `<deployment id>/`: the built code, published read-only.
         self.builds = place / "builds"
         #: Build caches, private to a function.
         self.caches = self.builds / ".cache"
-        #: Where git works, each time in a directory of its own.
+        #: A temporary working directory for each run of git.
         self.git = self.run / "git" if inside else place / "git"
         #: Copies of the wrappers, for the users of functions.
         self.runtimes = self.run / "runtimes" if inside else place / "runtimes"
@@ -48,18 +50,17 @@ class DataDir:
         )
 
     def key_files(self, *, existing: bool = True) -> tuple[Path, ...]:
-        """The key files: all there can be, or those there are."""
+        """The key files: those that exist, or all possible ones."""
         files = (self.admin_key, self.jwt_secret, self.variables_key)
         return tuple(path for path in files if path.exists()) if existing else files
 
     def prepare(self) -> None:
-        """Create the directories, mode 0700. Raises OSError when the place cannot be written."""
+        """Create the directories, mode 0700. Raises OSError."""
         for path in (
             self.root,
             self.deployments,
             self.builds,
             self.caches,
-            self.logs,
             self.repositories,
             self.run,
         ):
@@ -70,7 +71,7 @@ class DataDir:
         return self.deployments / f"{deployment_id}.tar.gz"
 
     def upload(self, deployment_id: str) -> Path:
-        """Where the chunks of an unfinished upload are put together; survives restarts."""
+        """The file that collects the chunks of an unfinished upload; survives restarts."""
         return self.deployments / f"{deployment_id}.part"
 
     def build(self, deployment_id: str) -> Path:
@@ -83,7 +84,7 @@ class DataDir:
         return self.deployments / f"{deployment_id}~output.tar.gz"
 
     def scratch(self, deployment_id: str) -> Path:
-        """A build's temporary files, beside what the build owns: a script could have left a link inside of that."""
+        """A build's temporary files, outside its directory, where a script may leave links."""
         return self.builds / f"{deployment_id}~tmp"
 
     def cache(self, function_id: str) -> Path:
@@ -91,7 +92,7 @@ class DataDir:
         return self.caches / function_id
 
     def repository(self, function_id: str) -> Path:
-        """The directory with the git repository that a function is pushed to."""
+        """The directory of the git repository to which a function is pushed."""
         return self.repositories / function_id
 
     def remove_deployment(self, deployment_id: str) -> None:
@@ -105,11 +106,14 @@ class DataDir:
         remove_tree(self.build(deployment_id))
 
     def remove_strangers(self, deployment_ids: Iterable[str], built_ids: Iterable[str]) -> int:
-        """Delete the archives and builds of all deployments but these; return how many. Raises OSError."""
+        """Delete the archives and builds of all deployments but these; return how many.
+
+        Raises OSError.
+        """
         known = {
             path
-            for own in deployment_ids
-            for path in (self.source(own), self.upload(own), self.output(own))
+            for one in deployment_ids
+            for path in (self.source(one), self.upload(one), self.output(one))
         }
         known.update(map(self.build, built_ids))
         strangers = [
@@ -132,22 +136,22 @@ class DataDir:
     def keep_secret(self, path: Path, given: str) -> tuple[str, bool]:
         """Return the secret for `path` and whether it was made just now.
 
-        `given` (from the environment) wins and is not written; otherwise the file is read, or made with mode 0600.
-        Raises OSError, also for an empty file.
+        `given` (from the environment) wins and is not written; otherwise the file is read, or made
+        with mode 0600. Raises OSError, also for an empty file.
         """
         if given:
             return given, False
         try:
             secret = path.read_text().strip()
             if not secret:
-                # What everybody knows is none: with it anybody could sign what they like.
+                # With an empty secret anybody could sign tokens.
                 raise OSError(
                     errno.EINVAL, "Its secret is gone: put it back, or delete the file", str(path)
                 )
             return secret, False
         except FileNotFoundError:
             secret = secrets.token_hex(32)
-            # Whole or not at all, and on disk before anything depends on it.
+            # Complete and on disk before it has its name.
             new = path.with_name(f"{path.name}~new")
             new.unlink(missing_ok=True)
             with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -160,9 +164,9 @@ class DataDir:
 
 
 def remove_tree(path: Path) -> None:
-    """Delete a file or a tree, whatever its owner made of it; a missing one is fine. Raises OSError.
+    """Delete a file or a tree, if there is one. Raises OSError.
 
-    Links are never followed, directories may be closed, nested without end, or still be written to.
+    Links are never followed. Directories may be closed, deeply nested, or still written to.
     """
     for attempt in range(REMOVE_ATTEMPTS):
         try:
@@ -177,16 +181,16 @@ def remove_tree(path: Path) -> None:
                 return
             if exc.errno not in (errno.ENOTEMPTY, errno.ENOENT) or attempt == REMOVE_ATTEMPTS - 1:
                 raise
-        # A process that is being killed has written once more.
+        # A process that is being killed wrote again.
         time.sleep(0.05)
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory, mode 0700, and the missing ones above it; they survive a loss of power. Raises OSError."""
+    """Create a directory, mode 0700, and its missing parents, durably. Raises OSError."""
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for directory in missing:
-        # Who may make names in a directory may not always list them.
+        # A directory that may be written to may not always be read.
         with contextlib.suppress(PermissionError):
             sync_directory(directory.parent)
 
@@ -201,21 +205,21 @@ def sync_directory(directory: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Make everything below the directory `path` survive a loss of power, a tree of any size at one go.
+    """Make everything below the directory `path` survive a loss of power. Raises OSError.
 
-    Raises OSError.
+    One system call does it for a tree of any size.
     """
-    # Imported with the first build; a server starts without needing it.
+    # Imported with the first build; most starts do not need it.
     import ctypes
 
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # Python's `os` has `sync` alone, which waits for every disk and tells of no error.
+        # Python's `os` has only `sync`, which waits for every disk and reports no error.
         failed = ctypes.CDLL(None, use_errno=True).syncfs(descriptor)
     finally:
         os.close(descriptor)
     if failed:
-        # By syncfs(2) the trouble may be of any file on that file system: these tell of their own.
+        # syncfs(2) may report the error of any file on that file system: each file reports its own.
         _sync_each(path)
 
 
@@ -234,7 +238,7 @@ def _sync_each(path: Path) -> None:
 
 
 def _empty(path: Path) -> None:
-    """Delete everything in a directory. What lies deeper is moved up first, so that no path grows long."""
+    """Delete everything in a directory. Deeper directories are moved up, so paths stay short."""
     top = _open_directory(str(path), None)
     moved = f"{secrets.token_hex(8)}-"
     count = 0
@@ -263,7 +267,7 @@ def _empty(path: Path) -> None:
 
 
 def _open_directory(name: str, parent: int | None) -> int:
-    """Open a directory to change what is in it; without root's right to everything, its owner is let in first."""
+    """Open a directory to change its entries; a server that is not root opens its mode first."""
     if os.geteuid() != 0:
         os.chmod(name, 0o700, dir_fd=parent)
     return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

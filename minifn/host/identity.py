@@ -1,20 +1,20 @@
-"""Whether files that are open are still the ones that their names mean: what is written to others is lost."""
+"""Notices when an open file was removed or replaced, because writes to it would be lost."""
 
 import os
 from pathlib import Path
 
 
 class FileIdentity:
-    """Remembers which files the paths name now."""
+    """The files that some paths name when it is constructed."""
 
     def __init__(self, *paths: Path) -> None:
         """Look at the files. Raises OSError."""
         self._files = [(str(path), _identity(str(path))) for path in paths]
 
     def missing(self) -> str:
-        """Return the first path that names no file any more, or another one; "" when all is as it was.
+        """Return the first path whose file was removed or replaced, "" for none.
 
-        A path that cannot be looked at counts as there: the disk may be well again in a moment.
+        A path that cannot be read counts as present: the error of the disk may be temporary.
         """
         for path, identity in self._files:
             try:
@@ -28,5 +28,6 @@ class FileIdentity:
 
 
 def _identity(path: str) -> tuple[int, int]:
-    found = os.stat(path)  # noqa: PTH116 - the writer does it for each transaction, and a Path takes thrice as long
+    # Before each transaction of the writer; a Path takes three times as long.
+    found = os.stat(path)  # noqa: PTH116
     return found.st_dev, found.st_ino

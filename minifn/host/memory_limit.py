@@ -1,4 +1,4 @@
-"""How much memory the server and its functions may use together: the machine's, or a control group's.
+"""The memory limit of the server and its functions together: the machine's or a control group's.
 
 Interface: the kernel's Documentation/admin-guide/cgroup-v2.rst ("Memory") and
 cgroup-v1/memory.rst.
@@ -19,12 +19,12 @@ MACHINE = "the machine"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """The limit that counts, and how far away it is."""
+    """The smallest memory limit, and the memory that is available below the limits."""
 
     limit_bytes: int
-    #: Until the machine, or the first of the groups, has no more to give.
+    #: Bytes until the machine, or the first of the groups, is full.
     available_bytes: int
-    #: Who sets the limit: MACHINE, or the directory of a control group.
+    #: The origin of the limit: MACHINE, or the directory of a control group.
     source: str
 
 
@@ -41,7 +41,7 @@ def look(place: str = "/proc/self") -> Memory:
         for directory in (own, *map(str, Path(own).parents)) if own else ():
             found = [_number(f"{directory}/{name}") for name in names]
             if directory == own:
-                # Version 1 also says which limit comes from above, where those groups are hidden.
+                # Version 1 also reports the limit of groups above, which a container may not see.
                 found.append(_numbers(f"{own}/memory.stat").get("hierarchical_memory_limit"))
             least = min((limit for limit in found if limit is not None), default=machine.total)
             if least < machine.total:
@@ -54,11 +54,11 @@ def look(place: str = "/proc/self") -> Memory:
 
 
 def _given_back(stat: dict[str, int]) -> int:
-    """Return how much of a group's use the kernel takes back when it must: what files it caches.
+    """Return how much of a group's use is cached files that the kernel reclaims under pressure.
 
-    Pages that a process has mapped are left out: programs do not run without theirs.
+    Pages that a process has mapped are left out: programs need theirs to run.
     """
-    # The names of version 1 for a group with those below begin with `total_`.
+    # The names of version 1 that include the groups below begin with `total_`.
     prefix, mapped = (
         ("total_", "total_mapped_file") if "total_cache" in stat else ("", "file_mapped")
     )

@@ -9,9 +9,10 @@ from typing import Any
 
 
 def watched_folder(folder: Path) -> Path | None:
-    """Return the directory around `folder` that uvicorn's reloader watches, None where new code goes unnoticed.
+    """Return the directory around `folder` that uvicorn's reloader watches, None for none.
 
-    Reads the settings that uvicorn gives to the process that it starts anew (`uvicorn/_subprocess.py`).
+    Reads the settings that uvicorn gives to the process that it starts anew
+    (`uvicorn/_subprocess.py`).
     """
     config: Any = getattr(multiprocessing.current_process(), "_kwargs", {}).get("config")
     if not getattr(config, "should_reload", False):
@@ -27,7 +28,7 @@ def watched_folder(folder: Path) -> Path | None:
 
 
 def unwatched_place(environ: Mapping[str, str], folder: Path) -> Path:
-    """Return the directory of the user's own that takes what `folder` must not hold; the same at every start."""
+    """Return the user's directory for the code of `folder`, the same at every start."""
     state = environ.get("XDG_STATE_HOME", "")
     if not state:
         # The users of functions may not pass through root's home directory.

@@ -1,4 +1,4 @@
-"""Space on disk: how much a directory takes, and whether the disk has room for more."""
+"""Space on disk: the size of a directory, and whether the disk has room for more."""
 
 import os
 import shutil
@@ -10,17 +10,20 @@ import msgspec
 
 #: Most levels of directories below a measured one.
 LEVELS_MAX = 100
-#: Bytes that the disk must have left, or this share of it when that is smaller.
+#: Least free bytes of the disk, or least free share of it when that is smaller.
 FREE_BYTES_FLOOR = 1_000_000_000
 FREE_SHARE_FLOOR = 0.1
 
 
 class TreeRefused(Exception):
-    """A directory cannot be measured or published, or the disk has no room for it; the message says why."""
+    """A directory cannot be measured or published, or the disk has no room for it.
+
+    The message says why.
+    """
 
 
 class TreeSize(msgspec.Struct, frozen=True, kw_only=True):
-    """What lies below a directory: bytes of its files, and the number of files and of directories."""
+    """The content of a directory: bytes of its files, and the number of files and directories."""
 
     size_bytes: int = 0
     files: int = 0
@@ -35,7 +38,7 @@ def check_space(path: Path) -> None:
 
 
 def measure(directory: Path) -> TreeSize:
-    """Return what lies below `directory`, which may change meanwhile; links count as files of no size.
+    """Return the size of `directory`, which may change meanwhile; links count as empty files.
 
     Raises TreeRefused when it nests too deep, or has a directory that cannot be read.
     """
@@ -54,10 +57,10 @@ def _walk(name: str, parent: int | None, level: int) -> Iterator[os.stat_result]
             name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
         )
     except (FileNotFoundError, NotADirectoryError):
-        # Gone, or replaced.
+        # Removed or replaced meanwhile.
         return
     except PermissionError as exc:
-        # A server that is not root sees into no directory that a build has closed, and a disk can be filled from there.
+        # A server that is not root cannot measure it, and a build could fill the disk in it.
         raise TreeRefused(f"the directory {name[:80]!r} is closed to the server") from exc
     try:
         with os.scandir(descriptor) as entries:
@@ -74,6 +77,6 @@ def _walk(name: str, parent: int | None, level: int) -> Iterator[os.stat_result]
 
 
 def check_level(level: int) -> None:
-    """Raise TreeRefused for a directory that lies deeper than any build needs."""
+    """Raise TreeRefused for a directory that lies deeper than LEVELS_MAX."""
     if level > LEVELS_MAX:
         raise TreeRefused(f"directories nest more than {LEVELS_MAX} levels deep")

@@ -1,4 +1,4 @@
-"""Background tasks: named, owned and watched, so that none is lost or fails unseen."""
+"""Background tasks: named, owned and watched, so that none is lost or fails silently."""
 
 import asyncio
 import contextlib
@@ -13,9 +13,9 @@ logger = logging.getLogger("minifn.host.tasks")
 async def running(
     work: Coroutine[Any, Any, None], name: str, died: Callable[[str], None]
 ) -> AsyncIterator[None]:
-    """Do a part of the server's work in the background until the block is left.
+    """Run an essential part of the server in the background until the block is left.
 
-    `died(name)` is called when an exception ends it before: without that part the server must not go on.
+    `died(name)` is called when an exception ends the part before.
     """
 
     def look(task: asyncio.Task[None]) -> None:
@@ -39,10 +39,15 @@ async def end(*tasks: "asyncio.Task[Any]") -> None:
 
 
 class Tasks:
-    """The background tasks of one owner. Each is kept until it ends, and its error is logged."""
+    """The background tasks of one owner, by name.
+
+    Each is kept until it ends; its error is logged.
+    """
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
+        #: Tasks that `interrupt` has canceled.
+        self._interrupted: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -54,6 +59,7 @@ class Tasks:
 
         def forget(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
+            self._interrupted.discard(task)
             if not task.cancelled() and task.exception() is not None:
                 logger.error("%s failed", name, exc_info=task.exception())
             if ended is not None:
@@ -62,6 +68,21 @@ class Tasks:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(forget)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the tasks that have not ended."""
+        return frozenset(task.get_name() for task in self._tasks)
+
+    async def interrupt(self, name: str) -> None:
+        """Cancel the tasks of this name, each only once, and wait until they have ended."""
+        named = [task for task in self._tasks if task.get_name() == name]
+        for task in named:
+            if task not in self._interrupted:
+                self._interrupted.add(task)
+                task.cancel()
+        if named:
+            await asyncio.wait(named)
 
     async def wait(self) -> None:
         """Wait until every task has ended."""

@@ -1,4 +1,4 @@
-"""The languages functions are written in: what Appwrite names, what this machine has, how to build and start it."""
+"""The languages of functions: Appwrite's names, this machine's interpreters, and their commands."""
 
 from minifn.languages.interpreters import Interpreter
 from minifn.languages.manifest import Runtime

@@ -1,4 +1,4 @@
-"""Which interpreters this machine has, and what a sandbox must show for them to run."""
+"""The interpreters of this machine, and the paths that a sandbox must show to run them."""
 
 import os
 import re
@@ -15,12 +15,14 @@ from minifn.languages.manifest import Finder
 
 Version = tuple[int, ...]
 
+#: Seconds in which a program must print its version.
 PROBE_SECONDS = 5.0
-#: What every sandbox shows anyway.
+#: Paths that every sandbox shows.
 SYSTEM_PREFIXES = (Path("/usr"), Path("/bin"), Path("/lib"))
-#: The parts of an installation that hold no user data; a prefix like ~/.local is never shown whole.
+#: Folders of an installation without user data; a prefix like ~/.local is never shown whole.
 PREFIX_PARTS = ("bin", "lib", "lib64", "libexec", "include")
-#: ELF and Mach-O. Version managers put scripts on PATH that need their own home directory: those are not programs.
+#: First bytes of ELF and Mach-O programs. The scripts that version managers put on PATH are left
+#: out, because they need their home directory.
 PROGRAM_MAGIC = frozenset({b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"})
 
 
@@ -33,29 +35,29 @@ def parse_version(text: str) -> Version:
 class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A program that runs one language."""
 
-    #: The program itself, no link; tools such as npm lie beside it.
+    #: The program itself, not a link; tools such as npm lie beside it.
     path: Path
     version: Version
 
     @property
     def version_text(self) -> str:
-        """The version as people write it."""
+        """The version with dots."""
         return ".".join(str(part) for part in self.version)
 
     @property
     def system(self) -> bool:
-        """Whether it is part of the system, which every sandbox shows."""
+        """Whether it belongs to the system, which every sandbox shows."""
         return any(self.path.is_relative_to(prefix) for prefix in SYSTEM_PREFIXES)
 
     @cached_property
     def public(self) -> bool:
-        """Whether every user of the machine can run it: no directory on the way is private."""
+        """Whether every user of the machine can run it: no directory above it is private."""
         ways = all(parent.stat().st_mode & stat.S_IXOTH for parent in self.path.parents)
         return ways and bool(self.path.stat().st_mode & stat.S_IXOTH)
 
     @cached_property
     def binds(self) -> tuple[Path, ...]:
-        """The paths a sandbox must show read-only, each at its own place, besides the system."""
+        """The paths besides the system that a sandbox must show, read-only, at their own place."""
         if self.system:
             return ()
         prefix = self.path.parent.parent
@@ -65,14 +67,15 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def rank(self) -> tuple[bool, Version]:
-        """Sorts the better of two interpreters of one language version last: the system's, then the newest."""
+        """The sort key of interpreters of one language: the system's come last, then the newest."""
         return self.system and self.public, self.version
 
 
 def find_interpreters(finder: Finder, *, search_path: str) -> tuple[Interpreter, ...]:
-    """Return the interpreters of PATH and of the finder's places, the best of each language version last.
+    """Return the interpreters of PATH and of the finder's places, the best of each version last.
 
-    Each candidate is asked for its version, all at once; what does not answer within PROBE_SECONDS is left out.
+    All candidates are asked for their version at once; one that does not answer within
+    PROBE_SECONDS is left out.
     """
     oldest = parse_version(finder.oldest)
     probes = [(path, _ask(path, finder.version)) for path in _programs(finder, search_path)]

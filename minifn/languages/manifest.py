@@ -1,7 +1,8 @@
 """The manifests below `runtimes/`: one JSON file per language family, data only.
 
-Keys, names and versions are those of Appwrite's own list (`src/Runtimes/Runtimes.php` of appwrite/runtimes).
-Argument lists, commands and environments may hold `{interpreter}`, `{wrapper}`, `{code}` and `{cache}`.
+Keys, names and versions are those of Appwrite's list (`src/Runtimes/Runtimes.php` of
+appwrite/runtimes). Argument lists, commands and environments may contain `{interpreter}`,
+`{wrapper}`, `{code}` and `{cache}`.
 """
 
 import tomllib
@@ -14,14 +15,14 @@ from minifn import jsontext
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """One runtime as the API lists it."""
+    """A runtime in the API's list."""
 
     #: `<key>-<version>`.
     id: str
     key: str
     name: str
     version: str
-    #: The Docker images Appwrite would use; minifn only reports them.
+    #: Appwrite's Docker images, which minifn only reports.
     base: str
     image: str
     logo: str
@@ -33,26 +34,31 @@ class Finder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     #: File names, as regular expressions that match the whole name.
     names: tuple[str, ...]
-    #: Directories (globs, `~` allowed) to look into besides PATH; `{server}` is where the server's own Python lies.
+    #: Directories (globs, `~` allowed) to search besides PATH; `{server}` is the directory of the
+    #: server's Python.
     places: tuple[str, ...] = ()
-    #: Arguments that make it print its version.
+    #: Arguments with which it prints its version.
     version: tuple[str, ...]
-    #: The oldest version the wrapper runs on.
+    #: The oldest version that runs the wrapper.
     oldest: str
 
 
 class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to run for a function without commands when a file asks for dependencies."""
+    """The command for a function without commands, when a file lists dependencies."""
 
     file: str
-    #: The file is JSON or TOML, and one of these members (`table.member`) must not be empty; () = it need only exist.
+    #: Members (`table.member`) of a JSON or TOML file, one of which must not be empty; () = the
+    #: file need only exist.
     keys: tuple[str, ...] = ()
-    #: Not when this exists.
+    #: A file whose presence means that the command is not needed.
     unless: str = ""
     command: str
 
     def applies(self, code: Path) -> bool:
-        """Tell whether the function in `code` needs this. A file that cannot be read needs it: the tool says why."""
+        """Tell whether the function in `code` needs the command.
+
+        It does when the file cannot be read: the tool then reports the error.
+        """
         file = code / self.file
         if not file.is_file() or (self.unless and (code / self.unless).exists()):
             return False
@@ -70,7 +76,7 @@ class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def _member(content: object, path: Sequence[str]) -> object:
-    """Return a member of nested tables, None when it is not there."""
+    """Return a member of nested tables, None when it is missing."""
     for name in path:
         content = content.get(name) if isinstance(content, dict) else None
     return content
@@ -88,30 +94,29 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     image: str
     supports: tuple[str, ...]
     versions: tuple[str, ...]
-    #: How many parts of a version name a language version: 1 for Node.js (18.0 means any 18), 2 for Python.
+    #: Number of parts of a language version: 1 for Node.js (18.0 means any 18), 2 for Python.
     precision: int
-    #: Everything below is taken from this family instead.
+    #: The family from which every following field is taken, "" for this one.
     like: str = ""
-    default_entrypoint: str = ""
-    #: How to get an interpreter, for people.
+    #: How users get an interpreter.
     hint: str = ""
     interpreter: Finder | None = None
-    #: Starts a worker; empty when minifn has no wrapper for the language.
+    #: Command of a worker; empty when minifn has no wrapper for the language.
     start: tuple[str, ...] = ()
     #: Directories put before PATH, for builds and workers.
     path: tuple[str, ...] = ()
-    #: Prefix of a build's command: makes ready, then runs the rest of its arguments.
+    #: Prefix of a build's command: prepares the code, then runs the rest of its arguments.
     prepare: tuple[str, ...] = ()
-    #: Links made by `prepare` that lead out of the code to the interpreter.
+    #: Links from the code to the interpreter that `prepare` makes.
     links: tuple[str, ...] = ()
-    #: Environment name -> Python package of the server that `prepare` may use when the interpreter has none of its own.
+    #: Environment name -> Python package of the server, for an interpreter without that package.
     borrow: dict[str, str] = {}
     install: tuple[Install, ...] = ()
     build_env: dict[str, str] = {}
-    #: Environment name -> options by which the language keeps to its memory, `{heap_mb}`; options of the function's own
-    #: variable of that name follow and win.
+    #: Environment name -> options that limit the language's memory to `{heap_mb}`; the function's
+    #: variable of that name is appended and wins.
     options: dict[str, str] = {}
-    #: Run after the build when there is time for it; what it does not manage is no failure.
+    #: Command after the build, which may fail or be cut short.
     finish: tuple[str, ...] = ()
 
     def runtimes(self) -> tuple[Runtime, ...]:
@@ -134,7 +139,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def load_families(root: Path) -> dict[str, Family]:
     """Return the families below `root` by key, in list order.
 
-    Raises OSError or msgspec.ValidationError for a manifest that is not as it should be.
+    Raises OSError, and msgspec.ValidationError for a bad manifest.
     """
     decoder = msgspec.json.Decoder(Family)
     families = sorted(

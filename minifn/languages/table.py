@@ -1,4 +1,4 @@
-"""The table of runtimes: which exist, which can run here, and how to build and start a function."""
+"""The table of runtimes: which exist, which run here, and the commands that build and start."""
 
 import importlib.util
 import os
@@ -12,18 +12,18 @@ from minifn.languages.interpreters import Interpreter, Version, find_interpreter
 from minifn.languages.manifest import Family, Runtime, load_families
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
-#: The locale of a function that sets none.
+#: Locale of functions that set none.
 LANG = "C.UTF-8"
-#: What a process needs besides the heap of its language, MB: at least, and as a share of its memory.
+#: Memory of a process besides its language's heap: least MB, and divisor of all its memory.
 BESIDE_HEAP_MB, BESIDE_HEAP_SHARE = 192, 8
 
 
 class RuntimeUnavailable(Exception):
-    """A runtime cannot run on this machine; the message says what was found and how to get it."""
+    """A runtime cannot run on this machine; the message says why, and how to get it."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a command sees things: paths inside a sandbox, or the server's own without one."""
+    """The paths that a command sees: in a sandbox, or the server's without one."""
 
     #: The function's code.
     code: str
@@ -37,51 +37,53 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """How to start a worker."""
 
     argv: tuple[str, ...]
-    #: Goes over the function's variables.
+    #: Variables that override the function's.
     env: dict[str, str]
-    #: Goes below them.
+    #: Variables that the function's override.
     defaults: dict[str, str]
 
 
 class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What the build of one deployment runs."""
+    """The commands of one build."""
 
-    #: One command, to be run in the code directory; empty when there is nothing to do.
+    #: The command, run in the code directory; empty for none.
     argv: tuple[str, ...]
-    #: A command that makes the finished code start faster, empty for none: to be cut short, and free to fail.
+    #: A command that makes the code start faster, empty for none; it may fail or be cut short.
     finish: tuple[str, ...]
-    #: Goes below the function's variables, except PATH.
+    #: Variables that the function's override, except PATH.
     env: dict[str, str]
     #: Lines for the build log, before the command's output.
     notes: tuple[str, ...]
-    #: Paths the sandbox must show read-only at their own place.
+    #: Paths that the sandbox must show, read-only, at their own place.
     binds: tuple[Path, ...]
-    #: Symbolic links (path relative to the code -> target) that the build may leave although they lead out of the code.
+    #: Symbolic links out of the code (path relative to the code -> target) that the build may
+    #: leave.
     links: dict[str, str]
 
 
 class Installed(msgspec.Struct, frozen=True, kw_only=True):
-    """A runtime together with the interpreter that runs it here."""
+    """A runtime with the interpreter that runs it on this machine."""
 
     runtime: Runtime
     interpreter: Interpreter
-    #: The folder of the language's wrapper, to be shown to commands at `Place.wrapper`.
+    #: The folder of the language's wrapper, shown to commands at `Place.wrapper`.
     wrapper: Path
     family: Family
-    #: Why the interpreter is of another version than asked for; "" when it is not. Belongs into the build log.
+    #: A line for the build log when the interpreter's version is not the requested one, "" when it
+    #: is.
     note: str = ""
 
     def start(self, place: Place) -> Start:
-        """Return what starts a worker of this runtime."""
+        """Return the command and environment of a worker."""
         words = self._words(place)
         argv = tuple(_fill(word, words) for word in self.family.start)
         env = {"PATH": self._path(words), "MINIFN_CODE": place.code}
         return Start(argv=argv, env=env, defaults={"LANG": LANG})
 
     def options(self, memory_mb: int, variables: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables by which processes of this language keep to `memory_mb`.
+        """Return the variables that limit processes of this language to `memory_mb`.
 
-        What a function's own variable of the same name says is added, and wins.
+        The function's variable of the same name is appended, and wins.
         """
         words = {"heap_mb": str(heap_mb(memory_mb))}
         return {
@@ -92,8 +94,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     def build(self, place: Place, *, commands: str, code: Path) -> BuildPlan:
         """Return the build of the code in `code` (a path of the server).
 
-        `commands` is the function's own shell command; without one, the language's usual installation runs when a file
-        asks for it, and a note says so. A function that has neither needs no command at all.
+        `commands` is the function's shell command. Without one, the language's usual installation
+        runs when a file lists dependencies, and a note says so. Without both there is no command.
         """
         words = self._words(place)
         notes = [self.note] if self.note else []
@@ -129,13 +131,14 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def _default_command(self, code: Path, words: Mapping[str, str]) -> tuple[str, str]:
-        """Return the installation that the code asks for and the line that announces it, or two empty strings."""
+        """Return the installation command for the code, and a line about it; "" for none."""
         for install in self.family.install:
             if install.applies(code):
                 command = _fill(install.command, words)
                 return (
                     command,
-                    f"The function has no build commands and a {install.file}: running `{command}`.",
+                    f"The function has no build commands and a {install.file}: running"
+                    f" `{command}`.",
                 )
         return "", ""
 
@@ -148,15 +151,15 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def _path(self, words: Mapping[str, str]) -> str:
-        own = [_fill(entry, words) for entry in self.family.path]
+        first = [_fill(entry, words) for entry in self.family.path]
         beside = str(self.interpreter.path.parent)
         return ":".join(
-            [*own, *([] if beside in SYSTEM_PATH.split(":") else [beside]), SYSTEM_PATH]
+            [*first, *([] if beside in SYSTEM_PATH.split(":") else [beside]), SYSTEM_PATH]
         )
 
 
 class RuntimeTable:
-    """Every runtime that exists and the interpreters found when the table was loaded."""
+    """Every runtime, and the interpreters found when the table was loaded."""
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class RuntimeTable:
 
     @classmethod
     def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
-        """Read the manifests and look for interpreters; takes some milliseconds and starts short processes."""
+        """Read the manifests and find interpreters; starts short processes."""
         root = root or default_root()
         path = os.environ.get("PATH", SYSTEM_PATH) if search_path is None else search_path
         families = load_families(root)
@@ -188,7 +191,8 @@ class RuntimeTable:
     def public(self, place: Path) -> "RuntimeTable":
         """Return a table for processes that run as other users and see the real file system.
 
-        It lacks interpreters below private directories; the wrappers are copied to `place`, where everybody reads them.
+        It lacks interpreters below private directories. The wrappers are copied to `place`, where
+        every user can read them.
         """
         shutil.rmtree(place, ignore_errors=True)
         shutil.copytree(self._root, place)
@@ -201,7 +205,7 @@ class RuntimeTable:
         return RuntimeTable(self._families, usable, place)
 
     def starter(self, key: str) -> Path | None:
-        """Return the folder of a family's function to begin from, None when it has none."""
+        """Return the folder of a family's starter function, None when it has none."""
         folder = self._root / key / "starter"
         return folder if folder.is_dir() else None
 
@@ -210,11 +214,14 @@ class RuntimeTable:
         return tuple(self._runtimes.values())
 
     def get(self, runtime_id: str) -> Runtime | None:
-        """Return a runtime by id, whether it can run here or not."""
+        """Return a runtime by id, None for an unknown one."""
         return self._runtimes.get(runtime_id)
 
     def runnable(self) -> tuple[Runtime, ...]:
-        """Return the runtimes this machine has in the very version they name, else the newest of each family it has."""
+        """Return the runtimes whose exact version this machine has.
+
+        A family with another version on this machine is represented by its newest runtime.
+        """
         exact = [runtime for runtime in self.all() if self._exact(runtime)]
         keys = {runtime.key for runtime in exact}
         newest = {
@@ -229,9 +236,9 @@ class RuntimeTable:
         return tuple(runtime for runtime in self.all() if runtime.id in chosen)
 
     def resolve(self, runtime_id: str) -> Installed:
-        """Return the runtime with an interpreter: of its version, else of the next newer, else of the next older.
+        """Return the runtime with an interpreter of its version, the next newer or the next older.
 
-        Raises RuntimeUnavailable when there is none, or no such runtime.
+        Raises RuntimeUnavailable without an interpreter, and for an unknown runtime.
         """
         runtime = self.get(runtime_id)
         if runtime is None:
@@ -245,7 +252,8 @@ class RuntimeTable:
         found = self.interpreters[family.key]
         if not found:
             raise RuntimeUnavailable(
-                f"No {runtime.name} was found on this machine for {runtime_id}. To get it: {family.hint}."
+                f"No {runtime.name} was found on this machine for {runtime_id}. To get it:"
+                f" {family.hint}."
             )
         wanted = self._language_version(runtime)
         chosen = self._exact(runtime)
@@ -284,21 +292,21 @@ class RuntimeTable:
 
 
 def default_root() -> Path:
-    """Return where the manifests and wrappers lie: inside an installed package, else beside it in a checkout."""
+    """Return the folder of the manifests: in an installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "_runtimes"
     return installed if installed.is_dir() else package.parent / "runtimes"
 
 
 def heap_mb(memory_mb: int) -> int:
-    """Return how large the heap of a garbage-collected language may become within `memory_mb` of memory."""
+    """Return the largest heap of a garbage-collected language in `memory_mb` of memory."""
     return memory_mb - max(min(BESIDE_HEAP_MB, memory_mb // 2), memory_mb // BESIDE_HEAP_SHARE)
 
 
 def _distance(
     version: Version, wanted: Version, interpreter: Interpreter
 ) -> tuple[bool, Version, bool, Version]:
-    """Sorts newer before older, near before far, and the best of one language version first."""
+    """Return a sort key: newer before older, near before far, the best of each version first."""
     older = version < wanted
     far = tuple(-part for part in version) if older else version
     system, exact = interpreter.rank

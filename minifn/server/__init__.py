@@ -1,4 +1,4 @@
-"""The HTTP server of `minifn serve`: sockets, signals, and an end in order."""
+"""The HTTP server of `minifn serve`: sockets, signals and an orderly stop."""
 
 import asyncio
 import atexit
@@ -30,37 +30,37 @@ from minifn.sandbox.lock import DataInUse
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
-from minifn.server.proxies import ProxyHint, believed
+from minifn.server.proxies import ProxyHint, trusted
 from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
 
-#: Seconds that requests in flight may go on after the first signal; a second signal ends them at once.
+#: Seconds for requests in flight after the first signal; a second signal ends them at once.
 GRACE_SECONDS = 10
 #: Seconds callers then have to receive the failure.
 ANSWER_SECONDS = 3
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
-#: The descriptor of standard error, whether it is open or not.
+#: Descriptor of standard error, even when it is closed.
 STDERR = 2
-#: Signals that end the server in order.
+#: Signals that stop the server in order.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 
-#: Runs once the server answers, given its URL; serving goes on until a signal.
+#: A coroutine that runs once the server answers, given the server's URL.
 Ready = Callable[[Minifn, str], Coroutine[None, None, None]]
 
 
 class ServerFailed(Exception):
-    """The server could not start, or lost something it cannot work without; the message is one line to show.
+    """The server could not start, or lost an essential part; the message is one line to show.
 
-    In the second case its supervisor should start it again.
+    After a lost part, the supervisor should start the server again.
     """
 
 
 class PrintableFormatter(logging.Formatter):
-    """Leaves nothing that a terminal obeys: messages and tracebacks hold text of strangers."""
+    """Escapes control characters: messages and tracebacks contain untrusted text."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
@@ -69,7 +69,8 @@ class PrintableFormatter(logging.Formatter):
 
 def run(config: Config, ready: Ready) -> None:
     """Serve until SIGINT or SIGTERM, then stop in order. Raises ServerFailed."""
-    # A function that has the server's uid must not read its environment, in which a secret was given, nor its memory.
+    # A function with the server's uid must not read the server's memory and environment, which
+    # have secrets.
     forbid_dumps()
     atexit.register(forget_unwritten)
     lines = logging.StreamHandler()
@@ -90,7 +91,7 @@ def run(config: Config, ready: Ready) -> None:
 
 
 def forget_unwritten() -> None:
-    """Give up the lines that a full disk does not take: the interpreter would end with an exit code for them (120)."""
+    """Drop output that a full disk does not take; the interpreter would exit with 120 for it."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -102,21 +103,7 @@ def forget_unwritten() -> None:
 async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
-        uvicorn.Config(
-            minifn.app if config.proxies else ProxyHint(minifn.app),
-            http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
-            ws=cast("type[asyncio.Protocol]", websocket_protocol),
-            ws_max_size=MESSAGE_BYTES_MAX,
-            ws_per_message_deflate=False,
-            lifespan="off",
-            log_config=None,
-            access_log=config.access_log,
-            server_header=False,
-            proxy_headers=bool(config.proxies),
-            forwarded_allow_ips=believed(config.proxies),
-            backlog=BACKLOG,
-            timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
-        ),
+        _uvicorn_config(config, minifn),
         lambda: ready(minifn, url_of(config)),
         lambda: minifn.executions.halt(),
         listeners.refuse,
@@ -138,7 +125,8 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         ) as error:
             raise ServerFailed(f"cannot start: {error}") from error
         for number in END_SIGNALS:
-            # Written in C: works when this loop does not, and then has the launcher end this process.
+            # This handler is C code: it works when the loop hangs, and then the launcher ends this
+            # process.
             faulthandler.register(
                 number, minifn.spawner.ending.fileno(), all_threads=False, chain=True
             )
@@ -150,22 +138,40 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             raise ServerFailed(f"stopped: the {minifn.lost.result()} ended unexpectedly")
 
 
+def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:
+    return uvicorn.Config(
+        minifn.app if config.proxies else ProxyHint(minifn.app),
+        http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
+        ws=cast("type[asyncio.Protocol]", websocket_protocol),
+        ws_max_size=MESSAGE_BYTES_MAX,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=config.access_log,
+        server_header=False,
+        proxy_headers=bool(config.proxies),
+        forwarded_allow_ips=trusted(config.proxies),
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE_SECONDS + ANSWER_SECONDS,
+    )
+
+
 def websocket_protocol(**connection: Any) -> asyncio.Protocol:
-    """Return the protocol of one WebSocket; its library is imported for the first, since most servers see none."""
+    """Return the protocol of a WebSocket. The first one imports the library."""
     from minifn.server.websockets import SocketConnection
 
     return SocketConnection(**connection)
 
 
 def url_of(config: Config) -> str:
-    """Return the address to type: a wildcard bind is reached by loopback."""
+    """Return the URL of the server; for a wildcard address it names loopback."""
     return f"http://{authority(config.host, config.port)}"
 
 
 class Server(uvicorn.Server):
-    """uvicorn with a coroutine that runs once it answers, and no signal handlers of its own.
+    """uvicorn with a coroutine that runs once it answers, and without its signal handlers.
 
-    uvicorn raises a signal again after serving, which would end the process before the workers are stopped.
+    uvicorn raises a signal again after serving, which would end the process before its workers.
     """
 
     def __init__(
@@ -177,15 +183,15 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._ready = ready
-        #: Ends what still runs when the grace is over.
+        #: Ends running executions when the grace period is over.
         self._halt = halt
-        #: Ends the taking of connections.
+        #: Refuses new connections.
         self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End in order; by force when that takes too long, whatever thread keeps the process then."""
+        """Stop in order; a timer ends the process when that takes too long."""
         if not self.should_exit:
             faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
         super().handle_exit(sig, frame)
@@ -204,7 +210,7 @@ class Server(uvicorn.Server):
         if counter % (10 * LOOK_SECONDS) == 0:
             loop = asyncio.get_running_loop()
             hang_up_silent(self.server_state.connections, loop.time())
-            # Awaited: a look that takes long is not met by the next.
+            # Awaited, so that a long look never overlaps the next.
             await loop.run_in_executor(None, self._allocator.look)
         return await super().on_tick(counter)
 
@@ -218,12 +224,12 @@ class Server(uvicorn.Server):
         await asyncio.wait([halting])
 
     async def _halt_after_grace(self) -> None:
-        # A second signal sets `force_exit`: uvicorn then waits for nothing.
+        # A second signal sets `force_exit`, with which uvicorn does not wait.
         await asyncio.sleep(GRACE_SECONDS)
         await self._halt()
 
     async def announced(self) -> None:
-        """Wait for the coroutine's end and raise what it raised, if it failed rather than being stopped."""
+        """Wait for the coroutine's end; raise its exception, unless it was cancelled."""
         if self._announcing:
             await asyncio.wait({self._announcing})
             if not self._announcing.cancelled():

@@ -1,4 +1,4 @@
-"""Connections of `minifn serve`: how many there may be, how slow, and what one may ask for at once."""
+"""Connections of `minifn serve`, with limits on their number, their slowness and their requests."""
 
 import asyncio
 import resource
@@ -7,17 +7,18 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-#: Descriptors the server asks for; a machine may allow fewer.
+#: Most descriptors that the server asks for; a machine may allow fewer.
 DESCRIPTORS = 65_536
+#: Most open connections.
 CONNECTIONS_MAX = 10_000
-#: A connection that owes the server a request, or the rest of one, is closed when nothing has come for so long.
+#: Seconds of silence after which a connection that owes the rest of a request is closed.
 SILENCE_SECONDS = 60.0
-#: A request may take as long as that, and for its length this much longer: the slowest lines of telephones.
+#: Least average rate of a request that takes longer than SILENCE_SECONDS.
 BYTES_PER_SECOND_MIN = 1024
-#: The first line and the headers of a request, or what follows its body; the parser would take any number.
+#: Most bytes and headers of a request's head, or of the trailers after its body.
 HEAD_BYTES_MAX = 128 * 1024
 HEADERS_MAX = 500
-#: Requests sent ahead of their answers.
+#: Most requests that a client sends ahead of their answers.
 PIPELINE_MAX = 100
 REFUSAL = (
     b'{"message":"The server has as many connections as it accepts. Try again later.","code":503,'
@@ -26,24 +27,24 @@ REFUSAL = (
 
 
 def raise_descriptors() -> int:
-    """Let this process open as many descriptors as it may; return how many connections that leaves room for."""
+    """Raise this process's limit of descriptors; return the number of connections it allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    # The other half is for workers, builds, uploads and the database.
+    # The other half is left to workers, builds, uploads and the database.
     return min(CONNECTIONS_MAX, soft // 2)
 
 
 class Refused(Exception):
-    """The request is none, or one too many."""
+    """The request is malformed, or has too many requests or headers ahead of it."""
 
 
 class Watched:
-    """A connection that is looked at from time to time, and hung up when its client is late."""
+    """A connection that is checked from time to time, and closed when its client is late."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
-    #: Since when the client has not taken what it was sent, on the loop's clock.
+    #: When the client stopped reading answers, on the loop's clock; None while it reads.
     paused_at: float | None = None
 
     def pause_writing(self) -> None:
@@ -57,28 +58,28 @@ class Watched:
         super().resume_writing()  # type: ignore[misc]
 
     def is_late(self, now: float, silence_seconds: float) -> bool:
-        """Tell whether the client has owed the server something, or not taken it, for too long."""
+        """Tell whether the client is too slow to send a request or to read an answer."""
         return self.paused_at is not None and now - self.paused_at > silence_seconds
 
     def hang_up(self) -> None:
-        """Close without a word."""
+        """Close the connection without an answer."""
         self.transport.abort()
 
 
 class Connection(Watched, HttpToolsProtocol):
-    """uvicorn's protocol; one connection too many is told so and closed."""
+    """uvicorn's protocol; a connection beyond the limit gets a 503 and is closed."""
 
     def __init__(self, connections_max: int, **server: Any) -> None:
         super().__init__(**server)
         self._connections_max = connections_max
         #: When the client last sent something, on the loop's clock.
         self.heard_at = self.loop.time()
-        #: When it began the request that it is sending, and how many bytes came since.
+        #: When the current request began, and how many of its bytes have come.
         self._began_at = self.heard_at
         self._bytes = 0
-        #: Requests that others came behind of, while they were answered or waited for it.
+        #: Unanswered requests before the last one.
         self._ahead: list[RequestResponseCycle] = []
-        #: Bytes that came since the last that were a body's, or ended a head.
+        #: Bytes since the last piece of a body or the end of a head.
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -88,7 +89,7 @@ class Connection(Watched, HttpToolsProtocol):
             self._refuse()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Part of asyncio.Protocol. uvicorn tells the last of several requests, and not the one that is served."""
+        """Part of asyncio.Protocol. uvicorn notifies only the last of several requests."""
         for cycle in self._ahead:
             if not cycle.response_complete:
                 cycle.disconnected = True
@@ -116,7 +117,7 @@ class Connection(Watched, HttpToolsProtocol):
             )
 
     def send_400_response(self, msg: str) -> None:
-        """Say what is wrong with a request, unless it would be taken for the answer to another one."""
+        """Send an error, unless the client would take it for the answer to another request."""
         if self.transport.is_closing():
             return
         cycle = self.cycle
@@ -136,13 +137,13 @@ class Connection(Watched, HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Called by the parser. What is raised ends the connection."""
+        """Called by the parser. Raising Refused ends the connection."""
         self._head_bytes = 0
         headers = self.headers
         if len(headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
             raise Refused
         if len(dict(headers)) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
-            # RFC 9112, 3.2: what is checked of one would be done by the other.
+            # RFC 9112, 3.2: one Host could be checked and another one used.
             raise Refused
         before = self.cycle
         super().on_headers_complete()
@@ -155,7 +156,10 @@ class Connection(Watched, HttpToolsProtocol):
         super().on_body(body)
 
     def handle_websocket_upgrade(self) -> None:
-        """Called once a handshake has come. WebSockets, which cost nothing to keep, leave room for requests."""
+        """Called for a handshake.
+
+        WebSockets may take half of the connections, others are refused.
+        """
         sockets = sum(not isinstance(other, Connection) for other in self.connections)
         if sockets >= self._connections_max // 2:
             self._refuse()
@@ -163,16 +167,16 @@ class Connection(Watched, HttpToolsProtocol):
             super().handle_websocket_upgrade()
 
     def is_late(self, now: float, silence_seconds: float) -> bool:
-        """Tell whether the client has owed the server something, or not taken it, for too long."""
+        """Tell whether the client is too slow to send a request or to read an answer."""
         if super().is_late(now, silence_seconds):
             return True
         if self.flow is not None and self.flow.read_paused:
-            # It may send nothing; its time begins anew.
+            # The server does not read, so the client cannot be late.
             self.heard_at = self._began_at = now
             return False
         cycle = self.cycle
         owes = cycle is None or cycle.response_complete or cycle.more_body
-        # A scope that is no cycle's belongs to a head that has begun.
+        # A scope without a cycle belongs to a head that has begun.
         receiving = cycle is None or cycle.more_body or cycle.scope is not self.scope
         slow = (
             receiving

@@ -1,7 +1,8 @@
-"""The sockets that `minifn serve` listens on, held from before the first worker starts until the last one has ended.
+"""The listening sockets of `minifn serve`, held from before the first worker to after the last.
 
-A function on the machine's network can bind every address that is free. Clients that know the server as `localhost`
-try both loopbacks, often ::1 first, and send their API key to the one that answers: the port is taken on both.
+A function on the machine's network can bind every free address. Clients that know the server as
+`localhost` try both loopbacks, often ::1 first, and send their API key to the one that answers. So
+the port is taken on both.
 """
 
 import contextlib
@@ -10,16 +11,16 @@ import socket
 from types import TracebackType
 from typing import Any, Self
 
-#: Connections that may wait until they are accepted.
+#: Most connections that wait to be accepted.
 BACKLOG = 2048
-#: By the address of the server: another one that is served, too, because `localhost` means both.
+#: Server's address -> a second address that is served too, because `localhost` means both.
 TWINS = {"127.0.0.1": "::1", "::1": "127.0.0.1"}
-#: By the address of the server: another one that is taken and not served. A host's name may mean both; but a server
-#: that is to answer by IPv4 answers by nothing else.
+#: Server's address -> a second address that is bound but not served: a host's name may mean both,
+#: but an IPv4 server answers only by IPv4.
 HELD = {"0.0.0.0": "::"}
-#: Where any free port is asked for: how many are tried until one is free on every address.
+#: Most ports that are tried, for port 0, until one is free on every address.
 ATTEMPTS = 16
-#: The machine has no such address: no process can bind it.
+#: Errors of an address that the machine does not have, so that no process can bind it.
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -28,7 +29,7 @@ class AddressUnavailable(Exception):
 
 
 class Listeners:
-    """Sockets of one port. A context manager: the port is free again after it."""
+    """Sockets of one port. A context manager that frees the port at its end."""
 
     def __init__(self, served: list[socket.socket], held: list[socket.socket]) -> None:
         self._served = served
@@ -48,18 +49,19 @@ class Listeners:
             one.close()
 
     def duplicates(self) -> list[socket.socket]:
-        """Return the sockets to serve; closing them leaves the port taken."""
+        """Return copies of the sockets to serve; closing the copies keeps the port."""
         return [one.dup() for one in self._served]
 
     def refuse(self) -> None:
-        """Refuse connections from now on, and keep the port: workers still run."""
+        """Refuse connections from now on, and keep the port, because workers still run."""
         for one in self._served:
-            # Else another socket with this option could take the place of one that does not listen.
+            # Otherwise another socket with this option could bind the port of one that does not
+            # listen.
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
-                # Elsewhere than on Linux such a socket can only be closed.
+                # Only Linux can shut down a listening socket.
                 one.close()
 
 
@@ -87,7 +89,7 @@ def _listen(host: str, port: int) -> Listeners:
     """Bind every address of the server. Raises OSError, whose `filename` is the address."""
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     if not port:
-        # Asked for by its number: a port that the kernel chose is given back with the first `shutdown`.
+        # The port is bound by its number: the kernel releases a port it chose at `shutdown`.
         with _bind(family, address) as chosen:
             address = chosen.getsockname()
     with contextlib.ExitStack() as stack:
@@ -99,7 +101,7 @@ def _listen(host: str, port: int) -> Listeners:
         elif other := HELD.get(bound[0]):
             held += [stack.enter_context(one) for one in _bind_other(other, bound[1], reuse=False)]
         for one in served:
-            # Now, and not when requests are taken: until then a worker could take the place.
+            # Listen at once: until then a worker could bind the port.
             one.listen(BACKLOG)
         stack.pop_all()
     return Listeners(served, held)
@@ -125,9 +127,9 @@ def _bind_other(address: str, port: int, *, reuse: bool = True) -> list[socket.s
 def _bind(
     family: int, address: tuple[Any, ...], reuse: bool = True, *, both: bool = True
 ) -> socket.socket:
-    """Return a bound socket; one of IPv6 takes IPv4 as well if `both`. Raises OSError, whose `filename` is the address.
+    """Return a bound socket. Raises OSError, whose `filename` is the address.
 
-    `reuse`: connections that have ended do not count.
+    `both`: an IPv6 socket takes IPv4 too. `reuse`: ended connections do not occupy the port.
     """
     with contextlib.ExitStack() as stack:
         try:

@@ -1,7 +1,7 @@
-"""Proxies in front of the server: whose word counts for a client's address, and a hint where none is named.
+"""Proxies in front of the server: which are trusted to name a client's address.
 
-No address is believed by itself, not even 127.0.0.1: functions on the machine's network speak from there, too, and
-would count as another client with each request.
+No address is trusted by default, not even 127.0.0.1: functions on the machine's network send from
+it too, and could name another client address with each request.
 """
 
 import ipaddress
@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 logger = logging.getLogger("minifn.server")
 
 
-def believed(proxies: Iterable[str]) -> list[str]:
-    """Return the networks of MINIFN_PROXIES as uvicorn takes them.
+def trusted(proxies: Iterable[str]) -> list[str]:
+    """Return the networks of MINIFN_PROXIES in uvicorn's form.
 
-    Those of IPv4 are there twice: a socket of both families shows 192.0.2.1 as ::ffff:192.0.2.1.
+    IPv4 networks are listed twice: a socket of both families shows 192.0.2.1 as ::ffff:192.0.2.1.
     """
     networks = [ipaddress.ip_network(proxy) for proxy in proxies]
     mapped = [
@@ -26,20 +26,21 @@ def believed(proxies: Iterable[str]) -> list[str]:
 
 
 class ProxyHint:
-    """Passes requests on, and logs once that an address in a header was not believed."""
+    """Passes requests on, and logs once that X-Forwarded-For is ignored."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._told = False
+        self._hinted = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not self._told and any(
+        if not self._hinted and any(
             name == b"x-forwarded-for" for name, _ in scope.get("headers", ())
         ):
-            self._told = True
+            self._hinted = True
             client, _ = scope.get("client") or ("a client", 0)
             logger.warning(
-                "%s sends X-Forwarded-For, which is not believed: if that is a proxy, name it in MINIFN_PROXIES",
+                "%s sends X-Forwarded-For, which is ignored: if it is a proxy, name it in"
+                " MINIFN_PROXIES",
                 client,
             )
         await self._app(scope, receive, send)

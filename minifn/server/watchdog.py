@@ -1,4 +1,4 @@
-"""Says in the log what held the event loop, on which everything else waits."""
+"""Logs which code blocks the event loop."""
 
 import asyncio
 import contextlib
@@ -11,16 +11,16 @@ from collections.abc import Iterator
 
 logger = logging.getLogger("minifn.server")
 
-#: Seconds between two signs of life of the loop, and between two looks at them.
+#: Seconds between two beats of the loop, and between two checks of them.
 BEAT_SECONDS = 0.25
-#: Seconds without a sign of life that are worth a line.
+#: Seconds without a beat after which the loop counts as blocked.
 HELD_SECONDS = 1.0
-#: Innermost frames of the loop's thread that are shown.
+#: Most frames of the loop's thread that are logged, the innermost ones.
 FRAMES_MAX = 12
 
 
 class Watchdog:
-    """Looks at a loop from a thread of its own."""
+    """Watches a loop from a separate thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -32,7 +32,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Watch while the context lasts."""
+        """Watch the loop until the context ends."""
         watching = threading.Thread(target=self._watch, name="minifn-watchdog", daemon=True)
         self._beat()
         watching.start()
@@ -59,7 +59,10 @@ class Watchdog:
                 )
 
     def _stacks(self) -> str:
-        """Return the stack of the loop's thread, and where the others are: one may hold the interpreter lock."""
+        """Return the stack of the loop's thread, and the positions of the others.
+
+        Another thread may hold the interpreter lock.
+        """
         frames = sys._current_frames()
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         stack = (
@@ -68,7 +71,8 @@ class Watchdog:
             else []
         )
         others = [
-            f"  {names.get(ident, ident)} is in {frame.f_code.co_name}, {frame.f_code.co_filename}:{frame.f_lineno}\n"
+            f"  {names.get(ident, ident)} is in {frame.f_code.co_name},"
+            f" {frame.f_code.co_filename}:{frame.f_lineno}\n"
             for ident, frame in frames.items()
             if ident not in (self._watched, threading.get_ident())
         ]

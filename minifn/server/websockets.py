@@ -1,4 +1,4 @@
-"""WebSockets of `minifn serve`; a module of its own, because most servers never import its library."""
+"""WebSockets of `minifn serve`: a separate module, because few servers import its library."""
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -6,27 +6,27 @@ from websockets.frames import Frame
 
 from minifn.server.connections import Watched
 
-#: Pieces of one message: empty ones would add up for ever.
+#: Most pieces of one message: empty ones would add up without end.
 FRAGMENTS_MAX = 1024
 
 
 class SocketConnection(Watched, WebSocketsSansIOProtocol):
-    """uvicorn's protocol; a client that has the server collect for it is hung up."""
+    """uvicorn's protocol; a client for which data would pile up is disconnected."""
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send, and wait until the client has taken most of it: before it is, its sender must not forget it."""
+        """Send a message, and return when the client has read most of it."""
         await super().send(message)
         await self.writable.wait()
 
     def handle_ping(self) -> None:
-        """Answer, unless the client takes no answers: they would add up."""
+        """Answer a ping, or hang up when the client does not read the answers."""
         if self.paused_at is None:
             super().handle_ping()
         else:
             self.hang_up()
 
     def handle_cont(self, event: Frame) -> None:
-        """Take a piece of a message."""
+        """Take a piece of a message, or hang up after too many."""
         if len(self.frames) < FRAGMENTS_MAX:
             super().handle_cont(event)
         else:

@@ -1,1 +1,1 @@
-"""The rules of minifn, one topic a file: they use the store and the sandbox, and know nothing of HTTP."""
+"""The rules of minifn, one topic a file. They use the store and the sandbox, but not HTTP."""

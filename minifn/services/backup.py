@@ -1,8 +1,9 @@
-"""Copies of a data directory: made while a server works on it, put back into an empty directory.
+"""Backups of a data directory: made while a server runs, restored into an empty directory.
 
-A backup is one tar file. It holds what nobody can make again: the database, the archives of the deployments and, unless
-they are left out, the key files; last comes a manifest with the checksum of each. Builds are left out and made again
-after a restore, because they belong to a machine: to its interpreters, its processor and the paths they were made at.
+A backup is one tar file of the database, the archives of the deployments and, unless they are left
+out, the key files. The last member is a manifest with the checksum of each. Builds are not in a
+backup and are made again after a restore, because they depend on a machine: its interpreters, its
+processor and its paths.
 """
 
 import contextlib
@@ -27,12 +28,12 @@ from minifn.store import deployments, execution_queue, functions, git_sources, s
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
 from minifn.store.connection import connect
 
-#: Of the layout of the tar file; a newer one is refused.
+#: Version of the tar layout; newer versions are refused.
 FORMAT = 1
 MANIFEST = "manifest.json"
-#: What two million deployments take.
+#: Most bytes of a manifest: enough for two million deployments.
 MANIFEST_BYTES_MAX = 256 * 1024 * 1024
-#: What the executions say that may or may not have run since the copy was made.
+#: Error of executions that may have run since the copy was made.
 RESTORED = (
     "The server was restored from a backup: whether this execution has run since is not known."
 )
@@ -55,21 +56,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What a backup holds."""
+    """The content of a backup."""
 
     deployments: int
-    #: Deployments whose archive is missing or incomplete: they are not in the copy.
+    #: Deployments that are not in the copy, because their archive is missing or incomplete.
     left_out: int
     keys: int
-    #: Whether there are encrypted variables, whose key is not in the copy.
+    #: Whether it has encrypted variables but not their key.
     locked: bool
 
 
 def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
-    """Write a copy of `data` to `file`, mode 0600, whole or not at all; a server may be working on it.
+    """Write a copy of `data` to `file`, mode 0600, complete or not at all; its server may run.
 
-    The copy is of one moment: a deployment that is deleted before its archive is copied is deleted from the copy too.
-    Raises BackupError, schema.DatabaseTooNew, sqlite3.Error and OSError.
+    The copy is consistent: a deployment that is deleted before its archive is copied is deleted
+    from the copy too. Raises BackupError, schema.DatabaseTooNew, sqlite3.Error and OSError.
     """
     if not data.database.exists():
         raise BackupError(f"there is no database in {data.root}")
@@ -83,10 +84,11 @@ def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
 
 
 def restore(file: Path, data: DataDir) -> Summary:
-    """Put a backup into the directory of `data`, which is empty or new; nothing stays there when it is no good.
+    """Restore a backup into the empty or new directory of `data`; an error leaves it empty.
 
-    Ready deployments wait to be built by the first start; what waited in the queue is recorded as failed, because it
-    may have run since. Raises BackupError, schema.DatabaseTooNew, sqlite3.Error and OSError.
+    Ready deployments wait to be built by the first start. Queued executions are recorded as failed,
+    because they may have run since. Raises BackupError, schema.DatabaseTooNew, sqlite3.Error and
+    OSError.
     """
     if data.root.exists() and any(data.root.iterdir()):
         raise BackupError(
@@ -103,7 +105,7 @@ def restore(file: Path, data: DataDir) -> Summary:
             path.rename(data.root / path.relative_to(staged.root))
         sync_directory(data.deployments)
         sync_directory(data.root)
-        # Last: without it the directory is no server's yet.
+        # The database comes last: without it the directory is not a server's yet.
         staged.database.rename(data.database)
         sync_directory(data.root)
     except BaseException:
@@ -127,7 +129,7 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
                 _drop(conn, deployment_id)
         conn.execute("COMMIT")
         kept = deployments.ids(conn)
-    # The rows of deployments that were deleted meanwhile have gone before the database is written.
+    # Written after the rows of deployments that were deleted meanwhile are removed.
     writer.add(copy, data.database.name)
     files = data.key_files() if keys else ()
     for path in files:
@@ -140,19 +142,22 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
 
 
 def _copy_database(source: Path, copy: Path) -> None:
-    """Copy the database as of one moment, in this minifn's schema, as a single file."""
+    """Copy the database consistently, in this minifn's schema, as a single file."""
     with (
         contextlib.closing(connect(source, readonly=True)) as live,
         contextlib.closing(connect(copy)) as conn,
     ):
-        # In one step: a server may write meanwhile, and what it writes is not in the copy.
+        # In one step, because a server may write meanwhile.
         live.backup(conn)
         schema.migrate(conn)
         conn.execute("PRAGMA journal_mode = DELETE")
 
 
 def _archives(data: DataDir, deployment_id: str) -> tuple[Path, ...]:
-    """Return where the archive of a complete upload is: it has its name last, so it is looked for there twice."""
+    """Return the possible paths of a complete upload's archive.
+
+    The archive may be renamed to its final name between two looks, so that name comes twice.
+    """
     source = data.source(deployment_id)
     return source, data.upload(deployment_id), source
 
@@ -164,7 +169,7 @@ def _drop(conn: sqlite3.Connection, deployment_id: str) -> None:
 
 
 class _Writer:
-    """The tar file of a backup, while it is written."""
+    """Writes the tar file of a backup."""
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
@@ -179,7 +184,7 @@ class _Writer:
         self._checksums[name] = read.hexdigest()
 
     def add_first(self, paths: Iterable[Path], data: DataDir) -> bool:
-        """Copy the first of a deployment's `paths` that exists, as its archive; tell whether there was one."""
+        """Copy the first existing file of a deployment's `paths`; tell whether there was one."""
         paths = tuple(paths)
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
@@ -216,12 +221,15 @@ class _Hashed:
         return piece
 
     def hexdigest(self) -> str:
-        """The hash of what was read."""
+        """Return the hash of the bytes read."""
         return self._hash.hexdigest()
 
 
 def _unpack(file: Path, staged: DataDir) -> None:
-    """Write the members of a backup into `staged` and compare them with the manifest. Raises BackupError."""
+    """Write the members of a backup into `staged` and check them by the manifest.
+
+    Raises BackupError.
+    """
     checksums: dict[str, str] = {}
     manifest = None
     try:
@@ -233,7 +241,7 @@ def _unpack(file: Path, staged: DataDir) -> None:
                     else None
                 )
                 if content is None or member.name in checksums:
-                    raise BackupError(f"{file} is no backup of minifn: {member.name!r}")
+                    raise BackupError(f"{file} is not a backup of minifn: {member.name!r}")
                 if member.name == MANIFEST:
                     if member.size > MANIFEST_BYTES_MAX:
                         raise BackupError(f"{file} has a manifest that is too large")
@@ -244,13 +252,13 @@ def _unpack(file: Path, staged: DataDir) -> None:
                         shutil.copyfileobj(read, written, _PIECE_BYTES)
                     checksums[member.name] = read.hexdigest()
     except (tarfile.TarError, EOFError, RecursionError) as exc:
-        raise BackupError(f"{file} is no backup of minifn, or it is damaged: {exc}") from exc
+        raise BackupError(f"{file} is not a backup of minifn, or it is damaged: {exc}") from exc
     if manifest is None:
         raise BackupError(f"{file} is not complete: it ends before its manifest")
     for name in checksums.keys() ^ manifest.files.keys():
         raise BackupError(f"{file} is damaged: {name} is not in the manifest, or not in the file")
     for name in (name for name, checksum in checksums.items() if manifest.files[name] != checksum):
-        raise BackupError(f"{file} is damaged: {name} is not what was written")
+        raise BackupError(f"{file} is damaged: {name} does not have its checksum")
     if not staged.database.exists():
         raise BackupError(f"{file} holds no database")
 
@@ -268,7 +276,7 @@ def _manifest(file: Path, content: bytes) -> Manifest:
 
 
 def _destination(file: Path, staged: DataDir, name: str) -> Path:
-    """Return where a member belongs. Raises BackupError for a name that no backup has."""
+    """Return the path of a member. Raises BackupError for a name that no backup has."""
     folder, _, base = name.rpartition("/")
     deployment_id = base.removesuffix(".tar.gz")
     known = [staged.database, *staged.key_files(existing=False)]
@@ -277,25 +285,28 @@ def _destination(file: Path, staged: DataDir, name: str) -> Path:
     for path in known:
         if path.relative_to(staged.root) == Path(folder, base):
             return path
-    raise BackupError(f"{file} is no backup of minifn: {name!r}")
+    raise BackupError(f"{file} is not a backup of minifn: {name!r}")
 
 
 def _make_ready(staged: DataDir) -> Summary:
-    """Check a restored database against its archives and prepare it for its first start. Raises BackupError."""
+    """Check a restored database against its archives and prepare it for its first start.
+
+    Raises BackupError.
+    """
     with contextlib.closing(connect(staged.database)) as conn:
         schema.migrate(conn)
         damage = str(conn.execute("PRAGMA integrity_check(1)").fetchone()[0])
         if damage == "ok" and (broken := conn.execute("PRAGMA foreign_key_check").fetchone()):
             table, row, parent, _ = broken
-            damage = f"row {row} of {table} belongs to a row of {parent} that is not there"
+            damage = f"row {row} of {table} belongs to a row of {parent} that is missing"
         if damage != "ok":
             raise BackupError(f"the database in the backup is damaged: {damage}")
         known = deployments.ids(conn)
         for named in (*known, *(function.id for function in functions.every(conn))):
-            # Names of files, some of which will be deleted, are made of them.
+            # Ids become names of files, some of which will be deleted.
             if not is_id(named):
                 raise BackupError(
-                    f"the database in the backup was not made by minifn: {named!r} is no ID"
+                    f"the database in the backup was not made by minifn: {named!r} is not an ID"
                 )
         for deployment_id in known:
             if not staged.source(deployment_id).exists():
@@ -312,7 +323,10 @@ def _make_ready(staged: DataDir) -> Summary:
 
 
 def _check_key(staged: DataDir) -> bool:
-    """Return whether variables are encrypted with a key that is not there. Raises BackupError for another key."""
+    """Return whether variables are encrypted and their key is missing.
+
+    Raises BackupError for another key.
+    """
     fingerprint = stored_fingerprint(staged.database)
     if not fingerprint or not staged.variables_key.exists():
         return bool(fingerprint)
@@ -324,7 +338,7 @@ def _check_key(staged: DataDir) -> bool:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file, mode 0600, for writing; in the end its content is on disk."""
+    """Open a new file, mode 0600, for writing; at the end its content is on disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         yield file

@@ -1,7 +1,7 @@
-"""Deployments as clients see them: uploads, rebuilds, activation, cancellation, deletion and downloads.
+"""Deployments as clients see them: rebuilds, activation, cancellation, deletion and downloads.
 
-Order of checks and numbers follow Appwrite's `src/Appwrite/Platform/Modules/Functions/Http/Deployments` (1.9). What an
-upload's answer acknowledges is on disk.
+The order of checks follows Appwrite's
+`src/Appwrite/Platform/Modules/Functions/Http/Deployments` (1.9).
 """
 
 import asyncio
@@ -9,80 +9,34 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 import msgspec
 
 from minifn.archive import pack, uploads
-from minifn.archive.uploads import Chunk
 from minifn.change_feed import ChangeFeed
-from minifn.config import Config
-from minifn.errors import (
-    ArgumentInvalid,
-    DeploymentNotFound,
-    FunctionEntrypointMissing,
-    FunctionNotFound,
-    StorageFileEmpty,
-    StorageFileTypeUnsupported,
-    StorageInvalidContentRange,
-    StorageInvalidFileSize,
-)
+from minifn.errors import DeploymentNotFound, FunctionNotFound
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree
-from minifn.ids import is_id, new_id
+from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
-from minifn.store import deployments, functions
+from minifn.services.functions import existing
+from minifn.store import deployments
 from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.deployments")
 
 #: Last line of the build log of a canceled build; clients look for it.
 CANCELED = "Build has been canceled."
-#: Suffixes of file names besides `.gz`, of which the content decides.
-OTHER_SUFFIXES = (".tgz", ".zip")
-#: The first bytes of a gzip file.
-GZIP_MAGIC = b"\x1f\x8b"
-
-
-class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A file part of a request, streamed to disk; it may be moved away."""
-
-    path: Path
-    size_bytes: int
-    filename: str = ""
-
-
-class Upload(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that brings an archive, or one chunk of it."""
-
-    function_id: str
-    #: The part named `code`.
-    code: UploadedFile | None
-    #: The part named `file`: Node SDKs 14 to 17 send the chunk there and the whole archive as `code`, every time.
-    slice: UploadedFile | None = None
-    activate: bool
-    #: None or "" = the function's.
-    entrypoint: str | None = None
-    #: None = the function's.
-    commands: str | None = None
-    #: The header Content-Range; None when the archive comes whole.
-    content_range: str | None = None
-    #: The header x-appwrite-id; means something only together with Content-Range.
-    deployment_id: str = ""
-    #: The header x-sdk-language.
-    sdk_language: str = ""
-
-
-#: What a template's folder may hold and is none of its code: traces of running it in place.
+#: Entries of a template's folder that are left out: traces of running the template in place.
 _NOT_IN_TEMPLATES = frozenset({"__pycache__"})
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """Code to begin from, of which there is a copy in `folder`."""
+    """A function's code to begin with. A copy of its repository lies in `folder`."""
 
     folder: Path
-    #: What the function runs unless it says otherwise.
+    #: For a function that names no entrypoint.
     entrypoint: str
     owner: str
     repository: str
@@ -90,80 +44,37 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentService:
-    """Everything that happens to deployments but their builds."""
+    """Creates, activates, cancels and deletes deployments; the builder builds them."""
 
     def __init__(
         self,
-        config: Config,
         data: DataDir,
         database: Database,
         hooks: Hooks,
         changes: ChangeFeed | None = None,
     ) -> None:
-        self._config = config
         self._data = data
         self._database = database
         self._hooks = hooks
         self._changes = changes or ChangeFeed()
-        #: The chunks of one deployment are taken one after the other: one that comes again while the last one completes
-        #: the archive must not write to it.
-        self._uploading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
 
-    async def upload(self, upload: Upload) -> Deployment:
-        """Take an archive, or a chunk of one, and return its deployment; a complete one is built soon.
-
-        The files of `upload` are moved or read; the caller removes what is left. Raises, in this order:
-        FunctionNotFound, FunctionEntrypointMissing, StorageFileEmpty, StorageFileTypeUnsupported,
-        StorageInvalidContentRange, StorageInvalidFileSize; for a chunk of another function's deployment,
-        DeploymentNotFound.
-        """
-        function = await self._function(upload.function_id)
-        entrypoint = upload.entrypoint or function.entrypoint
-        if not entrypoint:
-            raise FunctionEntrypointMissing
-        code = upload.code
-        if code is None or not code.size_bytes:
-            raise StorageFileEmpty
-        name = code.filename.lower()
-        if not name.endswith((".gz", *OTHER_SUFFIXES)):
-            raise StorageFileTypeUnsupported
-        chunk = (
-            None
-            if upload.content_range is None
-            else uploads.parse_content_range(upload.content_range)
-        )
-        if not name.endswith(".gz") and (chunk is None or not chunk.number):
-            await asyncio.to_thread(_check_gzip, code.path)
-        total_bytes = chunk.total_bytes if chunk else code.size_bytes
-        if total_bytes > self._config.upload_limit:
-            raise StorageInvalidFileSize
-        deployment = Deployment(
-            id=(upload.deployment_id if chunk else "") or new_id(),
-            function_id=function.id,
-            type="cli" if upload.sdk_language == "cli" else "manual",
-            entrypoint=entrypoint,
-            commands=function.commands if upload.commands is None else upload.commands,
-            activate=upload.activate,
-            source_size_bytes=total_bytes,
-        )
-        if chunk is None:
-            return await self.add(deployment, code.path)
-        return await self._add_chunk(deployment, chunk, upload)
-
     async def add(self, deployment: Deployment, archive: Path) -> Deployment:
-        """Store a new deployment whose whole archive is the file `archive`, which is moved, and queue its build.
+        """Store a new deployment with the file `archive`, which is moved, and queue its build.
 
-        Raises FunctionNotFound when the function is gone.
+        Raises FunctionNotFound.
         """
         return await self._insert(deployment, uploads.store_whole, archive)
 
     async def add_template(
         self, function_id: str, template: Template, *, activate: bool, kind: DeploymentType
     ) -> Deployment:
-        """Store a new deployment of a template's code and queue its build. Raises FunctionNotFound."""
-        function = await self._function(function_id)
+        """Store a new deployment of a template's code and queue its build.
+
+        Raises FunctionNotFound.
+        """
+        function = await self._database.read(existing, function_id)
         deployment = Deployment(
             id=new_id(),
             function_id=function.id,
@@ -187,9 +98,10 @@ class DeploymentService:
         source = self._data.source(deployment.id)
         try:
             await asyncio.to_thread(store, archive, source)
-            stored = await self._database.write(deployments.insert, _stamped(deployment))
+            stored = await self._database.write(deployments.insert, stamped(deployment))
         except Exception as exc:
-            # Without its row nobody would find the file. Not when cancelled: the row is certain from `write` on.
+            # A file without a row would never be removed. Keep it when cancelled: the row will
+            # still be written.
             source.unlink(missing_ok=True)
             if isinstance(exc, sqlite3.IntegrityError):
                 raise FunctionNotFound from exc
@@ -198,40 +110,10 @@ class DeploymentService:
         self._hooks.build()
         return stored
 
-    async def _add_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
-        if not is_id(deployment.id):
-            raise ArgumentInvalid(
-                "Invalid `x-appwrite-id` header: it must be the ID of a deployment."
-            )
-        async with self._uploading.setdefault(deployment.id, asyncio.Lock()):
-            return await self._take_chunk(deployment, chunk, upload)
-
-    async def _take_chunk(self, deployment: Deployment, chunk: Chunk, upload: Upload) -> Deployment:
-        earlier = await self._database.read(deployments.by_id, deployment.id)
-        if earlier is not None:
-            _check_same_upload(earlier, deployment)
-            if earlier.uploaded:
-                return earlier
-        file, start = _content(chunk, upload)
-        part = self._data.upload(deployment.id)
-        try:
-            await asyncio.to_thread(uploads.store_chunk, file.path, start, chunk, part)
-            stored, completed = await self._database.write(_receive, _stamped(deployment), chunk)
-        except Exception:
-            if not upload.deployment_id:
-                # The id was made for this very chunk, so that no other chunk can lie in the file.
-                part.unlink(missing_ok=True)
-            raise
-        self._changes.tell("update" if earlier else "create", stored)
-        if completed:
-            await asyncio.to_thread(uploads.complete, part, self._data.source(deployment.id))
-            self._hooks.build()
-        return stored
-
     async def rebuild(self, function_id: str, deployment_id: str) -> Deployment:
-        """Queue a new deployment of the same archive, with the function's current entrypoint and commands.
+        """Queue a new deployment of the same archive, with the function's current settings.
 
-        Raises FunctionNotFound, and DeploymentNotFound also for one without a complete archive.
+        Raises FunctionNotFound, and DeploymentNotFound also when the archive is incomplete.
         """
         function, original = await self._both(function_id, deployment_id)
         if not original.uploaded:
@@ -257,7 +139,7 @@ class DeploymentService:
             raise DeploymentNotFound from exc
 
     async def activate(self, function_id: str, deployment_id: str) -> Function:
-        """Make a ready deployment answer for its function, and return the function.
+        """Make a ready deployment its function's active one, and return the function.
 
         Raises FunctionNotFound, DeploymentNotFound, BuildNotReady.
         """
@@ -270,11 +152,11 @@ class DeploymentService:
         return function
 
     async def cancel(self, function_id: str, deployment_id: str) -> Deployment:
-        """Stop a build that has not ended, and return the deployment; canceling again is fine.
+        """Stop a build that has not ended, and return the deployment. Repeating it is allowed.
 
         Raises FunctionNotFound, DeploymentNotFound, BuildAlreadyCompleted.
         """
-        await self._function(function_id)
+        await self._database.read(existing, function_id)
         deployment = await self._database.write(
             deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
@@ -284,11 +166,11 @@ class DeploymentService:
         return deployment
 
     async def delete(self, function_id: str, deployment_id: str) -> Deployment:
-        """Delete a deployment with its files, in whatever state it is, and return what it was.
+        """Delete a deployment in any state, with its files, and return it.
 
         Raises FunctionNotFound, DeploymentNotFound.
         """
-        await self._function(function_id)
+        await self._database.read(existing, function_id)
         deployment = await self._database.write(
             deployments.delete, function_id, deployment_id, now_ms()
         )
@@ -308,7 +190,7 @@ class DeploymentService:
         return path
 
     async def output(self, function_id: str, deployment_id: str) -> Path:
-        """Return the packed build, packing it the first time.
+        """Return the packed build; it is packed the first time.
 
         Raises FunctionNotFound, and DeploymentNotFound also for one that is not ready.
         """
@@ -322,21 +204,21 @@ class DeploymentService:
         return path
 
     async def forget(self, function_id: str, deployment_ids: list[str]) -> None:
-        """Remove what a deleted function and its deployments, whose rows are gone, have left on disk."""
+        """Remove the files of a deleted function and of its deployments, whose rows are gone."""
         for deployment_id in deployment_ids:
             await self._discard(deployment_id)
         for path in (self._data.cache(function_id), self._data.repository(function_id)):
             await asyncio.to_thread(remove_tree, path)
 
     async def expire(self, now: int, limit: int) -> int:
-        """Delete up to `limit` deployments that outlived their function's retention, or whose upload was given up.
+        """Delete up to `limit` deployments and return how many were deleted.
 
-        Return how many.
+        These are the ones older than their function's retention, and abandoned uploads.
         """
         ids = await self._database.read(deployments.expired, now, limit)
         if not ids:
             return 0
-        # What became active since is not deleted.
+        # A deployment that became active since the read is kept.
         deleted = await self._database.write(deployments.delete_expired, ids, now)
         for deployment in deleted:
             self._changes.tell("delete", deployment)
@@ -344,12 +226,12 @@ class DeploymentService:
         return len(deleted)
 
     async def tidy(self) -> None:
-        """Remove files that belong to no deployment, and queue builds that are not there to be made again.
+        """Remove files that belong to no deployment, and queue missing builds again.
 
-        For the start of a server, before requests come in.
+        It runs at start-up, before any request.
         """
         known = await self._database.read(deployments.ids)
-        # Of a canceled build, what a kill left of it.
+        # A server that was killed may have left files of a canceled build.
         built = await self._database.read(deployments.built)
         await asyncio.to_thread(self._data.remove_strangers, known, built)
         lost = await asyncio.to_thread(self._data.without_build, built)
@@ -364,65 +246,17 @@ class DeploymentService:
         await self._hooks.retire(deployment_id)
         await asyncio.to_thread(self._data.remove_deployment, deployment_id)
 
-    async def _function(self, function_id: str) -> Function:
-        function = await self._database.read(functions.get, function_id)
-        if function is None:
-            raise FunctionNotFound
-        return function
-
     async def _both(self, function_id: str, deployment_id: str) -> tuple[Function, Deployment]:
-        function = await self._function(function_id)
+        function = await self._database.read(existing, function_id)
         deployment = await self._database.read(deployments.get, function_id, deployment_id)
         if deployment is None:
             raise DeploymentNotFound
         return function, deployment
 
 
-def _stamped(deployment: Deployment) -> Deployment:
+def stamped(deployment: Deployment) -> Deployment:
+    """Return a deployment that is created now, with an id."""
     now = now_ms()
     return msgspec.structs.replace(
         deployment, id=deployment.id or new_id(), created_at=now, updated_at=now
     )
-
-
-def _check_same_upload(earlier: Deployment, deployment: Deployment) -> None:
-    if earlier.function_id != deployment.function_id:
-        raise DeploymentNotFound
-    if earlier.source_size_bytes != deployment.source_size_bytes:
-        raise StorageInvalidContentRange("The chunks of one file must name the same total size.")
-
-
-def _content(chunk: Chunk, upload: Upload) -> tuple[UploadedFile, int]:
-    """Return the file that holds a chunk's bytes and where in it they begin. Raises StorageInvalidContentRange."""
-    code = upload.code
-    for file in (code, upload.slice):
-        if file is not None and file.size_bytes == chunk.size_bytes:
-            return file, 0
-    if code is not None and code.size_bytes == chunk.total_bytes:
-        return code, chunk.offset
-    raise StorageInvalidContentRange(
-        "The file part is not as long as the Content-Range header says."
-    )
-
-
-def _receive(
-    conn: sqlite3.Connection, deployment: Deployment, chunk: Chunk
-) -> tuple[Deployment, bool]:
-    """Note a chunk that is on disk, for whichever chunk comes first with the deployment's row."""
-    earlier = deployments.by_id(conn, deployment.id)
-    if earlier is None:
-        fresh = msgspec.structs.replace(deployment, chunks_total=chunk.count, chunks_uploaded=0)
-        try:
-            deployments.insert(conn, fresh)
-        except sqlite3.IntegrityError as exc:
-            raise FunctionNotFound from exc
-    else:
-        _check_same_upload(earlier, deployment)
-    return deployments.add_chunk(conn, deployment.id, chunk.number, deployment.updated_at)
-
-
-def _check_gzip(path: Path) -> None:
-    """Raise StorageFileTypeUnsupported unless a file begins as a gzip file."""
-    with path.open("rb") as file:
-        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
-            raise StorageFileTypeUnsupported

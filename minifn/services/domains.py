@@ -1,4 +1,4 @@
-"""Domains: what answers at a host name, and the rules that give more domains to functions and to the API."""
+"""Domains: the function, redirect or API at each host name, and the rules that add domains."""
 
 import asyncio
 
@@ -15,33 +15,34 @@ from minifn.store.queries import Query
 
 
 class DomainService:
-    """Creates and deletes rules; knows, in memory, what answers at every domain.
+    """Creates and deletes rules, and keeps the routes of all domains in memory.
 
-    Function `Hello` has the domain `hello.<functions_domain>` by itself. `open` comes before everything else.
+    The function `Hello` has the domain `hello.<functions_domain>` without a rule. Call `open`
+    first.
     """
 
     def __init__(self, database: Database, functions_domain: str) -> None:
         self._database = database
         self._functions_domain = functions_domain
         self._suffix = f".{functions_domain}"
-        #: None: to be read again.
+        #: Domain -> function id or rule; None = must be read.
         self._routes: dict[str, str | Rule] | None = None
-        #: What was read last.
+        #: The routes that were read last.
         self._known: dict[str, str | Rule] = {}
         self._reading = asyncio.Lock()
         self._generation = 0
         database.subscribe(self._forget)
 
     async def open(self) -> None:
-        """Let the database know the functions domain, so that lists show whole domains."""
+        """Store the functions domain, which queries of rules append to a function's id."""
         await self._database.write(settings.put, rules.FUNCTIONS_DOMAIN, self._functions_domain)
         await self._read()
 
     async def route_of(self, host: str) -> str | Rule | None:
-        """Return what answers at `host` (lower-case, without port): the id of a function, or the rule of a redirect.
+        """Return the route of `host` (lower-case, no port): a function's id, or a redirect's rule.
 
-        None is the API. Below the functions domain any other name is an id, of a function that may not exist. Seldom
-        suspends.
+        None is the API. Another name below the functions domain is the id of a function, which may
+        not exist. Suspends only after a change of the rules.
         """
         routes = self._routes if self._routes is not None else await self._read()
         route = routes.get(host)
@@ -50,11 +51,14 @@ class DomainService:
         return None if isinstance(route, Rule) and route.type == "api" else route
 
     def is_given(self, host: str) -> bool:
-        """Tell whether a rule names `host`, by what was read last: at the start and after each change of a rule."""
+        """Tell whether a rule names `host`, by the rules that were read last."""
         return host in self._known
 
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
-        """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
+        """Give a function a domain.
+
+        Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists.
+        """
         return await self._create(
             Rule(id=new_id(), domain=domain, function_id=function_id, branch=branch)
         )
@@ -62,7 +66,7 @@ class DomainService:
     async def create_redirect(
         self, domain: str, url: str, status_code: int, function_id: str
     ) -> Rule:
-        """Have a domain redirect to `url`; the rule goes with the function.
+        """Have a domain redirect to `url`; deleting the function deletes the rule.
 
         Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists.
         """
@@ -96,12 +100,15 @@ class DomainService:
         return await self._database.read(rules.get, rule_id)
 
     async def delete(self, rule_id: str) -> None:
-        """Take a domain away from its function. Raises RuleNotFound, and BadRequest for the domain of its id."""
+        """Delete a rule.
+
+        Raises RuleNotFound, and BadRequest for the domain made of a function's id.
+        """
         await self._database.write(rules.delete, rule_id)
         await self._read()
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:
-        """Return a page of the rules: first the domains that functions have by themselves, then the others."""
+        """Return a page of the rules: first the domains made of functions' ids, then the others."""
         return await self._database.read_list(rules.page, query, count=count)
 
     async def _read(self) -> dict[str, str | Rule]:

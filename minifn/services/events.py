@@ -1,7 +1,7 @@
-"""Events: what happens in an app, delivered to the functions that subscribe to it.
+"""Events of an app, delivered to the functions that subscribe to them.
 
-A delivery is a queued execution, and is stored before whoever emits is told so: an event that was accepted reaches its
-functions even when the server is killed.
+A delivery is a queued execution. It is stored before the emitter gets its answer, so an accepted
+event reaches its functions even when the server is killed.
 """
 
 import asyncio
@@ -16,46 +16,46 @@ from minifn import event_names
 from minifn.errors import ArgumentInvalid, FunctionNotFound
 from minifn.models import ExecutionRequest, Function
 from minifn.services.executions import Executions
-from minifn.services.functions import FunctionService
+from minifn.services.targets import Targets
 from minifn.store import functions as function_rows
 from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.events")
 
-#: An execution that so many executions caused by events lie behind is a loop, and is not run.
+#: Longest chain of functions that trigger each other by events; the next one is stored as failed.
 DEPTH_MAX = 10
-#: Events written at once. A storm waits its turn here, so that a commit stays short for everybody else.
+#: Most events written at once: more wait, so that commits stay short for other writes.
 WRITES_MAX = 8
 
 
 class Events:
-    """Emits events: finds the functions that listen, in memory, and queues an execution of each."""
+    """Emits events: finds the subscribed functions in memory and queues an execution of each."""
 
-    def __init__(
-        self, database: Database, functions: FunctionService, executor: Executions
-    ) -> None:
+    def __init__(self, database: Database, targets: Targets, executions: Executions) -> None:
         self._database = database
-        self._executor = executor
-        #: Name -> the functions that subscribe to it, by their names; None until it is read (again).
+        self._executions = executions
+        #: Event name -> the functions that subscribe to it; None = must be read.
         self._subscribers: dict[str, list[Function]] | None = None
         self._generation = 0
-        #: One reads them for all who wait: a storm must not begin with a read of each of its events.
+        #: Many events at once cause one read of the subscribers, not one each.
         self._reading = asyncio.Lock()
         self._turns = asyncio.Semaphore(WRITES_MAX)
-        functions.on_change(self._forget)
+        targets.on_change(self._forget)
 
     async def emit(
         self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = "", depth: int = 0
     ) -> int:
-        """Queue an execution of every function that subscribes to `event`, and return how many once they are safe.
+        """Queue an execution of every function that subscribes to `event`.
 
-        `payload` is the body the functions are given: an object that becomes JSON, or JSON already. `user_id` is who
-        caused the event, `depth` how many executions caused by events led to it. Raises ArgumentInvalid.
+        Return how many were queued, once they are safe. `payload` becomes the body of the
+        executions: an object, or JSON. `user_id` is the user who caused the event, `depth` the
+        length of the chain of events that led to it. Raises ArgumentInvalid and Overloaded.
         """
         if not event_names.is_event(event):
             raise ArgumentInvalid.for_param(
                 "event",
-                "Value must be the name of one event, such as orders.42.create, and not one of functions",
+                "Value must be the name of one event, such as orders.42.create, and not one of"
+                " functions",
             )
         found = await self._listening(event)
         if not found:
@@ -75,13 +75,18 @@ class Events:
             return await self._deliver(found, request)
 
     async def _deliver(self, found: list[Function], request: ExecutionRequest) -> int:
-        """Queue an execution of each function; return how many. Raises Overloaded when there is no room for any."""
-        crowded = await self._executor.crowded(found, request)
+        """Queue an execution of each function whose share has room; return how many.
+
+        The others get a failed execution. Raises Overloaded when no share has room.
+        """
+        crowded = await self._executions.crowded(found, request)
         room = [function for function in found if function.id not in crowded]
-        # Without any it is refused as a whole, and can be emitted again.
-        stored = await self._executor.enqueue_each(room or found, request)
+        # Without room for any, the event is refused as a whole, and can be emitted again.
+        stored = await self._executions.enqueue_each(room or found, request)
         full = [function for function in found if function.id in crowded]
-        await self._refuse(full, request, "as many executions of the function wait as may.")
+        await self._refuse(
+            full, request, "as many executions of the function wait as the limit allows."
+        )
         return len(stored)
 
     async def _listening(self, event: str) -> list[Function]:
@@ -106,15 +111,12 @@ class Events:
         self._subscribers = None
 
     async def _refuse(self, found: list[Function], request: ExecutionRequest, why: str) -> None:
-        """Store failed executions that say why the event did not reach these functions.
-
-        Such as the end of a loop of functions that cause one another's events.
-        """
+        """Store failed executions that say why the event did not reach these functions."""
         reason = f"The event {request.event} was not delivered: {why}"
         for function in found:
             logger.warning("function %s was not run: %s", function.id, reason)
             with suppress(FunctionNotFound):
-                await self._executor.refuse(function, request, reason)
+                await self._executions.refuse(function, request, reason)
 
 
 def by_event(listening: list[Function]) -> dict[str, list[Function]]:

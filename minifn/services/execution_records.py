@@ -44,6 +44,18 @@ def begin(function: Function, request: ExecutionRequest, trigger: Trigger) -> Ex
     )
 
 
+def queued(
+    function: Function, request: ExecutionRequest, trigger: Trigger, scheduled_at: int = 0
+) -> Execution:
+    """Return an execution that waits for a slot, or for the instant `scheduled_at`."""
+    return msgspec.structs.replace(
+        begin(function, request, trigger),
+        status="scheduled" if scheduled_at else "waiting",
+        scheduled_at=scheduled_at,
+        deployment_id=function.deployment_id,
+    )
+
+
 def tick(function_id: str, deployment_id: str, now: int) -> Execution:
     """Return the waiting execution of a schedule that is due at `now`."""
     return Execution(
@@ -63,12 +75,12 @@ def was_queued(execution: Execution) -> bool:
 
 
 def caused(function: Function, request: ExecutionRequest) -> Execution:
-    """Return the execution of a function that an event causes. It belongs to no user, whoever caused the event."""
-    return msgspec.structs.replace(begin(function, request, "event"), user_id="")
+    """Return the waiting execution that an event causes. It belongs to no user."""
+    return msgspec.structs.replace(queued(function, request, "event"), user_id="")
 
 
 def finish(target: Target, execution: Execution, response: FunctionResponse) -> ExecutionResult:
-    """Return an execution that ended with `response`, with the answer for its caller."""
+    """Return an execution that ended with `response`, and the answer for its caller."""
     logged = target.function.logging
     headers: Headers = (
         *((name, value) for name, value in response.headers if name != "x-appwrite-execution-id"),
@@ -83,15 +95,20 @@ def finish(target: Target, execution: Execution, response: FunctionResponse) -> 
         response_headers=tuple(item for item in headers if item[0] in STORED_RESPONSE_HEADERS),
         logs=keep_tail(response.logs, "Logs") if logged else "",
         errors=keep_tail(response.errors, "Errors") if logged else "",
-        # To the microsecond: some SDKs make texts of numbers with more than 15 digits.
+        # Rounded to microseconds: some SDKs turn numbers with more than 15 digits into strings.
         duration_seconds=round(response.duration_seconds, 6),
     )
     return ExecutionResult(execution=finished, body=response.body, headers=headers)
 
 
 def fail(execution: Execution, errors: str) -> Execution:
-    """Return an execution that failed without an answer of its function."""
+    """Return an execution that failed without an answer from its function."""
     return msgspec.structs.replace(execution, updated_at=now_ms(), status="failed", errors=errors)
+
+
+def refuse(execution: Execution, errors: str) -> Execution:
+    """Return an execution that failed before any deployment was asked."""
+    return msgspec.structs.replace(fail(execution, errors), deployment_id="")
 
 
 def join(text: str, line: str) -> str:

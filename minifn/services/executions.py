@@ -1,8 +1,9 @@
 """Runs executions: one path for HTTP calls, domains, schedules and events.
 
-An execution is a row, and the `executions` table is the queue. A synchronous execution runs first and is stored once,
-finished, before its answer leaves; a queued one is stored first and claimed by the queue runner, fairly between
-functions. One monotonic deadline is handed down: waiting for a worker, its cold start and the call spend it.
+An execution is a row, and the `executions` table is the queue. A synchronous execution runs first
+and is stored once, finished, before its answer is sent. A queued execution is stored first and
+claimed by `run`, fairly between functions. One monotonic deadline is handed down: the wait for a
+worker, its cold start and the call spend it.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from minifn.config import Config
 from minifn.errors import (
     BuildNotReady,
     DeploymentNotFound,
+    FunctionNotFound,
     FunctionSynchronousTimeout,
     MinifnError,
     Overloaded,
@@ -30,10 +32,11 @@ from minifn.languages import RuntimeUnavailable
 from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function, Target, Trigger
 from minifn.services import execution_records as records
 from minifn.services.function_calls import FunctionCalls
-from minifn.services.functions import FunctionService
 from minifn.services.queue_limits import QueueLimits
-from minifn.store import execution_queue, executions
+from minifn.services.targets import Targets
+from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
+from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionResponse
@@ -56,31 +59,34 @@ def check_ready(target: Target) -> None:
 
 
 class Executions:
-    """Runs executions now or later. An async context manager: inside it, `run` runs those that are queued."""
+    """Runs executions now or later.
+
+    An async context manager: inside it, `run` runs those that are queued.
+    """
 
     def __init__(
         self,
         config: Config,
         database: Database,
-        functions: FunctionService,
+        targets: Targets,
         pool: Pool,
-        launcher: WorkerSpecs,
+        specs: WorkerSpecs,
         tokens: Tokens,
         changes: ChangeFeed | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     ) -> None:
         self._config = config
         self._database = database
-        self._functions = functions
+        self._targets = targets
         self._pool = pool
-        self._launcher = launcher
-        self._calls = FunctionCalls(tokens, launcher.endpoint)
+        self._specs = specs
+        self._calls = FunctionCalls(tokens, specs.endpoint)
         self._running = Tasks()
-        #: Which function was served last: the next claim begins behind it.
+        #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
         self._changes = changes or ChangeFeed()
-        self._backlog = QueueLimits(database, config.queue_limit, config.queue_bytes)
+        self._limits = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         self._hooks = hooks
 
@@ -90,7 +96,7 @@ class Executions:
             logger.warning(
                 "%d executions were interrupted by the last stop and are marked as failed", failed
             )
-        await self._backlog.open()
+        await self._limits.open()
         return self
 
     async def __aexit__(
@@ -99,28 +105,33 @@ class Executions:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put what was claimed and has not ended back into the queue, for the next start."""
+        """Put claimed executions that have not ended back into the queue, for the next start."""
         await self._running.end()
-        # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
+        # One write for all: some tasks have not begun, and a claim may have been under way.
         try:
             await self._database.write(execution_queue.requeue, now_ms())
         except sqlite3.Error as exc:
             logger.error(
-                "what was running cannot be queued again (%s) and will be marked as failed", exc
+                "running executions cannot be queued again (%s); the next start marks them as"
+                " failed",
+                exc,
             )
 
     async def halt(self) -> None:
-        """End what runs: synchronous executions fail and are answered, queued ones run again at the next start."""
+        """End the running executions.
+
+        Synchronous ones fail and are answered, queued ones run again at the next start.
+        """
         self._halted = True
         self._wake.set()
         await self._pool.close()
 
     async def ready(self, function_id: str) -> Target:
-        """Return what is needed to run a function.
+        """Return the target of a function that can run.
 
         Raises FunctionNotFound, DeploymentNotFound (no active deployment) or BuildNotReady.
         """
-        target = await self._functions.target(function_id)
+        target = await self._targets.of(function_id)
         check_ready(target)
         return target
 
@@ -129,9 +140,9 @@ class Executions:
     ) -> ExecutionResult:
         """Run a function and return its finished, stored execution.
 
-        Raises FunctionSynchronousTimeout, after storing the failed execution, when the cap for synchronous executions
-        passed before the function's own timeout did, and Overloaded, with nothing run or stored, when too many
-        executions wait for a worker.
+        Raises FunctionSynchronousTimeout, after storing the failed execution, when the cap for
+        synchronous executions passed before the function's own timeout, and Overloaded, with
+        nothing run or stored, when too many executions wait for a worker.
         """
         function = target.function
         cap = min(function.timeout_seconds, self._config.sync_timeout)
@@ -141,7 +152,7 @@ class Executions:
             raise Overloaded
         capped = response.failure == "timeout" and cap < function.timeout_seconds
         if capped:
-            message = f"{FunctionSynchronousTimeout.__doc__}\nError Code: 408"
+            message = f"{FunctionSynchronousTimeout.default_message()}\nError Code: 408"
             response = msgspec.structs.replace(
                 response, errors=records.join(response.errors, message)
             )
@@ -152,6 +163,11 @@ class Executions:
             raise FunctionSynchronousTimeout
         return result
 
+    @property
+    def overloaded(self) -> bool:
+        """Whether as many executions wait as the server accepts."""
+        return self._limits.full
+
     async def enqueue(
         self,
         function: Function,
@@ -159,84 +175,83 @@ class Executions:
         trigger: Trigger = "http",
         scheduled_at: int = 0,
     ) -> Execution:
-        """Store an execution to run soon, or at the instant `scheduled_at`, and return it once it is safe.
+        """Store an execution to run soon or at `scheduled_at`, and return it once it is safe.
 
-        Raises Overloaded.
+        Raises FunctionNotFound and Overloaded.
         """
-        execution = records.begin(function, request, trigger)
-        execution = msgspec.structs.replace(
-            execution,
-            status="scheduled" if scheduled_at else "waiting",
-            scheduled_at=scheduled_at,
-            deployment_id=function.deployment_id,
-        )
-        async with self._backlog.storing(
-            (function.id,), len(request.body), scheduled=scheduled_at > 0
-        ):
-            await self._database.write(execution_queue.enqueue, execution, request)
-        if not scheduled_at:
-            self.note_queued([execution])
-        else:
-            self._changes.tell("create", execution)
-            self._hooks.scheduled()
+        execution = records.queued(function, request, trigger, scheduled_at)
+        stored = await self._store([execution], request)
+        if not stored:
+            raise FunctionNotFound
         return execution
-
-    @property
-    def overloaded(self) -> bool:
-        """Whether as many executions wait as the server accepts."""
-        return self._backlog.full
-
-    def note_queued(self, queued: Sequence[Execution], *, ticked: bool = False) -> None:
-        """Run executions that were just stored as waiting; `ticked`: by schedules."""
-        for execution in queued:
-            self._changes.tell("create", execution)
-        if ticked:
-            self._backlog.ticked([execution.function_id for execution in queued])
-        self._backlog.wait(len(queued))
-        self._wake.set()
-
-    def note_released(self, count: int) -> None:
-        """Run that many executions that were stored as scheduled, and now wait."""
-        self._backlog.released(count)
-        self._backlog.wait(count)
-        self._wake.set()
 
     async def enqueue_each(
         self, functions: Sequence[Function], request: ExecutionRequest
     ) -> list[Execution]:
-        """Store an execution of each of `functions`, caused by one event, in one write; return them once they are safe.
+        """Store an execution of each function, caused by one event, in one write.
 
-        A function that was deleted meanwhile gets none. Raises Overloaded.
+        Return them once they are safe. A function that was deleted meanwhile gets none. Raises
+        Overloaded.
         """
-        waiting = [
-            msgspec.structs.replace(
-                records.caused(function, request),
-                status="waiting",
-                deployment_id=function.deployment_id,
-            )
-            for function in functions
-        ]
-        async with self._backlog.storing(
-            [function.id for function in functions], len(request.body)
-        ):
-            stored = await self._database.write(execution_queue.enqueue_each, waiting, request)
-        self.note_queued(stored)
+        return await self._store(
+            [records.caused(function, request) for function in functions], request
+        )
+
+    async def tick(self, moves: list[Move]) -> None:
+        """Move schedules, and queue the executions of those that tick."""
+        ticked = await self._database.write(schedules.apply, moves)
+        self._limits.ticked([execution.function_id for execution in ticked])
+        self._queued(ticked)
+
+    async def release(self, now: int) -> None:
+        """Queue the scheduled executions that are due at `now`."""
+        count = await self._database.write(execution_queue.release_due, now)
+        self._limits.released(count)
+        self._wake.set()
+
+    async def _store(self, new: list[Execution], request: ExecutionRequest) -> list[Execution]:
+        """Store executions of one request within the limits of the queue.
+
+        Return those whose function still exists. Raises Overloaded.
+        """
+        function_ids = [execution.function_id for execution in new]
+        scheduled = any(execution.scheduled_at for execution in new)
+        async with self._limits.storing(function_ids, len(request.body), scheduled=scheduled):
+            stored = await self._database.write(execution_queue.enqueue_each, new, request)
+        self._queued(stored)
         return stored
 
+    def _queued(self, stored: Sequence[Execution]) -> None:
+        """Publish executions that were just stored, and have them run when they are due."""
+        for execution in stored:
+            self._changes.tell("create", execution)
+        waiting = sum(execution.status == "waiting" for execution in stored)
+        self._limits.wait(waiting)
+        if waiting:
+            self._wake.set()
+        if waiting < len(stored):
+            self._hooks.scheduled()
+
     async def crowded(self, functions: Sequence[Function], request: ExecutionRequest) -> set[str]:
-        """Return the functions (ids) among these whose share of the queue has no room for this."""
-        return await self._backlog.crowded(
+        """Return the ids of those functions whose share of the queue has no room for `request`."""
+        return await self._limits.crowded(
             [function.id for function in functions], len(request.body)
         )
 
     async def refuse(self, function: Function, request: ExecutionRequest, reason: str) -> None:
-        """Store an execution, caused by an event, that failed for `reason` before it ran. Raises FunctionNotFound."""
-        execution = records.fail(records.caused(function, request), reason)
+        """Store an execution, caused by an event, that failed for `reason` before it ran.
+
+        Raises FunctionNotFound.
+        """
+        execution = records.refuse(records.caused(function, request), reason)
         await self._database.write(executions.insert, execution)
         self._changes.tell("create", execution)
 
     async def delete(self, function_id: str, execution_id: str) -> Execution:
-        """Delete a finished or scheduled execution and return it. Raises ExecutionNotFound and ExecutionInProgress."""
+        """Delete a finished or scheduled execution and return it.
+
+        Raises ExecutionNotFound and ExecutionInProgress.
+        """
         execution = await self._database.write(executions.delete, function_id, execution_id)
         self._changes.tell("delete", execution)
         return execution
@@ -247,14 +262,14 @@ class Executions:
         while not self._halted:
             self._wake.clear()
             free = limit - len(self._running)
-            # Claiming a few at a time keeps a full queue to one write for several executions.
+            # Several are claimed at once, so that a full queue costs one write for several.
             if free >= max(1, limit // 4):
                 jobs, self._turn = await self._database.insist(
                     execution_queue.claim, free, now_ms(), after=self._turn
                 )
                 if self._halted:
                     return
-                self._backlog.claimed(free, more=len(jobs) == free)
+                self._limits.claimed(free, more=len(jobs) == free)
                 for job in jobs:
                     self._changes.tell("update", job.execution)
                     work = self._run_queued(job.execution, job.request)
@@ -276,7 +291,7 @@ class Executions:
         if self._halted and result.execution.status == "failed":
             return
         if await self._database.insist(execution_queue.finish, result.execution, result.body):
-            self._backlog.ended(execution.function_id, len(request.body))
+            self._limits.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
 
     async def _answer_queued(
@@ -285,8 +300,8 @@ class Executions:
         try:
             target = await self.ready(execution.function_id)
         except MinifnError as exc:
-            failed = records.fail(execution, f"{exc.message}\nError Code: {exc.code}")
-            return ExecutionResult(execution=msgspec.structs.replace(failed, deployment_id=""))
+            refused = records.refuse(execution, f"{exc.message}\nError Code: {exc.code}")
+            return ExecutionResult(execution=refused)
         response = await self._call(
             target, execution, request, target.function.timeout_seconds, queue_unbounded=True
         )
@@ -303,7 +318,7 @@ class Executions:
     ) -> FunctionResponse:
         deadline = time.monotonic() + timeout_seconds
         try:
-            spec = self._launcher.of(target)
+            spec = self._specs.of(target)
         except RuntimeUnavailable as exc:
             return FunctionResponse(
                 status_code=500, errors=f"{exc}\nError Code: 500", failure="start"

@@ -1,4 +1,4 @@
-"""The request that a function is called with: the caller's, and Appwrite's headers."""
+"""Requests to functions: the caller's request with Appwrite's headers added."""
 
 import time
 
@@ -9,12 +9,12 @@ from minifn.services.execution_records import was_queued
 from minifn.tokens import Tokens, UserClaims
 from minifn.workers.records import FunctionRequest
 
-#: Seconds that keys and JWTs given to a function live beyond its timeout.
+#: Seconds that a function's keys and JWTs live beyond its timeout.
 TOKEN_GRACE_SECONDS = 60
 
 
 class FunctionCalls:
-    """Makes the requests of functions. A function whose caller named no host sees that of `endpoint`."""
+    """Makes requests to functions. `endpoint` gives the Host header when the caller sent none."""
 
     def __init__(self, tokens: Tokens, endpoint: ApiEndpoint) -> None:
         self._tokens = tokens
@@ -24,9 +24,32 @@ class FunctionCalls:
         self, function: Function, execution: Execution, request: ExecutionRequest
     ) -> FunctionRequest:
         """Return the request as the function sees it."""
+        headers = self._headers(function, execution, request)
+        path, _, query = request.path.partition("?")
+        # Trusted from any caller: it only decides the scheme of URLs the function builds for this
+        # caller.
+        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
+        name, port = split_authority(headers["host"])
+        default_port = 443 if scheme == "https" else 80
+        return FunctionRequest(
+            method=request.method,
+            scheme=scheme,
+            host=name,
+            port=int(port) if port.isdecimal() and len(port) < 6 else default_port,
+            path=path if path.startswith("/") else f"/{path}",
+            query=query,
+            headers=tuple(headers.items()),
+            body=request.body,
+            timeout_seconds=function.timeout_seconds,
+            logging=function.logging,
+        )
+
+    def _headers(
+        self, function: Function, execution: Execution, request: ExecutionRequest
+    ) -> dict[str, str]:
         headers = dict(request.headers)
+        headers.setdefault("host", self._endpoint.authority)
         lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
-        host = headers.setdefault("host", self._endpoint.authority)
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(
@@ -44,34 +67,16 @@ class FunctionCalls:
         if execution.trigger == "event":
             headers["user-agent"] = f"Appwrite/{APPWRITE_VERSION}"
             headers["content-type"] = "application/json"
-        path, _, query = request.path.partition("?")
-        # Trusted from any caller: it only decides the scheme of URLs that the function makes for this caller.
-        scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
-        name, port = split_authority(host)
-        return FunctionRequest(
-            method=request.method,
-            scheme=scheme,
-            host=name,
-            port=int(port)
-            if port.isdecimal() and len(port) < 6
-            else 443
-            if scheme == "https"
-            else 80,
-            path=path if path.startswith("/") else f"/{path}",
-            query=query,
-            headers=tuple(headers.items()),
-            body=request.body,
-            timeout_seconds=function.timeout_seconds,
-            logging=function.logging,
-        )
+        return headers
 
     def _user_jwt(
         self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int
     ) -> str:
-        """Return a token of who asked for the execution: at once only of a session, later of any user.
+        """Return a JWT of the caller: in a synchronous execution of a session, queued of any user.
 
-        As Appwrite's `Functions/Http/Executions/Create.php` and `Functions/Workers/Functions.php` do. But it outlives
-        neither a session nor a JWT that was itself made for a function, which could else renew it for ever.
+        The rule is that of Appwrite's `Functions/Http/Executions/Create.php` and
+        `Functions/Workers/Functions.php`. The JWT ends no later than the session, or the function's
+        JWT, of the caller; otherwise a function could renew its JWT for ever.
         """
         known = request.user_id if was_queued(execution) else request.session_id
         now = int(time.time())
@@ -82,6 +87,6 @@ class FunctionCalls:
             user_id=request.user_id,
             session_id="" if execution.scheduled_at else request.session_id,
             exp=ends,
-            handed=True,
+            for_function=True,
         )
         return self._tokens.mint_user(claims)

@@ -18,18 +18,18 @@ from minifn.store.database import Database
 from minifn.store.paging import Page
 from minifn.store.queries import Query
 
-#: How long a verified key is believed without a look at the database: another process may have deleted it.
+#: Most seconds between two looks at a verified key: another process may have deleted it.
 TRUST_SECONDS = 1.0
 _CACHED_MAX = 1000
 
 
 def hash_secret(secret: str) -> str:
-    """Return the SHA-256 (hex) under which a secret is kept. Secrets are 256 random bits, so no salt is needed."""
+    """Return the SHA-256 (hex) of a secret. Secrets are 256 random bits and need no salt."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class Keys:
-    """The API keys of a server; what another process does to them is noticed within TRUST_SECONDS."""
+    """The API keys of a server. Changes by another process are noticed within TRUST_SECONDS."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,7 +45,10 @@ class Keys:
         expire_at: int = 0,
         description: str = "",
     ) -> tuple[ApiKey, str]:
-        """Create a key; return it and its secret, which is shown this once. Raises KeyAlreadyExists."""
+        """Create a key; return it and its secret, which is shown this once.
+
+        Raises KeyAlreadyExists.
+        """
         secret = f"standard_{secrets.token_hex(32)}"
         now = now_ms()
         key = ApiKey(
@@ -93,7 +96,7 @@ class Keys:
         return changed
 
     async def delete(self, key_id: str) -> bool:
-        """Delete a key; tell whether it was there. It is refused from now on."""
+        """Delete a key and refuse it from now on; tell whether it was there."""
         deleted = await self._database.write(api_keys.delete, key_id)
         self._trusted.clear()
         return deleted

@@ -1,8 +1,9 @@
-"""What waits to be run: how many executions, and how many bytes of their requests' bodies lie on disk for it.
+"""Limits of the queue: how many executions wait or are scheduled, and the bytes of their bodies.
 
-No function takes more than its share, so that the guests of a public one cannot keep the others out of the queue.
-Counted in memory, because every execution that is queued asks. What is deleted while it waits stays counted until a
-limit is reached: before anything is refused the database is asked, now and then.
+Each function has a share, so that the guests of a public function cannot keep the others out of the
+queue. The counts are kept in memory, because every queued execution is checked against them. A
+deleted execution stays counted until a limit is reached: before an execution is refused, the
+database is counted again, at most once in COUNT_SECONDS.
 """
 
 import asyncio
@@ -15,17 +16,17 @@ from minifn.errors import Overloaded
 from minifn.store import execution_queue
 from minifn.store.database import Database
 
-#: Seconds between two counts of the database.
+#: Least seconds between two counts of the database.
 COUNT_SECONDS = 1.0
-#: What takes a transaction of its own, nearly.
-LONG_BYTES = 256 * 1024
-#: The part of each limit that one function may take: a quarter, as of the calls that wait for a worker.
+#: Bytes of bodies in one write; larger writes take turns.
+TURN_BYTES = 256 * 1024
+#: Divisor of each limit that gives one function's share; the pool divides its queue alike.
 SHARES = 4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Storing:
-    """Executions on their way into the database, which does not know of them yet."""
+    """Executions that are being stored, and that a count of the database may miss."""
 
     function_ids: tuple[str, ...]
     body_bytes: int
@@ -44,18 +45,18 @@ class Storing:
 
 @dataclass(slots=True)
 class Owned:
-    """The executions of one function that are queued or run: how many, and the bytes of their bodies."""
+    """The queued and running executions of one function: their number and their bodies' bytes."""
 
     count: int = 0
     size_bytes: int = 0
 
 
 class QueueLimits:
-    """Counts what waits and what is scheduled for later; what would be too much is refused.
+    """Counts waiting and scheduled executions, and refuses those beyond the limits.
 
-    `count_max` bounds both numbers, `bytes_max` the bodies of both together. What is scheduled, which may stay for
-    years, leaves half of the bytes to the rest. One function has a quarter of each limit, and always room for one
-    execution and for one body. `clock` returns seconds.
+    `count_max` bounds each of the two numbers, `bytes_max` the bodies of both together. Scheduled
+    executions may stay for years, so they may use half of the bytes. One function has a quarter of
+    each limit, and always room for one execution and for one body. `clock` returns seconds.
     """
 
     def __init__(
@@ -71,33 +72,33 @@ class QueueLimits:
         self._bytes_max = bytes_max
         self._next_count_at = 0.0
         self._storing: set[Storing] = set()
-        #: A commit of many long bodies would keep everybody waiting.
+        #: Long bodies are written one after the other: a commit with many delays all other writes.
         self._long = asyncio.Lock()
-        #: Executions that are stored and wait for a slot, or more.
+        #: Executions that are stored and wait for a slot; may be too high.
         self._waiting = 0
         self._storing_waiting = 0
-        #: These count what is being stored, too.
+        #: The following include executions that are being stored.
         self._scheduled = 0
         self._bytes = 0
         self._scheduled_bytes = 0
         self._owned: dict[str, Owned] = {}
 
     async def open(self) -> None:
-        """Count what an earlier server has left."""
+        """Count the executions of an earlier start."""
         await self._count()
 
     @property
     def full(self) -> bool:
-        """Whether as many executions wait as may."""
+        """Whether as many executions wait as the limit allows."""
         return self._waiting + self._storing_waiting >= self._count_max
 
     @contextlib.asynccontextmanager
     async def storing(
         self, function_ids: Sequence[str], body_bytes: int, *, scheduled: bool = False
     ) -> AsyncIterator[None]:
-        """Count an execution of each function, with a body of that size, that the block stores.
+        """Count the executions that the block stores, one of each function, with a body each.
 
-        Raises Overloaded before it. Long bodies take turns.
+        Raises Overloaded before the block. Long bodies take turns.
         """
         new = Storing(tuple(function_ids), body_bytes, scheduled)
         if self._lacks(new) and self._clock() >= self._next_count_at:
@@ -106,10 +107,10 @@ class QueueLimits:
             raise Overloaded
         self._add(new)
         try:
-            async with self._long if new.size_bytes > LONG_BYTES else contextlib.nullcontext():
+            async with self._long if new.size_bytes > TURN_BYTES else contextlib.nullcontext():
                 yield
         except Exception:
-            # Not when cancelled: the write is certain all the same.
+            # Keep the count when cancelled: the rows will still be written.
             self._scheduled -= new.count * scheduled
             self._bytes -= new.size_bytes
             self._scheduled_bytes -= new.size_bytes * scheduled
@@ -120,29 +121,30 @@ class QueueLimits:
             self._storing_waiting -= new.count * (not scheduled)
 
     async def crowded(self, function_ids: Sequence[str], body_bytes: int) -> set[str]:
-        """Return the functions among these whose share has no room for one more execution with such a body."""
+        """Return the ids of those functions whose share has no room for one more such execution."""
         if self._crowded(function_ids, body_bytes) and self._clock() >= self._next_count_at:
             await self._count()
         return self._crowded(function_ids, body_bytes)
 
     def ticked(self, function_ids: Sequence[str]) -> None:
-        """Tell that executions without a body were stored that no `storing` counted."""
+        """Count executions without a body that were stored without `storing`."""
         self._own(function_ids, 1, 0)
 
     def wait(self, count: int) -> None:
-        """Tell that so many stored executions began to wait."""
+        """Count stored executions that begin to wait."""
         self._waiting += count
 
     def released(self, count: int) -> None:
-        """Tell that so many of them were scheduled until now."""
+        """Count scheduled executions that begin to wait."""
         self._scheduled -= count
+        self._waiting += count
 
     def claimed(self, count: int, *, more: bool) -> None:
-        """Tell that so many wait no longer, and whether there may be more."""
+        """Count waiting executions that were claimed; `more` tells whether others may wait."""
         self._waiting = self._waiting - count if more else 0
 
     def ended(self, function_id: str, body_bytes: int) -> None:
-        """Tell that a queued execution of a function, with a body of this size, is over."""
+        """Count a queued execution, with a body of this size, that has ended."""
         self._bytes -= body_bytes
         self._own((function_id,), -1, -body_bytes)
 
@@ -155,7 +157,7 @@ class QueueLimits:
         self._own(new.function_ids, 1, new.body_bytes)
 
     def _own(self, function_ids: Iterable[str], count: int, size_bytes: int) -> None:
-        """Add to what each of the functions has."""
+        """Add to the executions and bytes that each of the functions owns."""
         for function_id in function_ids:
             owned = self._owned.setdefault(function_id, Owned())
             owned.count += count
@@ -176,7 +178,7 @@ class QueueLimits:
         }
 
     def _lacks(self, new: Storing) -> bool:
-        """Tell whether there is no room for it."""
+        """Tell whether a limit has no room for the new executions."""
         if self._crowded(new.function_ids, new.body_bytes):
             return True
         if self._bytes + new.size_bytes > self._bytes_max and new.size_bytes:

@@ -1,4 +1,4 @@
-"""Deletes what is no longer kept, and gives its space back: now and then, in small steps with rests between them."""
+"""Deletes expired records and files and gives their space back, in small steps with pauses."""
 
 import asyncio
 import logging
@@ -19,23 +19,23 @@ logger = logging.getLogger("minifn.services.retention")
 
 P = ParamSpec("P")
 
-#: The first sweep comes so long after the start, which has better things to do; the others follow at this interval.
+#: Seconds from start-up to the first sweep, and between sweeps.
 START_SECONDS = 60.0
 INTERVAL_SECONDS = 3600.0
-#: Rows, or pages of the file, of one transaction: a few milliseconds, which is what other writes may have to wait.
+#: Most rows, and pages of the file, of one transaction: other writes wait for a few milliseconds.
 ROWS = 100
 PAGES = 64
-#: After each step, a rest of so many times as long as it took.
+#: Factor of a step's duration that gives the pause after it.
 REST = 4
-#: Deployments deleted between two looks for more.
+#: Most deployments of one step.
 DEPLOYMENTS = 20
-#: All build caches together; each has a limit of its own too.
+#: Bytes of all build caches together; each one has a limit too.
 CACHES_BYTES_MAX = 5_000_000_000
 DAY_MS = 86_400_000
 
 
 class Retention:
-    """Sweeps every hour, while `run` runs."""
+    """Sweeps every hour while `run` runs."""
 
     def __init__(
         self, config: Config, database: Database, deployments: DeploymentService, builder: Builder
@@ -46,8 +46,8 @@ class Retention:
         self._builder = builder
 
     async def sweep(self, now: int) -> None:
-        """Delete everything that is not kept at `now`."""
-        # Counting as executions come and go keeps each of these steps, and those of whoever asks, short.
+        """Delete everything that has expired at `now`."""
+        # Usage counted up to now keeps the following steps short.
         await usage.catch_up(self._database)
         deleted = await self._repeat(retention.purge, ROWS)
         if self._config.retention_days:
@@ -65,12 +65,13 @@ class Retention:
         pages = await self._repeat(give_back, PAGES)
         if deleted or expired or caches:
             logger.info(
-                "deleted %d executions, %d deployments and %d build caches that are no longer kept; %d pages are free",
+                "deleted %d expired executions, %d deployments and %d build caches; %d pages are"
+                " free",
                 *(deleted, expired, caches, pages),
             )
 
     async def run(self) -> None:
-        """Sweep soon after the start, and then every hour."""
+        """Sweep a minute after the start, and then every hour."""
         pause_seconds = START_SECONDS
         while True:
             await asyncio.sleep(pause_seconds)
@@ -78,7 +79,7 @@ class Retention:
             try:
                 await self.sweep(now_ms())
             except Exception:
-                logger.exception("maintenance failed; it is tried again in an hour")
+                logger.exception("a sweep failed; the next one is in an hour")
 
     async def _repeat(
         self,
@@ -86,7 +87,7 @@ class Retention:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> int:
-        """Repeat a write until it has nothing left to do, and return the sum of what it returns."""
+        """Repeat a write until it returns 0, and return the sum of its counts."""
         total = 0
         while True:
             started = time.monotonic()

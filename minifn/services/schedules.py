@@ -1,8 +1,9 @@
-"""Runs what is due: schedules of functions, and executions that were asked for a certain instant.
+"""Queues due executions: ticks of schedules, and executions scheduled for an instant.
 
-One task sleeps until the next due moment, or until something changes. A schedule's tick that nobody was there for is
-skipped; an execution asked for an instant that has passed runs at once. Whatever the clock does, a function ticks once
-a minute at most: the minute that has ticked is kept with the function, in the transaction that queues the execution.
+One task sleeps until the next due moment, or until a function changes. A tick that was missed while
+no server ran is skipped; a scheduled execution whose instant has passed runs at once. A function
+ticks at most once a minute, however the clock is set: the transaction that queues the execution
+stores the minute with the function.
 """
 
 import asyncio
@@ -15,80 +16,75 @@ from minifn.instants import MAX_INSTANT_MS, now_ms
 from minifn.models import Execution
 from minifn.services import execution_records as records
 from minifn.services.executions import Executions
-from minifn.services.functions import FunctionService
+from minifn.services.targets import Targets
 from minifn.store import execution_queue, schedules
 from minifn.store.database import Database
 from minifn.store.schedules import Move, Plan
 
 logger = logging.getLogger("minifn.services.schedules")
 
-#: A tick that is later than this is skipped: the machine slept, or its clock was set.
+#: Most milliseconds of delay of a tick; a later one is skipped, as after a suspend.
 LATE_MAX_MS = 30_000
-#: When a function's last tick lies farther ahead than this, the clock was wrong then, and minutes may come again.
+#: Milliseconds ahead of the clock up to which a function's last tick is believed. A tick farther
+#: ahead was stored under a wrong clock, and its minutes may come again.
 CLOCK_SLACK_MS = 3_600_000
-#: The clock is looked at so often at least: timers know nothing of a suspended machine or of a clock that is set.
+#: Most seconds between two looks at the clock: timers do not notice a suspend or a set clock.
 LOOK_SECONDS = 10.0
-#: After an error, seconds.
+#: Seconds before a failed step is repeated.
 RETRY_SECONDS = 5.0
-#: Schedules moved in one transaction.
+#: Most schedules moved in one transaction.
 BATCH = 200
 
 
 class Scheduler:
-    """Sees to it that due executions are queued: schedules tick while `run` runs.
-
-    `clock` returns milliseconds since the epoch.
-    """
+    """Queues due executions while `run` runs. `clock` returns milliseconds since the epoch."""
 
     def __init__(
         self,
         database: Database,
-        functions: FunctionService,
-        executor: Executions,
+        targets: Targets,
+        executions: Executions,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._database = database
-        self._executor = executor
+        self._executions = executions
         self._clock = clock
         self._wake = asyncio.Event()
-        #: Ticks due earlier were missed.
+        #: Milliseconds since the epoch: ticks due earlier were missed.
         self._since = MAX_INSTANT_MS
         self._looked_at = MAX_INSTANT_MS
-        functions.on_change(lambda function_id: self.wake())
+        targets.on_change(lambda function_id: self.wake())
 
     def wake(self) -> None:
-        """Say that something may be due earlier than it was."""
+        """Plan again: the next due moment may have become earlier."""
         self._wake.set()
 
     async def step(self, now: int) -> int | None:
-        """Queue everything that is due at `now`, and return the next due moment, None when nothing is planned."""
+        """Queue everything that is due at `now`; return the next due moment, None for none."""
         if now < self._looked_at:
-            # The first look, or a clock that went back: what was planned may be too far ahead.
+            # The first look, or a clock that was set back: plans may lie too far ahead.
             self._since = min(self._since, now)
             await self._database.write(
                 schedules.apply, await self._database.read(_corrections, now)
             )
         self._looked_at = now
         while moves := await self._database.read(
-            _moves, now, self._since, self._executor.overloaded
+            _moves, now, self._since, self._executions.overloaded
         ):
-            queued = await self._database.write(schedules.apply, moves)
-            self._executor.note_queued(queued, ticked=True)
+            await self._executions.tick(moves)
         due_at = await self._database.read(execution_queue.next_due)
         if due_at is not None and due_at <= now:
-            self._executor.note_released(
-                await self._database.write(execution_queue.release_due, now)
-            )
+            await self._executions.release(now)
         return await self._database.read(_next_due)
 
     async def run(self) -> None:
-        """Step whenever something is due."""
+        """Step whenever an execution is due."""
         while True:
             self._wake.clear()
             try:
                 due_at = await self.step(self._clock())
             except Exception:
-                logger.exception("what is due could not be queued; it is tried again")
+                logger.exception("due executions could not be queued; the scheduler tries again")
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             pause_seconds = LOOK_SECONDS
@@ -102,7 +98,7 @@ class Scheduler:
 
 
 def following(plan: Plan, now: int) -> int:
-    """Return when a schedule is due next: after `now`, and after the minute that ticked last."""
+    """Return when a schedule is due next, after `now` and after the last tick."""
     after = plan.previous_at if now < plan.previous_at <= now + CLOCK_SLACK_MS else now
     if plan.interval_minutes:
         return intervals.next_run(plan.function_id, plan.interval_minutes, after)
@@ -114,7 +110,10 @@ def following(plan: Plan, now: int) -> int:
 
 
 def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
-    """Return what becomes of a schedule that is due, or not planned yet, at `now`; ticks before `since` were missed."""
+    """Return the move of a schedule that is due, or not planned yet, at `now`.
+
+    Ticks before `since` were missed.
+    """
     if not plan.next_at:
         return _move(plan, following(plan, now))
     runs = plan.next_at >= since and now - plan.next_at <= LATE_MAX_MS
@@ -130,7 +129,10 @@ def decide(plan: Plan, now: int, since: int, overloaded: bool = False) -> Move:
 
 
 def correct(plan: Plan, now: int) -> Move | None:
-    """Return the move of a schedule that was planned by a clock ahead of `now`, None when the plan is right."""
+    """Return the move of a schedule that was planned under a clock ahead of `now`.
+
+    None when the plan is right.
+    """
     to_at = following(plan, now)
     return _move(plan, to_at) if to_at < plan.next_at else None
 

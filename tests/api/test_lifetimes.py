@@ -96,7 +96,7 @@ def test_executions_queued_with_a_jwt_get_one_that_ends_with_it(
 ) -> None:
     first = handed(site, function_id)
     ends = int(time.time()) + 30
-    short = site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=True))
+    short = site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, for_function=True))
     for token in (first, short):
         token_ends = claims(site, token).exp
         for _ in range(3):
@@ -111,7 +111,7 @@ def test_executions_after_the_end_of_a_functions_jwt_get_none(
     at = (now_ms() // MINUTE + 3) * MINUTE
     ends = int(time.time()) + 2
     own, short = (
-        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, handed=made))
+        site.site.tokens.mint_user(UserClaims(user_id="ada", exp=ends, for_function=made))
         for made in (False, True)
     )
     planned = [
@@ -120,7 +120,7 @@ def test_executions_after_the_end_of_a_functions_jwt_get_none(
     wait_until(lambda: time.time() > ends, 20, "both have ended")
 
     async def run_what_is_due() -> None:
-        await Scheduler(site.site.database, site.site.functions, site.site.executions).step(at)
+        await Scheduler(site.site.database, site.site.targets, site.site.executions).step(at)
 
     site.run(run_what_is_due())
     # A client's own token does not limit the execution's token, as in Appwrite.

@@ -153,8 +153,7 @@ def test_the_catalogue_counts_when_asked(admin: httpx.Client) -> None:
 
 def test_a_variable_keeps_a_key_of_an_older_version(site: SiteServer, admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
-    service = site.site.functions
-    variable = site.run(service.create_variable(function_id, "1OLD-KEY", "x"))
+    variable = site.run(site.site.variables.create(function_id, "1OLD-KEY", "x"))
     path = f"/functions/{function_id}/variables/{variable.id}"
     changed = admin.put(path, json={"key": "1OLD-KEY", "value": "y"}).json()
     assert (changed["key"], changed["value"]) == ("1OLD-KEY", "y")

@@ -1,4 +1,4 @@
-"""The header Content-Range, by which SDKs say which chunk of an archive they send."""
+"""The header Content-Range, with which SDKs name the chunk of an archive."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -10,8 +10,9 @@ from minifn.limits import CHUNK_BYTES
 
 @pytest.mark.parametrize(
     "header",
-    ["", "bytes", "bytes 0-1", "bytes 1-0/5", "bytes 0-9/5", "items 0-4/5", "bytes 0-/5", "bytes -1-4/5", "bytes 5-5/5",
-     "bytes 0-3/5", "bytes 1-4/5", f"bytes 0-{'9' * 40}/{'9' * 40}", "bytes 0-0/0"],
+    ["", "bytes", "bytes 0-1", "bytes 1-0/5", "bytes 0-9/5", "items 0-4/5", "bytes 0-/5",
+     "bytes -1-4/5", "bytes 5-5/5", "bytes 0-3/5", "bytes 1-4/5",
+     f"bytes 0-{'9' * 40}/{'9' * 40}", "bytes 0-0/0"],
 )  # fmt: skip
 def test_bad_content_ranges(header: str) -> None:
     with pytest.raises(StorageInvalidContentRange):

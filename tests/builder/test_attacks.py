@@ -1,4 +1,4 @@
-"""What a build script tries against the server that prepares, measures, seals and removes its directories."""
+"""Build scripts that attack the server while it measures, seals and removes their directories."""
 
 import asyncio
 import os
@@ -11,7 +11,10 @@ from tests.builder.test_builder import HELLO
 from tests.building import opened
 
 #: Deeper than Python recurses and longer than any path may be.
-DEEP = "python3 -c \"import os\nfor _ in range(3000): os.mkdir('deep'); os.chdir('deep')\nopen('file', 'w').close()\""
+DEEP = (
+    "python3 -c \"import os\nfor _ in range(3000): os.mkdir('deep'); os.chdir('deep')"
+    "\nopen('file', 'w').close()\""
+)
 
 
 @pytest.fixture(scope="module")

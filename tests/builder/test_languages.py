@@ -41,7 +41,7 @@ def node(here: RuntimeTable) -> Installed:
 
 @pytest.fixture(params=["plain", "bwrap"])
 def build(request: pytest.FixtureRequest, tmp_path: Path) -> Build:
-    """Runs a build in a directory and returns its output: as a plain process, or as the server does it."""
+    """Runs a build in a directory, as a plain process or as the server does; returns its output."""
     if request.param == "plain":
         return build_plainly
     request.getfixturevalue("bwrap")
@@ -113,7 +113,7 @@ def code_folder(tmp_path: Path) -> Path:
 
 
 def write_wheel(code: Path) -> None:
-    """Put a wheel with a module and a console script into the code, and a requirements.txt that names it."""
+    """Add a wheel with a module and a console script, and a requirements.txt that names it."""
     info = "greeting-1.0.dist-info"
     with zipfile.ZipFile(code / "greeting-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("greeting.py", "def main():\n    print('hello from', __file__)\n")
@@ -171,7 +171,8 @@ def _wheel(folder, files):
     with zipfile.ZipFile(os.path.join(folder, name), "w") as wheel:
         for file, text in files.items():
             wheel.writestr(file, text)
-        wheel.writestr("toolbox-1.0.dist-info/METADATA", "Metadata-Version: 2.1\\nName: toolbox\\nVersion: 1.0\\n")
+        metadata = "Metadata-Version: 2.1\\nName: toolbox\\nVersion: 1.0\\n"
+        wheel.writestr("toolbox-1.0.dist-info/METADATA", metadata)
         tags = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
         wheel.writestr("toolbox-1.0.dist-info/WHEEL", tags)
         wheel.writestr("toolbox-1.0.dist-info/RECORD", "")
@@ -193,7 +194,7 @@ version = "1.0"
 
 
 def write_project(code: Path, folder: str, requirement: str) -> None:
-    """Put a package that must be built into the code, its backend as a wheel, and a requirements.txt."""
+    """Add a package that must be built, its backend as a wheel, and a requirements.txt."""
     (code / folder).mkdir(exist_ok=True)
     (code / folder / "pyproject.toml").write_text(PROJECT)
     (code / folder / "toolbox.py").write_text("NAME = 'built'\n")
@@ -220,7 +221,8 @@ def test_packages_are_built(
         pytest.skip("the pip that comes with Python 3.8 knows no editable builds")
     code = code_folder(tmp_path)
     write_project(code, folder, requirement)
-    commands = "pip install -r requirements.txt && python -c 'import toolbox; print(toolbox.NAME, toolbox.__file__)'"
+    show = "import toolbox; print(toolbox.NAME, toolbox.__file__)"
+    commands = f"pip install -r requirements.txt && python -c '{show}'"
     assert "built /" in build(python, commands, code)
 
 
@@ -229,7 +231,10 @@ def test_pip_python_and_installed_scripts_work_in_commands(
 ) -> None:
     code = code_folder(tmp_path)
     write_wheel(code)
-    commands = "python -m pip install -q -r requirements.txt && pip --version && pip3 list && greet && python -c ''"
+    commands = (
+        "python -m pip install -q -r requirements.txt"
+        " && pip --version && pip3 list && greet && python -c ''"
+    )
     output = build(python, commands, code)
     assert "greeting" in output
     assert "runtime-env/lib" in output.partition("hello from")[2]

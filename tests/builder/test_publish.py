@@ -1,4 +1,4 @@
-"""What a finished build may hold before it is handed over, and what builds inherit from the server."""
+"""The content that a finished build may have, and the variables that builds inherit."""
 
 import os
 from pathlib import Path
@@ -32,9 +32,9 @@ def test_files_that_passed_variables_name_are_shown(tmp_path: Path) -> None:
     ]
 
 
-def test_sealing_refuses_what_the_build_did_not_own(tmp_path: Path) -> None:
+def test_sealing_refuses_files_of_other_owners(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(TreeRefused, match="belongs to somebody else"):
+    with pytest.raises(TreeRefused, match="belongs to another user"):
         seal(tmp_path, Owner(builder_uid=os.geteuid() + 1), ())
 
 
@@ -66,7 +66,7 @@ def test_a_file_with_two_names_is_taken_once(tmp_path: Path) -> None:
     (tmp_path / "foreign too").hardlink_to(tmp_path / "foreign")
     os.chown(tmp_path / "file", 20_301, 20_301)
     owner = Owner(builder_uid=20_301, uid=0, gid=20_301)
-    with pytest.raises(TreeRefused, match=r"'foreign( too)?' belongs to somebody else"):
+    with pytest.raises(TreeRefused, match=r"'foreign( too)?' belongs to another user"):
         seal(tmp_path, owner, ())
     (tmp_path / "foreign").unlink()
     (tmp_path / "foreign too").unlink()
@@ -119,7 +119,7 @@ def test_a_closed_directory_hides_nothing(data: Path) -> None:
     (build / "closed").chmod(0o700)
 
 
-def test_a_tree_is_removed_whatever_its_owner_made_of_it(tmp_path: Path) -> None:
+def test_a_hostile_tree_is_removed(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir(mode=0o755)
     (outside / "kept").write_text("x")

@@ -1,4 +1,4 @@
-"""The command line as a process: what it prints, how it ends, what it leaves behind."""
+"""The command line as a process: its output, its exit codes and its files."""
 
 import json
 import os
@@ -200,11 +200,11 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
     [
         (
             ["--scope", "everything"],
-            "minifn: --scope 'everything' is no scope; scopes are such as functions.read",
+            "minifn: --scope 'everything' is not a scope; scopes are such as functions.read",
         ),
         (
             ["--scope", "functons.read"],
-            "minifn: --scope 'functons.read' is no scope; did you mean functions.read?",
+            "minifn: --scope 'functons.read' is not a scope; did you mean functions.read?",
         ),
         (["--scope", "users.read"] * 201, "minifn: a key holds at most 200 scopes, not 201"),
         (
@@ -220,7 +220,7 @@ def test_a_bad_key_is_one_line_and_exit_2(arguments: list[str], line: str, data:
     assert not data.exists()
 
 
-def test_a_token_says_who_the_user_is(data: Path) -> None:
+def test_a_token_names_the_user(data: Path) -> None:
     options = [
         "--user",
         "ada",
@@ -314,7 +314,7 @@ def run_curl(line: str) -> str:
     return done.stdout
 
 
-def test_only_the_owner_can_read_what_a_server_keeps(started: Server) -> None:
+def test_only_the_owner_can_read_the_servers_files(started: Server) -> None:
     files = [path for path in started.data.iterdir() if path.is_file()]
     assert {"minifn.db", "admin.key", "jwt.secret"} <= {path.name for path in files}
     assert [path.name for path in files if path.stat().st_mode & 0o077] == []

@@ -295,12 +295,10 @@ def error_page() -> str:
     """Return the page of errors."""
     classes = [value for value in vars(errors).values() if isinstance(value, type)]
     kinds = {kind.type: kind for kind in classes if issubclass(kind, errors.MinifnError)}
-    shown = [row(f"`{name}`", kinds[name].code, _first_line(kinds[name])) for name in sorted(kinds)]
+    shown = [
+        row(f"`{name}`", kinds[name].code, kinds[name].default_message()) for name in sorted(kinds)
+    ]
     return ERRORS + "".join(shown)
-
-
-def _first_line(kind: type[errors.MinifnError]) -> str:
-    return (kind.__doc__ or "").partition("\n")[0]
 
 
 def runtimes() -> str:

@@ -28,7 +28,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def base(place: Path) -> Path:
-    """Where the repositories of the installation are."""
+    """The folder of the installation's repositories."""
     (place / "repositories").mkdir()
     return place / "repositories"
 

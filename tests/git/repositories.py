@@ -13,7 +13,7 @@ MAIN = "def main(context):\n    return context.res.text({text!r})\n"
 def git(
     folder: Path, *arguments: str, check: bool = True, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder, with nobody's configuration, and return what it did."""
+    """Run git in a folder, without any user's configuration, and return the finished process."""
     known = {
         name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")
     }
@@ -67,7 +67,7 @@ def answering(text: str) -> str:
 
 
 def address(server: Server, function_id: str, key: str = "") -> str:
-    """Where the repository of a function is pushed to."""
+    """The URL of a function's repository on the server."""
     return f"http://any:{key or server.key}@127.0.0.1:{server.port}/git/{function_id}.git"
 
 

@@ -180,7 +180,7 @@ def test_disconnecting_ends_it(api: Api, repository: Repository) -> None:
     assert len(deployments(api, function_id)) == 1
 
 
-def test_what_cannot_be_fetched_is_a_failed_deployment_that_says_why(
+def test_a_failed_fetch_is_a_failed_deployment_with_the_reason(
     api: Api, repository: Repository, git_server: Server
 ) -> None:
     function_id = connect(api, repository, installationId="remote")
@@ -217,7 +217,8 @@ def test_links_out_of_the_repository_do_not_pass(api: Api, repository: Repositor
     assert "'secret' is left out" in built["buildLogs"]
     assert "'folder' is left out" in built["buildLogs"]
     linked = api.call("PUT", f"/functions/{built['resourceId']}", 200, json={
-        "name": "x", "installationId": "local", "providerRepositoryId": f"team/{repository.path.name}",
+        "name": "x", "installationId": "local",
+        "providerRepositoryId": f"team/{repository.path.name}",
         "providerBranch": "main", "providerRootDirectory": "folder",
     })  # fmt: skip
     asked = api.call(
@@ -226,10 +227,10 @@ def test_links_out_of_the_repository_do_not_pass(api: Api, repository: Repositor
         202,
         json={"type": "branch", "reference": "main"},
     )
-    assert "is no folder" in api.built(linked["$id"], asked["$id"])["buildLogs"]
+    assert "is not a folder" in api.built(linked["$id"], asked["$id"])["buildLogs"]
 
 
-def test_a_repository_that_links_outside_its_base_is_none(
+def test_a_link_outside_the_base_is_not_a_repository(
     api: Api, repository: Repository, base: Path
 ) -> None:
     outside = Repository(base.parent / "outside")

@@ -69,7 +69,7 @@ def test_a_deleted_function_ends_its_builds_alone() -> None:
     asyncio.run(test())
 
 
-def test_silence_is_told() -> None:
+def test_silence_yields_empty_texts() -> None:
     async def test() -> None:
         follower = BuildFollower("fn")
         follower.expect("one")

@@ -1,4 +1,4 @@
-"""Hosts of repositories that do not mean well."""
+"""Hostile hosts of repositories."""
 
 import asyncio
 import threading
@@ -112,7 +112,7 @@ def test_no_redirect_leads_to_another_protocol(tmp_path: Path) -> None:
         assert refusal(tmp_path, f"http://{host.url}")
 
 
-def test_nobody_is_asked_for_a_password(tmp_path: Path) -> None:
+def test_git_never_prompts_for_a_password(tmp_path: Path) -> None:
     challenge = {"WWW-Authenticate": "Basic realm=x"}
     with serving(Host(401, **challenge)) as host:
         assert "could not read Username" in refusal(tmp_path, f"http://{host.url}")

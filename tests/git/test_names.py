@@ -1,4 +1,4 @@
-"""What may be named in git, which globs match, and what installations are made of."""
+"""Names in git, matches of globs, and the bases of installations."""
 
 import re
 import subprocess
@@ -52,7 +52,7 @@ def test_repositories(name: str) -> None:
         "a/",
     ],
 )
-def test_what_is_no_repository(name: str) -> None:
+def test_bad_repository_names(name: str) -> None:
     assert not is_repository(name)
 
 
@@ -95,7 +95,7 @@ def test_globs(name: str, glob: str, expected: bool) -> None:
 
 @given(st.text("ab/*?", max_size=8), st.text("ab/", max_size=8))
 @settings(max_examples=300, deadline=None)
-def test_globs_mean_what_an_expression_says(glob: str, name: str) -> None:
+def test_globs_match_as_the_equal_regular_expression(glob: str, name: str) -> None:
     meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     expression = re.sub(r"\*\*/|\*\*|\*|\?", lambda found: meanings[found[0]], glob)
     assert matches(name, [glob]) == (re.fullmatch(expression, name) is not None)
@@ -105,8 +105,8 @@ def test_globs_mean_what_an_expression_says(glob: str, name: str) -> None:
     "glob", ["*a" * 60 + "b", "**a" * 40 + "b", "**/*" * 30 + "b", "*?" * 60 + "b"]
 )
 @pytest.mark.parametrize("name", ["a" * 4000, "a/" * 2000])
-def test_a_name_and_a_glob_together_keep_nobody_busy(glob: str, name: str) -> None:
-    """Somebody who pushes chooses the one, and the owner of a function the other: backtracking would take years."""
+def test_a_hostile_name_and_glob_are_matched_fast(glob: str, name: str) -> None:
+    """Names and globs are untrusted: with backtracking they would take years."""
     assert not matches(name, [glob])
 
 

@@ -1,4 +1,4 @@
-"""Pushes that are not taken: the pusher sees why, and the repository can be pushed to again."""
+"""Refused pushes: the client sees why, and the repository accepts later pushes."""
 
 import os
 import socket
@@ -15,7 +15,8 @@ from tests.git.repositories import Repository, address, answering, create, git
 from tests.serving import Api, Server
 
 UPLOAD_LIMIT_BYTES = 100_000
-TOO_LARGE = f"the repository is larger than {REPOSITORY_FACTOR * UPLOAD_LIMIT_BYTES:,} bytes: delete branches"
+REPOSITORY_BYTES = REPOSITORY_FACTOR * UPLOAD_LIMIT_BYTES
+TOO_LARGE = f"the repository is larger than {REPOSITORY_BYTES:,} bytes: delete branches"
 NEW = "0" * 40
 
 
@@ -51,7 +52,7 @@ def fill(repository: Repository, target: str) -> list[str]:
     raise AssertionError("the repository takes whatever is pushed")
 
 
-def test_a_full_repository_says_so_and_is_emptied(
+def test_a_full_repository_is_reported_and_emptied(
     small_api: Api, small_server: Server, repository: Repository
 ) -> None:
     function_id = create(small_api, "full")
@@ -70,7 +71,7 @@ def test_a_full_repository_says_so_and_is_emptied(
     assert small_api.execute(function_id)["responseBody"] == "noise"
 
 
-def test_a_repository_that_git_cannot_read_is_told(small_api: Api, small_server: Server) -> None:
+def test_a_broken_repository_is_reported(small_api: Api, small_server: Server) -> None:
     function_id = create(small_api, "broken")
     command = line(f"{NEW} {'1' * 40} refs/heads/main\0report-status".encode()) + FLUSH
     with httpx.Client(trust_env=False, auth=("x", small_server.key)) as client:
@@ -102,7 +103,10 @@ def test_git_that_ends_before_it_has_read_all_is_heard(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("/".join("d" * (REFERENCE_LEVELS_MAX + 1)), f"has more than {REFERENCE_LEVELS_MAX} levels"),
+        (
+            "/".join("d" * (REFERENCE_LEVELS_MAX + 1)),
+            f"has more than {REFERENCE_LEVELS_MAX} levels",
+        ),
         ("/".join("d" * 110), f"has more than {REFERENCE_LEVELS_MAX} levels"),
         ("/".join(["d" * 100] * 3), "is longer than 255 characters"),
     ],

@@ -1,4 +1,4 @@
-"""The build log that rides to the pusher."""
+"""The build log that is sent to the client of a push."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def test_every_line_of_a_long_log_is_shown(
         f"{number + 1:06} {PADDING}" for number in range(LINES)
     ]
     assert "an error at the end" in rows
-    assert "-----> Build failed: what ran before goes on running." in rows
+    assert "-----> Build failed: the active deployment stays as it was." in rows
 
 
 def test_a_log_reaches_the_terminal_without_control_characters(
@@ -49,9 +49,7 @@ def test_a_log_reaches_the_terminal_without_control_characters(
     assert "\x1b[31mred" in deployment["buildLogs"]
 
 
-def test_a_source_that_cannot_be_fetched_is_told(
-    api: Api, git_server: Server, repository: Repository
-) -> None:
+def test_a_failed_fetch_is_reported(api: Api, git_server: Server, repository: Repository) -> None:
     function_id = create(api, "elsewhere", providerRootDirectory="not/there")
     repository.commit({"main.py": answering("x")})
     told = git(repository.path, "push", address(git_server, function_id), "main").stderr
@@ -112,7 +110,8 @@ def test_archives_of_pushed_commits_are_whole(
     target = address(git_server, function_id)
     git(repository.path, "push", target, "main")
     assert api.execute(function_id)["responseBody"] == "whole"
-    # A repository from before minifn kept attributes in it, or one whose file a loss of power emptied.
+    # A repository from before minifn kept attributes in it, or one whose file a loss of power
+    # emptied.
     for content in ("", None):
         file = (
             git_server.data

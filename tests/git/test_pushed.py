@@ -62,7 +62,7 @@ def test_a_push_works_after_one_that_was_killed(
     assert [name for name in left if (place / name).exists()] == []
 
 
-def test_a_failed_build_is_told_and_leaves_the_old_one(
+def test_a_failed_build_is_reported_and_leaves_the_old_one(
     api: Api, git_server: Server, repository: Repository
 ) -> None:
     function_id = create(api, "failing", commands="test ! -f broken")
@@ -114,7 +114,9 @@ def test_a_push_can_be_forced_taken_back_and_cloned(
     )
 
 
-def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_path: Path) -> None:
+def test_rights_to_push(
+    api: Api, git_server: Server, repository: Repository, tmp_path: Path
+) -> None:
     function_id = create(api, "guarded")
     repository.commit({"main.py": answering("x")})
 
@@ -136,7 +138,8 @@ def test_who_may_push(api: Api, git_server: Server, repository: Repository, tmp_
             == 403
         )
         for name in ("..", "%2e%2e", "a%2fb", "..%2f..%2fetc", "-x", "nobody"):
-            strange = client.get(f"{git_server.url}/git/{name}.git/info/refs?service=git-upload-pack",
+            refs = f"{git_server.url}/git/{name}.git/info/refs?service=git-upload-pack"
+            strange = client.get(refs,
                                  auth=("x", git_server.key))  # fmt: skip
             assert strange.status_code == 404, name
     assert "Authentication failed" in refused("wrong-key")
@@ -175,12 +178,14 @@ def test_a_push_is_not_larger_than_an_upload(
     assert api.call("GET", f"/functions/{function_id}/deployments", 200)["total"] == 0
 
 
-def test_requests_that_never_end_are_so_many_and_no_more(api: Api, git_server: Server) -> None:
+def test_unfinished_requests_are_limited(api: Api, git_server: Server) -> None:
     function_id = create(api, "crowded")
     password = b64encode(f"any:{git_server.key}".encode()).decode()
-    head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {password}\r\n"
+    head = f"POST /git/{function_id}.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n"
+    head += f"Authorization: Basic {password}\r\n"
     with ExitStack() as held, httpx.Client(trust_env=False, auth=("any", git_server.key)) as client:
-        # More than there is room for: one that is asked for meanwhile may come before the last of them.
+        # More than there is room for: one that is asked for meanwhile may come before the last of
+        # them.
         for _ in range(GIT_REQUESTS_MAX + 8):
             connection = held.enter_context(
                 socket.create_connection(("127.0.0.1", git_server.port), timeout=20)
@@ -224,7 +229,7 @@ def test_only_the_folder_of_the_function_is_deployed(
     )
 
 
-def test_what_is_not_git_is_refused(api: Api, git_server: Server) -> None:
+def test_malformed_git_requests_are_refused(api: Api, git_server: Server) -> None:
     function_id = create(api, "garbage")
     url = f"{git_server.url}/git/{function_id}.git"
     with httpx.Client(trust_env=False, auth=("x", git_server.key)) as client:

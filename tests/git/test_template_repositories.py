@@ -1,4 +1,4 @@
-"""Templates that do not come with minifn: repositories below a base that is set."""
+"""Templates that are not bundled: repositories below MINIFN_TEMPLATES."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def api(server: Server) -> Iterator[Api]:
 
 
 def tagged(repository: Repository) -> None:
-    """Commit a function in the folder `fn` for each of three tags: the highest version is not the last."""
+    """Commit a function in the folder `fn` for three tags; the highest version is not the last."""
     for tag in ("0.2.9", "0.2.10", "0.2.8"):
         repository.commit({"fn/main.py": answering(tag), "README.md": "not deployed"})
         git(repository.path, "tag", tag)
@@ -74,7 +74,7 @@ def test_a_template_that_cannot_be_fetched_says_why(api: Api, repository: Reposi
         )
 
 
-def test_what_is_refused_at_once(api: Api, repository: Repository) -> None:
+def test_requests_that_are_refused_at_once(api: Api, repository: Repository) -> None:
     api.create("refusals", api.runtime("python"), entrypoint="main.py")
     for change, code, kind in (
         ({"owner": ".."}, 404, "provider_repository_not_found"),

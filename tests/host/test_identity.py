@@ -1,4 +1,4 @@
-"""A data directory that is taken away from a running server: nothing is acknowledged that nobody will read."""
+"""A data directory removed from a running server: nothing is acknowledged that would be lost."""
 
 import contextlib
 import shutil

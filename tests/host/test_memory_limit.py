@@ -1,4 +1,4 @@
-"""The memory limit that counts: of the machine, of a control group, of one above it."""
+"""The smallest memory limit: of the machine, of a control group, or of one above it."""
 
 import os
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_the_same_in_version_1(tmp_path: Path) -> None:
 
 
 def test_a_limit_of_a_group_that_a_container_does_not_show(tmp_path: Path) -> None:
-    """The container sees its own group alone, version 1 tells it of the others."""
+    """The container sees only its own group; version 1 reports the limit of the others."""
     own = tmp_path / "groups"
     group(own, memory__limit_in_bytes=2**62, memory__usage_in_bytes=10 * MIB)
     group(own, memory__stat=f"cache 7\nhierarchical_memory_limit {100 * MIB}")

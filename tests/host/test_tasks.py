@@ -1,4 +1,4 @@
-"""Long-lived tasks: one that dies is missed at once."""
+"""Background tasks: failures are noticed at once."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from minifn.host.tasks import running
+from minifn.host.tasks import Tasks, running
 from tests.crash.invariants import gone, relatives
 from tests.serving import FUNCTIONS, Server, pack
 
@@ -23,7 +23,7 @@ def test_a_task_ends_with_its_block() -> None:
     asyncio.run(main())
 
 
-def test_a_task_that_fails_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_task_is_reported_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise ZeroDivisionError
 
@@ -45,7 +45,8 @@ def test_a_server_whose_queue_fails_stops_and_says_so(data: Path) -> None:
         before = relatives(server)
         with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection:
             connection.execute(
-                "CREATE TRIGGER broken BEFORE UPDATE ON executions BEGIN SELECT RAISE(ABORT, 'broken'); END"
+                "CREATE TRIGGER broken BEFORE UPDATE ON executions"
+                " BEGIN SELECT RAISE(ABORT, 'broken'); END"
             )
         api.enqueue("hello")
     assert server.process.wait(10) == 1
@@ -54,3 +55,34 @@ def test_a_server_whose_queue_fails_stops_and_says_so(data: Path) -> None:
         == "minifn: stopped: the queue of executions ended unexpectedly"
     )
     gone(before, server, seconds=2)
+
+
+def test_an_interrupted_task_is_cancelled_once_and_waited_for() -> None:
+    async def main() -> None:
+        tasks = Tasks()
+        ends: list[str] = []
+        begun, release = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            try:
+                begun.set()
+                await asyncio.sleep(60)
+            finally:
+                await release.wait()
+                ends.append("work")
+
+        tasks.start(work(), "work", lambda: ends.append("ended"))
+        tasks.start(asyncio.sleep(60), "other")
+        assert tasks.names == {"work", "other"}
+        await begun.wait()
+        interrupts = [asyncio.create_task(tasks.interrupt("work")) for _ in range(2)]
+        await asyncio.sleep(0)
+        release.set()
+        await asyncio.wait_for(asyncio.gather(*interrupts), 5)
+        assert ends == ["work", "ended"]
+        assert tasks.names == {"other"}
+        await tasks.interrupt("work")
+        await tasks.end()
+        assert len(tasks) == 0
+
+    asyncio.run(main())

@@ -1,4 +1,4 @@
-"""The table of runtimes: what exists, what this machine has, how builds and workers are started."""
+"""The table of runtimes: all runtimes, those of a machine, and the commands that start them."""
 
 import shutil
 import sys
@@ -15,20 +15,22 @@ from minifn.languages.table import default_root
 PLACE = Place(code="/fn", wrapper="/runtime", cache="/cache")
 #: The ids of Appwrite 1.6 (src/Runtimes/Runtimes.php of appwrite/runtimes 0.16) and what 1.9 adds.
 IDS_1_6 = """
-node-14.5 node-16.0 node-18.0 node-19.0 node-20.0 node-21.0 node-22 php-8.0 php-8.1 php-8.2 php-8.3 ruby-3.0 ruby-3.1
-ruby-3.2 ruby-3.3 python-3.8 python-3.9 python-3.10 python-3.11 python-3.12 python-ml-3.11 deno-1.21 deno-1.24 deno-1.35
-deno-1.40 deno-1.46 deno-2.0 dart-2.15 dart-2.16 dart-2.17 dart-2.18 dart-3.0 dart-3.1 dart-3.3 dart-3.5 dotnet-6.0
-dotnet-7.0 dotnet-8.0 java-8.0 java-11.0 java-17.0 java-18.0 java-21.0 java-22 swift-5.5 swift-5.8 swift-5.9 swift-5.10
-kotlin-1.6 kotlin-1.8 kotlin-1.9 kotlin-2.0 cpp-17 cpp-20 bun-1.0 bun-1.1 go-1.23 static-1 flutter-3.24
+node-14.5 node-16.0 node-18.0 node-19.0 node-20.0 node-21.0 node-22 php-8.0 php-8.1 php-8.2 php-8.3
+ruby-3.0 ruby-3.1 ruby-3.2 ruby-3.3 python-3.8 python-3.9 python-3.10 python-3.11 python-3.12
+python-ml-3.11 deno-1.21 deno-1.24 deno-1.35 deno-1.40 deno-1.46 deno-2.0 dart-2.15 dart-2.16
+dart-2.17 dart-2.18 dart-3.0 dart-3.1 dart-3.3 dart-3.5 dotnet-6.0 dotnet-7.0 dotnet-8.0 java-8.0
+java-11.0 java-17.0 java-18.0 java-21.0 java-22 swift-5.5 swift-5.8 swift-5.9 swift-5.10 kotlin-1.6
+kotlin-1.8 kotlin-1.9 kotlin-2.0 cpp-17 cpp-20 bun-1.0 bun-1.1 go-1.23 static-1 flutter-3.24
 """
 #: Those of the SDKs of Appwrite 2, too.
 IDS_LATER = """
 node-26 bun-1.4 dart-3.12 dart-3.13 flutter-3.44 flutter-3.47 dotnet-3.1
 """
 IDS_1_9 = """
-node-23 node-24 node-25 php-8.4 ruby-3.4 ruby-4.0 python-3.13 python-3.14 python-ml-3.12 python-ml-3.13 deno-2.5
-deno-2.6 dart-2.19 dart-3.8 dart-3.9 dart-3.10 dart-3.11 dotnet-10 java-25 swift-6.2 kotlin-2.3 bun-1.2 bun-1.3 go-1.24
-go-1.25 go-1.26 rust-1.83 flutter-3.27 flutter-3.29 flutter-3.32 flutter-3.35 flutter-3.38 flutter-3.41
+node-23 node-24 node-25 php-8.4 ruby-3.4 ruby-4.0 python-3.13 python-3.14 python-ml-3.12
+python-ml-3.13 deno-2.5 deno-2.6 dart-2.19 dart-3.8 dart-3.9 dart-3.10 dart-3.11 dotnet-10 java-25
+swift-6.2 kotlin-2.3 bun-1.2 bun-1.3 go-1.24 go-1.25 go-1.26 rust-1.83 flutter-3.27 flutter-3.29
+flutter-3.32 flutter-3.35 flutter-3.38 flutter-3.41
 """
 
 
@@ -60,7 +62,7 @@ def test_the_list_is_appwrites() -> None:
     }
 
 
-def test_a_runtime_says_what_appwrite_says() -> None:
+def test_a_runtime_has_appwrites_fields() -> None:
     runtime = table().get("node-18.0")
     assert runtime is not None
     assert (runtime.key, runtime.name, runtime.version) == ("node", "Node.js", "18.0")
@@ -92,7 +94,7 @@ def test_the_version_asked_for_or_the_nearest(runtime_id: str, found: str, chose
     ("runtime_id", "says"),
     [("python-3.11", "pyenv"), ("php-8.3", "It runs: Node.js, Python"), ("cobol-1", "cobol-1")],
 )
-def test_an_unavailable_runtime_says_what_to_do(runtime_id: str, says: str) -> None:
+def test_an_unavailable_runtime_names_the_remedy(runtime_id: str, says: str) -> None:
     with pytest.raises(RuntimeUnavailable, match=says):
         table(node="20.1.0").resolve(runtime_id)
 
@@ -150,7 +152,7 @@ def test_a_home_directory_is_never_shown_to_functions(
     assert interpreter("20.1.0", "/usr/local/bin/node").binds == ()
 
 
-def test_public_tables_hold_what_every_user_can_run(tmp_path: Path) -> None:
+def test_public_tables_hold_interpreters_that_every_user_can_run(tmp_path: Path) -> None:
     program = Path(shutil.copy("/bin/true", tmp_path))
     tmp_path.chmod(0o700)
     private = msgspec.structs.replace(interpreter("3.11.2"), path=program)
@@ -209,13 +211,15 @@ def test_dependencies_are_installed_without_commands(
 @pytest.mark.parametrize(
     "content", ["[tool.ruff]\nline-length = 100\n", "", "project = 5\ntool = []\n"]
 )
-def test_a_pyproject_that_is_no_project_asks_for_nothing(tmp_path: Path, content: str) -> None:
+def test_a_pyproject_that_describes_no_project_needs_no_command(
+    tmp_path: Path, content: str
+) -> None:
     (tmp_path / "pyproject.toml").write_text(content)
     plan = table(python="3.11.2").resolve("python-3.11").build(PLACE, commands="", code=tmp_path)
     assert (plan.argv == ()) is not content.startswith("project")
 
 
-def test_node_is_told_its_memory_and_the_function_may_say_otherwise() -> None:
+def test_node_gets_its_memory_limit_and_the_function_may_override_it() -> None:
     node = table(node="20.1.0").resolve("node-20.0")
     assert node.options(512, {}) == {"NODE_OPTIONS": "--max-old-space-size=320"}
     own = {"NODE_OPTIONS": "--max-old-space-size=99 --trace-uncaught", "OTHER": "1"}

@@ -95,7 +95,7 @@ def test_functions_can_pass_to_their_code_and_list_nothing(place: DataDir) -> No
     assert chosen("process", place) == "process"
     for path in (place.root, place.builds, place.run):
         assert stat.S_IMODE(path.stat().st_mode) == 0o711
-    for path in (place.deployments, place.logs, place.run / "processes"):
+    for path in (place.deployments, place.repositories, place.run / "processes"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 

@@ -1,4 +1,4 @@
-"""Becomes the command that follows, a server, in which SIGUSR1 does what the first argument names."""
+"""Runs the server in its arguments, in which SIGUSR1 does the action of the first argument."""
 
 import asyncio
 import itertools
@@ -13,7 +13,7 @@ from minifn.server import Server
 
 
 def c_code() -> None:
-    """Hold the interpreter lock for ever, in a call that no signal handler of Python interrupts."""
+    """Hold the interpreter lock forever, in a call that no signal handler can interrupt."""
     sum(itertools.repeat(0))
 
 
@@ -23,13 +23,13 @@ def c_code_for_a_while() -> None:
 
 
 def python_code() -> None:
-    """Run for ever."""
+    """Run forever."""
     while True:
         pass
 
 
 def c_code_of_a_thread() -> None:
-    """Hold the lock for ever, not in the thread of the loop."""
+    """Hold the lock forever, in another thread than the loop's."""
     threading.Thread(target=c_code, daemon=True).start()
 
 
@@ -44,7 +44,7 @@ def blocking_call() -> None:
 
 
 class StuckServer(Server):
-    """A server that a signal holds up."""
+    """A server that a signal blocks."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)

@@ -1,4 +1,4 @@
-"""What clients send beside requests, and clients that are slow: the server keeps little for them, and not for long."""
+"""Malformed requests and slow clients: the server keeps little for them, and not for long."""
 
 import asyncio
 import contextlib
@@ -26,9 +26,13 @@ from minifn.server.websockets import FRAGMENTS_MAX
 from tests.serving import PROJECT, Server, pack
 
 GET = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /v1/functions/f/executions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+POST = (
+    b"POST /v1/functions/f/executions HTTP/1.1\r\nHost: x\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n0\r\n"
+)
 UPGRADE = (
-    b"GET /v1/realtime?project=%s HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"GET /v1/realtime?project=%s HTTP/1.1\r\nHost: localhost\r\n"
+    b"Connection: upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     % PROJECT.encode()
 )
@@ -80,7 +84,7 @@ def talk(server: Server, requests: bytes) -> bytes:
             b"HTTP/1.1 400",
         ),
         ((GET + b"\r\n") * (PIPELINE_MAX * 20), b""),
-        # Nobody may take the complaint about the second for the answer to the first.
+        # The error of the second request must not look like the answer to the first.
         (GET + b"\r\nNONSENSE\r\n\r\n", b""),
         (b"NONSENSE\r\n\r\n", b"HTTP/1.1 400"),
         (GET + b"Host: y\r\n\r\n", b"HTTP/1.1 400"),
@@ -106,7 +110,7 @@ def talk(server: Server, requests: bytes) -> bytes:
         "encodings",
     ],
 )
-def test_what_is_no_request_ends_the_connection(
+def test_a_malformed_request_ends_the_connection(
     server: Server, requests: bytes, answered: bytes
 ) -> None:
     answers = talk(server, requests)
@@ -215,7 +219,7 @@ def run(test: Callable[[int, set[Any]], Awaitable[None]], connections_max: int =
 
 
 @pytest.mark.parametrize("request_bytes", [GET + b"\r\n", UPGRADE], ids=["HTTP", "WebSocket"])
-def test_who_does_not_read_is_hung_up(request_bytes: bytes) -> None:
+def test_a_client_that_does_not_read_is_disconnected(request_bytes: bytes) -> None:
     async def test(port: int, connections: set[Any]) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1000)
         writer.write(request_bytes)
@@ -233,7 +237,7 @@ def test_who_does_not_read_is_hung_up(request_bytes: bytes) -> None:
     run(test)
 
 
-def test_who_reads_in_time_is_served_whole() -> None:
+def test_a_slow_reader_gets_the_whole_answer() -> None:
     async def test(port: int, connections: set[Any]) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET + b"Connection: close\r\n\r\n")
@@ -300,7 +304,7 @@ def test_a_request_learns_that_its_client_is_gone_whatever_the_client_asked_next
     "start",
     [b"GET / HT", GET + b"x: ", b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\nabc"],
 )
-def test_who_drips_is_hung_up(start: bytes) -> None:
+def test_a_client_that_sends_too_slowly_is_disconnected(start: bytes) -> None:
     async def test(port: int, connections: set[Any]) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(start)

@@ -1,7 +1,7 @@
-"""What stopped a function is named in its `errors`, whichever limit it was; an idle server is small.
+"""A stopped function's `errors` name the limit that stopped it; an idle server is small.
 
-Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api. What an idle server computes:
-tests/benchmarks.
+Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api. What an idle
+server computes: tests/benchmarks.
 """
 
 from pathlib import Path
@@ -30,12 +30,18 @@ IDLE_BYTES = 60 * 2**20
                 "process limit",
             ),
         ),
-        ("disk", ("no space left on device", "enospc")),
+        ("disk", ("no space left on device", "enospc", "temporary files exceed 64 mb")),
     ],
 )
 def test_a_limit_is_named(family: str, greed: str, words: tuple[str, ...], api: Api) -> None:
     function_id = f"limits-{greed}-{family}"
     api.create(function_id, api.runtime(family), entrypoint=ENTRYPOINTS[family], timeout=15)
+    api.call(
+        "POST",
+        f"/functions/{function_id}/variables",
+        201,
+        json={"key": "MINIFN_TMP", "value": "64"},
+    )
     api.deploy(function_id, pack(FUNCTIONS / "limits"))
     stopped = api.execute(function_id, path=f"/{greed}")
     assert (stopped["status"], stopped["responseStatusCode"]) == ("failed", 500)

@@ -1,4 +1,4 @@
-"""The port of the server: no function takes its place, on any address that the server's name may lead to."""
+"""The port of the server: no function can bind it, on any address of the server's name."""
 
 import contextlib
 import errno
@@ -14,7 +14,8 @@ from minifn.server.listening import listen
 from tests.cli.test_cli import minifn
 from tests.serving import Server, pack, wait_until
 
-#: Answers with the addresses at which it could take the server's port, trying until the seconds are over.
+#: Answers with the addresses at which it could take the server's port, trying until the seconds are
+#: over.
 TAKER = b"""
 import contextlib, os, socket, time
 from urllib.parse import urlsplit
@@ -71,7 +72,7 @@ def test_no_function_takes_the_port(
 
 
 def test_no_function_takes_the_port_of_a_server_that_stops(data: Path) -> None:
-    """Clients that try again would reach it: requests in flight have ten seconds to end."""
+    """Clients that retry would reach the function while requests in flight have ten seconds."""
     server = Server(data).start()
     deploy(server)
     answers: list[str] = []

@@ -1,4 +1,4 @@
-"""More than a server can do: what is too much is refused at once, and everything else goes on."""
+"""Overload: requests beyond the limits are refused at once, and the others are served."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ CROWD = 2_000
 
 @pytest.fixture
 def many_descriptors() -> Iterator[None]:
-    """As many open files as the clients of these tests need; skips where they are not to be had."""
+    """Raises the limit of open files for the clients of these tests, or skips the test."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * IDLE
     if hard != resource.RLIM_INFINITY and hard < wanted:
@@ -60,7 +60,8 @@ async def ask(server: Server, path: str, **more: Any) -> tuple[int, dict[str, st
     content = json.dumps({**more, "path": path}).encode()
     head = (
         f"POST /v1/functions/pause/executions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
-        f"x-appwrite-project: {PROJECT}\r\nx-appwrite-key: {server.key}\r\ncontent-type: application/json\r\n"
+        f"x-appwrite-project: {PROJECT}\r\nx-appwrite-key: {server.key}\r\n"
+        "content-type: application/json\r\n"
         f"content-length: {len(content)}\r\n\r\n"
     )
     writer.write(head.encode() + content)
@@ -87,12 +88,12 @@ def test_a_crowd_is_served_or_refused_at_once(paused: Server) -> None:
     with paused.api as api:
         assert api.execute("pause")["status"] == "completed"
         rows = list(api.pages("/functions/pause/executions", "executions"))
-    # What was refused never ran.
+    # Refused executions never ran.
     assert len(rows) == statuses[201] + 1
 
 
 def test_memory_of_a_crowd_is_given_back(data: Path) -> None:
-    """glibc keeps hundreds of megabytes, which lie freed between what is used, for as long as nobody asks."""
+    """glibc keeps hundreds of megabytes of freed memory until it is trimmed."""
     code = b"def main(context):\n    return context.res.binary(context.req.body_binary)\n"
     with Server(data) as server, server.api as api:
         api.create("echo", api.runtime("python"), entrypoint="main.py", execute=["any"])
@@ -136,19 +137,19 @@ def test_idle_connections_cost_little(paused: Server) -> None:
             writer.close()
 
     asyncio.run(idle())
-    # What the server has open is hidden from its own user; the machine's sockets are not.
+    # The server's descriptors are hidden from its own user; the machine's sockets are not.
     wait_until(lambda: open_connections(paused.port) < 200, 10, "the connections are closed")
 
 
 def open_connections(port: int) -> int:
-    """How many connections the process that listens there has not closed."""
+    """Return the number of open connections of the process that listens on a port."""
     states = (psutil.CONN_ESTABLISHED, psutil.CONN_CLOSE_WAIT)
     found = psutil.net_connections("tcp")
     return sum(one.status in states and getattr(one.laddr, "port", 0) == port for one in found)
 
 
 def test_a_request_is_not_kept_as_many_values(paused: Server) -> None:
-    """Lists in memory are twenty times as long as they were sent."""
+    """Lists in memory are twenty times as long as their text."""
 
     async def main() -> None:
         process = psutil.Process(paused.process.pid)
@@ -214,7 +215,7 @@ def test_silent_connections_are_closed_and_working_ones_are_not() -> None:
     asyncio.run(main())
 
 
-def test_one_connection_too_many_is_told_so() -> None:
+def test_a_connection_beyond_the_limit_gets_an_error() -> None:
     async def main() -> None:
         async with listening(2) as (port, _):
             kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Whose word counts for a client's address: that of no proxy, unless the operator names it."""
+"""Which proxies may name a client's address: none, unless the operator names them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from minifn.config import Config, ConfigError
-from minifn.server.proxies import believed
+from minifn.server.proxies import trusted
 from tests.serving import Server, pack
 
-#: What a function sees of its caller.
+#: A function that returns its caller's address and scheme.
 SEES = b"""
 def main(context):
     return context.res.json([context.req.headers.get("x-appwrite-client-ip"), context.req.scheme])
@@ -44,7 +44,7 @@ def deploy(api: Any) -> None:
     api.deploy("sees", pack(extra={"main.py": SEES}))
 
 
-def test_no_address_in_a_header_is_believed_by_itself(data: Path) -> None:
+def test_no_address_in_a_header_is_trusted_by_default(data: Path) -> None:
     with Server(data, sandbox="none") as server:
         with server.api as api:
             deploy(api)
@@ -56,11 +56,11 @@ def test_no_address_in_a_header_is_believed_by_itself(data: Path) -> None:
             host = {"host": f"sees.functions.localhost:{server.port}"}
             assert client.get(server.url, headers={**LIES, **host}).json()[0] == "127.0.0.1"
         log = server.log_tail()
-    assert log.count("127.0.0.1 sends X-Forwarded-For, which is not believed") == 1
+    assert log.count("127.0.0.1 sends X-Forwarded-For, which is ignored") == 1
     assert "MINIFN_PROXIES" in log
 
 
-def test_a_proxy_that_is_named_is_believed(trusting: Server) -> None:
+def test_a_proxy_that_is_named_is_trusted(trusting: Server) -> None:
     with httpx.Client(base_url=trusting.endpoint, trust_env=False) as client:
         host = {"host": f"sees.functions.localhost:{trusting.port}"}
         assert client.get(trusting.url, headers={**LIES, **host}).json() == ["203.0.113.9", "https"]
@@ -73,17 +73,17 @@ def test_a_proxy_that_is_named_is_believed(trusting: Server) -> None:
             "; secure"
             in client.post("/account/sessions/anonymous", headers=sent).headers["set-cookie"]
         )
-    assert "not believed" not in trusting.log_tail()
+    assert "X-Forwarded-For" not in trusting.log_tail()
 
 
 def test_a_socket_of_both_families_shows_ipv4_in_another_way() -> None:
-    assert believed(("192.0.2.1", "10.0.0.0/8", "::1")) == [
+    assert trusted(("192.0.2.1", "10.0.0.0/8", "::1")) == [
         *("192.0.2.1/32", "10.0.0.0/8", "::1/128"),
         *("::ffff:192.0.2.1/128", "::ffff:10.0.0.0/104"),
     ]
 
 
 @pytest.mark.parametrize("proxy", ["*", "localhost", "10.0.0.1/8", "127.0.0.1:80", "256.0.0.1"])
-def test_what_is_no_address_is_refused(proxy: str) -> None:
+def test_a_bad_address_is_refused(proxy: str) -> None:
     with pytest.raises(ConfigError, match="MINIFN_PROXIES must be IP addresses and networks"):
         Config.from_env({"MINIFN_PROXIES": f"127.0.0.1,{proxy}"})

@@ -1,4 +1,4 @@
-"""An orderly stop under load: who waits for an answer gets one, what is queued runs after the next start."""
+"""An orderly stop under load: callers get their answers, queued executions run after the start."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ from tests.services.test_executions import deploy, finished, until
 from tests.serving import Server, wait_until
 
 
-def test_sigterm_answers_what_runs_and_keeps_what_waits(data: Path) -> None:
+def test_sigterm_answers_running_executions_and_keeps_waiting_ones(data: Path) -> None:
     server = Server(data).start()
     answers: list[Any] = []
 

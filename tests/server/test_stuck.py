@@ -1,6 +1,7 @@
-"""A server whose event loop is stuck: the log says by what, and a signal ends the process all the same."""
+"""A server whose event loop is stuck: the log says by what code, and a signal still ends it."""
 
 import contextlib
+import functools
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from tests.serving import Server, wait_until
 
 @contextlib.contextmanager
 def started(data: Path, how: str) -> Iterator[Server]:
-    """A server that SIGUSR1 has do `how`; it is killed, since it may not hear anything else."""
+    """A server in which SIGUSR1 does `how`; it is killed at the end, because it may be stuck."""
     server = Server(data)
     server.wrapper = (sys.executable, stuck_server.__file__, how)
     try:
@@ -36,8 +37,8 @@ def answers(server: Server) -> bool:
 
 
 @pytest.mark.slow
-def test_a_signal_ends_a_server_whatever_its_loop_does(tmp_path: Path) -> None:
-    """All at once, because each takes as long as the grace is."""
+def test_a_signal_ends_a_server_with_a_stuck_loop(tmp_path: Path) -> None:
+    """All servers at once, because each takes as long as the grace period."""
     with contextlib.ExitStack() as stack:
         names = ("c_code", "python_code", "c_code_of_a_thread", "thread_that_stays")
         servers = [stack.enter_context(started(tmp_path / how, how)) for how in names]
@@ -46,7 +47,8 @@ def test_a_signal_ends_a_server_whatever_its_loop_does(tmp_path: Path) -> None:
         for server in servers:
             server.process.send_signal(signal.SIGUSR1)
         for server in stuck:
-            wait_until(lambda server=server: not answers(server), 30, "the loop is stuck")  # type: ignore[misc]
+            silent = functools.partial(lambda server: not answers(server), server)
+            wait_until(silent, 30, "the loop is stuck")
         began = time.monotonic()
         for server in servers:
             server.process.terminate()
@@ -63,7 +65,7 @@ def test_a_signal_ends_a_server_whatever_its_loop_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["c_code_for_a_while", "blocking_call"])
-def test_the_log_says_what_held_the_loop(how: str, data: Path) -> None:
+def test_the_log_names_the_code_that_blocked_the_loop(how: str, data: Path) -> None:
     with started(data, how) as server:
         server.process.send_signal(signal.SIGUSR1)
         wait_until(

@@ -1,4 +1,4 @@
-"""The parts of uvicorn that its documentation does not promise and minifn/server stands on."""
+"""The undocumented parts of uvicorn that minifn/server uses."""
 
 import ast
 import inspect
@@ -48,7 +48,7 @@ def defined(kind: type) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", USED, ids=lambda kind: kind.__name__)
-def test_this_uvicorn_has_what_is_used(kind: type) -> None:
+def test_this_uvicorn_has_every_attribute_in_use(kind: type) -> None:
     assert USED[kind] - defined(kind) == set()
 
 

@@ -1,4 +1,4 @@
-"""Backups: of a server at work, and of damage."""
+"""Backups of a running server, and damaged backups."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from minifn.store.database import Database
 from tests.serving import FUNCTIONS, Server, pack
 
 LOCKED = (
-    "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, as well.\n"
+    "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, too.\n"
 )
 ARCHIVE = pack(FUNCTIONS / "hello")
 
@@ -39,7 +39,7 @@ def minifn(*arguments: object) -> "subprocess.CompletedProcess[str]":
 
 @pytest.fixture
 def kept(tmp_path: Path) -> DataDir:
-    """A data directory with a function, its keys and three deployments: active, newer and unfinished."""
+    """A data directory with a function, its keys, and an active, a newer and an open deployment."""
     data = DataDir(tmp_path / "kept")
     data.prepare()
     data.keep_secret(data.admin_key, "")
@@ -93,7 +93,7 @@ def rewritten(file: Path, change: Callable[[tarfile.TarInfo, bytes], bytes | Non
     return copy
 
 
-def test_a_restored_directory_has_everything_and_builds_what_was_ready(
+def test_a_restored_directory_is_complete_and_builds_ready_deployments(
     kept: DataDir, tmp_path: Path
 ) -> None:
     file = tmp_path / "copy.tar"
@@ -107,7 +107,8 @@ def test_a_restored_directory_has_everything_and_builds_what_was_ready(
         function = functions.get(conn, "fn")
         assert function is not None
         assert function.deployment_id == "old"
-        # The active one is built first, and the newer one does not take its place by being built again.
+        # The active one is built first, and the newer one does not take its place by being built
+        # again.
         first = deployments.claim(conn, now_ms())
         assert first is not None
         assert first.id == "old"
@@ -177,24 +178,20 @@ def test_a_directory_with_something_in_it_is_left_alone(kept: DataDir, tmp_path:
     backup(kept, tmp_path / "copy.tar")
     before = sorted(kept.root.rglob("*"))
     done = minifn("restore", tmp_path / "copy.tar", "--data", kept.root)
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"minifn: {kept.root} is not empty: a backup is restored into a new or an empty directory\n",
-    )
+    reason = "is not empty: a backup is restored into a new or an empty directory"
+    assert (done.returncode, done.stderr) == (1, f"minifn: {kept.root} {reason}\n")
     assert sorted(kept.root.rglob("*")) == before
 
 
-def test_what_cannot_be_copied_is_one_line(tmp_path: Path) -> None:
+def test_a_failed_backup_is_reported_in_one_line(tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--data", tmp_path / "nowhere")
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"minifn: there is no database in {tmp_path / 'nowhere'}\n",
-    )
+    reason = f"there is no database in {tmp_path / 'nowhere'}"
+    assert (done.returncode, done.stderr) == (1, f"minifn: {reason}\n")
     assert list(tmp_path.iterdir()) == []
 
 
 def extended(kind: bytes, content: bytes) -> bytes:
-    """A header of a tar file that is about the next one, with its content."""
+    """An extended header of a tar file, with its content."""
     header = tarfile.TarInfo("more")
     header.type, header.size = kind, len(content)
     return header.tobuf() + content.ljust(tarfile.BLOCKSIZE, b"\0")
@@ -263,7 +260,7 @@ def test_a_damaged_backup_is_refused_and_leaves_nothing(
 
 
 def test_a_row_without_its_archive_is_refused(kept: DataDir, tmp_path: Path) -> None:
-    """Only a copy made by other means can be like that: its checksums are right."""
+    """Its checksums are right: only a copy made by other means can be like that."""
     file = tmp_path / "copy.tar"
     backup(kept, file)
 
@@ -303,12 +300,12 @@ def test_a_row_that_belongs_to_nothing_is_named(kept: DataDir, tmp_path: Path) -
 def test_ids_that_lead_elsewhere_are_refused(
     kept: DataDir, tmp_path: Path, statements: tuple[str, ...]
 ) -> None:
-    """A backup of somebody else's making: the server would delete what such ids name, in time."""
-    with pytest.raises(BackupError, match="is no ID"):
+    """A forged backup: the server would delete the files that such ids name."""
+    with pytest.raises(BackupError, match="is not an ID"):
         restore(changed(kept, tmp_path, *statements), DataDir(tmp_path / "again"))
 
 
-def test_what_a_backup_wants_fetched_is_not_fetched(kept: DataDir, tmp_path: Path) -> None:
+def test_pending_fetches_in_a_backup_are_dropped(kept: DataDir, tmp_path: Path) -> None:
     fetch = (
         "INSERT INTO git_fetches VALUES ('old', '', '../../../somewhere', 'refs/heads/main', '', 0)"
     )
@@ -340,7 +337,7 @@ def changed(kept: DataDir, tmp_path: Path, *statements: str) -> Path:
 
 
 def test_a_live_server_under_writes(data: Path, tmp_path: Path) -> None:
-    """Whatever moment a copy is of, it is whole; a server started on it answers."""
+    """A copy of any moment is complete; a server started on it answers."""
     ended = threading.Event()
     failures: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""Many requests at once over a real server: every answer, log line and record belongs to its own request."""
+"""Many requests at once to a real server: answers, log lines and records are not mixed up."""
 
 import asyncio
 
@@ -38,7 +38,7 @@ def test_answers_and_logs_are_not_mixed_up(
 
 
 async def run_many(server: Server, function_id: str) -> dict[str, dict[str, str]]:
-    """Run the function REQUESTS times over 64 connections; return the executions by the body each was sent."""
+    """Run the function REQUESTS times over 64 connections; return body -> execution."""
     limits = httpx.Limits(max_connections=64)
     headers = {"x-appwrite-project": PROJECT, "x-appwrite-key": server.key}
     async with httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""Executions asked for an instant, and the loop that waits for it; the last test takes minutes."""
+"""Scheduled executions, and the loop that waits for them; the last test takes minutes."""
 
 import asyncio
 import time
@@ -33,7 +33,7 @@ async def statuses(world: World) -> list[str]:
 
 
 def test_executions_asked_for_an_instant_wait_for_it(play: Play) -> None:
-    """Overdue ones run at start, once; a clock that jumps ahead makes them due, one that jumps back makes them wait."""
+    """Overdue ones run once at the start; a clock set ahead makes them due, one set back not."""
 
     async def story(world: World) -> None:
         await world.add("")
@@ -67,8 +67,8 @@ def test_deleted_executions_and_those_of_deleted_functions_never_run(play: Play)
     play(story)
 
 
-def test_the_loop_wakes_for_what_is_due_and_for_what_changes(play: Play) -> None:
-    """Its own task on a real clock, set so that a minute begins soon; ticks come within a second of it."""
+def test_the_loop_wakes_for_due_ticks_and_for_changes(play: Play) -> None:
+    """With a real clock shortly before a minute, ticks come within a second of it."""
 
     async def story(world: World) -> None:
         ahead = MINUTE - 300 - now_ms() % MINUTE
@@ -100,7 +100,7 @@ HELLO = b"""def main(context):
 
 @pytest.mark.slow
 def test_two_real_minutes(api: Api) -> None:
-    """`minifn serve`: two ticks of a schedule and one execution asked for an instant, each in the second it is due."""
+    """`minifn serve`: two ticks and one scheduled execution, each in the second it is due."""
     runtime = api.runtime("python")
     api.create("minutely", runtime, entrypoint="main.py", schedule="* * * * *")
     api.deploy("minutely", pack(extra={"main.py": HELLO}))

@@ -1,4 +1,4 @@
-"""Which function a host means: the rules in memory are those in the database after every commit."""
+"""Routes of hosts: after every commit, those in memory equal those in the database."""
 
 import asyncio
 import sqlite3
@@ -152,7 +152,7 @@ def test_a_rule_committed_during_a_read_is_not_missed(run: Callable[[Scenario], 
     run(scenario)
 
 
-def test_a_rule_survives_the_caller_who_gave_up(run: Callable[[Scenario], None]) -> None:
+def test_a_rule_survives_a_cancelled_caller(run: Callable[[Scenario], None]) -> None:
     async def scenario(
         rules: DomainService, functions: FunctionService, database: Database
     ) -> None:
@@ -209,7 +209,7 @@ def test_own_domains_follow_the_setting(tmp_path: Path) -> None:
     assert asyncio.run(own_domain("two.test")) == "hello.two.test"
 
 
-def test_routes_hold_only_what_an_id_does_not_say(run: Callable[[Scenario], None]) -> None:
+def test_routes_hold_only_domains_that_are_not_ids(run: Callable[[Scenario], None]) -> None:
     async def scenario(
         rules: DomainService, functions: FunctionService, database: Database
     ) -> None:

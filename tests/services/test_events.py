@@ -1,4 +1,4 @@
-"""Events through the whole service: who hears them, with what, and that none is lost."""
+"""Events through the whole service: their subscribers and payloads, and that none is lost."""
 
 import asyncio
 import json
@@ -23,7 +23,8 @@ from tests.services.test_executions import deploy
 TELL = """
 def main(context):
     context.log(context.req.body_text)
-    context.log("event", context.req.headers["x-appwrite-event"], "user", context.req.headers["x-appwrite-user-id"])
+    headers = context.req.headers
+    context.log("event", headers["x-appwrite-event"], "user", headers["x-appwrite-user-id"])
     context.log(context.req.method, context.req.path, context.req.headers["x-appwrite-trigger"])
     return context.res.empty()
 """
@@ -50,7 +51,7 @@ async def stored(minifn: Minifn, function_id: str) -> tuple[Execution, ...]:
 async def ended(
     minifn: Minifn, function_id: str, count: int, seconds: float = 20
 ) -> tuple[Execution, ...]:
-    """Return a function's executions once so many are over."""
+    """Return a function's executions once `count` of them are over."""
     deadline = time.monotonic() + seconds
     while True:
         found = await stored(minifn, function_id)
@@ -111,7 +112,7 @@ def test_functions_are_called_in_the_order_of_their_names(tmp_path: Path) -> Non
     asyncio.run(scenario())
 
 
-def test_who_listens_is_known_at_once(tmp_path: Path) -> None:
+def test_subscribers_are_known_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Minifn(config(tmp_path)) as minifn:
             assert await minifn.emit(EVENT, {}) == 0
@@ -181,7 +182,7 @@ def test_a_storm_loses_nothing_and_holds_no_write_up(events: int, tmp_path: Path
         async with Minifn(config(tmp_path, queue_limit=events * subscribers)) as minifn:
             for number in range(subscribers):
                 await listening(minifn, f"fn-{number}", "orders.*.create")
-            # What is queued stays, to be counted.
+            # Queued executions stay, to be counted.
             await minifn.executions.halt()
             storm = [
                 asyncio.create_task(minifn.emit(f"orders.{number}.create", {}))
@@ -192,7 +193,7 @@ def test_a_storm_loses_nothing_and_holds_no_write_up(events: int, tmp_path: Path
                 await minifn.database.write(lambda conn: conn.execute("SELECT 1").fetchone())
                 writes += 1
             assert [task.result() for task in storm] == [subscribers] * events
-            # Somebody else's writes come between those of the storm, not after it.
+            # Other writes come between those of the storm, not after it.
             assert writes > events / 200
             total = await minifn.database.read(
                 lambda conn: conn.execute("SELECT count(*) FROM execution_requests").fetchone()
@@ -207,7 +208,7 @@ def test_a_function_without_room_keeps_no_event_from_the_others(tmp_path: Path) 
         async with Minifn(config(tmp_path, queue_limit=8)) as minifn:
             for name in ("crowded", "other"):
                 await listening(minifn, name, "orders.*.create")
-            # What is queued stays.
+            # Queued executions stay.
             await minifn.executions.halt()
             (crowded,) = [
                 one
@@ -231,7 +232,7 @@ def test_a_function_without_room_keeps_no_event_from_the_others(tmp_path: Path) 
     asyncio.run(scenario())
 
 
-def test_who_listens_is_read_once_for_all_who_wait(
+def test_subscribers_are_read_once_for_all_waiting_events(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[sqlite3.Connection] = []

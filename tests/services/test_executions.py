@@ -18,8 +18,8 @@ from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionSynchronous
 from minifn.host.datadir import DataDir
 from minifn.instants import now_ms
 from minifn.models import Deployment, Execution, ExecutionRequest
-from minifn.services.deployments import Upload, UploadedFile
 from minifn.services.functions import FunctionSettings
+from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments, execution_queue, executions, functions
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
@@ -62,9 +62,7 @@ async def deploy(
         member.size = len(content)
         packed.addfile(member, io.BytesIO(content))
     file = UploadedFile(path=archive, size_bytes=archive.stat().st_size, filename="code.tar.gz")
-    uploaded = await minifn.deployments.upload(
-        Upload(function_id=function_id, code=file, activate=True)
-    )
+    uploaded = await minifn.uploads.take(Upload(function_id=function_id, code=file, activate=True))
 
     async def built() -> Deployment | None:
         found = await minifn.database.read(deployments.by_id, uploaded.id)
@@ -101,7 +99,7 @@ async def run(minifn: Minifn, path: str = "/", **request: Any) -> Any:
 
 
 def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
-    """An answer, an exception and a crash: what the caller gets is what a later look finds."""
+    """An answer, an exception and a crash: the caller's execution equals the stored one."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
@@ -150,13 +148,13 @@ def test_sync_executions_are_stored_as_they_ended(data: Path) -> None:
 def test_a_function_sees_its_environment_and_headers_and_nothing_else(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Project variables, overridden by its own, overridden by the system's; nothing of the server's."""
+    """Project variables, then the function's, then the system's; none of the server's."""
     monkeypatch.setenv("SERVER_SECRET", "do not leak")
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
             for owner, key, value in (("", "A", "project"), ("", "B", "project")):
-                await minifn.functions.create_variable(owner, key, value)
+                await minifn.variables.create(owner, key, value)
             await minifn.functions.create(
                 "hello2", FunctionSettings(name="x", runtime="python-3.11")
             )
@@ -167,7 +165,7 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
                 ("LD_X", "1"),
                 ("WITH=EQUALS", "x"),
             ):
-                await minifn.functions.create_variable("hello", key, value)
+                await minifn.variables.create("hello", key, value)
             result = await run(minifn, "/env")
             assert result.execution.status == "completed", result.execution.errors
             assert b"do not leak" not in result.body
@@ -193,7 +191,7 @@ def test_a_function_sees_its_environment_and_headers_and_nothing_else(
 
 
 def test_timeouts_name_whose_they_are(data: Path) -> None:
-    """The function's own timeout fails the execution; the cap of synchronous ones is an error for the caller too."""
+    """The function's timeout fails the execution; the synchronous cap is an error as well."""
 
     async def main() -> None:
         async with Minifn(Config(data=data, sync_timeout=1)) as minifn:
@@ -214,7 +212,7 @@ def test_timeouts_name_whose_they_are(data: Path) -> None:
     asyncio.run(main())
 
 
-def test_queued_executions_run_later_and_are_told_apart(data: Path) -> None:
+def test_queued_executions_run_later_and_say_so(data: Path) -> None:
     """A queued execution keeps its id, has no caller to answer to, and says that it was queued."""
 
     async def main() -> None:
@@ -273,7 +271,7 @@ def test_a_function_that_cannot_run_says_why(data: Path) -> None:
 
 
 def test_a_graceful_stop_puts_queued_work_back(data: Path) -> None:
-    """What runs when the server stops waits again, and runs at the next start."""
+    """Executions that run at a stop wait again, and run at the next start."""
 
     async def main() -> str:
         async with Minifn(Config(data=data)) as minifn:
@@ -298,8 +296,8 @@ def test_a_graceful_stop_puts_queued_work_back(data: Path) -> None:
     asyncio.run(after(execution_id))
 
 
-def test_a_killed_server_fails_what_was_running(data: Path) -> None:
-    """An execution found as running at start is failed with the reason; one that waited runs."""
+def test_a_killed_server_fails_running_executions(data: Path) -> None:
+    """At the start, an execution that was running fails with the reason; a waiting one runs."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
@@ -321,7 +319,7 @@ def test_a_killed_server_fails_what_was_running(data: Path) -> None:
 
 
 def test_logging_can_be_switched_off(data: Path) -> None:
-    """Then neither logs nor errors are kept, not even of a crash."""
+    """Without logging neither logs nor errors are kept, not even those of a crash."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:
@@ -334,7 +332,7 @@ def test_logging_can_be_switched_off(data: Path) -> None:
 
 
 def test_warm_workers_outlive_changes_that_do_not_concern_them(data: Path) -> None:
-    """Renaming starts anew, because the name is in the environment; giving access to somebody does not."""
+    """Renaming starts a new worker, because the name is in the environment; new access does not."""
 
     async def main() -> None:
         async with Minifn(Config(data=data)) as minifn:

@@ -1,4 +1,4 @@
-"""API keys: what they prove, and what other processes do to them."""
+"""API keys: verification, and changes by other processes."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What waits on disk to be run is bounded, in number and in bytes."""
+"""The queue is bounded, in executions and in bytes of their bodies."""
 
 import asyncio
 import itertools
@@ -22,7 +22,7 @@ Story = Callable[[QueueLimits, Database], Coroutine[None, None, None]]
 
 
 def play(path: Path, story: Story, *, count_max: int = 100, bytes_max: int = 1000) -> None:
-    """Run a story with a backlog on a database that has functions; no two looks at its clock are the same."""
+    """Run a story with limits over a database of functions; each look at their clock is later."""
     seconds = iter(range(0, 10**6, 10))
 
     async def main() -> None:
@@ -31,55 +31,55 @@ def play(path: Path, story: Story, *, count_max: int = 100, bytes_max: int = 100
                 await database.write(
                     functions.insert, Function(id=name, name=name, runtime="python-3.11")
                 )
-            backlog = QueueLimits(database, count_max, bytes_max, lambda: next(seconds))
-            await backlog.open()
-            await story(backlog, database)
+            limits = QueueLimits(database, count_max, bytes_max, lambda: next(seconds))
+            await limits.open()
+            await story(limits, database)
 
     asyncio.run(main())
 
 
 async def store(
-    backlog: QueueLimits, database: Database, size_bytes: int, *, due_at: int = 0, name: str = ""
+    limits: QueueLimits, database: Database, size_bytes: int, *, due_at: int = 0, name: str = ""
 ) -> str:
-    """Store an execution as the executor does, of the function named or of each in turn; return its id."""
+    """Store an execution as `Executions` does, of a function or of each in turn; return its id."""
     status: ExecutionStatus = "scheduled" if due_at else "waiting"
     name = name or next(TURNS)
     execution = Execution(
         id=new_id(), function_id=name, trigger="http", status=status, scheduled_at=due_at
     )
-    async with backlog.storing((name,), size_bytes, scheduled=bool(due_at)):
+    async with limits.storing((name,), size_bytes, scheduled=bool(due_at)):
         await database.write(
             execution_queue.enqueue, execution, ExecutionRequest(body=bytes(size_bytes))
         )
     if not due_at:
-        backlog.wait(1)
+        limits.wait(1)
     return execution.id
 
 
 def test_bodies_are_bounded_until_they_have_run(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
         for _ in range(10):
-            await store(backlog, database, 100)
+            await store(limits, database, 100)
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1)
-        await store(backlog, database, 0)
+            await store(limits, database, 1)
+        await store(limits, database, 0)
         jobs, _ = await database.write(execution_queue.claim, 2, 1)
-        backlog.claimed(2, more=True)
+        limits.claimed(2, more=True)
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1)
+            await store(limits, database, 1)
         for job in jobs:
             await database.write(execution_queue.finish, job.execution)
-            backlog.ended(job.execution.function_id, 100)
-        await store(backlog, database, 200)
+            limits.ended(job.execution.function_id, 100)
+        await store(limits, database, 200)
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1)
+            await store(limits, database, 1)
 
     play(tmp_path, story)
 
 
 def test_many_at_once_are_counted_before_they_are_stored(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
-        asked = [store(backlog, database, 100) for _ in range(50)]
+    async def story(limits: QueueLimits, database: Database) -> None:
+        asked = [store(limits, database, 100) for _ in range(50)]
         ends = await asyncio.gather(*asked, return_exceptions=True)
         assert sum(isinstance(end, Overloaded) for end in ends) == 40
         assert (await database.read(execution_queue.stored)).size_bytes == 1000
@@ -87,45 +87,45 @@ def test_many_at_once_are_counted_before_they_are_stored(tmp_path: Path) -> None
     play(tmp_path, story)
 
 
-def test_what_is_scheduled_is_bounded_and_leaves_half(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
+def test_scheduled_executions_may_use_half_of_the_bytes(tmp_path: Path) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
         for _ in range(5):
-            await store(backlog, database, 100, due_at=10**12)
+            await store(limits, database, 100, due_at=10**12)
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1, due_at=10**12)
+            await store(limits, database, 1, due_at=10**12)
         for _ in range(3):
-            await store(backlog, database, 0, due_at=10**12)
+            await store(limits, database, 0, due_at=10**12)
         with pytest.raises(Overloaded):
-            await store(backlog, database, 0, due_at=10**12)
-        await store(backlog, database, 500)
+            await store(limits, database, 0, due_at=10**12)
+        await store(limits, database, 500)
 
     play(tmp_path, story, count_max=8)
 
 
-def test_what_was_deleted_counts_no_longer(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
-        ids = [await store(backlog, database, 500, due_at=10**12, name="fn0")]
+def test_deleted_executions_do_not_count(tmp_path: Path) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
+        ids = [await store(limits, database, 500, due_at=10**12, name="fn0")]
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1, due_at=10**12)
+            await store(limits, database, 1, due_at=10**12)
         await database.write(executions.delete, "fn0", ids[0])
-        await store(backlog, database, 500, due_at=10**12)
+        await store(limits, database, 500, due_at=10**12)
 
     play(tmp_path, story)
 
 
-def test_what_could_not_be_stored_does_not_count(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
+def test_failed_writes_do_not_count(tmp_path: Path) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
         with pytest.raises(ZeroDivisionError):
-            async with backlog.storing(("fn0",), 1000):
+            async with limits.storing(("fn0",), 1000):
                 raise ZeroDivisionError
-        await store(backlog, database, 1000)
+        await store(limits, database, 1000)
 
     play(tmp_path, story)
 
 
-def test_a_start_counts_what_it_finds(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
-        await store(backlog, database, 1000)
+def test_a_start_counts_stored_executions(tmp_path: Path) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
+        await store(limits, database, 1000)
         again = QueueLimits(database, 100, 1000)
         await again.open()
         with pytest.raises(Overloaded):
@@ -137,36 +137,36 @@ def test_a_start_counts_what_it_finds(tmp_path: Path) -> None:
 def test_a_function_has_a_quarter_of_the_places(tmp_path: Path) -> None:
     """Those that wait, are scheduled and run together; the others have the rest."""
 
-    async def story(backlog: QueueLimits, database: Database) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
         for due_at in (0, 0, 0, 10**12, 10**12):
-            await store(backlog, database, 0, name="fn0", due_at=due_at)
+            await store(limits, database, 0, name="fn0", due_at=due_at)
         for due_at in (0, 10**12):
             with pytest.raises(Overloaded):
-                await store(backlog, database, 0, name="fn0", due_at=due_at)
-        assert await backlog.crowded(["fn0", "fn1"], 0) == {"fn0"}
+                await store(limits, database, 0, name="fn0", due_at=due_at)
+        assert await limits.crowded(["fn0", "fn1"], 0) == {"fn0"}
         for _ in range(5):
-            await store(backlog, database, 0, name="fn1")
+            await store(limits, database, 0, name="fn1")
         jobs, _ = await database.write(execution_queue.claim, 2, 1)
-        backlog.claimed(2, more=True)
-        assert await backlog.crowded(["fn0", "fn1"], 0) == {"fn0", "fn1"}
+        limits.claimed(2, more=True)
+        assert await limits.crowded(["fn0", "fn1"], 0) == {"fn0", "fn1"}
         for job in jobs:
             await database.write(execution_queue.finish, job.execution)
-            backlog.ended(job.execution.function_id, 0)
-        assert await backlog.crowded(["fn0", "fn1"], 0) == set()
+            limits.ended(job.execution.function_id, 0)
+        assert await limits.crowded(["fn0", "fn1"], 0) == set()
 
     play(tmp_path, story, count_max=20)
 
 
 def test_a_function_has_a_quarter_of_the_bytes(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
-        await store(backlog, database, 250, name="fn0")
+    async def story(limits: QueueLimits, database: Database) -> None:
+        await store(limits, database, 250, name="fn0")
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1, name="fn0")
-        await store(backlog, database, 0, name="fn0")
+            await store(limits, database, 1, name="fn0")
+        await store(limits, database, 0, name="fn0")
         # One body is never too long for the share.
-        await store(backlog, database, 700, name="fn1")
+        await store(limits, database, 700, name="fn1")
         with pytest.raises(Overloaded):
-            await store(backlog, database, 1, name="fn1")
+            await store(limits, database, 1, name="fn1")
         again = QueueLimits(database, 100, 1000)
         await again.open()
         assert await again.crowded(["fn0", "fn1", "fn2"], 1) == {"fn0", "fn1"}
@@ -175,14 +175,14 @@ def test_a_function_has_a_quarter_of_the_bytes(tmp_path: Path) -> None:
 
 
 def test_a_share_is_counted_anew_before_anything_is_refused(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
         for _ in range(2):
-            await store(backlog, database, 0, name="fn0", due_at=10**12)
-            last = await store(backlog, database, 0, name="fn0", due_at=10**12)
+            await store(limits, database, 0, name="fn0", due_at=10**12)
+            last = await store(limits, database, 0, name="fn0", due_at=10**12)
             with pytest.raises(Overloaded):
-                await store(backlog, database, 0, name="fn0")
+                await store(limits, database, 0, name="fn0")
             await database.write(executions.delete, "fn0", last)
-            await store(backlog, database, 0, name="fn0", due_at=10**12)
+            await store(limits, database, 0, name="fn0", due_at=10**12)
             for row in await database.read(
                 lambda conn: conn.execute("SELECT id FROM executions").fetchall()
             ):
@@ -192,16 +192,16 @@ def test_a_share_is_counted_anew_before_anything_is_refused(tmp_path: Path) -> N
 
 
 def test_ticks_count_as_well(tmp_path: Path) -> None:
-    async def story(backlog: QueueLimits, database: Database) -> None:
+    async def story(limits: QueueLimits, database: Database) -> None:
         for _ in range(2):
             execution = Execution(
                 id=new_id(), function_id="fn0", trigger="schedule", status="waiting"
             )
             await database.write(execution_queue.enqueue, execution, ExecutionRequest())
-            backlog.ticked(["fn0"])
-            backlog.wait(1)
-        assert await backlog.crowded(["fn0"], 0) == {"fn0"}
-        backlog.ended("fn0", 0)
-        assert await backlog.crowded(["fn0"], 0) == set()
+            limits.ticked(["fn0"])
+            limits.wait(1)
+        assert await limits.crowded(["fn0"], 0) == {"fn0"}
+        limits.ended("fn0", 0)
+        assert await limits.crowded(["fn0"], 0) == set()
 
     play(tmp_path, story, count_max=8)

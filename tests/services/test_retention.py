@@ -1,10 +1,11 @@
-"""What is deleted with time, and that its space comes back."""
+"""Expired records and files are deleted, and their space is given back."""
 
 import asyncio
 import os
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from minifn.builder.caches import least_used
@@ -30,7 +31,9 @@ def execution(function_id: str, created_at: int, logs: str = "") -> Execution:
 
 
 async def add(minifn: Minifn, function_id: str, **fields: object) -> None:
-    function = Function(id=function_id, name=function_id, runtime="python-3.11", **fields)  # type: ignore[arg-type]
+    function = msgspec.structs.replace(
+        Function(id=function_id, name=function_id, runtime="python-3.11"), **fields
+    )
     await minifn.database.write(functions.insert, function)
 
 
@@ -173,7 +176,7 @@ def test_inactive_deployments_go_with_their_files(data: Path) -> None:
 
 
 def test_the_least_used_caches_are_given_up(data: Path) -> None:
-    """What a running build uses is left alone."""
+    """The cache of a running build is kept."""
 
     async def main() -> None:
         async with Minifn(Config(data=data, sandbox="none")) as minifn:

@@ -18,7 +18,7 @@ from tests.clocks import DAY, HOUR, MINUTE, NOON, Play, World, instant, opened
 
 
 def test_schedules_tick_at_their_minutes_for_years(play: Play) -> None:
-    """From 2026 to 2030, waking at each due moment a little late: nothing is left out and nothing comes twice."""
+    """From 2026 to 2030, a little late at each due moment: no tick is missing or repeated."""
 
     async def story(world: World) -> None:
         start, end = instant("2026-01-01"), instant("2030-01-01")
@@ -86,7 +86,7 @@ def test_missed_ticks_are_skipped(play: Play) -> None:
     play(story)
 
 
-def test_a_restart_keeps_what_is_planned(play: Play) -> None:
+def test_a_restart_keeps_planned_ticks(play: Play) -> None:
     async def story(world: World) -> None:
         await world.add("0 13 * * *")
         await world.step(NOON)
@@ -112,7 +112,7 @@ def test_a_clock_that_goes_back_repeats_no_minute(play: Play) -> None:
 
 
 def test_a_clock_that_was_far_ahead_is_not_waited_for(play: Play) -> None:
-    """Neither by a server that runs through it, nor by the next one; whether it has ticked meanwhile or not."""
+    """Neither by a running server nor by the next one, with or without ticks meanwhile."""
 
     async def story(world: World) -> None:
         future = NOON + 20 * 365 * DAY
@@ -131,7 +131,7 @@ def test_a_clock_that_was_far_ahead_is_not_waited_for(play: Play) -> None:
     play(story)
 
 
-def test_what_a_change_of_the_function_does_to_its_schedule(play: Play) -> None:
+def test_a_change_of_the_function_keeps_or_replaces_its_schedule(play: Play) -> None:
     async def story(world: World) -> None:
         await world.add("@hourly", deployment_id="")
         assert await world.step(NOON) is None
@@ -152,7 +152,7 @@ def test_what_a_change_of_the_function_does_to_its_schedule(play: Play) -> None:
 
 
 def test_a_function_without_its_deployment_ticks_once_more(play: Play) -> None:
-    """That execution will fail and say why; then there is silence until there is a deployment again."""
+    """That execution fails and says why; the next tick comes with the next deployment."""
 
     async def story(world: World) -> None:
         await world.add("* * * * *")
@@ -181,7 +181,7 @@ def test_an_active_deployment_that_is_deleted_leaves_the_plan_to_that_last_tick(
 
 
 def test_competing_schedulers_hand_out_a_tick_once(tmp_path: Path) -> None:
-    """The database decides, so that a server that is started twice does no harm."""
+    """The database decides, so a server that is started twice repeats no tick."""
 
     async def main() -> None:
         async with opened(tmp_path) as first, opened(tmp_path) as second:
@@ -199,7 +199,7 @@ def test_competing_schedulers_hand_out_a_tick_once(tmp_path: Path) -> None:
 
 
 def test_a_tick_that_was_not_committed_did_not_happen(play: Play) -> None:
-    """The move and the execution are one transaction: when the second fails, the first is undone."""
+    """The move and the execution are one transaction: an error undoes both."""
 
     async def story(world: World) -> None:
         await world.add("* * * * *")
@@ -256,7 +256,7 @@ def test_more_functions_than_one_batch_tick_together_and_rest_without_a_scan(pla
 
 
 def explained(conn: Any) -> list[str]:
-    """How SQLite goes about what the scheduler asks at every look."""
+    """The query plans of the scheduler's queries."""
     asked: list[str] = []
     conn.set_trace_callback(asked.append)
     schedules.pending(conn, NOON, 10)
@@ -320,7 +320,7 @@ def test_a_decision_always_leads_on(
     assert corrected is None or now < corrected.to_at < next_at
 
 
-def test_a_schedule_that_can_no_longer_be_read_stops_nobody(play: Play) -> None:
+def test_an_unreadable_schedule_does_not_stop_the_others(play: Play) -> None:
     async def story(world: World) -> None:
         await world.add("what is this", "old")
         await world.add("* * * * *")

@@ -195,7 +195,7 @@ def user_caller(claims: UserClaims, *, session: bool) -> Caller:
         scopes=USER_SCOPES,
         user_id=user_id,
         session_id=claims.session_id if session else "",
-        ends=claims.exp if session or claims.handed else 0,
+        ends=claims.exp if session or claims.for_function else 0,
     )
 
 

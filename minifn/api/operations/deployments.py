@@ -34,7 +34,7 @@ from minifn.errors import (
     UserUnauthorized,
 )
 from minifn.instants import format_instant
-from minifn.services.deployments import Upload
+from minifn.services.uploads import Upload
 from minifn.store import deployments
 
 #: The archives of a deployment: the uploaded source, and the output of its build.
@@ -96,9 +96,7 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
         deployment_id=call.header(b"x-appwrite-id"),
         sdk_language=call.header(b"x-sdk-language"),
     )
-    return json_answer(
-        responses.deployment(await call.parts.deployments.upload(upload), call.shape), 202
-    )
+    return json_answer(responses.deployment(await call.parts.uploads.take(upload), call.shape), 202)
 
 
 async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:

@@ -32,7 +32,7 @@ async def visible(call: Call, function_id: str) -> Target:
 
     Raises FunctionNotFound, for clients also when the function is disabled.
     """
-    target = await call.parts.functions.target(function_id)
+    target = await call.parts.targets.of(function_id)
     if not target.function.enabled and not call.caller.privileged:
         raise FunctionNotFound
     return target

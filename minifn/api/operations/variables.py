@@ -34,8 +34,7 @@ from minifn.errors import (
     VariableCannotUnsetSecret,
     VariableNotFound,
 )
-from minifn.ids import new_id
-from minifn.services.functions import VariableChange
+from minifn.services.variables import VariableChange
 
 #: Queries of a list without any: clients before 1.9 expect all variables, not a page.
 _ALL = ('{"method":"limit","values":[1000]}',)
@@ -124,12 +123,12 @@ class ProjectVariable(OneVariable, frozen=True, kw_only=True):
 
 async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> ASGIApp:
     """Create a variable."""
-    created = await call.parts.functions.create_variable(
+    created = await call.parts.variables.create(
         params.function_id,
         params.key,
         params.value,
         secret=params.secret and call.shape >= Shape.V1_8,
-        variable_id=params.variable_id or new_id(),
+        variable_id=params.variable_id,
         description=params.description,
     )
     return json_answer(responses.variable(created, call.shape), 201)
@@ -138,14 +137,14 @@ async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> 
 async def list_variables(call: Call, params: ListVariables | ListProjectVariables) -> ASGIApp:
     """List variables: all of them unless queries ask for a page."""
     query = read_query(params.queries or _ALL, list_attributes.VARIABLES, call.shape)
-    found = await call.parts.functions.page_variables(params.function_id, query, count=params.total)
+    found = await call.parts.variables.page(params.function_id, query, count=params.total)
     items = [responses.variable(item, call.shape) for item in found.items]
     return json_answer(responses.listing("variables", found.total, items))
 
 
 async def get(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:
     """Return a variable."""
-    found = await call.parts.functions.get_variable(params.function_id, params.variable_id)
+    found = await call.parts.variables.get(params.function_id, params.variable_id)
     return json_answer(responses.variable(found, call.shape))
 
 
@@ -168,9 +167,7 @@ async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> 
     change = VariableChange(
         key=params.key, value=params.value, secret=secret, description=params.description
     )
-    changed = await call.parts.functions.update_variable(
-        params.function_id, params.variable_id, change
-    )
+    changed = await call.parts.variables.update(params.function_id, params.variable_id, change)
     return json_answer(responses.variable(changed, call.shape))
 
 
@@ -180,7 +177,7 @@ async def _check_kept(call: Call, params: UpdateVariable | UpdateProjectVariable
     Older versions accepted any key, and such a variable must stay changeable.
     """
     try:
-        stored = await call.parts.functions.get_variable(params.function_id, params.variable_id)
+        stored = await call.parts.variables.get(params.function_id, params.variable_id)
     except (FunctionNotFound, VariableNotFound):
         stored = None
     if stored is None or stored.key != key:
@@ -189,7 +186,7 @@ async def _check_kept(call: Call, params: UpdateVariable | UpdateProjectVariable
 
 async def delete(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp:
     """Delete a variable."""
-    await call.parts.functions.delete_variable(params.function_id, params.variable_id)
+    await call.parts.variables.delete(params.function_id, params.variable_id)
     return no_content()
 
 

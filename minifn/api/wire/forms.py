@@ -17,7 +17,7 @@ from minifn.api.wire.body_stream import BodyTooLong, chunks
 from minifn.api.wire.params import nest
 from minifn.errors import ArgumentInvalid, StorageInvalidFileSize
 from minifn.limits import FORM_PARTS_MAX, UPLOAD_FIELDS_BYTES_MAX
-from minifn.services.deployments import UploadedFile
+from minifn.services.uploads import UploadedFile
 
 #: Bytes of an upload besides its files.
 _UPLOAD_OVERHEAD_BYTES = 2 * UPLOAD_FIELDS_BYTES_MAX

@@ -35,7 +35,7 @@ from minifn.errors import (
 from minifn.limits import CHUNK_BYTES
 from minifn.models import Caller
 from minifn.parts import Parts
-from minifn.services.deployments import UploadedFile
+from minifn.services.uploads import UploadedFile
 
 FUNCTIONS_READ = ("functions.read",)
 FUNCTIONS_WRITE = ("functions.write",)

@@ -31,7 +31,7 @@ def scheduler(site: SiteServer) -> Scheduler:
     """A scheduler whose steps a test calls."""
 
     async def make() -> Scheduler:
-        return Scheduler(site.site.database, site.site.functions, site.site.executions)
+        return Scheduler(site.site.database, site.site.targets, site.site.executions)
 
     return site.run(make())
 

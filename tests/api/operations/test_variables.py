@@ -126,9 +126,9 @@ def test_project_variables_reach_every_function(
         "/project/variables", json={"key": "SHARED", "value": "p", "secret": False}
     ).json()
     assert (variable["resourceType"], variable["resourceId"]) == ("project", "")
-    assert site.run(site.site.functions.target(function_id)).variables["SHARED"] == "p"
+    assert site.run(site.site.targets.of(function_id)).variables["SHARED"] == "p"
     admin.post(f"/functions/{function_id}/variables", json={"key": "SHARED", "value": "f"})
-    assert site.run(site.site.functions.target(function_id)).variables["SHARED"] == "f"
+    assert site.run(site.site.targets.of(function_id)).variables["SHARED"] == "f"
     one = f"/project/variables/{variable['$id']}"
     assert admin.put(one, json={"key": "SHARED", "value": "q"}).json()["value"] == "q"
     assert admin.get(one).json()["value"] == "q"

@@ -16,6 +16,8 @@ const greed = {
     for (let number = 0; number < 200; number++) {
       fs.writeFileSync(`${process.env.TMPDIR}/${number}`, Buffer.alloc(2 ** 20, 1));
     }
+    // An engine may check the size only now and then.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 10_000);
   },
 };
 

@@ -1,6 +1,7 @@
 import os
 import pathlib
 import subprocess
+import time
 
 
 def main(context):
@@ -23,3 +24,5 @@ class Greed:
     def disk():
         for number in range(200):
             pathlib.Path(os.environ["TMPDIR"], str(number)).write_bytes(b"x" * 2**20)
+        # An engine may check the size only now and then.
+        time.sleep(10)
