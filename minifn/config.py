@@ -109,6 +109,7 @@ class Config:
         1_000_000_000, "bytes of their bodies beyond which more are refused", minimum=1
     )
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
+    build_limit: int = _setting(4_000_000_000, "largest build, bytes of its files", minimum=1)
     idle_seconds: int = _setting(60, "an idle worker is stopped after this", minimum=1)
     function_workers: int = _setting(32, "workers of one function at most", minimum=1)
     tmp: int = _setting(512, "what /tmp of a function holds at most, MB", minimum=1)
@@ -119,6 +120,12 @@ class Config:
     )
     retention_count: int = _setting(
         0, "newest executions kept of each function; 0 = keep all", minimum=0
+    )
+    builds_kept: int = _setting(
+        5,
+        "newest inactive builds kept of each function; the others are built again when activated; "
+        "0 = keep all",
+        minimum=0,
     )
     git_installations: tuple[str, ...] = _setting(
         (), "NAME=BASE pairs that repository deployments may use", password=True

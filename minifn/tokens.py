@@ -16,8 +16,10 @@ from minifn.ids import is_id
 
 #: What function keys begin with: the first is minted, the second is what 1.6 functions compare with.
 KEY_PREFIXES = ("ephemeral_", "dynamic_")
-#: How long a minted function key is handed out again before a new one is made, seconds.
-KEY_REUSE_SECONDS = 60
+#: Seconds that a function key lives beyond the lifetime it is asked for.
+KEY_GRACE_SECONDS = 60
+#: Seconds for which a function key is handed out again before a new one is made.
+KEY_REUSE_SECONDS = 30
 _ALGORITHM = "HS256"
 
 
@@ -130,7 +132,9 @@ class Tokens:
         *,
         depth: int = 0,
     ) -> str:
-        """Return an API key that holds `scopes` for at least `lifetime_seconds`, for an execution of this `depth`.
+        """Return an API key that holds `scopes` for `lifetime_seconds`, for an execution of this `depth`.
+
+        It ends KEY_GRACE_SECONDS after that, or up to KEY_REUSE_SECONDS earlier.
 
         Signing costs more than the rest of a warm execution's bookkeeping, so a key serves for KEY_REUSE_SECONDS.
         """
@@ -138,7 +142,7 @@ class Tokens:
         slot = (scopes, lifetime_seconds, depth)
         minted_at, token = self._keys.get(slot, (0.0, ""))
         if moment - minted_at > KEY_REUSE_SECONDS or minted_at > moment:
-            expires = int(moment) + lifetime_seconds + KEY_REUSE_SECONDS
+            expires = int(moment) + lifetime_seconds + KEY_GRACE_SECONDS
             token = self.mint_ephemeral_key(scopes, expires, depth=depth)
             if len(self._keys) > 1000:
                 self._keys.clear()

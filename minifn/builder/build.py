@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
+from minifn.archive.unpack_main import shown
 from minifn.builder.caches import mark_used
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, own, seal
+from minifn.builder.publish import Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, authority
 from minifn.hooks import Hooks
@@ -128,14 +129,22 @@ class Build:
             raise Superseded
         tools.changes.tell("update", building)
         place = self._place(installed)
-        plan = installed.build(place, commands=deployment.commands, code=self._directory)
-        for note in plan.notes:
+        plan = installed.build(
+            place,
+            commands=deployment.commands,
+            code=self._directory,
+            entrypoint=deployment.entrypoint,
+        )
+        for note in (*plan.notes, *unset_notes(variables)):
             self._log.note(note)
         self._log.note("Environment preparation finished.")
         if plan.argv:
             self._log.note("Build command execution started.")
             await self._execute(self._command(plan, installed, plan.argv, variables))
             self._log.note("Build command execution finished.")
+        if plan.check and holds(self._directory, deployment.entrypoint):
+            check = self._command(plan, installed, plan.check, {})
+            await self._execute(check, failure="The function's source does not parse.")
         if plan.finish:
             command = self._command(plan, installed, plan.finish, {})
             await run(tools.spawner, tools.engine.wrap(command), timeout_seconds=FINISH_SECONDS)
@@ -174,7 +183,7 @@ class Build:
             binds=(program, archive, code, *interpreter),
             limits=Limits(
                 memory_bytes=UNPACK_MEMORY_BYTES,
-                file_bytes=OUTPUT_BYTES_MAX,
+                file_bytes=self._tools.config.build_limit,
                 cpu_seconds=UNPACK_SECONDS,
             ),
             label=f"{self._deployment.id} unpack",
@@ -203,10 +212,10 @@ class Build:
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
-        code, cache, wrapper, _ = (
+        code, cache, wrapper, scratch = (
             self._tools.engine.place(bind) for bind in self._binds(installed)
         )
-        return Place(code=code, wrapper=wrapper, cache=cache)
+        return Place(code=code, wrapper=wrapper, cache=cache, scratch=scratch)
 
     def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind, Bind]:
         return (
@@ -237,7 +246,7 @@ class Build:
                 memory_bytes=self._memory_bytes,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
-                file_bytes=OUTPUT_BYTES_MAX,
+                file_bytes=self._tools.config.build_limit,
                 cpus=max(1.0, self._size.cpus),
                 nice=BUILD_NICE,
             ),
@@ -261,7 +270,6 @@ class Build:
         wanted = {
             **self._passed,
             **plan.env,
-            "TMPDIR": tools.engine.place(self._binds(installed)[-1]),
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
@@ -272,10 +280,11 @@ class Build:
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
-    async def _execute(self, command: Command) -> None:
+    async def _execute(self, command: Command, failure: str = "") -> None:
         """Run a command, its output going to the log.
 
-        Raises BuildError unless it ends with code 0, and TreeRefused when it wrote too much.
+        `failure` says it in place of the exit code. Raises BuildError unless the command ends with
+        code 0, and TreeRefused when it wrote too much.
         """
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
@@ -298,7 +307,7 @@ class Build:
         if not guard.cancelled():
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
-            raise BuildError(explain(exit))
+            raise BuildError(failure if exit.code and failure else explain(exit))
         # The guard looks once a second: a fast command may have ended before.
         await asyncio.to_thread(self._check_disk)
 
@@ -334,7 +343,7 @@ class Build:
     def _check_disk(self) -> None:
         check_space(self._directory)
         for directory in (self._directory, self._cache, self._scratch):
-            check_usage(measure(directory))
+            check_usage(measure(directory), self._tools.config.build_limit)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Make what was built the server's, read-only to the function, and safe from a loss of power."""
@@ -347,7 +356,8 @@ class Build:
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        usage = seal(self._directory, owner, links)
+        limit_bytes = self._tools.config.build_limit
+        usage = seal(self._directory, owner, links, limit_bytes=limit_bytes)
         # Before anybody is told that it is ready.
         sync_tree(self._directory)
         return usage
@@ -370,6 +380,13 @@ def holds(directory: Path, entrypoint: str) -> bool:
     path = PurePosixPath(entrypoint)
     # Not `Path.exists`, which raises for a name that is too long, and for a closed directory.
     return not path.is_absolute() and ".." not in path.parts and os.path.exists(directory / path)  # noqa: PTH110
+
+
+def unset_notes(variables: Mapping[str, str]) -> list[str]:
+    """Return lines for the build log that name the variables no process can be given."""
+    names = [shown(name) for name, value in variables.items() if not can_be_set(name, value)]
+    text = f"Warning: a NUL, or = in the name, keeps variables from the process: {', '.join(names)}"
+    return [text] if names else []
 
 
 def explain(exit: Exit) -> str:

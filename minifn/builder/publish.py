@@ -13,8 +13,7 @@ import msgspec
 from minifn.archive.unpack_main import leads_outside, shown
 from minifn.host.space import TreeRefused, TreeSize, check_level
 
-#: What a build may leave behind.
-OUTPUT_BYTES_MAX = 2_000_000_000
+#: Most files and directories of a build.
 OUTPUT_FILES_MAX = 300_000
 
 
@@ -26,10 +25,12 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     gid: int = -1
 
 
-def check_usage(usage: TreeSize) -> None:
+def check_usage(usage: TreeSize, limit_bytes: int) -> None:
     """Raise TreeRefused when a build has grown beyond what may be published."""
-    if usage.size_bytes > OUTPUT_BYTES_MAX:
-        raise TreeRefused(f"the build is larger than {OUTPUT_BYTES_MAX // 1_000_000:,} MB")
+    if usage.size_bytes > limit_bytes:
+        raise TreeRefused(
+            f"the build is larger than {limit_bytes:,} bytes (the server's MINIFN_BUILD_LIMIT)"
+        )
     if usage.files + usage.directories > OUTPUT_FILES_MAX:
         raise TreeRefused(f"the build has more than {OUTPUT_FILES_MAX:,} files and directories")
 
@@ -42,7 +43,9 @@ def own(directory: Path, uid: int) -> None:
     os.chown(directory, uid, uid)
 
 
-def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize:
+def seal(
+    directory: Path, owner: Owner, link_roots: tuple[str, ...], *, limit_bytes: int
+) -> TreeSize:
     """Hand a finished build over: modes become 0750 or 0640 (0700 and 0600 without a group), owners those of `owner`.
 
     Absolute links may lead below `link_roots` (paths as the build saw them), relative ones nowhere out of the tree.
@@ -85,7 +88,7 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize
                 continue
             files += not stat.S_ISDIR(status.st_mode)
     usage = TreeSize(size_bytes=size_bytes, files=files, directories=folders)
-    check_usage(usage)
+    check_usage(usage, limit_bytes)
     return usage
 
 

@@ -1,7 +1,8 @@
 """The manifests below `runtimes/`: one JSON file per language family, data only.
 
 Keys, names and versions are those of Appwrite's own list (`src/Runtimes/Runtimes.php` of appwrite/runtimes).
-Argument lists, commands and environments may hold `{interpreter}`, `{wrapper}`, `{code}` and `{cache}`.
+Argument lists, commands and environments may hold `{interpreter}`, `{wrapper}`, `{code}`, and in builds `{cache}`,
+`{scratch}` and `{entrypoint}`.
 """
 
 import tomllib
@@ -100,6 +101,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     start: tuple[str, ...] = ()
     #: Directories put before PATH, for builds and workers.
     path: tuple[str, ...] = ()
+    #: Directories put before those, for builds.
+    build_path: tuple[str, ...] = ()
     #: Prefix of a build's command: makes ready, then runs the rest of its arguments.
     prepare: tuple[str, ...] = ()
     #: Links made by `prepare` that lead out of the code to the interpreter.
@@ -111,6 +114,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     #: Environment name -> options by which the language keeps to its memory, `{heap_mb}`; options of the function's own
     #: variable of that name follow and win.
     options: dict[str, str] = {}
+    #: Run after the build's command: fails with the compiler's message when the entrypoint cannot be
+    #: parsed, without running it.
+    check: tuple[str, ...] = ()
     #: Run after the build when there is time for it; what it does not manage is no failure.
     finish: tuple[str, ...] = ()
 
