@@ -24,7 +24,8 @@ NETWORKS = ("none", "isolated", "host")
 BUILD_PASSTHROUGH = (
     "http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*", "GOPROXY", "GONOSUMDB", "GOFLAGS", "CARGO_*",
+    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*", "COREPACK_*", "GOPROXY", "GONOSUMDB", "GOFLAGS",
+    "CARGO_*",
 )  # fmt: skip
 
 

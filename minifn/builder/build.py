@@ -142,18 +142,17 @@ class Build:
             self._log.note("Build command execution started.")
             await self._execute(self._command(plan, installed, plan.argv, variables))
             self._log.note("Build command execution finished.")
-        if plan.check and holds(self._directory, deployment.entrypoint):
+        if not holds(self._directory, deployment.entrypoint):
+            self._log.note(
+                f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint."
+            )
+        elif plan.check:
             check = self._command(plan, installed, plan.check, {})
             await self._execute(check, failure="The function's source does not parse.")
         if plan.finish:
             command = self._command(plan, installed, plan.finish, {})
             await run(tools.spawner, tools.engine.wrap(command), timeout_seconds=FINISH_SECONDS)
-        usage = await asyncio.to_thread(self._seal, plan, place)
-        if not holds(self._directory, deployment.entrypoint):
-            self._log.note(
-                f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint."
-            )
-        return usage
+        return await asyncio.to_thread(self._seal, plan, place)
 
     def _make_room(self) -> None:
         """Make the empty directories of a build; what an interrupted one left is removed."""
@@ -267,8 +266,11 @@ class Build:
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )
+        own = {name.lower() for name in plan.env}
+        # npm reads its variables in any case.
+        passed = {name: self._passed[name] for name in self._passed if name.lower() not in own}
         wanted = {
-            **self._passed,
+            **passed,
             **plan.env,
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),

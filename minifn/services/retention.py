@@ -26,7 +26,7 @@ ROWS = 100
 PAGES = 64
 #: After each step, a rest of so many times as long as it took.
 REST = 4
-#: Deployments deleted between two looks for more.
+#: Deployments, or builds, deleted between two looks for more.
 DEPLOYMENTS = 20
 #: All build caches together; each has a limit of its own too.
 CACHES_BYTES_MAX = 5_000_000_000
@@ -60,12 +60,16 @@ class Retention:
         expired = 0
         while count := await self._deployments.expire(now, DEPLOYMENTS):
             expired += count
+        builds = 0
+        while count := await self._deployments.remove_builds(DEPLOYMENTS):
+            builds += count
         caches = await self._builder.trim_caches(CACHES_BYTES_MAX)
         pages = await self._repeat(give_back, PAGES)
-        if deleted or expired or caches:
+        if deleted or expired or builds or caches:
             logger.info(
-                "deleted %d executions, %d deployments and %d build caches that are no longer kept; %d pages are free",
-                *(deleted, expired, caches, pages),
+                "deleted %d executions, %d deployments, %d builds and %d build caches"
+                " that are no longer kept; %d pages are free",
+                *(deleted, expired, builds, caches, pages),
             )
 
     async def run(self) -> None:

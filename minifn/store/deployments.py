@@ -94,7 +94,8 @@ def ids(conn: sqlite3.Connection) -> set[str]:
 
 def built(conn: sqlite3.Connection) -> set[str]:
     """Return the ids of the deployments whose build is there to run."""
-    return {row[0] for row in conn.execute("SELECT id FROM deployments WHERE status = 'ready'")}
+    rows = conn.execute("SELECT id FROM deployments WHERE status = 'ready' AND NOT build_removed")
+    return {row[0] for row in rows}
 
 
 def uploaded(conn: sqlite3.Connection) -> set[str]:
@@ -173,7 +174,8 @@ def finish(
 ) -> Deployment | None:
     """Record how a build ended; None (and nothing changes) when it was canceled or deleted meanwhile.
 
-    A ready one with `activate` becomes active unless the active deployment was created later.
+    A ready one with `activate` becomes active, unless the active deployment was created later and
+    this one was not chosen since (see `activate`).
     """
     changes = "status = ?, build_duration_seconds = ?, build_size_bytes = ?, updated_at = ?"
     values: list[object] = [result.status, result.duration_seconds, result.build_size_bytes, now]
@@ -183,21 +185,28 @@ def finish(
     deployment = _move(conn, deployment_id, ("processing", "building"), changes, *values)
     if deployment is not None:
         usage.count_build(conn, deployment_id, now)
-    if deployment is not None and deployment.status == "ready" and deployment.activate:
+    if deployment is None or deployment.status != "ready":
+        return deployment
+    if deployment.activate:
         conn.execute(
             "UPDATE functions SET deployment_id = ?, deployment_created_at = ?, live = 1, updated_at = ?"
-            " WHERE id = ? AND (deployment_id = '' OR deployment_id NOT IN"
+            " WHERE id = ? AND (deployment_id = '' OR ? OR deployment_id NOT IN"
             " (SELECT id FROM deployments WHERE function_id = ? AND sequence > ?))",
             (
                 deployment.id, deployment.created_at, now,
-                deployment.function_id, deployment.function_id, deployment.sequence,
+                deployment.function_id, deployment.build_removed,
+                deployment.function_id, deployment.sequence,
             ),
         )  # fmt: skip
-    return deployment
+    conn.execute("UPDATE deployments SET build_removed = 0 WHERE id = ?", (deployment_id,))
+    return msgspec.structs.replace(deployment, build_removed=False)
 
 
 def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Function:
     """Make a ready deployment active and return the function.
+
+    A deployment whose build was removed waits for a new build first and becomes active with its end;
+    until then the function is as before.
 
     Raises FunctionNotFound, DeploymentNotFound and BuildNotReady.
     """
@@ -209,6 +218,14 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
         raise DeploymentNotFound
     if deployment.status != "ready":
         raise BuildNotReady
+    conn.execute(
+        "UPDATE deployments SET activate = 0 WHERE function_id = ? AND build_removed AND status <> 'ready'",
+        (function_id,),
+    )
+    if deployment.build_removed:
+        _queue_again(conn, "id = ?2", now, deployment_id, activate=True)
+        refresh_latest(conn, function_id)
+        return function
     function = msgspec.structs.replace(
         function,
         deployment_id=deployment.id,
@@ -272,13 +289,25 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
 
 def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
     """Queue every ready deployment to be built again; which one is active stays as it is. For a restored database."""
-    conn.execute(
-        "UPDATE deployments SET status = 'waiting', activate = 0, build_started_at = 0, build_logs = '',"
-        " updated_at = ? WHERE status = 'ready'",
-        (now,),
-    )
+    _queue_again(conn, "status = 'ready' AND NOT build_removed", now, activate=False)
     for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():
         refresh_latest(conn, function_id)
+
+
+def remove_builds(conn: sqlite3.Connection, kept: int, limit: int) -> list[str]:
+    """Note that up to `limit` builds are removed, and return their ids.
+
+    They are those of ready, inactive deployments beyond the `kept` newest of their function.
+    """
+    rows = conn.execute(
+        "UPDATE deployments SET build_removed = 1, build_size_bytes = 0 WHERE id IN ("
+        " SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY function_id ORDER BY sequence DESC) AS place"
+        "  FROM deployments WHERE status = 'ready' AND NOT build_removed"
+        "  AND id NOT IN (SELECT deployment_id FROM functions))"
+        " WHERE place > ? LIMIT ?) RETURNING id",
+        (kept, limit),
+    )
+    return [row[0] for row in rows.fetchall()]
 
 
 def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:
@@ -318,6 +347,17 @@ def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:
         "UPDATE functions SET latest_deployment_id = ?, latest_deployment_created_at = ?, latest_deployment_status = ?"
         " WHERE id = ?",
         (*(row or ("", 0, "")), function_id),
+    )
+
+
+def _queue_again(
+    conn: sqlite3.Connection, where: str, now: int, *values: object, activate: bool
+) -> None:
+    """Queue the deployments of `where` to be built as if they were new; `values` begin with ?2."""
+    conn.execute(
+        f"UPDATE deployments SET status = 'waiting', activate = {activate:d}, build_started_at = 0,"
+        f" build_logs = '', updated_at = ?1 WHERE {where}",
+        (now, *values),
     )
 
 

@@ -310,6 +310,7 @@ MIGRATIONS = (
     );
     ALTER TABLE execution_requests ADD COLUMN keep_answer INTEGER NOT NULL DEFAULT 0;
     """,
+    "ALTER TABLE deployments ADD COLUMN build_removed INTEGER NOT NULL DEFAULT 0;",
 )
 
 #: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.

@@ -13,6 +13,8 @@ const vm = require("vm");
 
 // A statement at the beginning of a line: not one that a condition or a function may skip.
 const REQUIRE = /^(?:(?:const|let|var)\s[^=;]*=\s*)?require\(\s*(["'])(\.\.?\/[^"'\n]+)\1\s*\)/gm;
+// By V8, about syntax that a CommonJS module cannot have.
+const MODULE_SYNTAX = /^(Cannot use import statement|Cannot use 'import.meta'|Unexpected token 'export'|await is only valid)/;
 const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
 
 /** Returns the paths that a file imports by `./` and `../`. Throws SyntaxError. */
@@ -35,15 +37,14 @@ function parse(file) {
     case "commonjs":
       return asCommon();
   }
-  // Newer versions of Node.js load a file without a type as a module when it parses as one alone.
+  // Without a type it is a module, in the newer versions of Node.js, when it parses as one alone.
   try {
     return asCommon();
   } catch (error) {
-    if (!process.features.require_module && !process.features.typescript) throw error;
     try {
       return asModule();
-    } catch {
-      throw error;
+    } catch (other) {
+      throw MODULE_SYNTAX.test(error.message) ? other : error;
     }
   }
 }
@@ -79,7 +80,10 @@ function main(code, entrypoint) {
       imports = parse(file);
     } catch (error) {
       if (!(error instanceof SyntaxError)) continue;
-      console.log(error.stack.replace(/\n    at [^]*/, ""));
+      const message = error.stack.replace(/\n    at [^]*/, "");
+      // The place in a module is known to Node.js itself, which shows it for an error that nothing catches.
+      if (message.startsWith("SyntaxError")) throw error;
+      console.error(message);
       process.exit(1);
     }
     waiting.push(...imports.map((name) => resolve(path.dirname(file), name)));

@@ -85,9 +85,9 @@ def main(code, entrypoint):
                 source = content.read()
             compile(source, file, "exec", dont_inherit=True)
             tree = ast.parse(source, file)
-        except SyntaxError as exc:
+        except (SyntaxError, ValueError) as exc:
             sys.exit("".join(traceback.format_exception_only(type(exc), exc)).rstrip())
-        except (OSError, ValueError, RecursionError, MemoryError):
+        except (OSError, RecursionError, MemoryError):
             # Its import says what is wrong.
             continue
         waiting += imported(tree, file, modules)
