@@ -20,10 +20,13 @@ if [ -n "$npm_config_registry" ]; then
 fi
 
 for name in pnpm pnpx yarn yarnpkg corepack; do
-  command -v "$name" >"/dev/null" && continue
+  command -v "$name" >/dev/null && continue
   cat >"$folder/missing/$name" <<'SCRIPT'
 #!/bin/sh
 name=${0##*/}
+program=${0%/missing/*}/bin/$name
+# A shell remembers where it found a name.
+[ -e "$program" ] && exec "$program" "$@"
 case $name in pnpx) tool=pnpm ;; yarnpkg) tool=yarn ;; *) tool=$name ;; esac
 package=$(node -e '
   const tool = process.argv[1];
@@ -36,7 +39,7 @@ package=$(node -e '
 ' "$tool") || exit
 echo "This machine has no $tool: installing $package for this build." >&2
 npm install --global --silent "$package" >&2 || exit
-exec "${0%/missing/*}/bin/$name" "$@"
+exec "$program" "$@"
 SCRIPT
   chmod +x "$folder/missing/$name"
 done
