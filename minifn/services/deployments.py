@@ -360,7 +360,11 @@ class DeploymentService:
         async with self._packing, self._removing:
             ids = await self._database.write(deployments.remove_builds, kept, limit)
             # At once, so that a build that begins now makes a new directory.
-            aside = [self._data.set_build_aside(deployment_id) for deployment_id in ids]
+            aside = [
+                self._data.set_build_aside(deployment_id)
+                for deployment_id in ids
+                if self._data.build(deployment_id).exists()
+            ]
             for deployment_id in ids:
                 self._data.output(deployment_id).unlink(missing_ok=True)
         for deployment_id in ids:
