@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from minifn.errors import MinifnError
     from minifn.models import Execution, ExecutionResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 __all__ = ["Config", "Execution", "ExecutionResult", "Minifn", "MinifnError", "__version__"]
 
 _HOMES = {

@@ -1,6 +1,6 @@
 """The settings of one server: a frozen record made from an environment by a pure function.
 
-Each setting is declared once, here; the command line, the README's table and the errors derive from the declaration.
+Each setting is declared once, here; the command line, the page of settings and the errors derive from the declaration.
 """
 
 import dataclasses
@@ -77,25 +77,25 @@ class Config:
     )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
     network: str = _setting(
-        "host", "what functions reach at most; builds reach the host's", choices=NETWORKS
+        "host", "most that functions may reach; builds reach what the host does", choices=NETWORKS
     )
     durability: str = _setting(
         "power",
-        "what answered work outlives: a loss of power, or a crash of the server only",
+        "answered work survives a power failure, or only a crash of the server",
         choices=("power", "crash"),
     )
     functions_domain: str = _setting(
-        "functions.localhost", "domain below which each function answers"
+        "functions.localhost", "domain below which functions have their own"
     )
     origins: tuple[str, ...] = _setting(
-        (), "hosts of pages that may call, besides its own address and localhost; * = all"
+        (), "hosts of web pages that may call, besides its own address and localhost; * = all"
     )
     proxies: tuple[str, ...] = _setting(
         (),
         "addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
     )
     timeout_max: int = _setting(900, "largest function timeout, seconds", minimum=1)
-    sync_timeout: int = _setting(30, "cap of a synchronous execution, seconds", minimum=1)
+    sync_timeout: int = _setting(30, "largest time of a synchronous execution, seconds", minimum=1)
     build_timeout: int = _setting(900, "deadline of a build, seconds", minimum=1)
     build_concurrency: int = _setting(
         os.cpu_count() or 1, "builds at once", minimum=1, shown="CPU count"
@@ -104,40 +104,37 @@ class Config:
         4 * (os.cpu_count() or 1), "queued executions run at once", minimum=1, shown="4 x CPU count"
     )
     queue_limit: int = _setting(
-        100_000, "waiting, or scheduled, executions beyond which more are refused", minimum=1
+        100_000, "most waiting executions, and most scheduled ones", minimum=1
     )
     queue_bytes: int = _setting(
-        1_000_000_000, "bytes of their bodies beyond which more are refused", minimum=1
+        1_000_000_000, "most bytes of the bodies of queued executions", minimum=1
     )
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
     build_limit: int = _setting(4_000_000_000, "largest build, bytes of its files", minimum=1)
-    idle_seconds: int = _setting(60, "an idle worker is stopped after this", minimum=1)
-    function_workers: int = _setting(32, "workers of one function at most", minimum=1)
-    tmp: int = _setting(512, "what /tmp of a function holds at most, MB", minimum=1)
+    idle_seconds: int = _setting(60, "seconds until an idle worker is stopped", minimum=1)
+    function_workers: int = _setting(32, "most workers of one function", minimum=1)
+    tmp: int = _setting(512, "most MB in the /tmp of a function", minimum=1)
     cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)
     memory: int = _setting(0, "largest specification offered, MB; 0 = no limit", minimum=0)
-    retention_days: int = _setting(
-        14, "executions older than this are deleted; 0 = keep", minimum=0
-    )
+    retention_days: int = _setting(14, "days until an execution is deleted; 0 = keep", minimum=0)
     retention_count: int = _setting(
         0, "newest executions kept of each function; 0 = keep all", minimum=0
     )
     builds_kept: int = _setting(
         5,
-        "newest inactive builds kept of each function; the others are built again when activated; "
-        "0 = keep all",
+        "newest inactive builds kept of each function; 0 = keep all",
         minimum=0,
     )
     git_installations: tuple[str, ...] = _setting(
-        (), "NAME=BASE pairs that repository deployments may use", password=True
+        (), "NAME=BASE pairs: places of repositories to deploy from", password=True
     )
     templates: str = _setting(
-        "", "directory or URL of the template repositories that are not bundled", password=True
+        "", "directory or URL of repositories with more templates", password=True
     )
     git_poll: int = _setting(60, "seconds between looks at connected repositories", minimum=1)
     build_env_passthrough: tuple[str, ...] = _setting(
         BUILD_PASSTHROUGH,
-        "names (globs) copied from the server into builds",
+        "names (globs) of server variables that builds get",
         shown="proxy, CA and package-index names",
     )
     access_log: bool = _setting(False, "write a line for every request")

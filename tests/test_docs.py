@@ -1,156 +1,106 @@
-"""The README and the code say the same: every row is checked in both directions."""
+"""The documentation and the code say the same, and every link leads somewhere."""
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 from starlette.routing import Route
 
-from minifn import Config, Minifn, __version__, errors
-from minifn.api import OPERATIONS
-from minifn.api.broadcast import channels_of
-from minifn.api.wire.operation import Operation
-from minifn.change_feed import NAMES, Change
+from minifn import Config, Minifn, __version__
+from minifn.api import OPERATIONS, docs
+from minifn.change_feed import NAMES
 from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
 from minifn.models import Deployment, Execution, Function, Variable
+from minifn.workers.specs import CONCURRENCY_VARIABLE
+from tests.docs import reference
+from tests.docs.blocks import PAGES, ROOT
 from tests.sdk import install
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+TEXTS = {path: path.read_text() for path in (ROOT / "README.md", *sorted(PAGES.glob("*.md")))}
+FRONT = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 LONG_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+README_LINES_MAX = 160
+#: Variables that only functions have.
+OF_FUNCTIONS = {CONCURRENCY_VARIABLE}
+CONTRIBUTING_LINES_MAX = 80
 
 
-def section(title: str) -> str:
-    """The README's text from a heading to the next of its rank."""
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+@pytest.mark.parametrize("name", reference.REFERENCE)
+def test_reference_pages_are_up_to_date(name: str) -> None:
+    written = (PAGES / f"{name}.md").read_text()
+    assert written == reference.REFERENCE[name](), "run `python -m tests.docs.reference`"
 
 
-def rows(title: str) -> list[list[str]]:
-    """The cells of every table row of a section, heads left out."""
-    lines = [line for line in section(title).splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-    return [
-        row
-        for row, below in zip(cells, [*cells[1:], [""]], strict=True)
-        if "---" not in row[0] + below[0]
-    ]
-
-
-def setting_row(name: str) -> str:
-    item = FIELDS[name]
-    default = item.metadata.get("shown", item.default)
-    shown = {"": "", "()": "", "False": "off"}.get(str(default), str(default))
-    option = f"`{flag(name)}`" if name in OPTIONS else ""
-    meaning = item.metadata["help"]
-    if "choices" in item.metadata:
-        meaning += ": " + ", ".join(f"`{choice}`" for choice in item.metadata["choices"])
-    return f"| `{variable(item)}` | {option} | {shown} | {meaning} |"
-
-
-def error_row(kind: str, code: int) -> str:
-    return f"| `{kind}` | {code} |"
-
-
-def error_types() -> set[tuple[str, int]]:
-    classes = [value for value in vars(errors).values() if isinstance(value, type)]
-    return {(kind.type, kind.code) for kind in classes if issubclass(kind, errors.MinifnError)}
-
-
-def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
-    """Yield the commands below one that do something, with their full names."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for child in command.list_commands(context):
-            below = command.get_command(context, child)
-            assert below is not None
-            yield from commands(below, f"{name} {child}")
-    else:
-        yield name, command
-
-
-def options(command: click.Command) -> set[str]:
-    shown = [item for item in command.params if isinstance(item, click.Option)]
-    return {name for item in shown for name in item.opts if name.startswith("--")} - {"--help"}
-
-
-def endpoint_row(operation: Operation) -> str:
-    scope = f"`{operation.scopes[-1]}`" if operation.scopes else ""
-    return f"| {operation.method} | `/v1{operation.path}` | {scope} | {operation.name} |"
-
-
-def test_settings_table() -> None:
-    lines = [line for line in section("Settings").splitlines() if line.startswith("| `")]
-    assert lines == [setting_row(name) for name in FIELDS]
-
-
-def test_commands_table() -> None:
-    described = {row[0].strip("`"): row[1] for row in rows("Commands")}
-    real = dict(commands(main, "minifn"))
-    assert set(described) == set(real)
-    for name, command in real.items():
-        named = set(LONG_OPTION.findall(described[name]))
-        if name == "minifn serve":
-            assert named == set()
-            assert options(command) == {flag(item) for item in OPTIONS}
-        else:
-            assert named == options(command), name
+def test_the_front_pages_are_short() -> None:
+    assert len(README.splitlines()) <= README_LINES_MAX
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= CONTRIBUTING_LINES_MAX
 
 
 def test_options_named_anywhere_exist() -> None:
-    known = set().union(*(options(command) for _, command in commands(main, "minifn")))
+    options = {
+        name
+        for _, command in reference.each_command(main, "minifn")
+        for item in command.params
+        for name in item.opts
+        if name.startswith("--")
+    }
+    assert {flag(item) for item in OPTIONS} <= options
     shown = {
-        word
-        for line in README.splitlines()
-        if "minifn " in line
+        (path.name, word)
+        for path, text in TEXTS.items()
+        for line in re.findall(
+            r"(?<!/)\bminifn (?:serve|demo|doctor|keys|token|git|backup|restore)\b[^\n`|]*", text
+        )
         for word in LONG_OPTION.findall(line)
     }
-    foreign = {"--endpoint", "--project-id", "--key"}
-    assert shown - foreign <= known
+    assert {(name, word) for name, word in shown if word not in options} == set()
+    assert shown
 
 
-def test_endpoints_table() -> None:
-    lines = [
-        line
-        for line in section("Endpoints").splitlines()
-        if line.startswith("|") and "`/v1" in line
+def test_settings_named_anywhere_exist() -> None:
+    known = {variable(item) for item in FIELDS.values()} | OF_FUNCTIONS
+    texts = {**TEXTS, ROOT / "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
+    named = {
+        (path.name, word)
+        for path, text in texts.items()
+        for word in re.findall(r"\bMINIFN_[A-Z_]+\b", text)
+    }
+    assert {(name, word) for name, word in named if word not in known} == set()
+    assert len(named) > len(known)
+
+
+def test_requests_named_anywhere_are_operations() -> None:
+    known = {(item.method, re.sub(r"{\w+}", "{}", item.path)) for item in OPERATIONS}
+    wrong = [
+        (path.name, method, target)
+        for path, text in TEXTS.items()
+        for method, target in re.findall(r"`(GET|POST|PUT|PATCH|DELETE) /v1(/[^\s`?]*)`", text)
+        if (method, re.sub(r"{\w+}", "{}", target)) not in known
     ]
-    assert lines == [endpoint_row(operation) for operation in OPERATIONS]
+    assert wrong == []
 
 
-def test_every_route_is_an_operation(tmp_path: Path) -> None:
+def test_every_route_is_an_operation_or_a_page(tmp_path: Path) -> None:
     routes = Minifn(Config(data=tmp_path / "data")).app.routes
     paths = {route.path for route in routes if isinstance(route, Route)}
-    assert paths == {f"/v1{operation.path}" for operation in OPERATIONS}
+    assert paths == {f"/v1{operation.path}" for operation in OPERATIONS} | {
+        route.path for route in docs.ROUTES
+    }
 
 
-def test_events_table() -> None:
-    bracketed: list[Function | Deployment | Execution | Variable] = [
-        Function(id="[functionId]", name="", runtime=""),
-        Deployment(id="[deploymentId]", function_id="[functionId]"),
-        Execution(id="[executionId]", function_id="[functionId]"),
-        Variable(id="[variableId]", function_id="[functionId]", key="", value=""),
-        Variable(id="[variableId]", function_id="", key="", value=""),
-    ]
-    described = []
-    for record in bracketed:
-        name = ".".join(Change(action="update", record=record).event).removesuffix(".update")
-        described.append(
-            [f"`{name}`", ", ".join(f"`{channel}`" for channel in channels_of(record))]
-        )
-    assert rows("Events") == described
-    assert {type(record) for record in bracketed} == set(NAMES)
+def test_every_kind_of_record_has_an_event() -> None:
+    assert {Function, Deployment, Execution, Variable} == set(NAMES)
 
 
 def test_clients_that_are_named_are_those_of_the_tests() -> None:
     [named] = [
         text
-        for text in README.split("\n\n")
-        if text.startswith("Every method of their Functions service")
+        for text in TEXTS[PAGES / "deploying.md"].split("\n\n")
+        if text.startswith("Every method of")
     ]
     tested = [
         *install.PYTHON_VERSIONS,
@@ -161,50 +111,96 @@ def test_clients_that_are_named_are_those_of_the_tests() -> None:
     assert re.findall(r"\d+\.\d+\.\d+", named) == tested
 
 
-def test_error_types_table() -> None:
-    lines = [line for line in section("Errors").splitlines() if line.startswith("| `")]
-    assert lines == [error_row(kind, code) for kind, code in sorted(error_types())]
-
-
 def test_engines_table() -> None:
-    assert [row[0].strip("`") for row in rows("Security") if len(row) == 2] == list(ENGINES)
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \|$", TEXTS[PAGES / "security.md"], re.MULTILINE)
+    assert [row for row in rows if row in ENGINES][: len(ENGINES)] == list(ENGINES)
 
 
-def test_runtimes_table() -> None:
-    manifests = [
-        json.loads(path.read_text()) for path in (ROOT / "runtimes").glob("*/manifest.json")
+def test_messages_that_are_explained_exist() -> None:
+    """Each heading of troubleshooting is made of words that the code, or a program it calls, really says."""
+    foreign = {"Could not resolve host: hello.functions.localhost", "Read-only file system"}
+    code = "\n".join(
+        path.read_text()
+        for folder in ("minifn", "runtimes")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".cjs", ".json")
+    )
+    # One string may be written in several pieces.
+    code = re.sub(r'"\s+f?"', "", code)
+    headings = re.findall(r"^### `(.*)`$", TEXTS[PAGES / "troubleshooting.md"], re.MULTILINE)
+    assert len(headings) > 30
+    parts = [
+        (heading, part)
+        for heading in headings
+        if heading not in foreign
+        for part in heading.split("...")
     ]
-    manifests.sort(key=lambda manifest: int(manifest["order"]))
-    assert rows("Runtimes") == [
-        [
-            f"`{manifest['key']}`",
-            manifest["name"],
-            ", ".join(manifest["versions"]),
-            "yes" if "start" in manifest or "like" in manifest else "not yet",
-        ]
-        for manifest in manifests
-    ]
+    assert [heading for heading, part in parts if part.strip(" :()") not in code] == []
 
 
 def test_continuous_integration_runs_the_readmes_test_command() -> None:
-    command = section("Try it").split("# test\n")[1].splitlines()[0]
+    command = README.split("# test\n")[1].splitlines()[0]
     assert command.endswith(".venv/bin/pytest")
     script = (ROOT / ".ci" / "run").read_text()
     assert "/^# test$/" in script
     assert 'eval "$test_command"' in script
+    assert "run: .ci/run" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert command.split(" && ")[1] in (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def test_changelog_knows_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
-    assert f"## [{__version__}]" in changelog or "## [Unreleased]" in changelog
+    released = re.findall(r"^## \[(\d\S*)\] - \d{4}-\d\d-\d\d$", changelog, re.MULTILINE)
+    assert __version__ == released[0] or "\n## [Unreleased]\n" in changelog
     assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_the_changelog_of_the_next_release_is_about_it_alone() -> None:
+    """A merge of a branch from before the release brings its lines back."""
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    upcoming = changelog.split("\n## [Unreleased]\n")[1].split("\n## [")[0]
+    assert "in the response formats of 1.6 to 1.9: functions, deployments" not in upcoming
+    lines = [line for line in changelog.splitlines() if line.startswith("- ")]
+    assert sorted(set(lines)) == sorted(lines)
+
+
+@pytest.mark.parametrize("name", FRONT)
 def test_links_and_paths_exist(name: str) -> None:
     text = (ROOT / name).read_text()
-    paths = re.findall(r"`((?:minifn|tests|runtimes|examples)/[\w./-]*)`", text)
+    paths = re.findall(r"`((?:minifn|tests|runtimes|examples|\.ci)/[\w./-]*)`", text)
     paths += [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
-    missing = [path for path in paths if not (ROOT / path).exists()]
+    missing = [path for path in paths if not (ROOT / path.partition("#")[0]).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("name", [path.stem for path in PAGES.glob("*.md")])
+def test_links_between_pages_lead_to_headings(name: str) -> None:
+    pages = docs.manual().pages
+    anchors = {page: {item.anchor for item in pages[page].sections} for page in pages}
+    text = re.sub(r"^```.*?^```$", "", TEXTS[PAGES / f"{name}.md"], flags=re.DOTALL | re.MULTILINE)
+    links = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    assert name in pages, "index.md does not list this page"
+    for link in links:
+        page, _, anchor = link.partition("#")
+        page = page.removesuffix(".md") or name
+        assert page in pages, link
+        assert not anchor or anchor in anchors[page], link
+    paths = re.findall(r"`((?:minifn|tests|runtimes|examples)/[\w./-]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_runtimes_of_the_readme() -> None:
+    python, node = (
+        json.loads((ROOT / "runtimes" / family / "manifest.json").read_text())
+        for family in ("python", "node")
+    )
+    [sentence] = re.findall(r"Python (\S+) to (\S+) and Node.js (\S+) to (\d+)", README)
+    oldest = node["interpreter"]["oldest"]
+    assert sentence == (python["versions"][0], python["versions"][-1], oldest, node["versions"][-1])
+
+
+def test_the_picture_needs_nothing_from_another_host() -> None:
+    picture = (PAGES / "terminal.svg").read_text()
+    assert "Hello," in picture
+    assert "url(http" not in picture
+    assert "@import" not in picture

@@ -2,10 +2,8 @@
 
 import asyncio
 import io
-import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -19,10 +17,8 @@ import pytest
 
 from minifn.cli.demo import BODIES, EVENT, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError, pack
-from tests.sdk.install import place
 from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
-ROOT = Path(__file__).parents[1]
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
 BUILD_SECONDS = 120
 
@@ -204,46 +200,3 @@ def test_embedding(embedding: tuple[str, str]) -> None:
         api.deploy("python-hello", pack(examples_root() / entry["path"]))
     answer = httpx.post(f"{url}/greet", content="Ada", trust_env=False)
     assert answer.json() == {"message": "Hello, Ada!", "method": "POST", "path": "/greet"}
-
-
-def readme_block(kind: str, server: Server) -> str:
-    """The README's only block of a kind, for the test's server instead of the default one."""
-    block = re.search(rf"```{kind}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert block
-    return block[1].replace(":8000", f":{server.port}")
-
-
-def test_the_readmes_example_runs_as_it_stands(server: Server, tmp_path: Path) -> None:
-    for program in ("bash", "curl", "tar"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not on PATH: install the package {program}")
-    (tmp_path / "minifn-data").symlink_to(server.data)
-    script = readme_block("bash example", server)
-    done = subprocess.run(
-        ["bash", "-euc", script],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=True,
-    )
-    answers = done.stdout.splitlines()
-    execution = json.loads(next(line for line in reversed(answers) if line.startswith("{")))
-    assert execution["responseBody"] == "Hello, Ada!\n"
-    assert execution["logs"].strip() == "greeting Ada"
-    assert answers[-1] == "Hello, Ada!"
-
-
-def test_the_readmes_sdk_example_runs_as_it_stands(server: Server, tmp_path: Path) -> None:
-    sdk = place("python", "27.0.0")
-    if not sdk.exists():
-        pytest.skip("the Appwrite SDK is not installed: python tests/sdk/install.py")
-    (tmp_path / "minifn-data").symlink_to(server.data)
-    (tmp_path / "hello.tar.gz").write_bytes(pack(examples_root() / "python-hello"))
-    run = [sys.executable, "-c", readme_block("python sdk", server)]
-    environ = {**os.environ, "PYTHONPATH": str(sdk)}
-    done = subprocess.run(
-        run, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=90, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["message"] == "Hello, Ada!"

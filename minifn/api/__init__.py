@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
+from minifn.api import docs
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.fast_route import FastRoute
@@ -65,9 +66,9 @@ LEGACY = {(operation.method, operation.path): operation for operation in executi
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API of `minifn` as an ASGI application, everything below /v1. Its lifespan starts and stops `minifn`.
+    """Return the API below /v1, git below /git and the documentation below /docs as an ASGI application.
 
-    Nothing of `minifn` is used before the first request.
+    Its lifespan starts and stops `parts`, of which nothing is used before the first request.
     """
 
     @contextlib.asynccontextmanager
@@ -92,7 +93,11 @@ def create_app(parts: Parts) -> Starlette:
             )
             for operation in OPERATIONS
         ]
-        + [WebSocketRoute("/v1/realtime", Realtime(context)), Mount("/git", GitHttp(context))],
+        + [
+            WebSocketRoute("/v1/realtime", Realtime(context)),
+            Mount("/git", GitHttp(context)),
+            *docs.ROUTES,
+        ],
         middleware=[
             Middleware(Domains, parts),
             Middleware(Cors),

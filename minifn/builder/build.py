@@ -97,6 +97,7 @@ class Build:
         self._cache = tools.data.cache(function.id)
         self._scratch = tools.data.scratch(deployment.id)
         self._passed = passed_through(tools.environ, tools.config.build_env_passthrough)
+        self._limit_bytes = tools.config.build_limit
         self._size = specification(function.build_specification)
         self._memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * _MIB)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
@@ -114,7 +115,8 @@ class Build:
 
     async def _steps(self, variables: Mapping[str, str]) -> TreeSize:
         tools, deployment = self._tools, self._deployment
-        if not deployment.entrypoint:
+        entrypoint = deployment.entrypoint
+        if not entrypoint:
             raise BuildError("The deployment has no entrypoint.")
         installed = tools.runtimes.resolve(self._function.runtime)
         interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
@@ -133,19 +135,21 @@ class Build:
             place,
             commands=deployment.commands,
             code=self._directory,
-            entrypoint=deployment.entrypoint,
+            entrypoint=entrypoint,
         )
-        for note in (*plan.notes, *unset_notes(variables)):
+        for note in plan.notes:
             self._log.note(note)
+        if unset := [
+            shown(name) for name, value in variables.items() if not can_be_set(name, value)
+        ]:
+            self._log.note(f"Warning: not set, for = in the name or a NUL: {', '.join(unset)}")
         self._log.note("Environment preparation finished.")
         if plan.argv:
             self._log.note("Build command execution started.")
             await self._execute(self._command(plan, installed, plan.argv, variables))
             self._log.note("Build command execution finished.")
-        if not holds(self._directory, deployment.entrypoint):
-            self._log.note(
-                f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint."
-            )
+        if not holds(self._directory, entrypoint):
+            self._log.note(f"Warning: the deployment has no file {entrypoint}, its entrypoint.")
         elif plan.check:
             check = self._command(plan, installed, plan.check, {})
             await self._execute(check, failure="The function's source does not parse.")
@@ -182,7 +186,7 @@ class Build:
             binds=(program, archive, code, *interpreter),
             limits=Limits(
                 memory_bytes=UNPACK_MEMORY_BYTES,
-                file_bytes=self._tools.config.build_limit,
+                file_bytes=self._limit_bytes,
                 cpu_seconds=UNPACK_SECONDS,
             ),
             label=f"{self._deployment.id} unpack",
@@ -245,7 +249,7 @@ class Build:
                 memory_bytes=self._memory_bytes,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
-                file_bytes=self._tools.config.build_limit,
+                file_bytes=self._limit_bytes,
                 cpus=max(1.0, self._size.cpus),
                 nice=BUILD_NICE,
             ),
@@ -266,11 +270,10 @@ class Build:
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )
-        own = {name.lower() for name in plan.env}
         # npm reads its variables in any case.
-        passed = {name: self._passed[name] for name in self._passed if name.lower() not in own}
+        own = {name.lower() for name in plan.env}
         wanted = {
-            **passed,
+            **{name: self._passed[name] for name in self._passed if name.lower() not in own},
             **plan.env,
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),
@@ -310,8 +313,8 @@ class Build:
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
             raise BuildError(failure if exit.code and failure else explain(exit))
-        # The guard looks once a second: a fast command may have ended before.
-        await asyncio.to_thread(self._check_disk)
+        # The guard looks once a second: a fast command may have ended before. Sealing checks the code.
+        await asyncio.to_thread(check_trees, self._limit_bytes, self._cache, self._scratch)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy what a command writes to the log until it has closed its output."""
@@ -344,8 +347,7 @@ class Build:
 
     def _check_disk(self) -> None:
         check_space(self._directory)
-        for directory in (self._directory, self._cache, self._scratch):
-            check_usage(measure(directory), self._tools.config.build_limit)
+        check_trees(self._limit_bytes, self._directory, self._cache, self._scratch)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Make what was built the server's, read-only to the function, and safe from a loss of power."""
@@ -358,8 +360,7 @@ class Build:
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        limit_bytes = self._tools.config.build_limit
-        usage = seal(self._directory, owner, links, limit_bytes=limit_bytes)
+        usage = seal(self._directory, owner, links, limit_bytes=self._limit_bytes)
         # Before anybody is told that it is ready.
         sync_tree(self._directory)
         return usage
@@ -377,18 +378,17 @@ class Build:
             remove_tree(self._directory)
 
 
+def check_trees(limit_bytes: int, *directories: Path) -> None:
+    """Raise TreeRefused when one of these cannot be measured or holds too much."""
+    for directory in directories:
+        check_usage(measure(directory), limit_bytes)
+
+
 def holds(directory: Path, entrypoint: str) -> bool:
     """Tell whether a build has its entrypoint, which may be a path but not one that leads elsewhere."""
     path = PurePosixPath(entrypoint)
     # Not `Path.exists`, which raises for a name that is too long, and for a closed directory.
     return not path.is_absolute() and ".." not in path.parts and os.path.exists(directory / path)  # noqa: PTH110
-
-
-def unset_notes(variables: Mapping[str, str]) -> list[str]:
-    """Return lines for the build log that name the variables no process can be given."""
-    names = [shown(name) for name, value in variables.items() if not can_be_set(name, value)]
-    text = f"Warning: a NUL, or = in the name, keeps variables from the process: {', '.join(names)}"
-    return [text] if names else []
 
 
 def explain(exit: Exit) -> str:

@@ -23,7 +23,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 )
 @settings(("data",))
 def backup(file: Path, without_keys: bool, data: str | None) -> None:
-    """Copy a data directory to FILE, while its server goes on."""
+    """Copy a data directory to FILE while its server runs."""
     directory = DataDir(configuration(data=data).data)
     done = _done(lambda: backups.backup(directory, file, keys=not without_keys))
     keys = f"{done.keys} key files: keep it as safe as them" if done.keys else "no key files"

@@ -22,7 +22,7 @@ COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
 @settings(("data", "sandbox", "network"))
 def doctor(as_json: bool, **flags: str | None) -> None:
-    """Say what works on this machine, and what mends the rest."""
+    """Show what works on this machine, and how to repair the rest."""
     report = examine(configuration(**flags))
     if as_json:
         click.echo(report.as_json())

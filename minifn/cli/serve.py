@@ -36,7 +36,7 @@ async def announce(minifn: Minifn, url: str) -> None:
 
 
 def describe(minifn: Minifn, url: str) -> list[str]:
-    """Return the lines a started server shows: where it answers, where its files are, how strong its walls are."""
+    """Return the lines a started server shows: its address, its documentation, its files, how strong its walls are."""
     key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
     exposed = not is_loopback(minifn.config.host) and minifn.engine.name not in WALLED
     warning = [
@@ -48,6 +48,7 @@ def describe(minifn: Minifn, url: str) -> list[str]:
     ]
     return [
         f"minifn   {url}/v1  (project {minifn.config.project})",
+        f"docs     {url}/docs/",
         f"data     {minifn.data.root}",
         f"sandbox  {minifn.engine.name}: {minifn.engine.strength}",
         f"key in   {key_file}",

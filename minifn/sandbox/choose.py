@@ -35,12 +35,12 @@ logger = logging.getLogger("minifn.sandbox")
 
 State = Literal["ON", "DEGRADED", "OFF"]
 
-INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (see README)"
+INSTALL_BWRAP = "apt install bubblewrap, or pip install minifn[sandbox]; in Docker allow namespaces (/docs/security)"
 INSTALL = {
     "bwrap": INSTALL_BWRAP,
     "sandlock": "make bwrap work; or pip install minifn[sandlock], with bash as /bin/sh",
 }
-USE_HOST = "MINIFN_NETWORK=host needs nothing; see README for what the others need"
+USE_HOST = "MINIFN_NETWORK=host needs nothing; /docs/security has what the others need"
 USE_BWRAP = "make bwrap work: see the line `engine bwrap`"
 #: A probe that takes longer than this has failed.
 PROBE_SECONDS = 5.0

@@ -24,8 +24,11 @@ class Modules:
         #: Names that the standard library and the packages take: they come first on the search path.
         self._taken = set(sys.builtin_module_names)
         for folder in (*sys.path, packages):
-            if os.path.isdir(folder):
-                self._taken.update(name.partition(".")[0] for name in os.listdir(folder))
+            try:
+                names = os.listdir(folder)
+            except OSError:  # a zip file, or not there
+                continue
+            self._taken.update(name.partition(".")[0] for name in names)
 
     def files(self, name):
         """Yield the files that run when `name` is imported, as far as they are there."""

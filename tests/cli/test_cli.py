@@ -16,6 +16,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from minifn import __version__
 from tests.serving import PROJECT, Api, Server, wait_until
 
 
@@ -44,7 +45,7 @@ def started(data: Path) -> Iterator[Server]:
 
 def test_version() -> None:
     done = minifn("--version")
-    assert (done.returncode, done.stdout) == (0, "minifn 0.1.0\n")
+    assert (done.returncode, done.stdout) == (0, f"minifn {__version__}\n")
 
 
 def test_help_names_every_command() -> None:
@@ -115,6 +116,7 @@ def test_the_first_start_shows_the_key_and_the_second_does_not(data: Path) -> No
     first = server.log.read_text()
     assert f"minifn   {server.url}/v1  (project {PROJECT})" in first
     assert str(data / "admin.key") in first
+    assert f"\ndocs     {server.url}/docs/\n" in first
     assert re.search(r"^sandbox  (bwrap|process): \w", first, re.MULTILINE)
     assert first.count(server.key) == 1
     with server:

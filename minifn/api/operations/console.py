@@ -132,7 +132,7 @@ async def _list_of_one(call: Call, params: ListOfOne, name: str, item: dict[str,
 
 
 async def list_users(call: Call, params: ListUsers) -> ASGIApp:
-    """List the users that this server keeps: none. A user is whoever a token names, and tokens are not kept."""
+    """List users: always none, because minifn stores no users."""
     read_query(params.queries, _USER_ATTRIBUTES, call.shape, params.search)
     return json_answer(listing("users", 0, ()))
 

@@ -256,7 +256,7 @@ async def list_functions(call: Call, params: ListFunctions) -> ASGIApp:
 
 
 async def delete(call: Call, params: OneFunction) -> ASGIApp:
-    """Delete a function with everything that is its own."""
+    """Delete a function with all that belongs to it."""
     _, deployment_ids = await call.parts.functions.delete(params.function_id)
     await call.parts.deployments.forget(params.function_id, deployment_ids)
     return no_content()

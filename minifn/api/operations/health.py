@@ -25,8 +25,7 @@ async def version(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def health(call: Call, params: NoParams) -> ASGIApp:
-    """Answer `pass` once the database has answered; a key is told what functions are kept from as well,
-    and which memory limit counts, in bytes.
+    """Answer `pass` once the database has answered. A key also gets the protections and the memory limit, in bytes.
 
     `fail`, with 503, when a file of the data directory is missing: the server is about to stop.
     """

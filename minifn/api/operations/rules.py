@@ -180,7 +180,7 @@ async def get(call: Call, params: OneRule) -> ASGIApp:
 
 
 async def update_status(call: Call, params: OneRule) -> ASGIApp:
-    """Return a rule. There is nothing to verify: names and certificates are their owner's business."""
+    """Return a rule. Nothing is verified: names and certificates are up to the domain's owner."""
     return await get(call, params)
 
 

@@ -126,7 +126,7 @@ async def _numbers(call: Call, first_hours: list[int], function_id: str | None) 
 
 
 async def of_all(call: Call, params: Usage) -> ASGIApp:
-    """Return what all functions used."""
+    """Return the usage of all functions."""
     first_hours = starts(params.range, time.time())
     return json_answer(
         body(params.range, await _numbers(call, first_hours, None), first_hours, call.shape)
@@ -134,7 +134,7 @@ async def of_all(call: Call, params: Usage) -> ASGIApp:
 
 
 async def of_function(call: Call, params: FunctionUsage) -> ASGIApp:
-    """Return what one function used."""
+    """Return the usage of one function."""
     await call.parts.functions.get(params.function_id)
     first_hours = starts(params.range, time.time())
     numbers = await _numbers(call, first_hours, params.function_id)

@@ -69,7 +69,7 @@ class Metrics(Params, frozen=True, kw_only=True):
 
 
 async def list_events(call: Call, params: Metrics) -> ASGIApp:
-    """Sum up what ran: executions and builds."""
+    """Sum up executions and builds over time."""
     start, end = _time(params)
     query = read_query(params.queries, lists.USAGE, call.shape)
     await usage.catch_up(call.parts.database)
@@ -86,7 +86,7 @@ async def list_events(call: Call, params: Metrics) -> ASGIApp:
 
 
 async def list_gauges(call: Call, params: Metrics) -> ASGIApp:
-    """Tell what there is: functions, deployments and their bytes."""
+    """Count functions and deployments, and their bytes."""
     start, end = _time(params)
     query = read_query(params.queries, lists.USAGE, call.shape)
     found = await call.parts.database.read(usage.kept_by_function, query.filters)
