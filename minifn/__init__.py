@@ -4,16 +4,56 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from minifn.config import Config
+    from minifn.config import Config, ConfigError
     from minifn.embed import Minifn
-    from minifn.errors import MinifnError
+    from minifn.errors import (
+        ArgumentInvalid,
+        BuildNotReady,
+        DeploymentNotFound,
+        FunctionNotFound,
+        FunctionSynchronousTimeout,
+        MinifnError,
+        NotRunning,
+        Overloaded,
+    )
     from minifn.models import Execution, ExecutionResult
+    from minifn.sandbox.lock import DataInUse
 
 __version__ = "0.2.0.dev0"
-__all__ = ["Config", "Execution", "ExecutionResult", "Minifn", "MinifnError", "__version__"]
+__all__ = [
+    "ArgumentInvalid",
+    "BuildNotReady",
+    "Config",
+    "ConfigError",
+    "DataInUse",
+    "DeploymentNotFound",
+    "Execution",
+    "ExecutionResult",
+    "FunctionNotFound",
+    "FunctionSynchronousTimeout",
+    "Minifn",
+    "MinifnError",
+    "NotRunning",
+    "Overloaded",
+    "__version__",
+]
 
 _HOMES = {
+    **dict.fromkeys(
+        (
+            "ArgumentInvalid",
+            "BuildNotReady",
+            "DeploymentNotFound",
+            "FunctionNotFound",
+            "FunctionSynchronousTimeout",
+            "NotRunning",
+            "Overloaded",
+        ),
+        "minifn.errors",
+    ),
     "Config": "minifn.config",
+    "ConfigError": "minifn.config",
+    "DataInUse": "minifn.sandbox.lock",
     "Execution": "minifn.models",
     "ExecutionResult": "minifn.models",
     "Minifn": "minifn.embed",

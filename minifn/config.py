@@ -45,6 +45,9 @@ SWITCH = {
 _GIT_BASE = re.compile(r"(/|file:///|https?://[^/])[^\s\x00-\x1f\x7f\"\\?#]*")
 
 
+#: The API's URL: an origin, perhaps a prefix, and `/v1`.
+_ENDPOINT = re.compile(r"https?://[^\s/?#@\x00-\x1f\x7f]+(/[^\s?#\x00-\x1f\x7f]*)?/v1")
+
 VARIABLES_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -62,6 +65,11 @@ class Config:
 
     host: str = _setting("127.0.0.1", "bind address")
     port: int = _setting(8000, "port; 0 = any free one", minimum=0, maximum=65535)
+    endpoint: str = _setting(
+        "",
+        "URL of the API that functions are told, `/v1` included",
+        shown="where it is served",
+    )
     data: Path = _setting(Path("minifn-data"), "data directory, created with mode 0700")
     project: str = _setting("minifn", "project id that clients send in x-appwrite-project")
     api_key: str = _setting(
@@ -148,6 +156,11 @@ class Config:
         if not is_domain(f"id.{self.functions_domain}"):
             raise ConfigError(
                 f"MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not {self.functions_domain!r}"
+            )
+        if self.endpoint and not _ENDPOINT.fullmatch(self.endpoint):
+            raise ConfigError(
+                "MINIFN_ENDPOINT must be a URL such as http://127.0.0.1:8000/v1, not "
+                f"{self.endpoint!r}"
             )
         if self.variables_key and not VARIABLES_KEY.fullmatch(self.variables_key):
             raise ConfigError("MINIFN_VARIABLES_KEY must be 64 hexadecimal digits")

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from minifn.errors import NotRunning
 from minifn.models import ExecutionRequest, ExecutionResult
 from minifn.parts import Parts
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
 
 
 class Minifn(Parts):
@@ -22,6 +24,19 @@ class Minifn(Parts):
 
         return create_app(self)
 
+    def routes(self, prefix: str = "") -> "list[BaseRoute]":
+        """Return the routes of an app that has this one below the path `prefix`: first those of functions' domains.
+
+        Without a prefix they take `/v1` and the other folders of minifn, and leave all else to the app's own routes.
+        They belong before those. Raises ValueError for a prefix that does not begin with a slash, or ends with one.
+        """
+        from minifn.api.mounts import routes_to
+
+        if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+            raise ValueError(f"the prefix must be like /fn, not {prefix!r}")
+        self.endpoint.expect(prefix)
+        return routes_to(self, self.app, prefix)
+
     async def execute(
         self,
         function_id: str,
@@ -33,8 +48,9 @@ class Minifn(Parts):
     ) -> ExecutionResult:
         """Run a function with every right and return its finished execution.
 
-        Raises FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
+        Raises NotRunning, FunctionNotFound, DeploymentNotFound, BuildNotReady and FunctionSynchronousTimeout.
         """
+        self._check_running()
         target = await self.executions.ready(function_id)
         request = ExecutionRequest(
             method=method,
@@ -50,6 +66,12 @@ class Minifn(Parts):
         """Queue an execution of every function that subscribes to `event`; return how many, once they are safe.
 
         `event` is a name such as `orders.42.create`; `payload` is the body of the executions, an object or JSON.
-        Raises ArgumentInvalid when the name is not one of an event.
+        Raises NotRunning, and ArgumentInvalid when the name is not one of an event.
         """
+        self._check_running()
         return await self.events.emit(event, payload, user_id=user_id)
+
+    def _check_running(self) -> None:
+        """Raise NotRunning outside of the lifespan."""
+        if not self.running:
+            raise NotRunning

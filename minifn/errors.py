@@ -126,6 +126,16 @@ class Overloaded(MinifnError):
     code = 503
 
 
+class NotRunning(MinifnError):
+    """minifn is not running: the app needs `lifespan=minifn.lifespan`, or `async with minifn`.
+
+    Starlette and FastAPI run no lifespan of mounted apps.
+    """
+
+    type = "general_service_unavailable"
+    code = 503
+
+
 class ProjectNotFound(MinifnError):
     """Project with the requested ID could not be found. Please check the X-Appwrite-Project header."""
 

@@ -5,20 +5,23 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
-from typing import Any, Self
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any, Self
 
 from minifn.builder import BuildContext, Builder
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
-from minifn.errors import FunctionNotFound
+from minifn.endpoint import ApiEndpoint
+from minifn.errors import FunctionNotFound, NotRunning
 from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir
+from minifn.host.datadir import DataDir, make_directory
 from minifn.host.identity import FileIdentity
+from minifn.host.reloader import unwatched_place, watched_folder
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
@@ -90,6 +93,11 @@ class Parts:
         self.rate_clock: Callable[[], float] = time.time
         self.changes = ChangeFeed()
         self.budgets = Budgets(memory_limit.look().limit_bytes)
+        self.endpoint = ApiEndpoint(config)
+        #: Whether everything is started, and not yet stopped.
+        self.running = False
+        #: Called at each stop, by those who keep parts that the next start makes anew.
+        self.on_stop: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._tasks = Tasks()
@@ -98,10 +106,30 @@ class Parts:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
+        self.running = True
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._stack.aclose()
+        self.running = False
+        try:
+            await self._stack.aclose()
+        finally:
+            for forget in self.on_stop:
+                forget()
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Run while the app runs: `Starlette(..., lifespan=minifn.lifespan)`."""
+        async with self:
+            yield
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> object:
+            """Raise NotRunning for a part that has not been made yet, and AttributeError for every other name."""
+            if any(name in get_annotations(kind) for kind in type(self).__mro__):
+                raise NotRunning
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.lost = asyncio.get_running_loop().create_future()
@@ -112,12 +140,33 @@ class Parts:
 
     async def open_data(self, stack: AsyncExitStack) -> None:
         """Start the launcher, then open the data directory: its secrets and its database."""
+        await asyncio.to_thread(self._hide_code)
         self.data.prepare()
         # First, so that it inherits no descriptor and no memory of the rest.
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self._lock = FileIdentity(self.data.run / "lock")
         await self.open_database(stack)
+
+    def _hide_code(self) -> None:
+        """Keep builds where a reloader does not see them: each would restart the app, and so the build itself."""
+        data = self.data
+        watched = watched_folder(data.root)
+        if watched is None:
+            return
+        place = unwatched_place(self.environ, data.root)
+        said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
+        try:
+            make_directory(place)
+        except OSError as exc:
+            reason = f"{place} cannot be made ({exc.strerror})"
+        else:
+            if watched_folder(place) is None:
+                data.keep_code(place)
+                logger.warning("%s: builds are kept in %s", said, place)
+                return
+            reason = f"so does {place}"
+        logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
 
     async def open_database(self, stack: AsyncExitStack) -> None:
         """Read or make the secrets, and open the database."""
@@ -170,7 +219,7 @@ class Parts:
         installations = [pair.partition("=")[0] for pair in config.git_installations]
         self.functions = FunctionService(database, installations=installations, changes=changes)
         self.domains = DomainService(database, config.functions_domain)
-        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes)
+        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes, self.endpoint)
         self.deployments = DeploymentService(config, data, database, hooks, changes)
         self.executions = Executions(
             config,
@@ -191,6 +240,7 @@ class Parts:
         self.builder = Builder(
             BuildContext(
                 config=self.config,
+                endpoint=self.endpoint,
                 data=self.data,
                 database=self.database,
                 engine=self.engine,
@@ -205,6 +255,7 @@ class Parts:
         self.git = GitService(
             GitContext(
                 config=self.config,
+                endpoint=self.endpoint,
                 data=self.data,
                 database=self.database,
                 engine=self.engine,
@@ -267,7 +318,7 @@ class Parts:
         """Return the runtimes; an engine without a file system of its own needs the wrappers where any uid may read."""
         table = RuntimeTable.load()
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
-        return table.public(self.data.run / "runtimes") if drops else table
+        return table.public(self.data.runtimes) if drops else table
 
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
         self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")

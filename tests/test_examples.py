@@ -172,7 +172,7 @@ def embedding(tmp_path: Path) -> Iterator[tuple[str, str]]:
         "--port",
         str(port),
     ]
-    environ = {**os.environ, "MINIFN_DATA": str(data), "MINIFN_PORT": str(port)}
+    environ = {**os.environ, "MINIFN_DATA": str(data)}
     url = f"http://127.0.0.1:{port}"
     with subprocess.Popen(
         [sys.executable, *app], env=environ, stderr=subprocess.DEVNULL

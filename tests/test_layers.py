@@ -16,7 +16,7 @@ LIMIT_LINES = 400
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "config errors models ids instants limits log_text event_names git_names cron tokens"
+        "config endpoint errors models ids instants limits log_text event_names git_names cron tokens"
         " change_feed hooks process_env jsontext intervals scopes",
         "host",
         "store sandbox languages",

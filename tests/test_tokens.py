@@ -3,6 +3,8 @@
 import jwt
 import pytest
 
+from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
 from minifn.models import Execution, ExecutionRequest, Function
 from minifn.services.function_calls import FunctionCalls
 from minifn.tokens import KEY_GRACE_SECONDS, KEY_REUSE_SECONDS, Tokens
@@ -29,5 +31,7 @@ def test_a_function_is_called_with_a_key_for_its_timeout() -> None:
     tokens = Tokens(SECRET, "minifn")
     function = Function(id="fn", name="fn", runtime="python-3.11", timeout_seconds=20)
     execution = Execution(id="execution", function_id="fn")
-    request = FunctionCalls(tokens, "fn.test").make(function, execution, ExecutionRequest())
+    request = FunctionCalls(tokens, ApiEndpoint(Config())).make(
+        function, execution, ExecutionRequest()
+    )
     assert ends(dict(request.headers)["x-appwrite-key"]) == ends(tokens.mint_key((), 20))

@@ -2,19 +2,17 @@
 
     uvicorn app:app --app-dir examples/embedding
 
-`/` is the app's; everything else, `/v1/functions/...` included, is minifn's. `POST /greet` calls a function without
+`/` is the app's, `/v1/functions/...` and the domains of functions are minifn's. `POST /greet` calls a function without
 HTTP.
 """
 
-import contextlib
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from minifn import Config, Minifn
 
@@ -36,13 +34,7 @@ async def greet(request: Request) -> Response:
     )
 
 
-@contextlib.asynccontextmanager
-async def lifespan(app: Starlette) -> AsyncIterator[None]:
-    async with minifn:
-        yield
-
-
 app = Starlette(
-    routes=[Route("/", home), Route("/greet", greet, methods=["POST"]), Mount("/", app=minifn.app)],
-    lifespan=lifespan,
+    routes=[*minifn.routes(), Route("/", home), Route("/greet", greet, methods=["POST"])],
+    lifespan=minifn.lifespan,
 )

@@ -1,8 +1,5 @@
 """The HTTP API: Appwrite's wire contract, translated to services and back."""
 
-import contextlib
-from collections.abc import AsyncIterator
-
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -14,6 +11,7 @@ from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.fast_route import FastRoute
 from minifn.api.git_http import GitHttp
+from minifn.api.mounts import refusal
 from minifn.api.operations import (
     account,
     catalog,
@@ -34,9 +32,6 @@ from minifn.api.operations import (
     vcs,
 )
 from minifn.api.realtime import Realtime
-from minifn.api.wire.answers import error_answer
-from minifn.api.wire.error_pages import page_of, wants_json
-from minifn.api.wire.formats import Shape, shape_of
 from minifn.api.wire.operation import Context, Endpoint, Operation
 from minifn.errors import RouteNotFound
 from minifn.parts import Parts
@@ -71,11 +66,6 @@ def create_app(parts: Parts) -> Starlette:
     Its lifespan starts and stops `parts`, of which nothing is used before the first request.
     """
 
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with parts:
-            yield
-
     context = Context(parts, OPERATIONS)
 
     def endpoint(operation: Operation) -> Endpoint:
@@ -104,7 +94,7 @@ def create_app(parts: Parts) -> Starlette:
             Middleware(FastRoute, create_execution),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
-        lifespan=lifespan,
+        lifespan=parts.lifespan,
     )
     app.router.redirect_slashes = False
     return app
@@ -112,10 +102,6 @@ def create_app(parts: Parts) -> Starlette:
 
 async def _no_route(request: Request, exc: Exception) -> Response:
     """Answer unknown paths, and known ones with another method, as Appwrite does: 404, outside the API as a page."""
-    shape = shape_of(request.headers.get("x-appwrite-response-format", ""))
-    answer = error_answer(RouteNotFound(), typed=shape >= Shape.V1_3)
-    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-    if not f"{path}/".startswith("/v1/") and shape >= Shape.V1_3 and not wants_json(request.scope):
-        answer = page_of(answer)
+    answer = refusal(RouteNotFound(), request.scope)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -9,7 +9,8 @@ its record is committed before the answer leaves, where Appwrite writes it after
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minifn.api.hosts import host_of
+from minifn.api.hosts import host_of, origin_of, path_below, prefix_of
+from minifn.api.mounts import refuse_not_running
 from minifn.api.wire import bodies
 from minifn.api.wire.answers import (
     Answer,
@@ -63,7 +64,17 @@ class Domains:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        route = await self._parts.domains.route_of(host_of(scope)) if kind != "lifespan" else None
+        if kind == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if not self._parts.running:
+            await refuse_not_running(scope, receive, send)
+            return
+        host = host_of(scope)
+        route = await self._parts.domains.route_of(host)
+        if not self._parts.endpoint.is_known and kind == "http":
+            by_api = route is None and not self._parts.domains.is_given(host)
+            self._parts.endpoint.learn(origin_of(scope), prefix_of(scope) if by_api else None)
         if route is None:
             await self._app(scope, receive, send)
             return
@@ -87,7 +98,7 @@ class Domains:
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)
         headers = forwarded(scope["headers"])
-        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        path = path_below(scope)
         query = scope["query_string"].decode("latin-1")
         client = scope.get("client")
         executor, bodies = self._parts.executions, self._parts.budgets.bodies

@@ -1,14 +1,61 @@
-"""The host that a request is for: a name, an IPv4 address, or an IPv6 address in brackets."""
+"""Where a request went to: the host, the path below the mount, and the address of this server."""
+
+from urllib.parse import quote, unquote
 
 from starlette.types import Scope
 
+from minifn.config import authority
 from minifn.ids import split_authority
 
 
 def host_of(scope: Scope) -> str:
-    """Return the name in the Host header, in lower case and without its port; "" when there is none."""
+    """Return the name in the Host header, in lower case and without its port; "" when there is none.
+
+    An IPv6 address keeps its brackets.
+    """
     for name, value in scope["headers"]:
         if name == b"host":
             host, _ = split_authority(value.decode("latin-1").lower())
             return host.rstrip(".")
     return ""
+
+
+def mount_of(scope: Scope) -> str:
+    """Return the path that clients have this app at, percent-encoded; "" for the root of the host."""
+    return quote(scope.get("root_path", "").rstrip("/"))
+
+
+def path_below(scope: Scope) -> str:
+    """Return the path below the mount as it was sent, percent-encoded."""
+    raw: str = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
+    root = scope.get("root_path", "").rstrip("/")
+    if not root:
+        return raw
+    parts = raw.split("/")
+    split = root.count("/") + 1
+    # Some servers leave the mount out of the path.
+    below = unquote("/".join(parts[:split])) == root
+    return "/" + "/".join(parts[split:]) if below else raw
+
+
+def origin_of(scope: Scope) -> str:
+    """Return the scheme and address that the server took this request at; "" for a Unix socket.
+
+    The Host header does not count: its sender could have functions send their keys elsewhere.
+    """
+    server = scope.get("server")
+    if not server or not server[1]:
+        return ""
+    # A proxy that told of its own scheme speaks HTTP to this server.
+    proxied = any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
+    scheme = "http" if proxied else scope.get("scheme", "http")
+    return f"{scheme}://{authority(*server)}"
+
+
+def prefix_of(scope: Scope) -> str:
+    """Return what the app that embeds this one has it mounted at, percent-encoded.
+
+    What the server was given as its own root path is a proxy's, and not part of local addresses.
+    """
+    root: str = scope.get("root_path", "")
+    return quote(root.removeprefix(scope.get("app_root_path", "")).rstrip("/"))

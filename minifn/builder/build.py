@@ -15,7 +15,8 @@ from minifn.builder.caches import mark_used
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import Owner, check_usage, own, seal
 from minifn.change_feed import ChangeFeed
-from minifn.config import Config, authority
+from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir, remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
@@ -70,6 +71,7 @@ class BuildContext:
     """What builds need of the server."""
 
     config: Config
+    endpoint: ApiEndpoint
     data: DataDir
     database: Database
     engine: Engine
@@ -132,10 +134,7 @@ class Build:
         tools.changes.tell("update", building)
         place = self._place(installed)
         plan = installed.build(
-            place,
-            commands=deployment.commands,
-            code=self._directory,
-            entrypoint=entrypoint,
+            place, commands=deployment.commands, code=self._directory, entrypoint=entrypoint
         )
         for note in plan.notes:
             self._log.note(note)
@@ -266,7 +265,7 @@ class Build:
             function,
             self._deployment,
             project=tools.config.project,
-            endpoint=f"http://{authority(tools.config.host, tools.config.port)}/v1",
+            endpoint=tools.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )

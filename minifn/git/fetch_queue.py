@@ -13,6 +13,7 @@ import msgspec
 
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
 from minifn.git.fetcher import Commit, Fetcher
 from minifn.git.installations import Installations, Remote, RepositoryMissing
 from minifn.git.program import BARE, GitFailed
@@ -39,6 +40,7 @@ class GitContext:
     """What git needs of the server."""
 
     config: Config
+    endpoint: ApiEndpoint
     data: DataDir
     database: Database
     engine: Engine

@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from minifn.config import authority
 from minifn.git import pktlines
 from minifn.git.fetch_queue import FetchQueue, GitContext
 from minifn.git.fetcher import REPOSITORY_FACTOR
@@ -249,11 +248,8 @@ class PushedRepositories:
         function = await self._tools.database.read(functions.get, deployment.function_id)
         if function is None or function.deployment_id != deployment.id:
             return f"\n-----> Built, not active: deployment {deployment.id}\n"
-        config = self._tools.config
-        port = authority(config.host, config.port).rpartition(":")[2]
-        return (
-            f"\n-----> Deployed to http://{function.id.lower()}.{config.functions_domain}:{port}/\n"
-        )
+        domain = f"{function.id.lower()}.{self._tools.config.functions_domain}"
+        return f"\n-----> Deployed to {self._tools.endpoint.url_of(domain)}/\n"
 
 
 def pushed_source(function: Function, reference: str) -> Source:

@@ -21,20 +21,31 @@ class DataDir:
         self.database = root / "minifn.db"
         #: `<deployment id>.tar.gz`: the source archives, kept for rebuilds and downloads.
         self.deployments = root / "deployments"
-        #: `<deployment id>/`: the built code, published read-only.
-        self.builds = root / "builds"
-        #: Build caches, private to a function.
-        self.caches = root / "builds" / ".cache"
         self.logs = root / "logs"
         #: What lives only while a server runs: sockets, temporary directories, records of processes, uploads.
         self.run = root / "run"
-        #: Where git works, each time in a directory of its own.
-        self.git = root / "run" / "git"
         #: `<function id>/`: the git repositories that functions are pushed to.
         self.repositories = root / "repositories"
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
         self.variables_key = root / "variables.key"
+        self.keep_code(root)
+
+    def keep_code(self, place: Path) -> None:
+        """Keep builds, and all other files of code, below `place`: the root, or a directory outside."""
+        inside = place == self.root
+        #: `<deployment id>/`: the built code, published read-only.
+        self.builds = place / "builds"
+        #: Build caches, private to a function.
+        self.caches = self.builds / ".cache"
+        #: Where git works, each time in a directory of its own.
+        self.git = self.run / "git" if inside else place / "git"
+        #: Copies of the wrappers, for the users of functions.
+        self.runtimes = self.run / "runtimes" if inside else place / "runtimes"
+        #: The directories of minifn that the users of functions pass through, the outermost first.
+        self.ways = (
+            (self.root, self.builds) if inside else (self.root, place.parent, place, self.builds)
+        )
 
     def key_files(self, *, existing: bool = True) -> tuple[Path, ...]:
         """The key files: all there can be, or those there are."""
@@ -114,6 +125,14 @@ class DataDir:
         for path in strangers:
             remove_tree(path)
         return len(strangers)
+
+    def without_build(self, deployment_ids: Iterable[str]) -> list[str]:
+        """Return the deployments that have a source archive and no build."""
+        return [
+            own
+            for own in deployment_ids
+            if self.source(own).exists() and not self.build(own).exists()
+        ]
 
     def keep_secret(self, path: Path, given: str) -> tuple[str, bool]:
         """Return the secret for `path` and whether it was made just now.

@@ -254,7 +254,7 @@ def open_ways(spawner: Spawner, data: DataDir | None) -> None:
 
     What lies beside these stays 0700 or 0600.
     """
-    inside = (data.root, data.builds) if data else ()
+    inside = data.ways if data else ()
     for path in (*inside, spawner.run_dir, spawner.tmp_dir):
         path.chmod(0o711)
 

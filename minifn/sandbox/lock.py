@@ -7,7 +7,6 @@ import os
 import time
 from pathlib import Path
 
-from .command import SandboxError
 from .launcher import proc
 
 #: Seconds to wait for the launcher of a server that has died, or is about to end, to finish killing.
@@ -15,10 +14,14 @@ WAIT_SECONDS = 8.0
 POLL_SECONDS = 0.05
 
 
+class DataInUse(Exception):
+    """Another server, or another Minifn, uses the data directory; the message names both."""
+
+
 async def acquire(run_dir: Path) -> int:
     """Return the locked descriptor, to be handed to the launcher; the file names this process.
 
-    Raises SandboxError: at once when the process that the file names lives, else when the wait was in vain.
+    Raises DataInUse: at once when the process that the file names lives, else when the wait was in vain.
     """
     descriptor = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -27,7 +30,9 @@ async def acquire(run_dir: Path) -> int:
             holder = _living_holder(descriptor)
             if holder or time.monotonic() > deadline:
                 who = f"another server (process {holder})" if holder else "another server"
-                raise SandboxError(f"{who} is using {run_dir.parent}")
+                if holder == os.getpid():
+                    who = f"another Minifn of this process ({holder})"
+                raise DataInUse(f"{who} is using {run_dir.parent}")
             await asyncio.sleep(POLL_SECONDS)
         pid = os.getpid()
         os.ftruncate(descriptor, 0)

@@ -153,7 +153,7 @@ class Spawner:
     async def start(self) -> None:
         """Start the launcher, after killing what a previous server left behind.
 
-        Raises SandboxError when another server uses the directory.
+        Raises DataInUse when another server uses the directory.
         """
         self._loop = asyncio.get_running_loop()
         self.lost = self._loop.create_future()

@@ -26,6 +26,7 @@ from minifn.log_text import printable
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.sandbox.launcher.overdue import OVERDUE_SECONDS
+from minifn.sandbox.lock import DataInUse
 from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
@@ -83,7 +84,9 @@ def run(config: Config, ready: Ready) -> None:
     except AddressUnavailable as error:
         raise ServerFailed(error) from error
     with listeners, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(dataclasses.replace(config, port=listeners.port), listeners, ready))
+        config = dataclasses.replace(config, port=listeners.port)
+        endpoint = config.endpoint or f"{url_of(config)}/v1"
+        runner.run(_serve(dataclasses.replace(config, endpoint=endpoint), listeners, ready))
 
 
 def forget_unwritten() -> None:
@@ -125,7 +128,14 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         stack.enter_context(Watchdog(loop).running())
         try:
             await stack.enter_async_context(minifn)
-        except (SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError) as error:
+        except (
+            DataInUse,
+            SandboxError,
+            DatabaseTooNew,
+            VariablesKeyError,
+            sqlite3.Error,
+            OSError,
+        ) as error:
             raise ServerFailed(f"cannot start: {error}") from error
         for number in END_SIGNALS:
             # Written in C: works when this loop does not, and then has the launcher end this process.

@@ -303,7 +303,7 @@ def _make_ready(staged: DataDir) -> Summary:
         now = now_ms()
         conn.execute("BEGIN")
         git_sources.forget_fetches(conn)
-        deployments.rebuild_ready(conn, now)
+        deployments.rebuild(conn, deployments.built(conn), now)
         executions.abandon(conn, RESTORED, now)
         conn.execute("COMMIT")
     return Summary(

@@ -5,6 +5,7 @@ upload's answer acknowledges is on disk.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +34,8 @@ from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
 from minifn.store import deployments, functions
 from minifn.store.database import Database
+
+logger = logging.getLogger("minifn.services.deployments")
 
 #: Last line of the build log of a canceled build; clients look for it.
 CANCELED = "Build has been canceled."
@@ -374,11 +377,20 @@ class DeploymentService:
         return len(ids)
 
     async def tidy(self) -> None:
-        """Remove files that belong to no deployment. For the start of a server, before requests come in."""
+        """Remove files that belong to no deployment, and queue builds that are not there to be made again.
+
+        For the start of a server, before requests come in.
+        """
         known = await self._database.read(deployments.ids)
         # Of a canceled build, what a kill left of it.
         built = await self._database.read(deployments.built)
         await asyncio.to_thread(self._data.remove_strangers, known, built)
+        lost = await asyncio.to_thread(self._data.without_build, built)
+        if lost:
+            logger.warning(
+                "%d builds are not in %s and are made again", len(lost), self._data.builds
+            )
+            await self._database.write(deployments.rebuild, lost, now_ms())
 
     async def _discard(self, deployment_id: str) -> None:
         await self._hooks.interrupt(deployment_id)

@@ -26,6 +26,8 @@ class DomainService:
         self._suffix = f".{functions_domain}"
         #: None: to be read again.
         self._routes: dict[str, str | Rule] | None = None
+        #: What was read last.
+        self._known: dict[str, str | Rule] = {}
         self._reading = asyncio.Lock()
         self._generation = 0
         database.subscribe(self._forget)
@@ -33,6 +35,7 @@ class DomainService:
     async def open(self) -> None:
         """Let the database know the functions domain, so that lists show whole domains."""
         await self._database.write(settings.put, rules.FUNCTIONS_DOMAIN, self._functions_domain)
+        await self._read()
 
     async def route_of(self, host: str) -> str | Rule | None:
         """Return what answers at `host` (lower-case, without port): the id of a function, or the rule of a redirect.
@@ -47,8 +50,8 @@ class DomainService:
         return None if isinstance(route, Rule) and route.type == "api" else route
 
     def is_given(self, host: str) -> bool:
-        """Tell whether a rule gives `host` to a function, as far as `function_of` has read the rules."""
-        return host in (self._routes or {})
+        """Tell whether a rule names `host`, by what was read last: at the start and after each change of a rule."""
+        return host in self._known
 
     async def create(self, domain: str, function_id: str, branch: str = "") -> Rule:
         """Give a function a domain. Raises ArgumentInvalid, RuleResourceNotFound and RuleAlreadyExists."""
@@ -84,7 +87,9 @@ class DomainService:
             raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
         now = now_ms()
         rule = msgspec.structs.replace(rule, domain=domain, created_at=now, updated_at=now)
-        return await self._database.write(rules.insert, rule)
+        made = await self._database.write(rules.insert, rule)
+        await self._read()
+        return made
 
     async def get(self, rule_id: str) -> Rule:
         """Return a rule. Raises RuleNotFound."""
@@ -93,6 +98,7 @@ class DomainService:
     async def delete(self, rule_id: str) -> None:
         """Take a domain away from its function. Raises RuleNotFound, and BadRequest for the domain of its id."""
         await self._database.write(rules.delete, rule_id)
+        await self._read()
 
     async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:
         """Return a page of the rules: first the domains that functions have by themselves, then the others."""
@@ -104,7 +110,7 @@ class DomainService:
                 generation = self._generation
                 routes = await self._database.read(rules.routes)
                 if generation == self._generation:
-                    self._routes = routes
+                    self._routes = self._known = routes
             return self._routes
 
     def _forget(self, function_ids: set[str]) -> None:

@@ -64,7 +64,7 @@ class Executions:
         self._functions = functions
         self._pool = pool
         self._launcher = launcher
-        self._calls = FunctionCalls(tokens, launcher.authority)
+        self._calls = FunctionCalls(tokens, launcher.endpoint)
         self._running = Tasks()
         #: Which function was served last: the next claim begins behind it.
         self._turn = 0

@@ -2,6 +2,7 @@
 
 import time
 
+from minifn.endpoint import ApiEndpoint
 from minifn.ids import split_authority
 from minifn.models import APPWRITE_VERSION, Execution, ExecutionRequest, Function
 from minifn.services.execution_records import was_queued
@@ -10,11 +11,11 @@ from minifn.workers.records import FunctionRequest
 
 
 class FunctionCalls:
-    """Makes the requests of functions. `authority` is the host that a function sees when its caller named none."""
+    """Makes the requests of functions. A function whose caller named no host sees that of `endpoint`."""
 
-    def __init__(self, tokens: Tokens, authority: str) -> None:
+    def __init__(self, tokens: Tokens, endpoint: ApiEndpoint) -> None:
         self._tokens = tokens
-        self._authority = authority
+        self._endpoint = endpoint
 
     def make(
         self, function: Function, execution: Execution, request: ExecutionRequest
@@ -22,7 +23,7 @@ class FunctionCalls:
         """Return the request as the function sees it."""
         headers = dict(request.headers)
         lifetime = function.timeout_seconds + KEY_GRACE_SECONDS
-        host = headers.setdefault("host", self._authority)
+        host = headers.setdefault("host", self._endpoint.authority)
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(

@@ -5,7 +5,7 @@ nothing and is told so. The function's `latest_deployment_*` columns follow alon
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -223,8 +223,7 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
         (function_id,),
     )
     if deployment.build_removed:
-        _queue_again(conn, "id = ?2", now, deployment_id, activate=True)
-        refresh_latest(conn, function_id)
+        rebuild(conn, [deployment_id], now, activate=True)
         return function
     function = msgspec.structs.replace(
         function,
@@ -287,9 +286,18 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
     return len(rows)
 
 
-def rebuild_ready(conn: sqlite3.Connection, now: int) -> None:
-    """Queue every ready deployment to be built again; which one is active stays as it is. For a restored database."""
-    _queue_again(conn, "status = 'ready' AND NOT build_removed", now, activate=False)
+def rebuild(
+    conn: sqlite3.Connection, deployment_ids: Iterable[str], now: int, *, activate: bool = False
+) -> None:
+    """Queue ready deployments to be built again; which one is active stays as it is until then.
+
+    With `activate` they become active once they are built.
+    """
+    conn.executemany(
+        "UPDATE deployments SET status = 'waiting', activate = ?, build_started_at = 0, build_logs = '',"
+        " updated_at = ? WHERE status = 'ready' AND id = ?",
+        ((activate, now, deployment_id) for deployment_id in deployment_ids),
+    )
     for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():
         refresh_latest(conn, function_id)
 
@@ -347,17 +355,6 @@ def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:
         "UPDATE functions SET latest_deployment_id = ?, latest_deployment_created_at = ?, latest_deployment_status = ?"
         " WHERE id = ?",
         (*(row or ("", 0, "")), function_id),
-    )
-
-
-def _queue_again(
-    conn: sqlite3.Connection, where: str, now: int, *values: object, activate: bool
-) -> None:
-    """Queue the deployments of `where` to be built as if they were new; `values` begin with ?2."""
-    conn.execute(
-        f"UPDATE deployments SET status = 'waiting', activate = {activate:d}, build_started_at = 0,"
-        f" build_logs = '', updated_at = ?1 WHERE {where}",
-        (now, *values),
     )
 
 

@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Mapping
 
-from minifn.config import NETWORKS, Config, authority
+from minifn.config import NETWORKS, Config
+from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.languages import Place, RuntimeTable
 from minifn.models import Deployment, Target, specification
@@ -60,7 +61,12 @@ class WorkerSpecs:
     """Turns a function with its active deployment into what the pool starts workers from."""
 
     def __init__(
-        self, config: Config, data: DataDir, engine: Engine, runtimes: RuntimeTable
+        self,
+        config: Config,
+        data: DataDir,
+        engine: Engine,
+        runtimes: RuntimeTable,
+        endpoint: ApiEndpoint,
     ) -> None:
         self._config = config
         self._data = data
@@ -69,23 +75,25 @@ class WorkerSpecs:
         #: What /tmp of a function holds at most, MB: less than the server's setting on a small disk.
         disk_mb = shutil.disk_usage(data.root).total // _MIB
         self._tmp_mb = max(1, min(config.tmp, disk_mb // TMP_DISK_SHARE))
-        #: What a function sees as host when its caller named none.
-        self.authority = authority(config.host, config.port)
-        self._specs: dict[str, tuple[Target, WorkerSpec]] = {}
+        self.endpoint = endpoint
+        #: Deployment -> the target and the URL of the API that its worker was described for.
+        self._specs: dict[str, tuple[Target, str, WorkerSpec]] = {}
 
     def worker(self, target: Target) -> WorkerSpec:
         """Return how to start a worker of `target`, which has a deployment. Raises RuntimeUnavailable."""
         assert target.deployment is not None
         key = target.deployment.id
         known = self._specs.get(key)
-        if known is None or known[0] is not target:
+        url = self.endpoint.url
+        if known is None or known[0] is not target or known[1] != url:
             spec = self._describe(target, target.deployment)
             # Warm workers go on serving after a change that does not concern them.
             known = self._specs[key] = (
                 target,
-                known[1] if known is not None and known[1] == spec else spec,
+                url,
+                known[2] if known is not None and known[2] == spec else spec,
             )
-        return known[1]
+        return known[2]
 
     def forget(self, deployment_id: str) -> None:
         """Drop what is remembered of a deployment that is gone."""
@@ -104,7 +112,7 @@ class WorkerSpecs:
             function,
             deployment,
             project=self._config.project,
-            endpoint=f"http://{self.authority}/v1",
+            endpoint=self.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=size.slug,
         )

@@ -53,7 +53,12 @@ IGNORED_PARAMETERS = {
 #: The archive is a file, which no parameter holds.
 FILES = {"functionsCreateDeployment": {"code"}}
 #: Types that belong to minifn alone: what it has and Appwrite's API has not.
-OWN_ERRORS = {"general_request_too_large", "general_service_overloaded", "user_invalid_credentials"}
+OWN_ERRORS = {
+    "general_request_too_large",
+    "general_service_overloaded",
+    "general_service_unavailable",
+    "user_invalid_credentials",
+}
 
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),

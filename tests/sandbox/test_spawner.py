@@ -18,9 +18,10 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox.choose import choose
-from minifn.sandbox.command import Command, Exit, Limits, SandboxError, SpawnFailed
+from minifn.sandbox.command import Command, Exit, Limits, SpawnFailed
 from minifn.sandbox.engines import Engine, NoEngine
 from minifn.sandbox.launcher import proc
+from minifn.sandbox.lock import DataInUse
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.sandbox.strays import kill_strays
 
@@ -340,7 +341,7 @@ def test_one_server_per_directory(place: DataDir) -> None:
         async with Spawner(place.run):
             began = time.monotonic()
             with pytest.raises(
-                SandboxError, match=rf"another server \(process {os.getpid()}\) is using"
+                DataInUse, match=rf"another Minifn of this process \({os.getpid()}\) is using"
             ):
                 await Spawner(place.run).start()
             assert time.monotonic() - began < 0.5

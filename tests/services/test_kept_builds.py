@@ -162,7 +162,7 @@ def test_the_last_choice_counts(later: str, conn: sqlite3.Connection) -> None:
 
 
 def test_a_restored_database_builds_no_removed_build(conn: sqlite3.Connection) -> None:
-    deployments.rebuild_ready(conn, 7)
+    deployments.rebuild(conn, deployments.built(conn), 7)
     found = {name: deployments.by_id(conn, name) for name in "abc"}
     assert {name: one and one.status for name, one in found.items()} == {
         "a": "ready",

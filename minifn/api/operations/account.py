@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from minifn.api.access import operators
 from minifn.api.access.callers import SESSION_SECONDS
+from minifn.api.hosts import mount_of
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.operation import PUBLIC, Call, Operation
 from minifn.api.wire.params import Integer, NoParams, Params, Text
@@ -84,10 +85,11 @@ def _cookie_name(call: Call) -> str:
 
 
 def _cookie(call: Call, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
+    path = mount_of(call.scope) or "/"
     secure = "; secure" if call.scope.get("scheme") == "https" else ""
     return (
         b"set-cookie",
-        f"{name}={value}; path=/; max-age={seconds}; httponly; samesite=lax{secure}".encode(),
+        f"{name}={value}; path={path}; max-age={seconds}; httponly; samesite=lax{secure}".encode(),
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from minifn import __version__
+from minifn.api.hosts import mount_of
 from minifn.api.wire import responses
 from minifn.api.wire.answers import Answer
 from minifn.api.wire.formats import Shape
@@ -53,6 +54,8 @@ _SECURITY = {
     "JWT": ("X-Appwrite-JWT", "header", "A user's JWT."),
     "Session": ("X-Appwrite-Session", "header", "A user's session."),
 }
+#: Leaves the members of a document as they are.
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _PATH_PARAM = re.compile(r"\{(\w+)\}")
 
 
@@ -269,7 +272,10 @@ async def get(call: Call, params: NoParams) -> ASGIApp:
         made["openapi"] = msgspec.json.encode(
             document(call.context.operations, call.context.limits)
         )
-    return Answer(200, made["openapi"], [(b"content-type", b"application/json; charset=UTF-8")])
+    described = _decode(made["openapi"])
+    servers = {"servers": [{"url": f"{mount_of(call.scope)}/v1"}]}
+    content = msgspec.json.encode({**described, **servers})
+    return Answer(200, content, [(b"content-type", b"application/json; charset=UTF-8")])
 
 
 OPERATIONS = (

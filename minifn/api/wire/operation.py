@@ -73,6 +73,13 @@ class Context:
         self.operations = operations
         #: Answers that are made once, by name.
         self.made: dict[str, bytes] = {}
+        parts.on_stop.append(self._forget)
+
+    def _forget(self) -> None:
+        """Look everything up again at the first request after the next start."""
+        for name in ("authenticator", "operators", "origins", "limits"):
+            self.__dict__.pop(name, None)
+        self.made.clear()
 
     @functools.cached_property
     def authenticator(self) -> Authenticator:
