@@ -116,7 +116,7 @@ def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: 
             assert env["HTTP_PROXY"] == "http://proxy:1"
             assert env["PIP_INDEX_URL"] == "http://index"
             assert "SERVER_SECRET" not in env
-            assert "in the name or a NUL: NUL, bad=name\n" in deployment.build_logs
+            assert "in the name or a NUL: 'bad=name', 'NUL'\n" in deployment.build_logs
             assert "/usr/bin" in env["PATH"].split(":")
             assert (
                 world.published(deployment, "pwd.txt").strip()
