@@ -14,6 +14,12 @@ mkdir -p "$folder/bin" "$folder/missing" || exit
 if found=$(command -v corepack); then
   ln -s "$found" "$folder/bin/corepack"
 fi
+# pnpm before version 11 has no variables of its own, and npm warns of those it does not know.
+mkdir -p "$HOME/.config/pnpm"
+cat >"$HOME/.config/pnpm/rc" <<RC
+store-dir=$pnpm_config_store_dir
+package-import-method=$pnpm_config_package_import_method
+RC
 # Corepack has a name of its own for npm's registry.
 if [ -n "$npm_config_registry" ]; then
   export COREPACK_NPM_REGISTRY="${COREPACK_NPM_REGISTRY:-$npm_config_registry}"
@@ -33,7 +39,10 @@ package=$(node -e '
   let wanted = "";
   try { wanted = JSON.parse(require("fs").readFileSync("package.json", "utf8")).packageManager ?? ""; } catch {}
   const [, named, version] = /^(\w+)@([^+]+)/.exec(wanted) ?? [];
-  if (named !== tool) console.log(tool + "@*");
+  let newest = "*";
+  // From version 12 on pnpm has its locks in /tmp, wherever TMPDIR leads; not every engine opens that.
+  if (tool === "pnpm") try { fs.rmdirSync(fs.mkdtempSync("/tmp/pnpm-")); } catch { newest = "<12"; }
+  if (named !== tool) console.log(tool + "@" + newest);
   // From version 2 on yarn has another name in the registry.
   else console.log((tool === "yarn" && !version.startsWith("1.") ? "@yarnpkg/cli-dist" : tool) + "@" + version);
 ' "$tool") || exit
