@@ -18,8 +18,9 @@ from minifn.git.program import HOW_TO_GET, find_git
 from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
 from minifn.languages import RuntimeTable
-from minifn.sandbox.choose import USE_HOST, choose, protections
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import EngineUnavailable, Network, NetworkUnavailable
+from minifn.sandbox.protections import USE_HOST, protections
 from minifn.sandbox.spawner import Spawner
 
 State = Literal["ON", "DEGRADED", "OFF"]

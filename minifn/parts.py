@@ -25,9 +25,10 @@ from minifn.host.reloader import unwatched_place, watched_folder
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
-from minifn.sandbox.choose import Protection, choose, inspect
+from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.protections import Protection, inspect
 from minifn.sandbox.spawner import Spawner
 from minifn.services.deployments import DeploymentService
 from minifn.services.domains import DomainService
@@ -327,7 +328,7 @@ class Parts:
         try:
             target = await self.functions.target(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self._specs.worker(target))
+                self.pool.prewarm(self._specs.of(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:

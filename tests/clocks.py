@@ -14,7 +14,7 @@ from minifn.instants import now_ms
 from minifn.languages import RuntimeTable
 from minifn.models import Function
 from minifn.parts import Parts
-from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.spawner import Spawner
 from minifn.services.schedules import Scheduler
 from minifn.store import functions

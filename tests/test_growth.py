@@ -24,8 +24,10 @@ from minifn.api.operations import executions, vcs
 from minifn.api.operations.events import HappenedEvent, JsonObject
 from minifn.api.wire import bodies, kinds
 from minifn.api.wire.downloads import read_range
-from minifn.api.wire.formats import shape_of
+from minifn.api.wire.formats import Shape as AnswerShape, shape_of
+from minifn.api.wire.list_attributes import FUNCTIONS
 from minifn.api.wire.params import Boolean, Id, Integer, Limits, OneOf
+from minifn.api.wire.queries import read_query
 from minifn.archive.uploads import parse_content_range
 from minifn.errors import MinifnError
 from minifn.git import fetcher, installations, pktlines
@@ -36,7 +38,6 @@ from minifn.models import Caller
 from minifn.server import MESSAGE_BYTES_MAX
 from minifn.server.connections import HEAD_BYTES_MAX
 from minifn.services.keys import Keys
-from minifn.store import lists, queries
 from minifn.store.database import Database
 from minifn.store.search import matches_words
 from minifn.tokens import OperatorTokens, Tokens
@@ -195,9 +196,9 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "choice": (checked(OneOf(("a", "b"))), BODY_BYTES),
     "id": (checked(Id()), BODY_BYTES),
     "domain": (text(is_domain), BODY_BYTES),
-    "query": (text(lambda content: queries.parse([content], lists.FUNCTIONS)), BODY_BYTES),
+    "query": (text(lambda content: read_query([content], FUNCTIONS, AnswerShape.FULL)), BODY_BYTES),
     "textual query": (
-        text(lambda content: queries.parse([content], lists.FUNCTIONS, legacy=True)),
+        text(lambda content: read_query([content], FUNCTIONS, AnswerShape.V1_4)),
         BODY_BYTES,
     ),
     "searched text": (text(lambda content: matches_words(content, '"a a a b"')), HEAD_BYTES_MAX),

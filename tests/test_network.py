@@ -11,17 +11,12 @@ import pytest
 
 from minifn.config import Config
 from minifn.doctor import examine
-from minifn.sandbox.choose import USE_HOST
 from minifn.sandbox.command import Command, EngineUnavailable, Network
-from minifn.sandbox.engines import (
-    OWN_PROC,
-    PASTA_OPTIONS,
-    BwrapEngine,
-    Layout,
-    NoEngine,
-    ProcessEngine,
-    Programs,
-)
+from minifn.sandbox.engines.argv import Programs
+from minifn.sandbox.engines.bwrap import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout
+from minifn.sandbox.engines.none import NoEngine
+from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.protections import USE_HOST
 from minifn.workers.specs import network_of
 from tests.serving import Server, pack
 
@@ -96,7 +91,7 @@ def test_an_isolated_command_runs_inside_pasta() -> None:
     start = ("/usr/bin/pasta", *PASTA_OPTIONS, "--", *OWN_PROC, "/usr/bin/bwrap")
     assert wrapped.argv[: len(start)] == start
     assert not wrapped.namespaced
-    with pytest.raises(EngineUnavailable, match="for the server only"):
+    with pytest.raises(EngineUnavailable, match="for the whole server"):
         bwrap_engine().wrap(command)
 
 

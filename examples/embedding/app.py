@@ -1,9 +1,9 @@
-"""An app of your own with functions inside: one process, one port.
+"""Your own app with functions inside: one process, one port.
 
     uvicorn app:app --app-dir examples/embedding
 
-`/` is the app's, `/v1/functions/...` and the domains of functions are minifn's. `POST /greet` calls a function without
-HTTP.
+`/` belongs to the app, `/v1/functions/...` and the domains of functions to minifn. `POST /greet`
+calls a function without HTTP.
 """
 
 import os

@@ -1,11 +1,10 @@
-"""Called by a schedule, every minute: what is to be done regularly goes here. Nobody sees the answer, only the logs."""
+"""Runs by a schedule, every minute: put regular work here. Only its logs are kept."""
 
 from datetime import UTC, datetime
 
 
 def main(context):
     now = datetime.now(UTC)
-    context.log(
-        f"{context.req.headers['x-appwrite-trigger']} at {now:%H:%M:%S}, {now.second} s into the minute"
-    )
+    trigger = context.req.headers["x-appwrite-trigger"]
+    context.log(f"{trigger} at {now:%H:%M:%S}, {now.second} s into the minute")
     return context.res.empty()

@@ -1,4 +1,4 @@
-"""The smallest function: it greets, and logs that it did."""
+"""The smallest function: it greets, and logs the greeting."""
 
 
 def main(context):

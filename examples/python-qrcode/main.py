@@ -1,4 +1,4 @@
-"""A PyPI package at work: answers with the QR code of `?text=` (or of the body) as SVG."""
+"""Uses a PyPI package: answers with the QR code of `?text=`, or of the body, as SVG."""
 
 import io
 from urllib.parse import unquote_plus

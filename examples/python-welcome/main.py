@@ -1,4 +1,4 @@
-"""Called by an event, `users.*.create`: whoever just signed up is greeted. The payload is the body."""
+"""Runs for the event `users.*.create` and greets the new user. The payload is the body."""
 
 
 def main(context):

@@ -19,7 +19,6 @@ from minifn.api.operations import (
     deployments,
     events,
     executions,
-    executions_v0,
     functions,
     health,
     openapi,
@@ -36,8 +35,10 @@ from minifn.api.wire.operation import Context, Endpoint, Operation
 from minifn.errors import RouteNotFound
 from minifn.parts import Parts
 
-#: Every operation; the ones called most come first, because routes are tried in order, and fixed paths come before
-#: paths with a parameter in the same place.
+#: Where the API's paths begin.
+ROOT = "/v1"
+#: Every operation. Routes are tried in order, so those called most come first, and fixed paths come
+#: before paths with a parameter in the same place.
 OPERATIONS: tuple[Operation, ...] = (
     *executions.OPERATIONS,
     *catalog.OPERATIONS,
@@ -56,42 +57,29 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *openapi.OPERATIONS,
 )
-#: What clients of 0.x get in place of an operation, by its method and path.
-LEGACY = {(operation.method, operation.path): operation for operation in executions_v0.OPERATIONS}
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API below /v1, git below /git and the documentation below /docs as an ASGI application.
+    """Return the API, git and the documentation as one ASGI application.
 
-    Its lifespan starts and stops `parts`, of which nothing is used before the first request.
+    They lie below /v1, /git and /docs. The lifespan of the application starts and stops `parts`, of
+    which nothing is used before the first request.
     """
 
     context = Context(parts, OPERATIONS)
-
-    def endpoint(operation: Operation) -> Endpoint:
-        old = LEGACY.get((operation.method, operation.path))
-        return Endpoint(operation, context, Endpoint(old, context) if old else None)
-
-    create_execution = endpoint(executions.CREATE)
+    routes = [_route(operation, context) for operation in OPERATIONS]
+    fast = [route for route, operation in zip(routes, OPERATIONS, strict=True) if operation.fast]
     app = Starlette(
         routes=[
-            Route(
-                f"/v1{operation.path}",
-                create_execution if operation is executions.CREATE else endpoint(operation),
-                methods=[operation.method],
-                name=operation.name,
-            )
-            for operation in OPERATIONS
-        ]
-        + [
-            WebSocketRoute("/v1/realtime", Realtime(context)),
+            *routes,
+            WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
             Mount("/git", GitHttp(context)),
             *docs.ROUTES,
         ],
         middleware=[
             Middleware(Domains, parts),
             Middleware(Cors),
-            Middleware(FastRoute, create_execution),
+            *(Middleware(FastRoute, route) for route in fast),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=parts.lifespan,
@@ -100,8 +88,17 @@ def create_app(parts: Parts) -> Starlette:
     return app
 
 
+def _route(operation: Operation, context: Context) -> Route:
+    return Route(
+        f"{ROOT}{operation.path}",
+        Endpoint(operation, context),
+        methods=[operation.method],
+        name=operation.name,
+    )
+
+
 async def _no_route(request: Request, exc: Exception) -> Response:
-    """Answer unknown paths, and known ones with another method, as Appwrite does: 404, outside the API as a page."""
+    """Answer unknown paths and methods with 404, as Appwrite does; outside the API with a page."""
     answer = refusal(RouteNotFound(), request.scope)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -1,4 +1,4 @@
-"""Which changes reach which realtime connections, and in what form: decided here, sent by `realtime`."""
+"""Decides which changes reach which realtime clients, and encodes them for `realtime` to send."""
 
 import asyncio
 from collections import deque
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from minifn import event_names
+from minifn.api.subscriptions import Subscriptions
 from minifn.api.wire import responses
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.operation import EXECUTIONS_READ, FUNCTIONS_READ, PROJECT_READ
@@ -15,44 +16,35 @@ from minifn.change_feed import Change, ChangeFeed
 from minifn.instants import format_instant, now_ms
 from minifn.models import Caller, CallerKind, Deployment, Execution, Function, Record
 
-#: What waits for a connection at most. One that reads more slowly than things happen is closed, not waited for.
+#: Most messages and bytes that wait for a connection. A client that reads too slowly is closed.
 WAITING_MESSAGES_MAX = 1000
 WAITING_BYTES_MAX = 8 * 1024 * 1024
 
-#: Longer messages are made and sent for so many connections at a time: each is some copies of it.
-SHORT_BYTES = 64 * 1024
-LONG_MAX = 8
+#: Messages longer than LONG_BYTES are sent to LONG_SENDS_MAX clients at a time, because each needs
+#: copies.
+LONG_BYTES = 64 * 1024
+LONG_SENDS_MAX = 8
 
 _encode = msgspec.json.encode
 
-#: A message in pieces, of which the long one is the same for all connections.
+#: A message in pieces; connections share the longest.
 Message = tuple[bytes, ...]
 
 
-class Connection:
-    """One client: who it is, what it wants to hear, and what it has not been sent yet."""
+class Subscriber:
+    """One client: its caller, its subscriptions, and the messages that wait to be sent."""
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller
-        #: Subscription id -> channels; "" is the one made by the URL, which has no id.
-        self.subscriptions: dict[str, tuple[str, ...]] = {}
-        #: Set when more happened than the client could read.
+        self.subscriptions = Subscriptions()
+        #: Set once more messages waited than may.
         self.overrun = asyncio.Event()
         self._waiting: deque[Message] = deque()
         self._waiting_bytes = 0
         self._wake = asyncio.Event()
 
-    @property
-    def channels(self) -> list[str]:
-        """Every channel of every subscription, once."""
-        return list(
-            dict.fromkeys(
-                channel for channels in self.subscriptions.values() for channel in channels
-            )
-        )
-
     def put(self, *message: bytes) -> None:
-        """Have a message sent; too many are dropped, all of them."""
+        """Queue a message. When too many wait, all are dropped and `overrun` is set."""
         if self.overrun.is_set():
             return
         self._waiting.append(message)
@@ -63,7 +55,7 @@ class Connection:
         self._wake.set()
 
     async def take(self) -> Message:
-        """Return the next message, once there is one."""
+        """Wait for the next message and return it."""
         while not self._waiting:
             self._wake.clear()
             await self._wake.wait()
@@ -73,38 +65,38 @@ class Connection:
 
 
 class Broadcast:
-    """Turns changes into messages for the connections that subscribe to them and may know of them.
+    """Turns changes into messages for the subscribers that may read them.
 
-    Listens only while there is one that could hear something: changes cost nothing otherwise.
+    Listens to the feed only while there is a subscriber, so that changes cost nothing otherwise.
     """
 
     def __init__(self, changes: ChangeFeed) -> None:
         self._changes = changes
-        self._by_channel: dict[str, set[Connection]] = {}
-        self._joined: dict[Connection, list[str]] = {}
-        #: Who sends a long message takes one.
-        self.long = asyncio.Semaphore(LONG_MAX)
+        self._by_channel: dict[str, set[Subscriber]] = {}
+        self._joined: dict[Subscriber, list[str]] = {}
+        #: Held while a long message is sent.
+        self.long = asyncio.Semaphore(LONG_SENDS_MAX)
 
-    def join(self, connection: Connection) -> None:
-        """Let a connection hear what its caller and subscriptions are now; guests may read nothing."""
-        self.leave(connection)
-        if connection.caller.kind is CallerKind.GUEST:
+    def join(self, subscriber: Subscriber) -> None:
+        """Send a subscriber what its caller may read of its channels; guests may read nothing."""
+        self.leave(subscriber)
+        if subscriber.caller.kind is CallerKind.GUEST:
             return
-        channels = connection.channels
+        channels = subscriber.subscriptions.channels
         if channels and not self._joined:
             self._changes.listen(self._send)
         if channels:
-            self._joined[connection] = channels
+            self._joined[subscriber] = channels
         for channel in channels:
-            self._by_channel.setdefault(channel, set()).add(connection)
+            self._by_channel.setdefault(channel, set()).add(subscriber)
 
-    def leave(self, connection: Connection) -> None:
-        """Let a connection hear nothing any more."""
-        channels = self._joined.pop(connection, None)
+    def leave(self, subscriber: Subscriber) -> None:
+        """Send a subscriber nothing more."""
+        channels = self._joined.pop(subscriber, None)
         if channels is None:
             return
         for channel in channels:
-            self._by_channel[channel].discard(connection)
+            self._by_channel[channel].discard(subscriber)
             if not self._by_channel[channel]:
                 del self._by_channel[channel]
         if not self._joined:
@@ -113,36 +105,35 @@ class Broadcast:
     def _send(self, change: Change) -> None:
         channels = channels_of(change.record)
         members = {member for channel in channels for member in self._by_channel.get(channel, ())}
-        #: The same for everybody but for what a key may see of an execution.
+        #: Whether the caller is privileged -> message; only keys see an execution's logs.
         encoded: dict[bool, bytes] = {}
         for member in members:
             if may_read(member.caller, change.record):
                 privileged = member.caller.privileged
                 if privileged not in encoded:
-                    # Without the brace that closes it: some connections are told more.
-                    encoded[privileged] = _encode(content(change, channels, privileged=privileged))[
-                        :-1
-                    ]
+                    # Without the closing brace: `_end` may add subscriptions.
+                    event = content(change, channels, privileged=privileged)
+                    encoded[privileged] = _encode(event)[:-1]
                 member.put(b'{"type":"event","data":', encoded[privileged], _end(member, channels))
 
 
 def channels_of(record: Record) -> tuple[str, ...]:
-    """Return the channels on which changes of a record are told: its own kind's, then its function's."""
+    """Return the channels that tell of a record: those of its kind, then those of its function."""
     kind = {Function: "functions", Deployment: "deployments", Execution: "executions"}.get(
         type(record), "variables"
     )
-    own = (kind, f"{kind}.{record.id}")
+    of_kind = (kind, f"{kind}.{record.id}")
     function_id = _owner(record)
-    return (*own, "functions", f"functions.{function_id}") if function_id else own
+    return (*of_kind, "functions", f"functions.{function_id}") if function_id else of_kind
 
 
 def _owner(record: Record) -> str:
-    """Return the function that a record belongs to, "" for a function itself and for what is the project's."""
+    """Return the id of a record's function, "" for a function and for records of the project."""
     return str(getattr(record, "function_id", ""))
 
 
 def may_read(caller: Caller, record: Record) -> bool:
-    """Tell whether a caller may know of a record: keys by scope; users of their own executions."""
+    """Tell whether a caller may read a record: keys by scope, users their own executions."""
     if caller.kind is CallerKind.USER:
         return isinstance(record, Execution) and record.user_id == caller.user_id
     scopes: tuple[str, ...] = EXECUTIONS_READ
@@ -152,7 +143,7 @@ def may_read(caller: Caller, record: Record) -> bool:
 
 
 def content(change: Change, channels: tuple[str, ...], *, privileged: bool) -> dict[str, Any]:
-    """Return what clients are told of a change: Appwrite's event, with what its API would answer as the payload."""
+    """Return Appwrite's event of a change; its payload is the record as the API answers with it."""
     return {
         "events": event_names.names(change.event),
         "channels": channels,
@@ -175,16 +166,12 @@ def _payload(change: Change, *, privileged: bool) -> Mapping[str, Any]:
     return responses.execution_result(change.result, body, Shape.FULL, privileged=privileged)
 
 
-def _end(member: Connection, channels: tuple[str, ...]) -> bytes:
-    """Return the end of an event for one connection: which of its subscriptions it is for, when they have ids."""
-    ids = [
-        name
-        for name, wanted in member.subscriptions.items()
-        if name and not set(wanted).isdisjoint(channels)
-    ]
+def _end(member: Subscriber, channels: tuple[str, ...]) -> bytes:
+    """Return the end of an event for one subscriber, with the ids of its subscriptions to it."""
+    ids = member.subscriptions.ids_of(channels)
     return b',"subscriptions":' + _encode(ids) + b"}}" if ids else b"}}"
 
 
 def length(message: Message) -> int:
-    """Return how many bytes a message has."""
+    """Return a message's length in bytes."""
     return sum(map(len, message))

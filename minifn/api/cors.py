@@ -1,19 +1,21 @@
-"""What every answer carries, and what browsers ask before they call: pure ASGI around the whole API."""
+"""CORS and the headers of every answer: pure ASGI middleware around the API."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from minifn.api.wire.answers import no_content
 
 ALLOW_METHODS = "GET, POST, PUT, PATCH, DELETE"
-#: Headers the web SDK may send, of every version.
+#: Request headers of the web SDK, in all its versions.
 ALLOW_HEADERS = (
     "Origin, Cookie, Set-Cookie, X-Requested-With, Content-Type, Access-Control-Allow-Origin, "
-    "Access-Control-Request-Headers, Accept, Authorization, X-Appwrite-Project, X-Appwrite-Key, X-Appwrite-Locale, "
-    "X-Appwrite-Mode, X-Appwrite-JWT, X-Appwrite-Response-Format, X-Appwrite-Timeout, X-Appwrite-ID, "
-    "X-Appwrite-Timestamp, X-Appwrite-Session, X-Appwrite-Platform, X-Appwrite-Dev-Key, "
-    "X-Appwrite-Impersonate-User-Id, X-Appwrite-Impersonate-User-Email, X-Appwrite-Impersonate-User-Phone, "
-    "X-SDK-Version, X-SDK-Name, X-SDK-Language, X-SDK-Platform, X-SDK-GraphQL, X-SDK-Profile, Content-Range, Range, "
-    "Cache-Control, Expires, Pragma, X-Fallback-Cookies, X-Forwarded-For, X-Forwarded-User-Agent"
+    "Access-Control-Request-Headers, Accept, Authorization, X-Appwrite-Project, X-Appwrite-Key, "
+    "X-Appwrite-Locale, X-Appwrite-Mode, X-Appwrite-JWT, X-Appwrite-Response-Format, "
+    "X-Appwrite-Timeout, X-Appwrite-ID, X-Appwrite-Timestamp, X-Appwrite-Session, "
+    "X-Appwrite-Platform, X-Appwrite-Dev-Key, X-Appwrite-Impersonate-User-Id, "
+    "X-Appwrite-Impersonate-User-Email, X-Appwrite-Impersonate-User-Phone, X-SDK-Version, "
+    "X-SDK-Name, X-SDK-Language, X-SDK-Platform, X-SDK-GraphQL, X-SDK-Profile, Content-Range, "
+    "Range, Cache-Control, Expires, Pragma, X-Fallback-Cookies, X-Forwarded-For, "
+    "X-Forwarded-User-Agent"
 )
 EXPOSE_HEADERS = "X-Appwrite-Session, X-Fallback-Cookies"
 
@@ -33,10 +35,10 @@ _CROSS_ORIGIN = [
 
 
 class Cors:
-    """Adds the common headers to every answer and answers OPTIONS itself.
+    """Adds the common headers to every answer, and answers OPTIONS itself.
 
-    Any origin may read answers, refusals too: which pages may change something, and for which of them cookies count, is
-    decided by `origins.py`; the operator's session counts for pages of this host alone.
+    Any origin may read answers and errors. `origins.py` decides which pages may change something
+    and whose cookies count. The operator's session counts for pages of this host alone.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -46,8 +48,8 @@ class Cors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        asked = scope["method"] == "OPTIONS"
-        extra = [*_ALWAYS, *_CROSS_ORIGIN] if asked else _ALWAYS
+        preflight = scope["method"] == "OPTIONS"
+        extra = [*_ALWAYS, *_CROSS_ORIGIN] if preflight else _ALWAYS
         for name, value in scope["headers"]:
             if name == b"origin":
                 extra = [*_ALWAYS, (b"access-control-allow-origin", value), *_CROSS_ORIGIN]
@@ -58,5 +60,5 @@ class Cors:
                 message["headers"] = [*message["headers"], *extra]
             await send(message)
 
-        app = no_content() if asked else self._app
+        app = no_content() if preflight else self._app
         await app(scope, receive, send_with_headers)

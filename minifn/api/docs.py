@@ -1,7 +1,7 @@
 """The documentation as pages below `/docs/`, and the page at `/` that leads there.
 
-The pages are the Markdown files of `minifn/docs`, rendered at the first request. They need no script and nothing from
-another host: searching is a form that the server answers, and the headers forbid everything else.
+The pages are the Markdown files of `minifn/docs`, rendered at the first request. They load nothing
+from other hosts and run no script, and the headers forbid both: the search is a form.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ PLACE = Path(__file__).parents[1] / "docs"
 INDEX = "index"
 FILES = {".css": "text/css", ".md": "text/markdown; charset=utf-8", ".svg": "image/svg+xml"}
 HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "cache-control": "max-age=60",
 }
 #: Most results of a search.
 RESULTS_MAX = 40
-#: Longest search, characters.
+#: Most characters of a search.
 SEARCH_CHARS_MAX = 100
 _LINK = re.compile(r"([a-z-]+)\.md(#.*)?")
 
@@ -64,7 +64,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Manual:
-    """Every page, in the order of the menu, with the HTML of the menu and of the frame around a page."""
+    """Every page, in the order of the menu, and the HTML of the menu and the frame of pages."""
 
     pages: dict[str, Page]
     menu: str
@@ -92,7 +92,7 @@ class Manual:
         return self.show(name, page.title, page.content, f"<ul>{contents}</ul>" if contents else "")
 
     def search(self, words: str) -> str:
-        """Return the document that lists the sections with every word: those with all of them in a heading first."""
+        """Return a document with the sections that have every word, matching headings first."""
         wanted = words.lower().split()
         sections = (
             [item for page in self.pages.values() for item in page.sections] if wanted else []
@@ -119,8 +119,8 @@ def _holds(text: str, words: Sequence[str]) -> bool:
 
 @functools.cache
 def manual() -> Manual:
-    """Read and render every page; takes some tenths of a second once."""
-    # Imported here: most servers are never asked for a page.
+    """Read and render every page, once; this takes some tenths of a second."""
+    # Imported here, because most servers show no page.
     from markdown_it import MarkdownIt
     from mdit_py_plugins.anchors import anchors_plugin
 
@@ -166,7 +166,7 @@ def _linked(tokens: "Sequence[Token]") -> "Iterator[str]":
 
 
 def _menu(tokens: "Sequence[Token]") -> "Iterator[Token]":
-    """Yield the headings and lists of a page without what its items say after their links."""
+    """Yield the headings and lists of a page; items end after their links."""
     kept = False
     for token in tokens:
         if token.type == "heading_open" and token.tag == "h2":
@@ -201,7 +201,7 @@ def _table_end(*_: Any) -> str:
 
 
 async def _home(request: Request) -> Response:
-    """Answer the page for people; a client that asks for JSON has nothing to find here."""
+    """Answer with the start page; 404 for clients that ask for JSON."""
     if wants_json(request.scope):
         raise HTTPException(404)
     page = (PLACE / "home.html").read_text().format(version=__version__)
@@ -209,7 +209,7 @@ async def _home(request: Request) -> Response:
 
 
 async def _docs(request: Request) -> Response:
-    """Answer a page, a search, or one of the files that pages are made of."""
+    """Answer with a page, a search, or a file that pages use."""
     name = request.path_params.get("name")
     if name is None:
         return RedirectResponse("docs/", 308)

@@ -1,4 +1,7 @@
-"""`/git/<functionId>.git`: git's smart HTTP protocol, for `git push` and `git clone` with an API key as password."""
+"""`/git/<functionId>.git`: git's smart HTTP protocol, for `git push` and `git clone`.
+
+An API key is the password.
+"""
 
 import asyncio
 import base64
@@ -14,7 +17,7 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from minifn.api.wire import bodies
+from minifn.api.wire import body_stream
 from minifn.api.wire.answers import Answer, RawHeaders
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Context
 from minifn.errors import ArgumentInvalid, FunctionNotFound, MinifnError, RequestTooLarge
@@ -29,11 +32,11 @@ logger = logging.getLogger("minifn.api")
 
 _PATH = re.compile(r"/([^/]+)\.git/(info/refs|git-upload-pack|git-receive-pack)")
 _PROTOCOL = re.compile(r"version=\d")
-#: What a client may ask for when it fetches: names of commits.
-_ASKING_BYTES_MAX = 8 * 1024 * 1024
+#: Most bytes of a fetch request, which names commits.
+_FETCH_BYTES_MAX = 8 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
-#: Multiple of the largest push that is read before the connection is cut: a client whose request is
-#: not read to its end shows no reason.
+#: Multiple of the largest push that is read before the connection is closed: git shows the reason
+#: of a refusal only when its whole request was read.
 _READ_FACTOR = 10
 _UNCACHED: RawHeaders = [
     (b"cache-control", b"no-cache, max-age=0, must-revalidate"),
@@ -45,7 +48,7 @@ _CHALLENGE: RawHeaders = [
 
 
 class GitHttp:
-    """The repositories of all functions, below where it is mounted."""
+    """Serves the repositories of all functions, below the path it is mounted at."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -86,13 +89,16 @@ class GitRequest:
         self._scope = scope
         self._receive = receive
         self._send = send
-        #: Whether a part of the answer has been sent.
+        #: Whether the answer has begun.
         self.started = False
         self._headers: dict[bytes, bytes] = dict(scope["headers"])
 
     async def answer(self) -> ASGIApp:
-        """Return what is to be sent once the request has been read. Raises MinifnError, GitFailed and PushRefused."""
-        # A browser that was given the key once sends it along with whatever a page asks for.
+        """Return the answer, or its end when it was streamed.
+
+        Raises MinifnError, GitFailed, Malformed and PushRefused.
+        """
+        # Browsers remember a password and send it with the requests of any page.
         self._context.origins.check("POST", self._headers)
         caller = await self._caller()
         if caller.kind is CallerKind.GUEST:
@@ -107,20 +113,11 @@ class GitRequest:
         service = self._asked() if advertised else found[2]
         if service not in SERVICES or scope["method"] != ("GET" if advertised else "POST"):
             return _text(403, "Only git's smart HTTP protocol is spoken here.")
-        pushes = service == "git-receive-pack"
-        if not _may(caller, pushes):
-            return _text(
-                403,
-                f"The API key needs the scope {(FUNCTIONS_WRITE if pushes else FUNCTIONS_READ)[0]}.",
-            )
+        missing = _missing_scope(caller, service)
+        if missing:
+            return _text(403, f"The API key needs the scope {missing}.")
         function = await self._function(found[1])
-        if advertised:
-            content = await self._context.parts.git.pushed.advertise(
-                function, service, self._protocol()
-            )
-            kind = f"application/x-{service}-advertisement".encode()
-            return Answer(200, content, [(b"content-type", kind), *_UNCACHED])
-        return await self._serve(function, service)
+        return await (self._advertise if advertised else self._serve)(function, service)
 
     def _asked(self) -> str:
         """Return the service that the query names, "" for none."""
@@ -149,6 +146,12 @@ class GitRequest:
         asked = self._headers.get(b"git-protocol", b"").decode("latin-1")
         return asked if _PROTOCOL.fullmatch(asked) else ""
 
+    async def _advertise(self, function: Function, service: str) -> ASGIApp:
+        pushed = self._context.parts.git.pushed
+        content = await pushed.advertise(function, service, self._protocol())
+        kind = f"application/x-{service}-advertisement".encode()
+        return Answer(200, content, [(b"content-type", kind), *_UNCACHED])
+
     async def _serve(self, function: Function, service: str) -> ASGIApp:
         pushed = self._context.parts.git.pushed
         # Unbuffered: git moves the file's position, and a buffer would fail to restore its own.
@@ -166,8 +169,8 @@ class GitRequest:
                 return await self._stream(_pieces(printed), service)
 
     async def _read(self, request: BinaryIO, service: str) -> None:
-        """Write the body to a file. Raises RequestTooLarge for more than an upload may be, and ArgumentInvalid."""
-        limit_bytes = _ASKING_BYTES_MAX
+        """Write the body to a file. Raises RequestTooLarge and ArgumentInvalid."""
+        limit_bytes = _FETCH_BYTES_MAX
         if service == "git-receive-pack":
             limit_bytes = self._context.parts.config.upload_limit
         too_large = RequestTooLarge(f"More than {limit_bytes:,} bytes at once are not taken.")
@@ -176,23 +179,23 @@ class GitRequest:
         )
         whole = True
         try:
-            async for chunk in bodies.chunks(self._receive, _READ_FACTOR * limit_bytes):
+            async for chunk in body_stream.chunks(self._receive, _READ_FACTOR * limit_bytes):
                 if not whole:
                     continue
                 content = unpacker.decompress(chunk, limit_bytes) if unpacker else chunk
-                room_bytes = limit_bytes - request.tell()
-                whole = len(content) <= room_bytes and not (unpacker and unpacker.unconsumed_tail)
-                _write(request, content[:room_bytes])
+                rest_bytes = limit_bytes - request.tell()
+                whole = len(content) <= rest_bytes and not (unpacker and unpacker.unconsumed_tail)
+                _write(request, content[:rest_bytes])
         except zlib.error as exc:
-            raise ArgumentInvalid("The request's body is not what its encoding says.") from exc
-        except bodies.BodyTooLong as exc:
+            raise ArgumentInvalid("The request's body is not valid gzip.") from exc
+        except body_stream.BodyTooLong as exc:
             raise too_large from exc
         request.seek(0)
         if not whole:
             raise too_large
 
     async def _stream(self, content: AsyncGenerator[bytes, None], service: str) -> ASGIApp:
-        """Send an answer piece by piece, and return its end; what goes wrong before the first piece is raised."""
+        """Send an answer piece by piece, and return its end. Raises errors before the first."""
         async with contextlib.aclosing(content):
             async for piece in content:
                 if not self.started:
@@ -225,13 +228,16 @@ async def _pieces(file: BinaryIO) -> AsyncGenerator[bytes, None]:
         yield piece
 
 
-def _may(caller: Caller, pushes: bool) -> bool:
-    """Tell whether a key may push, or fetch."""
-    wanted = FUNCTIONS_WRITE if pushes else (*FUNCTIONS_READ, *FUNCTIONS_WRITE)
-    return caller.scopes is None or not caller.scopes.isdisjoint(wanted)
+def _missing_scope(caller: Caller, service: str) -> str:
+    """Return the scope that a key lacks for a push or a fetch, "" for none."""
+    wanted = FUNCTIONS_WRITE if service == "git-receive-pack" else FUNCTIONS_READ
+    # A key that may push may fetch.
+    if caller.scopes is None or not caller.scopes.isdisjoint((*wanted, *FUNCTIONS_WRITE)):
+        return ""
+    return wanted[0]
 
 
 def _text(status: int, text: str, headers: RawHeaders | None = None) -> Answer:
-    """Return what git shows people: of refusals, plain text alone."""
+    """Return a refusal as plain text, the only kind that git shows."""
     kind = (b"content-type", b"text/plain; charset=utf-8")
     return Answer(status, f"{printable(text)}\n".encode(), [kind, *(headers or [])])

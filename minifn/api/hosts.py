@@ -1,4 +1,4 @@
-"""Where a request went to: the host, the path below the mount, and the address of this server."""
+"""Reads the target of a request: the host, the path below the mount, and the server's address."""
 
 from urllib.parse import quote, unquote
 
@@ -9,7 +9,7 @@ from minifn.ids import split_authority
 
 
 def host_of(scope: Scope) -> str:
-    """Return the name in the Host header, in lower case and without its port; "" when there is none.
+    """Return the host in the Host header, in lower case and without its port; "" without one.
 
     An IPv6 address keeps its brackets.
     """
@@ -21,7 +21,7 @@ def host_of(scope: Scope) -> str:
 
 
 def mount_of(scope: Scope) -> str:
-    """Return the path that clients have this app at, percent-encoded; "" for the root of the host."""
+    """Return the mount's path as clients see it, percent-encoded; "" for the root of the host."""
     return quote(scope.get("root_path", "").rstrip("/"))
 
 
@@ -39,23 +39,23 @@ def path_below(scope: Scope) -> str:
 
 
 def origin_of(scope: Scope) -> str:
-    """Return the scheme and address that the server took this request at; "" for a Unix socket.
+    """Return the scheme and address at which the server took a request, "" for a Unix socket.
 
     The Host header does not count: its sender could have functions send their keys elsewhere.
     """
     server = scope.get("server")
     if not server or not server[1]:
         return ""
-    # A proxy that told of its own scheme speaks HTTP to this server.
+    # A proxy that forwards its scheme speaks HTTP to this server.
     proxied = any(name == b"x-forwarded-proto" for name, _ in scope["headers"])
     scheme = "http" if proxied else scope.get("scheme", "http")
     return f"{scheme}://{authority(*server)}"
 
 
 def prefix_of(scope: Scope) -> str:
-    """Return what the app that embeds this one has it mounted at, percent-encoded.
+    """Return the mount's path in the embedding app, percent-encoded.
 
-    What the server was given as its own root path is a proxy's, and not part of local addresses.
+    The server's own root path belongs to a proxy, and is not part of local addresses.
     """
     root: str = scope.get("root_path", "")
     return quote(root.removeprefix(scope.get("app_root_path", "")).rstrip("/"))

@@ -1,4 +1,4 @@
-"""minifn inside another app: the routes that lead to it, and the answer while it does not run."""
+"""minifn inside another app: its routes, and the answer while it does not run."""
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Host, Match, Mount
@@ -11,15 +11,15 @@ from minifn.api.wire.formats import Shape, shape_of
 from minifn.errors import MinifnError, NotRunning
 from minifn.parts import Parts
 
-#: The code of a WebSocket's end for a server that is not ready (RFC 6455, IANA's registry).
+#: WebSocket close code of a server that is not ready (RFC 6455, IANA's registry).
 TRY_AGAIN_LATER = 1013
 
-#: Folders that an app has itself: the pages are in FastAPI's place.
+#: Folders that belong to the app; FastAPI has its own pages at `/docs`.
 LEFT = frozenset({"", "docs"})
 
 
 class DomainRoute(Host):
-    """Leads the domains of functions, those of rules included, to the app of minifn, whatever the path."""
+    """Sends the domains of functions, and those of rules, to the app of minifn at any path."""
 
     def __init__(self, parts: Parts, app: ASGIApp) -> None:
         self._parts = parts
@@ -38,7 +38,7 @@ class DomainRoute(Host):
 
 
 class ApiMount(Mount):
-    """The app of minifn at the root of a host: it takes its own paths there, and leaves all others to the app."""
+    """The app of minifn at the root of a host: it takes its own paths and leaves all others."""
 
     def __init__(self, app: Starlette) -> None:
         super().__init__("", app)
@@ -62,7 +62,7 @@ def _folder(path: str) -> str:
 
 
 def refusal(error: MinifnError, scope: Scope) -> Answer:
-    """Return an error in the caller's format: JSON below `/v1` and for clients that ask for it, elsewhere a page."""
+    """Return an error as JSON below `/v1` and for clients that ask for it, else as a page."""
     named = dict(scope["headers"]).get(b"x-appwrite-response-format", b"")
     shape = shape_of(named.decode("latin-1"))
     answer = error_answer(error, typed=shape >= Shape.V1_3)
@@ -71,7 +71,7 @@ def refusal(error: MinifnError, scope: Scope) -> Answer:
 
 
 async def refuse_not_running(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request that came while minifn does not run."""
+    """Answer a request while minifn does not run."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": TRY_AGAIN_LATER, "reason": "Not running."})
         return

@@ -1,13 +1,14 @@
-"""`/v1/realtime`: clients hear what happens over a WebSocket, by both protocols of Appwrite's web SDK.
+"""`/v1/realtime`: a WebSocket that tells clients of changes, by both protocols of the web SDK.
 
-Up to version 16 the URL names the channels; later ones subscribe by messages (`app/realtime.php`). Who a client is
-follows from the handshake (cookie, key, `jwt` in the URL) or from an `authentication` message, because browsers cannot
-send headers here, and is checked again from time to time.
+Up to version 16 the URL names the channels; later versions subscribe by messages
+(`app/realtime.php`). The caller follows from the handshake (cookie, key, `jwt` in the URL) or from
+an `authentication` message, because browsers cannot send headers here. It is verified again
+every TRUST_SECONDS.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from typing import Any
@@ -18,30 +19,22 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from minifn import jsontext
 from minifn.api.access.callers import GUEST
-from minifn.api.broadcast import SHORT_BYTES, Broadcast, Connection, Message, length
+from minifn.api.broadcast import LONG_BYTES, Broadcast, Message, Subscriber, length
 from minifn.api.operations import account
 from minifn.api.wire import bodies
 from minifn.api.wire.operation import Context
 from minifn.errors import ArgumentInvalid, MinifnError, ProjectNotFound, UserJwtInvalid
-from minifn.ids import new_id
 from minifn.models import Caller, CallerKind
 
-#: The code of every error that trying again does not mend: clients do not reconnect after it.
+#: The code of every error that trying again does not fix: clients do not reconnect after it.
 POLICY_VIOLATION = 1008
 TRY_AGAIN_LATER = 1013
-#: What one connection may ask for.
-SUBSCRIPTIONS_MAX = 200
-CHANNELS_MAX = 200
-CHANNEL_MAX_CHARS = 256
-#: Of all its subscriptions together: channels, and characters of their names. A guest takes memory with them.
-CHANNELS_TOTAL_MAX = 1000
-CHANNELS_TOTAL_MAX_CHARS = 32_768
-#: How long a caller is believed to have the rights they had, seconds.
+#: Seconds until a caller's rights are verified again.
 TRUST_SECONDS = 30
-#: How long a client that is behind may take to hear that it is closed, seconds.
+#: Seconds that a client may take to receive why it is closed.
 CLOSE_SECONDS = 5
 
-#: What an `authentication` message may hold, and the header that says the same.
+#: Credentials in an `authentication` message -> the header with the same meaning.
 _CREDENTIALS = {
     "session": b"x-appwrite-session",
     "jwt": b"x-appwrite-jwt",
@@ -50,7 +43,7 @@ _CREDENTIALS = {
 
 
 class Realtime:
-    """The endpoint: an ASGI application that speaks to one client for as long as it stays."""
+    """The endpoint: an ASGI application that serves one client until it leaves."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -77,13 +70,13 @@ class Client:
         self._context = context
         self._broadcast = broadcast
         self._socket = socket
-        self._connection = Connection(GUEST)
+        self._subscriber = Subscriber(GUEST)
         self._headers: dict[bytes, bytes] = dict(socket.scope["headers"])
         self._project = b""
         self._trusted_until = 0.0
 
     async def talk(self) -> None:
-        """Speak until the client leaves or is too slow. Raises MinifnError, and WebSocketDisconnect."""
+        """Serve until the client leaves or is too slow. Raises MinifnError, WebSocketDisconnect."""
         given = bodies.parse_query(self._socket.scope["query_string"])
         self._context.origins.check("POST", self._headers)
         self._project = _text(given.get("project")) or self._headers.get(b"x-appwrite-project", b"")
@@ -92,23 +85,21 @@ class Client:
         for name, header in (("jwt", b"x-appwrite-jwt"), ("mode", b"x-appwrite-mode")):
             if given.get(name):
                 self._headers[header] = _text(given[name])
-        connection = self._connection
-        connection.caller = await self._identify(self._headers)
-        channels = given.get("channels", ())
-        if channels:
-            connection.subscriptions[""] = _channels(channels)
-        self._broadcast.join(connection)
+        subscriber = self._subscriber
+        subscriber.caller = await self._identify(self._headers)
+        if given.get("channels"):
+            subscriber.subscriptions.from_url(given["channels"])
+        self._broadcast.join(subscriber)
         try:
-            self._say(
-                "connected", {"channels": connection.channels, "user": _user(connection.caller)}
-            )
+            channels = subscriber.subscriptions.channels
+            self._say("connected", {"channels": channels, "user": _user(subscriber.caller)})
             await self._exchange()
         finally:
-            self._broadcast.leave(connection)
+            self._broadcast.leave(subscriber)
 
     async def _exchange(self) -> None:
-        """Read and write side by side, until one of them ends or the client is too far behind."""
-        overrun = self._connection.overrun
+        """Read and write side by side, until one of them ends or too many messages wait."""
+        overrun = self._subscriber.overrun
         tasks = [
             asyncio.ensure_future(part) for part in (self._read(), self._write(), overrun.wait())
         ]
@@ -122,7 +113,7 @@ class Client:
             if isinstance(end, Exception):
                 raise end
         if overrun.is_set():
-            # The connection ends without a word when there is no room for one: the server drops it.
+            # A client that does not read even this is dropped without a close message.
             with suppress(WebSocketDisconnect, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._socket.close(TRY_AGAIN_LATER, "This client reads too slowly.")
@@ -136,9 +127,9 @@ class Client:
 
     async def _write(self) -> None:
         while True:
-            message = await self._connection.take()
+            message = await self._subscriber.take()
             await self._check_again()
-            if length(message) <= SHORT_BYTES:
+            if length(message) <= LONG_BYTES:
                 await self._send(message)
                 continue
             async with self._broadcast.long:
@@ -148,7 +139,7 @@ class Client:
         await self._socket.send_text(b"".join(message).decode())
 
     async def _answer(self, text: str | bytes) -> None:
-        """Do what a message of the client asks for. Raises MinifnError."""
+        """Handle a message of the client. Raises MinifnError."""
         try:
             message = jsontext.decode_as(dict[str, Any], text)
         except jsontext.JsonInvalid as exc:
@@ -173,54 +164,23 @@ class Client:
         if caller.kind is CallerKind.GUEST:
             raise UserJwtInvalid("Session, JWT or key is not valid.")
         self._headers = headers
-        self._connection.caller = caller
-        self._broadcast.join(self._connection)
+        self._subscriber.caller = caller
+        self._broadcast.join(self._subscriber)
         self._say("response", {"to": "authentication", "success": True, "user": _user(caller)})
 
-    def _subscribe(self, wanted: Iterable[Any]) -> None:
-        subscriptions = self._connection.subscriptions
-        made = []
-        for item in wanted:
-            if not isinstance(item, dict):
-                raise ArgumentInvalid(
-                    "Message format is not valid: a subscription must be an object."
-                )
-            if item.get("queries"):
-                raise ArgumentInvalid(
-                    "Queries of realtime subscriptions are not supported: filter in the client."
-                )
-            given = item.get("subscriptionId")
-            name = (
-                given
-                if isinstance(given, str) and 0 < len(given) <= CHANNEL_MAX_CHARS
-                else new_id()
-            )
-            subscriptions[name] = _channels(item.get("channels", ()))
-            made.append({"subscriptionId": name, "channels": subscriptions[name], "queries": []})
-        if len(subscriptions) > SUBSCRIPTIONS_MAX:
-            raise ArgumentInvalid(f"A connection may have {SUBSCRIPTIONS_MAX} subscriptions.")
-        names = [channel for channels in subscriptions.values() for channel in channels]
-        if len(names) > CHANNELS_TOTAL_MAX or sum(map(len, names)) > CHANNELS_TOTAL_MAX_CHARS:
-            raise ArgumentInvalid(
-                f"A connection may have {CHANNELS_TOTAL_MAX:,} channels of {CHANNELS_TOTAL_MAX_CHARS:,} chars together."
-            )
-        self._broadcast.join(self._connection)
-        self._say("response", {"to": "subscribe", "success": True, "subscriptions": made})
+    def _subscribe(self, wanted: list[Any]) -> None:
+        added = self._subscriber.subscriptions.add(wanted)
+        self._broadcast.join(self._subscriber)
+        self._say("response", {"to": "subscribe", "success": True, "subscriptions": added})
 
-    def _unsubscribe(self, unwanted: Iterable[Any]) -> None:
-        subscriptions = self._connection.subscriptions
-        ended = []
-        for item in unwanted:
-            name = item.get("subscriptionId") if isinstance(item, dict) else None
-            if isinstance(name, str) and name in subscriptions:
-                del subscriptions[name]
-                ended.append({"subscriptionId": name})
-        self._broadcast.join(self._connection)
-        self._say("response", {"to": "unsubscribe", "success": True, "subscriptions": ended})
+    def _unsubscribe(self, unwanted: list[Any]) -> None:
+        removed = self._subscriber.subscriptions.remove(unwanted)
+        self._broadcast.join(self._subscriber)
+        self._say("response", {"to": "unsubscribe", "success": True, "subscriptions": removed})
 
     async def _check_again(self) -> None:
-        """Make sure that who was let in would be let in again: tokens expire, keys are deleted. Raises MinifnError."""
-        caller = self._connection.caller
+        """Verify the caller again: tokens expire and keys are deleted. Raises MinifnError."""
+        caller = self._subscriber.caller
         if caller.kind is CallerKind.GUEST or time.monotonic() < self._trusted_until:
             return
         if await self._identify(self._headers) != caller:
@@ -233,27 +193,11 @@ class Client:
 
     def _say(self, kind: str, data: Mapping[str, Any] | None = None) -> None:
         content = {"type": kind} if data is None else {"type": kind, "data": data}
-        self._connection.put(msgspec.json.encode(content))
+        self._subscriber.put(msgspec.json.encode(content))
 
 
 def _user(caller: Caller) -> dict[str, Any] | None:
     return account.user(caller) if caller.user_id or caller.operator else None
-
-
-def _channels(given: Any) -> tuple[str, ...]:
-    """Return channel names as a client gives them. Raises ArgumentInvalid."""
-    values = (
-        list(given.values())
-        if isinstance(given, dict)
-        else [given]
-        if isinstance(given, str)
-        else given
-    )
-    if not isinstance(values, list | tuple) or len(values) > CHANNELS_MAX:
-        raise ArgumentInvalid(f"Channels must be a list of at most {CHANNELS_MAX} names.")
-    if not all(isinstance(value, str) and 0 < len(value) <= CHANNEL_MAX_CHARS for value in values):
-        raise ArgumentInvalid(f"A channel must be a name of at most {CHANNEL_MAX_CHARS} chars.")
-    return tuple(dict.fromkeys(values))
 
 
 def _text(value: Any) -> bytes:
@@ -261,9 +205,9 @@ def _text(value: Any) -> bytes:
 
 
 async def _end(socket: WebSocket, message: str) -> None:
-    """Say what is wrong and close, so that the client does not come back for the same."""
+    """Send an error and close with a code after which clients do not reconnect."""
     if socket.application_state is not WebSocketState.CONNECTED:
-        # Something was being sent when the client went away.
+        # The client left while a message was being sent.
         return
     error = {"type": "error", "data": {"code": POLICY_VIOLATION, "message": message}}
     with suppress(WebSocketDisconnect, TimeoutError):

@@ -18,7 +18,8 @@ from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
 from minifn.store import deployments, functions, variables
-from minifn.store.database import INSIST_SECONDS, may_pass
+from minifn.store.connection import may_pass
+from minifn.store.database import INSIST_SECONDS
 from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")

@@ -1,1 +1,5 @@
-"""Runs commands confined: `command` says what, `engines` how, `spawner` does it, `probe` finds out what works here."""
+"""Runs commands confined.
+
+`command` describes a command, `engines/` confine it, `spawner` starts and ends it, `choose` finds
+the engine that works here.
+"""

@@ -1,9 +1,11 @@
-"""What is to run and how it is confined: plain records, no effects.
+"""Records of a command and its confinement, without effects.
 
-A caller describes a process as a `Command`; an engine (`engines.py`) turns it into a `Wrapped`; the spawner
-(`spawner.py`) starts it. Paths in a command are written the way the command sees them: ask `engine.place(bind)`.
+A caller describes a process as a `Command`, an engine (`engines/`) turns it into a `Wrapped`, and
+the spawner (`spawner.py`) starts that. Paths in a command are those that the command sees:
+`engine.place(bind)` returns them.
 
-    command = Command(argv=("/usr/bin/python3", "-c", "print(1)"), env={"PATH": "/usr/bin"}, label="hello")
+    env = {"PATH": "/usr/bin"}
+    command = Command(argv=("/usr/bin/python3", "-c", "print(1)"), env=env, label="hello")
     process = await spawner.spawn(engine.wrap(command), stdout=descriptor)
     exit = await process.wait()
 """
@@ -14,13 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: The first of the caller's descriptors inside a command; the others follow in the order they were given.
-FIRST_DESCRIPTOR = 3
-#: Engines hand their own data (options, filters) over from here on, so a caller may pass fewer than 61.
-FIRST_DATA_DESCRIPTOR = 64
-
-
-#: Stands for the path of the private temporary directory, which the spawner chooses.
+#: Placeholder for the host's path of the private temporary directory, which the spawner chooses.
 PRIVATE_TMP = "{private tmp}"
 
 
@@ -29,11 +25,11 @@ class SandboxError(Exception):
 
 
 class EngineUnavailable(SandboxError):
-    """The engine asked for cannot run on this machine; the message says why and what would help."""
+    """The wanted engine cannot run on this machine; the message says why and what would help."""
 
 
 class NetworkUnavailable(EngineUnavailable):
-    """The engine runs, but not with the network asked for; the message says why."""
+    """The engine runs, but not with the wanted network; the message says why."""
 
 
 class SpawnFailed(SandboxError):
@@ -41,7 +37,7 @@ class SpawnFailed(SandboxError):
 
 
 class Network(enum.Enum):
-    """What a command reaches over the network."""
+    """The part of the network that a command reaches."""
 
     #: The host's network, loopback included.
     HOST = "host"
@@ -53,31 +49,31 @@ class Network(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How much a command may use; 0 always means no limit."""
+    """The resources that a command may use; 0 always means no limit."""
 
-    #: Of the whole tree of processes, by a watchdog; of each process at once, by RLIMIT_DATA.
+    #: Memory of the whole tree of processes, by a watchdog; and of each process, by RLIMIT_DATA.
     memory_bytes: int = 0
-    #: Processes and threads. Without a user namespace (the server is root) they are counted per uid, so that the
-    #: workers and builds of one function share them.
+    #: Processes and threads. Without a user namespace (the server is root) they are counted per
+    #: uid, so that the workers and builds of one function share them.
     processes: int = 256
     open_files: int = 1024
-    #: The largest file that may be written.
+    #: Size of the largest file that may be written.
     file_bytes: int = 0
-    #: The private /tmp.
+    #: Size of the private temporary directory.
     tmp_bytes: int = 64 * 1024 * 1024
     #: Cores the command may be scheduled on, rounded up.
     cpus: float = 0.0
-    #: CPU time of one process; for one-shot commands such as builds.
+    #: CPU time of one process, for one-shot commands such as builds.
     cpu_seconds: int = 0
-    #: How far behind the server it stands in line for a core, 0 to 19.
+    #: Niceness added to the server's, 0 to 19.
     nice: int = 0
-    #: How much earlier than the server the kernel kills it when memory runs out, 0 to 1000.
+    #: OOM score added to the server's, 0 to 1000: the kernel kills higher scores first.
     oom_score_adj: int = 900
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bind:
-    """A host path that the command needs, and where it appears when the engine has a file system of its own."""
+    """A host path that the command needs, and its place in an engine's own file system."""
 
     source: Path
     target: str
@@ -86,20 +82,20 @@ class Bind:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A process to start. Nothing of the server's environment reaches it but what is written here."""
+    """A process to start. It gets these variables and files of the server, and no others."""
 
     #: The program is found by the PATH of `env` unless it is a path.
     argv: tuple[str, ...]
-    #: Complete; engines add only HOME and TMPDIR (the private temporary directory) where they are missing, and
-    #: MINIFN_TREE, by which orphans are recognised.
+    #: The complete environment. Engines add only MINIFN_TREE, by which orphans are recognised, and
+    #: HOME and TMPDIR (the private temporary directory) where they are missing.
     env: Mapping[str, str]
-    #: As the command sees it.
+    #: Working directory, as the command sees it.
     cwd: str = "/"
     binds: tuple[Bind, ...] = ()
     limits: Limits = field(default_factory=Limits)
     network: Network = Network.HOST
-    #: The uid and gid to run as when the server is root. 0 keeps the server's (without capabilities): only for
-    #: minifn's own code, never for a user's.
+    #: The uid and gid to run as when the server is root. 0 keeps the server's, without
+    #: capabilities: only for minifn's own code, never for a user's.
     uid: int = 0
     #: For logs and errors.
     label: str = "command"
@@ -107,9 +103,9 @@ class Command:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confinement:
-    """What a process without namespaces lays upon itself before it becomes the command."""
+    """The rules that a process without namespaces lays upon itself before it runs the command."""
 
-    #: By Landlock: only these paths and the private temporary directory can be opened. False: no rule for files.
+    #: Whether Landlock limits it to these paths and the private temporary directory.
     files: bool
     readable: tuple[str, ...]
     writable: tuple[str, ...]
@@ -119,27 +115,31 @@ class Confinement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wrapped:
-    """A command as an engine wants it started: the spawner needs nothing else."""
+    """A confined command, complete for the spawner."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
-    #: On the host.
+    #: Working directory on the host.
     cwd: str
     limits: Limits
     label: str
     uid: int = 0
-    #: Bytes that the command reads from descriptor FIRST_DATA_DESCRIPTOR + index.
+    #: Contents of the descriptors from FIRST_DATA_DESCRIPTOR on.
     data: tuple[bytes, ...] = ()
-    #: The command has a pid namespace: its first child is that namespace's init, and killing it kills all.
+    #: Whether its first child is the init of a pid namespace, whose death kills everything.
     namespaced: bool = False
-    #: Make a private temporary directory, watch its size, remove it afterwards. HOME and TMPDIR lead there, unless the
-    #: command has it at a place of its own: then its path takes the place of PRIVATE_TMP in the first `data`.
+    #: Whether it gets a private temporary directory, which HOME and TMPDIR name. Its size is
+    #: watched, and it is removed afterwards.
     private_tmp: bool = False
+    #: The path by which the command knows that directory, "" for the host's path. If it is set, the
+    #: host's path replaces PRIVATE_TMP in the first `data`.
+    tmp_inside: str = ""
     confinement: Confinement | None = None
-    #: The program is a supervisor that reads, from the first data descriptor, this with the command's environment as
-    #: `env` and the private temporary directory as `tmp` added. It gets neither itself.
+    #: JSON that a supervising program reads from the first data descriptor, with the command's
+    #: environment added as `env` and the private temporary directory as `tmp`. The supervisor
+    #: itself gets neither.
     supervision: Mapping[str, object] | None = None
-    #: Directories that only root and `uid` may enter from now on.
+    #: Directories that are closed to all but root and `uid`.
     private_paths: tuple[str, ...] = ()
 
 
@@ -149,10 +149,10 @@ class Exit:
 
     code: int | None
     signal: int | None = None
-    #: Why minifn ended it, in words for the function's owner: "memory limit exceeded (512 MB)"; else "".
+    #: Why minifn ended it, for the function's owner: "memory limit exceeded (512 MB)"; else "".
     reason: str = ""
 
     @property
     def signal_name(self) -> str:
-        """The signal's name, "" when it has none, as most real-time signals, or when there was none."""
+        """The signal's name; "" without a signal, or for one without a name (real-time signals)."""
         return signal.Signals(self.signal).name if self.signal in set(signal.Signals) else ""

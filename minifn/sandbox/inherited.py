@@ -1,29 +1,17 @@
-"""What builds inherit from the server's environment: how to reach package indexes, and nothing else."""
+"""Variables and files that builds inherit from the server: how to reach package indexes."""
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-#: Variables whose value is a file or directory that the tools read: it has to be visible to a build as well.
+#: Variables whose value is a file or directory that tools read, so a build must see that as well.
 PATH_NAMES = (
-    *(
-        "SSL_CERT_FILE",
-        "SSL_CERT_DIR",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "NODE_EXTRA_CA_CERTS",
-    ),
-    *(
-        "PIP_CERT",
-        "PIP_CLIENT_CERT",
-        "PIP_FIND_LINKS",
-        "PIP_CONFIG_FILE",
-        "PIP_CONSTRAINT",
-        "UV_FIND_LINKS",
-    ),
-    *("npm_config_cafile", "NPM_CONFIG_CAFILE", "CARGO_HTTP_CAINFO"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    *("NODE_EXTRA_CA_CERTS", "PIP_CERT", "PIP_CLIENT_CERT", "PIP_FIND_LINKS", "PIP_CONFIG_FILE"),
+    *("PIP_CONSTRAINT", "UV_FIND_LINKS", "npm_config_cafile", "NPM_CONFIG_CAFILE"),
+    "CARGO_HTTP_CAINFO",
 )
-#: Settings of package managers for the whole machine.
+#: Files with settings of package managers for the whole machine.
 MACHINE_FILES = (Path("/etc/pip.conf"),)
 
 
@@ -37,7 +25,7 @@ def passed_through(environ: Mapping[str, str], patterns: tuple[str, ...]) -> dic
 
 
 def passed_paths(passed: Mapping[str, str], data: Path) -> tuple[Path, ...]:
-    """Return the paths that the passed variables name, as far as they exist and show nothing of the data directory."""
+    """Return the existing paths that the passed variables name, outside the data directory."""
     named = (Path(part) for name in PATH_NAMES for part in passed.get(name, "").split())
     found = {path for path in (*named, *MACHINE_FILES) if path.is_absolute() and path.exists()}
     return tuple(sorted(path for path in found if not _overlap(path.resolve(), data.resolve())))

@@ -1,4 +1,4 @@
-"""One server for each data directory: the lock that its launcher keeps for as long as it lives."""
+"""The lock that allows one server per data directory; its launcher holds it until it ends."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .launcher import proc
 
-#: Seconds to wait for the launcher of a server that has died, or is about to end, to finish killing.
+#: Seconds to wait for the launcher of a dead or ending server to finish killing.
 WAIT_SECONDS = 8.0
 POLL_SECONDS = 0.05
 
@@ -19,9 +19,10 @@ class DataInUse(Exception):
 
 
 async def acquire(run_dir: Path) -> int:
-    """Return the locked descriptor, to be handed to the launcher; the file names this process.
+    """Lock the directory for this process; return the descriptor, which the launcher inherits.
 
-    Raises DataInUse: at once when the process that the file names lives, else when the wait was in vain.
+    Raises DataInUse: at once when the process that the lock file names lives, else after
+    WAIT_SECONDS.
     """
     descriptor = os.open(run_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -44,8 +45,8 @@ async def acquire(run_dir: Path) -> int:
 
 
 def yield_soon(run_dir: Path) -> None:
-    """Let a successor wait for the lock from now on: this server is about to end."""
-    # On a disk that refuses it the successor is told to come back later, no more.
+    """Let a successor wait for the lock from now on, because this server is about to end."""
+    # On a disk that refuses the write, the successor fails at once instead of waiting.
     with contextlib.suppress(OSError):
         os.truncate(run_dir / "lock", 0)
 
@@ -59,7 +60,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _living_holder(descriptor: int) -> int:
-    """Return the pid of the living server that the file names, 0 when there is none."""
+    """Return the pid of the living server that the file names, 0 for none."""
     words = os.pread(descriptor, 64, 0).split()
     if len(words) != 2 or not all(word.isdigit() for word in words):
         return 0

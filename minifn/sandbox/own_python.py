@@ -10,7 +10,7 @@ def own_interpreter() -> Path:
 
 
 def own_binds() -> tuple[Path, ...]:
-    """Return what of this server's Python, outside the system's directories, a sandbox must show to unpack."""
+    """Return the directories of this server's Python that a sandbox must show besides /usr."""
     prefix = own_interpreter().parent.parent
     if prefix.is_relative_to("/usr") or prefix == Path("/"):
         return ()

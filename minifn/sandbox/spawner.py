@@ -1,16 +1,17 @@
 """Starts confined commands and ends them for certain: the server's side of `launcher/`.
 
     async with Spawner(run_dir) as spawner:
-        process = await spawner.spawn(engine.wrap(command), (socket.fileno(),), stdout=pipe, stderr=pipe)
-        exit = await process.wait()          # Exit(code, signal, reason)
+        wrapped = engine.wrap(command)
+        process = await spawner.spawn(wrapped, (socket.fileno(),), stdout=pipe, stderr=pipe)
+        exit = await process.wait()  # Exit(code, signal, reason)
 
-Inside the command stdin is /dev/null, the caller's descriptors are 3, 4, 5 ... in the order given, and nothing else
-is open. The spawner duplicates descriptors: the caller closes its own after `spawn`. Every command has its own
-session. When this process ends, however it ends, so does every command.
+Inside the command stdin is /dev/null, the caller's descriptors are 3, 4, 5 ... in the order given,
+and nothing else is open. The spawner duplicates descriptors: the caller closes its own after
+`spawn`. Every command has its own session. When this process ends, in whatever way, so does every
+command.
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import logging
@@ -24,26 +25,31 @@ import tempfile
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from .command import (
+from .command import Exit, SpawnFailed, Wrapped
+from .launcher.messages import (
     FIRST_DATA_DESCRIPTOR,
     FIRST_DESCRIPTOR,
-    PRIVATE_TMP,
-    Exit,
-    SpawnFailed,
-    Wrapped,
+    Failed,
+    Spawn,
+    Spawned,
+    ToLauncher,
+    ToServer,
 )
-from .launcher import tree
 from .lock import acquire, yield_soon
+from .spawn_message import spawn_message
 from .strays import kill_strays
 
 logger = logging.getLogger("minifn.sandbox")
 
-#: Seconds an idle process goes on being watched closely: so that a busy one costs no message per request.
+#: Seconds that a process is still watched closely once it idles: a busy one then costs no message
+#: per request.
 LINGER_SECONDS = 2.0
+#: Seconds that the launcher may take to end.
 STOP_SECONDS = 8.0
-#: What the child runs, under `-I -S`: this package comes last, where it hides nothing of the standard library.
+#: The launcher's program, under `-I -S`. This package comes last on the path, where it hides no
+#: module of the standard library.
 BOOT = """import sys
 sys.path.append(sys.argv[1])
 from minifn.sandbox.launcher.main import main
@@ -57,8 +63,10 @@ class Process:
     def __init__(self, spawner: "Spawner", number: int, label: str) -> None:
         self.label = label
         self.pid = 0
-        #: Clock ticks since boot; with the pid it names the process for good.
+        #: Clock ticks since boot. Together with the pid they name the process uniquely.
         self.started = 0
+        #: Whether it has a control group of its own.
+        self.grouped = False
         self._spawner = spawner
         self._number = number
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
@@ -68,33 +76,26 @@ class Process:
 
     @property
     def exit(self) -> Exit | None:
-        """How it ended, None while it runs."""
+        """The end of the process, None while it runs."""
         return self._exit.result() if self._exit.done() else None
 
     async def wait(self) -> Exit:
-        """Return how it ended, once nothing of its tree is left."""
+        """Wait until nothing of its tree is left and return how it ended."""
         return await asyncio.shield(self._exit)
 
     async def kill(self) -> Exit:
         """Kill the whole tree and return once it is gone."""
-        self._spawner.send({"op": "kill", "id": self._number})
+        self.kill_soon()
         return await self.wait()
 
     def kill_soon(self) -> None:
         """Begin to kill the whole tree."""
         self._spawner.send({"op": "kill", "id": self._number})
 
-    async def terminate(self, grace_seconds: float) -> Exit:
-        """Send the command SIGTERM, and kill what is left of the tree after the grace."""
-        self._spawner.send({"op": "terminate", "id": self._number})
-        with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self.wait(), grace_seconds)
-        return await self.kill()
-
     def watch(self, fast: bool) -> None:
-        """Say whether the process works (memory is looked at every 100 ms) or idles (every second).
+        """Set whether it works (its memory is checked every 100 ms) or idles (every second).
 
-        A new process counts as working. Cheap enough to call twice per request.
+        A new process counts as working. Cheap enough for two calls per request.
         """
         self._busy = fast
         if fast:
@@ -113,7 +114,7 @@ class Process:
         self._spawner.send({"op": "watch", "id": self._number, "fast": fast})
 
     def ended(self, exit: Exit) -> None:
-        """Called by the spawner, once."""
+        """Note how it ended; the spawner calls this once."""
         if self._timer is not None:
             self._timer.cancel()
         if not self._exit.done():
@@ -121,22 +122,22 @@ class Process:
 
 
 class Spawner:
-    """The launcher process of this server. `run_dir` holds its lock, records and temporary directories."""
+    """The launcher process of this server."""
 
     def __init__(self, run_dir: Path) -> None:
+        """`run_dir` holds the launcher's lock, records and temporary directories."""
         self.run_dir = run_dir
         self.tmp_dir = run_dir / "tmp"
-        #: Done when the launcher is gone although nobody stopped it; every command has died with it.
+        #: Done when the launcher has died, and every command with it.
         self.lost: asyncio.Future[None]
-        #: Whatever is written here tells the launcher that this process is to end: it kills it OVERDUE_SECONDS later.
+        #: Any byte written here tells the launcher that this process was told to end. The launcher
+        #: kills this process OVERDUE_SECONDS later.
         self.ending: socket.socket
-        #: Whether the last command was given a control group.
-        self.grouped = False
         self._records = run_dir / "processes"
-        #: Marks the environment of every command: who they belong to survives a crash.
+        #: Marks the environment of every command, so that their owner is known after a crash.
         self._cookie = secrets.token_hex(8)
         self._processes: dict[int, Process] = {}
-        self._starting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._starting: dict[int, asyncio.Future[Spawned | Failed]] = {}
         self._count = 0
         self._received = bytearray()
         #: Lines not yet sent, with the descriptors that ride on their first byte.
@@ -151,7 +152,7 @@ class Spawner:
         await self.stop()
 
     async def start(self) -> None:
-        """Start the launcher, after killing what a previous server left behind.
+        """Kill the processes that a previous server left behind, then start the launcher.
 
         Raises DataInUse when another server uses the directory.
         """
@@ -161,17 +162,14 @@ class Spawner:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = await acquire(self.run_dir)
         await asyncio.to_thread(kill_strays, self.run_dir)
-        cookie = self.run_dir / "cookie"
-        # A server of an earlier version made it readable for everyone, and others may pass through the directory.
-        cookie.unlink(missing_ok=True)
-        with os.fdopen(os.open(cookie, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(self._cookie)
+        self._store_cookie()
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self.ending, told = socket.socketpair()
         self.ending.setblocking(False)
         with theirs, told:
-            # Blocks for a millisecond, once; asyncio's own would need a child watcher, which an embedder may lack.
+            # Blocks for a millisecond, once. asyncio's subprocesses need a child watcher, which an
+            # embedder may lack.
             self._launcher = subprocess.Popen(  # noqa: ASYNC220
                 [sys.executable, "-I", "-S", "-c", BOOT, *map(str, self._arguments(theirs, told))],
                 env={},
@@ -182,6 +180,13 @@ class Spawner:
             )
         os.close(lock)
         self._loop.add_reader(self._socket.fileno(), self._receive)
+
+    def _store_cookie(self) -> None:
+        path = self.run_dir / "cookie"
+        # Versions before this one made it readable for every user that may pass the directory.
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(self._cookie)
 
     def _arguments(self, control: socket.socket, told: socket.socket) -> tuple[object, ...]:
         return (
@@ -207,7 +212,7 @@ class Spawner:
             await asyncio.to_thread(self._launcher.wait)
         self.ending.close()
         if self.lost.done():
-            # Nobody was left to kill what had gone its own way.
+            # The launcher could no longer kill processes that had left their tree.
             await asyncio.to_thread(kill_strays, self.run_dir)
         self._end_all("the server stopped")
 
@@ -227,72 +232,33 @@ class Spawner:
         self._count += 1
         number = self._count
         process = Process(self, number, wrapped.label)
-        started: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        started: asyncio.Future[Spawned | Failed] = self._loop.create_future()
         self._processes[number], self._starting[number] = process, started
-        with open(os.devnull, "wb", buffering=0) as null:  # noqa: ASYNC230, PTH123 - a device, never blocks
+        # A device never blocks.
+        with open(os.devnull, "wb", buffering=0) as null:  # noqa: ASYNC230, PTH123
             output = [null.fileno() if item is None else item for item in (stdout, stderr)]
-            self.send(self._message(wrapped, number, len(descriptors)), (*output, *descriptors))
+            everything = (*output, *descriptors)
+            self.send(self._message(wrapped, number, len(everything)), everything)
         try:
             answer = await asyncio.shield(started)
         except asyncio.CancelledError:
-            self.send({"op": "kill", "id": number})
+            process.kill_soon()
             raise
-        if "error" in answer:
+        if answer["op"] == "failed":
             raise SpawnFailed(f"{wrapped.label}: {answer['error']}")
         return process
 
-    def _message(self, wrapped: Wrapped, number: int, descriptors: int) -> dict[str, Any]:
-        limits = wrapped.limits
-        # A process that escaped its parent is known by it, so no command may guess another's.
+    def _message(self, wrapped: Wrapped, number: int, descriptors: int) -> Spawn:
+        # An escaped process is known by its cookie, so no command may guess that of another.
         cookie = f"{self._cookie}.{secrets.token_hex(8)}"
-        # Also with a namespace: bwrap killed in its first milliseconds can leave an init behind.
-        env = {**wrapped.env, tree.COOKIE: cookie}
-        tmp = tmp_inside = ""
-        if wrapped.private_tmp:
-            tmp = tmp_inside = str(self.tmp_dir / str(number))
-            if any(PRIVATE_TMP.encode() in content for content in wrapped.data[:1]):
-                tmp_inside = "/tmp"
-            env = {"HOME": tmp, "TMPDIR": tmp, **env}
-        data = [
-            content.replace(PRIVATE_TMP.encode(), tmp.encode()).decode("latin-1")
-            for content in wrapped.data[:1]
-        ]
-        data += [content.decode("latin-1") for content in wrapped.data[1:]]
-        if wrapped.supervision is not None:
-            data = [json.dumps({**wrapped.supervision, "env": env, "tmp": tmp})]
-            env = {"HOME": "/", tree.COOKIE: cookie}
-        confinement = wrapped.confinement
-        return {
-            "op": "spawn",
-            "id": number,
-            "argv": wrapped.argv,
-            "env": env,
-            "cwd": wrapped.cwd,
-            "uid": wrapped.uid,
-            "descriptors": descriptors + 2,
-            "data": data,
-            "confine": confinement
-            and {
-                "files": confinement.files,
-                "readable": confinement.readable,
-                "writable": confinement.writable,
-                "filter": confinement.filter.decode("latin-1"),
-            },
-            "namespaced": wrapped.namespaced,
-            "cookie": cookie,
-            "tmp": tmp,
-            "tmp_inside": tmp_inside,
-            "private_paths": wrapped.private_paths,
-            "memory_bytes": limits.memory_bytes,
-            "processes": limits.processes,
-            "tmp_bytes": limits.tmp_bytes,
-            "cpus": limits.cpus,
-            "nice": limits.nice,
-            "oom_score_adj": limits.oom_score_adj,
-        }
+        tmp = str(self.tmp_dir / str(number)) if wrapped.private_tmp else ""
+        return spawn_message(wrapped, number, descriptors, cookie, tmp)
 
-    def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
-        """Send a message to the launcher, later when its socket is full; descriptors are duplicated."""
+    def send(self, message: ToLauncher, descriptors: Sequence[int] = ()) -> None:
+        """Send a message to the launcher, later when its socket is full.
+
+        The descriptors are duplicated.
+        """
         if self._stopping or self.lost.done():
             return
         line = json.dumps(message).encode() + b"\n"
@@ -338,24 +304,23 @@ class Spawner:
         for line in lines:
             self._handle(json.loads(line))
 
-    def _handle(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: ToServer) -> None:
         number = message["id"]
-        process = self._processes[number]
         if message["op"] == "exited":
-            process.ended(
+            self._processes.pop(number).ended(
                 Exit(code=message["code"], signal=message["signal"], reason=message["reason"])
             )
-            del self._processes[number]
             return
         if message["op"] == "spawned":
+            process = self._processes[number]
             process.pid, process.started = message["pid"], message["started"]
-            self.grouped = message["grouped"]
+            process.grouped = message["grouped"]
         else:
             del self._processes[number]
         self._starting.pop(number).set_result(message)
 
     def _lose(self) -> None:
-        """The launcher died: nothing can be started, watched or killed any more."""
+        """Note that the launcher died: nothing can be started, watched or killed any more."""
         if self._stopping or self.lost.done():
             return
         self._loop.remove_reader(self._socket.fileno())
@@ -369,8 +334,8 @@ class Spawner:
             for descriptor in descriptors:
                 os.close(descriptor)
         self._outgoing.clear()
-        for starting in self._starting.values():
-            starting.set_result({"error": reason})
+        for number, starting in self._starting.items():
+            starting.set_result({"op": "failed", "id": number, "error": reason})
         for process in self._processes.values():
             process.ended(Exit(code=None, signal=signal.SIGKILL, reason=reason))
         self._starting.clear()
@@ -379,11 +344,13 @@ class Spawner:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Output:
-    """What a one-shot command did."""
+    """The result of a one-shot command."""
 
     exit: Exit
-    #: Standard output and error together, at most what was asked for, undecodable bytes replaced.
+    #: Standard output and error together, cut to the wanted length, undecodable bytes replaced.
     text: str
+    #: Whether it had a control group of its own.
+    grouped: bool
 
     @property
     def ok(self) -> bool:
@@ -394,7 +361,10 @@ class Output:
 async def run(
     spawner: Spawner, wrapped: Wrapped, *, timeout_seconds: float, output_bytes: int = 65536
 ) -> Output:
-    """Run a command to its end and return its output; one that takes too long is killed. Raises SpawnFailed."""
+    """Run a command to its end, by force after the timeout, and return its output.
+
+    Raises SpawnFailed.
+    """
     with tempfile.TemporaryFile() as file:
         process = await spawner.spawn(wrapped, stdout=file.fileno(), stderr=file.fileno())
         try:
@@ -407,4 +377,5 @@ async def run(
             process.kill_soon()
             raise
         content = os.pread(file.fileno(), output_bytes, 0)
-    return Output(exit=exit, text=content.decode(errors="replace"))
+    text = content.decode(errors="replace")
+    return Output(exit=exit, text=text, grouped=process.grouped)

@@ -23,9 +23,9 @@ from minifn import __version__, jsontext
 from minifn.host.datadir import DataDir, make_directory, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
-from minifn.store import deployments, executions, functions, git_sources, schema
+from minifn.store import deployments, execution_queue, functions, git_sources, schema
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
-from minifn.store.database import connect
+from minifn.store.connection import connect
 
 #: Of the layout of the tar file; a newer one is refused.
 FORMAT = 1
@@ -304,7 +304,7 @@ def _make_ready(staged: DataDir) -> Summary:
         conn.execute("BEGIN")
         git_sources.forget_fetches(conn)
         deployments.rebuild(conn, deployments.built(conn), now)
-        executions.abandon(conn, RESTORED, now)
+        execution_queue.abandon(conn, RESTORED, now)
         conn.execute("COMMIT")
     return Summary(
         deployments=len(known), left_out=0, keys=len(staged.key_files()), locked=_check_key(staged)

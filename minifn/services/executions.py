@@ -32,7 +32,7 @@ from minifn.services import execution_records as records
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.functions import FunctionService
 from minifn.services.queue_limits import QueueLimits
-from minifn.store import executions
+from minifn.store import execution_queue, executions
 from minifn.store.database import Database
 from minifn.tokens import Tokens
 from minifn.workers.pool import Pool
@@ -43,6 +43,16 @@ logger = logging.getLogger("minifn.services.executions")
 
 #: The error of an execution that was running when the server was killed.
 INTERRUPTED = "The server stopped while this execution was running.\nError Code: 500"
+
+
+def check_ready(target: Target) -> None:
+    """Raise DeploymentNotFound without an active deployment, BuildNotReady before it is built."""
+    if target.deployment is None:
+        raise DeploymentNotFound(
+            "Deployment not found. Create a deployment before trying to execute a function."
+        )
+    if target.deployment.status != "ready":
+        raise BuildNotReady
 
 
 class Executions:
@@ -75,7 +85,7 @@ class Executions:
         self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":
-        failed = await self._database.write(executions.recover, INTERRUPTED, now_ms())
+        failed = await self._database.write(execution_queue.recover, INTERRUPTED, now_ms())
         if failed:
             logger.warning(
                 "%d executions were interrupted by the last stop and are marked as failed", failed
@@ -93,7 +103,7 @@ class Executions:
         await self._running.end()
         # Everything, and not each task its own: some have not begun, and a claim may have been on its way.
         try:
-            await self._database.write(executions.requeue, now_ms())
+            await self._database.write(execution_queue.requeue, now_ms())
         except sqlite3.Error as exc:
             logger.error(
                 "what was running cannot be queued again (%s) and will be marked as failed", exc
@@ -111,12 +121,7 @@ class Executions:
         Raises FunctionNotFound, DeploymentNotFound (no active deployment) or BuildNotReady.
         """
         target = await self._functions.target(function_id)
-        if target.deployment is None:
-            raise DeploymentNotFound(
-                "Deployment not found. Create a deployment before trying to execute a function."
-            )
-        if target.deployment.status != "ready":
-            raise BuildNotReady
+        check_ready(target)
         return target
 
     async def execute(
@@ -168,7 +173,7 @@ class Executions:
         async with self._backlog.storing(
             (function.id,), len(request.body), scheduled=scheduled_at > 0
         ):
-            await self._database.write(executions.enqueue, execution, request)
+            await self._database.write(execution_queue.enqueue, execution, request)
         if not scheduled_at:
             self.note_queued([execution])
         else:
@@ -214,7 +219,7 @@ class Executions:
         async with self._backlog.storing(
             [function.id for function in functions], len(request.body)
         ):
-            stored = await self._database.write(executions.enqueue_each, waiting, request)
+            stored = await self._database.write(execution_queue.enqueue_each, waiting, request)
         self.note_queued(stored)
         return stored
 
@@ -245,7 +250,7 @@ class Executions:
             # Claiming a few at a time keeps a full queue to one write for several executions.
             if free >= max(1, limit // 4):
                 jobs, self._turn = await self._database.insist(
-                    executions.claim, free, now_ms(), after=self._turn
+                    execution_queue.claim, free, now_ms(), after=self._turn
                 )
                 if self._halted:
                     return
@@ -270,7 +275,7 @@ class Executions:
             )
         if self._halted and result.execution.status == "failed":
             return
-        if await self._database.insist(executions.finish, result.execution, result.body):
+        if await self._database.insist(execution_queue.finish, result.execution, result.body):
             self._backlog.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
 
@@ -283,7 +288,7 @@ class Executions:
             failed = records.fail(execution, f"{exc.message}\nError Code: {exc.code}")
             return ExecutionResult(execution=msgspec.structs.replace(failed, deployment_id=""))
         response = await self._call(
-            target, execution, request, target.function.timeout_seconds, patient=True
+            target, execution, request, target.function.timeout_seconds, queue_unbounded=True
         )
         return records.finish(target, execution, response)
 
@@ -294,14 +299,14 @@ class Executions:
         request: ExecutionRequest,
         timeout_seconds: float,
         *,
-        patient: bool = False,
+        queue_unbounded: bool = False,
     ) -> FunctionResponse:
         deadline = time.monotonic() + timeout_seconds
         try:
-            spec = self._launcher.worker(target)
+            spec = self._launcher.of(target)
         except RuntimeUnavailable as exc:
             return FunctionResponse(
                 status_code=500, errors=f"{exc}\nError Code: 500", failure="start"
             )
         call = self._calls.make(target.function, execution, request)
-        return await self._pool.call(spec, call, deadline, patient=patient)
+        return await self._pool.call(spec, call, deadline, queue_unbounded=queue_unbounded)

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from minifn.errors import Overloaded
-from minifn.store import executions
+from minifn.store import execution_queue
 from minifn.store.database import Database
 
 #: Seconds between two counts of the database.
@@ -190,7 +190,7 @@ class QueueLimits:
 
     async def _count(self) -> None:
         self._next_count_at = self._clock() + COUNT_SECONDS
-        stored = await self._database.read(executions.stored)
+        stored = await self._database.read(execution_queue.stored)
         self._waiting = stored.waiting
         self._scheduled, self._bytes, self._scheduled_bytes = (
             stored.scheduled,

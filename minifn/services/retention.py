@@ -11,8 +11,9 @@ from minifn.builder import Builder
 from minifn.config import Config
 from minifn.instants import now_ms
 from minifn.services.deployments import DeploymentService
-from minifn.store import executions, usage
-from minifn.store.database import Database, give_back
+from minifn.store import retention, usage
+from minifn.store.connection import give_back
+from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.retention")
 
@@ -48,15 +49,15 @@ class Retention:
         """Delete everything that is not kept at `now`."""
         # Counting as executions come and go keeps each of these steps, and those of whoever asks, short.
         await usage.catch_up(self._database)
-        deleted = await self._repeat(executions.purge, ROWS)
+        deleted = await self._repeat(retention.purge, ROWS)
         if self._config.retention_days:
             before = now - self._config.retention_days * DAY_MS
-            deleted += await self._repeat(executions.delete_older, before, ROWS)
+            deleted += await self._repeat(retention.delete_older, before, ROWS)
         if self._config.retention_count:
             for function, last in await self._database.read(
-                executions.beyond, self._config.retention_count
+                retention.beyond, self._config.retention_count
             ):
-                deleted += await self._repeat(executions.delete_through, function, last, ROWS)
+                deleted += await self._repeat(retention.delete_through, function, last, ROWS)
         expired = 0
         while count := await self._deployments.expire(now, DEPLOYMENTS):
             expired += count

@@ -16,7 +16,7 @@ from minifn.models import Execution
 from minifn.services import execution_records as records
 from minifn.services.executions import Executions
 from minifn.services.functions import FunctionService
-from minifn.store import executions, schedules
+from minifn.store import execution_queue, schedules
 from minifn.store.database import Database
 from minifn.store.schedules import Move, Plan
 
@@ -74,9 +74,11 @@ class Scheduler:
         ):
             queued = await self._database.write(schedules.apply, moves)
             self._executor.note_queued(queued, ticked=True)
-        due_at = await self._database.read(executions.next_due)
+        due_at = await self._database.read(execution_queue.next_due)
         if due_at is not None and due_at <= now:
-            self._executor.note_released(await self._database.write(executions.release_due, now))
+            self._executor.note_released(
+                await self._database.write(execution_queue.release_due, now)
+            )
         return await self._database.read(_next_due)
 
     async def run(self) -> None:
@@ -153,5 +155,5 @@ def _corrections(conn: sqlite3.Connection, now: int) -> list[Move]:
 
 
 def _next_due(conn: sqlite3.Connection) -> int | None:
-    due = (schedules.next_due(conn), executions.next_due(conn))
+    due = (schedules.next_due(conn), execution_queue.next_due(conn))
     return min((at for at in due if at is not None), default=None)

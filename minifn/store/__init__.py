@@ -1,1 +1,1 @@
-"""Everything that is kept: one SQLite file, plain functions over a connection, frozen records in and out."""
+"""The database: one SQLite file, plain functions over a connection, frozen records in and out."""

@@ -4,7 +4,6 @@ import sqlite3
 
 from minifn.errors import KeyAlreadyExists
 from minifn.models import ApiKey
-from minifn.store import lists
 from minifn.store.paging import Page, page as list_page
 from minifn.store.queries import Query
 from minifn.store.table import Table
@@ -25,13 +24,13 @@ def get(conn: sqlite3.Connection, key_id: str) -> ApiKey | None:
 
 
 def update(conn: sqlite3.Connection, key: ApiKey) -> bool:
-    """Overwrite a key's row; tell whether it was there."""
+    """Overwrite a key's row; return False if it does not exist."""
     return TABLE.update(conn, key)
 
 
 def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[ApiKey]:
     """Return a page of the keys."""
-    return list_page(conn, TABLE, lists.KEYS, query, count=count)
+    return list_page(conn, TABLE, query, count=count)
 
 
 def by_hash(conn: sqlite3.Connection, secret_hash: str) -> ApiKey | None:
@@ -45,5 +44,5 @@ def every(conn: sqlite3.Connection) -> list[ApiKey]:
 
 
 def delete(conn: sqlite3.Connection, key_id: str) -> bool:
-    """Delete one key; tell whether it was there."""
+    """Delete one key; return False if it does not exist."""
     return conn.execute("DELETE FROM api_keys WHERE id = ?", (key_id,)).rowcount > 0

@@ -1,7 +1,7 @@
-"""Values of variables at rest: XChaCha20-Poly1305 of libsodium, under a key that lies outside of the database.
+"""Encryption of variables: XChaCha20-Poly1305 of libsodium, with a key outside of the database.
 
-A value in the database is a blob: a random nonce, then the ciphertext, which holds for one variable's id only. The
-settings keep a fingerprint of the key, so that a wrong key is known before anything is read.
+A stored value is a blob: a random nonce, then the ciphertext, which is bound to the variable's id.
+The settings keep a fingerprint of the key, so that a wrong key is found before a value is read.
 """
 
 import contextlib
@@ -14,14 +14,17 @@ from minifn.config import VARIABLES_KEY
 from minifn.host.datadir import DataDir
 from minifn.store import settings
 
-#: The setting with the key's fingerprint.
+#: Name of the setting with the key's fingerprint.
 FINGERPRINT = "variables_key"
-#: Long enough to be random.
+#: Bytes of a nonce: enough for random ones never to repeat.
 NONCE_BYTES = 24
 
 
 class VariablesKeyError(RuntimeError):
-    """The key of the variables is missing, malformed or not the one they were encrypted with; one line."""
+    """The key of the variables is missing, malformed or not the one that encrypted them.
+
+    The message is one line.
+    """
 
 
 class VariableCipher:
@@ -32,19 +35,19 @@ class VariableCipher:
         if not VARIABLES_KEY.fullmatch(key):
             raise VariablesKeyError("the key of the variables must be 64 hexadecimal digits")
         self._key = bytes.fromhex(key)
-        #: Tells keys apart and says nothing else about them: keys are random.
+        #: A hash that tells keys apart; a random key cannot be found from it.
         self.fingerprint = hashlib.sha256(b"minifn variables " + self._key).hexdigest()
 
     def seal(self, value: str, variable_id: str) -> bytes:
-        """Return what is stored for a variable's value."""
-        # Imported with the first variable: it takes some 10 ms, and a server starts without needing it.
+        """Return the blob to store for a variable's value."""
+        # The import takes some 10 ms, and a server starts without it.
         from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as encrypt
 
         nonce = os.urandom(NONCE_BYTES)
         return nonce + encrypt(value.encode(), variable_id.encode(), nonce, self._key)
 
     def unseal(self, sealed: object, variable_id: str) -> str | None:
-        """Return the value that `seal` was given, None for anything it did not return for this variable."""
+        """Return the value of a blob, None unless `seal` returned it for this variable."""
         from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as decrypt
         from nacl.exceptions import CryptoError
 
@@ -60,9 +63,10 @@ class VariableCipher:
 
 
 def load_cipher(data: DataDir, given: str) -> VariableCipher:
-    """Return the cipher of a data directory; `given` is the key, "" for the one in its file, which is made if need be.
+    """Return the cipher of a data directory.
 
-    Raises VariablesKeyError, also when variables are encrypted and the file is gone: a new key would be of no use.
+    `given` is the key; "" takes it from its file, which is created if there is none. Raises
+    VariablesKeyError, also when variables are encrypted and the file is gone.
     """
     if not given and not data.variables_key.exists() and stored_fingerprint(data.database):
         raise VariablesKeyError(
@@ -79,27 +83,27 @@ def load_cipher(data: DataDir, given: str) -> VariableCipher:
 
 
 def stored_fingerprint(database: Path) -> str:
-    """Return the fingerprint of the key that a database's variables are encrypted with, "" for none yet."""
+    """Return the fingerprint of the key of a database's variables, "" before the first start."""
     if not database.exists():
         return ""
     with contextlib.closing(sqlite3.connect(database, timeout=10)) as conn:
         try:
             return settings.get(conn, FINGERPRINT)
         except sqlite3.OperationalError:
-            # A file without tables: nothing has been stored.
+            # The file has no tables yet.
             return ""
 
 
 def equip(conn: sqlite3.Connection, cipher: VariableCipher) -> None:
-    """Teach a connection the SQL functions `seal` and `unseal`, which the store of variables uses."""
+    """Define the SQL functions `seal` and `unseal`, which `variables` uses."""
     conn.create_function("seal", 2, cipher.seal)
     conn.create_function("unseal", 2, cipher.unseal)
 
 
 def adopt(conn: sqlite3.Connection, cipher: VariableCipher) -> None:
-    """Make the database one of this cipher's, encrypting what an earlier minifn stored as it was, all or nothing.
+    """Bind the database to this cipher, and encrypt plain values of an earlier minifn.
 
-    Raises VariablesKeyError when it is another cipher's.
+    All values are encrypted, or none. Raises VariablesKeyError when the database has another key.
     """
     conn.execute("PRAGMA secure_delete = ON")
     conn.execute("BEGIN IMMEDIATE")
@@ -120,5 +124,5 @@ def adopt(conn: sqlite3.Connection, cipher: VariableCipher) -> None:
         raise
     conn.execute("PRAGMA secure_delete = OFF")
     if plain:
-        # The log still has them as they were.
+        # The log still has the plain values.
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")

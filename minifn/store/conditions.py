@@ -1,26 +1,32 @@
-"""SQL of filters: identifiers come from the lists' column maps, values only through `?`."""
+"""SQL of filters: identifiers come from attributes, values are bound to `?`."""
 
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minifn.store.queries import Attributes, Filter
+from minifn.store.queries import Combination, Comparison, Filter, Method
 
 _OPERATORS = {
-    "notEqual": "<>",
-    "lessThan": "<",
-    "lessThanEqual": "<=",
-    "greaterThan": ">",
-    "greaterThanEqual": ">=",
+    Method.NOT_EQUAL: "<> ?",
+    Method.LESS_THAN: "< ?",
+    Method.LESS_THAN_EQUAL: "<= ?",
+    Method.GREATER_THAN: "> ?",
+    Method.GREATER_THAN_EQUAL: ">= ?",
+    Method.BETWEEN: "BETWEEN ? AND ?",
+    Method.NOT_BETWEEN: "NOT BETWEEN ? AND ?",
+    Method.IS_NULL: "IS NULL",
+    Method.IS_NOT_NULL: "IS NOT NULL",
 }
-#: The largest code point: no text that begins with p sorts after p followed by it (in practice: it is no character).
+_NULL_METHODS = (Method.IS_NULL, Method.IS_NOT_NULL)
+_NEGATED = frozenset({Method.NOT_STARTS_WITH, Method.NOT_ENDS_WITH, Method.NOT_CONTAINS})
+#: The largest code point. It is no character, so texts with the prefix p sort before p + _LAST.
 _LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True)
 class Condition:
-    """A piece of SQL that holds or not, with its values."""
+    """An SQL expression that is true or false, with its values."""
 
     sql: str
     values: tuple[Any, ...] = ()
@@ -29,73 +35,76 @@ class Condition:
 ALWAYS = Condition("1")
 
 
-def join(conditions: Sequence[Condition], word: str = "AND") -> Condition:
-    """Return the conjunction (or, with `word` OR, the disjunction) of conditions; none at all always holds."""
+def join(conditions: Sequence[Condition], operator: str = "AND") -> Condition:
+    """Return the conjunction of conditions, or with `operator` OR their disjunction.
+
+    Without conditions the result always holds.
+    """
     if not conditions:
         return ALWAYS
-    sql = f" {word} ".join(f"({item.sql})" for item in conditions)
+    sql = f" {operator} ".join(f"({item.sql})" for item in conditions)
     return Condition(sql, tuple(value for item in conditions for value in item.values))
 
 
 def literal(text: str) -> str:
-    """Return `text` as SQL, for an attribute that has one value."""
+    """Return `text` as SQL, for an attribute with a fixed value."""
     return "'" + text.replace("'", "''") + "'"
 
 
-def holds(conn: sqlite3.Connection, filters: Sequence[Filter], attributes: Attributes) -> bool:
-    """Tell whether filters hold for the one item whose attributes are literals."""
-    test = join([condition(item, attributes) for item in filters])
+def holds(conn: sqlite3.Connection, filters: Sequence[Filter]) -> bool:
+    """Tell whether filters hold whose attributes are literals."""
+    test = join([condition(item) for item in filters])
     return conn.execute(f"SELECT 1 WHERE {test.sql}", test.values).fetchone() is not None
 
 
-def condition(item: Filter, attributes: Attributes) -> Condition:
+def condition(item: Filter) -> Condition:
     """Return the SQL of one filter."""
-    if item.method in ("and", "or"):
-        return join([condition(child, attributes) for child in item.children], item.method.upper())
-    column = attributes[item.attribute].column
-    values = item.values
-    if item.method == "equal":
+    if isinstance(item, Combination):
+        return join([condition(inner) for inner in item.filters], item.operator.upper())
+    column, values = item.attribute.column, item.values
+    if item.method is Method.EQUAL:
         test = "= ?" if len(values) == 1 else f"IN ({', '.join('?' * len(values))})"
         return Condition(f"{column} {test}", values)
     if item.method in _OPERATORS:
-        return Condition(f"{column} {_OPERATORS[item.method]} ?", values)
-    if item.method == "between":
-        return Condition(f"{column} BETWEEN ? AND ?", values)
-    if item.method == "notBetween":
-        return Condition(f"{column} NOT BETWEEN ? AND ?", values)
-    if item.method in ("isNull", "isNotNull"):
-        return Condition(f"{column} {'IS' if item.method == 'isNull' else 'IS NOT'} NULL")
+        return Condition(f"{column} {_OPERATORS[item.method]}", values)
     return _text_condition(item.method, column, values)
 
 
-def range_parts(item: Filter, attributes: Attributes) -> list[tuple[str, Condition]]:
-    """Return the filter as parts (index, condition), one of which must hold; none when no index can serve it."""
-    if item.method == "and":
-        return next(
-            (parts for child in item.children if (parts := range_parts(child, attributes))), []
-        )
-    if item.method == "or":
-        of_children = [range_parts(child, attributes) for child in item.children]
-        return [part for parts in of_children for part in parts] if all(of_children) else []
-    attribute = attributes[item.attribute]
-    if not attribute.index or item.method in ("isNull", "isNotNull"):
+def range_parts(item: Filter) -> list[tuple[str, Condition]]:
+    """Return the filter as (index, condition) pairs, one of which must hold.
+
+    The list is empty when no index can serve the filter.
+    """
+    if isinstance(item, Comparison):
+        return _comparison_parts(item)
+    parts = [range_parts(inner) for inner in item.filters]
+    if item.operator == "and":
+        return next((part for part in parts if part), [])
+    return [pair for part in parts for pair in part] if all(parts) else []
+
+
+def _comparison_parts(item: Comparison) -> list[tuple[str, Condition]]:
+    index, column = item.attribute.index, item.attribute.column
+    if not index or item.method in _NULL_METHODS:
         return []
-    if item.method in ("notEqual", "notBetween"):
-        sides = (
-            (f"{attribute.column} < ?", item.values[:1]),
-            (f"{attribute.column} > ?", item.values[-1:]),
-        )
-        return [(attribute.index, Condition(sql, values)) for sql, values in sides]
-    return [(attribute.index, condition(item, attributes))]
+    if item.method in (Method.NOT_EQUAL, Method.NOT_BETWEEN):
+        return [
+            (index, Condition(f"{column} < ?", item.values[:1])),
+            (index, Condition(f"{column} > ?", item.values[-1:])),
+        ]
+    return [(index, condition(item))]
 
 
-def _text_condition(method: str, column: str, values: tuple[Any, ...]) -> Condition:
-    """Tests of a text's parts, case-sensitive: LIKE is not, and would need escapes."""
-    if method in ("startsWith", "notStartsWith"):
+def _text_condition(method: Method, column: str, values: tuple[Any, ...]) -> Condition:
+    """Return a case-sensitive test of a part of a text.
+
+    LIKE ignores the case of letters and would need escapes.
+    """
+    if method in (Method.STARTS_WITH, Method.NOT_STARTS_WITH):
         test, values = f"{column} BETWEEN ? AND ?", (values[0], values[0] + _LAST)
-    elif method in ("endsWith", "notEndsWith"):
-        # substr(x, -0) is the whole text, hence the separate case of an empty end.
+    elif method in (Method.ENDS_WITH, Method.NOT_ENDS_WITH):
+        # substr(x, -0) is the whole text, so an empty end is tested apart.
         test, values = f"(? = '' OR substr({column}, -length(?)) = ?)", (values[0],) * 3
     else:
         test = " OR ".join([f"instr({column}, ?) > 0"] * len(values))
-    return Condition(f"NOT ({test})" if method.startswith("not") else test, values)
+    return Condition(f"NOT ({test})" if method in _NEGATED else test, values)

@@ -1,10 +1,12 @@
-"""One SQLite file: a writer thread with group commit, reader threads, checkpoints in a thread of their own.
+"""One SQLite file: a writer thread with group commit, reader threads, a checkpoint thread.
 
-Store functions are plain `fn(conn, ...)`; `Database.write` and `Database.read` run them off the event loop. Whatever
-waits when the writer is free goes into one transaction, and all callers are woken together after COMMIT: a row written
-under load costs tens of microseconds, not a commit. When a job of a batch fails, the batch is undone and its jobs run
-again, each in a transaction of its own; that is rare, and savepoints would cost every job a third more. So a write may
-run twice, and must have no effect but on its connection.
+Store functions are plain `fn(conn, ...)`, which `Database.write` and `Database.read` run off the
+event loop. All writes that wait when the writer is free go into one transaction, and their callers
+are woken together after COMMIT: under load a row costs tens of microseconds instead of a commit.
+
+When a job of a batch fails, the batch is rolled back and each job runs again in its own
+transaction. That is rare, and savepoints would cost every job a third more. So a write may run
+twice, and must have no effect but on its connection.
 """
 
 import asyncio
@@ -21,93 +23,52 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from minifn.errors import DatabaseTimeout
 from minifn.host.identity import FileIdentity
+from minifn.limits import LIST_SECONDS_MAX
 from minifn.store import schema
-from minifn.store.cipher import VariableCipher, adopt, equip
-from minifn.store.search import matches_words
+from minifn.store.cipher import VariableCipher, adopt
+from minifn.store.connection import checkpoint, connect, may_pass
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: (function, positional arguments, keyword arguments, future): what waits for a thread. None ends the thread.
+#: A job of a thread: (function, positional arguments, keyword arguments, future).
 Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], "asyncio.Future[Any]"]
-#: (future, result, error): what the event loop is told.
+#: (deadline on the monotonic clock, job).
+Read = tuple[float, Job]
+#: The outcome of a job, for the event loop: (future, result, error).
 Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
-#: Rows changed, and transactions, between two checkpoints: some 8 MB of write-ahead log.
+#: Changed rows between two checkpoints: some 8 MB of write-ahead log.
 CHECKPOINT_CHANGES = 2_000
+#: Transactions between two checkpoints.
 CHECKPOINT_COMMITS = 200
-#: With a log longer than this (pages of 4 KiB) the writer waits for the end of a checkpoint, so that it can start over.
+#: Pages (4 KiB) of a log beyond which the writer waits for a whole checkpoint, which restarts it.
 LOG_PAGES_MAX = 16_384
-#: Jobs of one transaction; more wait for the next, so that the first callers are not kept waiting.
+#: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
 BATCH_MAX = 256
 READERS = 2
-#: How long a list may be waited for.
-LIST_SECONDS_MAX = 10.0
-#: After so many steps of SQLite's machine a reader looks at the clock.
+#: Steps of SQLite's virtual machine between two looks of a reader at the clock.
 READ_STEPS = 20_000
-#: Seconds between two attempts of a write that must not be given up.
+#: Seconds between two attempts of a write that must not be lost.
 INSIST_SECONDS = 1.0
-#: What SQLite says of a disk that is full, broken or read-only, and of a file that another process keeps locked.
-PASSING_ERRORS = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_BUSY,
-    }
-)
 
 
 class DatabaseLost(sqlite3.OperationalError):
-    """The file was removed or replaced: what is written from now on, nobody will ever read."""
+    """The file was removed or replaced, so writes to it would be lost."""
 
 
 class DatabaseClosed(RuntimeError):
-    """The database was closed (or never opened): nothing can be read or written."""
-
-
-def may_pass(error: BaseException) -> bool:
-    """Tell whether a write failed by the state of the machine, so that the same write may succeed later."""
-    # The lower byte is the kind of error, the rest says more.
-    return (
-        isinstance(error, sqlite3.Error)
-        and getattr(error, "sqlite_errorcode", 0) & 0xFF in PASSING_ERRORS
-    )
-
-
-def connect(
-    path: Path, *, readonly: bool = False, cipher: VariableCipher | None = None
-) -> sqlite3.Connection:
-    """Return a connection with minifn's settings; transactions are explicit. Raises sqlite3.Error.
-
-    Without a `cipher` it can do everything but read and write variables.
-    """
-    conn = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10
-    )
-    conn.execute("PRAGMA foreign_keys = ON")
-    # A loss of power takes nothing that was committed. Under load it is one flush of the disk for many writes.
-    conn.execute("PRAGMA synchronous = FULL")
-    conn.execute("PRAGMA wal_autocheckpoint = 0")
-    conn.execute("PRAGMA cache_size = -4096")
-    conn.execute("PRAGMA temp_store = MEMORY")
-    if readonly:
-        conn.execute("PRAGMA query_only = ON")
-    conn.create_function("matches_words", 2, matches_words, deterministic=True)
-    if cipher is not None:
-        equip(conn, cipher)
-    return conn
+    """The database is closed or was never opened."""
 
 
 class Database:
     """The database of one server, bound to the event loop that opened it.
 
-    `async with Database(path) as database:` creates or migrates the file, and drains and closes it. Without a `cipher`
-    it can do everything but read and write variables. Unless `flushed`, a loss of power may take the last writes, some
-    seconds of them, but never a part of one.
+    `async with Database(path) as database:` creates or migrates the file; leaving finishes all jobs
+    and closes it. Without a `cipher` it can neither read nor write variables. Unless `flushed`, a
+    loss of power may take the writes of the last seconds, but never a part of one.
     """
 
     def __init__(
@@ -117,29 +78,20 @@ class Database:
         self._cipher = cipher
         self._flushed = flushed
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: None in a queue ends its thread.
         self._writes: SimpleQueue[Job | None] = SimpleQueue()
-        #: With the moment at which each is given up, on the monotonic clock.
-        self._reads: SimpleQueue[tuple[float, Job] | None] = SimpleQueue()
-        self._lists: SimpleQueue[tuple[float, Job] | None] = SimpleQueue()
-        self._writer = threading.Thread(target=self._write_loop, name="minifn-writer", daemon=True)
+        self._reads: SimpleQueue[Read | None] = SimpleQueue()
+        self._lists: SimpleQueue[Read | None] = SimpleQueue()
+        self._writer = _thread("minifn-writer", self._write_loop)
         self._readers = [
-            threading.Thread(
-                target=self._read_loop,
-                args=(self._reads,),
-                name=f"minifn-reader-{number}",
-                daemon=True,
-            )
+            _thread(f"minifn-reader-{number}", self._read_loop, self._reads)
             for number in range(READERS)
         ]
-        self._lister = threading.Thread(
-            target=self._read_loop, args=(self._lists,), name="minifn-lists", daemon=True
-        )
-        self._checkpointer = threading.Thread(
-            target=self._checkpoint_loop, name="minifn-checkpoints", daemon=True
-        )
+        self._lister = _thread("minifn-lists", self._read_loop, self._lists)
+        self._checkpointer = _thread("minifn-checkpoints", self._checkpoint_loop)
         self._checkpoint_due = threading.Event()
         self._closing = False
-        #: Held by the writer during a transaction, and by a checkpoint that must see the end of the log.
+        #: Held by the writer during a transaction, and by a checkpoint of the whole log.
         self._turn = threading.Lock()
         self._listeners: list[Callable[[set[str]], None]] = []
         self._touched: set[str] = set()
@@ -157,13 +109,13 @@ class Database:
         Raises sqlite3.Error, schema.DatabaseTooNew and cipher.VariablesKeyError.
         """
         self._conn = await asyncio.to_thread(self._open_writer)
-        self._presence = FileIdentity(self.path, self.path.with_name(f"{self.path.name}-wal"))
+        self._identity = FileIdentity(self.path, self.path.with_name(f"{self.path.name}-wal"))
         self._loop = asyncio.get_running_loop()
         for thread in (self._writer, self._checkpointer, self._lister, *self._readers):
             thread.start()
 
     async def close(self) -> None:
-        """Finish everything that was asked for, then close the file. Calling it again does nothing."""
+        """Finish all jobs, then close the file. A second call does nothing."""
         if self._loop is None:
             return
         self._loop = None
@@ -172,7 +124,7 @@ class Database:
         self._lists.put(None)
         self._closing = True
         self._checkpoint_due.set()
-        # The writer's connection closes last: it moves the rest of the log into the file.
+        # The writer's connection closes last and moves the rest of the log into the file.
         for thread in (*self._readers, self._lister, self._checkpointer):
             await asyncio.to_thread(thread.join)
         self._writes.put(None)
@@ -183,8 +135,8 @@ class Database:
     ) -> "asyncio.Future[T]":
         """Run `fn(conn, ...)` in a transaction; the result arrives after COMMIT.
 
-        The write is certain from the call on: cancelling who awaits the result does not take it back. What `fn` raises
-        undoes what `fn` wrote and is raised to the caller. Raises DatabaseClosed.
+        Cancelling the caller does not cancel the write. An exception of `fn` rolls its writes back
+        and is raised to the caller. Raises DatabaseClosed.
         """
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
@@ -195,42 +147,40 @@ class Database:
     async def insist(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Write what must not be lost: again and again while the machine is in no state to store it.
-
-        Raises like `write`.
-        """
-        told = False
+        """Do what `write` does, and repeat it while the machine cannot store it."""
+        logged = False
         while True:
             try:
                 return await self.write(fn, *args, **kwargs)
             except sqlite3.Error as error:
                 if not may_pass(error):
                     raise
-                if not told:
-                    logger.error(
-                        "cannot write to the database (%s); it is tried again until it can", error
-                    )
-                told = True
+                if not logged:
+                    logger.error("cannot write to the database (%s); retrying until it can", error)
+                logged = True
             await asyncio.sleep(INSIST_SECONDS)
 
     def read(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
-        """Run `fn(conn, ...)` on one snapshot of what is committed. Raises DatabaseClosed and what `fn` raises."""
+        """Run `fn(conn, ...)` on one snapshot of the committed rows.
+
+        Raises DatabaseClosed and the exceptions of `fn`.
+        """
         return self._ask(self._reads, math.inf, (fn, args, kwargs))
 
     def read_list(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> "asyncio.Future[T]":
-        """Do what `read` does, for what callers can make long: it keeps no other read waiting.
+        """Do what `read` does, in a thread for reads that callers can make long.
 
-        Raises DatabaseTimeout after LIST_SECONDS_MAX, too.
+        Raises also DatabaseTimeout, after LIST_SECONDS_MAX.
         """
         return self._ask(self._lists, time.monotonic() + LIST_SECONDS_MAX, (fn, args, kwargs))
 
     def _ask(
         self,
-        queue: "SimpleQueue[tuple[float, Job] | None]",
+        queue: "SimpleQueue[Read | None]",
         deadline: float,
         asked: tuple[Callable[..., T], tuple[Any, ...], dict[str, Any]],
     ) -> "asyncio.Future[T]":
@@ -241,16 +191,17 @@ class Database:
         return future
 
     def subscribe(self, listener: Callable[[set[str]], None]) -> None:
-        """Have `listener(function_ids)` called on the loop after each commit that changed functions, variables or
-        rules.
+        """Call `listener(function_ids)` on the loop after commits that changed functions or their
+        variables and rules.
 
-        It runs before the writer's callers are woken: who has awaited a write never sees an older cache. The id ""
-        stands for the project's variables.
+        It runs before the writer's callers are woken, so a caller that has awaited a write never
+        sees an older cache. The id "" stands for the project's variables.
         """
         self._listeners.append(listener)
 
     def _open_writer(self) -> sqlite3.Connection:
-        # It holds variables and hashes of keys, in a directory others may pass through; SQLite gives the log its mode.
+        # The file holds variables and hashes of keys, and other users may pass its directory.
+        # SQLite gives the log the same mode.
         self.path.touch(mode=0o600)
         self.path.chmod(0o600)
         conn = connect(self.path, cipher=self._cipher)
@@ -293,9 +244,9 @@ class Database:
         conn.close()
 
     def _commit(self, conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run `jobs` in one transaction, or each in its own when one of them (or the commit) fails."""
+        """Run `jobs` in one transaction, or each in its own when a job or the commit fails."""
         try:
-            if lost := self._presence.missing():
+            if lost := self.missing():
                 raise DatabaseLost(f"{lost} was removed or replaced")
             conn.execute("BEGIN IMMEDIATE")
             outcomes: list[Outcome] = [
@@ -303,9 +254,9 @@ class Database:
             ]
             conn.execute("COMMIT")
         except Exception as error:
-            # Out of disk space, SQLite has rolled back by itself.
+            # Without disk space SQLite has rolled back by itself.
             if conn.in_transaction:
-                # Refused on a broken disk: the next attempt comes here first, and without this thread nobody writes.
+                # A broken disk refuses it. The writer must live on; the next job rolls back first.
                 with contextlib.suppress(sqlite3.Error):
                     conn.execute("ROLLBACK")
             if len(jobs) == 1:
@@ -313,7 +264,7 @@ class Database:
             return [outcome for job in jobs for outcome in self._commit(conn, [job])]
         return outcomes
 
-    def _read_loop(self, queue: "SimpleQueue[tuple[float, Job] | None]") -> None:
+    def _read_loop(self, queue: "SimpleQueue[Read | None]") -> None:
         conn = connect(self.path, readonly=True, cipher=self._cipher)
         deadline = math.inf
         conn.set_progress_handler(lambda: time.monotonic() > deadline, READ_STEPS)
@@ -341,12 +292,12 @@ class Database:
             self._checkpoint_due.wait()
             self._checkpoint_due.clear()
             try:
-                if _checkpoint(conn) > LOG_PAGES_MAX:
-                    # The log starts over only when all of it has been moved. Twice: the second pass leaves little
-                    # for the third, during which nobody can write.
-                    _checkpoint(conn)
+                if checkpoint(conn) > LOG_PAGES_MAX:
+                    # The log restarts only when all of it was moved. The second pass leaves little
+                    # for the third, which keeps the writer waiting.
+                    checkpoint(conn)
                     with self._turn:
-                        _checkpoint(conn)
+                        checkpoint(conn)
             except sqlite3.Error:
                 logger.exception(
                     "checkpoint of %s failed; the write-ahead log grows until one succeeds",
@@ -355,8 +306,8 @@ class Database:
         conn.close()
 
     def missing(self) -> str:
-        """Return which of its files was removed or replaced, "" while all are there."""
-        return self._presence.missing()
+        """Return the file that was removed or replaced, "" while all are there."""
+        return self._identity.missing()
 
     def _take_touched(self) -> set[str] | None:
         if not self._touched:
@@ -369,7 +320,7 @@ class Database:
         try:
             outcomes[0][0].get_loop().call_soon_threadsafe(self._settle, outcomes, touched)
         except RuntimeError:
-            # The loop was closed before the database: nobody waits for the outcomes any more, but they are on disk.
+            # The writes are on disk, and no caller waits for them any more.
             logger.warning("the event loop ended before the database was closed")
 
     def _settle(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
@@ -387,16 +338,5 @@ class Database:
                     future.set_exception(error)
 
 
-def _checkpoint(conn: sqlite3.Connection) -> int:
-    """Move what can be moved from the log into the file, without making anybody wait; return the log's pages."""
-    _, pages, _ = conn.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return int(pages)
-
-
-def give_back(conn: sqlite3.Connection, pages: int) -> int:
-    """Return up to `pages` free pages of the file to the file system; return how many."""
-    (free,) = conn.execute("PRAGMA freelist_count").fetchone()
-    for _ in range(min(pages, free)):
-        # One at a time: the statement has no columns, so the sqlite3 module takes a single step of it.
-        conn.execute("PRAGMA incremental_vacuum(1)")
-    return int(min(pages, free))
+def _thread(name: str, loop: Callable[..., None], *args: object) -> threading.Thread:
+    return threading.Thread(target=loop, args=args, name=name, daemon=True)

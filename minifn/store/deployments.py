@@ -1,7 +1,7 @@
-"""Deployments: uploads by chunks, and the moves of their builds.
+"""Deployments: uploads by chunks, and the statuses of their builds.
 
-Moves of a status are guarded in SQL: whoever comes late (a build that ends after it was canceled or deleted) changes
-nothing and is told so. The function's `latest_deployment_*` columns follow along.
+SQL guards each move of a status: a build that ends after it was canceled or deleted changes
+nothing, and the caller gets None. The function's `latest_deployment_*` columns are kept up to date.
 """
 
 import sqlite3
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
-from minifn.limits import LOG_LIMIT_CHARS
+from minifn.limits import LOG_LIMIT_CHARS, UPLOAD_PAUSE_SECONDS_MAX
 from minifn.models import Deployment, DeploymentStatus, Function
-from minifn.store import functions, lists, usage
+from minifn.store import functions, usage
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -20,20 +20,21 @@ from minifn.store.queries import Query
 from minifn.store.table import Table
 
 TABLE = Table("deployments", Deployment)
-#: How long the next chunk of an upload may take, milliseconds.
-UPLOAD_MS_MAX = 86_400_000
-#: Instant ?1. Appwrite keeps unfinished uploads for ever.
+#: Condition of the deployments to delete at the instant ?1: ended ones that are older than their
+#: function's retention, and abandoned uploads, which Appwrite keeps for ever.
 _EXPIRED = (
     "(status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
     " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
-    " AND deployment_retention_days > 0 AND deployments.created_at < ?1 - deployment_retention_days * 86400000)"
-    f" OR chunks_uploaded < chunks_total AND deployments.updated_at < ?1 - {UPLOAD_MS_MAX} AND EXISTS"
+    " AND deployment_retention_days > 0"
+    " AND deployments.created_at < ?1 - deployment_retention_days * 86400000)"
+    " OR chunks_uploaded < chunks_total"
+    f" AND deployments.updated_at < ?1 - {UPLOAD_PAUSE_SECONDS_MAX * 1000} AND EXISTS"
     " (SELECT 1 FROM deployment_chunks WHERE deployment_id = deployments.id))"
 )
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """How a build ended. `build_logs` None keeps what was appended while it ran."""
+    """The end of a build. `build_logs` None keeps the logs that were appended while it ran."""
 
     status: DeploymentStatus
     duration_seconds: int
@@ -44,8 +45,8 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
 def insert(conn: sqlite3.Connection, deployment: Deployment) -> Deployment:
     """Insert and return `deployment` with its sequence; it becomes its function's latest.
 
-    With `activate`, older unfinished builds of the function lose their claim to become active.
-    Raises sqlite3.IntegrityError when the id is taken or the function is gone.
+    With `activate`, older unfinished builds of the function no longer become active. Raises
+    sqlite3.IntegrityError when the id is taken or the function was deleted.
     """
     inserted = TABLE.insert(conn, deployment)
     if deployment.activate:
@@ -76,7 +77,7 @@ def page(
         scope = join(
             [scope, Condition("matches_words(id || ' ' || entrypoint, ?)", (query.search,))]
         )
-    return list_page(conn, TABLE, lists.DEPLOYMENTS, query, Scope(scope), count=count)
+    return list_page(conn, TABLE, query, Scope(scope), count=count)
 
 
 def of_function(conn: sqlite3.Connection, function_id: str) -> list[str]:
@@ -88,18 +89,18 @@ def of_function(conn: sqlite3.Connection, function_id: str) -> list[str]:
 
 
 def ids(conn: sqlite3.Connection) -> set[str]:
-    """Return the ids of all deployments, to tell which files belong to none."""
+    """Return the ids of all deployments."""
     return {row[0] for row in conn.execute("SELECT id FROM deployments")}
 
 
 def built(conn: sqlite3.Connection) -> set[str]:
-    """Return the ids of the deployments whose build is there to run."""
+    """Return the ids of the deployments whose build can run."""
     rows = conn.execute("SELECT id FROM deployments WHERE status = 'ready' AND NOT build_removed")
     return {row[0] for row in rows}
 
 
 def uploaded(conn: sqlite3.Connection) -> set[str]:
-    """Return the ids of the deployments whose archive has arrived whole."""
+    """Return the ids of the deployments whose archive is complete."""
     return {
         row[0]
         for row in conn.execute("SELECT id FROM deployments WHERE chunks_uploaded >= chunks_total")
@@ -109,9 +110,10 @@ def uploaded(conn: sqlite3.Connection) -> set[str]:
 def add_chunk(
     conn: sqlite3.Connection, deployment_id: str, number: int, now: int
 ) -> tuple[Deployment, bool]:
-    """Note that chunk `number` (from 0) is on disk; return the deployment and whether this one completed it.
+    """Note that chunk `number` (from 0) is on disk.
 
-    A chunk that comes again changes nothing. Raises DeploymentNotFound when the deployment was deleted meanwhile.
+    Return the deployment and whether this chunk completed it; a chunk that comes again does not.
+    Raises DeploymentNotFound when the deployment was deleted meanwhile.
     """
     before = by_id(conn, deployment_id)
     if before is None:
@@ -119,7 +121,8 @@ def add_chunk(
     conn.execute("INSERT OR IGNORE INTO deployment_chunks VALUES (?, ?)", (deployment_id, number))
     conn.execute(
         "UPDATE deployments SET updated_at = ?,"
-        " chunks_uploaded = (SELECT count(*) FROM deployment_chunks WHERE deployment_id = id) WHERE id = ?",
+        " chunks_uploaded = (SELECT count(*) FROM deployment_chunks WHERE deployment_id = id)"
+        " WHERE id = ?",
         (now, deployment_id),
     )
     after = by_id(conn, deployment_id)
@@ -127,25 +130,19 @@ def add_chunk(
     return after, after.uploaded and not before.uploaded
 
 
-def chunks(conn: sqlite3.Connection, deployment_id: str) -> set[int]:
-    """Return the numbers of the chunks that have arrived."""
-    rows = conn.execute(
-        "SELECT number FROM deployment_chunks WHERE deployment_id = ?", (deployment_id,)
-    )
-    return {row[0] for row in rows}
-
-
 def claim(conn: sqlite3.Connection, now: int) -> Deployment | None:
-    """Take an uploaded deployment that waits for its build: `waiting` becomes `processing`.
+    """Claim an uploaded deployment that waits for its build: `waiting` becomes `processing`.
 
-    The oldest comes first, but before it those that are their functions' active ones: after a restore these have
-    nothing to answer with. There is a build from now on; a deployment has one alone, so it goes by the same id.
+    Active deployments come first, because after a restore their functions cannot answer; then the
+    oldest. The build has the deployment's id, as each deployment has one build.
     """
     row = conn.execute(
-        "UPDATE deployments SET status = 'processing', build_id = id, build_started_at = ?, updated_at = ?"
-        " WHERE sequence = ("
-        " SELECT sequence FROM deployments WHERE status = 'waiting' AND chunks_uploaded >= chunks_total"
-        " ORDER BY id NOT IN (SELECT deployment_id FROM functions), sequence LIMIT 1) RETURNING id, function_id",
+        "UPDATE deployments"
+        " SET status = 'processing', build_id = id, build_started_at = ?, updated_at = ?"
+        " WHERE sequence = (SELECT sequence FROM deployments"
+        "  WHERE status = 'waiting' AND chunks_uploaded >= chunks_total"
+        "  ORDER BY id NOT IN (SELECT deployment_id FROM functions), sequence LIMIT 1)"
+        " RETURNING id, function_id",
         (now, now),
     ).fetchone()
     if row is None:
@@ -160,7 +157,10 @@ def start_building(conn: sqlite3.Connection, deployment_id: str, now: int) -> De
 
 
 def append_logs(conn: sqlite3.Connection, deployment_id: str, text: str) -> bool:
-    """Append to the build logs, which keep their last LOG_LIMIT_CHARS; False when the build has ended."""
+    """Append to the build logs, which keep their last LOG_LIMIT_CHARS characters.
+
+    Return False when the build has ended.
+    """
     changed = conn.execute(
         "UPDATE deployments SET build_logs = substr(build_logs || ?, ?)"
         " WHERE id = ? AND status IN ('processing', 'building')",
@@ -172,9 +172,9 @@ def append_logs(conn: sqlite3.Connection, deployment_id: str, text: str) -> bool
 def finish(
     conn: sqlite3.Connection, deployment_id: str, result: BuildResult, now: int
 ) -> Deployment | None:
-    """Record how a build ended; None (and nothing changes) when it was canceled or deleted meanwhile.
+    """Record the end of a build; return None when it was canceled or deleted meanwhile.
 
-    A ready one with `activate` becomes active, unless the active deployment was created later and
+    A ready deployment with `activate` becomes active unless the active one was created later and
     this one was not chosen since (see `activate`).
     """
     changes = "status = ?, build_duration_seconds = ?, build_size_bytes = ?, updated_at = ?"
@@ -183,13 +183,15 @@ def finish(
         changes += ", build_logs = ?"
         values.append(result.build_logs[-LOG_LIMIT_CHARS:])
     deployment = _move(conn, deployment_id, ("processing", "building"), changes, *values)
-    if deployment is not None:
-        usage.count_build(conn, deployment_id, now)
-    if deployment is None or deployment.status != "ready":
+    if deployment is None:
+        return None
+    usage.count_build(conn, deployment_id, now)
+    if deployment.status != "ready":
         return deployment
     if deployment.activate:
         conn.execute(
-            "UPDATE functions SET deployment_id = ?, deployment_created_at = ?, live = 1, updated_at = ?"
+            "UPDATE functions"
+            " SET deployment_id = ?, deployment_created_at = ?, live = 1, updated_at = ?"
             " WHERE id = ? AND (deployment_id = '' OR ? OR deployment_id NOT IN"
             " (SELECT id FROM deployments WHERE function_id = ? AND sequence > ?))",
             (
@@ -205,8 +207,8 @@ def finish(
 def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Function:
     """Make a ready deployment active and return the function.
 
-    A deployment whose build was removed waits for a new build first and becomes active with its end;
-    until then the function is as before.
+    A deployment whose build was removed waits for a new build and becomes active with its end.
+    Until then the function is as before.
 
     Raises FunctionNotFound, DeploymentNotFound and BuildNotReady.
     """
@@ -219,7 +221,8 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
     if deployment.status != "ready":
         raise BuildNotReady
     conn.execute(
-        "UPDATE deployments SET activate = 0 WHERE function_id = ? AND build_removed AND status <> 'ready'",
+        "UPDATE deployments SET activate = 0"
+        " WHERE function_id = ? AND build_removed AND status <> 'ready'",
         (function_id,),
     )
     if deployment.build_removed:
@@ -238,9 +241,10 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
 def cancel(
     conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int, *, note: str = ""
 ) -> Deployment:
-    """Move an unfinished build to `canceled` and append `note` to its logs; canceling again is fine.
+    """Move an unfinished build to `canceled` and append `note` to its logs.
 
-    Raises DeploymentNotFound, and BuildAlreadyCompleted for one that is ready or failed.
+    A canceled one is returned as it is. Raises DeploymentNotFound, and BuildAlreadyCompleted for
+    one that is ready or failed.
     """
     deployment = get(conn, function_id, deployment_id)
     if deployment is None:
@@ -250,17 +254,26 @@ def cancel(
     if deployment.status == "canceled":
         return deployment
     moved = _move(
-        conn, deployment_id, (deployment.status,),
-        "status = 'canceled', build_id = id, updated_at = ?, build_logs = substr(build_logs || ?, ?),"
-        " build_duration_seconds = CASE build_started_at WHEN 0 THEN 0 ELSE (? - build_started_at) / 1000 END",
-        now, note, -LOG_LIMIT_CHARS, now,
-    )  # fmt: skip
+        conn,
+        deployment_id,
+        (deployment.status,),
+        "status = 'canceled', build_id = id, updated_at = ?,"
+        " build_logs = substr(build_logs || ?, ?), build_duration_seconds ="
+        "  CASE build_started_at WHEN 0 THEN 0 ELSE (? - build_started_at) / 1000 END",
+        now,
+        note,
+        -LOG_LIMIT_CHARS,
+        now,
+    )
     assert moved is not None
     return moved
 
 
 def delete(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Deployment:
-    """Delete and return a deployment; if it was active its function has none. Raises DeploymentNotFound."""
+    """Delete and return a deployment; if it was active, its function has no active one.
+
+    Raises DeploymentNotFound.
+    """
     deployment = get(conn, function_id, deployment_id)
     if deployment is None:
         raise DeploymentNotFound
@@ -275,9 +288,10 @@ def delete(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: 
 
 
 def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
-    """Put the builds that a stop interrupted back into the queue; return how many. For the start of a server."""
+    """Queue the builds that a stop interrupted again; return the count. For the server's start."""
     rows = conn.execute(
-        "UPDATE deployments SET status = 'waiting', build_started_at = 0, build_logs = '', updated_at = ?"
+        "UPDATE deployments"
+        " SET status = 'waiting', build_started_at = 0, build_logs = '', updated_at = ?"
         " WHERE status IN ('processing', 'building') RETURNING function_id",
         (now,),
     ).fetchall()
@@ -289,13 +303,13 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
 def rebuild(
     conn: sqlite3.Connection, deployment_ids: Iterable[str], now: int, *, activate: bool = False
 ) -> None:
-    """Queue ready deployments to be built again; which one is active stays as it is until then.
+    """Queue new builds of ready deployments; the active deployments stay active.
 
-    With `activate` they become active once they are built.
+    With `activate`, the new builds become active.
     """
     conn.executemany(
-        "UPDATE deployments SET status = 'waiting', activate = ?, build_started_at = 0, build_logs = '',"
-        " updated_at = ? WHERE status = 'ready' AND id = ?",
+        "UPDATE deployments SET status = 'waiting', activate = ?, build_started_at = 0,"
+        " build_logs = '', updated_at = ? WHERE status = 'ready' AND id = ?",
         ((activate, now, deployment_id) for deployment_id in deployment_ids),
     )
     for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():
@@ -309,7 +323,8 @@ def remove_builds(conn: sqlite3.Connection, kept: int, limit: int) -> list[str]:
     """
     rows = conn.execute(
         "UPDATE deployments SET build_removed = 1, build_size_bytes = 0 WHERE id IN ("
-        " SELECT id FROM (SELECT id, row_number() OVER (PARTITION BY function_id ORDER BY sequence DESC) AS place"
+        " SELECT id FROM ("
+        "  SELECT id, row_number() OVER (PARTITION BY function_id ORDER BY sequence DESC) AS place"
         "  FROM deployments WHERE status = 'ready' AND NOT build_removed"
         "  AND id NOT IN (SELECT deployment_id FROM functions))"
         " WHERE place > ? LIMIT ?) RETURNING id",
@@ -319,20 +334,18 @@ def remove_builds(conn: sqlite3.Connection, kept: int, limit: int) -> list[str]:
 
 
 def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:
-    """Return up to `limit` ids of deployments that are no longer kept (see `delete_expired`)."""
-    return [
-        row[0]
-        for row in conn.execute(
-            f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?2", (now, limit)
-        )
-    ]
+    """Return up to `limit` ids of deployments to delete (see `delete_expired`)."""
+    rows = conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?2", (now, limit))
+    return [row[0] for row in rows]
 
 
 def delete_expired(
     conn: sqlite3.Connection, deployment_ids: list[str], now: int
 ) -> list[Deployment]:
-    """Delete and return those that are inactive and older than their function's retention (0 days = for ever), and
-    uploads that nobody has gone on with for UPLOAD_MS_MAX.
+    """Delete and return those of the deployments that are still to be deleted.
+
+    These are inactive ones older than their function's retention (0 days = for ever), and uploads
+    without a new chunk for UPLOAD_PAUSE_SECONDS_MAX.
     """
     found = [
         TABLE.first(conn, f"{_EXPIRED} AND id = ?2", now, deployment_id)
@@ -348,12 +361,13 @@ def delete_expired(
 def refresh_latest(conn: sqlite3.Connection, function_id: str) -> None:
     """Copy the id, time and status of the function's newest deployment to its row."""
     row = conn.execute(
-        "SELECT id, created_at, status FROM deployments WHERE function_id = ? ORDER BY sequence DESC LIMIT 1",
+        "SELECT id, created_at, status FROM deployments WHERE function_id = ?"
+        " ORDER BY sequence DESC LIMIT 1",
         (function_id,),
     ).fetchone()
     conn.execute(
-        "UPDATE functions SET latest_deployment_id = ?, latest_deployment_created_at = ?, latest_deployment_status = ?"
-        " WHERE id = ?",
+        "UPDATE functions SET latest_deployment_id = ?, latest_deployment_created_at = ?,"
+        " latest_deployment_status = ? WHERE id = ?",
         (*(row or ("", 0, "")), function_id),
     )
 

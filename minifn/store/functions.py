@@ -1,10 +1,9 @@
-"""Functions: their settings, their active deployment, when their schedule is due."""
+"""Functions: settings, active deployment, and the next run of the schedule."""
 
 import sqlite3
 
 from minifn.errors import FunctionAlreadyExists
 from minifn.models import Function
-from minifn.store import lists
 from minifn.store.conditions import ALWAYS, Condition
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -17,8 +16,8 @@ TABLE = Table("functions", Function)
 def insert(conn: sqlite3.Connection, function: Function) -> Function:
     """Insert and return `function` with its sequence.
 
-    Raises FunctionAlreadyExists, also for an id that differs from another in case only: both would
-    have one domain.
+    Raises FunctionAlreadyExists, also for an id that differs from another only in the case of its
+    letters: both would have the same domain.
     """
     known = conn.execute(
         "SELECT id FROM functions WHERE lower(id) = lower(?)", (function.id,)
@@ -27,8 +26,8 @@ def insert(conn: sqlite3.Connection, function: Function) -> Function:
         raise FunctionAlreadyExists
     if known is not None:
         raise FunctionAlreadyExists(
-            f"Function {known[0]!r} has the same ID in other letter case. Host names know no case, so that both "
-            "would have the same domain: use a different ID."
+            f"Function {known[0]!r} has the same ID in other letter case."
+            " Host names know no case, so both would have the same domain: use a different ID."
         )
     return TABLE.insert(conn, function)
 
@@ -43,7 +42,7 @@ def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[
     scope = ALWAYS
     if query.search:
         scope = Condition("matches_words(id || ' ' || name || ' ' || runtime, ?)", (query.search,))
-    return list_page(conn, TABLE, lists.FUNCTIONS, query, Scope(scope), count=count)
+    return list_page(conn, TABLE, query, Scope(scope), count=count)
 
 
 def every(conn: sqlite3.Connection) -> list[Function]:
@@ -52,14 +51,14 @@ def every(conn: sqlite3.Connection) -> list[Function]:
 
 
 def update(conn: sqlite3.Connection, function: Function) -> bool:
-    """Overwrite a function's row; tell whether it was there."""
+    """Overwrite a function's row; return False if it does not exist."""
     return TABLE.update(conn, function)
 
 
 def delete(conn: sqlite3.Connection, function_id: str) -> bool:
-    """Delete a function with its variables, deployments and rules; tell whether it was there.
+    """Delete a function with its variables, deployments and rules; return False if it is unknown.
 
-    Its executions are unreachable at once and deleted in batches by `executions.purge`.
+    Its executions are unreachable at once and deleted in batches by `retention.purge`.
     """
     row = conn.execute(
         "DELETE FROM functions WHERE id = ? RETURNING sequence", (function_id,)
@@ -74,7 +73,7 @@ def delete(conn: sqlite3.Connection, function_id: str) -> bool:
 
 
 def mark_stale(conn: sqlite3.Connection, function_id: str) -> None:
-    """Note that the active deployment no longer has everything the function says; "" means every function."""
+    """Note that the active deployment is older than the settings; "" means every function."""
     conn.execute("UPDATE functions SET live = 0 WHERE ? IN ('', id)", (function_id,))
 
 

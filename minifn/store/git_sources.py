@@ -1,7 +1,7 @@
-"""What is to be fetched from git repositories, and which commits of their branches have been dealt with.
+"""Deployments to fetch from git repositories, and the commits that were handled.
 
-A deployment that comes from git is a row from the start, as an upload of which nothing has arrived; a row of
-`git_fetches` says where it comes from and goes when it is there, so that a restart goes on fetching.
+A deployment from git has a row from the start, like an upload before its first chunk. Its row in
+`git_fetches` names the source and is deleted when the source is on disk, so a restart resumes it.
 """
 
 import sqlite3
@@ -16,18 +16,18 @@ from minifn.store import deployments, functions
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A commit of a repository, or one folder of it."""
 
-    #: "" for the repository that is pushed to minifn itself.
+    #: "" for the repository that minifn keeps itself.
     installation_id: str
     repository: str
-    #: Full (`refs/heads/main`), or a whole hash.
+    #: A full reference (`refs/heads/main`) or a whole hash.
     reference: str
     folder: str = ""
-    #: The function has just been connected: its branches as they are now are no pushes.
+    #: The function was just connected: the present commits of its branches count as handled.
     baseline: bool = False
 
 
 class Fetch(msgspec.Struct, frozen=True, kw_only=True):
-    """A deployment whose source is not there yet."""
+    """A deployment whose source is not on disk yet."""
 
     deployment: Deployment
     source: Source
@@ -43,10 +43,9 @@ class Repository(msgspec.Struct, frozen=True):
 def insert(
     conn: sqlite3.Connection, deployment: Deployment, source: Source, *, commit: str = ""
 ) -> Deployment | None:
-    """Insert a deployment that is to be fetched, and return it.
+    """Insert a deployment to fetch and return it; None when its function was deleted.
 
-    With `commit`, only if that commit of the deployment's branch has not been dealt with; else None. None also when
-    the function is gone.
+    With `commit`, also None if that commit of the deployment's branch was handled before.
     """
     if functions.get(conn, deployment.function_id) is None:
         return None
@@ -56,20 +55,23 @@ def insert(
     conn.execute(
         "INSERT INTO git_fetches VALUES (?, ?, ?, ?, ?, ?)",
         (
-            deployment.id, source.installation_id, source.repository, source.reference, source.folder, source.baseline,
+            deployment.id, source.installation_id, source.repository, source.reference,
+            source.folder, source.baseline,
         ),
     )  # fmt: skip
     return inserted
 
 
 def pending(conn: sqlite3.Connection) -> list[Fetch]:
-    """Return the deployments to fetch, the oldest first; what was canceled is forgotten."""
+    """Return the deployments to fetch, oldest first; drop those that were canceled."""
     conn.execute(
-        "DELETE FROM git_fetches WHERE deployment_id NOT IN (SELECT id FROM deployments WHERE status = 'waiting')"
+        "DELETE FROM git_fetches WHERE deployment_id NOT IN"
+        " (SELECT id FROM deployments WHERE status = 'waiting')"
     )
     rows = conn.execute(
-        "SELECT deployment_id, installation_id, repository, reference, folder, baseline FROM git_fetches"
-        " JOIN deployments ON deployments.id = deployment_id ORDER BY deployments.sequence"
+        "SELECT deployment_id, installation_id, repository, reference, folder, baseline"
+        " FROM git_fetches JOIN deployments ON deployments.id = deployment_id"
+        " ORDER BY deployments.sequence"
     )
     return [_fetch(conn, row) for row in rows.fetchall()]
 
@@ -91,9 +93,10 @@ def _fetch(conn: sqlite3.Connection, row: tuple[str, str, str, str, str, int]) -
 def fetched(
     conn: sqlite3.Connection, deployment: Deployment, heads: Mapping[str, str]
 ) -> Deployment | None:
-    """Record that the source is on disk, with what its commit says; None when it was canceled or deleted meanwhile.
+    """Record that the source is on disk; `deployment` has the details of its commit.
 
-    `heads` are the branches that are no pushes, for a baseline.
+    Return None when it was canceled or deleted meanwhile. The commits of `heads` (by branch) count
+    as handled, for a baseline.
     """
     conn.execute("DELETE FROM git_fetches WHERE deployment_id = ?", (deployment.id,))
     current = deployments.by_id(conn, deployment.id)
@@ -108,11 +111,14 @@ def fetched(
 def failed(
     conn: sqlite3.Connection, deployment_id: str, message: str, now: int
 ) -> Deployment | None:
-    """Record that the source could not be fetched; None when the deployment was canceled or deleted meanwhile."""
+    """Record that the source could not be fetched.
+
+    Return None when the deployment was canceled or deleted meanwhile.
+    """
     conn.execute("DELETE FROM git_fetches WHERE deployment_id = ?", (deployment_id,))
     changed = conn.execute(
-        "UPDATE deployments SET status = 'failed', build_logs = ?, build_duration_seconds = 1, updated_at = ?"
-        " WHERE id = ? AND status = 'waiting'",
+        "UPDATE deployments SET status = 'failed', build_logs = ?, build_duration_seconds = 1,"
+        " updated_at = ? WHERE id = ? AND status = 'waiting'",
         (message, now, deployment_id),
     )
     if not changed.rowcount:
@@ -124,7 +130,7 @@ def failed(
 
 
 def note_commit(conn: sqlite3.Connection, function_id: str, branch: str, commit: str) -> bool:
-    """Remember a commit of a branch; tell whether it is new."""
+    """Mark a commit of a branch as handled; return False if it was marked before."""
     noted = conn.execute(
         "INSERT OR IGNORE INTO git_commits (function_id, branch, commit_hash) VALUES (?, ?, ?)",
         (function_id, branch, commit),
@@ -133,7 +139,7 @@ def note_commit(conn: sqlite3.Connection, function_id: str, branch: str, commit:
 
 
 def known(conn: sqlite3.Connection, function_id: str) -> dict[str, list[str]]:
-    """Return the commits of a function's branches that have been dealt with, the newest last."""
+    """Return the handled commits of a function's branches, newest last."""
     found: dict[str, list[str]] = {}
     rows = conn.execute(
         "SELECT branch, commit_hash FROM git_commits WHERE function_id = ? ORDER BY sequence",
@@ -145,17 +151,17 @@ def known(conn: sqlite3.Connection, function_id: str) -> dict[str, list[str]]:
 
 
 def forget(conn: sqlite3.Connection, function_id: str) -> None:
-    """Forget the commits of a function: it is connected to another repository, or to none."""
+    """Forget the commits of a function, because its repository changed."""
     conn.execute("DELETE FROM git_commits WHERE function_id = ?", (function_id,))
 
 
 def forget_fetches(conn: sqlite3.Connection) -> None:
-    """Forget what was to be fetched: of what is in a backup, everything is there."""
+    """Forget all fetches: the sources of a backup's deployments are in the backup."""
     conn.execute("DELETE FROM git_fetches")
 
 
 def repositories(conn: sqlite3.Connection) -> list[Repository]:
-    """Return every repository that a function is connected to."""
+    """Return the repositories that functions are connected to."""
     rows = conn.execute(
         "SELECT DISTINCT installation_id, provider_repository_id FROM functions"
         " WHERE provider_repository_id <> '' ORDER BY 1, 2"
@@ -164,12 +170,15 @@ def repositories(conn: sqlite3.Connection) -> list[Repository]:
 
 
 def connected(conn: sqlite3.Connection, repository: Repository) -> list[Function]:
-    """Return the functions connected to a repository, except those whose first deployment is still to be fetched."""
+    """Return the functions connected to a repository.
+
+    Functions whose first deployment is still to be fetched are left out.
+    """
     return functions.TABLE.all(
         conn,
-        "installation_id = ? AND provider_repository_id = ? AND NOT EXISTS (SELECT 1 FROM git_fetches"
-        " JOIN deployments ON deployments.id = deployment_id WHERE baseline AND function_id = functions.id)"
-        " ORDER BY sequence",
+        "installation_id = ? AND provider_repository_id = ? AND NOT EXISTS ("
+        " SELECT 1 FROM git_fetches JOIN deployments ON deployments.id = deployment_id"
+        " WHERE baseline AND function_id = functions.id) ORDER BY sequence",
         repository.installation_id,
         repository.name,
     )

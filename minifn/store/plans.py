@@ -1,11 +1,12 @@
-"""How a page of a long table is read. SQLite, which has no statistics, would guess; here it is counted.
+"""Plans of a page of a long table.
 
-Each filter that an index can serve is counted. A filter that leaves few rows (FEW) drives the query, and what is
-left is sorted. If none does, matches are frequent, and reading in the list's order finds a page soon.
+SQLite has no statistics and would guess, so each filter that an index can serve is counted. A
+filter that leaves few rows (FEW) drives the query, and its rows are sorted. Without such a filter
+matches are frequent, and a page is found soon by reading in the list's order.
 
-Of a million rows a page then takes milliseconds. What takes longer, up to some tenths of a second: parts of a text
-(`contains`, `endsWith`), which no index finds; a long range of $updatedAt in order of creation; and the count of rows
-that two frequent conditions seldom meet in.
+A page of a million rows then takes milliseconds. These take longer, up to some tenths of a second:
+parts of a text (CONTAINS, ENDS_WITH), which no index finds; a long range of `updated_at` in order
+of creation; and the count of rows when two conditions are each frequent and seldom hold together.
 """
 
 import sqlite3
@@ -13,27 +14,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
-from minifn.store.queries import Attributes, Filter, Query
+from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 
-#: So many rows are fetched and sorted in a few milliseconds.
+#: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
-#: Appwrite counts no further (`APP_LIMIT_COUNT`).
+#: Largest total of a list: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
-#: Filters that are one range of values.
-RANGES = frozenset(
-    {"lessThan", "lessThanEqual", "greaterThan", "greaterThanEqual", "between", "startsWith"}
+#: Comparisons that hold for one range of values.
+_RANGES = frozenset(
+    {
+        Method.LESS_THAN,
+        Method.LESS_THAN_EQUAL,
+        Method.GREATER_THAN,
+        Method.GREATER_THAN_EQUAL,
+        Method.BETWEEN,
+        Method.STARTS_WITH,
+    }
 )
 
-#: (column, whether it descends) by importance.
+#: (column, whether it descends), most important first.
 Orders = list[tuple[str, bool]]
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What a list is limited to before the client's query.
+    """The rows of a list before the client's query.
 
-    In a long table `prefix` fixes the first columns of every index, and `index` serves the whole `condition` in order
-    of creation. Without an `index` the table is short and SQLite may read it as it likes.
+    In a long table `prefix` fixes the first columns of every index, and `index` serves the whole
+    `condition` in order of creation. Without an `index` the table is short and SQLite plans alone.
     """
 
     condition: Condition = ALWAYS
@@ -43,53 +51,41 @@ class Scope:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A SELECT of sequences that could drive a query, and how many it finds, counted up to TOTAL_MAX."""
+    """A SELECT of sequences that could drive a query, and its rows, counted up to TOTAL_MAX."""
 
     select: Condition
     rows: int
-    #: The one index it uses, "" when they are several.
+    #: The index it uses, "" when it uses several.
     index: str
-    #: Whether it finds rows in order of creation: one value of the index's column.
+    #: It finds rows in order of creation: one value of the index's column.
     ordered: bool = False
-    #: Whether what it finds is what the scope and its filter (or no filter) say, no more and nothing twice.
+    #: It finds exactly the rows of the scope and its filter (if any), each once.
     exact: bool = False
-    #: Whether what it finds lies together: one range of the index.
+    #: It finds one range of the index.
     contiguous: bool = False
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where to read (`source` follows FROM) and what to test. `in_order`: rows come in the order asked for."""
+    """A way to read: `source` follows FROM, and `where` is tested.
+
+    With `in_order`, rows come in the order of the list.
+    """
 
     source: str
     where: Condition
     in_order: bool = False
 
 
-def candidates(
-    conn: sqlite3.Connection, table: str, attributes: Attributes, query: Query, scope: Scope
-) -> list[Candidate]:
-    """Return what could drive the query, fewest rows first; nothing for a short table."""
+def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope) -> list[Candidate]:
+    """Return the candidates to drive the query, fewest rows first; none for a short table."""
     if not scope.index:
         return []
-    found: list[Candidate] = []
-    for item in query.filters:
-        parts = range_parts(item, attributes)
-        if not parts:
-            continue
-        select = _select(table, [(index, join([scope.prefix, part])) for index, part in parts])
-        indexes = {index for index, _ in parts}
-        ordered = item.method == "equal" and len(item.values) == 1
-        found.append(
-            Candidate(
-                select=select,
-                rows=_count(conn, select),
-                index=indexes.pop() if len(indexes) == 1 else "",
-                ordered=ordered,
-                exact=item.method not in ("and", "or") and scope.condition == scope.prefix,
-                contiguous=ordered or (len(parts) == 1 and item.method in RANGES),
-            )
-        )
+    found = [
+        candidate
+        for item in query.filters
+        if (candidate := _of_filter(conn, table, item, scope)) is not None
+    ]
     select = _select(table, [(scope.index, scope.condition)])
     found.append(
         Candidate(
@@ -104,12 +100,34 @@ def candidates(
     return sorted(found, key=lambda candidate: candidate.rows)
 
 
+def _of_filter(
+    conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
+) -> Candidate | None:
+    """Return the candidate of one filter, None when no index serves it."""
+    parts = range_parts(item)
+    if not parts:
+        return None
+    select = _select(table, [(index, join([scope.prefix, part])) for index, part in parts])
+    indexes = {index for index, _ in parts}
+    method = None if isinstance(item, Combination) else item.method
+    ordered = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
+    return Candidate(
+        select=select,
+        rows=_count(conn, select),
+        index=indexes.pop() if len(indexes) == 1 else "",
+        ordered=ordered,
+        exact=method is not None and scope.condition == scope.prefix,
+        contiguous=ordered or (len(parts) == 1 and method in _RANGES),
+    )
+
+
 def _select(table: str, parts: Sequence[tuple[str, Condition]]) -> Condition:
-    selects = [Condition(f"SELECT sequence FROM {table} INDEXED BY {index} WHERE {part.sql}", part.values)
-               for index, part in parts]  # fmt: skip
     return Condition(
-        " UNION ALL ".join(part.sql for part in selects),
-        tuple(v for part in selects for v in part.values),
+        " UNION ALL ".join(
+            f"SELECT sequence FROM {table} INDEXED BY {index} WHERE {part.sql}"
+            for index, part in parts
+        ),
+        tuple(value for _, part in parts for value in part.values),
     )
 
 
@@ -118,22 +136,22 @@ def _count(conn: sqlite3.Connection, select: Condition) -> int:
     return int(conn.execute(sql, select.values).fetchone()[0])
 
 
-def where(query: Query, attributes: Attributes, scope: Scope) -> Condition:
-    """Return what holds for the rows of the list, whatever the page."""
-    return join([scope.condition, *(condition(item, attributes) for item in query.filters)])
+def where(query: Query, scope: Scope) -> Condition:
+    """Return the condition of the whole list, without the cursor of a page."""
+    return join([scope.condition, *(condition(item) for item in query.filters)])
 
 
 def for_page(
     table: str, matches: Condition, orders: Orders, found: list[Candidate], order_index: str
 ) -> Plan:
-    """Plan a page of the rows that match. `order_index` finds rows in order, "" when none does."""
+    """Plan a page of the rows that match. `order_index` finds rows in order; "" when none does."""
     if not found:
         return Plan(table, matches)
     best = found[0]
     if best.contiguous and best.index == order_index:
         return Plan(f"{table} INDEXED BY {order_index}", matches, in_order=True)
     if best.rows <= FEW or (len(found) > 2 and best.rows < TOTAL_MAX):
-        # With several filters even more: what they leave together may be very little.
+        # With several filters more rows may drive, because few may match all of them.
         return _driven(table, matches, best)
     if len(orders) == 1:
         index = next(candidate.index for candidate in found if candidate.ordered)
@@ -148,7 +166,7 @@ def for_page(
 def for_count(
     table: str, matches: Condition, filters: Sequence[Filter], found: list[Candidate]
 ) -> Plan | int:
-    """Plan the count of the rows that match, or return it when a candidate has counted it already."""
+    """Plan the count of the rows that match, or return the count if a candidate has it."""
     if not found:
         return Plan(table, matches)
     best = found[0]
@@ -160,6 +178,6 @@ def for_count(
 
 
 def _driven(table: str, matches: Condition, candidate: Candidate) -> Plan:
-    # NOT INDEXED leaves the look-up by sequence: with an index SQLite may read all of it and test each row.
+    # NOT INDEXED leaves the look-up by sequence: SQLite may read a whole index and test each row.
     select = Condition(f"sequence IN ({candidate.select.sql})", candidate.select.values)
     return Plan(f"{table} NOT INDEXED", join([select, matches]))

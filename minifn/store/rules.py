@@ -1,10 +1,13 @@
-"""Rules: what answers at a domain. Each function has a domain by itself; rules in the table make more of them."""
+"""Rules: a domain and the function, redirect or API that answers at it.
+
+Each function has a domain of its own; the table has the rules for further domains.
+"""
 
 import sqlite3
 
 from minifn.errors import BadRequest, RuleAlreadyExists, RuleNotFound, RuleResourceNotFound
 from minifn.models import Rule
-from minifn.store import functions, lists
+from minifn.store import functions
 from minifn.store.conditions import ALWAYS, Condition
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
@@ -12,14 +15,14 @@ from minifn.store.queries import Query
 from minifn.store.table import Table
 
 TABLE = Table("rules", Rule)
-#: The rules of the table and those that functions have by themselves, whose id is the function's.
+#: All rules: those of the table and the functions' own, whose id is the function's.
 DOMAINS = Table("domains", Rule)
-#: The setting that the domains of functions end with.
+#: Name of the setting with the end of the functions' own domains.
 FUNCTIONS_DOMAIN = "functions_domain"
 
 
 def insert(conn: sqlite3.Connection, rule: Rule) -> Rule:
-    """Insert and return `rule`; asked for the domain that the function has by itself, return that.
+    """Insert and return `rule`; for the function's own domain return the rule it has already.
 
     Raises RuleResourceNotFound and RuleAlreadyExists.
     """
@@ -47,9 +50,10 @@ def by_domain(conn: sqlite3.Connection, domain: str) -> Rule | None:
 
 
 def routes(conn: sqlite3.Connection) -> dict[str, str | Rule]:
-    """Return what answers at each domain of which that cannot be read off: a function's id, or a rule of another type.
+    """Return the routes that a host name does not show, by domain: a function's id, or a rule of
+    another type.
 
-    These are the domains of rules, and those of functions whose id is not in lower case, as host names are.
+    These are the table's rules, and the functions' own domains if the id has capital letters.
     """
     found = DOMAINS.all(
         conn, "id <> function_id OR function_id <> lower(function_id) ORDER BY sequence"
@@ -58,7 +62,7 @@ def routes(conn: sqlite3.Connection) -> dict[str, str | Rule]:
 
 
 def delete(conn: sqlite3.Connection, rule_id: str) -> None:
-    """Delete one rule. Raises RuleNotFound, and BadRequest for the domain that a function has by itself."""
+    """Delete one rule. Raises RuleNotFound, and BadRequest for a function's own domain."""
     if get(conn, rule_id).own:
         raise BadRequest("A function keeps the domain of its ID for as long as it exists.")
     conn.execute("DELETE FROM rules WHERE id = ?", (rule_id,))
@@ -69,4 +73,4 @@ def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[
     scope = ALWAYS
     if query.search:
         scope = Condition("matches_words(id || ' ' || domain, ?)", (query.search,))
-    return list_page(conn, DOMAINS, lists.RULES, query, Scope(scope), count=count)
+    return list_page(conn, DOMAINS, query, Scope(scope), count=count)

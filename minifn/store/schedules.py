@@ -1,7 +1,7 @@
-"""When functions with a schedule or an interval are due: `functions.schedule_next`, 0 while nobody has planned it.
+"""Next runs of functions with a schedule or an interval: `functions.schedule_next`, 0 = unplanned.
 
-A function is planned once it has a schedule or an interval, and an active deployment, and stays planned when it loses
-its deployment, until the tick that finds none.
+A function is planned when it has a schedule or an interval, and an active deployment. Without its
+deployment it stays planned until the next tick.
 """
 
 import sqlite3
@@ -9,7 +9,7 @@ import sqlite3
 import msgspec
 
 from minifn.models import Execution, ExecutionRequest
-from minifn.store import executions
+from minifn.store import execution_queue
 
 _COLUMNS = "id, deployment_id, schedule, interval_minutes, schedule_next, schedule_previous"
 _RECURS = "(schedule <> '' OR interval_minutes > 0)"
@@ -18,39 +18,40 @@ _PLANNED = f"schedule_next > 0 AND {_RECURS}"
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
-    """A function's schedule or interval and when it is due."""
+    """A function's schedule or interval with its next run."""
 
     function_id: str
     deployment_id: str
     schedule: str
     #: 0 for a function with a schedule.
     interval_minutes: int
-    #: 0 when it is not planned yet.
+    #: 0 = not planned yet.
     next_at: int
-    #: The last tick that ran, 0 before the first.
+    #: The last tick that ran; 0 before the first.
     previous_at: int
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule that goes on from one instant to the next one."""
+    """A step of a schedule from one tick to the next."""
 
     function_id: str
-    #: The expression and the interval that say so: they may have been changed since.
+    #: The schedule and the interval that the step is for; they may have been changed since.
     schedule: str
     interval_minutes: int
     from_at: int
-    #: 0: no longer planned.
+    #: 0 = no longer planned.
     to_at: int
-    #: What runs because `from_at` has come; None when that tick is skipped.
+    #: The execution of the tick `from_at`; None when it is skipped.
     execution: Execution | None = None
 
 
 def pending(conn: sqlite3.Connection, now: int, limit: int) -> list[Plan]:
-    """Return up to `limit` schedules that are due, or not planned yet."""
+    """Return up to `limit` schedules that are due or not planned yet."""
     return _plans(
         conn,
         f"SELECT * FROM (SELECT {_COLUMNS} FROM functions WHERE {_PLANNED} AND schedule_next <= ?"
-        f" ORDER BY schedule_next LIMIT ?) UNION ALL SELECT {_COLUMNS} FROM functions WHERE {_UNPLANNED} LIMIT ?",
+        " ORDER BY schedule_next LIMIT ?)"
+        f" UNION ALL SELECT {_COLUMNS} FROM functions WHERE {_UNPLANNED} LIMIT ?",
         now,
         limit,
         limit,
@@ -71,10 +72,10 @@ def next_due(conn: sqlite3.Connection) -> int | None:
 
 
 def apply(conn: sqlite3.Connection, moves: list[Move]) -> list[Execution]:
-    """Move schedules and queue what runs because of it; return the queued executions.
+    """Move schedules and queue the executions of their ticks; return the queued ones.
 
-    A schedule that somebody else has moved or changed is left alone: a tick is handed out once, whoever competes for
-    it and whenever the server dies.
+    A schedule that was moved or changed meanwhile is left alone: each tick is queued once, also
+    when schedulers compete or the server dies.
     """
     queued = []
     for move in moves:
@@ -85,7 +86,7 @@ def apply(conn: sqlite3.Connection, moves: list[Move]) -> list[Execution]:
             (move.to_at, move.function_id, move.schedule, move.interval_minutes, move.from_at),
         )
         if changed.rowcount and move.execution:
-            executions.enqueue(conn, move.execution, ExecutionRequest())
+            execution_queue.enqueue(conn, move.execution, ExecutionRequest())
             queued.append(move.execution)
     return queued
 

@@ -1,4 +1,7 @@
-"""The tables, as an ordered list of migrations. A shipped migration is never edited: add another one."""
+"""The tables, as an ordered list of migrations.
+
+The statements of a shipped migration never change: add another migration.
+"""
 
 import sqlite3
 
@@ -44,7 +47,8 @@ MIGRATIONS = (
         runtime_specification TEXT NOT NULL,
         deployment_retention_days INTEGER NOT NULL
     );
-    CREATE INDEX functions_scheduled ON functions (schedule_next) WHERE schedule <> '' AND deployment_id <> '';
+    CREATE INDEX functions_scheduled ON functions (schedule_next)
+        WHERE schedule <> '' AND deployment_id <> '';
 
     -- Functions whose executions are still to be deleted, in batches.
     CREATE TABLE deleted_functions (sequence INTEGER PRIMARY KEY);
@@ -89,7 +93,7 @@ MIGRATIONS = (
         provider_commit_author_url TEXT NOT NULL,
         provider_commit_message TEXT NOT NULL,
         provider_commit_url TEXT NOT NULL,
-        -- Last, because it is long: what comes before is read without its overflow pages.
+        -- The long column is last: the others are read without its overflow pages.
         build_logs TEXT NOT NULL
     );
     CREATE INDEX deployments_function ON deployments (function_id);
@@ -107,7 +111,7 @@ MIGRATIONS = (
         id TEXT NOT NULL,
         created_at INTEGER NOT NULL,
         updated_at INTEGER NOT NULL,
-        -- functions.sequence: a function created again with an old id must not inherit its executions.
+        -- functions.sequence: a new function with an old id must not inherit its executions.
         function INTEGER NOT NULL,
         function_id TEXT NOT NULL,
         deployment_id TEXT NOT NULL,
@@ -124,8 +128,8 @@ MIGRATIONS = (
         logs TEXT NOT NULL,
         errors TEXT NOT NULL
     );
-    -- Each begins with the function and, like every index, ends with the sequence: a list filtered by one value of
-    -- its column is found in order of creation.
+    -- Each index begins with the function and ends, like every index, with the sequence: rows with
+    -- one value of its column are found in order of creation.
     CREATE INDEX executions_function ON executions (function);
     CREATE UNIQUE INDEX executions_id ON executions (function, id);
     CREATE INDEX executions_status ON executions (function, status);
@@ -139,7 +143,7 @@ MIGRATIONS = (
     CREATE INDEX executions_updated_at ON executions (function, updated_at);
     CREATE INDEX executions_user_id ON executions (function, user_id) WHERE user_id <> '';
 
-    -- What a queued execution is called with; the row is deleted when the execution has finished.
+    -- The request of a queued execution; the row is deleted when the execution ends.
     CREATE TABLE execution_requests (
         execution INTEGER PRIMARY KEY REFERENCES executions (sequence) ON DELETE CASCADE,
         function INTEGER NOT NULL,
@@ -155,9 +159,12 @@ MIGRATIONS = (
         depth INTEGER NOT NULL,
         body BLOB NOT NULL
     );
-    CREATE INDEX execution_requests_waiting ON execution_requests (function) WHERE state = 'waiting';
-    CREATE INDEX execution_requests_scheduled ON execution_requests (due_at) WHERE state = 'scheduled';
-    CREATE INDEX execution_requests_processing ON execution_requests (state) WHERE state = 'processing';
+    CREATE INDEX execution_requests_waiting ON execution_requests (function)
+        WHERE state = 'waiting';
+    CREATE INDEX execution_requests_scheduled ON execution_requests (due_at)
+        WHERE state = 'scheduled';
+    CREATE INDEX execution_requests_processing ON execution_requests (state)
+        WHERE state = 'processing';
 
     CREATE TABLE api_keys (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -182,7 +189,7 @@ MIGRATIONS = (
     CREATE INDEX rules_function ON rules (function_id);
     """,
     """
-    -- Every domain that answers as a function: first the one each function has by itself, then those of rules.
+    -- Every domain of a function: first the functions' own domains, then those of rules.
     CREATE VIEW domains AS
     SELECT
         sequence - 1099511627776 AS sequence,
@@ -197,7 +204,7 @@ MIGRATIONS = (
     SELECT sequence, id, created_at, updated_at, domain, function_id, branch FROM rules;
     """,
     """
-    -- What each function (its sequence) used in each hour since the epoch.
+    -- Usage of each function (its sequence) by hour since the epoch.
     CREATE TABLE usage (
         function INTEGER NOT NULL REFERENCES functions (sequence) ON DELETE CASCADE,
         hour INTEGER NOT NULL,
@@ -212,11 +219,11 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     """
-    -- What the scheduler looks at: also functions that have lost their deployment since they were planned.
+    -- For the scheduler: it includes planned functions that have lost their deployment.
     CREATE INDEX functions_due ON functions (schedule_next) WHERE schedule_next > 0;
     """,
     """
-    -- Deployments that come from a git repository and are not here yet.
+    -- Deployments whose source is still to be fetched from a git repository.
     CREATE TABLE git_fetches (
         deployment_id TEXT PRIMARY KEY REFERENCES deployments (id) ON DELETE CASCADE,
         installation_id TEXT NOT NULL,
@@ -226,7 +233,7 @@ MIGRATIONS = (
         baseline INTEGER NOT NULL
     ) WITHOUT ROWID;
 
-    -- Commits of a branch that were deployed, or need not be: each is looked at once.
+    -- Commits of a branch that were handled: each is deployed or skipped once.
     CREATE TABLE git_commits (
         sequence INTEGER PRIMARY KEY,
         function_id TEXT NOT NULL REFERENCES functions (id) ON DELETE CASCADE,
@@ -236,11 +243,12 @@ MIGRATIONS = (
     );
     """,
     """
-    -- When the session, or the function's JWT, with which an execution was asked for ends; 0 for no such limit.
+    -- End of the session or function's JWT that asked for the execution; 0 = no end.
     ALTER TABLE execution_requests ADD COLUMN user_ends INTEGER NOT NULL DEFAULT 0;
     """,
     """
-    -- Long bodies of execution_requests, whose own `body` is empty: a change of a row's state would write them anew.
+    -- Long bodies of execution_requests, whose own `body` is empty: a change of a row's state
+    -- would write them again.
     CREATE TABLE execution_bodies (
         execution INTEGER PRIMARY KEY REFERENCES execution_requests (execution) ON DELETE CASCADE,
         body BLOB NOT NULL
@@ -252,7 +260,7 @@ MIGRATIONS = (
     DROP INDEX functions_scheduled;
     CREATE INDEX functions_scheduled ON functions (schedule_next)
         WHERE (schedule <> '' OR interval_minutes > 0) AND deployment_id <> '';
-    -- Ids by the domain that they make.
+    -- Ids by their domain.
     CREATE INDEX functions_host ON functions (lower(id));
     ALTER TABLE variables ADD COLUMN description TEXT NOT NULL DEFAULT '';
     ALTER TABLE api_keys ADD COLUMN description TEXT NOT NULL DEFAULT '';
@@ -272,12 +280,15 @@ MIGRATIONS = (
         redirect_status_code INTEGER NOT NULL
     );
     INSERT INTO all_rules
-        SELECT sequence, id, created_at, updated_at, domain, function_id, branch, 'deployment', '', 0 FROM rules;
+        SELECT
+            sequence, id, created_at, updated_at, domain, function_id, branch,
+            'deployment', '', 0
+        FROM rules;
     DROP TABLE rules;
     ALTER TABLE all_rules RENAME TO rules;
     CREATE INDEX rules_function ON rules (function_id);
-    -- Host names know no case: of functions whose ids differ in it only, one has the domain. That is the
-    -- one in lower case, else the oldest.
+    -- Host names know no case. If the ids of functions differ only in case, the domain belongs to
+    -- the id in lower case, else to the oldest function.
     CREATE VIEW domains AS
     SELECT
         sequence - 1099511627776 AS sequence,
@@ -303,7 +314,7 @@ MIGRATIONS = (
     FROM rules;
     """,
     """
-    -- Ends of answers, kept for clients of 0.x, which have no other way to see them.
+    -- Ends of answers, kept for clients of 0.x, whose only way to see an answer is the list.
     CREATE TABLE execution_answers (
         execution INTEGER PRIMARY KEY REFERENCES executions (sequence) ON DELETE CASCADE,
         answer TEXT NOT NULL
@@ -313,16 +324,25 @@ MIGRATIONS = (
     "ALTER TABLE deployments ADD COLUMN build_removed INTEGER NOT NULL DEFAULT 0;",
 )
 
-#: Temporary triggers of the writer's connection: they name the functions of which a commit made stale what is cached.
-TOUCH_TRIGGERS = (
-    "CREATE TEMP TRIGGER touch_function_insert AFTER INSERT ON functions BEGIN SELECT touch(NEW.id); END",
-    "CREATE TEMP TRIGGER touch_function_update AFTER UPDATE ON functions BEGIN SELECT touch(NEW.id); END",
-    "CREATE TEMP TRIGGER touch_function_delete AFTER DELETE ON functions BEGIN SELECT touch(OLD.id); END",
-    "CREATE TEMP TRIGGER touch_variable_insert AFTER INSERT ON variables BEGIN SELECT touch(NEW.function_id); END",
-    "CREATE TEMP TRIGGER touch_variable_update AFTER UPDATE ON variables BEGIN SELECT touch(NEW.function_id); END",
-    "CREATE TEMP TRIGGER touch_variable_delete AFTER DELETE ON variables BEGIN SELECT touch(OLD.function_id); END",
-    "CREATE TEMP TRIGGER touch_rule_insert AFTER INSERT ON rules BEGIN SELECT touch(NEW.function_id); END",
-    "CREATE TEMP TRIGGER touch_rule_delete AFTER DELETE ON rules BEGIN SELECT touch(OLD.function_id); END",
+
+def _touch_trigger(table: str, column: str, event: str) -> str:
+    row = "OLD" if event == "DELETE" else "NEW"
+    return (
+        f"CREATE TEMP TRIGGER touch_{table}_{event.lower()} AFTER {event} ON {table}"
+        f" BEGIN SELECT touch({row}.{column}); END"
+    )
+
+
+#: Temporary triggers of the writer's connection: `touch` is called with the function whose caches a
+#: commit made stale.
+TOUCH_TRIGGERS = tuple(
+    _touch_trigger(table, column, event)
+    for table, column, events in (
+        ("functions", "id", ("INSERT", "UPDATE", "DELETE")),
+        ("variables", "function_id", ("INSERT", "UPDATE", "DELETE")),
+        ("rules", "function_id", ("INSERT", "DELETE")),
+    )
+    for event in events
 )
 
 
@@ -331,13 +351,17 @@ class DatabaseTooNew(RuntimeError):
 
 
 def migrate(conn: sqlite3.Connection) -> None:
-    """Bring the file to the newest schema, all in one transaction. Raises DatabaseTooNew and sqlite3.Error."""
+    """Bring the file to the newest schema in one transaction.
+
+    Raises DatabaseTooNew and sqlite3.Error.
+    """
     conn.execute("BEGIN IMMEDIATE")
     try:
         (version,) = conn.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise DatabaseTooNew(
-                f"the database has schema {version}, this minifn knows schemas up to {len(MIGRATIONS)}: upgrade minifn"
+                f"the database has schema {version}, this minifn knows schemas up to"
+                f" {len(MIGRATIONS)}: upgrade minifn"
             )
         for migration in MIGRATIONS[version:]:
             for statement in statements(migration):
@@ -350,7 +374,7 @@ def migrate(conn: sqlite3.Connection) -> None:
 
 
 def statements(script: str) -> list[str]:
-    """Split `script` into its statements (`executescript` would commit the transaction it runs in)."""
+    """Split `script` into its statements, because `executescript` would commit the transaction."""
     found: list[str] = []
     current = ""
     for line in script.splitlines(keepends=True):

@@ -1,9 +1,9 @@
-"""The `search` parameter of lists: words, as MySQL's boolean full text takes them from Appwrite."""
+"""The `search` parameter of lists: words, as in MySQL's boolean full-text mode."""
 
 import re
 from functools import lru_cache
 
-#: What Appwrite blanks out of a search (utopia-php/database, `Adapter/MariaDB.php` `getFulltextValue`).
+#: Characters that Appwrite replaces by spaces (utopia-php/database, `Adapter/MariaDB.php`).
 _SYNTAX = re.compile(r"[@+\-*.)(<>~\"]")
 _WORD = re.compile(r"\w+")
 
@@ -29,5 +29,8 @@ def words(search: str) -> list[str]:
 
 
 def matches_words(text: str, search: str) -> bool:
-    """Tell whether `text` has any word of `search`, the last one as a prefix; in double quotes, the whole phrase."""
+    """Tell whether `text` has any word of `search`; the last one may be a prefix.
+
+    A search in double quotes is a phrase.
+    """
     return _needle(search).search(text.lower()) is not None

@@ -1,4 +1,4 @@
-"""A table whose columns are the fields of a record: rows become records here and nowhere else."""
+"""A table whose columns are the fields of a record: the one place that makes records of rows."""
 
 import sqlite3
 from typing import Any, Generic, TypeVar
@@ -13,7 +13,8 @@ R = TypeVar("R", bound=Record)
 class Table(Generic[R]):
     """Maps records of one class to rows of one table.
 
-    Columns are named as the fields are, and come in their order. Tuples are stored as JSON text, booleans as 0 and 1.
+    Columns have the names and the order of the fields. Tuples are stored as JSON text, booleans as
+    0 and 1.
     """
 
     def __init__(self, name: str, record: type[R]) -> None:
@@ -38,7 +39,7 @@ class Table(Generic[R]):
         )
 
     def values(self, record: R) -> list[Any]:
-        """Return the row of `record`; sequence 0 becomes NULL, so that SQLite gives the next one."""
+        """Return the row of `record`; sequence 0 becomes NULL, so that SQLite assigns one."""
         values: list[Any] = list(msgspec.structs.astuple(record))
         for index, _ in self._lists:
             values[index] = msgspec.json.encode(values[index]).decode()
@@ -46,7 +47,7 @@ class Table(Generic[R]):
         return values
 
     def record(self, row: tuple[Any, ...]) -> R:
-        """Return the record of a row that has exactly `columns`."""
+        """Return the record of a row of `columns`."""
         values = list(row)
         for index in self._flags:
             values[index] = bool(values[index])
@@ -55,28 +56,27 @@ class Table(Generic[R]):
         return self._record(**dict(zip(self.names, values, strict=True)))
 
     def insert(self, conn: sqlite3.Connection, record: R) -> R:
-        """Insert and return `record` with its sequence. Raises sqlite3.IntegrityError when the id is taken."""
+        """Insert and return `record` with its sequence.
+
+        Raises sqlite3.IntegrityError when the id is taken.
+        """
         cursor = conn.execute(self._insert, self.values(record))
         return msgspec.structs.replace(record, sequence=cursor.lastrowid)
 
     def update(self, conn: sqlite3.Connection, record: R) -> bool:
-        """Overwrite the row with `record`'s id; tell whether there was one."""
+        """Overwrite the row with `record`'s id; return False if there is none."""
         values = self.values(record)
-        return (
-            conn.execute(
-                self._update, [*(values[index] for index in self._kept), record.id]
-            ).rowcount
-            > 0
-        )
+        kept = [values[index] for index in self._kept]
+        return conn.execute(self._update, [*kept, record.id]).rowcount > 0
 
     def first(self, conn: sqlite3.Connection, where: str, *values: Any) -> R | None:
-        """Return the first record for which `where` (SQL with `?`) holds."""
+        """Return the first record that matches `where` (SQL with `?`)."""
         row = conn.execute(
             f"SELECT {self.columns} FROM {self.name} WHERE {where} LIMIT 1", values
         ).fetchone()
         return None if row is None else self.record(row)
 
     def all(self, conn: sqlite3.Connection, where: str, *values: Any) -> list[R]:
-        """Return every record for which `where` holds; `where` may end with ORDER BY and LIMIT."""
+        """Return every record that matches `where`, which may end with ORDER BY and LIMIT."""
         rows = conn.execute(f"SELECT {self.columns} FROM {self.name} WHERE {where}", values)
         return [self.record(row) for row in rows]

@@ -1,8 +1,8 @@
-"""How much functions were used: one row for each function and hour, kept when the executions themselves are deleted.
+"""Usage of functions: one row for each function and hour, kept when executions are deleted.
 
-Writing an execution costs nothing more for it. Executions are counted later, in the order of their rows and once each:
-the setting `_MARK` is the sequence up to which that is done. What finishes or is deleted behind the mark, or is deleted
-before the mark has reached it, is counted on the spot. Builds are few and counted as they end.
+Writing an execution does no work for it. Executions are counted later, once each, in the order of
+their rows; the setting `_MARK` is the last sequence that was counted. An execution that ends behind
+the mark, or is deleted ahead of it, is counted at once. Builds are few and counted as they end.
 """
 
 import sqlite3
@@ -10,24 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minifn.models import DEFAULT_SPECIFICATION, SPECIFICATIONS
-from minifn.store import lists, settings
+from minifn.store import settings
 from minifn.store.conditions import condition, join
 from minifn.store.database import Database
 from minifn.store.queries import Filter
 
 HOUR_MS = 3_600_000
-#: Rows counted in one transaction: a few milliseconds, so that other writes need not wait for long.
+#: Rows counted in one transaction, which takes a few milliseconds.
 ROWS_MAX = 4_000
 
 _MARK = "usage_counted"
 _MEMORY = {item.slug: item.memory_mb * item.cpus for item in SPECIFICATIONS}
-#: A build has at least this much memory, MB, as in Appwrite.
+#: Least memory of a build in MB, as in Appwrite.
 _BUILD_MEMORY_MB = 1024
 
 
 @dataclass(frozen=True)
 class Used:
-    """What was used, of one hour or altogether. Times in milliseconds, `mb_seconds` is memory x CPUs x time."""
+    """Usage of an hour or in all.
+
+    `ms` are milliseconds; `mb_seconds` are MB of memory x CPUs x seconds.
+    """
 
     executions: int = 0
     executions_ms: float = 0.0
@@ -40,7 +43,7 @@ class Used:
 
 @dataclass(frozen=True)
 class Kept:
-    """What there is: how many functions and deployments, and the bytes of archives and builds."""
+    """Functions and deployments that exist, and the bytes of their archives and builds."""
 
     functions: int = 0
     deployments: int = 0
@@ -53,7 +56,7 @@ _SUMS = ", ".join(f"coalesce(sum({column}), 0)" for column in _COLUMNS)
 
 
 async def catch_up(database: Database) -> None:
-    """Count every finished execution that is stored by now."""
+    """Count every finished execution that is stored."""
     while await database.write(count_next):
         pass
 
@@ -75,7 +78,7 @@ def count_through(conn: sqlite3.Connection, sequence: int) -> None:
 
 
 def count_late(conn: sqlite3.Connection, sequence: int) -> None:
-    """Count an execution that has just finished, if the mark went past it before."""
+    """Count an execution that has just finished, if the mark has passed it."""
     if sequence <= _mark(conn):
         _count(conn, "sequence = ?", sequence)
 
@@ -106,7 +109,7 @@ def count_build(conn: sqlite3.Connection, deployment_id: str, now: int) -> None:
 
 
 def used(conn: sqlite3.Connection, function_id: str | None = None) -> Used:
-    """Return what a function, or all of them, used altogether."""
+    """Return the usage of a function, or of all, in all hours."""
     where, values = _of(function_id)
     return Used(*conn.execute(f"SELECT {_SUMS} FROM usage WHERE {where}", values).fetchone())
 
@@ -114,7 +117,7 @@ def used(conn: sqlite3.Connection, function_id: str | None = None) -> Used:
 def used_by_hour(
     conn: sqlite3.Connection, first_hour: int, function_id: str | None = None
 ) -> dict[int, Used]:
-    """Return what a function, or all of them, used in each hour (since the epoch) from `first_hour` on."""
+    """Return the usage of a function, or of all, by hour (since the epoch) from `first_hour` on."""
     where, values = _of(function_id)
     rows = conn.execute(
         f"SELECT hour, {_SUMS} FROM usage WHERE {where} AND hour >= ? GROUP BY hour",
@@ -124,24 +127,27 @@ def used_by_hour(
 
 
 def kept(conn: sqlite3.Connection, function_id: str | None = None) -> Kept:
-    """Return what there is of a function, or of all of them."""
+    """Return the records that exist of a function, or of all."""
     return next(iter(_kept(conn, "0", 0, function_id).values()), Kept())
 
 
 def kept_by_hour(
     conn: sqlite3.Connection, first_hour: int, function_id: str | None = None
 ) -> dict[int, Kept]:
-    """Return what was made in each hour (since the epoch) from `first_hour` on, and is still there."""
+    """Return the existing records by the hour (since the epoch) of their creation, from
+    `first_hour` on.
+    """
     return _kept(conn, f"created_at / {HOUR_MS}", first_hour, function_id)
 
 
 def used_by_function(
     conn: sqlite3.Connection, first_hour: int, last_hour: int, filters: Sequence[Filter]
 ) -> list[tuple[str, int, Used]]:
-    """Return what the functions of which `filters` hold used in each hour of a time: id, hour, use."""
-    where = join([condition(item, lists.USAGE) for item in filters])
+    """Return (function id, hour, usage) of each hour of a time, for functions that match."""
+    where = join([condition(item) for item in filters])
     rows = conn.execute(
-        f"SELECT functions.id, hour, {_SUMS} FROM usage JOIN functions ON functions.sequence = function"
+        f"SELECT functions.id, hour, {_SUMS} FROM usage"
+        " JOIN functions ON functions.sequence = function"
         f" WHERE hour BETWEEN ? AND ? AND ({where.sql}) GROUP BY functions.id, hour",
         (first_hour, last_hour, *where.values),
     )
@@ -151,13 +157,14 @@ def used_by_function(
 def kept_by_function(
     conn: sqlite3.Connection, filters: Sequence[Filter]
 ) -> list[tuple[str, int, Kept]]:
-    """Return what the functions of which `filters` hold have, by the hour in which it was made: id, hour, count."""
-    where = join([condition(item, lists.USAGE) for item in filters])
+    """Return (function id, hour of creation, records that exist), for functions that match."""
+    where = join([condition(item) for item in filters])
     rows = conn.execute(
         f"SELECT functions.id, hour, sum(made), sum(deployed), sum(source), sum(build) FROM ("
-        f" SELECT id AS owner, created_at / {HOUR_MS} AS hour, 1 AS made, 0 AS deployed, 0 AS source, 0 AS build"
-        f"  FROM functions UNION ALL SELECT function_id, created_at / {HOUR_MS}, 0, 1, source_size_bytes,"
-        f"  build_size_bytes FROM deployments"
+        f" SELECT id AS owner, created_at / {HOUR_MS} AS hour,"
+        "  1 AS made, 0 AS deployed, 0 AS source, 0 AS build FROM functions"
+        f" UNION ALL SELECT function_id, created_at / {HOUR_MS},"
+        "  0, 1, source_size_bytes, build_size_bytes FROM deployments"
         f") JOIN functions ON functions.id = owner WHERE {where.sql} GROUP BY functions.id, hour",
         where.values,
     )
@@ -193,8 +200,9 @@ def _mark(conn: sqlite3.Connection) -> int:
 def _count(conn: sqlite3.Connection, where: str, *values: int) -> None:
     rows = conn.execute(
         "SELECT function, hour, count, seconds, runtime_specification FROM ("
-        f" SELECT function, updated_at / {HOUR_MS} AS hour, count(*) AS count, sum(duration_seconds) AS seconds"
-        f" FROM executions NOT INDEXED WHERE {where} AND status IN ('completed', 'failed') GROUP BY 1, 2"
+        f" SELECT function, updated_at / {HOUR_MS} AS hour, count(*) AS count,"
+        "  sum(duration_seconds) AS seconds FROM executions NOT INDEXED"
+        f" WHERE {where} AND status IN ('completed', 'failed') GROUP BY 1, 2"
         ") JOIN functions ON functions.sequence = function",
         values,
     ).fetchall()
@@ -211,6 +219,7 @@ def _add(conn: sqlite3.Connection, function: int, hour: int, more: Used) -> None
     marks = ", ".join("?" * (len(_COLUMNS) + 2))
     sums = ", ".join(f"{column} = {column} + excluded.{column}" for column in _COLUMNS)
     conn.execute(
-        f"INSERT INTO usage (function, hour, {', '.join(_COLUMNS)}) VALUES ({marks}) ON CONFLICT DO UPDATE SET {sums}",
+        f"INSERT INTO usage (function, hour, {', '.join(_COLUMNS)}) VALUES ({marks})"
+        f" ON CONFLICT DO UPDATE SET {sums}",
         (function, hour, *(getattr(more, column) for column in _COLUMNS)),
     )

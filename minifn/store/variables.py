@@ -1,6 +1,6 @@
 """Environment variables of functions, and of the project (function id "").
 
-Records hold values as they are; the rows hold them encrypted, by the SQL functions of `cipher.equip`.
+Records have plain values; rows have them encrypted, by the SQL functions of `cipher.equip`.
 """
 
 import dataclasses
@@ -10,7 +10,6 @@ import msgspec
 
 from minifn.errors import VariableAlreadyExists
 from minifn.models import Variable
-from minifn.store import lists
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.conditions import Condition
 from minifn.store.paging import Page, page as list_page
@@ -22,7 +21,10 @@ TABLE = Table("variables", Variable)
 
 
 def insert(conn: sqlite3.Connection, variable: Variable) -> Variable:
-    """Insert and return `variable` with its sequence. Raises VariableAlreadyExists for a taken id or key."""
+    """Insert and return `variable` with its sequence.
+
+    Raises VariableAlreadyExists for a taken id or key.
+    """
     try:
         inserted = TABLE.insert(conn, _sealed(conn, variable))
     except sqlite3.IntegrityError as exc:
@@ -37,7 +39,10 @@ def get(conn: sqlite3.Connection, function_id: str, variable_id: str) -> Variabl
 
 
 def update(conn: sqlite3.Connection, variable: Variable) -> bool:
-    """Overwrite a variable's row; tell whether it was there. Raises VariableAlreadyExists for a taken key."""
+    """Overwrite a variable's row; return False if it does not exist.
+
+    Raises VariableAlreadyExists for a taken key.
+    """
     try:
         return TABLE.update(conn, _sealed(conn, variable))
     except sqlite3.IntegrityError as exc:
@@ -45,7 +50,7 @@ def update(conn: sqlite3.Connection, variable: Variable) -> bool:
 
 
 def delete(conn: sqlite3.Connection, function_id: str, variable_id: str) -> bool:
-    """Delete one variable of a function; tell whether it was there."""
+    """Delete one variable of a function; return False if it does not exist."""
     sql = "DELETE FROM variables WHERE id = ? AND function_id = ?"
     return conn.execute(sql, (variable_id, function_id)).rowcount > 0
 
@@ -72,7 +77,7 @@ def page(
 ) -> Page[Variable]:
     """Return a page of a function's variables."""
     scope = Scope(Condition("function_id = ?", (function_id,)))
-    found = list_page(conn, TABLE, lists.VARIABLES, query, scope, count=count)
+    found = list_page(conn, TABLE, query, scope, count=count)
     return dataclasses.replace(found, items=tuple(_opened(conn, one) for one in found.items))
 
 
@@ -85,6 +90,6 @@ def _opened(conn: sqlite3.Connection, variable: Variable) -> Variable:
     (value,) = conn.execute("SELECT unseal(?, ?)", (variable.value, variable.id)).fetchone()
     if value is None:
         raise VariablesKeyError(
-            f"the variable {variable.id} cannot be decrypted: its row was changed from outside"
+            f"the variable {variable.id} cannot be decrypted: another program changed its row"
         )
     return msgspec.structs.replace(variable, value=value)

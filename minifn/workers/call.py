@@ -1,28 +1,25 @@
-"""A request in flight: what it has logged so far and how it ends."""
+"""A request in flight: its logs so far, and its answer."""
 
 import asyncio
 import time
 
 from minifn.sandbox.command import Exit
-from minifn.workers.records import LOG_LIMIT_BYTES, Failure, FunctionResponse, response_headers
+from minifn.workers import protocol
+from minifn.workers.records import (
+    LOG_LIMIT_BYTES,
+    Failure,
+    FunctionRequest,
+    FunctionResponse,
+    response_headers,
+)
 
 
 class Call:
     """A request in flight."""
 
     __slots__ = (
-        *(
-            "began",
-            "crowded",
-            "deadline",
-            "delivered",
-            "future",
-            "kept",
-            "kept_bytes",
-            "logged",
-            "logging",
-        ),
-        "output_mark",
+        *("began", "crowded", "deadline", "delivered", "future", "kept", "kept_bytes"),
+        *("logged", "logging", "output_mark"),
     )
 
     def __init__(
@@ -37,13 +34,13 @@ class Call:
         self.logged = 0
         self.kept: dict[str, bytearray] | None = None
         self.kept_bytes = 0
-        #: Streams of which less was kept than their limit allows.
+        #: Streams that were cut below their limit, because other calls of the worker logged much.
         self.crowded: set[str] = set()
-        #: Where the process's own output stood.
+        #: Bytes that the process had written to its own output when the call began.
         self.output_mark = mark
 
-    def log(self, stream: str, text: bytes, room: int) -> int:
-        """Keep what was logged, as far as the limit of the stream and `room` allow; return how many bytes."""
+    def log(self, stream: str, text: bytes, budget: int) -> int:
+        """Keep logged bytes within the stream's limit and `budget`; return how many were kept."""
         self.logged += len(text)
         if not self.logging:
             return 0
@@ -52,26 +49,24 @@ class Call:
         kept = self.kept[stream]
         if len(kept) > LOG_LIMIT_BYTES or stream in self.crowded:
             return 0
-        # One byte more than the limit shows that there was more.
+        # One byte above the limit shows that the stream was cut.
         text = text[: LOG_LIMIT_BYTES + 1 - len(kept)]
-        if len(text) > room:
+        if len(text) > budget:
             self.crowded.add(stream)
             return 0
         kept += text
         self.kept_bytes += len(text)
         return len(text)
 
-    def text(self, stream: str, what: str) -> str:
-        """Return what is kept of a stream, under the note that Open Runtimes gives when it was cut."""
+    def text(self, stream: str, name: str) -> str:
+        """Return the kept part of a stream; a cut one ends with Open Runtimes' note on `name`."""
         kept = self.kept[stream] if self.kept is not None else b""
         text = kept[:LOG_LIMIT_BYTES].decode(errors="replace")
         if stream in self.crowded:
-            return f"{text}\n{what} file has been truncated: too much is logged at once.\n"
-        return (
-            text
-            if len(kept) <= LOG_LIMIT_BYTES
-            else f"{text}\n{what} file has been truncated to 5.00MB.\n"
-        )
+            return f"{text}\n{name} file has been truncated: too much is logged at once.\n"
+        if len(kept) <= LOG_LIMIT_BYTES:
+            return text
+        return f"{text}\n{name} file has been truncated to 5.00MB.\n"
 
     def finish(
         self,
@@ -81,7 +76,7 @@ class Call:
         failure: Failure = "",
         error: str = "",
     ) -> None:
-        """Answer, with `error` added to what the function logged."""
+        """Answer; `error` is added to the function's own errors."""
         if self.future.done():
             return
         self.future.set_result(
@@ -98,8 +93,27 @@ class Call:
         )
 
 
+def request_frame(
+    number: int, request: FunctionRequest, remaining_seconds: float
+) -> protocol.Request:
+    """Return the frame of a request."""
+    headers = (pair for pair in request.headers if not pair[0].startswith("x-open-runtimes-"))
+    return protocol.Request(
+        id=number,
+        method=request.method,
+        scheme=request.scheme,
+        host=request.host,
+        port=request.port,
+        path=request.path,
+        query=request.query,
+        headers=dict(headers),
+        timeout=min(request.timeout_seconds or remaining_seconds, remaining_seconds),
+        logging=request.logging,
+    )
+
+
 def describe_exit(exit: Exit) -> str:
-    """Return one line for the function's owner."""
+    """Return one line about an end, for the function's owner."""
     if exit.reason:
         return f"The function's process was ended: {exit.reason}.\n"
     if exit.signal is not None:

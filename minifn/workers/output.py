@@ -1,4 +1,4 @@
-"""What a worker's process writes to its own standard output and error, past the wrapper: drained, the end kept."""
+"""Drains a worker's own standard output and error, which bypass the wrapper, and keeps the end."""
 
 import asyncio
 import os
@@ -7,22 +7,22 @@ from collections.abc import Callable
 
 from minifn.workers.records import FLOOD_LIMIT_BYTES, FLOOD_SECONDS
 
-#: Kept for reports about crashes.
+#: Bytes at the end that are kept for reports about crashes.
 TAIL_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
-#: A pipe holds less than so many reads give; more would be somebody who still writes.
+#: Reads that empty a full pipe; if there is still more, a process is still writing.
 CLOSING_READS = 8
 
 
 class Meter:
-    """Tells when so much comes that taking it would keep the server from its work."""
+    """Notices a flood that would keep the server from its work."""
 
     def __init__(self) -> None:
         self._bytes = 0
         self._began = time.monotonic()
 
     def floods(self, count: int) -> bool:
-        """Note `count` more bytes, and tell whether FLOOD_LIMIT_BYTES came within FLOOD_SECONDS."""
+        """Count more bytes; tell whether FLOOD_LIMIT_BYTES came within FLOOD_SECONDS."""
         self._bytes += count
         if self._bytes <= FLOOD_LIMIT_BYTES:
             return False
@@ -32,7 +32,7 @@ class Meter:
 
 
 class OutputTail:
-    """Reads a pipe for as long as the worker lives, so that nothing in it ever blocks on a full pipe."""
+    """Reads a pipe while the worker lives, so that the worker never blocks on a full one."""
 
     def __init__(self, descriptor: int, on_flood: Callable[[], None]) -> None:
         self._descriptor = descriptor
@@ -46,12 +46,12 @@ class OutputTail:
         self._loop.add_reader(descriptor, self._read)
 
     def since(self, mark: int) -> str:
-        """Return what is left of the output after the first `mark` bytes."""
+        """Return the kept part of the output after its first `mark` bytes."""
         fresh = min(self.total - mark, len(self._tail))
         return bytes(self._tail[len(self._tail) - fresh :]).decode(errors="replace")
 
     def close(self) -> None:
-        """Read what is there and let go of the pipe."""
+        """Read the rest and close the pipe."""
         for _ in range(CLOSING_READS):
             if not self._read():
                 break
@@ -59,6 +59,7 @@ class OutputTail:
             self._detach()
 
     def _read(self) -> bool:
+        """Read once; tell whether there may be more."""
         if self._descriptor < 0:
             return False
         try:

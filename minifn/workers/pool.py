@@ -4,83 +4,46 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
 from typing import Self, cast
-
-import msgspec
 
 from minifn.log_text import one_line
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.workers.records import TIMED_OUT, FunctionRequest, FunctionResponse, WorkerSpec, failed
+from minifn.workers.deployment import DeploymentWorkers
+from minifn.workers.records import (
+    TIMED_OUT,
+    FunctionRequest,
+    FunctionResponse,
+    WorkerSpec,
+    failed,
+    lasting_since,
+)
 from minifn.workers.worker import Worker, WorkerFailed
 
 logger = logging.getLogger("minifn.workers")
 
-#: A request is given to so many workers at most, each time the last one died before it had it.
+#: Number of workers that a request is offered to when each dies before receiving it.
 ATTEMPTS = 3
-#: Most times that workers may hand one request back.
+#: Most times that workers may decline one request.
 DECLINES_MAX = 100
-#: Full workers get company when requests still wait after this: a burst of fast calls needs no second process.
-GROW_SECONDS = 0.05
-#: The same for workers whose calls block.
-BLOCKING_GROW_SECONDS = 0.02
-#: Most workers of one deployment that start at the same time.
-STARTS_MAX = 4
 STOPPING = "The server is stopping.\n"
-#: So many calls wait for a worker at most, and so many of one deployment, so that it cannot take all the room.
+#: Most calls that wait for a worker, of all deployments and of one.
 WAITING_MAX = 4_000
 DEPLOYMENT_WAITING_MAX = 1_000
 OVERLOADED = "Too many requests wait for a worker.\n"
-#: Memory that is kept free for each worker until it has answered its first request, bytes.
+#: Bytes of memory that are kept free for each worker until it has answered its first request.
 WORKER_BYTES = 64 * 1024 * 1024
 #: Seconds between looks for memory while calls wait for it.
 LOOK_AGAIN_SECONDS = 0.25
 
 
-@dataclass(kw_only=True, slots=True)
-class DeploymentWorkers:
-    """The workers of one deployment and who waits for them."""
-
-    spec: WorkerSpec
-    workers: list[Worker] = field(default_factory=list)
-    starting: set[asyncio.Task[None]] = field(default_factory=set)
-    #: Its calls hold each other up: a worker takes one at a time.
-    blocking: bool = False
-    growth: asyncio.TimerHandle | None = None
-    #: Woken with None to look again, or with the answer when a worker could not be started.
-    waiters: "deque[asyncio.Future[FunctionResponse | None]]" = field(default_factory=deque)
-    #: How many calls wait, those included that have been woken and have not looked yet.
-    waiting: int = 0
-
-    def free_worker(self) -> Worker | None:
-        """Return the least busy worker that takes a request."""
-        workers = self.workers
-        if len(workers) == 1:
-            return workers[0] if workers[0].free else None
-        return min(
-            (worker for worker in workers if worker.free),
-            key=lambda worker: worker.busy,
-            default=None,
-        )
-
-    def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:
-        """Wake the first `count` waiters, or all."""
-        while self.waiters and count != 0:
-            waiter = self.waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(answer)
-                count = None if count is None else count - 1
-
-
 class Pool:
-    """Hands every request to a worker of its deployment.
+    """Gives every request to a worker of its deployment.
 
-    `workers_max` bounds all workers, `function_workers_max` those of one function. At the bound an idle worker of
-    another deployment makes room. The same holds while `available_bytes` has less than a worker
-    needs, except that one worker may always run.
+    `workers_max` limits all workers, `function_workers_max` those of one function. At the limit an
+    idle worker of another deployment is stopped first. So it is while `available_bytes` is less
+    than a worker needs, except that one worker may always run.
     """
 
     def __init__(
@@ -100,17 +63,17 @@ class Pool:
         self._function_workers_max = function_workers_max
         self._available_bytes = available_bytes
         self._deployments: dict[str, DeploymentWorkers] = {}
-        #: Every worker whose process is not known to have ended, also those that left their deployment.
+        #: Every worker whose process may still run, also those that left their deployment.
         self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        #: Those of them that start a worker.
+        #: The tasks that start a worker.
         self._starting: dict[asyncio.Task[None], Worker] = {}
         #: Calls that wait for a worker.
         self._waiting = 0
         self._reaper: asyncio.TimerHandle | None = None
-        #: Somebody waits because there is no room for one more worker.
+        #: Whether a deployment waits for capacity.
         self._crowded = False
-        #: Set while calls wait for room: nothing tells when other processes free memory.
+        #: Set meanwhile: nothing tells when other processes free memory.
         self._look_again: asyncio.TimerHandle | None = None
         self._closing = False
 
@@ -122,45 +85,44 @@ class Pool:
 
     @property
     def workers(self) -> int:
-        """Processes that run."""
+        """Number of processes that run."""
         return len(self._alive)
 
     @property
     def busy(self) -> int:
-        """Requests that workers have in hand."""
+        """Number of requests in flight."""
         return sum(worker.busy for worker in self._alive)
 
     async def call(
-        self, spec: WorkerSpec, request: FunctionRequest, deadline: float, *, patient: bool = False
+        self,
+        spec: WorkerSpec,
+        request: FunctionRequest,
+        deadline: float,
+        *,
+        queue_unbounded: bool = False,
     ) -> FunctionResponse:
-        """Run the function of a deployment; failures are in the answer, never raised.
+        """Run the function of a deployment; failures are in the response, never raised.
 
-        Waiting for a worker, its cold start and the call spend the time until `deadline` (monotonic clock). However
-        many wait already, a `patient` call waits too: for callers that bound their calls themselves.
+        The wait for a worker, its cold start and the call take place before `deadline` (monotonic
+        clock, seconds). `queue_unbounded`: wait regardless of WAITING_MAX, for callers that limit
+        their calls themselves.
         """
         began = time.monotonic()
         attempts = declines = 0
         while True:
             deployment = self._deployments.get(spec.key)
-            worker = (
-                deployment.free_worker()
-                if deployment is not None and deployment.spec is spec
-                else None
-            )
+            if deployment is not None and deployment.spec is not spec:
+                deployment = None
+            worker = deployment.free_worker() if deployment is not None else None
             if deployment is not None and worker is not None:
                 if deployment.blocking:
                     self._consider_growth(deployment)
                 response = await worker.call(request, deadline)
             else:
-                found = await self._wait_for_worker(spec, deadline, patient)
-                answer = (
-                    found
-                    if isinstance(found, FunctionResponse)
-                    else await found.call(request, deadline)
-                )
-                response = msgspec.structs.replace(
-                    answer, duration_seconds=time.monotonic() - began
-                )
+                found = await self._wait_for_worker(spec, deadline, queue_unbounded)
+                if not isinstance(found, FunctionResponse):
+                    found = await found.call(request, deadline)
+                response = lasting_since(found, began)
             if response.failure == "declined" and declines < DECLINES_MAX:
                 declines += 1
                 continue
@@ -169,14 +131,12 @@ class Pool:
                 break
         if response.failure == "declined":
             return failed("died", "The function's workers handed the request back too often.\n")
-        if declines:
-            response = msgspec.structs.replace(response, duration_seconds=time.monotonic() - began)
-        return response
+        return lasting_since(response, began) if declines else response
 
     def prewarm(self, spec: WorkerSpec) -> None:
         """Start a worker ahead of the first request and have it import the function.
 
-        Does nothing while memory is short: the worker would cost one that is of use.
+        Does nothing while memory is short, because the worker would displace a useful one.
         """
         if not self._closing and not self._crowded and not self._is_short():
             deployment = self._deployment(spec)
@@ -184,7 +144,7 @@ class Pool:
                 self._grow(deployment, load=True)
 
     def drop(self, key: str) -> None:
-        """Forget a deployment: its workers finish what they run and end."""
+        """Forget a deployment: its workers finish their calls and end."""
         deployment = self._deployments.pop(key, None)
         if deployment is not None:
             for worker in deployment.workers:
@@ -208,12 +168,13 @@ class Pool:
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
     async def _wait_for_worker(
-        self, spec: WorkerSpec, deadline: float, patient: bool
+        self, spec: WorkerSpec, deadline: float, queue_unbounded: bool
     ) -> Worker | FunctionResponse:
-        # Only the first look may replace the spec: two requests with different ones would drop each other's for ever.
+        # Only here may the spec be replaced: two waiting requests with different specs would
+        # otherwise drop each other's workers without end.
         deployment = self._deployment(spec)
         full = self._waiting >= WAITING_MAX or deployment.waiting >= DEPLOYMENT_WAITING_MAX
-        if full and not patient:
+        if full and not queue_unbounded:
             return failed("overloaded", OVERLOADED)
         self._waiting += 1
         deployment.waiting += 1
@@ -233,16 +194,13 @@ class Pool:
             worker = deployment.free_worker()
             if worker is not None:
                 return worker
-            waiter: asyncio.Future[FunctionResponse | None] = (
-                asyncio.get_running_loop().create_future()
-            )
-            deployment.waiters.append(waiter)
+            waiter = deployment.wait()
             self._consider_growth(deployment)
             try:
                 answer = await asyncio.wait_for(waiter, deadline - time.monotonic())
             except BaseException as exc:
                 if waiter.done() and not waiter.cancelled():
-                    # Woken for a slot that it no longer takes.
+                    # It was woken for a slot that it no longer takes.
                     deployment.wake(count=1)
                 with contextlib.suppress(ValueError):
                     deployment.waiters.remove(waiter)
@@ -261,7 +219,7 @@ class Pool:
         return "No worker was started in time."
 
     def _deployment(self, spec: WorkerSpec) -> DeploymentWorkers:
-        """Return the deployment; workers of an older spec (other variables, another size) are let go."""
+        """Return the deployment; its workers of an older spec (other variables or size) end."""
         deployment = self._deployments.get(spec.key)
         if deployment is not None and deployment.spec != spec:
             self.drop(spec.key)
@@ -272,39 +230,33 @@ class Pool:
         return deployment
 
     def _consider_growth(self, deployment: DeploymentWorkers) -> None:
-        """See that there will be a worker for the next call: at once when there is none, else a little later."""
-        if not any(worker.in_service for worker in deployment.workers):
+        """Start a worker at once if there is none, or soon if calls still wait then."""
+        if not deployment.in_service:
             if not deployment.starting:
                 self._grow(deployment)
         elif deployment.growth is None:
-            delay_seconds = BLOCKING_GROW_SECONDS if deployment.blocking else GROW_SECONDS
-            loop = asyncio.get_running_loop()
-            deployment.growth = loop.call_later(delay_seconds, self._grow_if_needed, deployment)
+            loop, seconds = asyncio.get_running_loop(), deployment.growth_seconds
+            deployment.growth = loop.call_later(seconds, self._grow_if_needed, deployment)
 
     def _grow_if_needed(self, deployment: DeploymentWorkers) -> None:
-        """Start a worker for each call that waits, and a spare one when calls that block keep all of them busy."""
+        """Start the workers that the calls of a deployment need by now."""
         deployment.growth = None
-        if self._deployments.get(deployment.spec.key) is not deployment:
-            return
-        waiting = len(deployment.waiters)
-        wanted = waiting if deployment.blocking else -(-waiting // deployment.spec.concurrency)
-        if deployment.blocking and not waiting and deployment.free_worker() is None:
-            wanted = 1
-        for _ in range(min(wanted, STARTS_MAX) - len(deployment.starting)):
-            self._grow(deployment)
+        if self._deployments.get(deployment.spec.key) is deployment:
+            for _ in range(deployment.missing_workers()):
+                self._grow(deployment)
 
     def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:
-        """Start one more worker if the limits allow it; a spare one displaces no other."""
+        """Start one more worker if the limits allow it."""
         if self._closing or self._crowded:
             return
-        group = deployment.spec.group or deployment.spec.key
-        of_function = sum((worker.spec.group or worker.spec.key) == group for worker in self._alive)
+        owner = deployment.spec.owner
+        of_function = sum(worker.spec.owner == owner for worker in self._alive)
         if of_function >= self._function_workers_max and deployment.workers:
             return
         evicted = None
         if len(self._alive) >= self._workers_max or (self._alive and self._is_short()):
             if deployment.workers and not deployment.waiters:
-                # A spare one displaces no other.
+                # A spare worker displaces no other.
                 return
             evicted = self._evict()
             if evicted is None:
@@ -313,36 +265,36 @@ class Pool:
                 self._look_again = loop.call_later(LOOK_AGAIN_SECONDS, self._grow_where_needed)
                 return
         worker = Worker(deployment.spec, careful=deployment.blocking)
-        # Counted from here on: many may be started in one turn of the loop.
+        # Counted from now on, because one turn of the loop may start many.
         self._alive.add(worker)
-        task = self._run(self._start(deployment, worker, load, evicted))
+        task = self._run(self._start_worker(deployment, worker, load, evicted))
         deployment.starting.add(task)
         self._starting[task] = worker
         task.add_done_callback(self._end_start)
 
     def _is_short(self) -> bool:
-        """Tell whether memory is short for one more worker, besides those that grow still."""
+        """Tell whether memory is short for one more worker, besides those that still grow."""
         growing = sum(not worker.settled for worker in self._alive)
         return self._available_bytes() < (growing + 1) * WORKER_BYTES
 
     def _evict(self) -> Worker | None:
-        """Take the worker that has been idle longest out of service, None when there is none."""
+        """Take the worker that was idle longest out of its deployment; None if all are busy."""
         idle = [
             (worker.idle_since, other, worker)
             for other in self._deployments.values()
             for worker in other.workers
             if worker.busy == 0 and not other.waiting
         ]
-        if not idle:
-            return None
-        _, other, worker = min(idle, key=lambda found: found[0])
-        other.workers.remove(worker)
-        return worker
+        if idle:
+            _, other, worker = min(idle, key=lambda found: found[0])
+            other.workers.remove(worker)
+            return worker
+        return None
 
-    async def _start(
+    async def _start_worker(
         self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None
     ) -> None:
-        """Start `worker`, once the `evicted` one has ended and left its memory."""
+        """Start `worker` after the `evicted` one has ended and freed its memory."""
         worker.on_exit = self._exited
         worker.on_free = self._freed
         worker.on_capacity = self._changed
@@ -359,7 +311,7 @@ class Pool:
             if problem:
                 self._alive.discard(worker)
                 logger.warning("%s: %s", deployment.spec.command.label, one_line(problem))
-                if not any(other.in_service for other in deployment.workers):
+                if not deployment.in_service:
                     deployment.wake(failed("start", problem))
         if problem:
             return
@@ -375,12 +327,12 @@ class Pool:
             self._grow_if_needed(deployment)
 
     def _changed(self, worker: Worker) -> None:
-        """Take note of a worker that takes fewer requests than before, because its calls block, or more."""
+        """Note that a worker takes fewer requests, because its calls block, or more."""
         deployment = self._deployments.get(worker.spec.key)
         if deployment is None:
             return
         deployment.blocking = worker.slots < deployment.spec.concurrency
-        # The first call of a worker is slow for reasons of its own.
+        # The first call of a worker may be slow because of imports.
         if deployment.blocking and (worker.answered or deployment.waiters):
             self._consider_growth(deployment)
         elif deployment.waiters:
@@ -389,7 +341,7 @@ class Pool:
     def _end_start(self, start: asyncio.Task[None]) -> None:
         worker = self._starting.pop(start)
         if start.cancelled():
-            # Perhaps before its first step.
+            # The task may have been cancelled before its first step.
             self._alive.discard(worker)
 
     def _freed(self, worker: Worker) -> None:
@@ -412,7 +364,7 @@ class Pool:
         self._grow_where_needed()
 
     def _grow_where_needed(self) -> None:
-        """Start workers for deployments whose requests wait, now that there may be room."""
+        """Start workers for deployments whose requests wait, as there may be capacity now."""
         self._crowded = False
         if self._look_again is not None:
             self._look_again.cancel()
@@ -422,7 +374,7 @@ class Pool:
                 self._consider_growth(waiting)
 
     def _reap(self) -> None:
-        """Stop the workers that have been idle for long, and come back when the next one will have been."""
+        """Stop the workers that were idle for long, and set a timer for the next one."""
         self._reaper = None
         now = time.monotonic()
         next_due = float("inf")
@@ -430,7 +382,8 @@ class Pool:
             for worker in list(deployment.workers):
                 due = worker.idle_since + self._idle_seconds
                 if worker.busy == 0 and due <= now + 0.001:
-                    self._stop(deployment, worker)
+                    deployment.workers.remove(worker)
+                    self._run(worker.stop())
                 elif worker.busy == 0:
                     next_due = min(next_due, due)
             if not deployment.workers and not deployment.waiters and not deployment.starting:
@@ -438,12 +391,8 @@ class Pool:
         if next_due != float("inf"):
             self._reaper = asyncio.get_running_loop().call_later(next_due - now, self._reap)
 
-    def _stop(self, deployment: DeploymentWorkers, worker: Worker) -> None:
-        deployment.workers.remove(worker)
-        self._run(worker.stop())
-
     def _run(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run something in the background and keep it from being collected."""
+        """Run a task in the background; the reference keeps it from being collected."""
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,6 +1,7 @@
 """The frames that the server and a worker exchange: pure encoding and decoding.
 
-A worker is one process of one deployment. It inherits one connected stream socket and finds it by its environment:
+A worker is one process of one deployment. It inherits one connected stream socket, which its
+environment names:
 
 `MINIFN_SOCKET`
     `fd:N`, the number of the inherited descriptor.
@@ -9,54 +10,60 @@ A worker is one process of one deployment. It inherits one connected stream sock
 `OPEN_RUNTIMES_ENTRYPOINT`
     The entry file, relative to `MINIFN_CODE`.
 `OPEN_RUNTIMES_HEADERS`
-    Optional: a JSON object of headers that every request gets, applied last, names lower-cased. Not JSON: ignored.
+    Optional: a JSON object of headers that every request gets, applied last, names lower-cased.
+    Ignored if it is not JSON.
 
-The wrapper takes `MINIFN_*` out of the environment and keeps the descriptor from child processes before user code runs.
+Before user code runs, the wrapper removes `MINIFN_*` from the environment and keeps the descriptor
+from child processes.
 
-A frame is `u32 header length | u32 body length | header | body`, big-endian. The header is a UTF-8 JSON object whose
-`type` names the frame, the body raw bytes. A header has at most 1 MiB, a body at most 32 MiB. Unknown members of a
-header are ignored by both sides.
+A frame is `u32 header length | u32 body length | header | body`, big-endian. The header is a UTF-8
+JSON object whose `type` names the frame; the body is raw bytes. A header has up to 1 MiB, a body up
+to 32 MiB. Both sides ignore unknown members of a header.
 
 Server to worker:
 
 `request`
-    `id` (int, counts up from 1), `method` (upper case), `scheme`, `host` (without port), `port` (int), `path` (raw,
-    begins with `/`), `query` (raw, without `?`), `headers` (object: lower-case name -> value, no `x-open-runtimes-*`),
-    `timeout` (seconds, float; 0 = none), `logging` (bool). Body: the request's body.
+    `id` (int, counts up from 1), `method` (upper case), `scheme`, `host` (without port), `port`
+    (int), `path` (raw, begins with `/`), `query` (raw, without `?`), `headers` (object: lower-case
+    name -> value, no `x-open-runtimes-*`), `timeout` (seconds, float; 0 = none), `logging` (bool).
+    Body: the request's body.
 `cancel`
-    `id`: the caller has gone. Stop the call if the language can, and answer when it occupies the worker no longer; the
-    answer is dropped.
+    `id`: the caller has gone. Stop the call if the language can, and answer when it no longer
+    occupies the worker; the answer is dropped.
 `load`
-    Import the function now, ahead of the first request; no answer. What the import prints is kept and logged with the
-    first request. An import that fails is tried again, and reported, by the next request.
+    Import the function now, before the first request; no answer. Output of the import is kept and
+    logged with the first request. The next request tries a failed import again, and reports it.
 `stop`
-    Take no more requests, finish those in flight, exit with status 0. The end of the stream means: exit at once.
+    Take no more requests, finish those in flight, exit with status 0. The end of the stream means:
+    exit at once.
 
 Worker to server:
 
 `ready`
-    First frame, once: `protocol` (1) and `concurrency` (how many requests it takes at once; 0 = any number). Sent
-    before user code is imported.
+    First frame, once: `protocol` (1) and `concurrency` (the number of requests it takes at once;
+    0 = any number). Sent before user code is imported.
 `log`
-    `id`, `stream` (`logs` or `errors`). Body: UTF-8 text, ends with a newline. Sent as it happens, so that logs survive
-    a kill; none when the request says `logging: false`, none after the response.
+    `id`, `stream` (`logs` or `errors`). Body: UTF-8 text, ends with a newline. Sent as it happens,
+    so that logs survive a kill. None if the request has `logging: false`, and none after the
+    response.
 `response`
-    `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; names may repeat, as set-cookie
-    does; at most 1,000). Body: at most 20 MiB. The server lower-cases names, drops `x-open-runtimes-*`, completes the
-    content type and drops the body of a 204 or 304, so wrappers need not. Optional members: `failure` (`timeout` when
-    the request's `timeout` passed: status 500, empty body, the line `Execution timed out.` in `errors`; the server
-    takes the worker out of service, lets its other requests end, and stops it) and `stuck` (true when the call could
-    not be stopped and goes on in the background: the worker is then killed instead).
-
+    `id`, `statusCode` (int, 100 to 999), `headers` (list of [name, value], strings; names may
+    repeat, as set-cookie does; up to 1,000). Body: up to 20 MiB. The server lower-cases names,
+    drops `x-open-runtimes-*`, completes the content type and drops the body of a 204 or 304, so
+    wrappers need not. Optional members: `failure` and `stuck`. `failure` is `timeout` after the
+    request's `timeout`, with status 500, an empty body and the line `Execution timed out.` in
+    `errors`; the server takes the worker out of service, lets its other requests end, and stops it.
+    `stuck` is true when the call could not be stopped and goes on in the background; the server
+    then kills the worker.
 `capacity`
-    `concurrency` (as in `ready`): how many requests it takes at once from now on. Requests that were sent before the
-    server read it are still dealt with.
+    `concurrency` (as in `ready`): the number of requests it takes at once from now on. It still
+    handles requests that the server sent before it read this.
 `decline`
-    `id`: the request has not begun and is handed back, for another worker or for later.
+    `id`: the request has not begun and is returned, for another worker or for later.
 
-Requests are answered in any order, each once; a second answer is ignored. A frame for an id that was never issued, an
-unknown type, a field of another type or a length over the limit ends the worker: its requests fail, and no other
-deployment notices, for each has a socket of its own.
+Requests are answered in any order, each once; a second answer is ignored. A frame for an id that
+was never issued, an unknown type, a field of another type or a length over the limit ends the
+worker: its requests fail. No other deployment is affected, because each has a socket of its own.
 """
 
 import struct
@@ -70,8 +77,8 @@ from minifn.models import Headers
 
 PROTOCOL = 1
 HEADER_LIMIT_BYTES = 1024 * 1024
-BODY_LIMIT_BYTES = 32 * 1024 * 1024
-#: Headers of a response, which the event loop decodes; wrappers refuse more as a fault of the function.
+FRAME_BODY_LIMIT_BYTES = 32 * 1024 * 1024
+#: Most headers of a response, because the event loop decodes them; wrappers refuse more.
 HEADERS_MAX = 1000
 #: Bytes that the shortest header takes in a response frame: `["a",""],`.
 _HEADER_BYTES_MIN = 9
@@ -80,7 +87,7 @@ _LENGTHS = struct.Struct(">II")
 
 
 class ProtocolError(ValueError):
-    """The other side sent what the protocol does not allow; the message says what."""
+    """The other side broke the protocol; the message says how."""
 
 
 class Request(msgspec.Struct, tag_field="type", tag="request", frozen=True, kw_only=True):
@@ -100,7 +107,7 @@ class Request(msgspec.Struct, tag_field="type", tag="request", frozen=True, kw_o
 
 
 class Cancel(msgspec.Struct, tag_field="type", tag="cancel", frozen=True):
-    """Nobody waits for this request any more."""
+    """The caller of this request has gone."""
 
     id: int
 
@@ -129,20 +136,24 @@ class Capacity(msgspec.Struct, tag_field="type", tag="capacity", frozen=True):
 
 
 class Decline(msgspec.Struct, tag_field="type", tag="decline", frozen=True):
-    """The worker hands back a request that it has not begun."""
+    """The worker returns a request that it has not begun."""
 
     id: int
 
 
 class Log(msgspec.Struct, tag_field="type", tag="log", frozen=True):
-    """Text the function logged."""
+    """Text that the function logged."""
 
     id: int
     stream: Literal["logs", "errors"]
 
 
 class Response(msgspec.Struct, tag_field="type", tag="response", frozen=True):
-    """The function's answer; `headers` stays JSON until somebody reads it, since it is nearly always the same."""
+    """The function's answer.
+
+    `headers` stays JSON until it is read, because most responses have the same headers, whose
+    decoded form is cached.
+    """
 
     id: int
     status_code: int = msgspec.field(name="statusCode")
@@ -156,7 +167,6 @@ WorkerFrame: TypeAlias = Ready | Capacity | Decline | Log | Response
 
 _encode_header = msgspec.json.Encoder().encode
 _decode_worker_frame: Callable[[bytes], WorkerFrame] = msgspec.json.Decoder(WorkerFrame).decode
-_decode_server_frame: Callable[[bytes], ServerFrame] = msgspec.json.Decoder(ServerFrame).decode
 _decode_headers: Callable[[bytes], Headers] = msgspec.json.Decoder(
     tuple[tuple[str, str], ...]
 ).decode
@@ -170,23 +180,18 @@ def encode(frame: ServerFrame | WorkerFrame, body: bytes = b"") -> bytes:
 
 
 def decode_worker_frame(header: bytes) -> WorkerFrame:
-    """Return what a worker's frame header says. Raises ProtocolError."""
+    """Return the frame of a worker's header. Raises ProtocolError."""
     try:
         return _decode_worker_frame(header)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise ProtocolError(f"bad frame header: {exc}") from exc
 
 
-def decode_server_frame(header: bytes) -> ServerFrame:
-    """Return what a server's frame header says, for tests and workers in Python. Raises ProtocolError."""
-    try:
-        return _decode_server_frame(header)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise ProtocolError(f"bad frame header: {exc}") from exc
-
-
 def decode_headers(raw: bytes) -> Headers:
-    """Return the headers of a response frame as pairs. Raises ProtocolError, for too many before it decodes them."""
+    """Return the headers of a response frame as pairs.
+
+    Raises ProtocolError; too many headers are refused before they are decoded.
+    """
     if len(raw) > HEADERS_MAX * _HEADER_BYTES_MIN:
         count = without_escaped_quotes(raw).count(b'"') // 4
         if count > HEADERS_MAX:
@@ -198,16 +203,17 @@ def decode_headers(raw: bytes) -> Headers:
 
 
 class Decoder:
-    """Cuts a byte stream into frames, whatever pieces it arrives in."""
+    """Cuts a byte stream, which arrives in pieces of any size, into frames."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._needed = _LENGTHS.size
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (header, body) of each frame that `data` completes. Raises ProtocolError for a length over its limit.
+        """Yield (header, body) of each frame that `data` completes.
 
-        The iterator must be consumed before the next `feed`.
+        The iterator must be consumed before the next `feed`. Raises ProtocolError for a length over
+        its limit.
         """
         if self._buffer:
             self._buffer += data
@@ -235,5 +241,7 @@ def _check_lengths(header_length: int, body_length: int) -> None:
         raise ProtocolError(
             f"frame header of {header_length} bytes, the limit is {HEADER_LIMIT_BYTES}"
         )
-    if body_length > BODY_LIMIT_BYTES:
-        raise ProtocolError(f"frame body of {body_length} bytes, the limit is {BODY_LIMIT_BYTES}")
+    if body_length > FRAME_BODY_LIMIT_BYTES:
+        raise ProtocolError(
+            f"frame body of {body_length} bytes, the limit is {FRAME_BODY_LIMIT_BYTES}"
+        )

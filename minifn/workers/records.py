@@ -1,6 +1,7 @@
-"""What the pool is asked and what it answers."""
+"""Requests to the pool and its responses."""
 
 import re
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,19 +13,20 @@ from minifn.models import Headers
 from minifn.sandbox.command import Command
 from minifn.workers.protocol import decode_headers
 
-#: Of `logs` and of `errors` so much is collected; Open Runtimes' executor cuts its log files at the same size.
+#: Most bytes of `logs`, and of `errors`, that are kept of a call. Open Runtimes' executor cuts its
+#: log files at the same size.
 LOG_LIMIT_BYTES = 5 * 1024 * 1024
-#: And so much of all the calls that a worker has in flight.
+#: Most bytes that are kept of all calls of a worker together.
 CALLS_LOG_BYTES = 32 * 1024 * 1024
-#: A call that logs more than this altogether is ended with its worker.
+#: Bytes above which a call that logs them is ended with its worker.
 FLOOD_LIMIT_BYTES = 64 * 1024 * 1024
-#: The same within so many seconds is what a worker may send that belongs to no call.
+#: Seconds within which a worker that sends FLOOD_LIMIT_BYTES outside any call is killed.
 FLOOD_SECONDS = 10.0
 TIMED_OUT = "Execution timed out.\n"
 
-#: "" the function answered; `timeout` it ran out of time; `start` no worker could be started; `died` its process ended
-#: before it answered; `stopped` the server stops; `overloaded` too many calls wait already; `declined` the worker gave
-#: it back before it began, which the pool deals with.
+#: "" the function answered; `timeout` it ran out of time; `start` no worker could be started;
+#: `died` its process ended before it answered; `stopped` the server stops; `overloaded` too many
+#: calls wait already; `declined` the worker returned the call before it began, for the pool alone.
 Failure = Literal["", "timeout", "start", "died", "stopped", "overloaded", "declined"]
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
@@ -34,15 +36,20 @@ _CACHED_HEADERS_BYTES = 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSpec:
-    """How to start the workers of one deployment."""
+    """The recipe for the workers of one deployment."""
 
     #: The deployment's id.
     key: str
     command: Command
     #: The function's id: workers of all its deployments count towards the function's limit.
     group: str = ""
-    #: Requests one worker is given at once, if it takes that many.
+    #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
+
+    @property
+    def owner(self) -> str:
+        """The id under which workers are counted."""
+        return self.group or self.key
 
 
 class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +59,7 @@ class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):
     scheme: str = "http"
     host: str = "localhost"
     port: int = 80
-    #: Raw, begins with `/`.
+    #: Raw, with a leading `/`.
     path: str = "/"
     #: Raw, without `?`.
     query: str = ""
@@ -64,7 +71,7 @@ class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a call, also when the function failed."""
+    """The outcome of a call, also when the function failed."""
 
     status_code: int
     #: Lower-case names, complete.
@@ -73,23 +80,29 @@ class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
     logs: str = ""
     errors: str = ""
     failure: Failure = ""
-    #: Whether a worker was given the request, so that the function may have begun to run.
+    #: Whether a worker got the request, so that the function may have begun to run.
     delivered: bool = False
     duration_seconds: float = 0.0
 
 
 def failed(failure: Failure, errors: str) -> FunctionResponse:
-    """Return the answer to a request that no worker was given."""
+    """Return the response to a request that no worker got."""
     return FunctionResponse(
         status_code=500, headers=response_headers(b"[]"), errors=errors, failure=failure
     )
 
 
+def lasting_since(response: FunctionResponse, began: float) -> FunctionResponse:
+    """Return a response whose duration counts from `began`, on the monotonic clock."""
+    return msgspec.structs.replace(response, duration_seconds=time.monotonic() - began)
+
+
 def response_headers(raw: bytes) -> Headers:
     """Return the complete headers for those of a response frame. Raises ProtocolError.
 
-    Open Runtimes' rules: names lower-case, no `x-open-runtimes-*`, a content type always, with a charset unless it is
-    multipart. What HTTP could not carry is left out.
+    Open Runtimes' rules: names are lower-case, `x-open-runtimes-*` is dropped, and there is always
+    a content type, with a charset unless it is multipart. Headers that HTTP cannot carry are
+    dropped.
     """
     return _cached_headers(raw) if len(raw) <= _CACHED_HEADERS_BYTES else _complete_headers(raw)
 

@@ -1,4 +1,4 @@
-"""One warm process of one deployment, from the server's side: it is started, called, watched and ended here."""
+"""One warm process of one deployment, from the server's side: its start, calls and end."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from minifn.sandbox.command import FIRST_DESCRIPTOR, SandboxError
+from minifn.sandbox.command import SandboxError
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.launcher.messages import FIRST_DESCRIPTOR
 from minifn.sandbox.spawner import Process, Spawner
 from minifn.workers import protocol
-from minifn.workers.call import Call, describe_exit
+from minifn.workers.call import Call, describe_exit, request_frame
 from minifn.workers.output import Meter, OutputTail
 from minifn.workers.protocol import Capacity, Decline, Decoder, Log, ProtocolError, Ready, Response
 from minifn.workers.records import (
@@ -26,18 +27,18 @@ from minifn.workers.records import (
     failed,
 )
 
-#: A worker that is not ready after so long is given up.
+#: Seconds that a worker may take to be ready.
 START_SECONDS = 60.0
-#: The wrapper ends a call at its deadline; a wrapper that cannot is ended this much later.
+#: Seconds after a call's deadline when the worker is ended, if the wrapper did not end the call.
 DEADLINE_GRACE_SECONDS = 0.5
-#: A worker that has not answered for this long has grown to its size all the same.
+#: Seconds after which a worker counts as grown to its full size although it has not answered yet.
 SETTLE_SECONDS = 10.0
-#: What a stopped worker gets to exit by itself.
+#: Seconds that a stopped worker has to exit by itself.
 STOP_GRACE_SECONDS = 2.0
-#: After the socket closed the process should end, after the process ended the socket should close.
+#: Seconds from the end of the socket to that of the process, or the reverse.
 CLOSE_SECONDS = 0.5
 SOCKET_BUFFER_BYTES = 1024 * 1024
-#: What the smallest frame counts for in a flood: work, if not bytes.
+#: Bytes that the smallest frame counts for in a flood, because it costs work.
 FRAME_BYTES = 64
 
 
@@ -46,17 +47,17 @@ class WorkerFailed(Exception):
 
 
 class Worker(asyncio.Protocol):
-    """A process and the requests it has in flight; to be started once, by `start`."""
+    """A process and its requests in flight; `start` starts it, once."""
 
     def __init__(self, spec: WorkerSpec, *, careful: bool = False) -> None:
-        """`careful`: it is given one request first, since others of its deployment were held up by one."""
+        """`careful`: give it one request first, because calls of its deployment block."""
         self.spec = spec
         self._careful = careful
-        #: Requests it has answered.
+        #: Number of requests answered.
         self.answered = 0
         #: Called after a slot became free.
         self.on_free: Callable[[Worker], None] = _ignore
-        #: Called when it has begun to take fewer requests, since its calls block, or more.
+        #: Called when it takes fewer requests than before, because its calls block, or more.
         self.on_capacity: Callable[[Worker], None] = _ignore
         #: Called once, when the process has ended.
         self.on_exit: Callable[[Worker], None] = _ignore
@@ -71,17 +72,17 @@ class Worker(asyncio.Protocol):
         self._decoder = Decoder()
         self._meter = Meter()
         self._calls: dict[int, Call] = {}
-        #: What is kept of the logs of all of them.
+        #: Bytes that are kept of the logs of all of them.
         self._kept_bytes = 0
         self._last_id = 0
-        #: Requests it takes at once, and what it says it could take.
-        self._slots = self._granted = 0
+        #: Number of requests it takes at once, and number that the wrapper would take.
+        self.slots = self._granted = 0
         self._outgoing: list[bytes] = []
         self._undelivered: list[Call] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = float("inf")
         self._retired = False
-        #: A call goes on although it was answered: only a kill ends it.
+        #: Whether a call goes on although it was answered, so that only a kill ends it.
         self._stuck = False
         self._reason = ""
         self._closed = asyncio.Event()
@@ -89,37 +90,32 @@ class Worker(asyncio.Protocol):
 
     @property
     def busy(self) -> int:
-        """Requests in flight."""
+        """Number of requests in flight."""
         return len(self._calls)
 
     @property
     def free(self) -> bool:
         """Whether it takes another request now."""
-        return len(self._calls) < self._slots
+        return len(self._calls) < self.slots
 
     @property
     def in_service(self) -> bool:
-        """Whether it takes requests, now or when it has finished others."""
-        return self._slots > 0
-
-    @property
-    def slots(self) -> int:
-        """How many requests it takes at once."""
-        return self._slots
+        """Whether it takes requests, now or after the present ones."""
+        return self.slots > 0
 
     @property
     def settled(self) -> bool:
-        """Whether it has taken the memory that it takes, as far as can be known."""
+        """Whether it has probably grown to its full size in memory."""
         return self.answered > 0 or time.monotonic() > self._made_at + SETTLE_SECONDS
 
     @property
     def slots_free(self) -> int:
-        """How many more requests it takes now."""
-        return max(0, self._slots - len(self._calls))
+        """The number of further requests it takes now."""
+        return max(0, self.slots - len(self._calls))
 
     @property
     def pid(self) -> int:
-        """The process on the host."""
+        """The pid of the process on the host."""
         return self._process.pid
 
     async def start(self, spawner: Spawner, engine: Engine) -> None:
@@ -160,9 +156,9 @@ class Worker(asyncio.Protocol):
     # Calls
 
     async def call(self, request: FunctionRequest, deadline: float) -> FunctionResponse:
-        """Run the function; its failures and the worker's are in the answer, never raised.
+        """Run the function; its failures and the worker's are in the response, never raised.
 
-        `deadline` is on the monotonic clock. Whatever happens, an answer comes within DEADLINE_GRACE_SECONDS of it.
+        The response comes within DEADLINE_GRACE_SECONDS of the `deadline` (monotonic clock).
         """
         if not self.free:
             return failed("died", self._reason or "The worker takes no more requests.\n")
@@ -177,22 +173,7 @@ class Worker(asyncio.Protocol):
             return failed("timeout", TIMED_OUT)
         self._last_id += 1
         number = self._last_id
-        frame = protocol.Request(
-            id=number,
-            method=request.method,
-            scheme=request.scheme,
-            host=request.host,
-            port=request.port,
-            path=request.path,
-            query=request.query,
-            headers={
-                name: value
-                for name, value in request.headers
-                if not name.startswith("x-open-runtimes-")
-            },
-            timeout=min(request.timeout_seconds or remaining, remaining),
-            logging=request.logging,
-        )
+        frame = request_frame(number, request, remaining)
         try:
             self._send(protocol.encode(frame, request.body))
         except ProtocolError as exc:
@@ -207,7 +188,7 @@ class Worker(asyncio.Protocol):
             return await call.future
         except asyncio.CancelledError:
             if number in self._calls:
-                # It occupies the worker until that answers.
+                # The call occupies the worker until that answers.
                 call.logging = False
                 self._send(protocol.encode(protocol.Cancel(number)))
             raise
@@ -217,7 +198,7 @@ class Worker(asyncio.Protocol):
         self._send(protocol.encode(protocol.Load()))
 
     def _send(self, frame: bytes) -> None:
-        """Write a frame at the end of this turn of the loop, together with the others of the turn."""
+        """Write a frame at the end of this turn of the loop, with all others of the turn."""
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(frame)
@@ -225,9 +206,7 @@ class Worker(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport.is_closing():
             return
-        self._transport.write(
-            b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0]
-        )
+        self._transport.write(b"".join(self._outgoing))
         self._outgoing.clear()
         if not self._transport.is_closing():
             for call in self._undelivered:
@@ -235,7 +214,7 @@ class Worker(asyncio.Protocol):
             self._undelivered.clear()
 
     def _take(self, number: int) -> Call | None:
-        """Return a call that is in flight no more, None when it was not."""
+        """Remove and return a call in flight, None if it was not."""
         call = self._calls.pop(number, None)
         self._kept_bytes -= call.kept_bytes if call is not None else 0
         return call
@@ -248,17 +227,15 @@ class Worker(asyncio.Protocol):
                 self._end()
         self.on_free(self)
 
-    # The deadlines of all calls share one timer, so that a call that is in time costs none.
+    # The deadlines of all calls share one timer, so that a punctual call costs none.
 
     def _arm(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_due = due
-        self._timer = (
-            None
-            if due == float("inf")
-            else self._loop.call_later(due - time.monotonic(), self._expire)
-        )
+        self._timer = None
+        if due != float("inf"):
+            self._timer = self._loop.call_later(due - time.monotonic(), self._expire)
 
     def _expire(self) -> None:
         now = time.monotonic() + 0.001
@@ -298,7 +275,7 @@ class Worker(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
-        self._slots = 0
+        self.slots = 0
         self._closed.set()
         self._loop.call_later(CLOSE_SECONDS, self._kill_rest)
 
@@ -313,10 +290,9 @@ class Worker(asyncio.Protocol):
     def _set_slots(self, concurrency: int) -> None:
         if self._retired or self._reason:
             return
-        self._granted = min(
-            self.spec.concurrency, concurrency if concurrency > 0 else self.spec.concurrency
-        )
-        self._slots = 1 if self._careful else self._granted
+        most = self.spec.concurrency
+        self._granted = min(most, concurrency) if concurrency > 0 else most
+        self.slots = 1 if self._careful else self._granted
 
     def _give_back(self, frame: Decline) -> None:
         call = self._take(frame.id)
@@ -330,7 +306,7 @@ class Worker(asyncio.Protocol):
         call = self._calls.get(frame.id)
         self._stuck = self._stuck or frame.stuck
         if frame.stuck or frame.failure:
-            # What the call has started would go on in a worker that does.
+            # Tasks of the call would go on in this worker.
             self._retire()
         if call is None:
             return self._check_issued(frame.id, header_bytes + len(body))
@@ -340,10 +316,10 @@ class Worker(asyncio.Protocol):
         call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
         self._take(frame.id)
         self.answered += 1
-        if self._careful and self._slots:
-            # A call that blocks would have said so by now.
+        if self._careful and self.slots:
+            # The wrapper would have reported a blocking call by now.
             self._careful = False
-            self._slots = self._granted
+            self.slots = self._granted
         self._freed()
 
     def _log(self, frame: Log, body: bytes, header_bytes: int) -> None:
@@ -368,7 +344,7 @@ class Worker(asyncio.Protocol):
     # The end
 
     async def stop(self) -> None:
-        """Take no more requests, let those in flight end, then end the process."""
+        """Take no more requests, wait for those in flight, then end the process."""
         self._retire()
         if not self._calls:
             self._end()
@@ -381,7 +357,7 @@ class Worker(asyncio.Protocol):
 
     def _retire(self) -> None:
         """Take no more requests; the process ends with the last one in flight."""
-        self._slots = 0
+        self.slots = 0
         self._retired = True
 
     def _end(self) -> None:
@@ -394,18 +370,18 @@ class Worker(asyncio.Protocol):
             self._process.kill_soon()
 
     def _kill(self, reason: str) -> None:
-        self._slots = 0
+        self.slots = 0
         self._reason = self._reason or reason
         self._transport.abort()
         self._kill_rest()
 
     async def _supervise(self) -> None:
-        """Wait for the process to end and fail what it leaves."""
+        """Wait for the end of the process and fail its requests in flight."""
         exit = await self._process.wait()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closed.wait(), CLOSE_SECONDS)
         self._transport.abort()
-        self._slots = 0
+        self.slots = 0
         self._output.close()
         self._arm(float("inf"))
         reason = self._reason or describe_exit(exit)

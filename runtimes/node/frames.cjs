@@ -1,12 +1,13 @@
 "use strict";
-// The framed protocol of a worker's socket: u32 header length | u32 body length | JSON header | body, big-endian.
+// The frames of a worker's socket: u32 header length | u32 body length | JSON header | body,
+// big-endian.
 
 const net = require("net");
 
 const LENGTHS = 8;
 const READ_BYTES = 65536;
 
-/** Cuts the byte stream into frames; a frame that arrives in pieces is gathered in one buffer of its own. */
+/** Cuts the byte stream into frames; pieces of a frame are gathered in one buffer. */
 class Reader {
   constructor(onFrame) {
     this.onFrame = onFrame;
@@ -15,7 +16,7 @@ class Reader {
     this.filled = 0;
   }
 
-  /** Takes bytes that are valid only during the call. */
+  /** Reads bytes that are valid only during the call. */
   push(chunk) {
     let start = 0;
     if (this.filled > 0) start = this.continueFrame(chunk);
@@ -31,7 +32,10 @@ class Reader {
   }
 
   beginFrame(chunk, start) {
-    this.frame = chunk.length - start >= LENGTHS ? Buffer.allocUnsafeSlow(frameSize(chunk, start)) : this.lengths;
+    this.frame =
+      chunk.length - start >= LENGTHS
+        ? Buffer.allocUnsafeSlow(frameSize(chunk, start))
+        : this.lengths;
     this.filled = chunk.copy(this.frame, 0, start);
   }
 
@@ -80,7 +84,7 @@ function encode(header, body) {
   return frame;
 }
 
-/** The connection to the server. Calls `onFrame(header, body)`; the end of the stream ends the process. */
+/** The connection to the server. It calls `onFrame(header, body)`; its end ends the process. */
 class Connection {
   constructor(address, onFrame) {
     const reader = new Reader(onFrame);
@@ -92,7 +96,10 @@ class Connection {
       },
     };
     const [, kind, place] = /^(fd|unix):(.+)$/.exec(address);
-    this.socket = kind === "fd" ? new net.Socket({ fd: Number(place), onread }) : net.connect({ path: place, onread });
+    this.socket =
+      kind === "fd"
+        ? new net.Socket({ fd: Number(place), onread })
+        : net.connect({ path: place, onread });
     this.socket.on("end", () => process.exit(0));
     this.socket.on("error", () => process.exit(0));
     this.socket.resume();
@@ -101,13 +108,13 @@ class Connection {
     process.on("exit", this.flush);
   }
 
-  /** Writes at once: the bytes are with the system even if the process never comes back to its event loop. */
+  /** Writes at once, even if the process never returns to its event loop. */
   sendNow(header, body) {
     this.waiting.push(encode(header, body));
     this.flush();
   }
 
-  /** Writes when the code that runs now is through, together with everything sent until then. */
+  /** Writes after the running code, together with all that is sent until then. */
   send(header, body) {
     if (this.waiting.push(encode(header, body)) === 1) process.nextTick(this.flush);
   }
@@ -119,7 +126,7 @@ class Connection {
     this.socket.write(waiting.length === 1 ? waiting[0] : Buffer.concat(waiting));
   }
 
-  /** Ends the process once everything sent is written. */
+  /** Ends the process once all frames are written. */
   finish() {
     this.flush();
     this.socket.end(() => process.exit(0));

@@ -1,14 +1,15 @@
 "use strict";
-// Importing the function: CommonJS or ES module, the default export is the handler.
+// Imports the function, a CommonJS or ES module; the default export is the handler.
 
 const fs = require("fs");
 const path = require("path");
 const { pathToFileURL } = require("url");
 
 const ES_MODULE_CODES = new Set(["ERR_REQUIRE_ESM", "ERR_REQUIRE_ASYNC_MODULE"]);
-// What Node.js says when an ES module that could not be linked is asked for again: it stays as it is.
-const LEFT_UNLINKED = /^ERR_(INTERNAL_ASSERTION|REQUIRE_CYCLE_MODULE|REQUIRE_ESM_RACE_CONDITION|VM_MODULE_.*)$/;
-// The last failure of a file that said what was wrong.
+// Codes of Node.js for a second import of an ES module that could not be linked.
+const LEFT_UNLINKED =
+  /^ERR_(INTERNAL_ASSERTION|REQUIRE_CYCLE_MODULE|REQUIRE_ESM_RACE_CONDITION|VM_MODULE_.*)$/;
+// File -> its last failure with a reason.
 const failures = new Map();
 
 /** The function could not be imported; the message is for its author. */
@@ -21,7 +22,10 @@ async function load(code, entrypoint) {
     throw new LoadFailure(`Failed to load entrypoint, file ${entrypoint} does not exist.`);
   }
   const handler = pickHandler(await importModule(file, entrypoint));
-  if (!handler) throw new LoadFailure("Function signature invalid. Did you forget to export a 'main' function?");
+  if (!handler)
+    throw new LoadFailure(
+      "Function signature invalid. Did you forget to export a 'main' function?",
+    );
   return handler;
 }
 
@@ -37,16 +41,19 @@ async function importModule(file, entrypoint) {
     const told = failures.get(file);
     if (told && LEFT_UNLINKED.test(error?.code)) throw told;
     const reason = (error instanceof Error && error.stack) || String(error);
-    const kind = error instanceof SyntaxError ? `Syntax error in ${entrypoint}` : "Failed to load module";
+    const kind =
+      error instanceof SyntaxError ? `Syntax error in ${entrypoint}` : "Failed to load module";
     const failure = new LoadFailure(`${kind}: ${reason}`);
     failures.set(file, failure);
     throw failure;
   }
 }
 
-/** A CommonJS module may be the handler or have it as `default`; compilers nest a second `default`. */
+/** A CommonJS module is the handler or has it as `default`; compilers nest a second `default`. */
 function pickHandler(exported) {
-  return [exported, exported?.default, exported?.default?.default].find((one) => typeof one === "function");
+  return [exported, exported?.default, exported?.default?.default].find(
+    (one) => typeof one === "function",
+  );
 }
 
 module.exports = { load, LoadFailure };

@@ -1,6 +1,7 @@
-"""One call of the function: what `context` offers, how the returned value becomes an answer, what is printed.
+"""One call of the function: its `context`, its answer and its printed output.
 
-The names and rules are those of Open Runtimes (runtimes/python/versions/latest/src/function_types.py and logger.py).
+The names and rules are those of Open Runtimes (runtimes/python/versions/latest/src,
+function_types.py and logger.py).
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ import time
 from minifn_url import decode_path, decode_query
 
 BODY_LIMIT_BYTES = 20 * 1024 * 1024
-#: Escaped and in a frame's header they may take six times as much.
+#: Most bytes of headers; escaped in a frame's header they may take six times as many.
 HEADERS_LIMIT_BYTES = 128 * 1024
 HEADERS_MAX = 1000
-#: What JSON puts around a name and a value.
+#: Bytes that JSON adds to a name and a value.
 PAIR_BYTES = 8
 LOG_LIMIT_CHARS = 8000
 LOAD_LOG_LIMIT_CHARS = 1_000_000
@@ -108,7 +109,7 @@ class Response:
 
 
 class Context:
-    """What the function is called with, and the state of one call."""
+    """The function's argument, and the state of one call."""
 
     res = Response()
 
@@ -138,7 +139,7 @@ class Context:
             self._worker.channel.send(header, text.encode("utf-8", "replace"))
 
     def _native(self, text: str) -> None:
-        """Log what was printed, line by line, after one notice."""
+        """Log printed text line by line, after one notice."""
         lines = (self._native_line + text).split("\n")
         self._native_line = lines.pop()[: LOG_LIMIT_CHARS + 1]
         if lines:
@@ -147,7 +148,7 @@ class Context:
             self._send_log("logs", notice + "".join([cut(line) + "\n" for line in lines]))
 
     def _finish(self, output: object) -> None:
-        """Answer with what the function returned."""
+        """Answer with the function's result."""
         if output is None:
             return self._fail(NO_RETURN)
         try:
@@ -168,7 +169,7 @@ class Context:
     ) -> None:
         if self._native_line:
             self._native("\n")
-        # Taking the call off the list decides who answers: its thread, the watcher, or nobody after a cancel.
+        # Popping the call decides who answers: its thread or the watcher; neither after a cancel.
         if self._worker.calls.pop(self._id, None) is None:
             if self._worker.forked:
                 os._exit(0)
@@ -188,7 +189,8 @@ class Context:
 def cut(text: str) -> str:
     if len(text) <= LOG_LIMIT_CHARS:
         return text
-    return f"{text[:LOG_LIMIT_CHARS]}... Log truncated due to size limit ({LOG_LIMIT_CHARS} characters)"
+    notice = f"... Log truncated due to size limit ({LOG_LIMIT_CHARS} characters)"
+    return text[:LOG_LIMIT_CHARS] + notice
 
 
 def as_text(message: object) -> str:
@@ -198,7 +200,7 @@ def as_text(message: object) -> str:
 
 
 def normalize(output: object) -> tuple[int, str, bytes]:
-    """Return status, headers as JSON and body. Raises TypeError or ValueError for what cannot be answered."""
+    """Return status, headers as JSON and body. Raises TypeError or ValueError for other results."""
     if not isinstance(output, dict):
         raise TypeError(
             f"the function returned {type(output).__name__}, not what context.res gives"
@@ -226,12 +228,11 @@ def normalize(output: object) -> tuple[int, str, bytes]:
 
 
 def encode_headers(pairs: list[tuple[str, str]]) -> str:
-    """Return the headers as JSON. Raises ValueError for what a frame cannot carry."""
+    """Return the headers as JSON. Raises ValueError above the limits of a frame."""
     if len(pairs) > HEADERS_MAX:
         raise ValueError(f"there are {len(pairs)} headers, the limit is {HEADERS_MAX}")
-    size = len("".join([name + value for name, value in pairs]).encode("utf-8")) + PAIR_BYTES * len(
-        pairs
-    )
+    size = len("".join([name + value for name, value in pairs]).encode("utf-8"))
+    size += PAIR_BYTES * len(pairs)
     if size > HEADERS_LIMIT_BYTES:
         raise ValueError(f"the headers have {size} bytes, the limit is {HEADERS_LIMIT_BYTES}")
     return dump_json(pairs)
@@ -246,17 +247,17 @@ def describe(exc: BaseException) -> str:
         import traceback
 
         text = "".join(traceback.format_exception(type(exc), exc, trace)).rstrip()
-    except Exception:  # a traceback module of the user's own, no descriptor left to import it by
+    except Exception:  # the user's own traceback module, or no descriptor left for the import
         try:
             return f"{type(exc).__name__}: {exc}"
         except Exception:  # an exception that cannot be shown
             return type(exc).__name__
-    # What went wrong is said last.
+    # The error itself comes last in a trace.
     return text if len(text) <= LOG_LIMIT_CHARS else f"...{text[3 - LOG_LIMIT_CHARS :]}"
 
 
 class Load:
-    """Stands for the call while the function is imported ahead of requests: keeps what the import prints."""
+    """Replaces the call while the function is imported ahead of requests, and keeps its output."""
 
     def __init__(self) -> None:
         self.printed = ""
@@ -266,7 +267,7 @@ class Load:
 
 
 class Native(io.TextIOBase):
-    """`sys.stdout` and `sys.stderr`: what is printed belongs to the call of the printing thread or task."""
+    """`sys.stdout` and `sys.stderr`: output belongs to the call of the printing thread or task."""
 
     encoding = "utf-8"
     errors = "replace"

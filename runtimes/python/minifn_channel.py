@@ -1,4 +1,4 @@
-"""The socket to the server: frames in, frames out (minifn/workers/protocol.py describes them)."""
+"""The socket to the server: frames in and out, as minifn/workers/protocol.py describes them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Channel:
         self._lock = allocate_lock()
 
     def receive(self) -> list[tuple[dict, bytes]]:
-        """Read once and return the frames that are complete now. Leaves the process when the server is gone."""
+        """Read once and return the complete frames. Ends the process when the server is gone."""
         data = os.read(self.fd, READ_BYTES)
         if not data:
             os._exit(0)
@@ -63,12 +63,12 @@ class Channel:
                 self._write()
 
     def close(self) -> None:
-        """Give the socket up; frames go nowhere from now on."""
+        """Close the socket; later frames are lost."""
         os.close(self.fd)
         self.fd = -1
 
     def flush(self) -> None:
-        """Write the frames that wait."""
+        """Write the waiting frames."""
         with self._lock:
             if self._waiting:
                 self._write()

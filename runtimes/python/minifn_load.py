@@ -1,6 +1,6 @@
 """Imports the user's module.
 
-What is wrong with it is worded as in Open Runtimes (runtimes/python/versions/latest/src/server.py).
+Its errors have the words of Open Runtimes (runtimes/python/versions/latest/src/server.py).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import sys
 from minifn_call import describe
 
 NO_MAIN = "Function signature invalid. Did you forget to export a 'main' function?"
-#: Has the package `function`, for child processes that get the search path of this one.
+#: Folder with the package `function`, for child processes that get this search path.
 IMPORTABLE = os.path.join(os.path.dirname(__file__), "importable")
-COROUTINE_FLAG = 0x80  # inspect.CO_COROUTINE, without the import of inspect
+#: inspect.CO_COROUTINE, without the import of inspect.
+COROUTINE_FLAG = 0x80
 
 
 def is_coroutine_function(function: object) -> bool:
@@ -37,8 +38,8 @@ class Function:
         """Make the packages of the build and the function's files importable.
 
         The function's files come last, as on Open Runtimes, so that they hide no package and no
-        module of the standard library. They are also the package `function`, which is their name
-        there and allows relative imports.
+        module of the standard library. They are also the package `function`, as on Open Runtimes,
+        which allows relative imports.
         """
         package = type(sys)("function")
         package.__path__ = [self._code]
@@ -61,7 +62,7 @@ class Function:
         sys.path += (*([folder] if folder != self._code else []), IMPORTABLE, self._code)
 
     def load(self) -> str:
-        """Import the entry file. Returns "" or what is wrong; then it may be tried again."""
+        """Import the entry file. Returns the error, "" for none; a failed import may be retried."""
         entrypoint = self._entrypoint
         if not os.path.isfile(self._path):
             return f"Failed to load entrypoint, file {entrypoint} does not exist."

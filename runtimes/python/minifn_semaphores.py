@@ -1,9 +1,9 @@
-"""Semaphores of multiprocessing where the system's are out of reach.
+"""Semaphores of multiprocessing where those of the system are out of reach.
 
-An engine without a file system of its own closes /dev/shm, which the functions of all would share, and there the C
-library keeps its named semaphores. Here each is a FIFO in the temporary directory that holds a byte for each permit.
-The names are those of multiprocessing; others (joblib's) are refused as before, since their processes do not run
-`server.py`: joblib then works in series.
+The C library keeps named semaphores in /dev/shm. An engine without its own file system closes it,
+because all functions would share it. Here each semaphore is a FIFO in the temporary directory with
+one byte per permit. Only names of multiprocessing are allowed: processes of others (joblib) do not
+run `server.py`, and joblib then works in series.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ PREFIX = "/mp-"
 
 
 class SemLock:
-    """What `_multiprocessing.SemLock` is, with its methods and errors."""
+    """Replaces `_multiprocessing.SemLock`, with its methods and errors."""
 
-    #: What POSIX asks for at least. A FIFO holds twice as many bytes, but takes them by the page.
+    #: The minimum of POSIX. A FIFO holds twice as many bytes, but allocates them by page.
     SEM_VALUE_MAX = 32_767
 
     def __init__(self, kind: int, value: int, maxvalue: int, name: str, unlink: bool) -> None:
@@ -74,7 +74,7 @@ class SemLock:
             return False
 
     def _wait(self, deadline: float | None) -> bool:
-        """Wait for a permit that another may take; False when the deadline has passed."""
+        """Wait for a permit, which another may take first. Returns False after the deadline."""
         left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             return False
@@ -122,13 +122,13 @@ def sem_unlink(name: str) -> None:
 
 
 def _path(name: str) -> str:
-    """Return the place of a semaphore. Raises PermissionError for a name that is not multiprocessing's."""
+    """Return the path of a semaphore. Raises PermissionError for names outside multiprocessing."""
     if not name.startswith(PREFIX) or "/" in name[1:]:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/dev/shm" + name)
     return os.environ.get("TMPDIR", "/tmp") + name
 
 
 def install() -> None:
-    """Put these in the place of the system's, for modules that are imported from now on."""
+    """Replace the system's semaphores, for modules that are imported later."""
     _multiprocessing.SemLock = SemLock
     _multiprocessing.sem_unlink = sem_unlink

@@ -1,4 +1,4 @@
-"""Threads that calls run on: for functions that ask for it with MINIFN_CONCURRENCY."""
+"""Threads that run calls, for functions with MINIFN_CONCURRENCY above 1."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from _queue import SimpleQueue
 
 from minifn_call import describe
 
-#: More than threads of the function get, less than the main thread's 8 MiB: all of them count against its memory.
+#: Bytes of stack: more than the function's own threads get, less than the main thread's 8 MiB,
+#: because each counts against the function's memory.
 STACK_BYTES = 2 * 1024 * 1024
 
 
 class CallThreads:
-    """A number of threads, started as calls need them, and one event loop for awaitable results."""
+    """Up to `count` threads, started on demand, and one event loop for awaitable results."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -23,12 +24,12 @@ class CallThreads:
         self._loop = None
 
     def give(self, call, run) -> None:
-        """Have a thread `run` the call; starts one unless one is idle. Only for the main thread."""
+        """Run the call on an idle or a new thread. Only for the main thread."""
         if not self._idle.acquire(blocking=False) and self._started < self._count:
             try:
                 self._start(self._serve)
                 self._started += 1
-            except RuntimeError:  # no more threads: the call waits for one of those there are
+            except RuntimeError:  # no more threads: the call waits for an existing one
                 if self._started == 0:
                     raise
         self._calls.put((call, run))

@@ -1,7 +1,7 @@
-"""Percent-decoding of a request's path and query, as Open Runtimes' Python server has it from its HTTP library (yarl).
+"""Percent-decoding of a request's path and query, as in Open Runtimes' HTTP library (yarl).
 
-In a query `+` is a space, and the characters that separate stay encoded, in upper case: `%2B`, `%3D`, `%26` and `%3B`.
-An escape that is not UTF-8 stays as it is.
+In a query `+` is a space, and separators stay encoded, in upper case: `%2B`, `%3D`, `%26` and
+`%3B`. An escape that is not UTF-8 stays unchanged.
 """
 
 from __future__ import annotations

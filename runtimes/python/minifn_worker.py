@@ -1,12 +1,14 @@
 """Reads requests and runs the function.
 
-A `def` function runs on the main thread, one call at a time, as on Open Runtimes. The server may send requests ahead,
-so that a fast call costs no round trip. A watcher notices within milliseconds that a call blocks: it hands back the
-requests behind it, for other workers, and from then on the server sends the next request after each answer. With
-MINIFN_CONCURRENCY above 1 calls run on that many threads instead. What returns an awaitable, as `async def` does, runs
-on one event loop in the main thread, many calls at a time.
+A `def` function runs on the main thread, one call at a time, as on Open Runtimes. The server may
+send requests ahead, so that a fast call costs no round trip. A watcher notices within milliseconds
+that a call blocks: it hands back the requests behind it, for other workers, and from then on the
+server sends the next request after each answer. With MINIFN_CONCURRENCY above 1, calls run on that
+many threads instead. A function that returns an awaitable, such as `async def`, runs on one event
+loop in the main thread, with many calls at a time.
 
-The locks and clocks are taken from their C modules once: monkey patching (gevent) leaves this module as it is.
+Locks and clocks come from their C modules at import, so monkey patching (gevent) does not change
+them.
 """
 
 from __future__ import annotations
@@ -24,12 +26,13 @@ from minifn_load import Function
 
 #: Most answers that wait for the rest of a batch of requests.
 BATCH_ANSWERS = 8
-#: A call that runs longer than one to two of these is taken for blocking.
+#: Seconds between looks of the watcher; a call seen at two looks is blocking.
 TICK_SECONDS = 0.004
-#: Fast calls that must follow a slow one before requests may be sent ahead again: twice as many after each slow call,
-#: half as many when they have come. On a machine with too much to do a fast call may look slow now and then.
+#: Fast calls that must follow a slow one before requests may be sent ahead again. The number
+#: doubles after each slow call and halves once it is reached: on a busy machine a fast call may
+#: look slow.
 CAREFUL_CALLS_MIN, CAREFUL_CALLS_MAX = 4, 64
-#: Milliseconds between looks at a call that blocks.
+#: Milliseconds between looks at a blocking call.
 BLOCKED_POLL_MS = 20
 CANCEL_GRACE_SECONDS = 0.1
 
@@ -44,7 +47,7 @@ class Worker:
         enforced_headers: dict[str, str],
         threads=None,
     ) -> None:
-        """`threads` run the calls of a `def` function instead of the main thread (`CallThreads`)."""
+        """`threads` (`CallThreads`) run `def` functions in place of the main thread."""
         self.channel = channel
         #: Unanswered calls by id.
         self.calls: dict[int, Context] = {}
@@ -54,18 +57,18 @@ class Worker:
         self._enforced_headers = enforced_headers
         self._printed_ahead = ""
         self._main_thread = get_ident()
-        #: Frames that were read and not dealt with. `_reading` guards the socket, not the frames.
+        #: Frames that were read but not handled. `_reading` guards the socket, not the frames.
         self._frames: deque[tuple[dict, bytes]] = deque()
         self._reading = allocate_lock()
         self._batched = 0
         self._stopping = False
-        #: The call that runs on the main thread now.
+        #: The call on the main thread.
         self._running: Context | None = None
-        #: Fast calls that are missing until requests may be sent ahead; 0: they may.
+        #: Fast calls still needed until requests may be sent ahead; 0 = they may.
         self._careful = 0
         self._careful_calls = CAREFUL_CALLS_MIN
         self._threads = threads
-        #: The watcher is awake while calls run, else asleep until the next deadline.
+        #: Whether the watcher is awake: while calls run; else it sleeps until the next deadline.
         self._awake = False
         self._wake = allocate_lock()
         self._next_deadline = float("inf")
@@ -76,7 +79,7 @@ class Worker:
         self._flush_planned = False
 
     def run(self) -> None:
-        """Serve until the server says stop. Only for the main thread."""
+        """Serve until the server sends `stop`. Only for the main thread."""
         self._wake.acquire()
         start_new_thread(self._watch, ())
         while True:
@@ -96,8 +99,10 @@ class Worker:
         self.channel.close()
 
     def only_call(self) -> Context | None:
-        """Return the one call in flight, None for none or several: it is taken for the source of
-        what the function's own threads print."""
+        """Return the only call in flight, None for none or several.
+
+        Output of the function's own threads is taken for its output.
+        """
         if self._running is not None:
             return self._running
         calls = list(self.calls.values())
@@ -116,7 +121,7 @@ class Worker:
     # Reading
 
     def _next_call(self) -> Context:
-        """Return the next call, its function imported; deals with the frames before it."""
+        """Return the next call, with its function imported. Handles the frames before it."""
         frames = self._frames
         while True:
             while not frames:
@@ -139,7 +144,7 @@ class Worker:
             return call
 
     def _accept(self, frame: dict, body: bytes) -> Context | None:
-        """Return the call that a frame asks for; deals with every other frame."""
+        """Return the call of a request frame. Handles every other frame."""
         kind = frame["type"]
         if kind == "request":
             call = Context(self, frame, body)
@@ -167,7 +172,7 @@ class Worker:
         return None
 
     def _load_for(self, call: Context) -> bool:
-        """Import the function during the first call, which is answered here if that fails."""
+        """Import the function during the first call, and answer the call when that fails."""
         current.set(call)
         problem = self._function.load()
         if problem:
@@ -202,7 +207,7 @@ class Worker:
                     self._tell_concurrency(0)
 
     def _call(self, call: Context):
-        """Run the function and answer; returns what it returned instead if that is to be awaited."""
+        """Run the function and answer the call. Returns an awaitable result unanswered."""
         current.set(call)
         try:
             output = self._function.main(call)
@@ -216,7 +221,7 @@ class Worker:
         return None
 
     def _tell_concurrency(self, concurrency: int) -> None:
-        """Tell the server how many requests it may send at once; 0 = as many as it likes."""
+        """Tell the server how many requests it may send at once; 0 = no limit."""
         self.channel.send(f'{{"type":"capacity","concurrency":{concurrency}}}', b"")
 
     # Calls on threads
@@ -230,7 +235,7 @@ class Worker:
     # The watcher
 
     def _watch(self) -> None:
-        """See that blocking calls hold no others up, and that deadlines are kept."""
+        """Hand back requests behind blocking calls, and enforce deadlines."""
         seen, served = None, 0
         while True:
             if monotonic() >= self._next_deadline:
@@ -262,7 +267,7 @@ class Worker:
             self._wake.release()
 
     def _hand_back(self, call: Context) -> None:
-        """While `call` blocks, hand back the requests behind it; other frames are kept."""
+        """While `call` blocks, hand back the requests behind it and keep other frames."""
         if not self._careful:
             self._careful = 1
             self._tell_concurrency(1)
@@ -313,14 +318,14 @@ class Worker:
     # The event loop
 
     def _run_loop(self, call: Context, output=None) -> None:
-        """Go on reading and running calls on an event loop; does not return.
+        """Read and run further calls on an event loop; never returns.
 
-        `output` is what the first call returned if it has run already.
+        `output` is the awaitable result of the first call if it has run already.
         """
         import asyncio
 
         try:
-            # What the module made on import may belong to this one.
+            # Objects that the module made at import may belong to this loop.
             self._loop = asyncio.get_event_loop()
         except (RuntimeError, DeprecationWarning):
             self._loop = None

@@ -2,9 +2,10 @@
 
     python -I -S prepare.py <environment directory> <command> [argument ...]
 
-Runs inside the build's sandbox with the interpreter the function will have. The environment is made in milliseconds:
-no pip is copied, `pip` is a stub package that continues in a pip this machine already has (the interpreter's own, the
-one bundled with ensurepip, the distribution's wheel, or the folder named by MINIFN_PIP).
+It runs inside the build's sandbox with the interpreter of the function. The environment takes
+milliseconds: no pip is copied, and `pip` is a stub package that continues in a pip of this machine
+(the interpreter's own, the one bundled with ensurepip, the distribution's wheel, or the folder in
+MINIFN_PIP).
 """
 
 import os
@@ -15,8 +16,9 @@ from glob import glob
 
 VERSION = "%d.%d" % sys.version_info[:2]
 
-#: `pip` as a package that continues in the one below `place`, a folder or a wheel. To build packages, pip runs itself
-#: again by its own `__file__`. It has no metadata, so that `pip install --upgrade pip` writes a real one over it.
+#: Package `pip` that continues in the one below `place`, a folder or a wheel. pip runs its own
+#: `__file__` again to build packages. The stub has no metadata, so that `pip install --upgrade pip`
+#: replaces it by a real one.
 PIP_STUB = """\
 from importlib.machinery import PathFinder
 _spec = PathFinder.find_spec("pip", [{place!r}])
@@ -25,7 +27,8 @@ __path__ = list(_spec.submodule_search_locations)
 exec(_spec.loader.get_code("pip"))
 """
 
-#: An `#!` line that finds the interpreter beside the script, so that the code may be moved after the build.
+#: `#!` line that finds the interpreter beside the script, so that the code may move after the
+#: build.
 RELOCATABLE = b"""#!/bin/sh
 '''exec' "$(dirname -- "$(realpath -- "$0")")/python" "$0" "$@"
 ' '''
@@ -33,7 +36,7 @@ RELOCATABLE = b"""#!/bin/sh
 
 
 def find_pip():
-    """Return the folder or wheel that holds a pip this interpreter can use; None when there is none."""
+    """Return the folder or wheel of a pip for this interpreter, None without one."""
     library = os.path.join(sys.base_prefix, "lib", "python" + VERSION)
     places = [
         os.path.join(library, "site-packages"),
@@ -53,7 +56,7 @@ def find_pip():
 
 
 def make_environment(root):
-    """Make the virtual environment `root` anew; returns the folder of its programs."""
+    """Create the virtual environment `root` anew. Returns the folder of its programs."""
     if os.path.islink(root):
         os.unlink(root)
     shutil.rmtree(root, ignore_errors=True)
@@ -70,23 +73,24 @@ def make_environment(root):
     os.symlink(sys.executable, os.path.join(programs, "python"))
     for name in ("python3", "python" + VERSION):
         os.symlink("python", os.path.join(programs, name))
+    provide_pip(packages, programs)
+    return programs
+
+
+def provide_pip(packages, programs):
+    """Write the stub of pip, or a warning when this machine has none."""
     pip = find_pip()
     if pip is None:
-        print(
-            "minifn: this machine has no pip for Python "
-            + VERSION
-            + "; commands that need it will fail.",
-            flush=True,
-        )
-    else:
-        stub = os.path.join(packages, "pip")
-        os.mkdir(stub)
-        write(os.path.join(stub, "__init__.py"), PIP_STUB.format(place=pip))
-        for name in ("pip", "pip3", "pip" + VERSION):
-            script = os.path.join(programs, name)
-            write(script, '#!/bin/sh\nexec "$(dirname -- "$0")/python" -m pip "$@"\n')
-            os.chmod(script, 0o755)
-    return programs
+        warning = "minifn: this machine has no pip for Python {}; commands that need it will fail."
+        print(warning.format(VERSION), flush=True)
+        return
+    stub = os.path.join(packages, "pip")
+    os.mkdir(stub)
+    write(os.path.join(stub, "__init__.py"), PIP_STUB.format(place=pip))
+    for name in ("pip", "pip3", "pip" + VERSION):
+        script = os.path.join(programs, name)
+        write(script, '#!/bin/sh\nexec "$(dirname -- "$0")/python" -m pip "$@"\n')
+        os.chmod(script, 0o755)
 
 
 def write(path, text):
@@ -95,7 +99,7 @@ def write(path, text):
 
 
 def make_relocatable(programs):
-    """Rewrite the scripts that installations left with an absolute path to the environment's interpreter."""
+    """Rewrite installed scripts with an absolute path to the environment's interpreter."""
     absolute = b"#!" + os.fsencode(programs)
     for name in os.listdir(programs):
         path = os.path.join(programs, name)

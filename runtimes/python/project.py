@@ -1,10 +1,10 @@
-"""Install a project that has a pyproject.toml and no requirements.txt, with the tool that its files ask for.
+"""Install a project with a pyproject.toml and no requirements.txt, by the tool of its files.
 
     python project.py
 
-Runs in the code's folder, with the interpreter of the build's environment, which VIRTUAL_ENV names. A uv.lock is
-installed by uv, a Poetry project by Poetry; every other project by pip (PEP 621, PEP 517). A project without a build
-system is not installed itself, as with uv: only its dependencies are.
+It runs in the code's folder, with the interpreter of the build's environment, which VIRTUAL_ENV
+names. uv installs a uv.lock, Poetry a Poetry project, and pip every other project (PEP 621,
+PEP 517). Without a build system only the dependencies are installed, as with uv.
 """
 
 import os
@@ -15,7 +15,7 @@ import sys
 
 
 def read_project():
-    """Return pyproject.toml. Leaves with a message when it cannot be read."""
+    """Return pyproject.toml. Exits with a message when it cannot be read."""
     try:
         import tomllib
     except ImportError:  # before Python 3.11
@@ -28,7 +28,7 @@ def read_project():
 
 
 def run(*command, **variables):
-    """Run a command and leave with its status when it fails."""
+    """Run a command, and exit with its status when it fails."""
     print("+ " + " ".join(map(shlex.quote, command)), flush=True)
     status = subprocess.call(command, env={**os.environ, **variables})
     if status:
@@ -36,7 +36,7 @@ def run(*command, **variables):
 
 
 def tool(name):
-    """Return the program `name` and the variables it needs; installs it beside the build when there is none."""
+    """Return the program `name` and its variables. Installs a missing one beside the build."""
     found = shutil.which(name)
     if found:
         return found, {}
@@ -47,18 +47,9 @@ def tool(name):
 
 def install_with_uv():
     program, variables = tool("uv")
+    options = ("--frozen", "--no-dev", "--inexact", "--no-editable", "--link-mode", "copy")
     run(
-        *(
-            program,
-            "sync",
-            "--frozen",
-            "--no-dev",
-            "--inexact",
-            "--no-editable",
-            "--link-mode",
-            "copy",
-        ),
-        *("--python", sys.executable),
+        *(program, "sync", *options, "--python", sys.executable),
         UV_PROJECT_ENVIRONMENT=os.environ["VIRTUAL_ENV"],
         UV_PYTHON_DOWNLOADS="never",
         **variables,

@@ -1,17 +1,18 @@
 """The Python wrapper: loads one function and answers the server's requests.
 
-Started as `python -S server.py`, standard library only, because it runs inside the user's environment. The frames
-and the environment it is started with are described in minifn/workers/protocol.py; the handler contract is that of
-Open Runtimes (runtimes/python/versions/latest/src). It imports little, since every import is part of a cold start, and
-lies in modules, since Python keeps only those compiled.
+It is started as `python -S server.py` and uses the standard library alone, because it runs in the
+user's environment. minifn/workers/protocol.py describes the frames and the environment; the handler
+contract is that of Open Runtimes (runtimes/python/versions/latest/src). It imports little, because
+every import delays a cold start, and consists of modules, because only their
+bytecode is cached.
 """
 
 from __future__ import annotations
 
 import sys
 
-# What PYTHONPATH names, and this file's folder, come first on the search path: neither is to hide
-# what the wrapper imports, nor the wrapper what the function does.
+# PYTHONPATH and this file's folder come first on the search path. They must not hide the wrapper's
+# imports, and the wrapper must not hide the function's.
 OWN_FOLDER = __file__.rpartition("/")[0]
 ARCHIVE = "/python%d%d.zip" % sys.version_info[:2]
 LIBRARY = next(at for at, entry in enumerate([*sys.path, ARCHIVE]) if entry.endswith(ARCHIVE))
@@ -34,10 +35,10 @@ except PermissionError:
     import minifn_semaphores
 
     minifn_semaphores.install()
-except OSError:  # a system that has none
+except OSError:  # a system without it
     pass
 
-#: How many calls are to run at once, on threads if that is more than one.
+#: Number of calls that run at once; more than one run on threads.
 CONCURRENCY = os.environ.get("MINIFN_CONCURRENCY", "1")
 THREADS = int(CONCURRENCY) if CONCURRENCY.isascii() and CONCURRENCY.isdigit() else 1
 if THREADS > 1:
@@ -45,13 +46,13 @@ if THREADS > 1:
 
 sys.path[:1] = PYTHONPATH
 
-#: What the stack of a thread may grow to unless the function says otherwise; that of Python on Alpine Linux, which Open
-#: Runtimes' images are of.
+#: Default stack size of a thread in bytes: that of Python on Alpine Linux, the base of Open
+#: Runtimes' images.
 STACK_BYTES = 1024 * 1024
 
 
 def enforced_headers(text: str) -> dict[str, str]:
-    """Return the headers that OPEN_RUNTIMES_HEADERS sets; none when it is not a JSON object."""
+    """Return the headers in OPEN_RUNTIMES_HEADERS, empty when it is not a JSON object."""
     try:
         return {name.lower(): str(value) for name, value in json.loads(text or "{}").items()}
     except (ValueError, AttributeError):
@@ -69,7 +70,7 @@ def main() -> None:
         enforced_headers(os.environ.get("OPEN_RUNTIMES_HEADERS", "")),
         CallThreads(THREADS) if THREADS > 1 else None,
     )
-    # The system counts stacks as memory, touched or not: of 8 MiB each there would be room for few.
+    # The memory limit counts untouched stacks, too: it allows few of 8 MiB.
     _thread.stack_size(STACK_BYTES)
     os.set_inheritable(channel.fd, False)
     os.register_at_fork(after_in_child=worker.forget)

@@ -1,4 +1,4 @@
-"""One site for all tests of the API; tests make functions of their own."""
+"""One site for all tests of the API; each test creates its own functions."""
 
 from collections.abc import Iterator
 
@@ -17,13 +17,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SiteServer]:
 
 @pytest.fixture
 def admin(site: SiteServer) -> Iterator[httpx.Client]:
-    """A client with every right that names no version."""
+    """A client with the admin key and no version."""
     with site.admin() as client:
         yield client
 
 
 @pytest.fixture
 def guest(site: SiteServer) -> Iterator[httpx.Client]:
-    """A client with nothing but the project's name."""
+    """A client that names the project, without credentials."""
     with site.client() as client:
         yield client

@@ -1,4 +1,4 @@
-"""The API over HTTP with everything real but processes: builds do not run, and functions answer with their request."""
+"""The API over HTTP without processes: builds do not run, functions answer with their request."""
 
 import asyncio
 import functools
@@ -21,7 +21,7 @@ from minifn.instants import now_ms
 from minifn.languages import RuntimeTable
 from minifn.models import Execution
 from minifn.parts import Parts
-from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.store import deployments, executions
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
@@ -38,16 +38,21 @@ T = TypeVar("T")
 
 
 class EchoPool(Pool):
-    """In place of warm processes, which the API never sees: answers with what a function would have been given.
+    """Replaces warm processes: answers with the request that a function would get.
 
-    The path decides: `/binary` answers bytes, `/fail` a failure, `/slow` never.
+    The path decides: `/binary` answers with bytes, `/fail` fails, `/slow` times out.
     """
 
     def __init__(self) -> None:
         self.requests: list[FunctionRequest] = []
 
     async def call(
-        self, spec: WorkerSpec, request: FunctionRequest, deadline: float, *, patient: bool = False
+        self,
+        spec: WorkerSpec,
+        request: FunctionRequest,
+        deadline: float,
+        *,
+        queue_unbounded: bool = False,
     ) -> FunctionResponse:
         self.requests.append(request)
         headers = (("content-type", "application/json"), ("x-own", "1"))
@@ -79,14 +84,14 @@ class EchoPool(Pool):
 class Site(Parts):
     """The parts of a server without processes: no launcher, no builds, an echo in place of workers.
 
-    The app's lifespan enters it. `effects` are the calls that deployments made to the missing parts.
+    The app's lifespan enters it. `effects` are the calls of deployments to the missing parts.
     """
 
     def __init__(self, data: Path, **settings: Any) -> None:
         super().__init__(Config(data=data, sandbox="none", api_key=ADMIN_KEY, **settings))
         self.pool: EchoPool = EchoPool()
         self.effects: list[tuple[str, str]] = []
-        # The middle of a minute: no window of a rate limit ends during a test.
+        # The middle of a minute, so that no window of a rate limit ends during a test.
         self.rate_clock = lambda: 1_800_000_030.0
 
     async def __aexit__(self, *error: object) -> None:
@@ -121,11 +126,11 @@ class Site(Parts):
         await self.run_loop(stack, self.executions.run(), "queue of executions")
 
     async def missing(self) -> str:
-        """Return which file of the database is not there; there is no lock."""
+        """Return the missing file of the database, "" for none; a site has no lock."""
         return self.database.missing()
 
     async def build(self, deployment_id: str) -> None:
-        """Do what a builder does to the rows, and publish an empty build."""
+        """Change the rows as a builder does, and publish an empty build."""
         self.data.build(deployment_id).mkdir(exist_ok=True)
         await self.database.write(_claim, deployment_id)
         assert await self.database.write(deployments.start_building, deployment_id, now_ms())
@@ -141,9 +146,15 @@ class SiteServer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         config = uvicorn.Config(
-            create_app(self.site), host="127.0.0.1", port=self.port, log_level="warning",
-            server_header=False, lifespan="on", ws="websockets-sansio", ws_per_message_deflate=False,
-        )  # fmt: skip
+            create_app(self.site),
+            host="127.0.0.1",
+            port=self.port,
+            log_level="warning",
+            server_header=False,
+            lifespan="on",
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+        )
         self._server = uvicorn.Server(config)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="site")
@@ -197,12 +208,12 @@ class SiteServer:
         return self.run(self.site.keys.create("test", scopes))[1]
 
     def store_execution(self, execution: Execution) -> None:
-        """Put an execution into the database as it is."""
+        """Insert an execution into the database."""
         self.run(_write(self.site.database, execution))
 
 
 def _claim(conn: sqlite3.Connection, deployment_id: str) -> None:
-    """Take one deployment for building; the store's own claim takes the oldest."""
+    """Claim one deployment; the store's claim takes the oldest."""
     conn.execute("UPDATE deployments SET status = 'processing' WHERE id = ?", (deployment_id,))
 
 
@@ -230,7 +241,7 @@ def create_function(client: httpx.Client, **settings: Any) -> Any:
 
 
 def upload(client: httpx.Client, function_id: str, **fields: str) -> Any:
-    """Upload an archive and return its deployment, which nobody builds."""
+    """Upload an archive and return its deployment, which stays unbuilt."""
     answer = client.post(
         f"/functions/{function_id}/deployments",
         files={"code": (ARCHIVE, archive())},
@@ -248,7 +259,7 @@ def deploy(server: SiteServer, client: httpx.Client, **settings: Any) -> str:
 
 
 def refusal(answer: httpx.Response) -> tuple[int, str]:
-    """Return the status and type of an error, having checked that it is one."""
+    """Check the form of an error, and return its status and type."""
     body = answer.json()
     assert set(body) == {"message", "code", "type", "version"}, body
     assert body["code"] == answer.status_code

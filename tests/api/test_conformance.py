@@ -1,13 +1,14 @@
-"""What Appwrite says of its Functions API, version by version, holds here.
+"""The API conforms to Appwrite's Functions API, version by version.
 
-`tests/data` has the operations and models of Appwrite's own OpenAPI descriptions (`app/config/specs`, 1.6 and 1.8),
-each model with the properties that are always there, and the error types of its `app/config/errors.php`.
+`tests/data` has the operations and models of Appwrite's OpenAPI descriptions (`app/config/specs`,
+1.6 and 1.8), each model with its required properties, and the error types of its
+`app/config/errors.php`.
 """
 
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ EVERY = [
     for operation in specification["operations"]
 ]
 
-#: Those that can succeed without a repository; tests of git try the other.
+#: Operations that can succeed without a repository; tests of git cover the others.
 ANSWERED = [case for case in EVERY if "functionsCreateVcsDeployment" not in str(case.id)]
 
-#: What is there besides a version's model, and why: SDKs compute the progress of an upload from it.
+#: Keys beyond a version's model: SDKs compute the progress of an upload from them.
 EXTRA_PROPERTIES = {"deployment": {"chunksTotal", "chunksUploaded"}}
-#: Parameters that Appwrite itself ignores from 1.8 on.
+#: Parameters that Appwrite ignores since 1.8.
 IGNORED_PARAMETERS = {
     "functionsCreate": {
         "templateRepository",
@@ -52,7 +53,7 @@ IGNORED_PARAMETERS = {
 }
 #: The archive is a file, which no parameter holds.
 FILES = {"functionsCreateDeployment": {"code"}}
-#: Types that belong to minifn alone: what it has and Appwrite's API has not.
+#: Error types of minifn alone.
 OWN_ERRORS = {
     "general_request_too_large",
     "general_service_overloaded",
@@ -69,7 +70,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 def check(value: Any, kind: Any, models: Mapping[str, Any], place: str) -> None:
-    """Raise AssertionError unless `value` is of a kind: a type, a list of one kind, or a model by its name."""
+    """Raise AssertionError unless `value` has a kind: a type, a list of a kind, or a model."""
     if isinstance(kind, list):
         assert isinstance(value, list), place
         for item in value:
@@ -91,7 +92,7 @@ def check(value: Any, kind: Any, models: Mapping[str, Any], place: str) -> None:
 
 
 def prepare(site: SiteServer, client: httpx.Client, *, building: bool) -> dict[str, str]:
-    """Make a function with a deployment, a variable and an execution, and return their ids by path parameter."""
+    """Create a function, deployment, variable and execution; return ids by path parameter."""
     function_id = deploy(site, client, execute=["any"])
     function = client.get(f"/functions/{function_id}").json()
     deployment_id = function.get("deploymentId") or function["deployment"]
@@ -116,7 +117,7 @@ def prepare(site: SiteServer, client: httpx.Client, *, building: bool) -> dict[s
 
 
 def body_of(operation_id: str, ids: Mapping[str, str]) -> dict[str, Any]:
-    """What to send so that an operation succeeds."""
+    """Return a body with which an operation succeeds."""
     return {
         "functionsCreate": {"functionId": "unique()", "name": "new", "runtime": RUNTIME},
         "functionsUpdate": {"name": "changed"},
@@ -135,7 +136,7 @@ def body_of(operation_id: str, ids: Mapping[str, str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("version", "operation"), ANSWERED)
-def test_an_operation_answers_as_its_version_says(
+def test_an_operation_answers_as_in_its_version(
     site: SiteServer, version: str, operation: dict[str, Any]
 ) -> None:
     with site.admin(f"{version}.0") as client:
@@ -161,7 +162,7 @@ def test_an_operation_answers_as_its_version_says(
     check(answer.json(), operation["model"], models, operation["model"])
     if operation["model"].endswith("List"):
         rows = next(value for value in answer.json().values() if isinstance(value, list))
-        assert rows, "a list that is empty shows nothing of its model"
+        assert rows, "an empty list does not show its model"
 
 
 @pytest.mark.parametrize(("version", "operation"), EVERY)
@@ -180,12 +181,12 @@ def test_an_operation_takes_every_parameter_of_its_version(
 
 
 def same_path(path: str, other: str) -> bool:
-    """Whether two paths are the same but for the names of their parameters."""
+    """Tell whether two paths are equal except for the names of their parameters."""
     return re.sub(r"\{\w+\}", "{}", path) == re.sub(r"\{\w+\}", "{}", other)
 
 
 def raised_types() -> dict[str, int]:
-    """The code of every error type that can be answered."""
+    """Return the code of every error type that the API can answer with."""
     classes = [
         value
         for value in vars(errors).values()
@@ -202,74 +203,69 @@ def test_error_types_have_the_codes_of_appwrite(kind: str, code: int) -> None:
         assert ERRORS[kind] == code
 
 
+#: A refused request's status, the type of its error, and its answer.
+Refusal = tuple[int, str, httpx.Response]
+
+
 @pytest.mark.parametrize("version", ["", "1.9.5", "1.8.0", "1.6.0", "1.5.0"])
 def test_refusals_of_every_version(site: SiteServer, version: str) -> None:
     with site.admin(version) as admin, site.client(version) as guest:
         ids = prepare(site, admin, building=False)
-        function, nothing = f"/functions/{ids['functionId']}", "/functions/nothing"
-        new = {"functionId": ids["functionId"], "name": "again", "runtime": RUNTIME}
-        building = upload(admin, ids["functionId"], activate="false")["$id"]
-        activate = {"activate": "true"}
-        chunk = {"content-range": "bytes 9-5/20"}
-        for expected, answer in (
-            ((404, "general_route_not_found"), admin.get("/nothing")),
-            (
-                (404, "project_not_found"),
-                admin.get("/functions", headers={"x-appwrite-project": "other"}),
-            ),
-            ((401, "general_unauthorized_scope"), guest.get("/functions")),
-            (
-                (401, "user_jwt_invalid"),
-                guest.post(f"{function}/executions", headers={"x-appwrite-jwt": "a.b.c"}),
-            ),
-            ((400, "general_argument_invalid"), admin.post("/functions", json={"name": "x"})),
-            ((400, "general_argument_invalid"), admin.get("/functions/-x")),
-            ((409, "function_already_exists"), admin.post("/functions", json=new)),
-            ((404, "function_not_found"), admin.get(nothing)),
-            ((404, "function_not_found"), admin.delete(nothing)),
-            ((404, "function_not_found"), admin.put(nothing, json={"name": "x"})),
-            ((404, "function_not_found"), admin.get(f"{nothing}/deployments")),
-            ((404, "function_not_found"), admin.post(f"{nothing}/executions", json={})),
-            ((404, "deployment_not_found"), admin.get(f"{function}/deployments/nothing")),
-            ((404, "deployment_not_found"), admin.delete(f"{function}/deployments/nothing")),
-            ((400, "build_not_ready"), admin.patch(f"{function}/deployments/{building}", json={})),
-            (
-                (400, "build_already_completed"),
-                admin.patch(f"{function}/deployments/{ids['deploymentId']}/status", json={}),
-            ),
-            (
-                (400, "storage_file_empty"),
-                admin.post(f"{function}/deployments", json={"activate": True}),
-            ),
-            (
-                (400, "storage_file_type_unsupported"),
-                admin.post(
-                    f"{function}/deployments", files={"code": ("code.zip", b"x")}, data=activate
-                ),
-            ),
-            (
-                (400, "storage_invalid_content_range"),
-                admin.post(
-                    f"{function}/deployments",
-                    files={"code": (ARCHIVE, b"x")},
-                    data=activate,
-                    headers=chunk,
-                ),
-            ),
-            (
-                (416, "storage_invalid_range"),
-                admin.get(
-                    f"{function}/deployments/{ids['deploymentId']}/download",
-                    headers={"range": "bytes=5-1"},
-                ),
-            ),
-            ((404, "execution_not_found"), admin.get(f"{function}/executions/nothing")),
-            ((404, "variable_not_found"), admin.get(f"{function}/variables/nothing")),
-            (
-                (409, "variable_already_exists"),
-                admin.post(f"{function}/variables", json={"key": "NAME", "value": "x"}),
-            ),
-            ((404, "function_template_not_found"), admin.get("/functions/templates/nothing")),
-            ((404, "rule_not_found"), admin.get("/proxy/rules/nothing")),
+        for status, kind, answer in (
+            *refused_callers(admin, guest, f"/functions/{ids['functionId']}"),
+            *refused_functions(admin, ids["functionId"]),
+            *refused_deployments(admin, ids),
+            *refused_uploads(admin, f"/functions/{ids['functionId']}/deployments"),
         ):
-            assert refusal(answer) == expected, answer.request.url
+            assert refusal(answer) == (status, kind), answer.request.url
+
+
+def refused_callers(admin: httpx.Client, guest: httpx.Client, function: str) -> Iterator[Refusal]:
+    other = {"x-appwrite-project": "other"}
+    yield 404, "general_route_not_found", admin.get("/nothing")
+    yield 404, "project_not_found", admin.get("/functions", headers=other)
+    yield 401, "general_unauthorized_scope", guest.get("/functions")
+    broken = {"x-appwrite-jwt": "a.b.c"}
+    yield 401, "user_jwt_invalid", guest.post(f"{function}/executions", headers=broken)
+
+
+def refused_functions(admin: httpx.Client, function_id: str) -> Iterator[Refusal]:
+    function, nothing = f"/functions/{function_id}", "/functions/nothing"
+    new = {"functionId": function_id, "name": "again", "runtime": RUNTIME}
+    yield 400, "general_argument_invalid", admin.post("/functions", json={"name": "x"})
+    yield 400, "general_argument_invalid", admin.get("/functions/-x")
+    yield 409, "function_already_exists", admin.post("/functions", json=new)
+    yield 404, "function_not_found", admin.get(nothing)
+    yield 404, "function_not_found", admin.delete(nothing)
+    yield 404, "function_not_found", admin.put(nothing, json={"name": "x"})
+    yield 404, "function_not_found", admin.get(f"{nothing}/deployments")
+    yield 404, "function_not_found", admin.post(f"{nothing}/executions", json={})
+    yield 404, "execution_not_found", admin.get(f"{function}/executions/nothing")
+    yield 404, "variable_not_found", admin.get(f"{function}/variables/nothing")
+    name = {"key": "NAME", "value": "x"}
+    yield 409, "variable_already_exists", admin.post(f"{function}/variables", json=name)
+    template = admin.get("/functions/templates/nothing")
+    yield 404, "function_template_not_found", template
+    yield 404, "rule_not_found", admin.get("/proxy/rules/nothing")
+
+
+def refused_deployments(admin: httpx.Client, ids: dict[str, str]) -> Iterator[Refusal]:
+    path = f"/functions/{ids['functionId']}/deployments"
+    built = f"{path}/{ids['deploymentId']}"
+    building = upload(admin, ids["functionId"], activate="false")["$id"]
+    yield 404, "deployment_not_found", admin.get(f"{path}/nothing")
+    yield 404, "deployment_not_found", admin.delete(f"{path}/nothing")
+    yield 400, "build_not_ready", admin.patch(f"{path}/{building}", json={})
+    yield 400, "build_already_completed", admin.patch(f"{built}/status", json={})
+    backwards = {"range": "bytes=5-1"}
+    yield 416, "storage_invalid_range", admin.get(f"{built}/download", headers=backwards)
+
+
+def refused_uploads(admin: httpx.Client, path: str) -> Iterator[Refusal]:
+    yield 400, "storage_file_empty", admin.post(path, json={"activate": True})
+    data = {"activate": "true"}
+    zipped = admin.post(path, files={"code": ("code.zip", b"x")}, data=data)
+    yield 400, "storage_file_type_unsupported", zipped
+    backwards = {"content-range": "bytes 9-5/20"}
+    chunk = admin.post(path, files={"code": (ARCHIVE, b"x")}, headers=backwards, data=data)
+    yield 400, "storage_invalid_content_range", chunk

@@ -1,4 +1,4 @@
-"""The documentation as a running server shows it."""
+"""The documentation on a running server."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def test_the_first_page_leads_to_the_documentation(browser: httpx.Client) -> Non
         assert browser.get(f"/{link}").status_code == 200, link
 
 
-def test_every_page_and_all_it_needs(browser: httpx.Client) -> None:
+def test_every_page_and_its_files(browser: httpx.Client) -> None:
     names = ["", *docs.manual().pages]
     for name in names:
         page = browser.get(f"/docs/{name}")
@@ -53,7 +53,7 @@ def test_links_of_pages_lead_to_pages(browser: httpx.Client) -> None:
     assert [str(link) for link in links if browser.get(link).status_code != 200] == []
 
 
-def test_without_its_slash_the_address_is_the_same_below_any_prefix(browser: httpx.Client) -> None:
+def test_the_address_without_a_slash_redirects_below_any_prefix(browser: httpx.Client) -> None:
     answer = browser.get("/docs")
     assert (answer.status_code, answer.headers["location"]) == (308, "docs/")
 
@@ -75,7 +75,7 @@ def test_sources_and_style(browser: httpx.Client) -> None:
         "%00.md",
     ],
 )
-def test_nothing_else_is_shown(browser: httpx.Client, name: str) -> None:
+def test_other_files_are_not_shown(browser: httpx.Client, name: str) -> None:
     page = browser.get(f"/docs/{name}")
     assert page.status_code == 404
     assert "import " not in page.text

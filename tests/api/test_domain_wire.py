@@ -1,4 +1,4 @@
-"""Functions' domains byte by byte: what an ordinary client does not send, or would not show."""
+"""Functions' domains byte by byte, beyond the requests of ordinary clients."""
 
 import asyncio
 import socket
@@ -25,7 +25,7 @@ def host(site: SiteServer) -> Iterator[str]:
 
 
 def exchange(site: SiteServer, *lines: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
-    """Send these lines and read until the server closes: status, headers and everything after them."""
+    """Send lines, read until the server closes, and return status, headers and the rest."""
     with closing(socket.create_connection(("127.0.0.1", site.port), timeout=20)) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
         received = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -52,7 +52,7 @@ def test_the_host_is_read_in_every_form(site: SiteServer, host: str, form: str) 
     ("said", "scheme"),
     [("https", "https"), ("http", "http"), ("javascript", "http"), ("", "http"), ("a://b", "http")],
 )
-def test_a_function_is_reached_by_http_and_nothing_else(
+def test_the_scheme_of_a_function_is_http_or_https(
     site: SiteServer, host: str, said: str, scheme: str
 ) -> None:
     exchange(
@@ -120,7 +120,7 @@ def test_a_chunked_body_arrives_whole(site: SiteServer, host: str) -> None:
     assert b"transfer-encoding" not in body
 
 
-def test_websockets_are_refused_in_words(site: SiteServer, host: str) -> None:
+def test_websockets_are_refused_with_an_error(site: SiteServer, host: str) -> None:
     before = executions(site, host)
     lines = (
         "GET / HTTP/1.1",
@@ -136,7 +136,7 @@ def test_websockets_are_refused_in_words(site: SiteServer, host: str) -> None:
     assert executions(site, host) == before
 
 
-def test_a_server_that_speaks_websocket_is_told_to_close(site: SiteServer, host: str) -> None:
+def test_a_server_without_the_extension_closes_websockets(site: SiteServer, host: str) -> None:
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -167,7 +167,7 @@ def test_the_cap_of_synchronous_executions_is_a_408(site: SiteServer, host: str)
 
 
 def test_answers_to_one_connection_stay_apart(site: SiteServer, host: str) -> None:
-    """An error, a function's answer and one of the API over the same connection, one after the other."""
+    """One connection carries an error, a function's answer and one of the API in turn."""
 
     async def visit() -> list[int]:
         async with httpx.AsyncClient(

@@ -1,4 +1,4 @@
-"""Functions on their own domains: what reaches them, what comes back, and who is refused."""
+"""Functions on their own domains: requests, answers and refusals."""
 
 import base64
 from collections.abc import Iterator
@@ -15,13 +15,18 @@ DOMAIN = "functions.localhost"
 ECHO = b"""
 
 ANSWERS = {
-    "/teapot": lambda res: res.text("short", 418, {"x-kind": "stout", "set-cookie": "a=1", "date": "today"}),
+    "/teapot": lambda res: res.text("short", 418, {
+        "x-kind": "stout", "set-cookie": "a=1", "date": "today",
+    }),
     "/empty": lambda res: res.empty(),
-    "/cookie": lambda res: res.text("x", 200, {"set-cookie": "Domain=1; Path=/; DOMAIN =functions.localhost;domain=x"}),
+    "/cookie": lambda res: res.text("x", 200, {
+        "set-cookie": "Domain=1; Path=/; DOMAIN =functions.localhost;domain=x",
+    }),
     "/gone": lambda res: res.text("", 410, {"content-encoding": "gzip", "x-kept": "1"}),
     "/binary": lambda res: res.binary(bytes(range(256))),
     "/hop": lambda res: res.text("x", 200, {
-        "connection": "upgrade", "transfer-encoding": "gzip", "upgrade": "x", "content-length": "99",
+        "connection": "upgrade", "transfer-encoding": "gzip", "upgrade": "x",
+        "content-length": "99",
         "x-open-runtimes-secret": "1", "x-kept": "1",
     }),
     "/unicode": lambda res: res.text("x", 200, {"x-latin": "\\u00e9", "x-beyond": "\\u2713"}),
@@ -37,7 +42,8 @@ def main(context):
     if req.path == "/length":
         return res.text(str(len(req.body_binary)))
     return res.json({
-        "method": req.method, "path": req.path, "query": req.query_string, "host": req.host, "port": req.port,
+        "method": req.method, "path": req.path, "query": req.query_string,
+        "host": req.host, "port": req.port,
         "body": req.body_binary.hex(), "headers": req.headers,
     })
 """
@@ -78,7 +84,7 @@ def test_every_method_path_query_and_byte_reaches_the_function(server: Server, e
     )
     assert answer.status_code == 200
     seen = answer.json()
-    # Python has path and query decoded, as upstream.
+    # Python decodes path and query, as upstream.
     assert (seen["method"], seen["path"], seen["query"]) == ("PATCH", "/v1/functions/", "a= b&c")
     assert bytes.fromhex(seen["body"]) == bytes(range(256))
     assert (seen["host"], seen["port"]) == (echo, server.port)
@@ -95,7 +101,7 @@ def test_methods(server: Server, echo: str, method: str) -> None:
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_what_belongs_to_the_connection_stays_there(server: Server, echo: str) -> None:
+def test_headers_of_the_connection_are_not_forwarded(server: Server, echo: str) -> None:
     given = [
         ("connection", "keep-alive"),
         ("te", "trailers"),
@@ -112,7 +118,7 @@ def test_what_belongs_to_the_connection_stays_there(server: Server, echo: str) -
     )
 
 
-def test_the_caller_cannot_say_what_the_server_says(server: Server, echo: str) -> None:
+def test_the_caller_cannot_set_headers_of_the_server(server: Server, echo: str) -> None:
     names = ("user-id", "user-jwt", "event", "trigger", "key", "client-ip", "execution-id")
     headers = visit(
         server, echo, headers=[(f"x-appwrite-{name}", "forged") for name in names]
@@ -121,7 +127,7 @@ def test_the_caller_cannot_say_what_the_server_says(server: Server, echo: str) -
     assert "x-appwrite-event" not in headers
 
 
-def test_the_answer_goes_out_as_it_is_and_is_recorded(server: Server, echo: str, api: Api) -> None:
+def test_the_answer_is_unchanged_and_recorded(server: Server, echo: str, api: Api) -> None:
     answer = visit(server, echo, path="/teapot?x=1")
     assert (answer.status_code, answer.text) == (418, "short")
     assert (answer.headers["x-kind"], answer.headers["set-cookie"]) == ("stout", "a=1")
@@ -140,9 +146,11 @@ def test_bytes_and_headers_beyond_ascii(server: Server, echo: str) -> None:
     assert (raw[b"x-latin"], raw[b"x-beyond"]) == ("\u00e9".encode("latin-1"), "\u2713".encode())
 
 
-def test_a_cookie_of_one_function_is_not_for_others(server: Server, echo: str, api: Api) -> None:
+def test_a_cookie_of_one_function_is_not_sent_to_others(
+    server: Server, echo: str, api: Api
+) -> None:
     assert visit(server, echo, path="/cookie").headers["set-cookie"] == "Domain=1; Path=/"
-    # Whoever owns a domain decides who shares its cookies.
+    # The owner of a domain decides which hosts share its cookies.
     given = {"domain": "cookies.test", "functionId": "domain-echo"}
     api.call("POST", "/proxy/rules/function", 201, json=given)
     assert (
@@ -170,7 +178,7 @@ def test_an_error_without_a_body_becomes_a_page_or_json(
 
 
 @pytest.mark.parametrize(("path", "text"), [("/switch", "never"), ("/beyond", "odd")])
-def test_a_status_that_http_cannot_end_with_is_an_error(
+def test_a_status_that_ends_no_answer_is_an_error(
     server: Server, echo: str, path: str, text: str
 ) -> None:
     answer = visit(server, echo, path=path)
@@ -206,7 +214,7 @@ def test_only_functions_open_to_guests_answer(server: Server, api: Api) -> None:
 
 
 @pytest.mark.parametrize("host", ["nobody", "", "a.b.c", "%00", "<script>"])
-def test_a_domain_nobody_has_is_a_page_or_json(server: Server, host: str) -> None:
+def test_an_unknown_domain_is_a_page_or_json(server: Server, host: str) -> None:
     page = visit(server, f"{host}.{DOMAIN}")
     assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=UTF-8")
     assert "Nothing is here yet" in page.text
@@ -220,9 +228,7 @@ def test_a_domain_nobody_has_is_a_page_or_json(server: Server, host: str) -> Non
     assert browser.headers["content-type"].startswith("text/html")
 
 
-def test_a_rule_gives_a_function_a_domain_at_once_and_takes_it_at_once(
-    server: Server, echo: str, api: Api
-) -> None:
+def test_a_rule_counts_at_once_and_so_does_its_end(server: Server, echo: str, api: Api) -> None:
     rule = api.call(
         "POST",
         "/proxy/rules/function",
@@ -245,7 +251,7 @@ def test_a_rule_below_the_functions_domain_comes_before_ids(
     assert visit(server, f"alias.{DOMAIN}").json()["host"] == f"alias.{DOMAIN}"
 
 
-def test_a_domain_goes_with_its_function(server: Server, api: Api) -> None:
+def test_a_domain_ends_with_its_function(server: Server, api: Api) -> None:
     api.create("domain-gone", api.runtime("python"), execute=["any"], entrypoint="main.py")
     api.call(
         "POST",
@@ -287,7 +293,7 @@ def test_bodies_up_to_the_limit(server: Server, echo: str) -> None:
     assert kind(streamed) == (413, "general_request_too_large")
 
 
-def test_websockets_are_refused_in_words(server: Server, echo: str) -> None:
+def test_websockets_are_refused_with_an_error(server: Server, echo: str) -> None:
     key = base64.b64encode(bytes(16)).decode()
     handshake = [
         ("connection", "Upgrade"),
@@ -306,5 +312,5 @@ def test_the_setting_is_a_domain(domain: str) -> None:
         Config(functions_domain=domain)
 
 
-def test_the_setting_may_be_in_upper_case_and_of_one_label() -> None:
+def test_the_setting_may_be_upper_case_and_one_label() -> None:
     assert Config(functions_domain="LocalHost").functions_domain == "localhost"

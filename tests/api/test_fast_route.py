@@ -1,20 +1,23 @@
-"""The execution of a function skips the router: which paths do, and that nothing else changes."""
+"""Creating an execution skips the router; every other request goes through it."""
 
 import asyncio
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from minifn.api import OPERATIONS
 from minifn.api.fast_route import FastRoute
 
 
-def route(scope: dict[str, Any]) -> tuple[str, Any]:
-    """Return who is given the request, `endpoint` or `router`, and the path's parameters."""
+def receiver(scope: dict[str, Any]) -> tuple[str, Any]:
+    """Return what receives the request, `endpoint` or `router`, and the path's parameters."""
     seen: list[tuple[str, Any]] = []
 
-    async def endpoint(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.append(("endpoint", scope.get("path_params")))
+    class Endpoint:
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            seen.append(("endpoint", scope.get("path_params")))
 
     async def router(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(("router", scope.get("path_params")))
@@ -22,14 +25,16 @@ def route(scope: dict[str, Any]) -> tuple[str, Any]:
     async def unused(*_: Any) -> Any:
         raise AssertionError
 
-    asyncio.run(FastRoute(router, endpoint)(scope, unused, unused))
+    (operation,) = (operation for operation in OPERATIONS if operation.fast)
+    route = Route(f"/v1{operation.path}", Endpoint(), methods=[operation.method])
+    asyncio.run(FastRoute(router, route)(scope, unused, unused))
     return seen[0]
 
 
-def test_an_execution_goes_straight_to_its_endpoint() -> None:
+def test_an_execution_skips_the_router() -> None:
     """With the function's id, as the router would have given it."""
     scope = {"type": "http", "method": "POST", "path": "/v1/functions/f1/executions"}
-    assert route(scope) == ("endpoint", {"functionId": "f1"})
+    assert receiver(scope) == ("endpoint", {"functionId": "f1"})
 
 
 @pytest.mark.parametrize(
@@ -45,7 +50,7 @@ def test_an_execution_goes_straight_to_its_endpoint() -> None:
         {"root_path": "/mounted"},
     ],
 )
-def test_everything_else_is_for_the_router(change: dict[str, str]) -> None:
-    """Also what is mounted below a path of an embedding app, where paths begin elsewhere."""
+def test_every_other_request_goes_to_the_router(change: dict[str, str]) -> None:
+    """So does a request to an app that is mounted below a path, where paths begin elsewhere."""
     scope = {"type": "http", "method": "POST", "path": "/v1/functions/f1/executions", **change}
-    assert route(scope) == ("router", None)
+    assert receiver(scope) == ("router", None)

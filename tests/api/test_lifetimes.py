@@ -1,4 +1,4 @@
-"""A JWT that a function was given ends when it was said to, whatever the function does with it."""
+"""The JWT that a function gets expires on time, whatever the function does with it."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ GUEST = (401, "general_unauthorized_scope")
 
 @pytest.fixture(scope="module")
 def function_id(site: SiteServer) -> Iterator[str]:
-    """A function that may run for much longer than a JWT lives."""
+    """A function whose timeout is much longer than a JWT's lifetime."""
     with site.admin() as client:
         yield deploy(site, client, execute=["users"], timeout=900)
 
@@ -31,7 +31,7 @@ def claims(site: SiteServer, token: str) -> UserClaims:
 
 
 def given(site: SiteServer, execution_id: str) -> dict[str, str]:
-    """The headers that the function is called with."""
+    """The headers of the function's request."""
 
     def called() -> dict[str, str] | None:
         seen = (dict(request.headers) for request in site.site.pool.requests)
@@ -58,14 +58,14 @@ def session_of(site: SiteServer) -> httpx.Response:
 
 
 def handed(site: SiteServer, function_id: str) -> str:
-    """The JWT that the function is given when somebody with a session calls it."""
+    """The JWT that the function gets when a user with a session calls it."""
     with site.client(x_appwrite_session=session_of(site).headers["x-appwrite-session"]) as user:
         answer = user.post(f"/functions/{function_id}/executions", json={})
     headers: dict[str, str] = json.loads(answer.json()["responseBody"])["headers"]
     return headers["x-appwrite-user-jwt"]
 
 
-def test_a_jwt_makes_no_other(site: SiteServer, function_id: str) -> None:
+def test_a_jwt_creates_no_other(site: SiteServer, function_id: str) -> None:
     own = site.site.tokens.mint_user(
         UserClaims(user_id="ada", exp=int(time.time()) + 60, session_id="forged")
     )
@@ -91,7 +91,7 @@ def test_a_jwt_is_no_session_nor_a_session_a_jwt(site: SiteServer, function_id: 
         assert refusal(user.get("/account")) == (401, "user_jwt_invalid")
 
 
-def test_what_a_function_queues_with_its_jwt_is_given_one_that_ends_with_it(
+def test_executions_queued_with_a_jwt_get_one_that_ends_with_it(
     site: SiteServer, function_id: str
 ) -> None:
     first = handed(site, function_id)
@@ -105,7 +105,7 @@ def test_what_a_function_queues_with_its_jwt_is_given_one_that_ends_with_it(
     assert claims(site, token).exp == ends
 
 
-def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(
+def test_executions_after_the_end_of_a_functions_jwt_get_none(
     site: SiteServer, function_id: str
 ) -> None:
     at = (now_ms() // MINUTE + 3) * MINUTE
@@ -123,7 +123,7 @@ def test_what_runs_after_a_functions_jwt_has_ended_is_given_none(
         await Scheduler(site.site.database, site.site.functions, site.site.executions).step(at)
 
     site.run(run_what_is_due())
-    # What a client asks for by a token of its own is given one when it runs, as in Appwrite.
+    # A client's own token does not limit the execution's token, as in Appwrite.
     assert claims(site, given(site, planned[0])["x-appwrite-user-jwt"]).user_id == "ada"
     headers = given(site, planned[1])
     assert (headers["x-appwrite-user-id"], headers["x-appwrite-user-jwt"]) == ("ada", "")

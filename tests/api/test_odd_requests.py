@@ -1,4 +1,4 @@
-"""What no client sends: it is answered in words, and leaves no traceback in the log to fill the disk with."""
+"""Requests that no client sends get an error and no traceback, which could fill the disk."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 
 @pytest.fixture(autouse=True)
 def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Fails a test after which the log tells of an error that nobody foresaw."""
+    """Fail a test that leaves an unexpected error in the log."""
     yield
     assert [
         record.getMessage()
@@ -36,7 +36,7 @@ def test_a_path_writes_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> 
     caplog.clear()
 
 
-def test_a_websocket_where_there_is_none(site: SiteServer) -> None:
+def test_a_websocket_outside_realtime(site: SiteServer) -> None:
     for path in ("/git/x.git/info/refs", "/git", "/v1/functions", "/"):
         with pytest.raises(InvalidStatus) as refused:
             connect(f"ws://127.0.0.1:{site.port}{path}", proxy=None)
@@ -44,7 +44,7 @@ def test_a_websocket_where_there_is_none(site: SiteServer) -> None:
 
 
 def last_words(site: SiteServer, *messages: str) -> Any:
-    """Send these to a realtime connection and return the error that ends it."""
+    """Send texts to a realtime connection and return the error that ends it."""
     with connect(f"ws://127.0.0.1:{site.port}/v1/realtime?project={PROJECT}", proxy=None) as client:
         for message in messages:
             client.send(message)
@@ -54,14 +54,14 @@ def last_words(site: SiteServer, *messages: str) -> Any:
 
 
 @pytest.mark.parametrize("depth", [1000, 30_000])
-def test_realtime_messages_without_bottom(site: SiteServer, depth: int) -> None:
+def test_realtime_messages_that_nest_deep(site: SiteServer, depth: int) -> None:
     for text in ('{"data":' + "[" * depth, '{"data":' + "[" * depth + "]" * depth + "}"):
         error = last_words(site, text)
         assert error["code"] == 1008
         assert "not valid" in error["message"]
 
 
-def test_a_realtime_client_that_says_nonsense_and_is_gone(site: SiteServer) -> None:
+def test_a_realtime_client_that_sends_nonsense_and_leaves(site: SiteServer) -> None:
     told: list[Any] = [
         {"type": "websocket.connect"},
         {"type": "websocket.receive", "text": "nonsense"},
@@ -98,7 +98,7 @@ def test_realtime_guests_take_little_memory(site: SiteServer) -> None:
         assert "together" in error["message"]
 
 
-def test_git_asked_for_too_much_at_once(site: SiteServer) -> None:
+def test_too_many_git_requests_at_once(site: SiteServer) -> None:
     query = "&".join(f"service{number}=x" for number in range(20))
     url = f"http://127.0.0.1:{site.port}/git/x.git/info/refs?{query}"
     assert httpx.get(url, auth=("any", ADMIN_KEY), trust_env=False).status_code == 403
@@ -106,7 +106,7 @@ def test_git_asked_for_too_much_at_once(site: SiteServer) -> None:
 
 @pytest.mark.parametrize("number", ["1" * 400, f"-{2**63}", str(2**70)])
 @pytest.mark.parametrize("attribute", ["duration", "responseStatusCode", "$sequence"])
-def test_numbers_that_nothing_is_as_large_as(
+def test_numbers_too_large_for_sqlite(
     site: SiteServer, admin: httpx.Client, attribute: str, number: str
 ) -> None:
     function_id = deploy(site, admin)

@@ -1,4 +1,4 @@
-"""Parts of the API that Appwrite 2.0 to 2.7 brought, and those it changed for these clients alone."""
+"""Additions of Appwrite 2.0 to 2.7 to the API, and changes for their clients alone."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ def test_an_update_keeps_specifications_from_2_0_on(site: SiteServer, version: s
 
 
 @pytest.mark.parametrize("version", ["1.6.0", "1.8.0", "1.9.5"])
-def test_an_update_before_2_0_brings_back_the_default(
+def test_an_update_before_2_0_restores_the_default(
     site: SiteServer, admin: httpx.Client, version: str
 ) -> None:
     function_id = create_function(admin, runtimeSpecification="s-2vcpu-2gb")["$id"]
@@ -104,7 +104,7 @@ def test_descriptions(site: SiteServer, admin: httpx.Client) -> None:
         assert admin.put(own, json={"description": "short"}).json()["description"] == "short"
 
 
-def test_functions_are_not_called_by_mail(admin: httpx.Client) -> None:
+def test_email_is_refused(admin: httpx.Client) -> None:
     function_id = create_function(admin, emailEnabled=False)["$id"]
     answer = admin.put(f"/functions/{function_id}", json={"name": "x", "emailEnabled": True})
     assert refusal(answer) == INVALID
@@ -151,7 +151,7 @@ def test_the_catalogue_counts_when_asked(admin: httpx.Client) -> None:
     assert refusal(admin.get("/functions/specifications", params={"type": "sites"})) == INVALID
 
 
-def test_a_key_from_before_keeps_its_variable(site: SiteServer, admin: httpx.Client) -> None:
+def test_a_variable_keeps_a_key_of_an_older_version(site: SiteServer, admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     service = site.site.functions
     variable = site.run(service.create_variable(function_id, "1OLD-KEY", "x"))

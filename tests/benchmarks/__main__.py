@@ -1,6 +1,7 @@
-"""Measure minifn and print a table: `python -m tests.benchmarks [PART ...]`. Exit code 1 when a target was missed.
+"""Measure minifn and print a table: `python -m tests.benchmarks [PART ...]`.
 
-Needs what the tests need, and functions-framework (the peer): `pip install -e '.[benchmarks]'`.
+The exit code is 1 when a target was missed. The benchmarks need the tests' packages and the peer
+functions-framework: `pip install -e '.[benchmarks]'`.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from tests.serving import Server
 
 
 def main() -> int:
-    """Run the parts asked for and print each part's table when it is done."""
+    """Run the given parts and print the table of each when it is done."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help="rates, server, cold, queue, lists; all by default"
@@ -38,7 +39,8 @@ def main() -> int:
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     print(
-        f"Python {platform.python_version()}, {platform.system()} {platform.release()}, sandbox {options.sandbox}"
+        f"Python {platform.python_version()}, {platform.system()} {platform.release()},"
+        f" sandbox {options.sandbox}"
     )
     missed = 0
     for name in options.parts or parts:
@@ -51,7 +53,7 @@ def main() -> int:
 
 
 def measure_rates(data: Path, options: argparse.Namespace) -> list[Row]:
-    """Measure servers of its own against the peers."""
+    """Measure new servers against the peers."""
     unflushed = Server(data.with_name("unflushed"), sandbox=options.sandbox, durability="crash")
     with Server(data, sandbox=options.sandbox) as server, unflushed:
         return rates.measure(server, unflushed, options.seconds, options.rounds)

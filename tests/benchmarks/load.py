@@ -1,7 +1,7 @@
-"""A closed-loop HTTP load generator: a few keep-alive connections, each sending the next request when answered.
+"""A closed-loop HTTP load generator: each keep-alive connection sends once its last was answered.
 
-Run in a process of its own (`python -I -S load.py`, standard library only): the job comes in as JSON on stdin,
-the result goes out as JSON on stdout.
+It runs in its own process (`python -I -S load.py`, standard library only): the job is JSON on
+stdin, the result JSON on stdout.
 """
 
 import json
@@ -12,7 +12,7 @@ import time
 
 
 class Connection:
-    """One keep-alive connection that sends the same bytes over and over."""
+    """One keep-alive connection that sends the same bytes repeatedly."""
 
     def __init__(self, address: tuple[str, int], request: bytes) -> None:
         self.socket = socket.create_connection(address)
@@ -27,7 +27,7 @@ class Connection:
         self.socket.sendall(self._request)
 
     def receive(self) -> bytes:
-        """Read what is there; return the status ("201") once the answer is complete, else b"".
+        """Read available bytes; return the status ("201") once the answer is complete, else b"".
 
         Raises ConnectionError when the server closes the connection.
         """
@@ -51,9 +51,10 @@ class Connection:
 
 
 def measure(job: dict[str, object]) -> dict[str, object]:
-    """Run `job` (host, port, request, connections, seconds, limit, status) and return requests, seconds, latencies.
+    """Run a job and return its requests, seconds, and p50 and p99 latencies in milliseconds.
 
-    It ends after `seconds`, or once `limit` (0 = none) requests have been sent. Latencies are p50 and p99 in ms.
+    `job` has host, port, request, connections, seconds, limit and status. It ends after `seconds`,
+    or once `limit` requests (0 = no limit) have been sent.
     """
     address = (str(job["host"]), int(str(job["port"])))
     request = str(job["request"]).encode("latin-1")

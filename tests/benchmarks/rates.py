@@ -1,4 +1,4 @@
-"""Requests a second, latency and CPU of every target, in interleaved rounds: each round visits each target."""
+"""Requests a second, latency and CPU of every target, in rounds that visit each target."""
 
 import contextlib
 import json
@@ -24,7 +24,7 @@ from tests.serving import Server
 
 LOAD = Path(__file__).with_name("load.py")
 CONNECTIONS = (1, 16, 64)
-#: What the names of targets with MINIFN_DURABILITY=crash end with.
+#: Suffix of targets with MINIFN_DURABILITY=crash.
 UNFLUSHED = " (crash)"
 
 
@@ -32,7 +32,7 @@ UNFLUSHED = " (crash)"
 class Rate:
     """One measurement of one target."""
 
-    #: Right answers only.
+    #: Correct answers only.
     per_second: float
     p50_ms: float
     p99_ms: float
@@ -43,7 +43,7 @@ class Rate:
 
 
 def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Rate:
-    """Load a target from another process. Raises CalledProcessError when a connection breaks."""
+    """Load a target from another process. Raises CalledProcessError for a broken connection."""
     job = {
         "host": "127.0.0.1",
         "port": target.port,
@@ -74,7 +74,7 @@ def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Ra
 
 
 def measure(server: Server, unflushed: Server, seconds: float, rounds: int) -> list[Row]:
-    """Measure the limit, the peers, minifn, and one that waits for no disk; judge the ratios of the medians."""
+    """Measure all targets, and return their rates with the ratios of the medians."""
     for one in (server, unflushed):
         deploy_hello(one)
     found: dict[tuple[str, int], list[Rate]] = defaultdict(list)
@@ -99,12 +99,12 @@ def measure(server: Server, unflushed: Server, seconds: float, rounds: int) -> l
 
 
 def median(rates: Sequence[Rate], field: str) -> float:
-    """The median of one field over the rounds."""
+    """Return the median of one field over the rounds."""
     return float(statistics.median(getattr(rate, field) for rate in rates))
 
 
 def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> list[Row]:
-    """One row per target and number of connections."""
+    """Return one row per target and number of connections."""
     rows = []
     for target in targets:
         for connections in CONNECTIONS:
@@ -126,7 +126,7 @@ def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> 
 
 
 def verdicts(found: dict[tuple[str, int], list[Rate]]) -> list[Row]:
-    """The ratios and limits that are promised."""
+    """Return rows for the promised ratios and limits."""
     rows = []
 
     def ratio(name: str, peer: str, connections: int, least: float) -> None:
@@ -150,7 +150,7 @@ def verdicts(found: dict[tuple[str, int], list[Rate]]) -> list[Row]:
             )
         )
 
-    # A call that comes alone is as fast as the disk; the peers keep nothing.
+    # The disk bounds single calls; the peers store nothing.
     ratio(f"minifn hello{UNFLUSHED}", "functions-framework", 1, 1.0)
     for connections in (16, 64):
         for note in ("", UNFLUSHED):

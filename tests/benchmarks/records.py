@@ -1,4 +1,4 @@
-"""The queue and the lists: how fast queued executions are run, and a list page over a million of them."""
+"""Speed of the queue, and of a list page over a million executions."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from tests.benchmarks.report import Row, at_most
 from tests.benchmarks.targets import deploy_hello, execution_target
 from tests.serving import Api, Server, wait_until
 
-#: Lists stop counting here, so this many queued executions can be watched through the API.
+#: Most queued executions that the API can count.
 QUEUED = 5000
 QUERIES: dict[str, list[dict[str, object]]] = {
     "newest first": [{"method": "orderDesc", "attribute": "$createdAt"}],
@@ -43,7 +43,7 @@ QUERIES: dict[str, list[dict[str, object]]] = {
 
 
 def measure_queue(data: Path, engine: str) -> list[Row]:
-    """Queue executions of a function that does next to nothing, and wait until all have run."""
+    """Queue executions of a trivial function, and wait until all have run."""
     with Server(data, sandbox=engine) as server, server.api as api:
         deploy_hello(server)
         api.execute("hello-async", body='{"name":"World"}')
@@ -76,7 +76,7 @@ def measure_queue(data: Path, engine: str) -> list[Row]:
 
 
 def unfinished(api: Api) -> int:
-    """How many executions wait or run."""
+    """Return the number of executions that wait or run."""
     query = json.dumps(
         {"method": "equal", "attribute": "status", "values": ["waiting", "processing"]}
     )
@@ -107,7 +107,7 @@ def measure_lists(data: Path, rows: int) -> list[Row]:
 
 
 def fill(data: Path, rows: int) -> None:
-    """Copy the one execution of a stopped server's database `rows` times, over 1,000 days from 2020 on."""
+    """Copy a stopped server's only execution `rows` times, over 1,000 days from 2020 on."""
     varied = {
         "sequence": "NULL",
         "id": "printf('%020x', i)",
@@ -122,6 +122,7 @@ def fill(data: Path, rows: int) -> None:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(executions)")]
         values = ", ".join(varied.get(column, column) for column in columns)
         connection.execute(
-            f"INSERT INTO executions SELECT {values} FROM (SELECT * FROM executions LIMIT 1), "
-            f"(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) SELECT i FROM n)"
+            f"INSERT INTO executions SELECT {values} FROM (SELECT * FROM executions LIMIT 1),"
+            " (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+            f" WHERE i < {rows}) SELECT i FROM n)"
         )

@@ -1,4 +1,4 @@
-"""The table a run prints."""
+"""The table that a run prints."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measured thing; `passed` is None where nothing is promised."""
+    """One measurement; `passed` is None without a promise."""
 
     what: str
     value: str
@@ -15,7 +15,7 @@ class Row:
 
 
 def at_most(what: str, value: float, most: float, unit: str) -> Row:
-    """A row whose value must not exceed `most`."""
+    """Return a row whose value must not exceed `most`."""
     return Row(
         what=what, value=f"{value:,.1f} {unit}", target=f"< {most:g} {unit}", passed=value < most
     )

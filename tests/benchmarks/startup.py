@@ -1,4 +1,4 @@
-"""Cold starts, the server's own start, its memory and its idle CPU."""
+"""Cold starts, and the server's start, memory and idle CPU."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ SAMPLES = 5
 
 
 def measure_server(data: Path, engine: str) -> list[Row]:
-    """From launching `minifn serve` to its first answer; memory idle and with one Python worker; idle CPU."""
+    """Measure the time from `minifn serve` to an answer, memory with 0 and 1 workers, idle CPU."""
     with Server(data, sandbox=engine) as server:
         deploy_hello(server)
     seconds = [first_answer(Server(data, sandbox=engine)) for _ in range(SAMPLES)]
@@ -36,7 +36,7 @@ def measure_server(data: Path, engine: str) -> list[Row]:
 
 
 def first_answer(server: Server) -> float:
-    """Seconds from launching the server to its first answer."""
+    """Return seconds from launching the server to its first answer."""
     began = time.perf_counter()
     server.launch()
     try:
@@ -63,7 +63,7 @@ def get(port: int, path: str) -> None:
 
 
 def measure_cold(data: Path, engine: str) -> list[Row]:
-    """Request to answer when no worker of the function lives, Python and Node.js: the first, and the ones after it."""
+    """Measure calls without a live worker, Python and Node.js: the first, and later ones."""
     with Server(data, sandbox=engine) as server:
         deploy_hello(server)
     rows = []

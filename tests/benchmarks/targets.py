@@ -1,4 +1,4 @@
-"""What is measured: each target is a server in its own processes and one request to send it."""
+"""Targets of the measurements: servers in their own processes, each with one request."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ BODY = json.dumps({"name": "World"})
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A running server: the request that is sent to it, the status that answers it, and its first process."""
+    """A running server: its request, the status of its answer, and its first process."""
 
     name: str
     port: int
@@ -45,7 +45,7 @@ def http_request(path: str, host: str, body: str, headers: dict[str, str] | None
 
 @contextlib.contextmanager
 def peer(name: str, argv: list[str]) -> Iterator[Target]:
-    """Run a peer on a free port, given as its last argument, until the block ends."""
+    """Run a peer until the block ends, on a free port given as its last argument."""
     port = free_port()
     process = subprocess.Popen(
         [*argv, str(port)],
@@ -70,7 +70,7 @@ def peer(name: str, argv: list[str]) -> Iterator[Target]:
 
 
 def answers(port: int) -> bool:
-    """Whether a server greets on the port."""
+    """Tell whether a server answers on the port."""
     with contextlib.suppress(httpx.TransportError):
         return httpx.post(
             f"http://127.0.0.1:{port}/", json={"name": "World"}, trust_env=False
@@ -79,13 +79,13 @@ def answers(port: int) -> bool:
 
 
 def bare_uvicorn() -> contextlib.AbstractContextManager[Target]:
-    """The limit: uvicorn with an application that only echoes, no framework and no access log."""
+    """Run the upper limit: uvicorn with an echo application, without framework and access log."""
     options = ["--no-access-log", "--log-level", "warning", "--port"]
     return peer("bare uvicorn", [sys.executable, "-m", "uvicorn", "uvicorn_app:app", *options])
 
 
 def functions_framework(*, asgi: bool) -> contextlib.AbstractContextManager[Target]:
-    """functions-framework for Python as its documentation starts it; keeps no record and has no sandbox."""
+    """Run functions-framework as its documentation does; it has no records and no sandbox."""
     target, flags = ("hello_async", ["--asgi"]) if asgi else ("hello", [])
     name = "functions-framework --asgi" if asgi else "functions-framework"
     argv = [
@@ -101,7 +101,7 @@ def functions_framework(*, asgi: bool) -> contextlib.AbstractContextManager[Targ
 
 
 def deploy_hello(server: Server) -> None:
-    """Deploy the functions that are measured: `hello` (def), `hello-async` (async def) and `hello-node`."""
+    """Deploy the measured functions: `hello` (def), `hello-async` (async def), `hello-node`."""
     with server.api as api:
         for name, family, folder, entrypoint in (
             ("hello", "python", "hello", "main.py"),
@@ -116,7 +116,7 @@ def deploy_hello(server: Server) -> None:
 def execution_target(
     server: Server, function_id: str, *, queued: bool = False, note: str = ""
 ) -> Target:
-    """`POST /executions` of a function of a running server: its record is committed before the answer."""
+    """Return `POST /executions` of a function, which commits its record before the answer."""
     body = json.dumps({"body": BODY, "async": queued})
     headers = {"x-appwrite-project": PROJECT, "x-appwrite-key": server.key}
     path = f"/v1/functions/{function_id}/executions"
@@ -130,7 +130,7 @@ def execution_target(
 
 
 def domain_target(server: Server, function_id: str) -> Target:
-    """The same function through its own domain."""
+    """Return a request to the function's own domain."""
     host = f"{function_id}.functions.localhost:{server.port}"
     request = http_request("/", host, BODY)
     return Target(
@@ -143,7 +143,7 @@ def domain_target(server: Server, function_id: str) -> Target:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all its descendants."""
+    """Return a process and all its descendants."""
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         return [root, *root.children(recursive=True)]
@@ -151,7 +151,7 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process tree, with the children it has reaped."""
+    """Return user and system seconds of a process tree, with its reaped children."""
     total = 0.0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -161,7 +161,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def rss_mib(pid: int) -> float:
-    """Resident memory of a process tree, shared pages counted in each process."""
+    """Return resident MiB of a process tree; shared pages count in each process."""
     total = 0
     for process in tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):

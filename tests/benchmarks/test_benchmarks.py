@@ -1,4 +1,4 @@
-"""The measuring itself is right: every answer is counted once, wrong ones are named, missed targets are told."""
+"""The benchmarks count every answer once, name wrong ones, and report missed targets."""
 
 import pytest
 
@@ -21,6 +21,6 @@ def test_load_counts_every_answer() -> None:
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(9.9, "ok"), (10.0, "MISSED")])
-def test_the_table_tells_what_was_missed(value: float, verdict: str) -> None:
+def test_the_table_shows_missed_targets(value: float, verdict: str) -> None:
     text = table([Row(what="no promise", value="1"), at_most("a page", value, 10, "ms")])
     assert [line.split()[-1] for line in text.splitlines()] == ["1", verdict]

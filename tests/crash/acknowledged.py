@@ -1,4 +1,4 @@
-"""What a server said it has done, kept by those it said it to; and a witness of what its functions did."""
+"""Records of what a server acknowledged, and a witness of what its functions did."""
 
 import copy
 import dataclasses
@@ -15,36 +15,41 @@ from tests.git.repositories import Repository
 
 @dataclass
 class Acknowledged:
-    """What the server said it has done. What was asked to go is nowhere until the server said it is gone."""
+    """Everything that a server acknowledged.
 
-    #: Execution id -> status, of those that nobody asked to delete.
+    A record whose deletion was asked for is nowhere here until the deletion is acknowledged.
+    """
+
+    #: Execution id -> status, without executions whose deletion was asked for.
     executions: dict[str, str] = field(default_factory=dict)
-    #: Of these, what was answered with its result.
+    #: Executions of `executions` that were answered with their result.
     answered: set[str] = field(default_factory=set)
     executions_deleted: set[str] = field(default_factory=set)
-    #: Due in an hour.
+    #: Executions that are due in an hour.
     scheduled: set[str] = field(default_factory=set)
-    #: Execution id -> when it is due, seconds since the epoch; in a minute or two.
+    #: Execution id -> due time in seconds since the epoch, a minute or two ahead.
     due: dict[str, float] = field(default_factory=dict)
     deployments: list[str] = field(default_factory=list)
-    #: Deployment id -> (function, SHA-256 of its archive), of those that nobody asked to delete.
+    #: Deployment id -> (function, SHA-256 of its archive), without deployments whose deletion was
+    #: asked for.
     archives: dict[str, tuple[str, str]] = field(default_factory=dict)
-    #: Of CHURNED: finished uploads, ids of first chunks, and what was deleted.
+    #: Finished uploads of CHURNED, ids of first chunks, and deleted deployments.
     churned: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
-    #: What may be CHURNED's active deployment: one, but for an activation that was not answered. Empty: the first.
+    #: Candidates for CHURNED's active deployment: one, and more after an unanswered activation.
+    #: Empty means the first deployment.
     active: set[str] = field(default_factory=set)
-    #: Of CONFIGURED: copies of its deployment, those that were asked to be canceled, and those that are.
+    #: Copies of CONFIGURED's deployment, cancellations that were asked for, and those acknowledged.
     copies: set[str] = field(default_factory=set)
     cancels: set[str] = field(default_factory=set)
     canceled: set[str] = field(default_factory=set)
-    #: Commits that `git push` has brought to PUSHED.
+    #: Commits that `git push` brought to PUSHED.
     pushed: set[str] = field(default_factory=set)
     #: Variable id -> value.
     variables: dict[str, str] = field(default_factory=dict)
     variables_deleted: set[str] = field(default_factory=set)
-    #: What is set to ever larger numbers: name -> the last number set, and the last one tried.
+    #: Settings that only grow: name -> the last number set, and the last one tried.
     set_to: dict[str, int] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
     #: Rule id -> domain.
@@ -53,18 +58,18 @@ class Acknowledged:
     functions_deleted: set[str] = field(default_factory=set)
     keys: set[str] = field(default_factory=set)
     keys_deleted: set[str] = field(default_factory=set)
-    #: How many executions events have caused.
+    #: Number of executions caused by events.
     caused: int = 0
-    #: When the server was up for sure, (from, to) in seconds since the epoch.
+    #: Times in which the server certainly ran, (from, to) in seconds since the epoch.
     up: list[tuple[float, float]] = field(default_factory=list)
-    #: What was acknowledged when the last backup was begun that succeeded.
+    #: The records when the last successful backup began.
     backed_up: "Acknowledged | None" = None
-    #: Where pushes come from.
+    #: The repository that pushes.
     repository: Repository | None = None
 
     def copy(self) -> Self:
-        """As it is now, while others go on adding to it."""
-        # A copy of one dict or set is one step of the interpreter.
+        """Return a copy while other threads add to the original."""
+        # Copying one dict or set is atomic under the GIL.
         values = {
             item.name: copy.copy(getattr(self, item.name)) for item in dataclasses.fields(self)
         }
@@ -72,7 +77,7 @@ class Acknowledged:
 
     @contextmanager
     def setting(self, name: str) -> Iterator[int]:
-        """Inside, `name` is being set to the number; afterwards it is, unless an exception says otherwise."""
+        """Record that a setting is tried, and that it is set unless the block raises."""
         number = self.tried.get(name, 0) + 1
         self.tried[name] = number
         yield number
@@ -90,7 +95,10 @@ class _Testimony(socketserver.StreamRequestHandler):
 
 
 class Witness(socketserver.ThreadingTCPServer):
-    """Is told by executions of `pause` that they have begun, so that none runs twice unseen. A context manager."""
+    """Counts the starts of executions of `pause`, to notice one that runs twice.
+
+    A context manager.
+    """
 
     daemon_threads = True
     request_queue_size = 1000
@@ -98,13 +106,13 @@ class Witness(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Testimony)
         self.lock = threading.Lock()
-        #: Execution id -> how often it has begun.
+        #: Execution id -> number of starts.
         self.runs: Counter[str] = Counter()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
 
     @property
     def port(self) -> int:
-        """Where it listens, on 127.0.0.1."""
+        """Its port on 127.0.0.1."""
         return int(self.server_address[1])
 
     def __enter__(self) -> Self:

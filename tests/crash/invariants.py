@@ -1,4 +1,4 @@
-"""What must be true of a server and its data directory, whatever happened to them."""
+"""Invariants of a server and its data directory, whatever happened to them."""
 
 import contextlib
 import json
@@ -26,14 +26,14 @@ from tests.serving import (
 )
 
 RUNNING = ("processing", "building")
-#: A tick that came this long after the start and this long before the kill has run.
+#: Seconds after the start and before the kill in which a tick may have been missed.
 TICK_SECONDS = 4.0
-#: Nothing that is due is later than this, nor earlier.
+#: Most seconds between the due time of an execution and its start.
 DUE_SECONDS = 5.0
 
 
 def relatives(server: Server) -> list[psutil.Process]:
-    """Every live process that belongs to the server: its descendants, and whoever works in its data directory."""
+    """Return a server's live processes: descendants, and those in its data directory."""
     mark = str(server.data)
     found = {process.pid: process for process in server.tree()}
     for process in psutil.process_iter():
@@ -44,7 +44,7 @@ def relatives(server: Server) -> list[psutil.Process]:
 
 @contextlib.contextmanager
 def telling(server: Server) -> Iterator[None]:
-    """Inside, a failed assertion shows the end of the server's log."""
+    """Add the end of the server's log to a failed assertion in the block."""
     try:
         yield
     except AssertionError as error:
@@ -53,7 +53,7 @@ def telling(server: Server) -> Iterator[None]:
 
 
 def alive(process: psutil.Process) -> bool:
-    """Whether this very process still runs; a zombie does not."""
+    """Tell whether this process, and none with its reused id, still runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -61,7 +61,7 @@ def alive(process: psutil.Process) -> bool:
 
 
 def described(processes: list[psutil.Process]) -> list[str]:
-    """One line a process, for a failed assertion."""
+    """Return one line per process, for a failed assertion."""
     lines = []
     for process in processes:
         try:
@@ -72,7 +72,7 @@ def described(processes: list[psutil.Process]) -> list[str]:
 
 
 def gone(processes: list[psutil.Process], server: Server, seconds: float = 5) -> None:
-    """Wait until none of `processes`, and nothing else of the server, lives. Raises AssertionError naming them."""
+    """Wait until `processes` and all others of the server have ended. Raises AssertionError."""
     known = {
         (process.pid, process.create_time()): process for process in processes if alive(process)
     }
@@ -86,16 +86,16 @@ def gone(processes: list[psutil.Process], server: Server, seconds: float = 5) ->
 
 
 def check_database(data: Path) -> None:
-    """The stopped server's database is whole. Raises AssertionError."""
+    """Raise AssertionError unless the stopped server's database is whole."""
     with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
 def check_files(data: Path) -> None:
-    """Of a server that had nothing left to do and was stopped in order: rows and files belong together.
+    """Raise AssertionError unless rows and files of a stopped server belong together.
 
-    Raises AssertionError.
+    The server must have been idle and stopped in order.
     """
     with contextlib.closing(sqlite3.connect(data / "minifn.db")) as connection:
         rows = connection.execute(
@@ -130,9 +130,10 @@ def check_files(data: Path) -> None:
 def check_kept(
     api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool = False
 ) -> None:
-    """Everything acknowledged is there, and comes to its end. Raises AssertionError.
+    """Raise AssertionError unless everything acknowledged exists and comes to its end.
 
-    `runs` says how often each execution has begun: again only when the server was `stopped` in order.
+    `runs` has the number of starts of each execution: more than one only when the server was
+    `stopped` in order.
     """
     check_executions(api, kept, runs, stopped=stopped)
     check_ticks(api, kept)
@@ -150,7 +151,7 @@ def check_kept(
 
 
 def check_rows(api: Api, kept: Acknowledged) -> None:
-    """Variables, rules, functions and keys are there, or gone. Raises AssertionError."""
+    """Raise AssertionError unless variables, rules, functions and keys are as acknowledged."""
     variables = {
         row["$id"]: row["value"]
         for row in api.pages(f"/functions/{FUNCTION}/variables", "variables")
@@ -167,7 +168,7 @@ def check_rows(api: Api, kept: Acknowledged) -> None:
 
 
 def check_configured(api: Api, kept: Acknowledged, tried: Mapping[str, int]) -> None:
-    """Settings and variables have the values they were given last, or a later one of `tried`. Raises AssertionError."""
+    """Raise AssertionError unless settings have their last value, or a later one of `tried`."""
     answer = api.execute(CONFIGURED, path="/kept")
     assert answer["status"] == "completed", answer["errors"]
     environment = json.loads(answer["responseBody"])
@@ -185,7 +186,7 @@ def check_configured(api: Api, kept: Acknowledged, tried: Mapping[str, int]) -> 
 
 
 def check_pushed(api: Api, kept: Acknowledged) -> None:
-    """What was pushed is in the repository and has been deployed. Raises AssertionError."""
+    """Raise AssertionError unless every pushed commit is in the repository and deployed."""
     rows = list(api.pages(f"/functions/{PUSHED}/deployments", "deployments"))
     for row in rows:
         assert api.built(PUSHED, row["$id"], seconds=120)["status"] == "ready", row
@@ -203,7 +204,7 @@ def check_pushed(api: Api, kept: Acknowledged) -> None:
 
 
 def check_deployments(api: Api, kept: Acknowledged) -> None:
-    """Deployments are built and none is stuck. Raises AssertionError."""
+    """Raise AssertionError unless every deployment is built and none is stuck."""
     active = api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]
     assert not kept.active or active in kept.active
     for deployment_id in kept.deployments:
@@ -212,7 +213,7 @@ def check_deployments(api: Api, kept: Acknowledged) -> None:
     rows = list(api.pages(f"/functions/{FUNCTION}/deployments", "deployments"))
     for row in rows:
         assert api.built(FUNCTION, row["$id"], seconds=120)["status"] == "ready"
-    # Each was uploaded to become active, by one client after the other.
+    # One client uploaded each after the other, to become active.
     newest = max(rows, key=lambda row: str(row["$createdAt"]))["$id"]
     assert api.call("GET", f"/functions/{FUNCTION}", 200)["deploymentId"] == newest
     for deployment_id in kept.churned:
@@ -221,7 +222,7 @@ def check_deployments(api: Api, kept: Acknowledged) -> None:
         status = api.built(CONFIGURED, deployment_id, seconds=120)["status"]
         assert (status == "canceled") if deployment_id in kept.canceled else (status in FINAL_BUILD)
         assert status == "ready" or deployment_id in kept.cancels
-    # Half an upload waits for the rest. Everything else is built before what comes last.
+    # An unfinished upload waits for its rest. All others are built before the last one.
     api.deploy(CHURNED, pack(FUNCTIONS / "hello"), seconds=120)
     path = f"/functions/{CHURNED}/deployments"
     wait_until(
@@ -237,7 +238,7 @@ def check_deployments(api: Api, kept: Acknowledged) -> None:
 
 
 def check_archives(api: Api, kept: Acknowledged) -> None:
-    """Uploaded archives are what was sent. Raises AssertionError."""
+    """Raise AssertionError unless uploaded archives have the content that was sent."""
     for deployment_id, (function_id, expected) in kept.archives.items():
         answer = api.http.get(f"/functions/{function_id}/deployments/{deployment_id}/download")
         assert answer.status_code == 200, (deployment_id, answer.text)
@@ -247,9 +248,9 @@ def check_archives(api: Api, kept: Acknowledged) -> None:
 def check_executions(
     api: Api, kept: Acknowledged, runs: Mapping[str, int], *, stopped: bool
 ) -> None:
-    """Executions are over unless they are due later, as they were said to have ended, and none has run twice.
+    """Raise AssertionError unless executions ended as acknowledged and none ran twice.
 
-    Raises AssertionError.
+    Executions that are due later still wait.
     """
     moment = time.time()
     rows = {row["$id"]: row for row in api.pages(f"/functions/{FUNCTION}/executions", "executions")}
@@ -279,10 +280,7 @@ def check_executions(
 
 
 def check_ticks(api: Api, kept: Acknowledged) -> None:
-    """The schedule has run once a minute at most, and whenever the server was up around its beginning.
-
-    Raises AssertionError.
-    """
+    """Raise AssertionError unless the schedule ran once in each minute, while the server ran."""
     rows = list(api.pages(f"/functions/{TICKER}/executions", "executions"))
     assert {row["trigger"] for row in rows} <= {"schedule"}
     minutes = [parse_instant(row["$createdAt"]) // 60_000 for row in rows]
@@ -294,7 +292,7 @@ def check_ticks(api: Api, kept: Acknowledged) -> None:
 
 
 def check_backup(api: Api, kept: Acknowledged) -> None:
-    """Of a server on a restored backup: what was acknowledged when the backup began is there. Raises AssertionError."""
+    """Raise AssertionError unless a restored backup has all that was acknowledged when it began."""
     before = kept.backed_up
     assert before is not None
     for function_id in (FUNCTION, CONFIGURED):

@@ -1,4 +1,4 @@
-"""A disk with a plug: a file system of its own, which can be ended at once with all that it has not written."""
+"""A disk with a plug: its own file system, which can lose all that is not written at once."""
 
 import fcntl
 import os
@@ -11,11 +11,12 @@ import pytest
 from tests.serving import wait_until
 
 DISK_BYTES = 4 << 30
-#: EXT4_IOC_SHUTDOWN of Linux (fs/ext4/ext4.h), for tests like this one.
+#: Linux's EXT4_IOC_SHUTDOWN (fs/ext4/ext4.h).
 SHUTDOWN = 0x8004587D
-#: Not even the journal is written: EXT4_GOING_FLAGS_NOLOGFLUSH.
+#: EXT4_GOING_FLAGS_NOLOGFLUSH: not even the journal is written.
 NO_FLUSH = 2
-#: As lossy as ext4 can be: names may outlive contents, and replacing a file writes nothing early.
+#: Mount options that lose most: names may outlive contents, and replacing a file writes nothing
+#: early.
 OPTIONS = "loop,data=writeback,noauto_da_alloc"
 
 
@@ -23,7 +24,7 @@ class Disk:
     """An ext4 file system in the sparse file `image`."""
 
     def __init__(self, folder: Path) -> None:
-        """Make it; skips where that is not possible."""
+        """Create the file system; skip the test where that is not possible."""
         if os.geteuid() != 0:
             pytest.skip("only root can mount a disk: run the tests as root")
         self._image = folder / "disk.img"
@@ -40,10 +41,10 @@ class Disk:
         self.place.chmod(0o711)
 
     def plug_in_again(self) -> None:
-        """Take it out and mount a copy of it. Raises AssertionError.
+        """Unmount the file system and mount a copy of it. Raises AssertionError.
 
-        A copy, because a sandbox that anybody started meanwhile may still have the dead file system mounted, which
-        would be mounted once more then.
+        Another sandbox may still have the dead file system mounted, and mounting the original would
+        mount that one again.
         """
         self.unmount()
         copy = self._image.with_name("copy.img")
@@ -52,12 +53,12 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
-        """Plug it in. Raises AssertionError."""
+        """Mount the file system. Raises AssertionError."""
         _run("mount", "-o", OPTIONS, str(self._image), str(self.place))
         self._mounted = True
 
     def pull_the_plug(self) -> None:
-        """From now on every write fails, and what was not on disk is lost."""
+        """Fail every write from now on, and lose all that is not on disk."""
         descriptor = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("I", NO_FLUSH))
@@ -65,7 +66,7 @@ class Disk:
             os.close(descriptor)
 
     def unmount(self) -> None:
-        """Take it out once nobody uses it. Raises AssertionError."""
+        """Unmount the file system once it is unused. Raises AssertionError."""
         if self._mounted:
             wait_until(self._try_unmount, 20, f"{self.place} is unmounted")
 

@@ -1,4 +1,4 @@
-"""Clients that keep a server busy with everything at once, and remember every answer it gave."""
+"""Clients that keep a server busy with everything at once, and record every answer."""
 
 import hashlib
 import json
@@ -20,27 +20,27 @@ from tests.crash.acknowledged import Acknowledged, Witness
 from tests.git.repositories import Repository, git
 from tests.serving import FUNCTIONS, Api, Server, pack
 
-#: Executed, redeployed, and configured.
+#: A function that is executed, redeployed and configured.
 FUNCTION = "pause"
-#: Its deployments come in chunks, are activated, canceled and deleted.
+#: A function whose deployments come in chunks, and are activated, canceled and deleted.
 CHURNED = "churned"
-#: Has settings and variables that change, and deployments that are copied.
+#: A function whose settings and variables change, and whose deployments are copied.
 CONFIGURED = "configured"
 SETTINGS = {"entrypoint": "main.py", "timeout": 20}
-#: Is pushed to.
+#: A function with pushes to its repository.
 PUSHED = "pushed"
-#: Runs every minute.
+#: A function that runs every minute.
 TICKER = "ticker"
-#: Runs for each event.
+#: A function that runs for each event.
 LISTENER = "listener"
 EVENT = "orders.*.create"
 CHUNK_BYTES = 5 * 1024 * 1024
-#: The file of the last backup.
+#: File name of the last backup.
 BACKUP = "backup.tar"
 
 
 def prepare(api: Api) -> None:
-    """Make the functions that the clients work on; builds of FUNCTION take a moment."""
+    """Create the functions that the clients use; builds of FUNCTION take a moment."""
     runtime = api.runtime("python")
     api.create(
         FUNCTION,
@@ -56,7 +56,7 @@ def prepare(api: Api) -> None:
 
 
 def prepare_more(api: Api) -> None:
-    """Make the rest of the functions that `Pressure` works on, and variables that it changes."""
+    """Create the other functions that `Pressure` uses, and the variables that it changes."""
     prepare(api)
     runtime = api.runtime("python")
     api.create(CONFIGURED, runtime, **SETTINGS)
@@ -77,11 +77,15 @@ def prepare_more(api: Api) -> None:
         api.deploy(function_id, pack(FUNCTIONS / "pause"))
 
 
+#: One piece of work of a client: its API, and the number of the piece.
+Step = Callable[[Api, int], None]
+
+
 class Pressure:
     """Threads that each repeat one kind of work until the server is gone or `stop`.
 
-    Executions tell the `witness` that they run. `folder` is for what clients have. Without `commands`, nobody but the
-    server works on the data directory.
+    Executions tell the `witness` that they run. `folder` is for the clients' files. Without
+    `commands`, only the server works on the data directory.
     """
 
     def __init__(
@@ -106,29 +110,21 @@ class Pressure:
             FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)}
         )
         self.failures: list[str] = []
-        steps = [
-            self._run,
-            self._run,
-            self._queue,
-            self._queue,
-            self._schedule,
-            self._upload,
-            self._churn,
+        self._threads = [
+            threading.Thread(target=self._repeat, args=(step,)) for step in self._steps(commands)
         ]
-        steps += [
-            self._send_chunks,
-            self._set,
-            self._add_rule,
-            self._make_function,
-            self._emit,
-            self._configure,
-        ]
-        steps += [self._set_secret, self._set_project, self._copy, self._schedule_soon]
+
+    def _steps(self, commands: bool) -> list[Step]:
+        """Return the step of each thread."""
+        steps: list[Step] = [self._run, self._run, self._queue, self._queue, self._schedule]
+        steps += [self._upload, self._churn, self._send_chunks, self._set, self._add_rule]
+        steps += [self._make_function, self._emit, self._configure, self._set_secret]
+        steps += [self._set_project, self._copy, self._schedule_soon]
         if commands:
             steps += [self._make_key, self._back_up]
         if shutil.which("git") is not None:
             steps.append(self._push)
-        self._threads = [threading.Thread(target=self._repeat, args=(step,)) for step in steps]
+        return steps
 
     def start(self) -> None:
         """Start every client."""
@@ -136,12 +132,12 @@ class Pressure:
             thread.start()
 
     def stop(self) -> None:
-        """Wait for every client's last request."""
+        """Wait for the last request of every client."""
         self._over.set()
         for thread in self._threads:
             thread.join()
 
-    def _repeat(self, step: Callable[[Api, int], None]) -> None:
+    def _repeat(self, step: Step) -> None:
         with self._server.api as api:
             count = 0
             while not self._over.is_set():
@@ -155,7 +151,7 @@ class Pressure:
                     return
 
     def _marked(self, seconds: float) -> tuple[str, str]:
-        """Return a mark, and the path of an execution that takes so long, answers with the mark and logs it."""
+        """Return a mark, and the path of an execution that sleeps, answers and logs the mark."""
         mark = uuid.uuid4().hex
         return mark, f"/?seconds={seconds}&mark={mark}&witness={self._witness}"
 
@@ -196,7 +192,7 @@ class Pressure:
         self._over.wait(0.4)
 
     def _churn(self, api: Api, count: int) -> None:
-        """Upload, and delete or activate something at whatever stage it is."""
+        """Upload, and delete or activate a deployment at any stage."""
         path = f"/functions/{CHURNED}/deployments"
         mine = api.upload(CHURNED, self._small, activate="false")["$id"]
         self._over.wait(self._random.random())
@@ -248,7 +244,7 @@ class Pressure:
         self._over.wait(0.05)
 
     def _make_function(self, api: Api, count: int) -> None:
-        """Make a function with a deployment; delete every other one, with what its build is doing."""
+        """Create a function with a deployment; delete every second one, even while it builds."""
         function_id = uuid.uuid4().hex
         api.create(function_id, api.runtime("python"), entrypoint="main.py")
         if count % 2:
@@ -283,13 +279,13 @@ class Pressure:
         self._over.wait(0.05)
 
     def _set_project(self, api: Api, count: int) -> None:
-        # Every function has another environment then.
+        # A project variable changes the environment of every function.
         self._over.wait(self._random.random())
         with self._kept.setting("project") as number:
             api.call("PUT", "/project/variables/project", 200, json={"value": str(number)})
 
     def _copy(self, api: Api, count: int) -> None:
-        """Build something again, and cancel every other one at whatever stage it is."""
+        """Rebuild a deployment, and cancel every second build at any stage."""
         path = f"/functions/{CONFIGURED}/deployments"
         active = api.call("GET", f"/functions/{CONFIGURED}", 200)["deploymentId"]
         copy = api.call("POST", f"{path}/duplicate", 202, json={"deploymentId": active})["$id"]
@@ -312,13 +308,13 @@ class Pressure:
         root = self._server.url.replace("//", f"//any:{api.http.headers['x-appwrite-key']}@")
         pushed = git(repository.path, "push", f"{root}/git/{PUSHED}.git", "main", check=False)
         if pushed.returncode:
-            # Of a server that is gone, this is no news.
+            # Expected once the server is gone.
             api.call("GET", "/health/version", 200)
             raise AssertionError(pushed.stderr)
         self._kept.pushed.add(commit)
 
     def _make_key(self, api: Api, count: int) -> None:
-        """Make a key by the command, a process of its own, while the server runs; delete every other one."""
+        """Create a key by the command while the server runs; delete every second one."""
         name = uuid.uuid4().hex
         secret = self._command(
             "keys", "create", "--name", name, "--scope", "functions.read"
@@ -336,7 +332,7 @@ class Pressure:
         self._over.wait(1.5)
 
     def _back_up(self, api: Api, count: int) -> None:
-        """Copy the data directory now and then: it is larger each time."""
+        """Back up the data directory now and then: it grows each time."""
         self._over.wait(self._random.random())
         if self._kept.backed_up is None or self._random.random() < 0.1:
             before = self._kept.copy()
@@ -345,7 +341,7 @@ class Pressure:
         self._over.wait(3)
 
     def _command(self, *arguments: str) -> str:
-        """Run a command on the data directory, which works whether the server lives or not; return what it prints."""
+        """Run a command on the data directory, with or without a server; return its output."""
         command = [sys.executable, "-m", "minifn", *arguments, "--data", str(self._server.data)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
@@ -353,12 +349,12 @@ class Pressure:
 
 
 def checksum(code: bytes) -> str:
-    """The SHA-256 of an archive."""
+    """Return the SHA-256 of an archive."""
     return hashlib.sha256(code).hexdigest()
 
 
 def send_chunk(api: Api, code: bytes, start: int, deployment_id: str = "") -> str:
-    """Send the chunk of `code` that begins at `start` to CHURNED, and return its deployment's id."""
+    """Send the chunk of `code` from `start` on to CHURNED, and return its deployment's id."""
     chunk = code[start : start + CHUNK_BYTES]
     headers = {"content-range": f"bytes {start}-{start + len(chunk) - 1}/{len(code)}"}
     if deployment_id:

@@ -1,4 +1,4 @@
-"""A disk that is full, or lost something: clear errors, nothing corrupt, and all goes on when it is well again."""
+"""Full disks and lost files: clear errors, nothing corrupt, and recovery once the disk is well."""
 
 import contextlib
 import os
@@ -28,14 +28,14 @@ class Disk(Protocol):
     data: Path
 
     def fill(self, server: Server) -> None:
-        """Leave no space."""
+        """Fill the disk."""
 
     def clear(self, server: Server) -> None:
-        """Give the space back."""
+        """Free the space."""
 
 
 class SmallDisk:
-    """A file system of its own, filled by a file."""
+    """A small file system, filled by a file."""
 
     def __init__(self, mount: Path) -> None:
         self.data = mount / "data"
@@ -55,7 +55,7 @@ class SmallDisk:
 
 
 class SmallFiles:
-    """No file of the server may grow: what a machine without root's rights can do to it."""
+    """No file of the server may grow; for machines without root."""
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
@@ -73,7 +73,7 @@ class SmallFiles:
 
 @pytest.fixture(params=["disk", "limit"])
 def disk(request: pytest.FixtureRequest, data: Path) -> Iterator[Disk]:
-    """Both ways to run out of space."""
+    """Each way to run out of space."""
     if request.param == "limit":
         yield SmallFiles(data.parent)
         return
@@ -92,12 +92,12 @@ def disk(request: pytest.FixtureRequest, data: Path) -> Iterator[Disk]:
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
-    """The status and type of an error."""
+    """Return the status and type of an error."""
     return answer.status_code, answer.json()["type"]
 
 
 def use_up_log(api: Api) -> None:
-    """Write until the database has to grow: its log reuses the space it has."""
+    """Write until the database must grow: its log reuses its own space."""
     for number in range(200):
         body = {"key": f"FILL{number}", "value": "x" * 8000}
         if api.http.post(f"/functions/{CHURNED}/variables", json=body).status_code != 201:
@@ -143,7 +143,7 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
         for row in list(api.pages(executions, "executions")):
             assert api.finished(FUNCTION, row["$id"])
         if isinstance(disk, SmallDisk):
-            # The other way, not even the log may grow.
+            # In the other way, not even the log may grow.
             assert "disk is full" in server.log.read_text()
         assert server.stop() == 0
         check_database(disk.data)
@@ -154,7 +154,7 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
 def test_a_server_stops_in_order_on_a_full_disk(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With it nothing of the log waits to be written.
+    # It leaves nothing of the log to be written.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     server = Server(disk.data)
     with server, server.api as api:
@@ -175,18 +175,18 @@ def test_a_server_stops_in_order_on_a_full_disk(
 
 
 def status(api: Api, deployment_id: str) -> str:
-    """How far a build of FUNCTION is."""
+    """Return the status of FUNCTION's build."""
     return str(api.call("GET", f"/functions/{FUNCTION}/deployments/{deployment_id}", 200)["status"])
 
 
-def test_lost_files_cost_what_they_held_and_no_more(data: Path) -> None:
+def test_lost_files_cost_only_their_content(data: Path) -> None:
     with Server(data) as server, server.api as api:
         prepare(api)
         first = api.call("GET", f"/functions/{CHURNED}", 200)["deploymentId"]
         shutil.rmtree(data / "builds" / first)
         (data / "deployments" / f"{first}.tar.gz").unlink()
         for worker in server.workers():
-            # Killing one process of a sandbox ends the others.
+            # Killing one process of a sandbox kills the others.
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.send_signal(signal.SIGKILL)
         wait_until(lambda: not server.workers(), 10, "the workers are gone")
@@ -213,10 +213,8 @@ def test_a_second_server_is_refused_at_once(data: Path) -> None:
         assert second.process.wait(10) == 1
         assert time.monotonic() - began < 2
         line = second.log_tail().splitlines()[-1]
-        assert (
-            line
-            == f"minifn: cannot start: another server (process {server.process.pid}) is using {data}"
-        )
+        holder = f"another server (process {server.process.pid}) is using {data}"
+        assert line == f"minifn: cannot start: {holder}"
         assert api.call("GET", "/health/version", 200)
 
 

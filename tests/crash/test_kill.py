@@ -1,6 +1,6 @@
-"""`kill -9` at random instants: nothing acknowledged is lost, nothing is stuck, nothing of the old server lives.
+"""`kill -9` at random instants: nothing is lost or stuck, and no process of the old server lives.
 
-CRASH_ROUNDS and CRASH_SEED (environment) ask for more rounds and for the instants of an earlier run.
+CRASH_ROUNDS and CRASH_SEED (environment) set the number of rounds and repeat an earlier run.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
-    # Longer than pytest's limit for a test that hangs.
+    # pytest stops a hanging test earlier.
     faulthandler.cancel_dump_traceback_later()
     instants = random.Random(SEED)
     print(f"CRASH_SEED={SEED}")
@@ -59,7 +59,7 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
             up = time.time()
             pressure = Pressure(server, kept, witness, data.parent, seed=SEED + number)
             pressure.start()
-            # Now and then long enough to be there when a minute begins.
+            # Now and then long enough that a minute begins.
             time.sleep(
                 instants.uniform(4.0, 14.0) if number % 10 == 9 else instants.uniform(0.2, 2.0)
             )
@@ -78,7 +78,7 @@ def test_kill_in_the_middle_of_everything(engine: str, data: Path) -> None:
 
 
 def check_restored(kept: Acknowledged, file: Path, engine: str) -> None:
-    """The last backup holds what was acknowledged when it began. Raises AssertionError."""
+    """Raise AssertionError unless the last backup has all that was acknowledged when it began."""
     again = file.with_name("again")
     subprocess.run(
         [sys.executable, "-m", "minifn", "restore", str(file), "--data", str(again)], check=True
@@ -129,7 +129,7 @@ def test_an_upload_goes_on_after_a_kill_between_its_chunks(data: Path) -> None:
         assert f'"padding":{CHUNK_BYTES + 1000}' in api.execute(FUNCTION)["responseBody"]
 
 
-def test_a_killed_worker_costs_its_execution_and_no_other(engine: str, data: Path) -> None:
+def test_a_killed_worker_fails_its_execution_and_no_other(engine: str, data: Path) -> None:
     with Server(data, sandbox=engine) as server, server.api as api:
         idle = {process.pid for process in relatives(server)}
         prepare(api)
@@ -148,7 +148,7 @@ def test_a_killed_worker_costs_its_execution_and_no_other(engine: str, data: Pat
         assert api.execute(FUNCTION)["status"] == "completed"
 
 
-def test_a_server_without_its_launcher_ends_and_says_why(engine: str, data: Path) -> None:
+def test_a_server_without_its_launcher_stops_with_a_reason(engine: str, data: Path) -> None:
     server = Server(data, sandbox=engine).start()
     with server.api as api:
         prepare(api)
@@ -166,7 +166,7 @@ def test_a_server_without_its_launcher_ends_and_says_why(engine: str, data: Path
         assert api.execute(FUNCTION)["status"] == "completed"
 
 
-def test_stop_finishes_what_runs_and_leaves_no_process(engine: str, data: Path) -> None:
+def test_stop_finishes_executions_and_leaves_no_process(engine: str, data: Path) -> None:
     kept = Acknowledged()
     server = Server(data, sandbox=engine).start()
     with server.api as api:

@@ -1,4 +1,4 @@
-"""Power goes at any moment: what an answer says is done is on disk before the answer leaves."""
+"""Loss of power: acknowledged changes are on disk before their answer leaves."""
 
 import ctypes
 import faulthandler
@@ -38,9 +38,9 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def traced(data: Path) -> Iterator[tuple[Server, Trace]]:
-    """A new server whose system calls are read."""
+    """A new server under strace."""
     log = data.with_name("calls.log")
-    # Without namespaces, in which files have other names.
+    # Namespaces would show files under other names.
     server = Server(data, sandbox="process")
     server.wrapper = tracer(log)
     with server:
@@ -48,7 +48,7 @@ def traced(data: Path) -> Iterator[tuple[Server, Trace]]:
 
 
 def unsafe(api: Api, trace: Trace, act: Callable[[], object]) -> set[str]:
-    """What was not on disk yet when the last answer to what `act` asks for left."""
+    """Return what was not on disk when the last answer to the requests of `act` left."""
     catch_up(api, trace)
     before = len(trace.answers)
     act()
@@ -58,13 +58,13 @@ def unsafe(api: Api, trace: Trace, act: Callable[[], object]) -> set[str]:
 
 
 def catch_up(api: Api, trace: Trace) -> None:
-    """Wait until all that has been answered so far is in the log, which is written later."""
+    """Wait until the log, which lags, has every answer so far."""
     before = trace.read().refusals
     assert api.http.get("/nothing").status_code == 404
     wait_until(lambda: trace.read().refusals > before, 10, "the refusal is logged")
 
 
-def test_what_is_answered_is_on_disk(traced: tuple[Server, Trace], tmp_path: Path) -> None:
+def test_acknowledged_changes_are_on_disk(traced: tuple[Server, Trace], tmp_path: Path) -> None:
     server, trace = traced
     with server.api as api:
         assert unsafe(api, trace, lambda: api.call("GET", "/health/version", 200)) == set()
@@ -96,9 +96,9 @@ def test_what_is_answered_is_on_disk(traced: tuple[Server, Trace], tmp_path: Pat
         ]
         for number, step in enumerate(steps):
             assert unsafe(api, trace, step) == set(), number
-            # Nothing else is being written while the next one is answered.
+            # No other writes disturb the next answer.
             wait_until(lambda: idle(api, begun), 60, "the builds are over")
-        # A build may do as it likes: it is synchronized as a whole. Files ~new get their real name later.
+        # A build is synchronized as a whole. Files ~new get their real name later.
         assert {
             path
             for path in trace.hollow
@@ -107,17 +107,17 @@ def test_what_is_answered_is_on_disk(traced: tuple[Server, Trace], tmp_path: Pat
 
 
 def data_part(server: Server, path: str) -> str:
-    """The folder of the data directory that a file lies in."""
+    """Return the folder of the data directory that holds a file."""
     return Path(path).relative_to(server.data).parts[0]
 
 
 def idle(api: Api, begun: list[str]) -> bool:
-    """Whether every build is over but those of deployments whose upload has `begun`."""
+    """Tell whether all builds have ended except those of uploads in `begun`."""
     rows = api.pages(f"/functions/{CHURNED}/deployments", "deployments")
     return all(row["status"] in FINAL_BUILD for row in rows if row["$id"] not in begun)
 
 
-def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
+def test_changes_of_commands_are_on_disk(data: Path, tmp_path: Path) -> None:
     with Server(data) as server, server.api as api:
         prepare(api)
     backup, again = tmp_path / "backup.tar", tmp_path / "somewhere" / "again"
@@ -137,10 +137,10 @@ def test_what_commands_have_done_is_on_disk(data: Path, tmp_path: Path) -> None:
         assert set(Trace(log, root).read().left) == set()
 
 
-def test_trouble_of_other_files_is_not_a_builds(
+def test_errors_of_other_files_do_not_fail_a_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """syncfs tells of every file of its file system; a disk that fails elsewhere cannot be had here."""
+    """syncfs reports errors of every file of its file system, which no test disk can produce."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "file").write_text("content")
     (tmp_path / "link").symlink_to("nowhere")
@@ -187,7 +187,7 @@ def test_power_goes_in_the_middle_of_everything(disk: Disk, data: Path) -> None:
             pressure.start()
             time.sleep(instants.uniform(0.2, 3.0))
             before = relatives(server)
-            # A moment: nothing is answered any more, then nothing is written any more.
+            # The last answer comes first, the last write a moment later.
             server.process.send_signal(signal.SIGSTOP)
             kept.up.append((up, time.time()))
             disk.pull_the_plug()

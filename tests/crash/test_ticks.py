@@ -1,4 +1,4 @@
-"""`kill -9` as schedules tick and executions become due: no minute ticks twice, and nothing asked for is lost."""
+"""`kill -9` around ticks and due executions: no minute ticks twice, and no execution is lost."""
 
 import faulthandler
 import random
@@ -22,7 +22,7 @@ ROUNDS = 2
 
 @pytest.mark.slow
 def test_kill_around_ticks(data: Path) -> None:
-    # Longer than pytest's limit for a test that hangs.
+    # pytest stops a hanging test earlier.
     faulthandler.cancel_dump_traceback_later()
     instants = random.Random(SEED)
     print(f"CRASH_SEED={SEED}")
@@ -34,7 +34,7 @@ def test_kill_around_ticks(data: Path) -> None:
             api.create(name, api.runtime("python"), entrypoint="main.py", schedule=schedule)
             api.deploy(name, pack(extra=CODE))
     for _ in range(ROUNDS):
-        # Time enough to start and to ask for what is due then; at least a minute ahead, as the API wants it.
+        # Time to start and to schedule executions, at least a minute ahead, as the API requires.
         tick = (time.time() // MINUTE + 2) * MINUTE
         moment = datetime.fromtimestamp(tick, UTC).isoformat()
         with server, server.api as api:
@@ -46,7 +46,7 @@ def test_kill_around_ticks(data: Path) -> None:
             check_database(data)
     with server, server.api as api:
         for execution_id in asked:
-            # Failed are those that the kill interrupted.
+            # The kill may have interrupted some.
             assert api.finished(PLANNED, execution_id)["status"] in ("completed", "failed")
         assert {
             row["$id"] for row in api.pages(f"/functions/{PLANNED}/executions", "executions")
@@ -55,5 +55,5 @@ def test_kill_around_ticks(data: Path) -> None:
             rows = list(api.pages(f"/functions/{name}/executions", "executions"))
             assert {row["trigger"] for row in rows} <= {"schedule"}
             minutes = [parse_instant(row["$createdAt"]) // (MINUTE * 1000) for row in rows]
-            # One for each tick at most.
+            # Each tick has at most one.
             assert len(set(minutes)) == len(minutes), minutes

@@ -1,4 +1,4 @@
-"""What a loss of power would take: a server's system calls, read for what is written and not synchronized yet."""
+"""Finds what a loss of power would take, from a server's system calls: unsynchronized writes."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-#: Calls that change files, that put them on disk, and that send answers.
+#: Calls that change files, synchronize them, and send answers.
 CALLS = (
     "openat,creat,write,pwrite64,writev,pwritev,sendfile,copy_file_range,rename,renameat,renameat2,link,linkat,"
     "symlink,symlinkat,mkdir,mkdirat,unlink,unlinkat,rmdir,fsync,fdatasync,sync,syncfs,sendto,sendmsg"
@@ -29,40 +29,40 @@ _ANSWER = re.compile(r'"HTTP/1\.1 ([24])\d\d')
 
 
 def tracer(log: Path) -> tuple[str, ...]:
-    """Return what is put before a command to have its calls, and its children's, written to `log`; skips without."""
+    """Return the argv that logs the calls of a command; skip the test without strace."""
     if os.geteuid() != 0 or shutil.which("strace") is None:
         pytest.skip(
-            "a server hides from the tracers of plain users: run the tests as root, with strace installed"
+            "a server hides from the tracers of plain users: run the tests as root, with strace"
         )
-    # -D: the command, and not strace, is the child.
+    # -D makes the command, and not strace, the child.
     options = ("-D", "-f", "--seccomp-bpf", "-qq", "-y", "-s", "16", "-e", f"trace={CALLS}")
     return ("strace", *options, "-o", str(log), "--")
 
 
 class Trace:
-    """The log of a server on the data directory `root`, which did not exist when it began."""
+    """The log of a server on a new data directory `root`."""
 
     def __init__(self, log: Path, root: Path) -> None:
         self._log = log
         self._root = root
         self._wal = str(root / "minifn.db-wal")
-        #: What needs to be on disk -> the line that last changed it. A directory stands for the names in it.
+        #: Path to synchronize -> the line that last changed it; a directory stands for its names.
         self._unsafe: dict[str, int] = {}
         self._known: set[str] = set()
-        #: Whether the database's log was put on disk since the last answer.
+        #: Whether the database's log was synchronized since the last answer.
         self._committed = False
-        #: Process -> (line, arguments) of a call that has begun.
+        #: Process -> (line, arguments) of its unfinished call.
         self._begun: dict[str, tuple[int, str]] = {}
         self._read_bytes = 0
         self._line = 0
-        #: For each answer with a success so far: what a loss of power would have taken at that moment.
+        #: For each successful answer, what a loss of power would have taken at that moment.
         self.answers: list[set[str]] = []
         self.refusals = 0
-        #: Files that got their name before their content was on disk: afterwards they may be there and empty.
+        #: Files named before their content was on disk: a loss of power may leave them empty.
         self.hollow: set[str] = set()
 
     def read(self) -> "Trace":
-        """Take in what has been logged since."""
+        """Read the lines that are new in the log."""
         with self._log.open("rb") as file:
             file.seek(self._read_bytes)
             news = file.read()
@@ -75,7 +75,7 @@ class Trace:
 
     @property
     def left(self) -> set[str]:
-        """What a loss of power would take now."""
+        """Return what a loss of power would take now."""
         return set(self._unsafe)
 
     def _take(self, line: str) -> None:
@@ -128,17 +128,17 @@ class Trace:
             self.refusals += 1
             return
         if answer:
-            # What is in the log behind a commit is the next one, of which nothing has been said.
+            # Log entries after a commit belong to the next one, which is not acknowledged.
             self.answers.append(self._unsafe.keys() - ({self._wal} if self._committed else set()))
             self._committed = False
             return
-        # Of a copy, the last descriptor or the first: both are marked, one of them is no file of the data directory.
+        # A copy has two descriptors; both are marked, and one is outside the data directory.
         for path in _paths(rest):
             self._mark(path)
 
     def _make(self, path: str) -> None:
         self._known.add(path)
-        # A packed build is made again when it is not there.
+        # A missing packed build is packed again.
         if self._matters(path) and "~output" not in path:
             self._mark(str(Path(path).parent), always=True)
 
@@ -154,7 +154,7 @@ class Trace:
     def _matters(self, path: str) -> bool:
         if not Path(path).is_relative_to(self._root):
             return False
-        # What lives as long as a server runs; and what SQLite has in its log as well, or makes of it.
+        # Files of one server's run, and files that SQLite restores from its log.
         below = Path(path).relative_to(self._root)
         return below.parts[:1] not in (("run",), ("minifn.db",), ("minifn.db-shm",))
 

@@ -1,10 +1,9 @@
 """The page of limits, with the numbers taken from the constants that enforce them."""
 
-from minifn.api import broadcast, realtime
+from minifn.api import broadcast, realtime, subscriptions
 from minifn.api.access.callers import SESSION_SECONDS
 from minifn.api.access.operators import FAILURES_MAX
-from minifn.api.operations import executions as execution_operations, executions_v0
-from minifn.api.wire import bodies
+from minifn.api.operations import execution_access, executions_v0
 from minifn.archive import unpack_main
 from minifn.builder import build, publish
 from minifn.git import fetcher
@@ -14,13 +13,26 @@ from minifn.limits import (
     BODIES_BYTES_MAX,
     BODY_LIMIT_BYTES,
     CHUNK_BYTES,
+    FORM_PARTS_MAX,
     GIT_REQUESTS_MAX,
+    HEADERS_CHARS_MAX,
+    HEADERS_MAX,
+    JSON_TOKENS_MAX,
+    LIST_SECONDS_MAX,
     LOG_LIMIT_CHARS,
+    PAGE_CHARS_MAX,
+    QUERIES_MAX,
+    QUERY_CHARS_MAX,
+    QUERY_LEVELS_MAX,
+    QUERY_VALUES_MAX,
+    UPLOAD_PAUSE_SECONDS_MAX,
     UPLOADS_MAX,
+    URLENCODED_BYTES_MAX,
+    URLENCODED_PAIRS_MAX,
 )
 from minifn.server import connections
 from minifn.services import events, queue_limits, retention
-from minifn.store import database, deployments as stored, paging, plans, queries
+from minifn.store import plans
 from minifn.workers import pool, protocol, records, specs
 
 PAGE = """\
@@ -115,10 +127,16 @@ def limits() -> str:
             ("length of a chain of events", f"{events.DEPTH_MAX} executions; the next one fails"),
         ),
         request=table(
-            ("body through `/executions`", f"{execution_operations.BODY_MAX_CHARS:,} characters"),
+            ("body through `/executions`", f"{execution_access.BODY_MAX_CHARS:,} characters"),
             ("headers", f"{connections.HEADERS_MAX}, together {size(connections.HEAD_BYTES_MAX)}"),
-            ("parameters of a form or query", f"{bodies._PAIRS_MAX:,}"),
-            ("commas, brackets and texts of JSON", f"{bodies._JSON_TOKENS_MAX:,}"),
+            (
+                "headers of an execution",
+                f"{HEADERS_MAX}, together less than {HEADERS_CHARS_MAX:,} characters",
+            ),
+            ("urlencoded body", size(URLENCODED_BYTES_MAX)),
+            ("parameters of an urlencoded body or query string", f"{URLENCODED_PAIRS_MAX:,}"),
+            ("parts of a multipart body", f"{FORM_PARTS_MAX}"),
+            ("commas, brackets and texts of JSON", f"{JSON_TOKENS_MAX:,}"),
             ("requests sent ahead of their answers", f"{connections.PIPELINE_MAX}"),
             (
                 "slow clients",
@@ -127,11 +145,12 @@ def limits() -> str:
             ),
             (
                 "`queries` of a list",
-                f"{queries.QUERIES_MAX}, each of {queries.QUERY_CHARS_MAX:,} characters",
+                f"{QUERIES_MAX}, each of {QUERY_CHARS_MAX:,} characters and "
+                f"{QUERY_VALUES_MAX} values; `and` and `or` nest {QUERY_LEVELS_MAX} deep",
             ),
             (
                 "a list",
-                f"{database.LIST_SECONDS_MAX:g} seconds, {paging.PAGE_CHARS_MAX // 2**20} million characters a page; "
+                f"{LIST_SECONDS_MAX:g} seconds, {PAGE_CHARS_MAX:,} characters a page; "
                 f"`total` stops at {plans.TOTAL_MAX:,}",
             ),
             (
@@ -144,7 +163,8 @@ def limits() -> str:
             ("archive", "`MINIFN_UPLOAD_LIMIT` bytes"),
             (
                 "chunk of an upload",
-                f"{size(CHUNK_BYTES)}; an unfinished upload is deleted after {stored.UPLOAD_MS_MAX // 3_600_000} hours",
+                f"{size(CHUNK_BYTES)}; an unfinished upload is deleted after "
+                f"{UPLOAD_PAUSE_SECONDS_MAX // 3600} hours without one",
             ),
             (
                 "files and directories in an archive",
@@ -169,10 +189,10 @@ def limits() -> str:
             ),
         ),
         realtime=table(
-            ("subscriptions of a connection", f"{realtime.SUBSCRIPTIONS_MAX}"),
+            ("subscriptions of a connection", f"{subscriptions.SUBSCRIPTIONS_MAX}"),
             (
                 "channels of a connection",
-                f"{realtime.CHANNELS_TOTAL_MAX:,}, {realtime.CHANNELS_MAX} of one subscription",
+                f"{subscriptions.CHANNELS_TOTAL_MAX:,}, {subscriptions.CHANNELS_MAX} of one subscription",
             ),
             (
                 "messages a client may lag behind",

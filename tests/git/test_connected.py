@@ -20,7 +20,7 @@ from minifn.git.installations import Remote
 from minifn.git.program import Git, GitFailed
 from minifn.git.service import events_secret
 from minifn.host.datadir import DataDir
-from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.spawner import Spawner
 from tests.git.repositories import Repository, answering, git
 from tests.serving import Api, Server, wait_until

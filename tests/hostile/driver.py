@@ -1,7 +1,10 @@
-"""Run every hostile program under one engine and print the verdicts as JSON: `driver.py ENGINE NETWORK NODE PLACE`.
+"""Run every hostile program under one engine and print the verdicts as JSON.
 
-A program of its own, because it is started as root and as a plain user, with whatever interpreter that user can reach.
-It plays the server: a secret in its environment, a database, another function, sockets, memory, a terminal.
+    driver.py ENGINE NETWORK NODE PLACE
+
+A program of its own, because it runs as root and as a plain user, with an interpreter that the user
+can reach. It plays the server: it has a secret in its environment, a database, another function,
+sockets, memory and a terminal.
 """
 
 import asyncio
@@ -24,10 +27,11 @@ from typing import Any
 from minifn.host.datadir import DataDir
 from minifn.sandbox import choose as choose_module
 from minifn.sandbox.choose import choose
-from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network, Wrapped
+from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
-from minifn.sandbox.spawner import Output, Spawner, run
+from minifn.sandbox.spawner import Output, Process, Spawner, run
+from tests.sandbox.commands import command_line
 
 PROGRAMS = Path(__file__).parent / "programs"
 PYTHON = "/usr/bin/python3"
@@ -38,18 +42,17 @@ LIMITS = Limits(
     file_bytes=6 * 2**20,
     tmp_bytes=16 * 2**20,
 )
-#: Node.js itself needs so many more threads and descriptors.
+#: Limits for Node.js, which needs more threads and descriptors itself.
 NODE_LIMITS = dataclasses.replace(LIMITS, processes=44, open_files=96)
-#: How the programs start in Python: a package beside nothing else, and no compiled files.
+#: Script that starts a program in Python.
 BOOT = "import sys; sys.path.append(sys.argv.pop(1)); from programs.attack import main; main()"
+#: Seconds after which a program is killed.
 SECONDS = 30.0
-#: Until programs that never end are ended.
-DEADLINES = {"spin": 2.0}
-#: Programs that are asked to end, and how long they may take.
-ASKED_TO_END, GRACE_SECONDS = ("ignore_termination",), 0.3
-#: So many programs run at once: most of them wait for a watchdog.
+#: Seconds for programs that never end by themselves.
+DEADLINES = {"spin": 2.0, "ignore_termination": 2.0}
+#: Programs that run at once; most of them wait for a watchdog.
 AT_ONCE = 4
-#: Those of functions, as root, beyond the ones that servers give.
+#: Uids of functions when the server is root, beyond those that servers assign.
 OTHER_UID, UID = 61_000, 61_001
 
 
@@ -86,7 +89,7 @@ def command(
 
 @contextlib.contextmanager
 def belongings(data: DataDir) -> Iterator[dict[str, str]]:
-    """What the server has, as the targets that say where."""
+    """Make the server's belongings; yield where they are."""
     data.prepare()
     data.database.touch(0o600)
     data.database.write_text("DATABASE")
@@ -94,14 +97,9 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
     keepsake.mkdir()
     (keepsake / "kept").touch()
     abstract = f"minifn-hostile-{os.getpid()}"
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.shmat.restype = ctypes.c_void_p
-    # Removed at once: it stays while it is attached, here, and Linux lets others attach to it.
-    segment = libc.shmget(0, 4096, 0o1666)
-    assert segment >= 0, os.strerror(ctypes.get_errno())
-    ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
-    libc.shmctl(segment, 0, None)
-    # What a session's leader opens first becomes its terminal, which functions must not inherit.
+    segment = attached_segment()
+    # The first terminal that a session's leader opens becomes the session's: functions must not
+    # inherit it.
     terminal = os.ttyname(os.openpty()[1])
     os.open(terminal, os.O_RDWR)
     os.close(os.open("/dev/tty", os.O_RDWR))
@@ -111,34 +109,53 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
         )
         shared.write(b"MEMORY")
         shared.flush()
-        path, name, port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
-        # As those of D-Bus and of databases are: anyone reaches it, and anyone may connect.
-        open_to_all = Path(
-            stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-"))
-        )
-        open_to_all.chmod(0o755)
-        path.bind(str(open_to_all / "s"))
-        (open_to_all / "s").chmod(0o777)
-        name.bind(f"\0{abstract}")
-        port.bind(("127.0.0.1", 0))
-        for one in (path, name, port):
-            one.listen(64)
+        path, port = listening(stack, abstract)
         yield {
             "data": str(data.root),
             "database": str(data.database),
             "keepsake": str(keepsake),
             "server": str(os.getpid()),
-            "socket": str(open_to_all / "s"),
+            "socket": str(path),
             "abstract": abstract,
-            "port": str(port.getsockname()[1]),
+            "port": str(port),
             "segment": str(segment),
             "shared": shared.name,
             "terminal": terminal,
         }
 
 
+def attached_segment() -> int:
+    """Return a segment of System V memory that is attached here."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    segment = int(libc.shmget(0, 4096, 0o1666))
+    assert segment >= 0, os.strerror(ctypes.get_errno())
+    ctypes.memmove(libc.shmat(segment, None, 0), b"MEMORY", 6)
+    # Removed at once: it lives while it is attached here, and Linux lets others attach to it.
+    libc.shmctl(segment, 0, None)
+    return segment
+
+
+def listening(stack: contextlib.ExitStack, abstract: str) -> tuple[Path, int]:
+    """Listen on a Unix socket, an abstract one and a port; return the path and the port."""
+    by_path, by_name, by_port = (stack.enter_context(socket.socket(family)) for family in (1, 1, 2))
+    # Open to every user, like the sockets of D-Bus and of databases.
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minifn-hostile-")))
+    folder.chmod(0o755)
+    by_path.bind(str(folder / "s"))
+    (folder / "s").chmod(0o777)
+    by_name.bind(f"\0{abstract}")
+    by_port.bind(("127.0.0.1", 0))
+    for one in (by_path, by_name, by_port):
+        one.listen(64)
+    return folder / "s", by_port.getsockname()[1]
+
+
 async def verdicts(name: str, network: Network, node: str, data: DataDir) -> dict[str, list[str]]:
-    """Return (verdict, what was seen) per attack, those of Node.js as `node NAME`; `node` is its program or ""."""
+    """Return (verdict, observation) per attack, named `node NAME` for Node.js.
+
+    `node` is the program of Node.js, "" for none.
+    """
     with belongings(data) as targets:
         return await _verdicts(name, network, node, data, targets)
 
@@ -149,32 +166,29 @@ async def _verdicts(
     async with Spawner(data.run) as spawner:
         engine = await choose(name, spawner, data, network)
         other = build(data, "other")
-        victim = await spawner.spawn(engine.wrap(command(engine, other, OTHER_UID, "victim", "{}")))
-        deadline = time.monotonic() + 30
-        while not (found := [pid for pid in proc.family(victim.pid) if is_victim(pid)]):
-            assert time.monotonic() < deadline, f"the victim did not start: {victim.exit}"
-            await asyncio.sleep(0.01)
+        victim, pid = await start_victim(spawner, engine, other)
         targets |= {
             "other_build": str(other),
             "launcher": str(proc.parent(victim.pid)),
-            "other": str(found[-1]),
+            "other": str(pid),
         }
-        # What a program that leaves something behind has done, as seen from outside, when it has ended.
+        # Harm that a program leaves behind, as seen from outside after its end.
         harm: dict[str, Callable[[], bool]] = {
             "plant_links": lambda: not Path(targets["keepsake"], "kept").exists(),
-            "signal_everybody": lambda: is_pending(found[-1], signal.SIGURG),
-            "signal_by_descriptor": lambda: is_pending(found[-1], signal.SIGUSR2),
+            "signal_everybody": lambda: is_pending(pid, signal.SIGURG),
+            "signal_by_descriptor": lambda: is_pending(pid, signal.SIGUSR2),
         }
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def judge(number: int, attack: str, node: str) -> list[str]:
-            # Each as a function of its own: without a user namespace processes are counted by uid.
+            # Each is a function of its own: without a user namespace processes count per uid.
             own = build(data, f"own{number}")
             mark = f"mark-{os.getpid()}-{number}"
             arguments = (attack, json.dumps({**targets, "mark": mark}))
             started = command(engine, own, UID + number, *arguments, node=node, network=network)
             async with turns:
-                output = await outcome(spawner, engine.wrap(started), attack)
+                seconds = DEADLINES.get(attack, SECONDS)
+                output = await run(spawner, engine.wrap(started), timeout_seconds=seconds)
             if left := marked(mark):
                 for pid in left:
                     proc.send_signal(pid, signal.SIGKILL)
@@ -191,20 +205,14 @@ async def _verdicts(
     return dict(zip(programs, answers, strict=True))
 
 
-async def outcome(spawner: Spawner, wrapped: Wrapped, attack: str) -> Output:
-    """Return how a program ended, of itself or not, once the launcher says that nothing of it is left."""
-    if attack not in ASKED_TO_END:
-        return await run(spawner, wrapped, timeout_seconds=DEADLINES.get(attack, SECONDS))
-    with tempfile.TemporaryFile() as file:
-        process = await spawner.spawn(wrapped, stdout=file.fileno(), stderr=file.fileno())
-        deadline = time.monotonic() + 30
-        while b"READY" not in os.pread(file.fileno(), 1000, 0):
-            assert time.monotonic() < deadline, f"{attack} did not start"
-            await asyncio.sleep(0.01)
-        ended = await process.terminate(GRACE_SECONDS)
-        killed = ended.signal == signal.SIGKILL and not ended.reason
-        ended = dataclasses.replace(ended, reason="after its grace" if killed else ended.reason)
-        return Output(exit=ended, text=os.pread(file.fileno(), 1000, 0).decode())
+async def start_victim(spawner: Spawner, engine: Engine, directory: Path) -> tuple[Process, int]:
+    """Start another function; return it and the pid of its own program."""
+    victim = await spawner.spawn(engine.wrap(command(engine, directory, OTHER_UID, "victim", "{}")))
+    deadline = time.monotonic() + 30
+    while not (found := [pid for pid in proc.family(victim.pid) if is_victim(pid)]):
+        assert time.monotonic() < deadline, f"the victim did not start: {victim.exit}"
+        await asyncio.sleep(0.01)
+    return victim, found[-1]
 
 
 def is_victim(pid: int) -> bool:
@@ -222,8 +230,8 @@ def is_pending(pid: int, number: int) -> bool:
 
 
 def marked(mark: str) -> list[int]:
-    """Every process of the machine that has `mark` among its arguments."""
-    return [pid for pid in proc.pids() if mark.encode() in proc.command_line(pid)]
+    """Return every process of the machine that has `mark` among its arguments."""
+    return [pid for pid in proc.pids() if mark.encode() in command_line(pid)]
 
 
 def attacks() -> list[str]:
@@ -250,7 +258,7 @@ def judged(output: Output, harmed: Callable[[], bool]) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    # Under sandlock Debian's /bin/sh loses forks, and is no part of any program.
+    # Under sandlock Debian's /bin/sh loses forks, but no program uses it.
     choose_module.SHELL = "/bin/bash"
     try:
         asked = (sys.argv[1], Network(sys.argv[2]), sys.argv[3], DataDir(Path(sys.argv[4])))

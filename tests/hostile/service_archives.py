@@ -9,7 +9,7 @@ FILE = (member("main.py"), b"def main(context):\n    return context.res.text('bu
 
 
 def _negative_offset() -> bytes:
-    """A member that sends the reader back to itself for ever (CVE-2025-8194)."""
+    """A member that sends the reader back to itself without end (CVE-2025-8194)."""
     header = bytearray(member("a").tobuf(format=tarfile.GNU_FORMAT))
     header[124:136] = b"\xff" * 10 + b"\xfe\x00"
     header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
@@ -17,7 +17,7 @@ def _negative_offset() -> bytes:
 
 
 def _longer_than_any_path() -> bytes:
-    """Links whose resolved path is longer than PATH_MAX, where checking it gives up (CVE-2025-4517)."""
+    """Links whose resolved path exceeds PATH_MAX, so that a check gives up (CVE-2025-4517)."""
     directory, steps = "d" * 247, "abcdefghijklmnop"
     entries, path = [], ""
     for step in steps:
@@ -32,7 +32,7 @@ def _longer_than_any_path() -> bytes:
 
 
 def _headers_on_headers() -> bytes:
-    """More names for one member than tarfile can recurse into."""
+    """More names of one member than tarfile can recurse into."""
     name = member("long", tarfile.GNUTYPE_LONGNAME, size=5).tobuf() + b"name".ljust(512, b"\0")
     return gzip.compress(name * 2000 + bytes(1024))
 
@@ -54,7 +54,7 @@ def _many() -> bytes:
     )
 
 
-#: An archive, and what the build's log says of it; "" when it is built.
+#: An archive, and a pattern in the build's log; "" when the build succeeds.
 ARCHIVES = {
     "parent": (packed((member("../escaped"), b"x"), FILE), r"'\.\.' in a path"),
     "absolute": (packed((member("/tmp/escaped"), b"x"), FILE), ""),
@@ -99,7 +99,8 @@ ARCHIVES = {
     "headers": (_headers_on_headers(), r"not a readable \.tar\.gz archive \(RecursionError\)"),
     "cut": (packed(FILE)[:-20], "not a readable"),
 }
-#: Build commands, and what their log says; `{data}` is the server's data directory, `{mark}` the daemon's.
+#: Build commands, and a pattern in their log; "" when the build succeeds. `{data}` is the server's
+#: data directory, `{mark}` marks a daemon.
 COMMANDS = {
     "link-to-data": ("ln -s {data} planted", "outside the deployment"),
     "link-up": ("ln -s ../../admin.key planted", "outside the deployment"),

@@ -1,4 +1,4 @@
-"""A function that makes the most of what it is given: a key of its own, and a JWT of whoever calls it."""
+"""A function that misuses its credentials: its own key and the JWT of its caller."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from tests.serving import FUNCTIONS, Api, Server, pack
 
 LACKS, EXPIRED, MALFORMED = 401, 401, 401
-#: What each attempt is answered with: nothing is had that the function's scope, which is to execute, does not say.
+#: Status of the answer to each attempt: only the function's scope, to execute, works.
 VERDICTS = {
     "read functions": LACKS,
     "read proxy/rules": LACKS,
@@ -33,7 +33,7 @@ VERDICTS = {
 
 @pytest.fixture
 def called(server: Server, api: Api) -> Any:
-    """What the function found when somebody with a session had called it."""
+    """The execution of the function, called with a session."""
     settings = {
         "execute": ["users"],
         "scopes": ["executions.write"],
@@ -43,7 +43,7 @@ def called(server: Server, api: Api) -> Any:
     api.create("credentials", api.runtime("python"), **settings)
     api.deploy("credentials", pack(FUNCTIONS / "credentials"))
     session = api.call("POST", "/account/sessions/anonymous", 201)["secret"]
-    # It came as a cookie, too.
+    # The session came as a cookie, too.
     api.http.cookies.clear()
     with Api(server.endpoint) as user:
         answer = user.http.post(

@@ -1,4 +1,4 @@
-"""A whole server under requests of strangers, most without a key: each is answered, and so is everybody else."""
+"""A whole server under hostile requests, most without a key: it answers each, and all others."""
 
 import base64
 import json
@@ -17,11 +17,11 @@ from tests.serving import PROJECT, Server
 EXECUTIONS = "/functions/unknown/executions"
 JSON = {"content-type": "application/json"}
 MULTIPART = {"content-type": "multipart/form-data; boundary=XX"}
-#: Texts without an end, each of which a parser may look for again.
+#: Unterminated texts; a parser may search for the end of each one anew.
 UNENDED = b'{"a":' + b'"\\' * 200_001
-#: More than any decoder follows.
+#: Deeper nesting than any decoder follows.
 NESTED = "[" * 65_000
-#: Of one request, and of another beside it, seconds; it is milliseconds on a machine that does nothing else.
+#: Most seconds for the request and for another one beside it; an idle machine takes milliseconds.
 PATIENCE_SECONDS = 10
 
 
@@ -101,7 +101,7 @@ ATTACKS = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """A server that all of them reach; its log names none of them."""
+    """A server for all attacks; its log mentions none of them."""
     with TemporaryDirectory(prefix="minifn-") as folder:
         Path(folder).chmod(0o711)
         with Server(Path(folder) / "data", access_log="false") as server:

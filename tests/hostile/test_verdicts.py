@@ -1,7 +1,8 @@
-"""What each engine keeps hostile programs from, by running them: a verdict that changes silently fails.
+"""Protection by each engine from hostile programs, by running them: a changed verdict fails.
 
-`stopped`: the attempt failed. `killed`: it succeeded until the watchdog saw it. `open`: nothing held it.
-A column is an engine and who the server is; `none` shows that the programs can succeed at all.
+`stopped`: the attempt failed. `killed`: it succeeded until the watchdog saw it. `open`: it
+succeeded. A column is an engine, a network and the server's user; `none` shows that the programs
+can succeed at all.
 """
 
 import functools
@@ -20,30 +21,26 @@ from minifn.sandbox.launcher.confine import landlock_version
 from tests.hostile.driver import attacks, node_attacks
 
 ROOT = Path(__file__).parents[2]
-#: A uid that no account has, nor another run of this at the same time: signals for everybody would reach it.
+#: A uid that neither an account nor another run of these tests has, because signals for all
+#: processes of a user would reach those.
 USER = 62_000 + os.getpid() % 16
-#: Where sandboxes see them.
+#: Programs at paths that sandboxes show.
 NODE = shutil.which("node", path="/usr/bin:/usr/local/bin") or ""
 PERL = shutil.which("perl", path="/usr/bin") or ""
-#: Engine, network, and who the server is.
+#: Engine, network and the server's user.
 COLUMNS = (
     *("bwrap host root", "bwrap host user", "bwrap none root", "bwrap none user"),
-    *(
-        "sandlock host root",
-        "sandlock host user",
-        "process host root",
-        "process host user",
-        "none host user",
-    ),
+    *("sandlock host root", "sandlock host user", "process host root", "process host user"),
+    "none host user",
 )
 WORDS = {"S": "stopped", "K": "killed", "O": "open"}
-#: What each program comes to, by column; the same in Python and in Node.js.
+#: Verdict on each program, by column; the same in Python and in Node.js.
 VERDICTS = {
     # bwrap: host, host, none, none; sandlock: root, user; process: root, user; none
     "read_database": "S S S S S S S S O",
     "list_data": "S S S S S S S S O",
-    "look_at_database": "S S S S O O O O O",  # Landlock has no say in stat
-    "change_database_mode": "S S S S S O S O O",  # nor in chmod
+    "look_at_database": "S S S S O O O O O",  # Landlock does not cover stat,
+    "change_database_mode": "S S S S S O S O O",  # nor chmod.
     "link_database": "S S S S S S S S O",
     "mark_database": "S S S S S O S S O",
     "watch_data": "S S S S S O S S O",
@@ -56,13 +53,15 @@ VERDICTS = {
     "server_environment": "S S S S S S S S O",
     "other_environment": "S S S S S S S S O",
     "see_processes": "S S S S S S O O O",
-    "other_descriptors": "S S S S S O S S O",  # sandlock shows the numbers of none, but answers who knows one
+    # sandlock lists no foreign process, but answers for a known pid.
+    "other_descriptors": "S S S S S O S S O",
     "signal_server": "S S S S S S S S O",
     "signal_launcher": "S S S S S S S S O",
     "signal_other": "S S S S S S S S O",
     "signal_everybody": "S S S S S S S S O",
     "signal_by_descriptor": "S S S S S S S S O",
-    "limit_server": "S S S S S O S S O",  # nor in these three; the filter of `process` has
+    # Landlock does not cover these three; the filter of `process` does.
+    "limit_server": "S S S S S O S S O",
     "renice_other": "S S S S S O S S O",
     "renice_everybody": "S S S S S O S S O",
     "sacrifice_server": "S S S S S S S S O",
@@ -80,7 +79,8 @@ VERDICTS = {
     "type_into_terminal": "S S S S S S S S S",
     "write_to_terminal": "S S S S S S S S O",
     "other_socket": "S S S S S S S S O",
-    "abstract_socket": "O O S S S S S S O",  # belongs to the network namespace, which functions share with the host
+    # Abstract sockets belong to the network namespace, which functions share with the host.
+    "abstract_socket": "O O S S S S S S O",
     "loopback": "O O S S O O O O O",
     "system_v_memory": "S S S S S S S S O",
     "posix_memory": "S S S S S S S S O",
@@ -96,7 +96,7 @@ VERDICTS = {
     "open_everything": "S S S S S S S S O",
     "dump_core": "S S S S S S S S O",
     "headless_memory": "K K K K K K K K K",
-    "headless_deleted_file": "S S S S K K K K K",
+    "headless_deleted_file": "K K K K K K K K K",
     "headless_daemon": "S S S S S S S S S",
     "own_descriptors": "K K K K K K K K K",
     "thread_bomb": "S S S S S K S K K",
@@ -107,7 +107,7 @@ VERDICTS = {
     "descriptors_in_flight": "K K K K K K K K K",
     "pending_signals": "S S S S S S S S O",
 }
-#: Columns that a plain `pytest` runs: the strongest and the weakest engine that confines, as this user.
+#: Columns of a plain `pytest`: the strongest and the weakest confining engine, as this user.
 EVERYDAY = tuple(
     f"{engine} host {'user' if os.geteuid() else 'root'}" for engine in ("bwrap", "process")
 )
@@ -117,24 +117,19 @@ CASES = tuple(
     for family in ("", "node ")
     for attack in VERDICTS
 )
-#: Open in the process engine on a kernel whose Landlock cannot confine signals and abstract sockets (before 6.12).
+#: Attacks that are open in the process engine before Linux 6.12: older Landlock confines neither
+#: signals nor abstract sockets.
 NEEDS_SCOPES = {
-    *(
-        "signal_server",
-        "signal_launcher",
-        "signal_other",
-        "signal_everybody",
-        "signal_by_descriptor",
-    ),
-    "abstract_socket",
+    *("signal_server", "signal_launcher", "signal_other", "signal_everybody"),
+    *("signal_by_descriptor", "abstract_socket"),
 }
 
 
 def interpreter(uid: int) -> list[str]:
-    """The argv that starts a Python 3.11 as that user; skips when the user can reach none."""
+    """Return the argv of a Python 3.11 as that user; skips when the user can reach none."""
     if uid == os.geteuid():
         return [sys.executable]
-    # The limit keeps a mistake in here from taking the machine along.
+    # The limit protects the machine from a mistake in these tests.
     guard = ["prlimit", "--nproc=4000", "--"]
     prefix = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups", *guard]
     for python in (sys.executable, "/usr/local/bin/python3", "/usr/bin/python3"):
@@ -154,7 +149,7 @@ def interpreter(uid: int) -> list[str]:
 
 @pytest.fixture
 def column(request: pytest.FixtureRequest) -> tuple[str, dict[str, list[str]]]:
-    """A column's name and what every program came to in it; skips what this machine has not."""
+    """A column's name and verdicts; skips what this machine lacks."""
     name = str(request.param)
     engine, _, who = name.split()
     if sys.platform != "linux" or not Path("/usr/bin/python3").exists():
@@ -178,7 +173,7 @@ def column(request: pytest.FixtureRequest) -> tuple[str, dict[str, list[str]]]:
 
 @functools.cache
 def verdicts(name: str) -> dict[str, list[str]]:
-    """Run every program in a column."""
+    """Run every program in a column and return the verdicts and observations."""
     engine, network, who = name.split()
     package = importlib.util.find_spec("sandlock") if engine == "sandlock" else None
     beside = str(Path(package.origin).parents[1]) if package and package.origin else ""
@@ -200,11 +195,11 @@ def verdicts(name: str) -> dict[str, list[str]]:
             text=True,
             timeout=300,
             check=False,
-            # So that it can have a terminal.
+            # Only a session's leader can get a terminal.
             start_new_session=True,
         )
     if finished.returncode:
-        # Returned, and so remembered: each case would try again.
+        # Returned instead of raised, because an exception is not cached: each case would try again.
         return {"broken": [finished.stderr]}
     answers: dict[str, list[str]] = json.loads(finished.stdout)
     return answers

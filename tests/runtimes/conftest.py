@@ -1,4 +1,4 @@
-"""The languages that the contract is tested against."""
+"""Fixtures of the languages that the contract is tested with."""
 
 import pytest
 
@@ -10,24 +10,24 @@ SUFFIXES = {"python": ".py", "node": ".js"}
 
 @pytest.fixture(scope="session")
 def runtime_table() -> RuntimeTable:
-    """What this machine has."""
+    """The runtimes of this machine."""
     return RuntimeTable.load()
 
 
 @pytest.fixture(scope="session", params=SUFFIXES)
 def language(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Language:
-    """Each family that minifn can run; skips where its interpreter is missing."""
+    """Each runnable family; skips where its interpreter is missing."""
     return find_language(runtime_table, request.param)
 
 
 @pytest.fixture(scope="session", params=["newest", "oldest"])
 def python(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Language:
-    """Python, for what only it has: the newest and the oldest of this machine."""
+    """The newest and the oldest Python of this machine."""
     return find_language(runtime_table, "python", oldest=request.param == "oldest")
 
 
 def find_language(table: RuntimeTable, key: str, oldest: bool = False) -> Language:
-    """Return a family with the newest (or oldest) runtime that this machine runs; skips when there is none."""
+    """Return a family with the newest (or oldest) runtime of this machine; skip without one."""
     found = [runtime.id for runtime in table.runnable() if runtime.key == key]
     if not found:
         last = [runtime.id for runtime in table.all() if runtime.key == key][-1]

@@ -1,4 +1,4 @@
-"""What a function returns becomes the answer, in every language."""
+"""A function's return value becomes the answer, in every language."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ TEXT = ("content-type", "text/plain; charset=utf-8")
 
 
 def answers(language: Language, run_dir: Path, *paths: str) -> list[FunctionResponse]:
-    """Return the answers to some paths of the case."""
+    """Return the case's answers to some paths."""
 
     async def ask() -> list[FunctionResponse]:
         async with function(run_dir, language.spec(FUNCTIONS / "contract_answers", "main")) as call:
@@ -77,7 +77,7 @@ def test_handmade_answers(language: Language, tmp_path: Path) -> None:
     assert twice.body == b"second"
 
 
-def test_wrong_answers_are_failures_that_say_why(language: Language, tmp_path: Path) -> None:
+def test_invalid_answers_fail_with_a_reason(language: Language, tmp_path: Path) -> None:
     nothing, *others = answers(
         language,
         tmp_path,
@@ -115,7 +115,7 @@ MANY_HEADERS = {
 }
 
 
-def test_headers_that_do_not_fit_fail_their_call_alone(language: Language, tmp_path: Path) -> None:
+def test_oversized_headers_fail_only_their_call(language: Language, tmp_path: Path) -> None:
     code = tmp_path / "code"
     code.mkdir()
     (code / f"main{language.suffix}").write_text(MANY_HEADERS[language.suffix])
@@ -124,7 +124,7 @@ def test_headers_that_do_not_fit_fail_their_call_alone(language: Language, tmp_p
         spec = language.spec(code, "main")
         async with function(tmp_path / "run", spec, function_workers_max=1) as call:
             assert (await call(query="100,1000")).status_code == 200
-            # Node.js takes more than Python, but never more than a frame does.
+            # Node.js accepts more than Python, up to the size of a frame.
             assert (await call(query="1,524000")).failure == ""
             assert (await call(query="1000,0")).status_code == 200
             for query in ("1001,0", "130000,0", "520000,0", "1,2000000"):

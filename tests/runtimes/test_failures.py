@@ -1,4 +1,4 @@
-"""Functions that go wrong while they run, in every language."""
+"""Functions that fail while they run, in every language."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ def test_endless_recursion_is_an_exception(language: Language, tmp_path: Path) -
     asyncio.run(run())
 
 
-def test_an_exit_fails_the_call_and_not_the_next(language: Language, tmp_path: Path) -> None:
+def test_an_exit_fails_one_call(language: Language, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(
             tmp_path, language.spec(FUNCTIONS / "contract_failures", "main")

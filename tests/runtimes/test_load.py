@@ -1,4 +1,4 @@
-"""Importing the function: what may be wrong with it, when it happens, what it finds."""
+"""Import of the function: errors, the time of it, and the module path."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ def first_answer(
 
 
 def check_unavailable(answer: FunctionResponse) -> None:
-    """A function that could not be imported is 503 with nothing in it."""
+    """Check that a failed import is an empty 503."""
     assert (answer.status_code, answer.body, answer.failure) == (503, b"", "")
     assert answer.headers == (("content-type", "text/plain; charset=utf-8"),)
 
@@ -101,7 +101,7 @@ def test_output_of_the_import_is_logged_with_the_first_call(
     asyncio.run(run())
 
 
-def test_an_import_that_never_ends_times_out(language: Language, tmp_path: Path) -> None:
+def test_an_endless_import_times_out(language: Language, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, language.spec(CASE, "slow")) as call:
             answer = await call(seconds=1)

@@ -1,4 +1,4 @@
-"""What a function logs and prints, in every language."""
+"""Logs and printed output of functions, in every language."""
 
 import asyncio
 from pathlib import Path
@@ -12,7 +12,7 @@ NOTICE = "Native logs detected. Use context.log() or context.error() for better 
 def answers(
     language: Language, run_dir: Path, *paths: str, logging: bool = True
 ) -> list[FunctionResponse]:
-    """Return the answers to some paths of the case."""
+    """Return the case's answers to some paths."""
 
     async def ask() -> list[FunctionResponse]:
         async with function(run_dir, language.spec(FUNCTIONS / "contract_logs", "main")) as call:
@@ -36,7 +36,7 @@ def test_printed_text_follows_one_notice(language: Language, tmp_path: Path) -> 
     assert first.errors == ""
 
 
-def test_one_log_has_8000_characters_at_most(language: Language, tmp_path: Path) -> None:
+def test_a_line_is_cut_at_8000_characters(language: Language, tmp_path: Path) -> None:
     (answer,) = answers(language, tmp_path, "/long")
     whole, cut = answer.logs.splitlines()
     assert whole == "x" * 8000
@@ -62,7 +62,7 @@ def test_an_endless_flood_ends_the_worker(language: Language, tmp_path: Path) ->
             if language.key == "python":
                 assert flood.failure == "died"
                 assert "logged more than 64 MB" in flood.errors
-            # A loop that never yields keeps JavaScript from sending: its deadline comes first.
+            # JavaScript cannot send in a loop that never yields: its deadline comes first.
             assert (flood.status_code, flood.failure != "") == (500, True)
             assert (await call("/values")).status_code == 204
 

@@ -1,4 +1,4 @@
-"""What only Node.js has: modules of two kinds, values of many, output that belongs to overlapping requests."""
+"""Behaviour of Node.js alone: two kinds of modules, values in logs, and overlapping requests."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ def javascript(runtime_table: RuntimeTable) -> Language:
 def answers(
     language: Language, run_dir: Path, *paths: str, body: bytes = b""
 ) -> list[FunctionResponse]:
-    """Return the answers to some paths of the case, one after the other."""
+    """Return the case's answers to some paths, called in turn."""
 
     async def ask() -> list[FunctionResponse]:
         async with function(run_dir, language.spec(CASE, "main")) as call:
@@ -217,7 +217,7 @@ def test_output_of_overlapping_calls_is_kept_apart(javascript: Language, tmp_pat
         ("/exit", "exited with code 0", "before\n"),
     ],
 )
-def test_what_ends_the_process_fails_the_call(
+def test_an_end_of_the_process_fails_the_call(
     javascript: Language, path: str, says: str, logs: str, tmp_path: Path
 ) -> None:
     first, ended, after = answers(javascript, tmp_path, "/pid", path, "/pid")
@@ -229,7 +229,7 @@ def test_what_ends_the_process_fails_the_call(
 
 def test_children_do_not_get_the_socket(javascript: Language, tmp_path: Path) -> None:
     (listing,) = answers(javascript, tmp_path, "/descriptors-text")
-    # 3 is the listing's own view of the directory.
+    # Descriptor 3 belongs to the listing of the directory.
     assert listing.body.split() == [b"0", b"1", b"2", b"3"]
 
 
@@ -253,7 +253,7 @@ def test_headers_may_be_a_headers_object_but_must_be_valid(
     )
 
 
-def test_requests_and_responses_may_be_taken_apart(javascript: Language, tmp_path: Path) -> None:
+def test_requests_and_responses_may_be_destructured(javascript: Language, tmp_path: Path) -> None:
     apart, spread, thenable = answers(
         javascript, tmp_path, "/destructured", "/spread", "/late-answer", body=b'{"a":1}'
     )
@@ -264,7 +264,7 @@ def test_requests_and_responses_may_be_taken_apart(javascript: Language, tmp_pat
     assert thenable.body == b"thenable"
 
 
-def test_what_a_call_started_that_timed_out_ends_with_its_worker(
+def test_children_of_a_timed_out_call_end_with_its_worker(
     javascript: Language, tmp_path: Path
 ) -> None:
     async def run() -> None:

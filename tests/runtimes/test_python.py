@@ -1,4 +1,4 @@
-"""What only Python functions can do or get wrong."""
+"""Behaviour and errors of Python functions alone."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ NOTICE = "Native logs detected. Use context.log() or context.error() for better 
 def answers(
     language: Language, run_dir: Path, *paths: str, body: bytes = b""
 ) -> list[FunctionResponse]:
-    """Return the answers to some paths of the case, all given by one worker."""
+    """Return the case's answers to some paths, all by one worker."""
 
     async def ask() -> list[FunctionResponse]:
         async with function(run_dir, language.spec(CASE, "main"), function_workers_max=1) as call:
@@ -42,7 +42,7 @@ def test_children_do_not_get_the_socket(python: Language, tmp_path: Path) -> Non
     listing, forked, mapped, after = answers(
         python, tmp_path, "/descriptors", "/fork", "/processes", "/later"
     )
-    # 3 is the listing's own view of the directory.
+    # Descriptor 3 belongs to the listing of the directory.
     assert listing.body.strip() == b"['0', '1', '2', '3']"
     assert forked.body == b"parent"
     assert json.loads(mapped.body) == [0, 1, 4, 9, 16]
@@ -62,7 +62,7 @@ def test_everything_printed_by_python_is_captured(python: Language, tmp_path: Pa
     assert thread.logs.splitlines() == [NOTICE, "in a thread"]
 
 
-def test_output_of_calls_at_once_is_kept_apart(python: Language, tmp_path: Path) -> None:
+def test_output_of_concurrent_calls_is_kept_apart(python: Language, tmp_path: Path) -> None:
     async def echo(call: Caller, number: int) -> None:
         pause = random.choice(["0", "0", "0", "0.001", "0.003", "0.02"])
         answer = await call("/echo", query=pause, body=str(number).encode())
@@ -92,7 +92,7 @@ def test_odd_text(python: Language, tmp_path: Path) -> None:
     assert "UnicodeDecodeError" in undecodable.errors
 
 
-def test_what_cannot_be_sent_is_said(python: Language, tmp_path: Path) -> None:
+def test_unsendable_answers_fail_with_a_reason(python: Language, tmp_path: Path) -> None:
     log, body, array = answers(python, tmp_path, "/bad-log", "/body-dict", "/bytearray")
     assert (log.status_code, "not JSON serializable" in log.errors) == (500, True)
     assert body.status_code == 500

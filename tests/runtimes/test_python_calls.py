@@ -1,4 +1,4 @@
-"""Where calls of Python functions run: the main thread, threads asked for, one event loop, child processes."""
+"""Calls of Python functions: the main thread, own threads, one event loop, child processes."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from minifn.workers.records import FunctionResponse
 from tests.workers.harness import Caller, Language, function
 
-#: A module's own connection, its request, a signal handler and a deep stack: each works on one thread only.
+#: Uses that work on one thread only: a connection, a request, a signal handler, a deep stack.
 SERIAL = """import pickle, signal, sqlite3, sys, threading, time
 
 sys.setrecursionlimit(1_000_000)
@@ -75,7 +75,7 @@ def main(context):
     return work(context)
 """
 
-#: Does to the standard library what gevent does: what stays in place works on the main thread alone.
+#: Patches the standard library as gevent does; the rest works on the main thread alone.
 PATCHED = """import os, select, threading, time
 
 owner = threading.get_ident()
@@ -104,9 +104,10 @@ def square(number):
 
 def main(context):
     kind = context.req.query_string
-    with concurrent.futures.ProcessPoolExecutor(2, mp_context=multiprocessing.get_context(kind)) as pool:
+    processes = multiprocessing.get_context(kind)
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=processes) as pool:
         found = list(pool.map(square, range(4)))
-    with multiprocessing.get_context(kind).Pool(2) as pool:
+    with processes.Pool(2) as pool:
         return context.res.json([found, pool.map(square, range(4)), __name__])
 """
 
@@ -141,7 +142,7 @@ def asked(
     env: Mapping[str, str] | None = None,
     **settings: int,
 ) -> list[FunctionResponse]:
-    """Return the answers to calls that are made at once."""
+    """Return the answers to concurrent calls."""
 
     async def ask() -> list[FunctionResponse]:
         async with function(
@@ -161,7 +162,7 @@ def test_plain_functions_run_one_call_at_a_time_on_the_main_thread(
         assert (answer.status_code, answer.body.decode()) == (200, f"{path} main"), answer.errors
 
 
-def test_a_function_that_asks_for_threads_runs_on_them(python: Language, tmp_path: Path) -> None:
+def test_a_function_with_concurrency_runs_on_threads(python: Language, tmp_path: Path) -> None:
     async def ask() -> None:
         spec = python.spec(
             deployed(tmp_path, THREADS), "main", {"MINIFN_CONCURRENCY": "3"}, concurrency=3
@@ -199,7 +200,7 @@ def test_child_processes_import_the_function(python: Language, kind: str, tmp_pa
         async with function(Path(run_dir), python.spec(code, "main")) as call:
             return await call(query=kind, seconds=60)
 
-    # The fork server has a socket in the temporary directory, and its path must be short.
+    # The fork server's socket in the temporary directory needs a short path.
     with tempfile.TemporaryDirectory(prefix="fn", dir="/tmp") as run_dir:
         answer = asyncio.run(ask(run_dir))
     assert answer.status_code == 200, answer.errors
@@ -228,7 +229,7 @@ def test_python_variables_take_effect_and_the_functions_files_come_last(
     assert answer.status_code == 200, answer.errors
     name, optimize, path = json.loads(answer.body)
     assert (name, optimize) == ("found", 2)
-    # Newer ones make it absolute.
+    # Newer versions make it absolute.
     assert path[0].rpartition("/")[2] == "lib"
     assert path[1] == f"{tmp_path}/missing"
     assert path[-1] == str(code)
@@ -236,7 +237,7 @@ def test_python_variables_take_effect_and_the_functions_files_come_last(
     assert not [entry for entry in path if entry.endswith("runtimes/python")]
 
 
-def test_many_threads_fit_into_the_memory_of_a_small_function(
+def test_many_threads_fit_in_the_memory_of_a_small_function(
     python: Language, tmp_path: Path
 ) -> None:
     code = deployed(tmp_path, MANY_THREADS)
@@ -244,10 +245,11 @@ def test_many_threads_fit_into_the_memory_of_a_small_function(
     assert (answer.status_code, answer.body) == (200, b"200"), answer.errors
 
 
-def test_requests_behind_a_call_that_blocks_are_answered_by_others(
+def test_other_workers_answer_requests_behind_a_blocking_call(
     python: Language, tmp_path: Path
 ) -> None:
-    text = "import os, time\n\ndef main(context):\n    time.sleep(float(context.req.query_string or 0))\n"
+    text = "import os, time\n\ndef main(context):\n"
+    text += "    time.sleep(float(context.req.query_string or 0))\n"
     code = deployed(tmp_path, text + "    return context.res.text(str(os.getpid()))\n")
 
     async def ask() -> None:
@@ -265,5 +267,5 @@ def test_requests_behind_a_call_that_blocks_are_answered_by_others(
 
 
 async def warm(call: Caller) -> None:
-    """Have the function imported."""
+    """Import the function."""
     assert (await call()).status_code == 200

@@ -1,4 +1,4 @@
-"""multiprocessing where the system's semaphores are out of reach."""
+"""multiprocessing without the system's semaphores."""
 
 import asyncio
 import json
@@ -33,7 +33,8 @@ def main(kind):
     children = [ctx.Process(target=count, args=(lock, total, done)) for _ in range(3)]
     [child.start() for child in children]
     [child.join() for child in children]
-    bounded, recursive, event, condition = ctx.BoundedSemaphore(2), ctx.RLock(), ctx.Event(), ctx.Condition()
+    bounded, recursive = ctx.BoundedSemaphore(2), ctx.RLock()
+    event, condition = ctx.Event(), ctx.Condition()
     refused = []
     for wrong in (bounded.release, recursive.release, lock.release):
         try:
@@ -59,7 +60,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("kind", ["fork", "spawn", "forkserver"])
-def test_they_are_those_of_multiprocessing(python: Language, kind: str, tmp_path: Path) -> None:
+def test_they_behave_as_those_of_multiprocessing(
+    python: Language, kind: str, tmp_path: Path
+) -> None:
     interpreter = python.table.resolve(python.runtime).interpreter.path
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.replace("WRAPPER", str(default_root() / "python")))
@@ -88,11 +91,12 @@ def test_they_are_those_of_multiprocessing(python: Language, kind: str, tmp_path
     assert not [path for path in (tmp_path / "t").iterdir() if path.name.startswith("mp-")]
 
 
-def test_a_closed_directory_of_the_system_is_noticed(tmp_path: Path) -> None:
+def test_a_closed_shm_directory_is_noticed(tmp_path: Path) -> None:
     """Under the process engine with Landlock."""
     installed = RuntimeTable.load().resolve("python-3.11")
     program = "import multiprocessing\nwith multiprocessing.Lock():\n    print('locked')\n"
-    text = f"import runpy, sys\nsys.argv = ['x']\nrunpy.run_path({str(installed.wrapper / 'server.py')!r})\n{program}"
+    wrapper = str(installed.wrapper / "server.py")
+    text = f"import runpy, sys\nsys.argv = ['x']\nrunpy.run_path({wrapper!r})\n{program}"
 
     async def ask() -> str:
         async with Spawner(tmp_path) as spawner:

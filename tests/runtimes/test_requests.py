@@ -1,4 +1,4 @@
-"""What a function sees of its request, in every language."""
+"""The request as a function sees it, in every language."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ LARGE = 17 * 1024 * 1024
 def ask(
     language: Language, run_dir: Path, env: dict[str, str] | None = None, **fields: Any
 ) -> FunctionResponse:
-    """Return the answer of the case to one request."""
+    """Return the case's answer to one request."""
 
     async def call_once() -> FunctionResponse:
         async with function(
@@ -29,14 +29,14 @@ def ask(
 def seen(
     language: Language, run_dir: Path, env: dict[str, str] | None = None, **fields: Any
 ) -> dict[str, Any]:
-    """Return what the function saw of one request."""
+    """Return one request as the function saw it."""
     answer = ask(language, run_dir, env, **fields)
     assert answer.status_code == 200, answer
     found: dict[str, Any] = json.loads(answer.body)
     return found
 
 
-def test_request_is_seen_whole(language: Language, tmp_path: Path) -> None:
+def test_a_request_arrives_whole(language: Language, tmp_path: Path) -> None:
     request = seen(
         language,
         tmp_path,
@@ -120,12 +120,12 @@ def test_enforced_headers_win(language: Language, tmp_path: Path) -> None:
     assert ignored["headers"] == {"x-key": "1"}
 
 
-def test_environment_is_the_commands_alone(language: Language, tmp_path: Path) -> None:
+def test_the_environment_is_that_of_the_command(language: Language, tmp_path: Path) -> None:
     answer = ask(language, tmp_path, {"GREETING": "hi"}, path="/environment")
     environment = json.loads(answer.body)
     assert environment["GREETING"] == "hi"
     assert not {"MINIFN_SOCKET", "MINIFN_CODE"} & set(environment)
-    # Marks of the spawner and of the platform aside, nothing else may have come along.
+    # Only marks of the spawner and the platform may be added.
     allowed = {
         "GREETING",
         "PATH",

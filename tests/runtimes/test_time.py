@@ -1,4 +1,4 @@
-"""Timeouts, and many calls at once, in every language."""
+"""Timeouts and concurrent calls, in every language."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ import pytest
 from tests.runtimes.conftest import SUFFIXES
 from tests.workers.harness import FUNCTIONS, Language, function
 
-#: Every language by the entry file of its case; Python has one for each kind of function.
+#: Entry files of the case, by language; Python has one for each kind of function.
 every_kind = pytest.mark.parametrize(
     ("language", "entry"),
     [*((key, "main") for key in SUFFIXES), ("python", "main_async")],
@@ -18,7 +18,7 @@ every_kind = pytest.mark.parametrize(
 
 
 @every_kind
-def test_calls_run_at_once(language: Language, entry: str, tmp_path: Path) -> None:
+def test_calls_run_concurrently(language: Language, entry: str, tmp_path: Path) -> None:
     async def run() -> None:
         # Plain Python handlers run on threads only when they ask for it.
         spec = language.spec(FUNCTIONS / "contract_time", entry, {"MINIFN_CONCURRENCY": "64"})

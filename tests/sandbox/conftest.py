@@ -1,4 +1,4 @@
-"""A place that every uid can reach, unlike pytest's own temporary directories."""
+"""A data directory that every uid can reach, unlike pytest's, and the engines of this machine."""
 
 import tempfile
 from collections.abc import Iterator
@@ -18,3 +18,11 @@ def place() -> Iterator[DataDir]:
     data.prepare()
     yield data
     remove_tree(root)
+
+
+@pytest.fixture(params=["bwrap", "sandlock", "process", "none"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Each engine of this machine."""
+    if request.param in ("bwrap", "sandlock"):
+        request.getfixturevalue(request.param)
+    return str(request.param)

@@ -1,4 +1,4 @@
-"""Control groups: what is written where, on a tree like the kernel's, and a real kill where a group can be made."""
+"""Control groups: the files written in a tree like the kernel's, and a real kill."""
 
 import os
 import subprocess
@@ -12,22 +12,16 @@ from minifn.sandbox.launcher import cgroup
 from minifn.sandbox.launcher.cgroup import Group, Groups, delegated
 
 FILES = (
-    *(
-        "cgroup.procs",
-        "cgroup.kill",
-        "cgroup.controllers",
-        "cgroup.subtree_control",
-        "cgroup.type",
-        "memory.max",
-    ),
-    *("memory.swap.max", "memory.oom.group", "memory.events", "pids.max", "pids.events", "cpu.max"),
+    *("cgroup.procs", "cgroup.kill", "cgroup.controllers", "cgroup.subtree_control"),
+    *("cgroup.type", "memory.max", "memory.swap.max", "memory.oom.group", "memory.events"),
+    *("pids.max", "pids.events", "cpu.max"),
 )
 MOUNT = "29 23 0:26 / {place} rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"
 
 
 @pytest.fixture
 def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A group with controllers, in which new groups get their files like those of the kernel."""
+    """A group with controllers, where new groups get the kernel's files."""
 
     mkdir = os.mkdir
 
@@ -52,7 +46,7 @@ def described(tmp_path: Path, group: str = "/user.slice") -> str:
 
 
 def test_limits_are_written(kernel: Path) -> None:
-    group = Groups(str(kernel)).make(3, {"memory_bytes": 2**27, "processes": 20, "cpus": 0.5})
+    group = Groups(str(kernel)).create(3, {"memory_bytes": 2**27, "processes": 20, "cpus": 0.5})
     group.add([41])
     group.kill()
     written = {name: Path(group.path, name).read_text() for name in FILES}
@@ -71,7 +65,7 @@ def test_limits_are_written(kernel: Path) -> None:
 
 
 def test_refused_processes_are_the_reason_until_forgiven(kernel: Path) -> None:
-    group = Groups(str(kernel)).make(3, {"memory_bytes": 0, "processes": 20, "cpus": 0})
+    group = Groups(str(kernel)).create(3, {"memory_bytes": 0, "processes": 20, "cpus": 0})
     Path(group.path, "pids.events").write_text("max 2\n")
     assert group.reason() == "process limit exceeded (20)"
     group.forgive()
@@ -80,7 +74,7 @@ def test_refused_processes_are_the_reason_until_forgiven(kernel: Path) -> None:
     assert group.reason() == "process limit exceeded (20)"
 
 
-def test_the_server_makes_room_for_groups(kernel: Path, tmp_path: Path) -> None:
+def test_the_server_moves_aside_for_groups(kernel: Path, tmp_path: Path) -> None:
     groups = delegated([7], described(tmp_path))
     assert groups is not None
     assert groups.root == str(kernel)
@@ -89,7 +83,10 @@ def test_the_server_makes_room_for_groups(kernel: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_server_divides_the_same_group(kernel: Path, tmp_path: Path) -> None:
-    """It was started by what the first took aside, such as a shell. Without the controller cpu, too."""
+    """A process that the first server moved aside, such as a shell, started it.
+
+    The controller cpu is not delegated here.
+    """
     (kernel / "minifn-1").mkdir()
     (kernel / "cgroup.controllers").write_text("memory pids\n")
     (kernel / "cgroup.subtree_control").write_text("memory pids\n")
@@ -99,7 +96,7 @@ def test_a_second_server_divides_the_same_group(kernel: Path, tmp_path: Path) ->
     assert (kernel / f"minifn-{os.getpid()}/cgroup.procs").read_text() == "7"
 
 
-def test_systemd_takes_back_what_it_did_not_delegate(
+def test_under_systemd_root_needs_a_delegated_group(
     kernel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "none").mkdir()
@@ -111,16 +108,16 @@ def test_systemd_takes_back_what_it_did_not_delegate(
         "getxattr",
         lambda path, name: b"1" if (path, name) == (str(kernel), "trusted.delegate") else b"",
     )
-    (kernel / "cgroup.procs").write_text("7\n8\n")  # a shell that came with it
+    (kernel / "cgroup.procs").write_text("7\n8\n")  # the shell that started it
     assert delegated([7], described(tmp_path)) is not None
 
 
-def test_a_group_that_is_not_ours_is_left_alone(kernel: Path, tmp_path: Path) -> None:
+def test_a_foreign_group_is_left_alone(kernel: Path, tmp_path: Path) -> None:
     (kernel / "cgroup.controllers").write_text("cpu\n")
     assert delegated([7], described(tmp_path)) is None
     assert not (kernel / f"minifn-{os.getpid()}").exists()
     (kernel / "cgroup.controllers").write_text("memory\n")
-    (kernel / "cgroup.subtree_control").unlink()  # as good as refused
+    (kernel / "cgroup.subtree_control").unlink()  # Writing it fails like a refusal.
     assert delegated([7], described(tmp_path)) is None
     assert (kernel / "cgroup.procs").read_text() == "7"
 
@@ -147,7 +144,7 @@ def test_a_real_group_is_killed_whole() -> None:
         os.mkdir(path)  # noqa: PTH102
     except OSError as error:
         pytest.skip(
-            f"no control group can be made here ({error.strerror}): run as root with a writable cgroup2"
+            f"cannot make a control group ({error.strerror}): run as root with a writable cgroup2"
         )
     group = Group(path, 0)
     script = "read line; setsid sleep 1000 & sleep 1000"

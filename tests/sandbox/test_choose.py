@@ -1,4 +1,4 @@
-"""What is found out about this machine."""
+"""The choice of an engine and the report of its protections, on this machine."""
 
 import asyncio
 import importlib.util
@@ -11,9 +11,11 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox import choose as choose_module
-from minifn.sandbox.choose import choose, host_layout, judge, last_line, protections
+from minifn.sandbox.choose import choose, last_line
 from minifn.sandbox.command import EngineUnavailable
-from minifn.sandbox.engines import Programs
+from minifn.sandbox.engines.argv import Programs
+from minifn.sandbox.programs import host_layout
+from minifn.sandbox.protections import judge, protections
 from minifn.sandbox.spawner import Spawner
 
 HELD = {
@@ -60,9 +62,7 @@ def test_sandlock_is_not_used_where_the_shell_loses_forks(
 
 
 @pytest.mark.usefixtures("sandlock")
-def test_auto_falls_back_on_sandlock_where_it_is(
-    place: DataDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_falls_back_on_sandlock(place: DataDir, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose_module, "find_bwrap", lambda: "/bin/false")
     assert chosen("auto", place) == "sandlock"
 
@@ -89,7 +89,7 @@ def test_root_never_runs_functions_as_root(place: DataDir, monkeypatch: pytest.M
             chosen(name, place)
 
 
-def test_the_way_to_a_functions_code_is_open_and_nothing_can_be_listed(place: DataDir) -> None:
+def test_functions_can_pass_to_their_code_and_list_nothing(place: DataDir) -> None:
     if os.geteuid():
         pytest.skip("only a root server drops to a uid per function: run the tests as root too")
     assert chosen("process", place) == "process"
@@ -116,7 +116,7 @@ def test_protections_are_seen_from_inside(
     assert states["memory"] == "DEGRADED"
 
 
-def test_what_is_not_seen_to_hold_is_not_called_on() -> None:
+def test_a_protection_that_was_not_observed_is_not_on() -> None:
     assert {one.name for one in judge("bwrap", HELD) if one.state != "ON"} == {"memory", "network"}
     for change, name in (
         ({"seen": ["90"]}, "other processes"),

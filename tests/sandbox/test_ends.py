@@ -1,4 +1,4 @@
-"""Which limit ended a process is said; how far it stands behind others."""
+"""The reasons of an end by a limit, niceness, and the order in which the kernel kills."""
 
 import asyncio
 import functools
@@ -11,7 +11,7 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
-from tests.sandbox.test_spawner import command, shell, started, until
+from tests.sandbox.commands import command, shell, started, until
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process"])
@@ -26,7 +26,7 @@ from tests.sandbox.test_spawner import command, shell, started, until
         ("while :; do :; done", {"cpu_seconds": 1}, "CPU time limit exceeded"),
     ],
 )
-def test_limits_that_end_a_process_are_named(
+def test_the_limit_that_ended_a_process_is_named(
     place: DataDir,
     engine_name: str,
     script: str,
@@ -48,7 +48,7 @@ def test_limits_that_end_a_process_are_named(
 
 
 def test_niceness(place: DataDir) -> None:
-    """Behind the server, which may have been started by nice."""
+    """It adds to the niceness of the server."""
     expected = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 7)
 
     async def main() -> None:
@@ -62,10 +62,10 @@ def test_niceness(place: DataDir) -> None:
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process", "none"])
-def test_the_kernel_ends_it_before_the_server(
+def test_the_kernel_kills_it_before_the_server(
     place: DataDir, engine_name: str, request: pytest.FixtureRequest
 ) -> None:
-    """Every process of the tree has the score, whoever of them forked first; others keep theirs."""
+    """Every process of the tree has the score, whichever forked first; others keep theirs."""
     if engine_name in ("bwrap", "sandlock"):
         request.getfixturevalue(engine_name)
     own = int(Path("/proc/self/oom_score_adj").read_text())
@@ -85,7 +85,7 @@ def test_the_kernel_ends_it_before_the_server(
 
 
 def has_sleepers(root: int, score: int) -> bool:
-    """Tell whether the script has got as far as its two, and the whole tree has the score."""
+    """Tell whether the script runs its two sleepers and the whole tree has the score."""
     family = proc.family(root)
     commands = [proc.read(f"/proc/{pid}/cmdline") for pid in family]
     sleepers = sum(command.startswith(b"sleep") for command in commands)

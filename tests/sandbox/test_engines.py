@@ -1,11 +1,10 @@
-"""What engines make of a command, without starting anything."""
+"""The argv that engines make of a command; nothing is started."""
 
 from pathlib import Path
 
 import pytest
 
 from minifn.sandbox.command import (
-    FIRST_DATA_DESCRIPTOR,
     PRIVATE_TMP,
     Bind,
     Command,
@@ -14,7 +13,11 @@ from minifn.sandbox.command import (
     Limits,
     Network,
 )
-from minifn.sandbox.engines import BwrapEngine, Layout, NoEngine, ProcessEngine, Programs
+from minifn.sandbox.engines.argv import Programs
+from minifn.sandbox.engines.bwrap import BwrapEngine, Layout
+from minifn.sandbox.engines.none import NoEngine
+from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 SECRET = "s3cret"
@@ -129,7 +132,7 @@ def test_bwrap_shows_only_what_is_bound() -> None:
     assert found.count("--bind") == 1
 
 
-def test_bwrap_makes_the_parents_of_a_target_passable_but_none_inside_a_target() -> None:
+def test_bwrap_makes_passable_parents_of_a_target_and_none_inside_one() -> None:
     binds = (
         Bind(source=Path("/a/inner"), target="/opt/deep/fn/vendor/x"),
         Bind(source=Path("/a/fn"), target="/opt/deep/fn", writable=True),
@@ -157,7 +160,7 @@ def test_bwrap_takes_the_network_away() -> None:
     assert "--unshare-net" not in options(bwrap().wrap(command()).data)
 
 
-def test_bwrap_hands_its_data_over_by_number() -> None:
+def test_bwrap_gets_its_data_by_descriptor() -> None:
     wrapped = bwrap().wrap(command())
     found = options(wrapped.data)
     for option, content in (("--seccomp", b"F"), ("--ro-bind-data", wrapped.data[1])):
@@ -185,7 +188,7 @@ def test_process_as_root() -> None:
     assert wrapped.cwd == "/srv/data/builds/d1"
 
 
-def test_process_never_gives_away_what_is_not_a_build() -> None:
+def test_process_closes_only_directories_of_builds() -> None:
     engine = ProcessEngine(programs=PROGRAMS, root=True, private_root=Path("/srv/data/builds"))
     binds = (
         Bind(source=Path("/usr/lib/python3"), target="/usr/lib/python3"),
@@ -225,12 +228,12 @@ def test_process_without_util_linux_is_a_plain_process() -> None:
     )
 
 
-def test_process_refuses_to_promise_no_network() -> None:
+def test_process_refuses_a_command_without_network() -> None:
     with pytest.raises(EngineUnavailable, match="network"):
         ProcessEngine(programs=PROGRAMS, root=False).wrap(command(network=Network.NONE))
 
 
-def test_no_limit_is_no_option() -> None:
+def test_without_limits_there_are_no_options() -> None:
     limits = Limits(processes=0, open_files=0, tmp_bytes=0)
     wrapped = bwrap().wrap(command(limits=limits))
     assert wrapped.argv[4:8] == ("/usr/bin/prlimit", "--core=0", "--sigpending=256", "--")

@@ -1,4 +1,4 @@
-"""What a command tries against the launcher that starts, knows, measures and removes what belongs to it."""
+"""Attacks of a command on the launcher that measures it and removes what belongs to it."""
 
 import asyncio
 import sys
@@ -7,9 +7,9 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.spawner import run
 from minifn.sandbox.strays import kill_strays
-from tests.sandbox.test_spawner import PYTHON, command, marked, marker, shell, started, until
+from tests.sandbox.commands import PYTHON, command, marked, marker, shell, started, until
 
-#: Leaves its parent and says that it belongs to each of the commands that a counter could have numbered.
+#: Leaves its parent and claims to belong to each command, as if cookies were counted.
 FORGER = """
 import os, sys
 run, _, own = os.environ["MINIFN_TREE"].partition(".")
@@ -33,8 +33,8 @@ with open("file", "wb") as file:
 """
 
 
-def test_nobody_joins_another_command(place: DataDir) -> None:
-    """An orphan of one command that another vouches for would outlive it, at the other's expense."""
+def test_an_orphan_cannot_join_another_command(place: DataDir) -> None:
+    """Such an orphan would outlive its own command and use up the limits of the other."""
 
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
@@ -48,7 +48,7 @@ def test_nobody_joins_another_command(place: DataDir) -> None:
     asyncio.run(main())
 
 
-def test_a_deep_directory_hides_nothing_and_is_removed(place: DataDir) -> None:
+def test_a_deep_directory_is_counted_and_removed(place: DataDir) -> None:
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
             limits = Limits(tmp_bytes=2**20)
@@ -77,7 +77,7 @@ async def _output(argv: list[str], env: dict[str, str]) -> bytes:
     return (await process.communicate())[0]
 
 
-def test_the_launcher_outlives_a_disk_that_takes_nothing(place: DataDir) -> None:
+def test_the_launcher_survives_when_records_cannot_be_written(place: DataDir) -> None:
     async def main() -> None:
         async with started(place, "none") as (spawner, engine):
             records = place.run / "processes"

@@ -1,4 +1,7 @@
-"""Limits by real control groups: run it by `systemd-run --user --scope -p Delegate=yes .venv/bin/pytest`."""
+"""Limits by real control groups.
+
+systemd-run --user --scope -p Delegate=yes .venv/bin/pytest
+"""
 
 import asyncio
 import os
@@ -16,13 +19,13 @@ from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import cgroup, proc
 from minifn.sandbox.spawner import Spawner, run
-from tests.sandbox.test_spawner import PYTHON, command, marked, marker, started, until
+from tests.sandbox.commands import PYTHON, command, marked, marker, started, until
 from tests.serving import wait_until
 
 MIB = 2**20
 Story = Callable[[Spawner, Engine, Path], Awaitable[None]]
 
-#: Programs that say how far they got; in a group of their own they get exactly as far as it lets them.
+#: Programs that print how far they got: exactly up to the limit of their group.
 SHARED = """
 import mmap
 area = mmap.mmap(-1, 512 * 2**20)
@@ -62,7 +65,7 @@ print(time.process_time() - used)
 
 @pytest.fixture(params=["bwrap", "process"])
 def engine_name(request: pytest.FixtureRequest) -> str:
-    """The engines that promise something."""
+    """The engines that set limits."""
     if request.param == "bwrap":
         request.getfixturevalue("bwrap")
     return str(request.param)
@@ -84,9 +87,11 @@ def play(place: DataDir, engine_name: str, story: Story) -> None:
     async def main() -> None:
         root = divided()
         async with started(place, engine_name) as (spawner, engine):
-            if not spawner.grouped:
+            probe = engine.wrap(command("/bin/true"))
+            if not (await run(spawner, probe, timeout_seconds=10)).grouped:
                 pytest.skip(
-                    "no control group is delegated: systemd-run --user --scope -p Delegate=yes pytest"
+                    "no control group is delegated: "
+                    "systemd-run --user --scope -p Delegate=yes pytest"
                 )
             await story(spawner, engine, root)
         assert ours(root) == []
@@ -99,8 +104,10 @@ def python(script: str, **limits: float) -> Command:
     return command(PYTHON, "-c", script, limits=Limits(**limits))  # type: ignore[arg-type]
 
 
-def test_the_limit_is_named_although_the_end_was_our_own(place: DataDir, engine_name: str) -> None:
-    """Whoever sees a connection close kills the rest, and must not forget why it closed."""
+def test_a_limit_is_named_when_the_server_killed_the_process(
+    place: DataDir, engine_name: str
+) -> None:
+    """The server kills a worker whose connection closed, and must still tell why it closed."""
 
     async def story(spawner: Spawner, engine: Engine, root: Path) -> None:
         limits = Limits(processes=30)
@@ -112,13 +119,13 @@ def test_the_limit_is_named_although_the_end_was_our_own(place: DataDir, engine_
 
     if engine_name == "bwrap" or os.geteuid() == 0:
         pytest.skip(
-            "RLIMIT_NPROC counts as well where the uid is this command's alone, and does not tell"
+            "RLIMIT_NPROC applies first where the uid is this command's alone, and is not reported"
         )
     play(place, engine_name, story)
 
 
 @pytest.mark.parametrize("script", [SHARED, TREE])
-def test_memory_is_that_of_all_processes_together(
+def test_memory_of_all_processes_counts_together(
     place: DataDir, engine_name: str, script: str
 ) -> None:
     async def story(spawner: Spawner, engine: Engine, root: Path) -> None:
@@ -155,7 +162,7 @@ def test_processes_are_counted_and_the_limit_is_named(place: DataDir, engine_nam
             (3, ""),
             (3, "process limit exceeded (30)"),
         )
-        # bwrap, as a plain user, counts by RLIMIT_NPROC as well, which does not tell.
+        # Under bwrap a plain user also has RLIMIT_NPROC, which is not reported.
         assert engine.name == "bwrap" or output.exit.reason
 
     play(place, engine_name, story)
@@ -170,11 +177,14 @@ def test_a_share_of_a_core(place: DataDir, engine_name: str) -> None:
 
 
 def test_a_daemon_that_hides_dies_with_its_group(place: DataDir, engine_name: str) -> None:
-    """Its environment does not tell whose it is, nor does its session."""
+    """Neither its environment nor its session tells whose it is."""
     mark = marker()
 
     async def story(spawner: Spawner, engine: Engine, root: Path) -> None:
-        script = f"import os\nif os.fork() == 0:\n  os.setsid()\n  os.execve('/bin/sleep', ['sleep', '{mark}'], {{}})\n"
+        script = (
+            "import os\nif os.fork() == 0:\n  os.setsid()\n"
+            f"  os.execve('/bin/sleep', ['sleep', '{mark}'], {{}})\n"
+        )
         output = await run(spawner, engine.wrap(python(script)), timeout_seconds=30)
         assert output.exit.code == 0
         assert not marked(mark)
@@ -187,12 +197,12 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 from minifn.host.datadir import DataDir
-from tests.sandbox.test_spawner import command, started
+from tests.sandbox.commands import command, started
 
 async def main():
     async with started(DataDir(Path(sys.argv[1])), sys.argv[2]) as (spawner, engine):
         process = await spawner.spawn(engine.wrap(command("/bin/sleep", sys.argv[3])))
-        print(process.pid, spawner.grouped, flush=True)
+        print(process.pid, process.grouped, flush=True)
         await asyncio.sleep(100)
 
 asyncio.run(main())
@@ -201,7 +211,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("victim", ["server", "launcher", "both"])
 def test_nothing_is_left_after_kill(place: DataDir, engine_name: str, victim: str) -> None:
-    """Of the launcher, by the next start: its groups name the processes."""
+    """After a killed launcher the next start cleans up: the groups name its processes."""
     mark = marker()
 
     async def story(spawner: Spawner, engine: Engine, root: Path) -> None:

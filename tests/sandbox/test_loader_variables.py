@@ -1,19 +1,21 @@
-"""A function's variables must not reach the loader of the programs that confine it, which have the server's rights."""
+"""A function's variables never reach the loader of the confining programs.
+
+These run with the server's rights.
+"""
 
 import subprocess
 
 from minifn.sandbox.command import Command
-from minifn.sandbox.engines import (
-    LATE,
-    LATE_PROGRAM,
+from minifn.sandbox.engines.argv import (
+    LOADER_ENV,
+    LOADER_PROGRAM,
     LOADER_VARIABLES,
-    BwrapEngine,
-    Layout,
-    ProcessEngine,
     Programs,
     confining_env,
     loader_argv,
 )
+from minifn.sandbox.engines.bwrap import BwrapEngine, Layout
+from minifn.sandbox.engines.process import ProcessEngine
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 COMMAND = Command(
@@ -24,7 +26,7 @@ COMMAND = Command(
 
 
 def test_loader_variables_are_set_after_confinement_only() -> None:
-    """By both engines: last of all prefixes, in the environment of none."""
+    """The prefix that sets them is the last one, and no program before it has them."""
     bwrap = BwrapEngine(
         bwrap="/usr/bin/bwrap",
         programs=PROGRAMS,
@@ -36,7 +38,7 @@ def test_loader_variables_are_set_after_confinement_only() -> None:
     for engine in (bwrap, ProcessEngine(programs=PROGRAMS, root=True)):
         wrapped = engine.wrap(COMMAND)
         assert not [name for name in wrapped.env if name.startswith(LOADER_VARIABLES)]
-        assert wrapped.argv[-5:] == (*LATE_PROGRAM, "/bin/true")
+        assert wrapped.argv[-5:] == (*LOADER_PROGRAM, "/bin/true")
         assert wrapped.argv.index("/usr/bin/prlimit") < wrapped.argv.index("/bin/sh")
         assert not [word for word in wrapped.argv if "evil" in word], (
             "other users can read arguments"
@@ -44,7 +46,7 @@ def test_loader_variables_are_set_after_confinement_only() -> None:
 
 
 def test_other_commands_need_no_prefix() -> None:
-    """Nothing is added where nothing is dangerous."""
+    """A command without loader variables stays as it is."""
     wrapped = ProcessEngine(programs=Programs(), root=False).wrap(
         Command(argv=("/bin/true",), env={"A": "1"})
     )
@@ -60,9 +62,9 @@ def test_any_value_arrives_as_it_is() -> None:
     ).stdout.decode()
     found = dict(line.split("=", 1) for line in shown.split("\0") if line)
     assert {name: found.get(name) for name in values} == values
-    assert LATE not in found
+    assert LOADER_ENV not in found
 
 
-def test_what_no_loader_and_no_shell_knows_goes_straight() -> None:
+def test_names_that_no_loader_knows_stay_in_the_environment() -> None:
     odd = {"LD_no identifier": "v"}
     assert (loader_argv(odd), confining_env(odd)) == ((), odd)

@@ -1,4 +1,4 @@
-"""The filter's verdict on every system call of both architectures, by an interpreter of its bytes; its files."""
+"""The filter's verdict on every system call of both architectures, by interpreting its bytes."""
 
 import errno
 import struct
@@ -47,9 +47,9 @@ def verdict(filter: bytes, arch: int, number: int, *arguments: int) -> int:
             at += when_true if holds else when_false
 
 
-def test_the_files_are_what_the_script_makes() -> None:
+def test_the_files_are_up_to_date() -> None:
     shipped = {path.name: path.read_bytes() for path in Path(seccomp.__file__).parent.glob("*.bpf")}
-    assert shipped == files(), "python -m minifn.sandbox.seccomp.assemble writes them anew"
+    assert shipped == files(), "python -m minifn.sandbox.seccomp.assemble rewrites them"
 
 
 def test_the_wheel_carries_the_files() -> None:
@@ -70,7 +70,7 @@ def test_exactly_the_listed_calls_are_refused(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_judged_by_arguments(machine: str) -> None:
+def test_calls_that_are_judged_by_arguments(machine: str) -> None:
     filter, arch, column = (
         program(machine),
         ARCHITECTURES[machine],
@@ -86,9 +86,8 @@ def test_judged_by_arguments(machine: str) -> None:
         assert call("clone", flag | 17) == errno.EPERM
     assert call("clone3") == errno.ENOSYS
     assert call("ioctl", 1, 0x5412) == errno.EPERM
-    assert (
-        call("ioctl", 1, 0xFFFFFFFF_00005412) == errno.EPERM
-    )  # the kernel looks at the low word only
+    # The kernel looks at the low word only.
+    assert call("ioctl", 1, 0xFFFFFFFF_00005412) == errno.EPERM
     assert call("ioctl", 1, 0x5413) == ALLOWED
     for family in (17, 38, 40, 21):
         assert call("socket", family) == errno.EAFNOSUPPORT
@@ -107,7 +106,7 @@ def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machi
         for pid, expected in ((0, ALLOWED), (1, errno.EPERM), (0xFFFFFFFF, errno.EPERM)):
             assert verdict(strict, arch, both[column], *[0] * argument, pid) == expected
         assert verdict(plain, arch, both[column], 1, 1) == ALLOWED
-    # To these 0 is the whole user where the first argument says so, the server included.
+    # With this kind, 0 means every process of the user, the server included.
     for name, process, group, user in (("setpriority", 0, 1, 2), ("ioprio_set", 1, 2, 3)):
         number = OTHERS[name][column]
         assert [verdict(strict, arch, number, kind) for kind in (process, group, user)] == [
@@ -115,24 +114,14 @@ def test_without_a_namespace_other_processes_and_their_ipc_are_refused_too(machi
             ALLOWED,
             errno.EPERM,
         ]
-    # Whoever knows or guesses the number of a segment or queue needs no `get`.
-    assert {
-        "shmat",
-        "shmctl",
-        "semop",
-        "semtimedop",
-        "semctl",
-        "msgsnd",
-        "msgrcv",
-        "msgctl",
-    } <= set(SHARED)
+    # A guessed number of a segment or queue needs no `get`.
+    guessed = {"shmat", "shmctl", "semop", "semtimedop", "semctl", "msgsnd", "msgrcv", "msgctl"}
+    assert guessed <= set(SHARED)
 
 
 @pytest.mark.parametrize("own_uid", [True, False])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_without_a_namespace_there_are_no_sockets_with_paths_but_pairs(
-    machine: str, own_uid: bool
-) -> None:
+def test_without_a_namespace_unix_sockets_are_pairs_only(machine: str, own_uid: bool) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
     filter = program(machine, namespaced=False, own_uid=own_uid)
     pair = (53, 199)[column]
@@ -142,7 +131,7 @@ def test_without_a_namespace_there_are_no_sockets_with_paths_but_pairs(
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-def test_only_with_the_servers_user_are_attributes_and_events_of_files_refused(
+def test_attributes_and_events_of_files_are_refused_to_the_servers_user(
     machine: str,
 ) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
@@ -155,7 +144,7 @@ def test_only_with_the_servers_user_are_attributes_and_events_of_files_refused(
 
 @pytest.mark.parametrize("own_uid", [True, False])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_before_landlock_governs_truncation_the_filter_does(machine: str, own_uid: bool) -> None:
+def test_truncation_is_refused_where_landlock_cannot(machine: str, own_uid: bool) -> None:
     arch, column = ARCHITECTURES[machine], list(ARCHITECTURES).index(machine)
     old, new = (process_program(machine, own_uid=own_uid, landlock=version) for version in (2, 3))
     assert [
@@ -169,14 +158,14 @@ def test_before_landlock_governs_truncation_the_filter_does(machine: str, own_ui
         }
 
     truncate, ftruncate, openat2 = (76, 45)[column], (77, 46)[column], 437
-    # As arguments: nothing, and O_TRUNC of those that can write.
+    # Arguments: none, and O_TRUNC with the right to write.
     for arguments in ((), (0, 0o1001, 0o1001), (0, 0o1002, 0o1102)):
         assert refused(old, *arguments) - refused(new, *arguments) == {truncate, openat2}
         assert ftruncate not in refused(old, *arguments)
     assert verdict(old, arch, truncate) == errno.EPERM
     assert verdict(old, arch, openat2) == errno.ENOSYS
     for number, at in (((2, 1), (257, 2)), ((56, 2),))[column]:
-        # O_TRUNC of those that only read, and of those that can do neither; then with O_CLOEXEC and a high word.
+        # O_TRUNC with the right to read, and with no right; then with O_CLOEXEC and a high word.
         for flags in (0o1000, 0o1003, 0o2001000, 1 << 32 | 0o2001003):
             assert verdict(old, arch, number, *[0] * at, flags) == errno.EPERM
             assert verdict(new, arch, number, *[0] * at, flags) == ALLOWED

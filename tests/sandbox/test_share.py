@@ -1,4 +1,4 @@
-"""One function does not take the launcher's time from the others."""
+"""One function cannot use up the launcher's time."""
 
 import asyncio
 import os
@@ -10,9 +10,9 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
-from tests.sandbox.test_spawner import PYTHON, command, started
+from tests.sandbox.commands import PYTHON, command, started
 
-#: Each child shows all of the memory, which only a slow look divides among them.
+#: Each child shares all of the memory, which only a slow look divides among them.
 FORKS = """
 import os, time
 held = b"x" * (200 << 20)
@@ -22,13 +22,14 @@ for _ in range(120):
 print("up", flush=True)
 time.sleep(600)
 """
+#: Commands started meanwhile, and CPU seconds that the launcher may use for all of them.
 STARTS, SECONDS = 10, 1.0
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: usage is in /proc")
 
 
 def used_seconds(pid: int) -> float:
-    """Return the seconds of a core that a process has used, without its children."""
+    """Return the CPU seconds that a process has used, without its children."""
     fields = proc.read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -52,7 +53,7 @@ def test_forks_that_share_memory_cost_the_launcher_little(
             launcher = spawner._launcher.pid
             before = used_seconds(launcher)
             for _ in range(STARTS):
-                await asyncio.sleep(0.1)  # a round of looks
+                await asyncio.sleep(0.1)  # One round of looks.
                 output = await run(spawner, engine.wrap(command("/bin/true")), timeout_seconds=60)
                 assert output.ok
             assert process.exit is None

@@ -1,7 +1,6 @@
 """Starting, watching and ending processes, with real ones."""
 
 import asyncio
-import dataclasses
 import os
 import signal
 import socket
@@ -9,70 +8,31 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from minifn.host.datadir import DataDir
-from minifn.sandbox.choose import choose
-from minifn.sandbox.command import Command, Exit, Limits, SpawnFailed
-from minifn.sandbox.engines import Engine, NoEngine
+from minifn.sandbox.command import Exit, Limits, SpawnFailed
+from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.launcher import proc
+from minifn.sandbox.launcher.messages import ToLauncher
 from minifn.sandbox.lock import DataInUse
 from minifn.sandbox.spawner import Process, Spawner, run
 from minifn.sandbox.strays import kill_strays
-
-PATH = "/usr/local/bin:/usr/bin:/bin"
-PYTHON = "/usr/bin/python3"
-ENGINES = ["bwrap", "sandlock", "process", "none"]
-
-
-@pytest.fixture(params=ENGINES)
-def engine_name(request: pytest.FixtureRequest) -> str:
-    """Each engine of this machine."""
-    if request.param in ("bwrap", "sandlock"):
-        request.getfixturevalue(request.param)
-    return str(request.param)
-
-
-@asynccontextmanager
-async def started(data: DataDir, name: str) -> AsyncIterator[tuple[Spawner, Engine]]:
-    async with Spawner(data.run) as spawner:
-        yield spawner, await choose(name, spawner, data)
-
-
-def command(*argv: str, **changes: Any) -> Command:
-    uid = 20_111 if os.geteuid() == 0 else 0
-    return dataclasses.replace(Command(argv=argv, env={"PATH": PATH}, uid=uid), **changes)
-
-
-def shell(script: str, **changes: object) -> Command:
-    return command("/bin/sh", "-c", script, **changes)
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        await asyncio.sleep(0.01)
-
-
-def marked(marker: str) -> list[int]:
-    """Every process with `marker` as one of its arguments, on the whole machine."""
-    return [pid for pid in proc.pids() if marker.encode() in proc.command_line(pid).split(b"\0")]
-
-
-def sleeping(marker: str) -> list[int]:
-    """Those that have got as far as being `sleep`."""
-    return [pid for pid in marked(marker) if proc.read(f"/proc/{pid}/comm") == b"sleep\n"]
-
-
-def marker() -> str:
-    """A duration that sleeps for ever and is found again among all processes."""
-    return f"{10**6 + int.from_bytes(os.urandom(4))}.5"
+from tests.sandbox.commands import (
+    PATH,
+    PYTHON,
+    UID,
+    command,
+    marked,
+    marker,
+    shell,
+    sleeping,
+    started,
+    until,
+)
 
 
 def test_output_and_exit_code(place: DataDir, engine_name: str) -> None:
@@ -107,7 +67,7 @@ print(found[:-1])  # without the directory that was just listed
 def test_descriptors_are_renumbered_and_no_other_is_open(place: DataDir, engine_name: str) -> None:
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
-            # sandlock hands on one.
+            # sandlock passes on one descriptor.
             pairs = [socket.socketpair() for _ in range(1 if engine_name == "sandlock" else 3)]
             read, write = os.pipe()
             process = await spawner.spawn(
@@ -174,7 +134,7 @@ def test_an_impossible_environment_fails_that_command_alone(
     async def main() -> None:
         async with started(place, engine_name) as (spawner, engine):
             impossible = engine.wrap(command("/bin/true", env={"PATH": PATH, **env}))
-            if engine_name == "sandlock":  # its supervisor has started by then
+            if engine_name == "sandlock":  # Its supervisor has started by then.
                 assert not (await run(spawner, impossible, timeout_seconds=10)).ok
             else:
                 with pytest.raises(SpawnFailed):
@@ -199,7 +159,7 @@ import os, sys, time
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        # Nothing ties it to its maker any more: not parent, group, session, nor environment.
+        # No tie to its maker is left: not parent, group, session, nor environment.
         os.execve("/bin/sleep", ["sleep", sys.argv[1]], {})
     os._exit(0)
 os.wait()
@@ -233,7 +193,7 @@ def test_nothing_survives(place: DataDir, engine_name: str, way: str) -> None:
 
 
 def test_a_background_process_lives_as_long_as_its_owner(place: DataDir) -> None:
-    """Another command's end must not touch it, though it is an orphan already."""
+    """The end of another command does not affect it, although it is an orphan already."""
 
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
@@ -245,28 +205,6 @@ def test_a_background_process_lives_as_long_as_its_owner(place: DataDir) -> None
             assert marked(name)
             await process.kill()
             assert not marked(name)
-
-    asyncio.run(main())
-
-
-def test_terminate_is_graceful_then_not(place: DataDir, engine_name: str) -> None:
-    polite = "import signal,sys,time;signal.signal(15,lambda *_:sys.exit(9));print('up',flush=True);time.sleep(1000)"
-    stubborn = "import signal,time;signal.signal(15,signal.SIG_IGN);print('up',flush=True);time.sleep(1000)"
-
-    async def main() -> None:
-        async with started(place, engine_name) as (spawner, engine):
-            for script, grace, expected in (
-                (polite, 20.0, Exit(code=9)),
-                (stubborn, 0.1, Exit(code=None, signal=signal.SIGKILL)),
-            ):
-                read, write = os.pipe()
-                process = await spawner.spawn(
-                    engine.wrap(command(PYTHON, "-c", script)), stdout=write
-                )
-                os.close(write)
-                with os.fdopen(read, "rb") as file:
-                    assert await asyncio.to_thread(file.readline) == b"up\n"
-                assert await process.terminate(grace) == expected
 
     asyncio.run(main())
 
@@ -315,9 +253,11 @@ def test_the_private_directory_is_made_and_removed(place: DataDir) -> None:
 
 def test_watch_sends_little(place: DataDir) -> None:
     class Counted(Spawner):
+        """Counts its messages."""
+
         sent = 0
 
-        def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
+        def send(self, message: ToLauncher, descriptors: Sequence[int] = ()) -> None:
             self.sent += 1
             super().send(message, descriptors)
 
@@ -335,7 +275,7 @@ def test_watch_sends_little(place: DataDir) -> None:
 
 
 def test_one_server_per_directory(place: DataDir) -> None:
-    """A living server is known at once; only for one that ends is its lock waited for."""
+    """A living server is noticed at once; only the lock of an ending one is waited for."""
 
     async def main() -> None:
         async with Spawner(place.run):
@@ -362,7 +302,7 @@ def test_a_lost_launcher_is_noticed(place: DataDir, engine_name: str) -> None:
             assert (await process.wait()).reason == "the launcher ended"
             with pytest.raises(SpawnFailed):
                 await spawner.spawn(engine.wrap(shell("true")))
-            if engine_name != "none":  # the others die with their parent
+            if engine_name != "none":  # The others die with their parent.
                 await until(lambda: not marked(name))
         kill_strays(place.run)
         assert not marked(name)
@@ -385,7 +325,8 @@ async def main() -> None:
         choose_module.SANDLOCK_TRIAL = "true"
         engine = await choose(sys.argv[2], spawner, data)
         script = f"setsid sleep {sys.argv[3]} & sleep {sys.argv[3]}"
-        command = Command(argv=("/bin/sh", "-c", script), env={"PATH": "/usr/bin:/bin"}, uid=int(sys.argv[4]))
+        argv, env = ("/bin/sh", "-c", script), {"PATH": "/usr/bin:/bin"}
+        command = Command(argv=argv, env=env, uid=int(sys.argv[4]))
         await spawner.spawn(engine.wrap(Command(argv=("/bin/sleep", "0.5"), env={})))
         await (await spawner.spawn(engine.wrap(command))).wait()
 
@@ -397,7 +338,6 @@ asyncio.run(main())
 def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
     async def main() -> None:
         name = marker()
-        uid = "20111" if os.geteuid() == 0 else "0"
         root = str(Path(__file__).parents[2])
         server = subprocess.Popen(  # noqa: ASYNC220
             [
@@ -407,7 +347,7 @@ def test_kill_9(place: DataDir, engine_name: str, victims: str) -> None:
                 str(place.root),
                 engine_name,
                 name,
-                uid,
+                str(UID),
             ],
             env={**os.environ, "PYTHONPATH": root},
         )

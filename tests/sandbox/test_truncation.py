@@ -1,4 +1,7 @@
-"""Emptying files by their path, over which Landlock has no say before version 3 (Linux 6.2): the filter has."""
+"""Truncation of files by their path, which the filter refuses where Landlock cannot.
+
+Landlock refuses it since version 3 (Linux 6.2).
+"""
 
 import asyncio
 import os
@@ -9,14 +12,15 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox import seccomp
-from minifn.sandbox.choose import find_programs
 from minifn.sandbox.command import Bind
-from minifn.sandbox.engines import ProcessEngine
+from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.launcher.confine import TRUNCATE_SINCE
+from minifn.sandbox.programs import find_programs
 from minifn.sandbox.spawner import Spawner, run
-from tests.sandbox.test_spawner import PYTHON, command, started
+from tests.sandbox.commands import PYTHON, command, started
 
-#: The ways there are without a descriptor that can write. An access mode of 3 asks for neither reading nor writing, so
-#: that Landlock saw nothing to refuse; openat2 is told the same by a structure in memory.
+#: All ways to truncate without a writable descriptor. The access mode 3 asks for neither reading
+#: nor writing, so Landlock has nothing to refuse; openat2 takes it in a structure in memory.
 ATTEMPTS = """
 import ctypes, errno, os, struct, sys
 
@@ -38,7 +42,7 @@ for path in sys.argv[1:]:
     attempt("reading", os.open, path, os.O_RDONLY | os.O_TRUNC)
     attempt("structure", by_structure, path, os.O_ACCMODE | os.O_TRUNC)
 """
-#: What programs do with their own files.
+#: Ordinary use of a program's own files.
 ORDINARY = """
 import os
 path = os.path.join(os.environ["TMPDIR"], "own")
@@ -53,8 +57,8 @@ print("own", open(path).read())
 """
 
 
-def test_no_file_of_the_server_can_be_emptied(place: DataDir) -> None:
-    """Neither one that cannot be opened nor one that can be read, whatever the version of Landlock."""
+def test_no_file_of_the_server_can_be_truncated(place: DataDir) -> None:
+    """Neither a closed file nor a readable one, with any version of Landlock."""
     readable = place.root / "wrapper"
     place.database.write_text("DATABASE")
     readable.write_text("WRAPPER")
@@ -63,9 +67,8 @@ def test_no_file_of_the_server_can_be_emptied(place: DataDir) -> None:
         async with started(place, "process") as (spawner, engine):
             argv = (PYTHON, "-c", ATTEMPTS, str(place.database), str(readable))
             shown = Bind(source=readable, target="/wrapper")
-            return (
-                await run(spawner, engine.wrap(command(*argv, binds=(shown,))), timeout_seconds=60)
-            ).text
+            wrapped = engine.wrap(command(*argv, binds=(shown,)))
+            return (await run(spawner, wrapped, timeout_seconds=60)).text
 
     lines = asyncio.run(main()).splitlines()
     assert len(lines) == 8
@@ -73,44 +76,39 @@ def test_no_file_of_the_server_can_be_emptied(place: DataDir) -> None:
     assert (place.database.read_text(), readable.read_text()) == ("DATABASE", "WRAPPER")
 
 
+REFUSED = [
+    *("own con", "truncate EPERM", "neither EPERM", "reading EPERM", "structure ENOSYS", "left 3"),
+]
+EMPTIED = [
+    *("own con", "truncate OPEN", "neither OPEN", "reading OPEN", "structure OPEN", "left 0"),
+]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="system call filters are Linux's")
 @pytest.mark.parametrize("landlock", [2, 3])
-def test_before_landlock_can_the_filter_refuses_it_and_nothing_ordinary(
+def test_the_filter_refuses_truncation_only_in_place_of_landlock(
     place: DataDir, landlock: int
 ) -> None:
-    """The filter alone, on the kernel there is."""
+    """The filter alone decides here, on any kernel."""
+    if platform.machine() not in seccomp.MACHINES:
+        pytest.skip("there is no filter for this machine")
     root = os.geteuid() == 0
     engine = ProcessEngine(
         programs=find_programs(),
         root=root,
         seccomp=seccomp.process_program(platform.machine(), own_uid=root, landlock=landlock),
     )
+    script = (
+        f"{ORDINARY}\nimport sys; sys.argv.append(path)\n"
+        f"{ATTEMPTS}\nprint('left', os.stat(path).st_size)"
+    )
 
     async def main() -> str:
         async with Spawner(place.run) as spawner:
             for path in (place.root, place.run, spawner.tmp_dir):
                 path.chmod(0o711)
-            script = f"{ORDINARY}\nimport sys; sys.argv.append(path)\n{ATTEMPTS}\nprint('left', os.stat(path).st_size)"
-            return (
-                await run(spawner, engine.wrap(command(PYTHON, "-c", script)), timeout_seconds=60)
-            ).text
+            wrapped = engine.wrap(command(PYTHON, "-c", script))
+            return (await run(spawner, wrapped, timeout_seconds=60)).text
 
-    if platform.machine() not in seccomp.MACHINES:
-        pytest.skip("there is no filter for this machine")
-    refused = (
-        "own con",
-        "truncate EPERM",
-        "neither EPERM",
-        "reading EPERM",
-        "structure ENOSYS",
-        "left 3",
-    )
-    emptied = (
-        "own con",
-        "truncate OPEN",
-        "neither OPEN",
-        "reading OPEN",
-        "structure OPEN",
-        "left 0",
-    )
-    assert tuple(asyncio.run(main()).splitlines()) == (refused if landlock < 3 else emptied)
+    lines = asyncio.run(main()).splitlines()
+    assert lines == (REFUSED if landlock < TRUNCATE_SINCE else EMPTIED)

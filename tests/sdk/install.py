@@ -1,6 +1,7 @@
-"""Install the real Appwrite SDKs and CLIs side by side into `.sdk/`, each version in a directory of its own.
+"""Install the real Appwrite SDKs and CLIs into `.sdk/`, each version in its own directory.
 
-Run as `python tests/sdk/install.py`; what is there already is left alone. Python SDKs come by pip, the others by npm.
+Run `python tests/sdk/install.py`; it installs only missing versions. Python SDKs come by pip, the
+others by npm.
 """
 
 import shutil
@@ -17,7 +18,7 @@ PACKAGES = {"python": "appwrite", "node": "node-appwrite", "web": "appwrite", "c
 
 
 def place(client: str, version: str) -> Path:
-    """Where a version of a client lies: for Python a folder for PYTHONPATH, else the parent of node_modules."""
+    """Return the folder of a version: for PYTHONPATH, or the parent of node_modules."""
     return ROOT / f"{client}-{version}"
 
 
@@ -40,7 +41,7 @@ def command(client: str, version: str, target: Path) -> list[str]:
 
 
 def install(client: str, version: str) -> None:
-    """Install a version of a client unless it is there. Raises CalledProcessError."""
+    """Install a version of a client if it is missing. Raises CalledProcessError."""
     target = place(client, version)
     if target.exists():
         return

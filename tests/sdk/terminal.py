@@ -1,4 +1,4 @@
-"""A terminal that a program believes in, for those that ask questions."""
+"""A pseudo-terminal for programs that ask questions."""
 
 import os
 import pty
@@ -13,7 +13,7 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
-    """A program in a terminal: what it shows is waited for, and keys are pressed."""
+    """A program in a terminal: waits for its output and presses keys."""
 
     def __init__(self, argv: list[str], folder: Path, environ: dict[str, str]) -> None:
         self._screen, terminal = pty.openpty()
@@ -30,12 +30,12 @@ class Terminal:
         self.shown = ""
 
     def answer(self, question: str, keys: str, seconds: float = 60) -> None:
-        """Press keys once the program has asked. Raises AssertionError with all that it showed."""
+        """Press keys once the program has asked. Raises AssertionError with its output."""
         self._wait(question, seconds)
         os.write(self._screen, keys.encode())
 
     def end(self, seconds: float = 60) -> str:
-        """Wait for the end of the program and return all that it showed; it must not have failed."""
+        """Wait for the program to succeed, and return its output."""
         self._wait(None, seconds)
         status = self._process.wait(seconds)
         os.close(self._screen)
@@ -51,7 +51,7 @@ class Terminal:
             try:
                 data = os.read(self._screen, 65536) if ready else b""
             except OSError:
-                # Linux's way to say that nothing has the terminal open any more.
+                # Linux raises this once no process has the terminal open.
                 data = b""
             if not data:
                 assert left > 0, f"still runs:\n{self.shown}"

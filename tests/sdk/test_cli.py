@@ -1,4 +1,4 @@
-"""Appwrite's own command line, as published, against a real server: with a key, and signed in as the operator."""
+"""Appwrite's published CLI against a real server: with a key, and signed in as the operator."""
 
 import json
 import os
@@ -21,15 +21,19 @@ def main(context):
 """
 PROJECT_FILES = {"6": "appwrite.json", "12": "appwrite.config.json"}
 FIRST = '{"method":"limit","values":[1]}'
-#: Commands of `appwrite functions` that no server can answer.
+#: Commands of `appwrite functions` that have no operation here.
 UNSERVED = {
     "get-deployment-download": "asks for /v1http://host/v1/functions/...",
     "help": "asks no server",
 }
 
 
+#: Runs `appwrite functions <command>` with options, and returns its JSON.
+Run = Callable[..., Any]
+
+
 class Cli:
-    """One version of the command line, with a home directory and therefore a login of its own."""
+    """One version of the CLI, with its own home directory and so its own login."""
 
     def __init__(self, version: str, home: Path, server: Server) -> None:
         self.major = version.partition(".")[0]
@@ -41,13 +45,13 @@ class Cli:
         self.run = runner(program, home, server)
 
     def functions(self, folder: Path, command: str, **options: str) -> Any:
-        """Run `appwrite functions <command>` and return its JSON, or None where it prints none."""
+        """Run `appwrite functions <command>` and return its JSON, None without any."""
         self.called.add(command)
         printed = self.run(folder, "functions", command, *given(options), "--json").strip()
         return json.loads(printed) if printed.startswith("{") else None
 
     def refused(self, folder: Path, command: str, **options: str) -> str:
-        """Run `appwrite functions <command>`, which the server refuses, and return what it printed."""
+        """Run an `appwrite functions <command>` that is refused, and return its output."""
         self.called.add(command)
         return self.run(folder, "functions", command, *given(options), refused=True)
 
@@ -61,17 +65,17 @@ class Cli:
 
 
 def given(options: dict[str, str]) -> list[str]:
-    """Return options as the command line takes them."""
+    """Return options as arguments of the CLI."""
     return [
         text for name, value in options.items() for text in (f"--{name.replace('_', '-')}", value)
     ]
 
 
 def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
-    """Return a callable that runs one command in a folder and returns what it printed.
+    """Return a callable that runs one command in a folder and returns its output.
 
-    It raises AssertionError unless the command succeeds (or is `refused=True`); some exit with 0 after a failure, but
-    say so.
+    It raises AssertionError unless the command succeeds, or fails with `refused=True`. Some
+    commands exit with 0 after a failure, but print it.
     """
     environ = {"PATH": os.environ["PATH"], "HOME": str(home)}
 
@@ -95,7 +99,7 @@ def runner(program: Path, home: Path, server: Server) -> Callable[..., str]:
 
 
 def settings(function_id: str, runtime: str) -> dict[str, object]:
-    """The project file's entry of one function."""
+    """Return the project file's entry of one function."""
     return {
         "$id": function_id,
         "name": function_id,
@@ -111,13 +115,13 @@ def settings(function_id: str, runtime: str) -> dict[str, object]:
         "entrypoint": "main.py",
         "commands": "",
         "path": f"functions/{function_id}",
-        # The older one takes variables from here, the newer one from the folder's .env.
+        # The older CLI reads variables here, the newer one in the folder's .env.
         "vars": [{"key": "GREETING", "value": "hello"}],
     }
 
 
 def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
-    """Write a project folder with its file and the function's code, and return it."""
+    """Write a project folder with the project file and the function's code."""
     folder.mkdir()
     functions = [] if entry is None else [entry]
     (folder / name).write_text(
@@ -132,11 +136,9 @@ def project(folder: Path, name: str, entry: dict[str, object] | None) -> Path:
 
 
 def answer(execution: Any) -> str:
-    """What a function answered that the CLI ran."""
+    """Return the answer of a function that the CLI ran."""
     assert execution["status"] == "completed", execution
-    assert isinstance(execution["duration"], float), (
-        "the CLI shows numbers of more than 15 digits as texts"
-    )
+    assert isinstance(execution["duration"], float), "the CLI shows numbers above 15 digits as text"
     return str(execution["responseBody"])
 
 
@@ -153,7 +155,7 @@ def test_push_and_pull_with_a_key(
         work, "client", "--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key
     )
     if cli.major == "12":
-        # Its first push of a new function asks for a login before it sends anything: the function is made beforehand.
+        # The CLI's first push of a new function asks for a login, so create the function before.
         cli.functions(work, "create", function_id=function_id, name=function_id, runtime=runtime)
     cli.run(work, "--force", "push", "functions", "--function-id", function_id)
     function = api.call("GET", f"/functions/{function_id}", 200)
@@ -259,23 +261,41 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "main.py").write_text(SOURCE)
-    cli.run(
-        tmp_path,
-        "client",
-        "--endpoint",
-        server.endpoint,
-        "--project-id",
-        PROJECT,
-        "--key",
-        server.key,
-    )
+    options = ("--endpoint", server.endpoint, "--project-id", PROJECT, "--key", server.key)
+    cli.run(tmp_path, "client", *options)
 
     def run(command: str, **options: str) -> Any:
         return cli.functions(tmp_path, command, **options)
 
-    made = run(
-        "create", function_id=function_id, name="All", runtime=runtime, execute="any", timeout="20"
-    )
+    of_function = {"function_id": function_id}
+    call_functions(run, function_id, runtime)
+    variable_id = call_variables(run, of_function)
+    first = run("create-deployment", **of_function, code=str(folder), activate="true")
+    api.built(function_id, first["$id"])
+    assert run("get-deployment", **of_function, deployment_id=first["$id"])["status"] == "ready"
+    assert run("list-deployments", **of_function, queries=FIRST)["total"] == 1
+    call_executions(run, of_function)
+    one = {**of_function, "deployment_id": first["$id"]}
+    rebuilt = rebuild(cli, tmp_path, one)
+    api.built(function_id, rebuilt)
+    call_later_deployments(run, old, one, str(folder))
+    run("delete-deployment", **of_function, deployment_id=rebuilt)
+    if not old:
+        call_repositories(run, of_function)
+        branch = {"type": "branch", "reference": "main"}
+        cli.refused(tmp_path, "create-vcs-deployment", **of_function, **branch)
+    usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
+    assert (usage["range"], len(usage["executions"])) == ("24h", 24)
+    assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
+    run("delete-variable", **of_function, variable_id=variable_id)
+    run("delete", **of_function)
+    api.call("GET", f"/functions/{function_id}", 404)
+    cli.check_all_called(tmp_path)
+
+
+def call_functions(run: Run, function_id: str, runtime: str) -> None:
+    settings = {"name": "All", "runtime": runtime, "execute": "any", "timeout": "20"}
+    made = run("create", function_id=function_id, **settings)
     assert (made["$id"], made["execute"], made["timeout"]) == (function_id, ["any"], 20)
     assert runtime in [item["$id"] for item in run("list-runtimes")["runtimes"]]
     assert run("list-specifications")["total"] >= 2
@@ -283,26 +303,23 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     assert run("list", search="All")["functions"]
     assert len(run("list", queries=FIRST)["functions"]) == 1
     assert run("get", function_id=function_id)["name"] == "All"
-    assert (
-        run("update", function_id=function_id, name="All of it", entrypoint="main.py")["name"]
-        == "All of it"
-    )
-    of_function = {"function_id": function_id}
+    updated = run("update", function_id=function_id, name="All of it", entrypoint="main.py")
+    assert updated["name"] == "All of it"
 
+
+def call_variables(run: Run, of_function: dict[str, str]) -> str:
+    """Return the id of the variable that is left."""
     made = run("create-variable", **of_function, key="GREETING", value="hello")
     one = {**of_function, "variable_id": made["$id"]}
     assert run("update-variable", **one, key="GREETING", value="good day")["key"] == "GREETING"
     assert run("get-variable", **one)["key"] == "GREETING"
     assert run("list-variables", **of_function)["total"] == 1
+    return str(made["$id"])
 
-    first = run("create-deployment", **of_function, code=str(folder), activate="true")
-    api.built(function_id, first["$id"])
-    assert run("get-deployment", **of_function, deployment_id=first["$id"])["status"] == "ready"
-    assert run("list-deployments", **of_function, queries=FIRST)["total"] == 1
-    assert (
-        answer(run("create-execution", **of_function, body="you", xpath="/a", method="PUT"))
-        == "good day you"
-    )
+
+def call_executions(run: Run, of_function: dict[str, str]) -> None:
+    done = run("create-execution", **of_function, body="you", xpath="/a", method="PUT")
+    assert answer(done) == "good day you"
     planned = run("create-execution", **of_function, **{"async": "true"}, headers='{"x-own":"1"}')
     execution = {**of_function, "execution_id": planned["$id"]}
     wait_until(
@@ -313,43 +330,27 @@ def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, n
     run("delete-execution", **execution)
     assert run("list-executions", **of_function)["total"] == 1
 
-    one = {**of_function, "deployment_id": first["$id"]}
-    rebuilt = rebuild(cli, tmp_path, one)
-    api.built(function_id, rebuilt)
-    activated = run("update-deployment" if old else "update-function-deployment", **one)
-    assert activated["deployment" if old else "deploymentId"] == first["$id"]
-    slow = run(
-        "create-deployment", **of_function, code=str(folder), activate="false", commands="sleep 60"
-    )
-    slow_one = {**of_function, "deployment_id": slow["$id"]}
-    canceled = run("update-deployment-build" if old else "update-deployment-status", **slow_one)
-    assert canceled["status"] == "canceled"
-    run("delete-deployment", **of_function, deployment_id=rebuilt)
 
-    if not old:
-        starter = {
-            "owner": "appwrite",
-            "repository": "templates",
-            "root_directory": "python/starter",
-        }
-        of_template = run(
-            "create-template-deployment", **of_function, **starter, type="tag", reference="0.2.*"
-        )
-        assert of_template["providerRepositoryName"] == "templates"
-        cli.refused(
-            tmp_path, "create-vcs-deployment", **of_function, type="branch", reference="main"
-        )
-    usage = run("get-function-usage" if old else "get-usage", **of_function, range="24h")
-    assert (usage["range"], len(usage["executions"])) == ("24h", 24)
-    assert run("get-usage" if old else "list-usage", range="30d")["functionsTotal"] >= 1
-    run("delete-variable", **of_function, variable_id=made["$id"])
-    run("delete", **of_function)
-    api.call("GET", f"/functions/{function_id}", 404)
-    cli.check_all_called(tmp_path)
+def call_later_deployments(run: Run, old: bool, one: dict[str, str], folder: str) -> None:
+    activated = run("update-deployment" if old else "update-function-deployment", **one)
+    assert activated["deployment" if old else "deploymentId"] == one["deployment_id"]
+    of_function = {"function_id": one["function_id"]}
+    slow = run(
+        "create-deployment", **of_function, code=folder, activate="false", commands="sleep 60"
+    )
+    cancel = "update-deployment-build" if old else "update-deployment-status"
+    assert run(cancel, **of_function, deployment_id=slow["$id"])["status"] == "canceled"
+
+
+def call_repositories(run: Run, of_function: dict[str, str]) -> None:
+    starter = {"owner": "appwrite", "repository": "templates", "root_directory": "python/starter"}
+    version = {"type": "tag", "reference": "0.2.*"}
+    made = run("create-template-deployment", **of_function, **starter, **version)
+    assert made["providerRepositoryName"] == "templates"
 
 
 def rebuild(cli: Cli, folder: Path, deployment: dict[str, str]) -> str:
-    """Build a deployment again and return the id of the new one, which the older CLI does not tell."""
+    """Build a deployment again and return the new id, which the older CLI does not show."""
     if cli.major != "6":
         return str(cli.functions(folder, "create-duplicate-deployment", **deployment)["$id"])
     cli.functions(folder, "create-build", **deployment)

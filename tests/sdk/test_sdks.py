@@ -1,4 +1,4 @@
-"""The Appwrite SDKs people use, each as it is published, drive a real server over a real socket."""
+"""Appwrite's published SDKs drive a real server."""
 
 import gzip
 import os
@@ -19,7 +19,7 @@ INSTALL = "python tests/sdk/install.py"
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Three archives of the same function by the variable that names them: small, three chunks, exactly one chunk."""
+    """Archives of a function by environment variable: small, three chunks, exactly one chunk."""
     folder = tmp_path_factory.mktemp("archives")
     source = FUNCTIONS / "sdk"
     contents = {
@@ -38,7 +38,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def grown(archive: bytes, size_bytes: int) -> bytes:
-    """Return the same .tar.gz, exactly `size_bytes` long: the file name in its header takes what is missing."""
+    """Return the same .tar.gz with `size_bytes`: a file name in its header fills it."""
     repacked = gzip.compress(gzip.decompress(archive), compresslevel=1, mtime=0)
     name = b"n" * (size_bytes - len(repacked) - 1)
     file_name_flag = 8
@@ -46,7 +46,7 @@ def grown(archive: bytes, size_bytes: int) -> bytes:
 
 
 def run_script(argv: list[str], server: Server, environ: dict[str, str], folder: Path) -> str:
-    """Run one SDK script to its end and return what it printed. Raises AssertionError with its output."""
+    """Run an SDK script and return its output. Raises AssertionError with it on a failure."""
     settings = {"ENDPOINT": server.endpoint, "PROJECT": PROJECT, "KEY": server.key, **environ}
     done = subprocess.run(
         argv,
@@ -70,7 +70,7 @@ def test_an_archive_can_be_grown_to_one_chunk() -> None:
 
 
 def beside_modules(family: str, sdk: Path, folder: Path) -> Path:
-    """Copy the scripts to where they find this SDK, and return the one to run."""
+    """Copy the scripts beside this SDK's modules, and return the one to run."""
     shutil.copytree(SCRIPTS, folder / "scripts")
     (folder / "node_modules").symlink_to(sdk / "node_modules")
     return folder / "scripts" / family / "scenario.mjs"

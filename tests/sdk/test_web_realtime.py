@@ -1,4 +1,4 @@
-"""The web SDK's `subscribe` against a real server: channels in the URL by the older one, by messages by the newer."""
+"""The web SDK's `subscribe`: the older one names channels in the URL, the newer in messages."""
 
 from pathlib import Path
 

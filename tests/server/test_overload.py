@@ -18,7 +18,7 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from minifn.api.wire import bodies
+from minifn.api.wire import body_stream
 from minifn.api.wire.answers import PIECE_BYTES, Answer, deliver
 from minifn.errors import ArgumentInvalid, Overloaded
 from minifn.host.budget import Budget
@@ -249,10 +249,10 @@ def test_bodies_take_of_a_room_and_give_back_when_they_fail() -> None:
 
     async def main() -> None:
         with pytest.raises(Overloaded):
-            await bodies.read_bytes(body(b"12345678", b"90123"), room=room)
+            await body_stream.read_bytes(body(b"12345678", b"90123"), budget=room)
         assert room.used == 0
         with pytest.raises(ArgumentInvalid):
-            await bodies.read_bytes(body(b"123"), room=room)
+            await body_stream.read_bytes(body(b"123"), budget=room)
         assert room.used == 0
 
     asyncio.run(main())

@@ -20,9 +20,10 @@ from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.services.backup import RESTORED, BackupError, Summary, backup, restore
-from minifn.store import deployments, executions, functions
+from minifn.store import deployments, execution_queue, executions, functions
 from minifn.store.cipher import VariableCipher
-from minifn.store.database import Database, connect
+from minifn.store.connection import connect
+from minifn.store.database import Database
 from tests.serving import FUNCTIONS, Server, pack
 
 LOCKED = (
@@ -140,7 +141,7 @@ def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Pa
                 status="scheduled" if due_at else "waiting",
                 scheduled_at=due_at,
             )
-            executions.enqueue(conn, execution, ExecutionRequest(method="POST", path="/"))
+            execution_queue.enqueue(conn, execution, ExecutionRequest(method="POST", path="/"))
 
     async def fill() -> None:
         async with Database(kept.database) as database:
@@ -151,7 +152,7 @@ def test_queued_executions_are_not_run_a_second_time(kept: DataDir, tmp_path: Pa
     _, conn = restored(tmp_path / "copy.tar", tmp_path / "again")
     with contextlib.closing(conn):
         found = {one.id: (one.status, one.errors) for one in executions.TABLE.all(conn, "1")}
-        assert executions.stored(conn).waiting == 0
+        assert execution_queue.stored(conn).waiting == 0
     assert found == {
         "waits": ("failed", RESTORED),
         "due": ("failed", RESTORED),

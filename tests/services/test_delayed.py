@@ -10,7 +10,7 @@ from minifn.host.tasks import running
 from minifn.ids import new_id
 from minifn.instants import now_ms, parse_instant
 from minifn.models import Execution, ExecutionRequest
-from minifn.store import executions, functions
+from minifn.store import execution_queue, executions, functions
 from tests.clocks import DAY, HOUR, MINUTE, NOON, Play, World
 from tests.serving import Api, pack, wait_until
 
@@ -39,7 +39,7 @@ def test_executions_asked_for_an_instant_wait_for_it(play: Play) -> None:
         await world.add("")
         for at in (NOON - DAY, NOON + MINUTE, NOON + 50 * 365 * DAY):
             await world.database.write(
-                executions.enqueue, planned_execution(at), ExecutionRequest()
+                execution_queue.enqueue, planned_execution(at), ExecutionRequest()
             )
         assert await world.step(NOON) == NOON + MINUTE
         assert await statuses(world) == ["waiting", "scheduled", "scheduled"]
@@ -57,12 +57,12 @@ def test_deleted_executions_and_those_of_deleted_functions_never_run(play: Play)
         await world.add("")
         for execution_id in ("e1", "e2"):
             planned = planned_execution(NOON + MINUTE, execution_id)
-            await world.database.write(executions.enqueue, planned, ExecutionRequest())
+            await world.database.write(execution_queue.enqueue, planned, ExecutionRequest())
         await world.database.write(executions.delete, "fn", "e1")
         assert await world.step(NOON) == NOON + MINUTE
         await world.database.write(functions.delete, "fn")
         assert await world.step(NOON + MINUTE) is None
-        assert (await world.database.write(executions.claim, 5, NOON))[0] == []
+        assert (await world.database.write(execution_queue.claim, 5, NOON))[0] == []
 
     play(story)
 

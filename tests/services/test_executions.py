@@ -20,7 +20,7 @@ from minifn.instants import now_ms
 from minifn.models import Deployment, Execution, ExecutionRequest
 from minifn.services.deployments import Upload, UploadedFile
 from minifn.services.functions import FunctionSettings
-from minifn.store import deployments, executions, functions
+from minifn.store import deployments, execution_queue, executions, functions
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 
@@ -308,9 +308,9 @@ def test_a_killed_server_fails_what_was_running(data: Path) -> None:
         waiting = msgspec.structs.replace(running, id="e2")
         directory = DataDir(data)
         async with Database(directory.database, load_cipher(directory, "")) as database:
-            await database.write(executions.enqueue, running, ExecutionRequest())
-            await database.write(executions.claim, 10, now_ms())
-            await database.write(executions.enqueue, waiting, ExecutionRequest())
+            await database.write(execution_queue.enqueue, running, ExecutionRequest())
+            await database.write(execution_queue.claim, 10, now_ms())
+            await database.write(execution_queue.enqueue, waiting, ExecutionRequest())
         async with Minifn(Config(data=data)) as minifn:
             interrupted = await finished(minifn, "e1")
             assert interrupted.status == "failed"

@@ -11,7 +11,7 @@ from minifn.errors import DeploymentNotFound
 from minifn.languages import RuntimeTable
 from minifn.models import Deployment, Function
 from minifn.store import deployments, functions
-from minifn.store.database import connect
+from minifn.store.connection import connect
 from minifn.store.deployments import BuildResult
 from minifn.store.schema import migrate
 from tests.building import World, opened

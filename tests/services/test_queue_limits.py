@@ -11,7 +11,7 @@ from minifn.errors import Overloaded
 from minifn.ids import new_id
 from minifn.models import Execution, ExecutionRequest, ExecutionStatus, Function
 from minifn.services.queue_limits import QueueLimits
-from minifn.store import executions, functions
+from minifn.store import execution_queue, executions, functions
 from minifn.store.database import Database
 
 #: Enough that the share of none of them is ever full.
@@ -49,7 +49,7 @@ async def store(
     )
     async with backlog.storing((name,), size_bytes, scheduled=bool(due_at)):
         await database.write(
-            executions.enqueue, execution, ExecutionRequest(body=bytes(size_bytes))
+            execution_queue.enqueue, execution, ExecutionRequest(body=bytes(size_bytes))
         )
     if not due_at:
         backlog.wait(1)
@@ -63,12 +63,12 @@ def test_bodies_are_bounded_until_they_have_run(tmp_path: Path) -> None:
         with pytest.raises(Overloaded):
             await store(backlog, database, 1)
         await store(backlog, database, 0)
-        jobs, _ = await database.write(executions.claim, 2, 1)
+        jobs, _ = await database.write(execution_queue.claim, 2, 1)
         backlog.claimed(2, more=True)
         with pytest.raises(Overloaded):
             await store(backlog, database, 1)
         for job in jobs:
-            await database.write(executions.finish, job.execution)
+            await database.write(execution_queue.finish, job.execution)
             backlog.ended(job.execution.function_id, 100)
         await store(backlog, database, 200)
         with pytest.raises(Overloaded):
@@ -82,7 +82,7 @@ def test_many_at_once_are_counted_before_they_are_stored(tmp_path: Path) -> None
         asked = [store(backlog, database, 100) for _ in range(50)]
         ends = await asyncio.gather(*asked, return_exceptions=True)
         assert sum(isinstance(end, Overloaded) for end in ends) == 40
-        assert (await database.read(executions.stored)).size_bytes == 1000
+        assert (await database.read(execution_queue.stored)).size_bytes == 1000
 
     play(tmp_path, story)
 
@@ -146,11 +146,11 @@ def test_a_function_has_a_quarter_of_the_places(tmp_path: Path) -> None:
         assert await backlog.crowded(["fn0", "fn1"], 0) == {"fn0"}
         for _ in range(5):
             await store(backlog, database, 0, name="fn1")
-        jobs, _ = await database.write(executions.claim, 2, 1)
+        jobs, _ = await database.write(execution_queue.claim, 2, 1)
         backlog.claimed(2, more=True)
         assert await backlog.crowded(["fn0", "fn1"], 0) == {"fn0", "fn1"}
         for job in jobs:
-            await database.write(executions.finish, job.execution)
+            await database.write(execution_queue.finish, job.execution)
             backlog.ended(job.execution.function_id, 0)
         assert await backlog.crowded(["fn0", "fn1"], 0) == set()
 
@@ -197,7 +197,7 @@ def test_ticks_count_as_well(tmp_path: Path) -> None:
             execution = Execution(
                 id=new_id(), function_id="fn0", trigger="schedule", status="waiting"
             )
-            await database.write(executions.enqueue, execution, ExecutionRequest())
+            await database.write(execution_queue.enqueue, execution, ExecutionRequest())
             backlog.ticked(["fn0"])
             backlog.wait(1)
         assert await backlog.crowded(["fn0"], 0) == {"fn0"}

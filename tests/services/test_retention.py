@@ -13,7 +13,7 @@ from minifn.embed import Minifn
 from minifn.ids import new_id
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.services.retention import DAY_MS, ROWS
-from minifn.store import deployments, executions, functions, settings, usage
+from minifn.store import deployments, execution_queue, executions, functions, settings, usage
 
 NOW = 1_800_000_000_000
 
@@ -55,7 +55,7 @@ def test_executions_go_when_they_are_old(data: Path, days: int) -> None:
                 scheduled_at=NOW * 2,
                 created_at=1,
             )
-            await minifn.database.write(executions.enqueue, planned, ExecutionRequest())
+            await minifn.database.write(execution_queue.enqueue, planned, ExecutionRequest())
             await minifn.retention.sweep(NOW)
             kept = [NOW - age for age in ages if not days or age <= days * DAY_MS]
             assert await minifn.database.read(times) == [*kept, 1]
@@ -81,7 +81,7 @@ def test_executions_go_when_they_are_many(data: Path) -> None:
                 scheduled_at=NOW * 2,
                 created_at=0,
             )
-            await minifn.database.write(executions.enqueue, planned, ExecutionRequest())
+            await minifn.database.write(execution_queue.enqueue, planned, ExecutionRequest())
             for number in range(1, kept + extra + 1):
                 await minifn.database.write(executions.insert, execution("busy", number))
             for number in range(kept):

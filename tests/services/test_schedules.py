@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from minifn.instants import MAX_INSTANT_MS
 from minifn.models import Deployment, ExecutionRequest
 from minifn.services.schedules import BATCH, CLOCK_SLACK_MS, LATE_MAX_MS, correct, decide
-from minifn.store import deployments, executions, functions, schedules
+from minifn.store import deployments, execution_queue, executions, functions, schedules
 from minifn.store.schedules import Plan
 from tests.clocks import DAY, HOUR, MINUTE, NOON, Play, World, instant, opened
 
@@ -51,7 +51,7 @@ def test_a_tick_is_an_execution_without_a_caller(play: Play) -> None:
         await world.add("* * * * *")
         assert await world.step(NOON) == NOON + MINUTE
         assert await world.step(NOON + MINUTE) == NOON + 2 * MINUTE
-        ((job,), _) = await world.database.write(executions.claim, 5, NOON)
+        ((job,), _) = await world.database.write(execution_queue.claim, 5, NOON)
         assert job.request == ExecutionRequest()
         execution = job.execution
         assert (execution.trigger, execution.request_method, execution.request_path) == (
@@ -261,7 +261,7 @@ def explained(conn: Any) -> list[str]:
     conn.set_trace_callback(asked.append)
     schedules.pending(conn, NOON, 10)
     schedules.next_due(conn)
-    executions.next_due(conn)
+    execution_queue.next_due(conn)
     conn.set_trace_callback(None)
     found = [row[3] for sql in asked for row in conn.execute(f"EXPLAIN QUERY PLAN {sql}")]
     # Reading a subquery's few rows is not a scan of the table.

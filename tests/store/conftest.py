@@ -1,4 +1,4 @@
-"""A database with one function, as the writer's thread sees it."""
+"""A database with one function."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from minifn.models import Function
 from minifn.store import functions, schema
-from minifn.store.database import connect
+from minifn.store.connection import connect
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Variables at rest: what is in the file, with which key, and what an earlier minifn stored."""
+"""Encryption of variables: the stored blobs, the key, and values of an earlier minifn."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,8 @@ from minifn.host.datadir import DataDir
 from minifn.models import Function, Variable
 from minifn.store import functions, schema, settings, variables
 from minifn.store.cipher import FINGERPRINT, VariableCipher, VariablesKeyError, load_cipher
-from minifn.store.database import Database, connect
+from minifn.store.connection import connect
+from minifn.store.database import Database
 
 KEY = secrets.token_hex(32)
 SECRET = "the-value-nobody-may-read"
@@ -53,7 +54,7 @@ def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize("value", ["", SECRET, "ÿ€\0\n" * 100, "x" * 8192])
-def test_a_value_comes_back_and_its_row_does_not_show_it(
+def test_a_value_is_read_back_and_its_row_does_not_show_it(
     conn: sqlite3.Connection, value: str
 ) -> None:
     stored = variables.insert(conn, variable("a", value))
@@ -66,7 +67,7 @@ def test_a_value_comes_back_and_its_row_does_not_show_it(
     assert not value or value.encode() not in raw
 
 
-def test_the_same_value_is_never_stored_the_same(conn: sqlite3.Connection) -> None:
+def test_equal_values_have_different_blobs(conn: sqlite3.Connection) -> None:
     for name in ("a", "b"):
         variables.insert(conn, variable(name))
     variables.update(conn, variable("a"))
@@ -74,8 +75,8 @@ def test_the_same_value_is_never_stored_the_same(conn: sqlite3.Connection) -> No
     assert len(set(raw)) == 2
 
 
-def test_a_value_holds_for_its_own_row_only(conn: sqlite3.Connection) -> None:
-    """Whoever can write to the file alone cannot have a function read another's variable, nor plant one."""
+def test_a_blob_is_valid_in_its_own_row_only(conn: sqlite3.Connection) -> None:
+    """Without the key, writing to the file can neither move nor plant a variable."""
     for name in ("a", "b"):
         variables.insert(conn, variable(name))
     for change in ("(SELECT value FROM variables WHERE id = 'b')", "'planted'", "x'00'", "x''"):
@@ -84,7 +85,7 @@ def test_a_value_holds_for_its_own_row_only(conn: sqlite3.Connection) -> None:
             variables.get(conn, "fn", "a")
 
 
-def test_without_a_cipher_variables_cannot_be_touched(
+def test_without_a_cipher_variables_are_neither_read_nor_written(
     conn: sqlite3.Connection, tmp_path: Path
 ) -> None:
     variables.insert(conn, variable("a"))
@@ -112,16 +113,17 @@ def test_variables_of_an_earlier_minifn_are_encrypted_at_the_first_start(tmp_pat
         assert KEY not in settings.get(conn, FINGERPRINT)
 
 
-def test_a_move_that_fails_changes_nothing(tmp_path: Path) -> None:
+def test_a_failed_encryption_of_old_values_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "minifn.db"
     with contextlib.closing(connect(path)) as conn:
         schema.migrate(conn)
         functions.insert(conn, Function(id="fn", name="fn", runtime="python-3.11"))
         for name in ("a", "b"):
             variables.TABLE.insert(conn, variable(name))
-        # Stands for a disk that fills up half-way.
+        # The trigger stands for a disk that fills up half-way.
         conn.execute(
-            "CREATE TRIGGER full BEFORE UPDATE ON variables WHEN OLD.id = 'b' BEGIN SELECT raise(FAIL, 'full'); END"
+            "CREATE TRIGGER full BEFORE UPDATE ON variables WHEN OLD.id = 'b'"
+            " BEGIN SELECT raise(FAIL, 'full'); END"
         )
     with pytest.raises(sqlite3.IntegrityError, match="full"):
         opened(path)
@@ -158,9 +160,11 @@ def test_the_key_is_made_once_and_a_lost_one_is_not_replaced(tmp_path: Path) -> 
 def test_a_start_without_variables_does_not_load_the_library(tmp_path: Path) -> None:
     program = (
         "import asyncio, sys; from pathlib import Path; from minifn.embed import Minifn\n"
-        "from minifn.store.cipher import VariableCipher; from minifn.store.database import Database\n"
+        "from minifn.store.cipher import VariableCipher\n"
+        "from minifn.store.database import Database\n"
         "async def main():\n"
-        f"    async with Database(Path({str(tmp_path / 'minifn.db')!r}), VariableCipher({KEY!r})): pass\n"
+        f"    path = Path({str(tmp_path / 'minifn.db')!r})\n"
+        f"    async with Database(path, VariableCipher({KEY!r})): pass\n"
         "asyncio.run(main())\n"
         "print([name for name in sys.modules if name.startswith('nacl')])"
     )

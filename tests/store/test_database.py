@@ -1,4 +1,4 @@
-"""The writer's group commit, cancellation, notices of changes, migrations, and what is left after a kill."""
+"""Group commit, cancellation, listeners, deadlines, checkpoints, migrations and kills."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,8 @@ from minifn.errors import DatabaseTimeout
 from minifn.ids import new_id
 from minifn.models import Execution, Function
 from minifn.store import database as database_module, executions, functions, schema, settings
-from minifn.store.database import Database, DatabaseClosed, connect, give_back
+from minifn.store.connection import connect, give_back
+from minifn.store.database import Database, DatabaseClosed
 
 
 def _fail(conn: sqlite3.Connection, name: str) -> None:
@@ -28,7 +29,7 @@ def _names(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in conn.execute("SELECT name FROM settings")}
 
 
-def test_a_failing_write_takes_nothing_else_of_its_batch_with_it(tmp_path: Path) -> None:
+def test_a_failing_write_leaves_the_others_of_its_batch_alone(tmp_path: Path) -> None:
     async def run() -> tuple[list[BaseException | None], set[str]]:
         async with Database(tmp_path / "db") as database:
             writes = [database.write(settings.put, f"good {n}", "v") for n in range(3)]
@@ -42,7 +43,7 @@ def test_a_failing_write_takes_nothing_else_of_its_batch_with_it(tmp_path: Path)
     assert names == {"good 0", "good 1", "good 2"}
 
 
-def test_a_cancelled_caller_does_not_take_the_write_back(tmp_path: Path) -> None:
+def test_a_write_is_not_cancelled_with_its_caller(tmp_path: Path) -> None:
     async def run() -> str:
         async with Database(tmp_path / "db") as database:
 
@@ -61,7 +62,7 @@ def test_a_cancelled_caller_does_not_take_the_write_back(tmp_path: Path) -> None
     assert asyncio.run(run()) == "value"
 
 
-def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
+def test_closing_finishes_all_jobs(tmp_path: Path) -> None:
     async def run() -> None:
         database = Database(tmp_path / "db")
         await database.open()
@@ -78,7 +79,7 @@ def test_closing_finishes_what_was_asked_for(tmp_path: Path) -> None:
     assert not (tmp_path / "db-wal").exists()
 
 
-def test_listeners_hear_of_changed_functions_before_the_writer_does(tmp_path: Path) -> None:
+def test_listeners_are_called_before_the_writer_is_woken(tmp_path: Path) -> None:
     async def run() -> None:
         async with Database(tmp_path / "db") as database:
             heard: list[set[str]] = []
@@ -97,10 +98,10 @@ def test_listeners_hear_of_changed_functions_before_the_writer_does(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("flushed", "pragma"), [(True, 2), (False, 1)])
-def test_each_commit_is_flushed_unless_it_need_not_be(
+def test_each_commit_is_flushed_unless_configured_otherwise(
     tmp_path: Path, flushed: bool, pragma: int
 ) -> None:
-    """What that means is tested in tests/crash/test_power.py."""
+    """tests/crash/test_power.py tests a loss of power itself."""
 
     async def run() -> int:
         async with Database(tmp_path / "db", flushed=flushed) as database:
@@ -135,7 +136,7 @@ def _for_ever(conn: sqlite3.Connection) -> None:
     ).fetchone()
 
 
-def test_a_list_that_takes_too_long_is_given_up_and_keeps_nobody_waiting(
+def test_a_list_ends_at_its_deadline_and_delays_no_other_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "LIST_SECONDS_MAX", 2.0)
@@ -162,14 +163,15 @@ def test_readers_cannot_write(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_log_starts_over_under_steady_writing(
+def test_the_log_restarts_under_steady_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "LOG_PAGES_MAX", 64)
     monkeypatch.setattr(database_module, "CHECKPOINT_COMMITS", 8)
 
     def restarts() -> int:
-        # The header's fourth word counts how often the log has started over (https://sqlite.org/walformat.html).
+        # The header's fourth word counts the restarts of the log
+        # (https://sqlite.org/walformat.html).
         return int.from_bytes((tmp_path / "db-wal").read_bytes()[12:16])
 
     async def run() -> None:
@@ -182,7 +184,7 @@ def test_the_log_starts_over_under_steady_writing(
     asyncio.run(run())
 
 
-def test_a_file_of_a_newer_minifn_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_of_a_newer_minifn_is_refused_and_not_changed(tmp_path: Path) -> None:
     conn = connect(tmp_path / "db")
     conn.execute("PRAGMA user_version = 1000")
     conn.close()
@@ -235,7 +237,7 @@ asyncio.run(main())
 """
 
 
-def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+def test_acknowledged_writes_survive_a_kill(tmp_path: Path) -> None:
     async def prepare() -> None:
         async with Database(tmp_path / "db") as database:
             await database.write(functions.insert, Function(id="fn", name="Fn", runtime="r"))

@@ -1,4 +1,4 @@
-"""Chunks, claims, the guarded moves of a build, activation, and the function's latest deployment."""
+"""Chunks, claims, statuses of builds, activation, and the function's latest deployment."""
 
 import random
 import sqlite3
@@ -8,11 +8,12 @@ import pytest
 
 from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
 from minifn.ids import new_id
-from minifn.limits import LOG_LIMIT_CHARS
+from minifn.limits import LOG_LIMIT_CHARS, UPLOAD_PAUSE_SECONDS_MAX
 from minifn.models import Deployment, Function
 from minifn.store import deployments, functions
+from minifn.store.attributes import DEPLOYMENTS
 from minifn.store.deployments import BuildResult
-from minifn.store.queries import Filter, Query
+from minifn.store.queries import Comparison, Method, Query
 
 READY = BuildResult(status="ready", duration_seconds=2, build_size_bytes=10)
 
@@ -47,7 +48,6 @@ def test_chunks_arrive_in_any_order_and_more_than_once(conn: sqlite3.Connection)
     completed = [deployments.add_chunk(conn, deployment.id, number, 2)[1] for number in numbers]
     assert completed.count(True) == 1
     assert completed.index(True) == max(numbers.index(number) for number in range(4))
-    assert deployments.chunks(conn, deployment.id) == {0, 1, 2, 3}
     again, completed_again = deployments.add_chunk(conn, deployment.id, 1, 3)
     assert (again.chunks_uploaded, completed_again) == (4, False)
 
@@ -68,7 +68,8 @@ def test_a_build_goes_from_waiting_to_ready_and_becomes_active(conn: sqlite3.Con
     done = build(conn, deployment)
     assert done is not None
     assert done.build_id == done.id
-    assert (done.status, done.build_started_at, done.build_duration_seconds, done.total_size_bytes) == (
+    timed = (done.status, done.build_started_at, done.build_duration_seconds)
+    assert (*timed, done.total_size_bytes) == (
         "ready", 5, 2, 10,
     )  # fmt: skip
     now = function(conn)
@@ -95,7 +96,7 @@ def test_an_older_build_does_not_take_over_from_a_newer_deployment(
     assert function(conn).deployment_id == newer.id
 
 
-def test_a_new_upload_to_activate_takes_the_claim_from_older_ones(conn: sqlite3.Connection) -> None:
+def test_only_the_newest_upload_to_activate_becomes_active(conn: sqlite3.Connection) -> None:
     older = upload(conn, activate=True)
     upload(conn, activate=True)
     stored = deployments.get(conn, "fn", older.id)
@@ -129,7 +130,7 @@ def test_a_finished_build_cannot_be_canceled(conn: sqlite3.Connection, status: s
         deployments.cancel(conn, "fn", deployment.id, 9)
 
 
-def test_a_deleted_deployment_is_nobodys_any_more(conn: sqlite3.Connection) -> None:
+def test_a_deleted_deployment_is_neither_active_nor_built(conn: sqlite3.Connection) -> None:
     first = upload(conn, activate=True)
     build(conn, first)
     second = upload(conn)
@@ -159,7 +160,7 @@ def test_activation_needs_a_ready_deployment_of_the_function(conn: sqlite3.Conne
     with pytest.raises(DeploymentNotFound):
         deployments.activate(conn, "other", deployment.id, 8)
     with pytest.raises(FunctionNotFound):
-        deployments.activate(conn, "nobody", deployment.id, 8)
+        deployments.activate(conn, "unknown", deployment.id, 8)
     assert deployments.activate(conn, "fn", deployment.id, 9).deployment_id == deployment.id
     assert function(conn).deployment_id == deployment.id
 
@@ -202,11 +203,11 @@ def test_retention_spares_the_active_deployment(conn: sqlite3.Connection) -> Non
     assert deployments.ids(conn) == {kept.id, young.id}
 
 
-def test_an_upload_that_nobody_goes_on_with_is_kept_for_a_day(conn: sqlite3.Connection) -> None:
+def test_an_abandoned_upload_is_kept_for_a_day(conn: sqlite3.Connection) -> None:
     given_up = upload(conn, chunks_total=2, chunks_uploaded=0)
     deployments.add_chunk(conn, given_up.id, 0, 1000)
     whole, fetching = upload(conn), upload(conn, chunks_total=1, chunks_uploaded=0)
-    late = 1000 + deployments.UPLOAD_MS_MAX
+    late = 1000 + UPLOAD_PAUSE_SECONDS_MAX * 1000
     assert deployments.expired(conn, late, 10) == []
     assert deployments.expired(conn, late + 1, 10) == [given_up.id]
     gone = deployments.delete_expired(conn, [given_up.id, whole.id, fetching.id], late + 1)
@@ -220,7 +221,9 @@ def test_lists_are_filtered_and_searched(conn: sqlite3.Connection) -> None:
         upload(conn, source_size_bytes=9, entrypoint="src/app.js"),
     )
     by_size = deployments.page(
-        conn, "fn", Query(filters=(Filter("greaterThan", "totalSize", (5,)),))
+        conn,
+        "fn",
+        Query(filters=(Comparison(Method.GREATER_THAN, DEPLOYMENTS["total_size_bytes"], (5,)),)),
     )
     assert [item.id for item in by_size.items] == [large.id]
     assert [item.id for item in deployments.page(conn, "fn", Query(search="main")).items] == [

@@ -1,4 +1,4 @@
-"""Databases of older schemas: what they hold is there after the migrations."""
+"""Migrations keep the rows of databases of older schemas."""
 
 import sqlite3
 
@@ -8,13 +8,13 @@ from minifn.models import Rule
 from minifn.store import rules
 from minifn.store.schema import MIGRATIONS, migrate, statements
 
-#: The last schema whose rules all meant functions.
+#: The last schema in which every rule had a function.
 BEFORE_REDIRECTS = 7
 
 
 @pytest.fixture
 def older() -> sqlite3.Connection:
-    """A database of that schema with the functions `hello`, `Two` and `two`, and a rule for the first."""
+    """A database of that schema: functions `hello`, `Two` and `two`, and a rule of `hello`."""
     conn = sqlite3.connect(":memory:", isolation_level=None)
     for migration in MIGRATIONS[:BEFORE_REDIRECTS]:
         for statement in statements(migration):
@@ -62,7 +62,7 @@ def test_new_rules_follow_the_old_ones(older: sqlite3.Connection) -> None:
     assert made.sequence == 8
 
 
-def test_what_is_not_planned_is_found_by_its_index(older: sqlite3.Connection) -> None:
+def test_functions_that_are_not_planned_are_found_by_index(older: sqlite3.Connection) -> None:
     migrate(older)
     sql = (
         "SELECT id FROM functions WHERE (schedule <> '' OR interval_minutes > 0)"

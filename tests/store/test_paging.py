@@ -1,8 +1,9 @@
-"""Pages against a reference in plain Python, and which indexes they are read from."""
+"""Pages compared with a reference in plain Python, for each way of reading them."""
 
 import operator
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,52 +11,75 @@ from hypothesis import HealthCheck, given, settings as hypothesis_settings, stra
 
 from minifn.errors import ArgumentInvalid, CursorNotFound
 from minifn.models import Execution, ExecutionStatus, Function
-from minifn.store import executions, functions, lists, paging, plans, schema
+from minifn.store import executions, functions, paging, plans, schema
+from minifn.store.attributes import EXECUTIONS
 from minifn.store.conditions import Condition
-from minifn.store.database import connect
+from minifn.store.connection import connect
 from minifn.store.paging import Page, page as list_page
-from minifn.store.queries import COMPARISONS, Filter, Kind, Order, Query
+from minifn.store.queries import (
+    CREATION,
+    Combination,
+    Comparison,
+    Filter,
+    Kind,
+    Method,
+    Order,
+    Query,
+)
 
 STATUSES: tuple[ExecutionStatus, ...] = ("completed", "failed", "waiting")
 ROWS = 60
 POOLS: dict[str, tuple[Any, ...]] = {
-    "$id": tuple(f"e{number:02d}" for number in range(0, ROWS, 7)),
-    "$sequence": (1, 20, 40, ROWS),
-    "$createdAt": (0, 1000, 1005, 1010, 1029),
-    "$updatedAt": (1000, 1010, 1020),
+    "id": tuple(f"e{number:02d}" for number in range(0, ROWS, 7)),
+    "sequence": (1, 20, 40, ROWS),
+    "created_at": (0, 1000, 1005, 1010, 1029),
+    "updated_at": (1000, 1010, 1020),
     "trigger": ("http", "event", "schedule", ""),
     "status": (*STATUSES, "x"),
-    "responseStatusCode": (0, 200, 404, 500),
-    "duration": (0.0, 0.25, 0.5, 2.0),
-    "requestMethod": ("GET", "POST", "P"),
-    "requestPath": ("/", "/a", "/a/b", "b", ""),
-    "deploymentId": ("d1", "d2", ""),
+    "response_status_code": (0, 200, 404, 500),
+    "duration_seconds": (0.0, 0.25, 0.5, 2.0),
+    "request_method": ("GET", "POST", "P"),
+    "request_path": ("/", "/a", "/a/b", "b", ""),
+    "deployment_id": ("d1", "d2", ""),
 }
-FIELDS = {attribute: item.column for attribute, item in lists.EXECUTIONS.items()}
 
-TESTS: dict[str, Callable[[Any, tuple[Any, ...]], bool]] = {
-    "equal": lambda value, given: value in given,
-    "notEqual": lambda value, given: bool(value != given[0]),
-    "lessThan": lambda value, given: bool(operator.lt(value, given[0])),
-    "lessThanEqual": lambda value, given: bool(operator.le(value, given[0])),
-    "greaterThan": lambda value, given: bool(operator.gt(value, given[0])),
-    "greaterThanEqual": lambda value, given: bool(operator.ge(value, given[0])),
-    "between": lambda value, given: bool(given[0] <= value <= given[1]),
-    "notBetween": lambda value, given: not given[0] <= value <= given[1],
-    "startsWith": lambda value, given: bool(value.startswith(given[0])),
-    "notStartsWith": lambda value, given: not value.startswith(given[0]),
-    "endsWith": lambda value, given: bool(value.endswith(given[0])),
-    "notEndsWith": lambda value, given: not value.endswith(given[0]),
-    "contains": lambda value, given: any(part in value for part in given),
-    "containsAny": lambda value, given: any(part in value for part in given),
-    "notContains": lambda value, given: not any(part in value for part in given),
-    "isNull": lambda value, given: False,
-    "isNotNull": lambda value, given: True,
+TESTS: dict[Method, Callable[[Any, tuple[Any, ...]], bool]] = {
+    Method.EQUAL: lambda value, given: value in given,
+    Method.NOT_EQUAL: lambda value, given: bool(value != given[0]),
+    Method.LESS_THAN: lambda value, given: bool(operator.lt(value, given[0])),
+    Method.LESS_THAN_EQUAL: lambda value, given: bool(operator.le(value, given[0])),
+    Method.GREATER_THAN: lambda value, given: bool(operator.gt(value, given[0])),
+    Method.GREATER_THAN_EQUAL: lambda value, given: bool(operator.ge(value, given[0])),
+    Method.BETWEEN: lambda value, given: bool(given[0] <= value <= given[1]),
+    Method.NOT_BETWEEN: lambda value, given: not given[0] <= value <= given[1],
+    Method.STARTS_WITH: lambda value, given: bool(value.startswith(given[0])),
+    Method.NOT_STARTS_WITH: lambda value, given: not value.startswith(given[0]),
+    Method.ENDS_WITH: lambda value, given: bool(value.endswith(given[0])),
+    Method.NOT_ENDS_WITH: lambda value, given: not value.endswith(given[0]),
+    Method.CONTAINS: lambda value, given: any(part in value for part in given),
+    Method.NOT_CONTAINS: lambda value, given: not any(part in value for part in given),
+    Method.IS_NULL: lambda value, given: False,
+    Method.IS_NOT_NULL: lambda value, given: True,
 }
+#: (smallest, largest) number of values of the methods that do not take exactly one.
+COUNTS = {
+    **dict.fromkeys((Method.EQUAL, Method.CONTAINS, Method.NOT_CONTAINS), (1, 3)),
+    **dict.fromkeys((Method.BETWEEN, Method.NOT_BETWEEN), (2, 2)),
+    **dict.fromkeys((Method.IS_NULL, Method.IS_NOT_NULL), (0, 0)),
+}
+TEXT_METHODS = [
+    Method.STARTS_WITH,
+    Method.NOT_STARTS_WITH,
+    Method.ENDS_WITH,
+    Method.NOT_ENDS_WITH,
+    Method.CONTAINS,
+    Method.NOT_CONTAINS,
+]
+OTHER_METHODS = [method for method in Method if method not in TEXT_METHODS]
 
 
 def sample(number: int) -> Execution:
-    """A row whose attributes repeat with different periods."""
+    """Return a row; its attributes repeat with different periods."""
     return Execution(
         id=f"e{(number * 37) % 100:02d}" if number % 2 else f"f{number:02d}",
         function_id="fn" if number % 5 else "other",
@@ -77,7 +101,7 @@ def sample(number: int) -> Execution:
 def rows(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[sqlite3.Connection, list[Execution]]]:
-    """Executions of two functions; the second part is the ones of `fn`."""
+    """A database with executions of two functions, and those of `fn` as a list."""
     conn = connect(tmp_path_factory.mktemp("paging") / "minifn.db")
     schema.migrate(conn)
     for function_id in ("fn", "other"):
@@ -92,7 +116,7 @@ def rows(
     autouse=True, params=[(3000, 5000), (2, 5), (0, 1)], ids=["few", "some", "none"], scope="module"
 )
 def thresholds(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Small thresholds, so that every way of reading is taken; returns the largest total."""
+    """Thresholds that lead to each way of reading; the largest total."""
     with pytest.MonkeyPatch.context() as patch:
         few, total = request.param
         patch.setattr(plans, "FEW", few)
@@ -103,29 +127,27 @@ def thresholds(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @st.composite
 def comparisons(draw: st.DrawFn) -> Filter:
-    attribute = draw(st.sampled_from(list(POOLS)))
-    text = lists.EXECUTIONS[attribute].kind is Kind.STRING
-    methods = [
-        m for m in COMPARISONS if text or not ({"With", "ontains"} & {m[-4:], m[-7:], m[-10:-3]})
-    ]
-    method = draw(st.sampled_from(methods))
-    smallest, largest = COMPARISONS[method]
-    values = draw(
-        st.lists(st.sampled_from(POOLS[attribute]), min_size=smallest, max_size=min(largest, 3))
-    )
-    return Filter(method, attribute, () if method in ("isNull", "isNotNull") else tuple(values))
+    name = draw(st.sampled_from(list(POOLS)))
+    attribute = EXECUTIONS[name]
+    texts = TEXT_METHODS if attribute.kind is Kind.STRING else []
+    method = draw(st.sampled_from(OTHER_METHODS + texts))
+    smallest, largest = COUNTS.get(method, (1, 1))
+    values = draw(st.lists(st.sampled_from(POOLS[name]), min_size=smallest, max_size=largest))
+    return Comparison(method, attribute, tuple(values))
 
 
 filters = st.recursive(
     comparisons(),
     lambda inner: st.builds(
-        lambda method, children: Filter(method, children=tuple(children)),
+        Combination,
         st.sampled_from(["and", "or"]),
-        st.lists(inner, min_size=2, max_size=3),
+        st.lists(inner, min_size=2, max_size=3).map(tuple),
     ),
     max_leaves=4,
 )
-orders = st.builds(Order, st.sampled_from(["", *POOLS]), st.booleans())
+orders = st.builds(
+    Order, st.sampled_from([CREATION, *(EXECUTIONS[name] for name in POOLS)]), st.booleans()
+)
 queries = st.builds(
     lambda filters, orders, limit: Query(filters=tuple(filters), orders=tuple(orders), limit=limit),
     st.lists(filters, max_size=3),
@@ -135,40 +157,39 @@ queries = st.builds(
 
 
 def holds(item: Filter, row: Execution) -> bool:
-    if item.method in ("and", "or"):
-        return (all if item.method == "and" else any)(holds(child, row) for child in item.children)
-    return TESTS[item.method](getattr(row, FIELDS[item.attribute]), item.values)
+    if isinstance(item, Combination):
+        return (all if item.operator == "and" else any)(holds(inner, row) for inner in item.filters)
+    return TESTS[item.method](getattr(row, item.attribute.column), item.values)
+
+
+def compares_time(item: Filter) -> bool:
+    return isinstance(item, Comparison) and item.attribute.column == "created_at"
 
 
 def expected(query: Query, rows: list[Execution]) -> list[Execution]:
-    """The whole list, ordered as documented: ties by creation, in the direction of the last order."""
+    """Return the whole list in order; ties by creation, in the direction of the last order."""
     found = [row for row in rows if all(holds(item, row) for item in query.filters)]
     keys: list[tuple[str, bool]] = []
     for order in query.orders or (Order(),):
-        if order.attribute in ("", "$sequence"):
-            if not keys and any(item.attribute == "$createdAt" for item in query.filters):
+        column = order.attribute.column
+        if column == "sequence":
+            if not keys and any(map(compares_time, query.filters)):
                 keys.append(("created_at", order.descending))
             keys.append(("sequence", order.descending))
             break
-        if FIELDS[order.attribute] not in [key for key, _ in keys]:
-            keys.append((FIELDS[order.attribute], order.descending))
+        if column not in [key for key, _ in keys]:
+            keys.append((column, order.descending))
     keys.append(("sequence", keys[-1][1]))
     for key, descending in reversed(keys):
         found.sort(key=operator.attrgetter(key), reverse=descending)
     return found
 
 
-def changed(query: Query, **changes: Any) -> Query:
-    return Query(
-        **{**{name: getattr(query, name) for name in query.__dataclass_fields__}, **changes}
-    )
-
-
 def walk(read: Callable[[Query], Page[Execution]], query: Query, *, backwards: bool) -> list[str]:
     """Follow cursors from one end to the other; return the ids in the order of the list."""
     ids: list[str] = []
     cursor = ""
-    while page := read(changed(query, cursor=cursor, cursor_before=backwards)).items:
+    while page := read(replace(query, cursor=cursor, cursor_before=backwards)).items:
         ids = [row.id for row in page] + ids if backwards else ids + [row.id for row in page]
         cursor = page[0].id if backwards else page[-1].id
     return ids
@@ -180,7 +201,7 @@ fixture_is_read_only = hypothesis_settings(
 
 
 @fixture_is_read_only
-@given(query=queries, user_id=st.sampled_from([None, "ann", "nobody", ""]))
+@given(query=queries, user_id=st.sampled_from([None, "ann", "unknown", ""]))
 def test_pages_and_cursors_visit_every_row_once_in_order(
     rows: tuple[sqlite3.Connection, list[Execution]],
     thresholds: int,
@@ -199,7 +220,7 @@ def test_pages_and_cursors_visit_every_row_once_in_order(
     assert [row.id for row in first.items] == ids[: query.limit]
     assert list(first.items) == whole[: query.limit]
     assert first.total == min(len(whole), thresholds)
-    assert list(read(changed(query, offset=3)).items) == whole[3 : 3 + query.limit]
+    assert list(read(replace(query, offset=3)).items) == whole[3 : 3 + query.limit]
     assert executions.page(conn, "fn", query, user_id=user_id, count=False) == Page(0, first.items)
     assert walk(read, query, backwards=False) == ids
     assert walk(read, query, backwards=True) == ids
@@ -207,12 +228,12 @@ def test_pages_and_cursors_visit_every_row_once_in_order(
 
 @fixture_is_read_only
 @given(query=queries)
-def test_a_list_without_plans_gives_the_same(
+def test_a_list_without_plans_has_the_same_pages(
     rows: tuple[sqlite3.Connection, list[Execution]], thresholds: int, query: Query
 ) -> None:
     conn, _ = rows
     scope = plans.Scope(Condition("function_id = 'fn'"))
-    plain = list_page(conn, executions.TABLE, lists.EXECUTIONS, query, scope)
+    plain = list_page(conn, executions.TABLE, query, scope)
     assert plain == executions.page(conn, "fn", query)
 
 
@@ -231,13 +252,13 @@ def test_a_cursor_must_be_a_row_the_caller_may_see(
             executions.page(conn, function_id, Query(cursor=cursor), user_id=user_id)
 
 
-def test_a_function_that_is_not_there_has_no_executions(
+def test_an_unknown_function_has_no_executions(
     rows: tuple[sqlite3.Connection, list[Execution]],
 ) -> None:
-    assert executions.page(rows[0], "nobody", Query()) == Page(0, ())
+    assert executions.page(rows[0], "unknown", Query()) == Page(0, ())
 
 
-def test_a_page_does_not_fill_the_memory(
+def test_a_page_has_a_limit_of_characters(
     rows: tuple[sqlite3.Connection, list[Execution]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     conn, _ = rows

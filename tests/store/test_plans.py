@@ -1,4 +1,4 @@
-"""A long list is read from an index, whatever a client filters or orders by."""
+"""A long list is read from an index for every filter and order."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, lists, plans, schema
-from minifn.store.database import connect
-from minifn.store.queries import Filter, Kind, Order, Query
+from minifn.store import executions, functions, plans, schema
+from minifn.store.attributes import EXECUTIONS
+from minifn.store.connection import connect
+from minifn.store.queries import CREATION, Comparison, Kind, Method, Order, Query
 
 VALUES: dict[Kind, Any] = {
     Kind.STRING: "failed",
@@ -21,7 +22,7 @@ VALUES: dict[Kind, Any] = {
 
 @pytest.fixture(scope="module")
 def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
-    """A thousand executions of one function, nearly all alike, with thresholds in proportion."""
+    """A database of 1,000 executions, nearly all alike, with thresholds in proportion."""
     connection = connect(tmp_path_factory.mktemp("plans") / "minifn.db")
     schema.migrate(connection)
     functions.insert(connection, Function(id="fn", name="fn", runtime="r"))
@@ -48,7 +49,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
 
 
 def steps(conn: sqlite3.Connection, query: Query, user_id: str | None = None) -> list[str]:
-    """Return the steps SQLite takes for a page, as EXPLAIN QUERY PLAN words them."""
+    """Return SQLite's steps for a page, in the words of EXPLAIN QUERY PLAN."""
     statements: list[str] = []
     conn.set_trace_callback(statements.append)
     try:
@@ -65,43 +66,46 @@ def assert_no_full_scan(found: list[str]) -> None:
         assert not step.startswith("SCAN executions"), found
 
 
-@pytest.mark.parametrize("attribute", lists.EXECUTIONS)
-@pytest.mark.parametrize("method", ["equal", "notEqual", "greaterThan", "between"])
+@pytest.mark.parametrize("name", EXECUTIONS)
+@pytest.mark.parametrize(
+    "method", [Method.EQUAL, Method.NOT_EQUAL, Method.GREATER_THAN, Method.BETWEEN]
+)
 def test_every_filter_is_served_by_its_index(
-    conn: sqlite3.Connection, attribute: str, method: str
+    conn: sqlite3.Connection, name: str, method: Method
 ) -> None:
-    item = lists.EXECUTIONS[attribute]
-    values = (VALUES[item.kind],) * (2 if method == "between" else 1)
-    found = steps(conn, Query(filters=(Filter(method, attribute, values),)))
-    assert item.index
-    assert any(f"INDEX {item.index} " in step for step in found), found
+    attribute = EXECUTIONS[name]
+    values = (VALUES[attribute.kind],) * (2 if method is Method.BETWEEN else 1)
+    found = steps(conn, Query(filters=(Comparison(method, attribute, values),)))
+    assert attribute.index
+    assert any(f"INDEX {attribute.index} " in step for step in found), found
     assert_no_full_scan(found)
 
 
-@pytest.mark.parametrize("attribute", ["", *lists.EXECUTIONS])
+@pytest.mark.parametrize("name", ["", *EXECUTIONS])
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("cursor", ["", "e500"])
 def test_every_order_is_read_from_its_index_without_sorting(
-    conn: sqlite3.Connection, attribute: str, descending: bool, cursor: str
+    conn: sqlite3.Connection, name: str, descending: bool, cursor: str
 ) -> None:
+    attribute = EXECUTIONS[name] if name else CREATION
     found = steps(conn, Query(orders=(Order(attribute, descending),), cursor=cursor))
-    index = lists.EXECUTIONS[attribute].index if attribute else "executions_function"
+    index = attribute.index or "executions_function"
     assert any(f"INDEX {index} " in step for step in found), found
     assert_no_full_scan(found)
-    # The rows of the one page may be sorted, what they are chosen from may not.
+    # The rows of the page may be sorted, the rows they are chosen from may not.
     assert sum("TEMP B-TREE FOR ORDER BY" in step for step in found) <= 1, found
 
 
 def test_a_rare_value_drives_the_query_and_a_frequent_one_does_not(
     conn: sqlite3.Connection,
 ) -> None:
-    rare = steps(
-        conn, Query(filters=(Filter("equal", "status", ("failed",)),), orders=(Order("duration"),))
-    )
-    frequent = steps(
-        conn,
-        Query(filters=(Filter("equal", "status", ("completed",)),), orders=(Order("duration"),)),
-    )
+    by_duration = (Order(EXECUTIONS["duration_seconds"]),)
+
+    def with_status(status: str) -> list[str]:
+        filters = (Comparison(Method.EQUAL, EXECUTIONS["status"], (status,)),)
+        return steps(conn, Query(filters=filters, orders=by_duration))
+
+    rare, frequent = with_status("failed"), with_status("completed")
     assert not any("executions_duration_seconds" in step for step in rare)
     assert any("executions_duration_seconds" in step for step in frequent)
 

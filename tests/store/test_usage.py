@@ -1,4 +1,4 @@
-"""Counts of what was used: nothing is lost or counted twice, whatever is deleted and whenever it is counted."""
+"""Usage: each execution and build is counted once, also when executions are deleted."""
 
 import asyncio
 import random
@@ -10,7 +10,7 @@ import pytest
 
 from minifn.ids import new_id
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
-from minifn.store import deployments, executions, functions, usage
+from minifn.store import deployments, execution_queue, executions, functions, retention, usage
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
 from minifn.store.usage import HOUR_MS, Kept, Used
@@ -64,7 +64,9 @@ def test_hours_and_functions_are_apart(conn: sqlite3.Connection) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_is_lost_or_counted_twice(conn: sqlite3.Connection, seed: int) -> None:
+def test_each_execution_is_counted_once_in_any_order_of_steps(
+    conn: sqlite3.Connection, seed: int
+) -> None:
     choose = random.Random(seed)
     finished = 0
     claimed: list[Execution] = []
@@ -81,23 +83,23 @@ def test_nothing_is_lost_or_counted_twice(conn: sqlite3.Connection, seed: int) -
             finished += 1
         elif step == "queue":
             waiting = msgspec.structs.replace(ran(at=NOW + moment), status="waiting")
-            executions.enqueue(conn, waiting, ExecutionRequest())
+            execution_queue.enqueue(conn, waiting, ExecutionRequest())
         elif step == "claim":
-            claimed += [job.execution for job in executions.claim(conn, 2, NOW + moment)[0]]
+            claimed += [job.execution for job in execution_queue.claim(conn, 2, NOW + moment)[0]]
         elif step == "finish" and claimed:
             execution = claimed.pop(choose.randrange(len(claimed)))
-            assert executions.finish(conn, msgspec.structs.replace(execution, status="failed"))
+            assert execution_queue.finish(conn, msgspec.structs.replace(execution, status="failed"))
             finished += 1
         elif step == "delete" and deletable:
             execution_id = deletable.pop(choose.randrange(len(deletable)))
             if executions.get(conn, "fn", execution_id):
                 executions.delete(conn, "fn", execution_id)
         elif step == "retention":
-            executions.delete_older(conn, NOW + moment, choose.randrange(1, 4))
+            retention.delete_older(conn, NOW + moment, choose.randrange(1, 4))
         elif step == "count":
             usage.count_next(conn, choose.randrange(1, 5))
         elif step == "recover":
-            finished += executions.recover(conn, "stopped", NOW + moment)
+            finished += execution_queue.recover(conn, "stopped", NOW + moment)
             claimed.clear()
     assert counted(conn).executions == finished
 
@@ -129,7 +131,7 @@ def test_builds(conn: sqlite3.Connection) -> None:
     assert usage.kept_by_hour(conn, HOUR, "fn") == {HOUR: Kept(deployments=2, source_bytes=203)}
 
 
-def test_a_function_takes_its_counts_along(conn: sqlite3.Connection) -> None:
+def test_a_deleted_function_has_no_usage(conn: sqlite3.Connection) -> None:
     executions.insert(conn, ran())
     assert counted(conn).executions == 1
     executions.insert(conn, ran())

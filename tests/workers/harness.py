@@ -1,4 +1,4 @@
-"""Real workers in real processes without isolation, for tests of the pool, the worker and the wrappers."""
+"""Workers in real processes without isolation, for tests of pool, worker and wrappers."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from typing import Any
 from minifn.languages import RuntimeTable
 from minifn.languages.table import Place
 from minifn.sandbox.command import Command
-from minifn.sandbox.engines import NoEngine
+from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
@@ -21,19 +21,19 @@ FUNCTIONS = Path(__file__).parent.parent / "functions"
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """A family to run the contract against."""
+    """A language that the contract is tested with."""
 
     key: str
-    #: Ends the names of entry files.
+    #: Suffix of entry files.
     suffix: str
-    #: The newest runtime this machine has.
+    #: Newest runtime of this machine.
     runtime: str
     table: RuntimeTable
 
     def spec(
         self, code: Path, entry: str, env: Mapping[str, str] | None = None, concurrency: int = 64
     ) -> WorkerSpec:
-        """Return how to start the function whose entry file is `entry` (without suffix) in `code`."""
+        """Return the spec of the function whose entry is `entry` (without suffix) in `code`."""
         installed = self.table.resolve(self.runtime)
         start = installed.start(Place(code=str(code), wrapper=str(installed.wrapper)))
         env = {**(env or {}), "OPEN_RUNTIMES_ENTRYPOINT": entry + self.suffix, **start.env}

@@ -29,7 +29,7 @@ def timed(python: Language) -> WorkerSpec:
 
 @pytest.fixture
 def counted(python: Language) -> WorkerSpec:
-    """A function that tells its process and how often it was called there."""
+    """A function that answers its pid and the number of its calls there."""
     return python.spec(FUNCTIONS / "contract_failures", "main")
 
 
@@ -38,16 +38,17 @@ def gone(pids: Iterable[int]) -> bool:
     return not any(psutil.pid_exists(pid) for pid in pids)
 
 
-@pytest.mark.parametrize("patient", [False, True], ids=["synchronous", "queued"])
+@pytest.mark.parametrize("queue_unbounded", [False, True], ids=["synchronous", "queued"])
 def test_a_cold_start_counts_for_every_trigger(
-    timed: WorkerSpec, tmp_path: Path, patient: bool
+    timed: WorkerSpec, tmp_path: Path, queue_unbounded: bool
 ) -> None:
     async def run() -> None:
         async with function(tmp_path, timed) as call:
             request = FunctionRequest(method="POST", path="/sleep", query="0", timeout_seconds=30)
             began = time.monotonic()
             cold, warm = [
-                await call.pool.call(timed, request, began + 30, patient=patient) for _ in range(2)
+                await call.pool.call(timed, request, began + 30, queue_unbounded=queue_unbounded)
+                for _ in range(2)
             ]
             assert time.monotonic() - began >= cold.duration_seconds > warm.duration_seconds > 0
 
@@ -67,7 +68,7 @@ def test_one_worker_serves_many_calls(counted: WorkerSpec, tmp_path: Path) -> No
     asyncio.run(run())
 
 
-def test_full_workers_get_company_up_to_the_limit(timed: WorkerSpec, tmp_path: Path) -> None:
+def test_full_workers_are_joined_by_more_up_to_the_limit(timed: WorkerSpec, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, timed, function_workers_max=3) as call:
             answers = await asyncio.gather(*(call("/sleep", query="0.2") for _ in range(9)))
@@ -136,7 +137,7 @@ def test_waiting_for_a_free_worker_spends_the_deadline(timed: WorkerSpec, tmp_pa
     asyncio.run(run())
 
 
-def test_calls_that_would_wait_in_too_long_a_line_are_refused_at_once(
+def test_calls_beyond_a_full_queue_are_refused_at_once(
     timed: WorkerSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("minifn.workers.pool.DEPLOYMENT_WAITING_MAX", 2)
@@ -156,7 +157,7 @@ def test_calls_that_would_wait_in_too_long_a_line_are_refused_at_once(
             assert time.monotonic() - began < 2
             slow = asyncio.create_task(call("/sleep", query="0.5"))
             await call.until(lambda: call.pool.busy == 1)
-            # Whoever gave up waiting leaves room behind.
+            # A call that gave up waiting frees its place in the queue.
             for _ in range(4):
                 assert (await call(seconds=0.05)).failure == "timeout"
             assert (await slow).failure == ""
@@ -164,7 +165,9 @@ def test_calls_that_would_wait_in_too_long_a_line_are_refused_at_once(
     asyncio.run(run())
 
 
-def test_an_idle_worker_of_another_function_makes_room(python: Language, tmp_path: Path) -> None:
+def test_an_idle_worker_of_another_function_is_stopped_for_a_new_one(
+    python: Language, tmp_path: Path
+) -> None:
     async def run() -> None:
         first = python.spec(FUNCTIONS / "contract_failures", "main")
         second = python.spec(FUNCTIONS / "contract_answers", "main")
@@ -178,7 +181,7 @@ def test_an_idle_worker_of_another_function_makes_room(python: Language, tmp_pat
     asyncio.run(run())
 
 
-def test_a_worker_that_becomes_idle_makes_room(
+def test_a_worker_that_becomes_idle_is_stopped_for_a_waiting_call(
     python: Language, timed: WorkerSpec, tmp_path: Path
 ) -> None:
     async def run() -> None:
@@ -247,7 +250,7 @@ def test_a_changed_environment_gets_new_workers(python: Language, tmp_path: Path
     asyncio.run(run())
 
 
-def test_requests_from_before_and_after_a_change_do_not_fight(
+def test_requests_before_and_after_a_change_both_get_workers(
     python: Language, tmp_path: Path
 ) -> None:
     async def run() -> None:
@@ -309,7 +312,7 @@ def test_closing_while_a_worker_starts(timed: WorkerSpec, tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_who_gives_up_when_woken_wakes_the_next(timed: WorkerSpec, tmp_path: Path) -> None:
+def test_a_woken_call_that_gives_up_wakes_the_next(timed: WorkerSpec, tmp_path: Path) -> None:
     async def run() -> None:
         async with function(tmp_path, timed, function_workers_max=1) as call:
             await call()

@@ -1,15 +1,16 @@
-"""Frames survive any cut of the stream; what breaks the rules is refused."""
+"""Frames survive any cut of the stream; violations of the protocol are refused."""
 
 import contextlib
 import itertools
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
 from minifn.workers import protocol
 from minifn.workers.protocol import (
-    BODY_LIMIT_BYTES,
+    FRAME_BODY_LIMIT_BYTES,
     HEADER_LIMIT_BYTES,
     HEADERS_MAX,
     Cancel,
@@ -41,6 +42,8 @@ REQUESTS = st.builds(
     timeout=st.floats(0, 900),
     logging=st.booleans(),
 )
+#: Reads the frames of a server, as wrappers do.
+decoded = msgspec.json.Decoder(ServerFrame).decode
 SERVER_FRAMES = REQUESTS | st.builds(Cancel, NUMBERS) | st.just(Load()) | st.just(Stop())
 BODIES = st.binary(max_size=200)
 
@@ -59,7 +62,7 @@ def test_frames_survive_any_cut(frames: list[tuple[ServerFrame, bytes]], cuts: l
     stream = b"".join(protocol.encode(frame, body) for frame, body in frames)
     decoder = Decoder()
     found = [
-        (protocol.decode_server_frame(header), body)
+        (decoded(header), body)
         for piece in pieces(stream, cuts)
         for header, body in decoder.feed(piece)
     ]
@@ -136,7 +139,8 @@ def test_many_response_headers_are_refused_before_they_are_decoded(value: str) -
 
 
 @pytest.mark.parametrize(
-    "lengths", [(HEADER_LIMIT_BYTES + 1, 0), (2, BODY_LIMIT_BYTES + 1), (0xFFFFFFFF, 0xFFFFFFFF)]
+    "lengths",
+    [(HEADER_LIMIT_BYTES + 1, 0), (2, FRAME_BODY_LIMIT_BYTES + 1), (0xFFFFFFFF, 0xFFFFFFFF)],
 )
 def test_lengths_over_the_limit_are_refused_before_the_frame_has_come(
     lengths: tuple[int, int],
@@ -147,4 +151,4 @@ def test_lengths_over_the_limit_are_refused_before_the_frame_has_come(
 
 def test_too_large_frames_are_not_sent() -> None:
     with pytest.raises(ProtocolError, match="the limit is"):
-        protocol.encode(Stop(), bytes(BODY_LIMIT_BYTES + 1))
+        protocol.encode(Stop(), bytes(FRAME_BODY_LIMIT_BYTES + 1))

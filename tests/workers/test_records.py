@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 
 from minifn.workers.records import response_headers
 
-#: What HTTP lets into no header: a server that is handed one has no answer to give.
+#: Characters that HTTP forbids in headers; a server cannot send them.
 CONTROL = set(map(chr, [*range(9), *range(10, 32), 127]))
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

@@ -22,7 +22,7 @@ from tests.workers.harness import FUNCTIONS
 
 UID = 20_001
 MEMORY_BYTES = 512 * 1024 * 1024
-#: Ten times what it takes, for busy machines: the benchmarks hold the real target.
+#: Ten times the usual duration, for busy machines; the benchmarks check the real target.
 COLD_SECONDS = 0.6
 
 

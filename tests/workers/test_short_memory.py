@@ -1,4 +1,4 @@
-"""The pool while memory is short: idle workers give way, calls wait or fail with the reason."""
+"""The pool while memory is short: idle workers end, calls wait or fail with the reason."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def timed(python: Language) -> WorkerSpec:
 
 @pytest.fixture
 def counted(python: Language) -> WorkerSpec:
-    """A function that tells its process."""
+    """A function that answers its pid."""
     return python.spec(FUNCTIONS / "contract_failures", "main")
 
 
@@ -58,7 +58,7 @@ def test_nothing_is_started_ahead(counted: WorkerSpec, tmp_path: Path) -> None:
 def test_memory_is_kept_for_workers_until_they_have_answered(
     python: Language, tmp_path: Path
 ) -> None:
-    """All are started in one turn of the loop, before any has taken its memory."""
+    """One turn of the loop starts all, before any uses its memory."""
 
     async def run() -> None:
         memory = Machine(3 * WORKER_BYTES)
@@ -84,7 +84,7 @@ def test_one_function_always_runs_and_an_idle_one_ends_before_the_next(
             call.spec = python.spec(FUNCTIONS / "contract_answers", "main")
             waiting = asyncio.create_task(call("/text"))
             await call.until(lambda: call.pool.workers == 2)
-            # The new one is counted, but not started while the other has its memory.
+            # The new one is counted, but does not start before the other has freed its memory.
             while psutil.pid_exists(first):
                 assert len(list((tmp_path / "processes").iterdir())) <= 1
                 await asyncio.sleep(0.001)
@@ -97,7 +97,7 @@ def test_one_function_always_runs_and_an_idle_one_ends_before_the_next(
 def test_a_call_waits_until_memory_is_free_again(
     python: Language, timed: WorkerSpec, tmp_path: Path
 ) -> None:
-    """Another program freed it, of which nothing tells the pool."""
+    """Another program frees it without notice to the pool."""
 
     async def run() -> None:
         memory = Machine(0)
@@ -134,7 +134,7 @@ def test_a_call_that_waits_in_vain_says_why(
 
 
 def test_many_functions_take_turns(python: Language, tmp_path: Path) -> None:
-    """More of them than memory has room for, all at once: each is answered."""
+    """More functions than fit into memory are called at once, and each call is answered."""
 
     async def run() -> None:
         names = ("contract_failures", "contract_time", "contract_logs", "contract_answers")

@@ -1,4 +1,4 @@
-// An npm package at work: answers with the HTML of the Markdown in the body.
+// Uses an npm package: answers with the HTML of the Markdown in the body.
 import { marked } from 'marked';
 
 const SAMPLE = '# Markdown\n\nSend *Markdown* in the body, get **HTML** back.';

@@ -1,4 +1,4 @@
-"""Files beside the module: a page read from a template, whatever directory the worker runs in."""
+"""Reads a page from a file beside the module, in any working directory."""
 
 from pathlib import Path
 from string import Template

@@ -1,7 +1,8 @@
-"""Who is calling: an API key, a function's own key, the operator, a user by JWT or session, or a guest.
+"""Finds who is calling: an API key, a function's own key, the operator, a user or a guest.
 
-Sessions are stateless: a session is a long-lived signed token in the envelope that Appwrite's SDKs pass back unread, so
-that a restart or a second process forgets nobody.
+Users come with a JWT or a session. Sessions are stateless: a session is a long-lived signed token
+in the envelope that Appwrite's SDKs pass back unread, so it is valid after a restart and in every
+process.
 """
 
 import base64
@@ -12,30 +13,49 @@ from collections.abc import Mapping
 import msgspec
 
 from minifn import jsontext
+from minifn.api.access import cookies
 from minifn.api.access.operators import Operators
-from minifn.errors import ProjectNotFound, UserApiKeyAndSessionSet, UserJwtInvalid
+from minifn.errors import (
+    ProjectNotFound,
+    UnauthorizedScope,
+    UserApiKeyAndSessionSet,
+    UserJwtInvalid,
+)
 from minifn.ids import new_id
 from minifn.models import Caller, CallerKind
 from minifn.services.keys import Keys
 from minifn.tokens import Tokens, UserClaims
 
-#: What every caller may do, whatever else.
+#: Scopes that every caller has.
 _GLOBAL_SCOPES = frozenset({"global", "public"})
 _KEY_SCOPES = _GLOBAL_SCOPES | {"health.read", "graphql"}
-_GUEST_SCOPES = _GLOBAL_SCOPES | {"execution.write", "executions.write", "sessions.write"}
-_USER_SCOPES = _GUEST_SCOPES | {"execution.read", "executions.read", "account"}
+#: Scopes of callers without an API key.
+GUEST_SCOPES = _GLOBAL_SCOPES | {"execution.write", "executions.write", "sessions.write"}
+USER_SCOPES = GUEST_SCOPES | {"execution.read", "executions.read", "account"}
 
-GUEST = Caller(kind=CallerKind.GUEST, roles=frozenset({"any", "guests"}), scopes=_GUEST_SCOPES)
+GUEST = Caller(kind=CallerKind.GUEST, roles=frozenset({"any", "guests"}), scopes=GUEST_SCOPES)
 ADMIN = Caller(kind=CallerKind.KEY, scopes=None)
 
-#: How long an anonymous session lasts, seconds: Appwrite's default of a year.
+#: Appwrite's words for kinds of callers, in errors.
+_ROLE_LABELS = {
+    CallerKind.KEY: "applications",
+    CallerKind.USER: "users",
+    CallerKind.GUEST: "guests",
+}
+
+#: Lifetime of an anonymous session in seconds: a year, Appwrite's default.
 SESSION_SECONDS = 31_536_000
-#: Checked tokens that are remembered, so that a busy user's signature is not checked anew for each request.
+#: Most verified tokens in memory, so that a busy user's signature is not verified each time.
 _REMEMBERED_TOKENS = 1000
 
 
+def scope_missing(caller: Caller, scope: str) -> UnauthorizedScope:
+    """Return the error for a caller without a scope, in Appwrite's words."""
+    return UnauthorizedScope(f"User (role: {_ROLE_LABELS[caller.kind]}) missing scope ({scope})")
+
+
 class Envelope(msgspec.Struct, frozen=True):
-    """What the value of a session cookie holds, as base64 of its JSON."""
+    """The value of a session cookie: base64 of this as JSON."""
 
     id: str
     secret: str
@@ -53,13 +73,14 @@ class Authenticator:
         self._tokens = tokens
         self._operators = operators
         self._users: dict[str, tuple[int, Caller]] = {}
-        self._cookie_names = (f"a_session_{project}", f"a_session_{project}_legacy")
+        name = cookies.session_name(project)
+        self._cookie_names = (name, f"{name}_legacy")
 
     async def identify(self, headers: Mapping[bytes, bytes], project: bytes) -> Caller:
-        """Return the caller. `project` is what the request names, empty or `console` for none.
+        """Return the caller. `project` is the one the request names, empty or `console` for none.
 
-        Raises ProjectNotFound, UserJwtInvalid, UserApiKeyAndSessionSet, ProjectKeyExpired and ApiKeyExpired. A session
-        or API key that is not known makes a guest, as in Appwrite.
+        Raises ProjectNotFound, UserJwtInvalid, UserApiKeyAndSessionSet, ProjectKeyExpired and
+        ApiKeyExpired. An unknown session or API key makes a guest, as in Appwrite.
         """
         if project != self._project and project not in (b"", b"console"):
             raise ProjectNotFound
@@ -72,7 +93,7 @@ class Authenticator:
         return await self._key(secret)
 
     def mint_session(self, user_id: str) -> tuple[str, str, int]:
-        """Return a new session of a user: its id, its value for cookies and headers, and when it ends (instant)."""
+        """Return a new session of a user: its id, its value for cookies, and its end (instant)."""
         session_id = new_id()
         expires = int(time.time()) + SESSION_SECONDS
         secret = self._tokens.mint_session(
@@ -85,7 +106,7 @@ class Authenticator:
         )
 
     async def _operator(self, headers: Mapping[bytes, bytes], project: bytes) -> Caller | None:
-        """Return the operator: in the project `console`, and in this project for clients that say so."""
+        """Return the operator: in `console`, and in this project for clients in admin mode."""
         if b"cookie" not in headers or (
             project == self._project and headers.get(b"x-appwrite-mode") != b"admin"
         ):
@@ -102,8 +123,9 @@ class Authenticator:
             return ADMIN
         text = secret.decode("latin-1")
         if self._tokens.is_function_key(text):
-            own = self._tokens.verify_key(text)
-            return Caller(kind=CallerKind.KEY, scopes=own.scopes | _KEY_SCOPES, depth=own.depth)
+            claims = self._tokens.verify_key(text)
+            scopes = claims.scopes | _KEY_SCOPES
+            return Caller(kind=CallerKind.KEY, scopes=scopes, depth=claims.depth)
         key = await self._keys.verify(text)
         if key is None:
             return GUEST
@@ -112,7 +134,7 @@ class Authenticator:
     def _user(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         token = headers.get(b"x-appwrite-jwt")
         if token:
-            # A JWT wins over a session, and says nothing to the function about one.
+            # A JWT wins over a session, and the function is told of no session.
             return self._caller(token.decode("latin-1"), session=False)
         for value in self._sessions(headers):
             secret = _open(value)
@@ -124,20 +146,15 @@ class Authenticator:
         return None
 
     def _sessions(self, headers: Mapping[bytes, bytes]) -> list[str]:
-        """Return what the request offers as its session, in the order in which the offers count."""
-        sources = [
-            headers.get(b"cookie"),
-            headers.get(b"x-appwrite-session"),
-            headers.get(b"x-fallback-cookies"),
-        ]
-        if not any(sources):
+        """Return the sessions that a request offers, the one that counts most first."""
+        cookie = headers.get(b"cookie", b"")
+        session = headers.get(b"x-appwrite-session", b"")
+        fallback = headers.get(b"x-fallback-cookies", b"")
+        if not (cookie or session or fallback):
             return []
-        cookie, session, fallback = (
-            source.decode("latin-1") if source else "" for source in sources
-        )
-        pairs = dict(part.strip().partition("=")[::2] for part in cookie.split(";"))
-        offers = [pairs.get(name, "") for name in self._cookie_names]
-        offers += [session, *_fallback(fallback, self._cookie_names)]
+        given = cookies.parse(cookie)
+        offers = [given.get(name, "") for name in self._cookie_names]
+        offers += [session.decode("latin-1"), *_fallback(fallback, self._cookie_names)]
         return [offer for offer in offers if offer]
 
     def _caller(self, token: str, *, session: bool) -> Caller:
@@ -156,7 +173,7 @@ class Authenticator:
 
 
 def user_caller(claims: UserClaims, *, session: bool) -> Caller:
-    """Return the caller that checked claims make, with the roles of Appwrite's `Auth::getRoles`."""
+    """Return the caller of verified claims, with the roles of Appwrite's `Auth::getRoles`."""
     verification = "verified" if claims.verified else "unverified"
     user_id = claims.user_id
     roles = {
@@ -175,28 +192,28 @@ def user_caller(claims: UserClaims, *, session: bool) -> Caller:
     return Caller(
         kind=CallerKind.USER,
         roles=frozenset(roles),
-        scopes=_USER_SCOPES,
+        scopes=USER_SCOPES,
         user_id=user_id,
         session_id=claims.session_id if session else "",
         ends=claims.exp if session or claims.handed else 0,
     )
 
 
-def _fallback(header: str, names: tuple[str, ...]) -> list[str]:
-    """Return the sessions in `x-fallback-cookies`, a JSON object as `POST /account/sessions/anonymous` gave it."""
+def _fallback(header: bytes, names: tuple[str, ...]) -> list[str]:
+    """Return the sessions in `x-fallback-cookies`: a JSON object of cookies by name."""
     if not header:
         return []
     try:
-        cookies = jsontext.decode(header)
+        given = jsontext.decode(header.decode("latin-1"))
     except jsontext.JsonInvalid:
         return []
-    if not isinstance(cookies, dict):
+    if not isinstance(given, dict):
         return []
-    return [value for name in names if isinstance(value := cookies.get(name), str)]
+    return [value for name in names if isinstance(value := given.get(name), str)]
 
 
 def _open(value: str) -> str | None:
-    """Return the secret in a session's value, None when it is not one of ours."""
+    """Return the secret in a session's value, None when the value has another form."""
     try:
         padded = base64.b64decode(value.replace("%3D", "=").replace("%3d", "=") + "==")
         return jsontext.decode_as(Envelope, padded).secret

@@ -1,8 +1,8 @@
-"""The operator: whoever knows the admin key may sign in with it, as the CLI and the console do, and get a session.
+"""The operator signs in with the admin key, as the CLI and the console do, and gets a session.
 
-A session is a signed token, so it outlives a restart; those that were signed out are remembered until they would have
-ended by themselves. It is good for everything the admin key is good for, and therefore never leaves its cookie: not for
-pages of other hosts, not for the browser's storage.
+A session is a signed token, so it outlives a restart. Sessions that were signed out are stored
+until they would have expired. A session grants all that the admin key grants, so it is given to its
+cookie alone: pages of other hosts cannot use it, and no script can read it.
 """
 
 import hmac
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from minifn.api.access import cookies
 from minifn.api.access.origins import is_same_host
 from minifn.api.access.rates import Rate
 from minifn.errors import RateLimitExceeded, UserInvalidCredentials
@@ -19,21 +20,21 @@ from minifn.store import settings
 from minifn.store.database import Database
 from minifn.tokens import OperatorClaims, OperatorTokens
 
-COOKIE = "a_session_console"
-#: How long a session lasts.
+COOKIE = cookies.session_name("console")
+#: Lifetime of a session in seconds: 30 days.
 SESSION_SECONDS = 30 * 86_400
-#: Wrong passwords that one address may try in a minute.
+#: Most wrong passwords from one address in FAILURES_PERIOD_SECONDS.
 FAILURES_MAX = 10
 FAILURES_PERIOD_SECONDS = 60
 
 _MARK = f"{COOKIE}=".encode()
-#: The name of the setting that remembers signed-out sessions: their ids and when they would have ended.
+#: Name of the setting with signed-out sessions: id -> end in seconds since the epoch.
 _ENDED = "operator_sessions_ended"
 _decode_ended = msgspec.json.Decoder(dict[str, int]).decode
 
 
 class Operators:
-    """Signs operators in and out, and knows them again."""
+    """Signs operators in and out, and finds them by their session."""
 
     def __init__(self, database: Database, admin_key: str, clock: Callable[[], float]) -> None:
         self._database = database
@@ -45,7 +46,8 @@ class Operators:
     def sign_in(self, email: str, password: str, address: str) -> tuple[OperatorClaims, str]:
         """Return a new session and its value for the cookie.
 
-        Raises UserInvalidCredentials, and RateLimitExceeded when `address` has tried too many wrong passwords.
+        Raises UserInvalidCredentials, and RateLimitExceeded after FAILURES_MAX wrong passwords
+        from `address`.
         """
         if self._failures.look(address).used >= FAILURES_MAX:
             raise RateLimitExceeded
@@ -58,13 +60,14 @@ class Operators:
         return claims, self._tokens.mint(claims)
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> OperatorClaims | None:
-        """Return whose session a request's cookie holds, None for none, an ended one, or one sent by a foreign page."""
+        """Return the claims of the session in a request's cookie.
+
+        None without a session, after its end, and for pages of other hosts.
+        """
         cookie = headers.get(b"cookie", b"")
         if _MARK not in cookie or not is_same_host(headers):
             return None
-        # The CLI sends back what it was given, attributes included: they are more cookies, which nobody asks for.
-        pairs = dict(part.strip().partition(b"=")[::2] for part in cookie.split(b";"))
-        claims = self._tokens.verify(pairs.get(COOKIE.encode(), b"").decode("latin-1"))
+        claims = self._tokens.verify(cookies.parse(cookie).get(COOKIE, ""))
         return None if claims is None or claims.session_id in await self._load_ended() else claims
 
     async def sign_out(self, session_id: str) -> None:

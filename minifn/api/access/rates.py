@@ -1,4 +1,4 @@
-"""How often something may be done: counts in windows of fixed length, as Appwrite's `utopia-php/abuse` keeps them."""
+"""Rate limits: counts in windows of fixed length, as in Appwrite's `utopia-php/abuse`."""
 
 import time
 from collections.abc import Callable
@@ -7,12 +7,12 @@ import msgspec
 
 from minifn.api.wire.answers import RawHeaders
 
-#: Keys counted in one window; more begin the counting anew, so that nobody can fill the memory with them.
+#: Most keys per window; beyond it all counts reset, to bound memory.
 _KEYS_MAX = 100_000
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What is left of a limit in the window that ends at `reset`, seconds since the epoch."""
+    """Use of a limit in the window that ends at `reset`, seconds since the epoch."""
 
     limit: int
     used: int
@@ -20,11 +20,11 @@ class Allowance(msgspec.Struct, frozen=True):
 
     @property
     def exceeded(self) -> bool:
-        """Whether what was counted is more than the limit allows."""
+        """Whether more was counted than the limit allows."""
         return self.used > self.limit
 
     def headers(self) -> RawHeaders:
-        """Return the three headers that tell a client."""
+        """Return Appwrite's three headers that describe the allowance."""
         shown = (
             ("x-ratelimit-limit", self.limit),
             ("x-ratelimit-remaining", max(0, self.limit - self.used)),
@@ -34,7 +34,10 @@ class Allowance(msgspec.Struct, frozen=True):
 
 
 class Rate:
-    """Allows `limit` uses in each window of `period_seconds`, for each key. `clock` tells seconds since the epoch."""
+    """Allows `limit` uses per key in each window of `period_seconds`.
+
+    `clock` returns seconds since the epoch.
+    """
 
     def __init__(
         self, limit: int, period_seconds: int, clock: Callable[[], float] = time.time
@@ -46,7 +49,7 @@ class Rate:
         self._used: dict[str, int] = {}
 
     def look(self, key: str) -> Allowance:
-        """Return what is left, counting nothing."""
+        """Return what is left, without counting."""
         window = int(self._clock()) // self._period_seconds
         if window != self._window or len(self._used) > _KEYS_MAX:
             self._window = window
@@ -54,7 +57,7 @@ class Rate:
         return Allowance(self._limit, self._used.get(key, 0), (window + 1) * self._period_seconds)
 
     def count(self, key: str) -> Allowance:
-        """Count one more and return what is left."""
+        """Count one use and return what is left."""
         self.look(key)
         self._used[key] = self._used.get(key, 0) + 1
         return self.look(key)

@@ -1,6 +1,6 @@
-"""Sessions: anonymous ones, so that the web SDK works with no other service, and the operator's.
+"""Sessions of anonymous users, so that the web SDK needs no other service, and of the operator.
 
-A user is an id that a session vouches for; the operator is whoever knows the admin key.
+A user is an id in a signed session; the operator signs in with the admin key.
 """
 
 import time
@@ -9,15 +9,13 @@ from typing import Annotated, Any
 import msgspec
 from starlette.types import ASGIApp
 
-from minifn.api.access import operators
-from minifn.api.access.callers import SESSION_SECONDS
-from minifn.api.hosts import mount_of
+from minifn.api.access import cookies, operators
+from minifn.api.access.callers import SESSION_SECONDS, scope_missing
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.operation import PUBLIC, Call, Operation
 from minifn.api.wire.params import Integer, NoParams, Params, Text
 from minifn.errors import (
     RateLimitExceeded,
-    UnauthorizedScope,
     UserInvalidCredentials,
     UserSessionNotFound,
 )
@@ -28,37 +26,46 @@ from minifn.tokens import UserClaims
 
 #: The one account of the project `console`.
 OPERATOR_ID = "operator"
-#: What Appwrite gives a client JWT, seconds.
+#: Default lifetime of a client JWT in seconds, as in Appwrite.
 _JWT_SECONDS = 900
+#: Keys of a session that are always empty: this server looks at no devices and no providers.
+_EMPTY_KEYS = (
+    "providerUid providerAccessToken providerAccessTokenExpiry providerRefreshToken osCode osName"
+    " osVersion clientType clientCode clientName clientVersion clientEngine clientEngineVersion"
+    " deviceName deviceBrand deviceModel countryCode countryName mfaUpdatedAt"
+)
 
 
 class CreateJwt(Params, frozen=True, kw_only=True):
-    """How long the JWT lives, seconds."""
+    """Lifetime of the JWT in seconds."""
 
     duration: Annotated[int, Integer(0, 3600)] = _JWT_SECONDS
 
 
 class EmailSession(Params, frozen=True, kw_only=True):
-    """Who signs in. The password is the admin key; the e-mail address is kept as it is given."""
+    """The operator's sign-in: any e-mail address, and the admin key as the password."""
 
     email: Annotated[str, Text(320)] = "operator@localhost"
     password: Annotated[str, Text(1024)]
 
 
 class OneSession(Params, frozen=True, kw_only=True):
-    """Which session; `current` is the caller's."""
+    """A session's id; `current` is the caller's."""
 
     session_id: Annotated[str, Text(36)]
 
 
 async def create_session(call: Call, params: NoParams) -> ASGIApp:
-    """Make an anonymous user and a session of theirs, given as cookies and, for browsers without, as a header."""
+    """Create an anonymous user with a session.
+
+    The session goes out as cookies, and as a header for browsers that refuse them.
+    """
     user_id = new_id()
     session_id, value, expires_at = call.context.authenticator.mint_session(user_id)
-    name = _cookie_name(call)
+    name = cookies.session_name(call.parts.config.project)
     headers = [
-        _cookie(call, name, value, SESSION_SECONDS),
-        _cookie(call, f"{name}_legacy", value, SESSION_SECONDS),
+        cookies.setting(call.scope, name, value, SESSION_SECONDS),
+        cookies.setting(call.scope, f"{name}_legacy", value, SESSION_SECONDS),
     ]
     fallback = msgspec.json.encode({name: value})
     headers += [(b"x-fallback-cookies", fallback), (b"x-appwrite-session", value.encode())]
@@ -74,22 +81,9 @@ async def create_email_session(call: Call, params: EmailSession) -> ASGIApp:
             "Users of this project have no passwords; the operator signs in to `console`."
         )
     claims, value = call.context.operators.sign_in(params.email, params.password, call.client_ip)
-    headers = [_cookie(call, operators.COOKIE, value, operators.SESSION_SECONDS)]
+    headers = [cookies.setting(call.scope, operators.COOKIE, value, operators.SESSION_SECONDS)]
     return json_answer(
         _session(call, claims.session_id, OPERATOR_ID, claims.exp * 1000, "email"), 201, headers
-    )
-
-
-def _cookie_name(call: Call) -> str:
-    return f"a_session_{call.parts.config.project}"
-
-
-def _cookie(call: Call, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
-    path = mount_of(call.scope) or "/"
-    secure = "; secure" if call.scope.get("scheme") == "https" else ""
-    return (
-        b"set-cookie",
-        f"{name}={value}; path={path}; max-age={seconds}; httponly; samesite=lax{secure}".encode(),
     )
 
 
@@ -97,11 +91,6 @@ def _session(
     call: Call, session_id: str, user_id: str, expires_at: int, provider: str, value: str = ""
 ) -> dict[str, Any]:
     created_at = format_instant(now_ms())
-    empty = (
-        "providerUid providerAccessToken providerAccessTokenExpiry providerRefreshToken osCode osName osVersion "
-        "clientType clientCode clientName clientVersion clientEngine clientEngineVersion deviceName deviceBrand "
-        "deviceModel countryCode countryName mfaUpdatedAt"
-    )
     return {
         "$id": session_id,
         "$createdAt": created_at,
@@ -110,30 +99,30 @@ def _session(
         "expire": format_instant(expires_at),
         "provider": provider,
         "ip": call.client_ip,
-        **dict.fromkeys(empty.split(), ""),
+        **dict.fromkeys(_EMPTY_KEYS.split(), ""),
         "current": True,
         "factors": ["password" if provider == "email" else provider],
-        # Servers with a key pass it on to their own visitors; browsers have the cookie.
+        # A server with an API key passes it to its own visitors; browsers have the cookie.
         "secret": value if call.caller.privileged else "",
     }
 
 
 def _require_user(call: Call) -> str:
+    """Return the id of the calling user. Raises UnauthorizedScope for other callers."""
     if call.caller.kind is not CallerKind.USER:
-        label = "guests" if call.caller.kind is CallerKind.GUEST else "applications"
-        raise UnauthorizedScope(f"User (role: {label}) missing scope (account)")
+        raise scope_missing(call.caller, "account")
     return call.caller.user_id
 
 
 async def get(call: Call, params: NoParams) -> ASGIApp:
-    """Return the user or operator who is calling."""
+    """Return the calling user or operator."""
     if not call.caller.operator:
         _require_user(call)
     return json_answer(user(call.caller))
 
 
 def user(caller: Caller) -> dict[str, Any]:
-    """Return a user or operator as the wire has them; minifn knows of users only what their token says."""
+    """Return a user or operator as JSON; a token is all that minifn knows of a user."""
     address = caller.operator
     now = format_instant(now_ms())
     return {
@@ -157,7 +146,7 @@ def user(caller: Caller) -> dict[str, Any]:
 
 
 async def create_jwt(call: Call, params: CreateJwt) -> ASGIApp:
-    """Return a client JWT of the user who is calling, by their session: a JWT makes no other."""
+    """Create a client JWT of the user whose session calls; a JWT cannot create another."""
     user_id = _require_user(call)
     if not call.caller.session_id:
         raise UserSessionNotFound
@@ -167,7 +156,7 @@ async def create_jwt(call: Call, params: CreateJwt) -> ASGIApp:
 
 
 async def delete_session(call: Call, params: OneSession) -> ASGIApp:
-    """Take the caller's session back from their browser; the operator's ends everywhere."""
+    """Delete the caller's session from the browser; the operator's ends on the server too."""
     caller = call.caller
     if not caller.operator:
         _require_user(call)
@@ -175,10 +164,10 @@ async def delete_session(call: Call, params: OneSession) -> ASGIApp:
         raise UserSessionNotFound
     if caller.operator:
         await call.context.operators.sign_out(caller.session_id)
-        return no_content([_cookie(call, operators.COOKIE, "", 0)])
-    name = _cookie_name(call)
-    cookies = [_cookie(call, name, "", 0), _cookie(call, f"{name}_legacy", "", 0)]
-    return no_content([*cookies, (b"x-fallback-cookies", b"{}")])
+        return no_content([cookies.setting(call.scope, operators.COOKIE, "", 0)])
+    name = cookies.session_name(call.parts.config.project)
+    ended = [cookies.setting(call.scope, each, "", 0) for each in (name, f"{name}_legacy")]
+    return no_content([*ended, (b"x-fallback-cookies", b"{}")])
 
 
 OPERATIONS = (

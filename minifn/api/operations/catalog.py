@@ -1,4 +1,4 @@
-"""What functions can be made of: runtimes and specifications."""
+"""Lists of runtimes and specifications."""
 
 from typing import Annotated
 
@@ -12,13 +12,13 @@ from minifn.api.wire.specifications import offered
 
 
 class ListRuntimes(Params, frozen=True, kw_only=True):
-    """Whether to count."""
+    """Whether the answer has the total."""
 
     total: Annotated[bool, Boolean(loose=True)] = True
 
 
 class ListSpecifications(ListRuntimes, frozen=True, kw_only=True):
-    """Specifications for what; builds and executions have the same."""
+    """The use of a specification; builds and executions have the same ones."""
 
     type: Annotated[str, OneOf(("runtimes", "builds"))] = "runtimes"
 
@@ -32,7 +32,7 @@ async def list_runtimes(call: Call, params: ListRuntimes) -> ASGIApp:
 
 
 async def list_specifications(call: Call, params: ListSpecifications) -> ASGIApp:
-    """List the specifications that are offered."""
+    """List the specifications that this server offers."""
     items = [responses.specification(item) for item in offered(call.parts.config)]
     return json_answer(
         responses.listing("specifications", len(items) if params.total else 0, items)

@@ -1,4 +1,4 @@
-"""What Appwrite's CLI asks of the console once the operator has signed in, and what the starter functions ask."""
+"""Console operations of a signed-in operator, as Appwrite's CLI and starter functions call them."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,6 @@ from starlette.types import ASGIApp
 from minifn.api.operations.project import TEAM_ID, described
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.kinds import QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     PROJECTS_READ,
     TEAMS_READ,
@@ -16,6 +15,7 @@ from minifn.api.wire.operation import (
     Operation,
 )
 from minifn.api.wire.params import Boolean, Id, NoParams, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.api.wire.responses import listing
 from minifn.errors import ProjectNotFound
 from minifn.instants import format_instant, now_ms
@@ -23,7 +23,7 @@ from minifn.store.conditions import holds, literal
 from minifn.store.queries import Attribute, Kind
 from minifn.store.search import matches_words
 
-#: What lists of users can be asked by; there is no column behind any of them.
+#: Attributes that queries of users may name; none has a column.
 _USER_ATTRIBUTES = {
     **dict.fromkeys(
         ("$id", "name", "email", "phone", "passwordUpdate"), Attribute("", Kind.STRING)
@@ -40,13 +40,13 @@ _USER_ATTRIBUTES = {
 
 
 class OneProject(Params, frozen=True, kw_only=True):
-    """Which project; a server has one."""
+    """A project's id; a server has one project."""
 
     project_id: Annotated[str, Id()]
 
 
 class ListUsers(Params, frozen=True, kw_only=True):
-    """Which users."""
+    """A page of users."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     search: Annotated[str, Text(256, 0)] = ""
@@ -54,7 +54,7 @@ class ListUsers(Params, frozen=True, kw_only=True):
 
 
 class ListOfOne(Params, frozen=True, kw_only=True):
-    """Whether the one there is."""
+    """A page of a list that has one item."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     search: Annotated[str, Text(256, 0)] = ""
@@ -62,7 +62,7 @@ class ListOfOne(Params, frozen=True, kw_only=True):
 
 
 async def variables(call: Call, params: NoParams) -> ASGIApp:
-    """Return the settings that clients ask for by the names of Appwrite's environment variables."""
+    """Return settings by the names of Appwrite's environment variables."""
     config = call.parts.config
     return json_answer(
         {
@@ -88,7 +88,7 @@ async def variables(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def get_project(call: Call, params: OneProject) -> ASGIApp:
-    """Return this server's project, of which it knows the id."""
+    """Return this server's project."""
     if params.project_id != call.parts.config.project:
         raise ProjectNotFound
     return json_answer(described(params.project_id))
@@ -100,7 +100,7 @@ async def list_projects(call: Call, params: ListOfOne) -> ASGIApp:
 
 
 async def list_teams(call: Call, params: ListOfOne) -> ASGIApp:
-    """List the one organisation: the operator, whose project this is."""
+    """List the one organisation: the operator, who owns the project."""
     now = format_instant(now_ms())
     team = {
         "$id": TEAM_ID,
@@ -114,7 +114,7 @@ async def list_teams(call: Call, params: ListOfOne) -> ASGIApp:
 
 
 async def _list_of_one(call: Call, params: ListOfOne, name: str, item: dict[str, Any]) -> ASGIApp:
-    """Answer with a list that has one item, which the queries and the search may leave out."""
+    """Answer with a list of one item, or of none when the queries or the search exclude it."""
     texts = {key: value for key, value in item.items() if isinstance(value, str) and key[:1] != "$"}
     attributes = {
         **{
@@ -124,7 +124,7 @@ async def _list_of_one(call: Call, params: ListOfOne, name: str, item: dict[str,
         **{key: Attribute(str(now_ms()), Kind.INSTANT) for key in ("$createdAt", "$updatedAt")},
     }
     query = read_query(params.queries, attributes, call.shape, params.search)
-    found = await call.parts.database.read(holds, query.filters, attributes)
+    found = await call.parts.database.read(holds, query.filters)
     if query.search:
         found = found and matches_words(f"{item['$id']} {item['name']}", query.search)
     shown = [item] if found and not query.offset and not query.cursor else []

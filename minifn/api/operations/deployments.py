@@ -1,4 +1,4 @@
-"""Deployments: upload, list, activate, rebuild, cancel, delete and download, in the spellings of 1.6 and of 1.8."""
+"""Deployments: upload, list, activate, rebuild, cancel, delete and download, as in 1.6 and 1.8."""
 
 import asyncio
 import time
@@ -13,9 +13,9 @@ from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.downloads import FileAnswer
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Integer, OneOf, Params, Text
+from minifn.api.wire.queries import read_selection
 from minifn.errors import (
     BuildAlreadyCompleted,
     BuildNotReady,
@@ -35,16 +35,16 @@ from minifn.errors import (
 )
 from minifn.instants import format_instant
 from minifn.services.deployments import Upload
-from minifn.store import deployments, lists
+from minifn.store import deployments
 
-#: The archives of a deployment: what was uploaded, and what its build made of it.
+#: The archives of a deployment: the uploaded source, and the output of its build.
 DOWNLOADS = ("source", "output")
 
 _DEPLOYMENT = "/functions/{functionId}/deployments/{deploymentId}"
 
 
 class CreateDeployment(Params, frozen=True, kw_only=True):
-    """What comes with an archive; the archive itself is the file `code`."""
+    """The settings of an upload; the archive is the file `code`."""
 
     function_id: Annotated[str, Id()]
     entrypoint: Annotated[str | None, Text(1028)] = None
@@ -53,7 +53,7 @@ class CreateDeployment(Params, frozen=True, kw_only=True):
 
 
 class ListDeployments(Params, frozen=True, kw_only=True):
-    """Which deployments of a function."""
+    """A page of a function's deployments."""
 
     function_id: Annotated[str, Id()]
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
@@ -62,29 +62,29 @@ class ListDeployments(Params, frozen=True, kw_only=True):
 
 
 class OneDeployment(Params, frozen=True, kw_only=True):
-    """Which deployment; in the path, or in the body from 1.8 on."""
+    """A deployment of a function; the id is in the path, or in the body since 1.8."""
 
     function_id: Annotated[str, Id()]
     deployment_id: Annotated[str, Id()]
 
 
 class Download(OneDeployment, frozen=True, kw_only=True):
-    """Which archive of a deployment: what was uploaded, or what its build made of it."""
+    """An archive of a deployment: its source, or the output of its build."""
 
     type: Annotated[str, OneOf(DOWNLOADS)] = "source"
-    #: What lets a guest in, instead of a key.
+    #: Replaces an API key.
     token: Annotated[str, Text(2048, 0)] = ""
 
 
 class CreateToken(OneDeployment, frozen=True, kw_only=True):
-    """Which archive of a deployment the token is for, and how long it lives, seconds."""
+    """The archive that a token is for, and the token's lifetime in seconds."""
 
     type: Annotated[str, OneOf(DOWNLOADS)] = "source"
     duration: Annotated[int, Integer(1, 86_400)] = 900
 
 
 async def create(call: Call, params: CreateDeployment) -> ASGIApp:
-    """Take an archive, or one chunk of it."""
+    """Upload an archive, or one chunk of it."""
     upload = Upload(
         function_id=params.function_id,
         code=call.files.get("code"),
@@ -103,16 +103,15 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
 
 async def list_deployments(call: Call, params: ListDeployments) -> ASGIApp:
     """List a function's deployments."""
-    query = read_query(params.queries, lists.DEPLOYMENTS, call.shape, params.search)
+    query, select = read_selection(params.queries, call.shape, params.search)
     await call.parts.functions.get(params.function_id)
     found = await call.parts.database.read_list(
         deployments.page, params.function_id, query, count=params.total
     )
     items = [responses.deployment(item, call.shape) for item in found.items]
-    if query.select and "*" not in query.select:
+    if select and "*" not in select:
         items = [
-            {key: item[key] for key in item if key[0] == "$" or key in query.select}
-            for item in items
+            {key: item[key] for key in item if key[0] == "$" or key in select} for item in items
         ]
     return json_answer(responses.listing("deployments", found.total, items))
 
@@ -141,7 +140,10 @@ async def delete(call: Call, params: OneDeployment) -> ASGIApp:
 
 
 async def rebuild(call: Call, params: OneDeployment) -> ASGIApp:
-    """Build a deployment's archive again, as a new deployment. Clients before 1.7 get nothing back."""
+    """Build a deployment's archive again, as a new deployment.
+
+    Clients before 1.7 get an empty answer.
+    """
     deployment = await call.parts.deployments.rebuild(params.function_id, params.deployment_id)
     if call.shape < Shape.V1_8:
         return no_content()
@@ -155,7 +157,10 @@ async def cancel(call: Call, params: OneDeployment) -> ASGIApp:
 
 
 async def cancel_build(call: Call, params: OneDeployment) -> ASGIApp:
-    """Stop a build, as 1.6 spells it: clients before 1.7 get the build back, others the deployment."""
+    """Stop a build, at the path of 1.6.
+
+    Clients before 1.7 get the build, later ones the deployment.
+    """
     deployment = await call.parts.deployments.cancel(params.function_id, params.deployment_id)
     before = call.shape < Shape.V1_8
     return json_answer(
@@ -169,12 +174,12 @@ async def download(call: Call, params: Download) -> ASGIApp:
     if not (
         call.has_scope(FUNCTIONS_READ) or verify(params.token, params.deployment_id, params.type)
     ):
-        raise UserUnauthorized("The token is not one for this archive, or has expired.")
+        raise UserUnauthorized("The token is not for this archive, or has expired.")
     return await _sent(call, params, call.shape)
 
 
 async def _sent(call: Call, params: Download, shape: Shape) -> ASGIApp:
-    """Return the archive, named as a version names it."""
+    """Return the archive under the file name of the client's version."""
     path = await _archive(call, params, params.type)
     name, content_type = f"{params.deployment_id}.tar.gz", "application/gzip"
     if shape is Shape.FULL and params.type == "output":
@@ -199,7 +204,7 @@ async def _archive(call: Call, params: OneDeployment, kind: str) -> Path:
 
 
 async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
-    """Send the packed build, as the console of 1.6 asks for it."""
+    """Send the output of a build, at the path of the console of 1.6."""
     output = Download(
         function_id=params.function_id, deployment_id=params.deployment_id, type="output"
     )
@@ -207,7 +212,7 @@ async def download_build(call: Call, params: OneDeployment) -> ASGIApp:
 
 
 async def create_token(call: Call, params: CreateToken) -> ASGIApp:
-    """Make a token with which a guest may download one archive of a deployment, until it expires."""
+    """Create a token that lets guests download one archive of a deployment until it expires."""
     await _archive(call, params, params.type)
     expires = int(time.time()) + params.duration
     token = call.parts.tokens.mint_download(params.deployment_id, params.type, expires)

@@ -1,4 +1,4 @@
-"""Events from outside: an app tells what happened in it, and the functions that subscribe to it run."""
+"""Events of an app outside: the functions that subscribe to them run."""
 
 import contextlib
 from typing import Annotated, Any
@@ -12,28 +12,30 @@ from minifn.api.wire.operation import EVENTS_WRITE, Call, Operation
 from minifn.api.wire.params import Limits, Params, Text
 from minifn.errors import Overloaded
 
-#: Characters of an event's name.
+#: Most characters of an event's name.
 _NAME_MAX_CHARS = 256
 
 
 class HappenedEvent:
-    """The name of one event, every id in it named."""
+    """The name of one event, without wildcards."""
 
     def check(self, value: Any, limits: Limits) -> str:
         if isinstance(value, str) and len(value) <= _NAME_MAX_CHARS and event_names.is_event(value):
             return value
-        raise ValueError("Value must be the name of an event that can happen, and not to functions")
+        raise ValueError(
+            "Value must be the name of an event without wildcards, and not one of functions"
+        )
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {"type": "string", "maxLength": _NAME_MAX_CHARS, "example": "orders.42.create"}
 
 
 class JsonObject:
-    """An object, kept as the JSON that functions are given."""
+    """An object, returned as JSON for the functions."""
 
     def check(self, value: Any, limits: Limits) -> bytes:
         if isinstance(value, dict):
-            # It could just be decoded, and is encoded a few frames further up the stack.
+            # Encoding can nest a few frames deeper than the decoding that succeeded.
             with contextlib.suppress(RecursionError):
                 return msgspec.json.encode(value)
         raise ValueError("Value must be a valid JSON object that does not nest too deep")
@@ -43,7 +45,7 @@ class JsonObject:
 
 
 class CreateEvent(Params, frozen=True, kw_only=True):
-    """What happened, and who did it."""
+    """An event's name and payload, and the user who caused it."""
 
     event: Annotated[str, HappenedEvent()]
     payload: Annotated[bytes, JsonObject()] = b"{}"

@@ -6,11 +6,10 @@ from typing import Annotated
 from starlette.types import ASGIApp
 
 from minifn.api.operations import templates
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import SCOPE_NAMES, Cron, EventName, QueryTexts, Role, SpecificationSlug
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import (
     Boolean,
@@ -23,6 +22,7 @@ from minifn.api.wire.params import (
     Params,
     Text,
 )
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
@@ -39,7 +39,7 @@ from minifn.intervals import MINUTES_MAX
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
 from minifn.services.deployments import Template
 from minifn.services.functions import FunctionSettings
-from minifn.store import lists, variables
+from minifn.store import variables
 from minifn.store.git_sources import Source
 
 
@@ -51,7 +51,7 @@ def _timeout_max(limits: Limits) -> int:
     return limits.timeout_max_seconds
 
 
-#: Characters of a description.
+#: Most characters of a description.
 DESCRIPTION_MAX_CHARS = 16_384
 
 
@@ -79,7 +79,7 @@ class CreateFunction(Params, frozen=True, kw_only=True):
     provider_root_directory: Annotated[str, Text(128, 0)] = ""
     provider_branches: Annotated[tuple[str, ...] | None, ListOf(Text(128))] = None
     provider_paths: Annotated[tuple[str, ...] | None, ListOf(Text(128))] = None
-    #: The name both specifications had before 1.9.
+    #: The name of both specifications before 1.9.
     specification: Annotated[str | None, SpecificationSlug()] = None
     build_specification: Annotated[str | None, SpecificationSlug()] = None
     runtime_specification: Annotated[str | None, SpecificationSlug()] = None
@@ -89,21 +89,24 @@ class CreateFunction(Params, frozen=True, kw_only=True):
 
 
 class CreateFromTemplate(CreateFunction, frozen=True, kw_only=True):
-    """A new function; clients before 1.7 may have a template deployed at once, later ones ask for that by itself."""
+    """A new function.
+
+    Clients before 1.7 may name a template to deploy; later ones call createTemplateDeployment.
+    """
 
     template_repository: Annotated[str, Text(128, 0)] = ""
     template_owner: Annotated[str, Text(128, 0)] = ""
     template_root_directory: Annotated[str, Text(128, 0)] = ""
     template_version: Annotated[str, Text(128, 0)] = ""
-    #: What clients before 1.6 call the version.
+    #: The name of the version before 1.6.
     template_branch: Annotated[str, Text(128, 0)] = ""
 
 
 class UpdateFunction(CreateFunction, frozen=True, kw_only=True):
     """Every setting of a function.
 
-    A setting that is left out goes back to its default, except runtime, entrypoint, description and
-    interval; and, for clients of 2.0 and later, the specifications.
+    A setting that is left out returns to its default, except runtime, entrypoint, description and
+    interval, and for clients since 2.0 the specifications.
     """
 
     function_id: Annotated[str, Id()]
@@ -111,7 +114,7 @@ class UpdateFunction(CreateFunction, frozen=True, kw_only=True):
 
 
 class ListFunctions(Params, frozen=True, kw_only=True):
-    """Which functions."""
+    """A page of functions."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     search: Annotated[str, Text(256, 0)] = ""
@@ -119,12 +122,12 @@ class ListFunctions(Params, frozen=True, kw_only=True):
 
 
 class OneFunction(Params, frozen=True, kw_only=True):
-    """Which function."""
+    """A function's id."""
 
     function_id: Annotated[str, Id()]
 
 
-#: Clients before 1.4 know no commands: what their builds run, by family.
+#: Build commands by runtime family, for clients before 1.4, which send none.
 _COMMANDS_1_3 = {
     "node": "npm install",
     "python": "pip install --no-cache-dir -r requirements.txt",
@@ -139,17 +142,12 @@ _COMMANDS_1_3 = {
 def _settings(
     call: Call, params: CreateFunction, runtime: str, default: str | None
 ) -> FunctionSettings:
-    """Return what is asked for. Raises ArgumentInvalid for settings that exclude each other.
+    """Return the settings in a request. Raises ArgumentInvalid for ones that exclude each other.
 
-    `runtime` is the one that the function will have. `default` is the specification where none is
-    named; None keeps the stored one.
+    `runtime` is the runtime that the function will have. `default` is the specification for
+    requests without one; None keeps the stored one.
     """
-    if params.schedule and params.interval:
-        raise ArgumentInvalid.for_param(
-            "interval", "A function has a schedule or an interval, not both"
-        )
-    if params.email_enabled:
-        raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
+    _check_settings(params)
     commands = params.commands
     if call.shape <= Shape.V1_3:
         commands = _COMMANDS_1_3.get(runtime.rpartition("-")[0], "")
@@ -164,7 +162,7 @@ def _settings(
         events=params.events,
         schedule=params.schedule,
         interval_minutes=params.interval,
-        # Only the default can be above the limit.
+        # Params check the timeout, but not its default, against the limit.
         timeout_seconds=min(params.timeout, call.context.limits.timeout_max_seconds),
         entrypoint=params.entrypoint,
         commands=commands,
@@ -180,6 +178,15 @@ def _settings(
         deployment_retention_days=params.deployment_retention,
         description=params.description,
     )
+
+
+def _check_settings(params: CreateFunction) -> None:
+    if params.schedule and params.interval:
+        raise ArgumentInvalid.for_param(
+            "interval", "A function has a schedule or an interval, not both"
+        )
+    if params.email_enabled:
+        raise ArgumentInvalid.for_param("emailEnabled", "This server receives no e-mail")
 
 
 async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
@@ -203,7 +210,7 @@ async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
 
 
 def _template(call: Call, params: CreateFromTemplate) -> Template | Source | None:
-    """Return the template that is to be deployed at once, None unless it is named in full."""
+    """Return the template to deploy, None unless it is named in full."""
     place = (params.template_owner, params.template_repository, params.template_root_directory)
     reference = params.template_version or params.template_branch
     if not (all(place) and reference):
@@ -218,7 +225,7 @@ def _template(call: Call, params: CreateFromTemplate) -> Template | Source | Non
 
 
 def _default_specification(call: Call) -> str:
-    """Return Appwrite's default, or the largest offered one where the limits are below it."""
+    """Return Appwrite's default specification, or the largest offered one below it."""
     offered = call.context.limits.specifications
     return DEFAULT_SPECIFICATION if DEFAULT_SPECIFICATION in offered or not offered else offered[-1]
 
@@ -244,7 +251,7 @@ async def get(call: Call, params: OneFunction) -> ASGIApp:
 
 async def list_functions(call: Call, params: ListFunctions) -> ASGIApp:
     """List functions."""
-    query = read_query(params.queries, lists.FUNCTIONS, call.shape, params.search)
+    query = read_query(params.queries, list_attributes.FUNCTIONS, call.shape, params.search)
     found = await call.parts.functions.page(query, count=params.total)
     owned = await call.parts.database.read(
         variables.of_functions, [item.id for item in found.items]

@@ -1,4 +1,4 @@
-"""Whether the server is up, and what it speaks."""
+"""Health of the server, and its API version."""
 
 import dataclasses
 import time
@@ -25,9 +25,10 @@ async def version(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def health(call: Call, params: NoParams) -> ASGIApp:
-    """Answer `pass` once the database has answered. A key also gets the protections and the memory limit, in bytes.
+    """Answer `pass` once the database has answered.
 
     `fail`, with 503, when a file of the data directory is missing: the server is about to stop.
+    API keys also see the engine, the memory limit in bytes, the network and the protections.
     """
     started = time.perf_counter()
     await call.parts.database.read(settings.get, "health")

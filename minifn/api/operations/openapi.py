@@ -1,7 +1,7 @@
-"""The API described as an OpenAPI document, made of the same declarations that answer requests.
+"""Describes the API as an OpenAPI document, from the declarations that answer requests.
 
-Records are described in their newest shape, which has the keys of every version; a client that names an older version
-in `x-appwrite-response-format` gets fewer.
+Records have their newest shape here, with the keys of every version. A client that names an older
+version in `x-appwrite-response-format` gets fewer keys.
 """
 
 import re
@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import ASGIApp
 
 from minifn import __version__
+from minifn.api.access.callers import GUEST_SCOPES, USER_SCOPES
 from minifn.api.hosts import mount_of
 from minifn.api.wire import responses
 from minifn.api.wire.answers import Answer
@@ -32,8 +33,8 @@ from minifn.errors import (
 from minifn.languages import Runtime
 from minifn.models import SPECIFICATIONS, ApiKey, Deployment, Execution, Function, Rule, Variable
 
-#: What every operation may refuse with: who is calling, for which project, with which query string.
-_ALWAYS = (
+#: Errors of every operation: about the caller, the project and the query string.
+COMMON_ERRORS = (
     ArgumentInvalid,
     AccessForbidden,
     ApiKeyExpired,
@@ -43,10 +44,8 @@ _ALWAYS = (
     UserApiKeyAndSessionSet,
     ProjectNotFound,
 )
-#: And those that change something.
-_CHANGING = (UnknownOrigin,)
-#: Scopes that clients without an API key have.
-_CLIENT_SCOPES = frozenset({"execution.read", "execution.write"})
+#: Errors of operations that change something.
+CHANGE_ERRORS = (UnknownOrigin,)
 
 _SECURITY = {
     "Project": ("X-Appwrite-Project", "header", "The project's id."),
@@ -54,34 +53,35 @@ _SECURITY = {
     "JWT": ("X-Appwrite-JWT", "header", "A user's JWT."),
     "Session": ("X-Appwrite-Session", "header", "A user's session."),
 }
-#: Leaves the members of a document as they are.
+#: Schemas of an error's keys.
+_ERROR = {
+    "message": {"type": "string"},
+    "code": {"type": "integer"},
+    "type": {"type": "string"},
+    "version": {"type": "string"},
+}
+#: Leaves the members of a document undecoded.
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _PATH_PARAM = re.compile(r"\{(\w+)\}")
 
 
 def _samples() -> dict[str, dict[str, Any]]:
-    """Return one record of every model as the API answers with it; their schemas are read off them."""
+    """Return one record of every model as JSON, from which its schema is inferred."""
     full = Shape.FULL
     runtime = Runtime(
         id="", key="", name="", version="", base="", image="", logo="", supports=("",)
     )
     variable = responses.variable(Variable(id="", function_id="", key="", value=""), full)
-    texts = {
-        "execute": ("",),
-        "scopes": ("",),
-        "events": ("",),
-        "provider_branches": ("",),
-        "provider_paths": ("",),
-    }
-    function = responses.function(
-        msgspec.structs.replace(Function(id="", name="", runtime=""), **texts), (), full
+    lists = ("execute", "scopes", "events", "provider_branches", "provider_paths")
+    function = msgspec.structs.replace(
+        Function(id="", name="", runtime=""), **dict.fromkeys(lists, ("",))
     )
     headers = (("", ""),)
     execution = Execution(
         id="", function_id="", user_id="u", request_headers=headers, response_headers=headers
     )
     return {
-        "function": {**function, "vars": [variable]},
+        "function": {**responses.function(function, (), full), "vars": [variable]},
         "deployment": responses.deployment(Deployment(id="", function_id=""), full),
         "execution": responses.execution(execution, full, privileged=True),
         "variable": variable,
@@ -91,13 +91,13 @@ def _samples() -> dict[str, dict[str, Any]]:
             **responses.api_key(ApiKey(id="", name="", secret_hash="", scopes=("",))),
             "sdks": [""],
         },
-        # Null in the rules of the API.
+        # Null in the API's own rules.
         "rule": {**responses.rule(Rule(id="", domain=""), full), "deploymentResourceType": None},
     }
 
 
 def _inferred(value: Any) -> dict[str, Any]:
-    """Return the schema that a sample has."""
+    """Return the schema of a sample."""
     if isinstance(value, bool):
         return {"type": "boolean"}
     if isinstance(value, int | float):
@@ -122,13 +122,7 @@ def document(operations: Iterable[Operation], limits: Limits) -> dict[str, Any]:
             operation, limits
         )
     schemas = {name: _inferred(sample) for name, sample in _samples().items()}
-    fields = {
-        "message": {"type": "string"},
-        "code": {"type": "integer"},
-        "type": {"type": "string"},
-    }
-    fields["version"] = {"type": "string"}
-    schemas["error"] = {"type": "object", "required": list(fields), "properties": fields}
+    schemas["error"] = {"type": "object", "required": list(_ERROR), "properties": _ERROR}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -217,10 +211,10 @@ def _security(operation: Operation) -> Iterator[dict[str, list[str]]]:
     yield {"Project": [], "Key": []}
     if operation.presigned:
         yield {"Project": []}
-    if not operation.scopes or _CLIENT_SCOPES & set(operation.scopes):
+    if not operation.scopes or not USER_SCOPES.isdisjoint(operation.scopes):
         yield {"Project": [], "JWT": []}
         yield {"Project": [], "Session": []}
-    if not operation.scopes or "execution.write" in operation.scopes:
+    if not operation.scopes or not GUEST_SCOPES.isdisjoint(operation.scopes):
         yield {"Project": []}
 
 
@@ -236,15 +230,15 @@ def _responses(operation: Operation) -> dict[str, Any]:
         for status in operation.statuses or (usual,)
     }
     refusals: dict[int, set[str]] = {}
-    changing = _CHANGING if operation.method not in ("GET", "HEAD") else ()
-    for error in (*_ALWAYS, *changing, *operation.errors):
+    changing = CHANGE_ERRORS if operation.method not in ("GET", "HEAD") else ()
+    for error in (*COMMON_ERRORS, *changing, *operation.errors):
         refusals.setdefault(error.code, set()).add(error.type)
     for code, types in sorted(refusals.items()):
         answers[str(code)] = {
             "description": ", ".join(sorted(types)),
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/error"}}},
         }
-    # What is no HTTP request, or has a URL of more than 64 KiB, never gets as far as the API.
+    # The server itself refuses malformed requests and URLs above 64 KiB, with plain text.
     answers["400"]["content"]["text/plain"] = {"schema": {"type": "string"}}
     return answers
 

@@ -6,10 +6,9 @@ from typing import Annotated, Any
 from starlette.types import ASGIApp
 
 from minifn.api.operations.functions import DESCRIPTION_MAX_CHARS
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.kinds import SCOPE_NAMES, Instant, QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     KEYS_READ,
     KEYS_WRITE,
@@ -18,6 +17,7 @@ from minifn.api.wire.operation import (
     Operation,
 )
 from minifn.api.wire.params import Boolean, CustomId, Id, Integer, NoParams, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     CursorNotFound,
     DatabaseTimeout,
@@ -29,27 +29,35 @@ from minifn.errors import (
 )
 from minifn.ids import new_id
 from minifn.instants import format_instant, now_ms
-from minifn.store import lists
 
-#: The organisation that the project belongs to: the one account of the operator.
+#: The organisation that owns the project: the operator's.
 TEAM_ID = "operator"
+#: Keys of a project that are always empty here.
+_EMPTY_TEXTS = (
+    "description logo url legalName legalCountry legalState legalCity legalAddress legalTaxId"
+    " smtpSenderName smtpSenderEmail smtpReplyToName smtpReplyToEmail smtpHost smtpUsername"
+    " smtpPassword smtpSecure pingedAt consoleAccessedAt"
+)
+_EMPTY_LISTS = (
+    "oAuthProviders platforms webhooks keys labels authMethods services protocols blocks devKeys"
+)
 
 
 class ListKeys(Params, frozen=True, kw_only=True):
-    """Which keys."""
+    """A page of API keys."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     total: Annotated[bool, Boolean(loose=True)] = True
 
 
 class OneKey(Params, frozen=True, kw_only=True):
-    """Which key."""
+    """An API key's id."""
 
     key_id: Annotated[str, Id()]
 
 
 class CreateKey(Params, frozen=True, kw_only=True):
-    """A new key; without `expire` it works for ever."""
+    """A new API key; without `expire` it never expires."""
 
     key_id: Annotated[str, CustomId()]
     name: Annotated[str, Text(128)]
@@ -59,7 +67,7 @@ class CreateKey(Params, frozen=True, kw_only=True):
 
 
 class UpdateKey(Params, frozen=True, kw_only=True):
-    """Everything of a key but its secret; a description that is left out stays."""
+    """All settings of an API key; a description that is left out stays."""
 
     key_id: Annotated[str, Id()]
     name: Annotated[str, Text(128)]
@@ -69,21 +77,15 @@ class UpdateKey(Params, frozen=True, kw_only=True):
 
 
 class CreateEphemeralKey(Params, frozen=True, kw_only=True):
-    """A key that is kept nowhere; `duration` is how long it works, seconds."""
+    """An API key that is not stored; `duration` is its lifetime in seconds."""
 
     scopes: Annotated[tuple[str, ...], SCOPE_NAMES]
     duration: Annotated[int, Integer(1, 3600)]
 
 
 def described(project_id: str) -> dict[str, Any]:
-    """Return the project as the wire has it; the server knows its id alone."""
+    """Return the project as JSON; the server stores nothing of it but its id."""
     now = format_instant(now_ms())
-    texts = (
-        "description logo url legalName legalCountry legalState legalCity legalAddress legalTaxId "
-        "smtpSenderName smtpSenderEmail smtpReplyToName smtpReplyToEmail smtpHost smtpUsername "
-        "smtpPassword smtpSecure pingedAt consoleAccessedAt"
-    )
-    empty_lists = "oAuthProviders platforms webhooks keys labels authMethods services protocols blocks devKeys"
     return {
         "$id": project_id,
         "$createdAt": now,
@@ -92,8 +94,8 @@ def described(project_id: str) -> dict[str, Any]:
         "teamId": TEAM_ID,
         "region": "default",
         "status": "active",
-        **dict.fromkeys(texts.split(), ""),
-        **{name: [] for name in empty_lists.split()},
+        **dict.fromkeys(_EMPTY_TEXTS.split(), ""),
+        **{name: [] for name in _EMPTY_LISTS.split()},
         "smtpEnabled": False,
         "wafEnabled": False,
         "smtpPort": 0,
@@ -109,15 +111,15 @@ async def get_project(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def list_keys(call: Call, params: ListKeys) -> ASGIApp:
-    """List the API keys; their secrets are not kept."""
-    query = read_query(params.queries, lists.KEYS, call.shape)
+    """List the API keys, without their secrets, which are not stored."""
+    query = read_query(params.queries, list_attributes.KEYS, call.shape)
     found = await call.parts.keys.page(query, count=params.total)
     items = [responses.api_key(item) for item in found.items]
     return json_answer(responses.listing("keys", found.total, items))
 
 
 async def create_key(call: Call, params: CreateKey) -> ASGIApp:
-    """Make an API key. Its secret is in this answer and nowhere else."""
+    """Create an API key; its secret is in this answer alone."""
     if call.caller.scopes is not None:
         raise KeyCreationDenied
     key, secret = await call.parts.keys.create(
@@ -131,8 +133,8 @@ async def create_key(call: Call, params: CreateKey) -> ASGIApp:
 
 
 async def create_ephemeral_key(call: Call, params: CreateEphemeralKey) -> ASGIApp:
-    """Make an API key for at most an hour. An API key gives it no scope that it lacks itself."""
-    _check_own(call, params.scopes)
+    """Create an API key that expires within an hour, with scopes that the caller has."""
+    _check_scopes(call, params.scopes)
     caller = call.caller
     expires = int(time.time()) + params.duration
     secret = call.parts.tokens.mint_ephemeral_key(params.scopes, expires, depth=caller.depth)
@@ -147,8 +149,8 @@ async def get_key(call: Call, params: OneKey) -> ASGIApp:
 
 
 async def update_key(call: Call, params: UpdateKey) -> ASGIApp:
-    """Change an API key. An API key gives none a scope that it lacks itself."""
-    _check_own(call, params.scopes)
+    """Change an API key, to scopes that the caller has."""
+    _check_scopes(call, params.scopes)
     changed = await call.parts.keys.update(
         params.key_id,
         name=params.name,
@@ -160,16 +162,16 @@ async def update_key(call: Call, params: UpdateKey) -> ASGIApp:
 
 
 async def delete_key(call: Call, params: OneKey) -> ASGIApp:
-    """Delete an API key: it is refused from now on."""
+    """Delete an API key; from then on it is refused."""
     if not await call.parts.keys.delete(params.key_id):
         raise KeyNotFound
     return no_content()
 
 
-def _check_own(call: Call, scopes: tuple[str, ...]) -> None:
+def _check_scopes(call: Call, scopes: tuple[str, ...]) -> None:
     """Raise KeyCreationDenied when an API key would give a scope that it lacks."""
-    own = call.caller.scopes
-    if own is not None and not own.issuperset(scopes):
+    granted = call.caller.scopes
+    if granted is not None and not granted.issuperset(scopes):
         raise KeyCreationDenied("An API key gives no scope that it lacks itself.")
 
 

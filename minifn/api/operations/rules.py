@@ -1,4 +1,4 @@
-"""Domain rules: which function answers at a host name, what it redirects to, or that the API answers there."""
+"""Domain rules: a domain reaches a function, a redirect or the API."""
 
 import re
 from typing import Annotated, Any
@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from starlette.types import ASGIApp
 
 from minifn.api.hosts import host_of
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.kinds import QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import RULES_READ, RULES_WRITE, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Limits, OneOf, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
@@ -23,11 +23,10 @@ from minifn.errors import (
 )
 from minifn.ids import is_domain
 from minifn.models import Rule
-from minifn.store import lists
 
 _REDIRECT_STATUSES = (301, 302, 307, 308)
 _URL_MAX_CHARS = 2048
-#: A URL that a Location header can hold: with a host, without spaces and control characters.
+#: URLs that fit a Location header: with a host, without spaces and control characters.
 _URL = re.compile(rf"(?=.{{1,{_URL_MAX_CHARS}}}$)https?://[!-.0-9:;=?-~]+[!-~]*", re.IGNORECASE)
 
 
@@ -61,7 +60,7 @@ class Url:
 
 
 class RedirectStatus:
-    """The status of a redirect, also as a string; returned as a number."""
+    """The status of a redirect, a number or a string; returned as a number."""
 
     def check(self, value: Any, limits: Limits) -> int:
         for status in _REDIRECT_STATUSES:
@@ -74,7 +73,7 @@ class RedirectStatus:
 
 
 class CreateRule(Params, frozen=True, kw_only=True):
-    """A domain for a function, as 1.6 asks for it."""
+    """A domain for a function, in the words of 1.6."""
 
     domain: Annotated[str, Domain()]
     resource_type: Annotated[str, OneOf(("function",))]
@@ -90,7 +89,7 @@ class CreateFunctionRule(Params, frozen=True, kw_only=True):
 
 
 class CreateRedirectRule(Params, frozen=True, kw_only=True):
-    """A domain that redirects, and the function that it belongs to."""
+    """A domain that redirects, and the function that owns it."""
 
     domain: Annotated[str, Domain()]
     url: Annotated[str, Url()]
@@ -106,7 +105,7 @@ class CreateApiRule(Params, frozen=True, kw_only=True):
 
 
 class ListRules(Params, frozen=True, kw_only=True):
-    """Which rules."""
+    """A page of rules."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     search: Annotated[str, Text(256, 0)] = ""
@@ -114,13 +113,13 @@ class ListRules(Params, frozen=True, kw_only=True):
 
 
 class OneRule(Params, frozen=True, kw_only=True):
-    """Which rule."""
+    """A rule's id."""
 
     rule_id: Annotated[str, Id()]
 
 
 async def create(call: Call, params: CreateRule) -> ASGIApp:
-    """Give a function a domain; 1.6 keeps those below the functions domain for itself."""
+    """Give a function a domain, which 1.6 does not allow below the functions domain."""
     if params.domain.endswith(f".{call.parts.config.functions_domain}"):
         raise ArgumentInvalid.for_param(
             "domain", "Domains below the functions domain are made by the server"
@@ -138,7 +137,7 @@ async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp
 
 
 async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
-    """Have a domain redirect to a URL."""
+    """Redirect a domain to a URL."""
     _check_free(call, params.domain)
     if params.resource_type == "site":
         raise RuleResourceNotFound("This server has no sites: name a function.")
@@ -152,12 +151,12 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
 
 
 async def create_api(call: Call, params: CreateApiRule) -> ASGIApp:
-    """Have the API answer at a domain, also at one below the functions domain."""
+    """Have the API answer at a domain, even below the functions domain."""
     return _created(call, await call.parts.domains.create_api(params.domain))
 
 
 def _check_free(call: Call, domain: str) -> None:
-    """Raise ArgumentInvalid for the name of this request: the API must stay reachable by it."""
+    """Raise ArgumentInvalid for the host of this request, where the API must stay reachable."""
     if domain == host_of(call.scope):
         raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
 
@@ -167,8 +166,8 @@ def _created(call: Call, rule: Rule) -> ASGIApp:
 
 
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
-    """List rules. First come the domains that functions have by themselves."""
-    query = read_query(params.queries, lists.RULES, call.shape, params.search)
+    """List rules; the domains made of function ids come first."""
+    query = read_query(params.queries, list_attributes.RULES, call.shape, params.search)
     found = await call.parts.domains.page(query, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))
@@ -185,7 +184,7 @@ async def update_status(call: Call, params: OneRule) -> ASGIApp:
 
 
 async def delete(call: Call, params: OneRule) -> ASGIApp:
-    """Take a domain away from its function; the one made of the function's id stays."""
+    """Delete a rule; the domain made of a function's id stays."""
     await call.parts.domains.delete(params.rule_id)
     return no_content()
 

@@ -1,7 +1,7 @@
-"""Function templates, and deployments made of them: a starter function for each language, named as Appwrite names its.
+"""Function templates and deployments of them: a starter function for each language.
 
-The code is minifn's own and comes with it, so that a template is deployed without a network. Templates of other
-repositories are fetched from where MINIFN_TEMPLATES says.
+The starters are minifn's own code, under Appwrite's names, and are bundled with it, so that they
+need no network. Other templates are fetched from the repositories that MINIFN_TEMPLATES names.
 """
 
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from minifn.store.git_sources import Source
 USE_CASES = ("dev-tools", "starter", "databases", "ai", "messaging", "utilities")
 
 OWNER, REPOSITORY = "appwrite", "templates"
-#: Language -> (install commands, entrypoint, folder) as in the repository github.com/appwrite/templates.
+#: Language -> (install commands, entrypoint, folder), as in github.com/appwrite/templates.
 _STARTERS = {
     "node": ("npm install", "src/main.js", "node/starter"),
     "python": ("pip install -r requirements.txt", "src/main.py", "python/starter"),
@@ -41,10 +41,31 @@ _STARTERS = {
 }
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which folder of which state of a repository."""
+_STARTER: dict[str, Any] = {
+    "icon": "icon-lightning-bolt",
+    "id": "starter",
+    "name": "Starter function",
+    "tagline": "The smallest function that answers a request, to begin from.",
+    "permissions": ["any"],
+    "events": [],
+    "cron": "",
+    "timeout": 15,
+    "useCases": ["starter"],
+    "runtimes": [],
+    "instructions": "Each has a README in its code.",
+    "vcsProvider": "github",
+    "providerRepositoryId": REPOSITORY,
+    "providerOwner": OWNER,
+    "providerVersion": "0.2.*",
+    "variables": [],
+    "scopes": [],
+}
 
-    #: Its owner and its name.
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A folder of a repository, at a branch, commit or tag."""
+
+    #: "owner/name".
     repository: str
     root_directory: str
     type: str
@@ -52,7 +73,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CreateTemplateDeployment(Params, frozen=True, kw_only=True):
-    """Which template. What is bundled has one version, which goes by every reference; other tags may be globs."""
+    """A template, by its repository, folder and reference.
+
+    Bundled templates have one version, which every reference means. Tags of others may be globs.
+    """
 
     function_id: Annotated[str, Id()]
     repository: Annotated[str, Text(128)]
@@ -60,13 +84,13 @@ class CreateTemplateDeployment(Params, frozen=True, kw_only=True):
     root_directory: Annotated[str, Text(128, 0)]
     type: Annotated[str, OneOf(("commit", "branch", "tag"))] = "tag"
     reference: Annotated[str, Text(128)] = ""
-    #: What 1.8 calls the reference.
+    #: The name of the reference in 1.8.
     version: Annotated[str, Text(128)] = ""
     activate: Annotated[bool, Boolean(loose=True)] = False
 
 
 class ListTemplates(Params, frozen=True, kw_only=True):
-    """Which templates: for any of the runtimes and any of the use cases."""
+    """A page of templates for any of the runtimes and any of the use cases."""
 
     runtimes: Annotated[tuple[str, ...], ListOf(OneOf(lambda limits: limits.runtimes))] = ()
     use_cases: Annotated[tuple[str, ...], ListOf(OneOf(USE_CASES))] = ()
@@ -76,12 +100,13 @@ class ListTemplates(Params, frozen=True, kw_only=True):
 
 
 class OneTemplate(Params, frozen=True, kw_only=True):
-    """Which template."""
+    """A template's id."""
 
     template_id: Annotated[str, Text(128)]
 
 
 def _templates(call: Call) -> list[dict[str, Any]]:
+    table = call.parts.runtimes
     runtimes = [
         {
             "name": runtime.id,
@@ -89,31 +114,11 @@ def _templates(call: Call) -> list[dict[str, Any]]:
             "entrypoint": entrypoint,
             "providerRootDirectory": folder,
         }
-        for runtime in call.parts.runtimes.runnable()
+        for runtime in table.runnable()
         for key, (commands, entrypoint, folder) in _STARTERS.items()
-        if runtime.key == key and call.parts.runtimes.starter(key)
+        if runtime.key == key and table.starter(key)
     ]
-    return [
-        {
-            "icon": "icon-lightning-bolt",
-            "id": "starter",
-            "name": "Starter function",
-            "tagline": "The smallest function that answers a request, to begin from.",
-            "permissions": ["any"],
-            "events": [],
-            "cron": "",
-            "timeout": 15,
-            "useCases": ["starter"],
-            "runtimes": runtimes,
-            "instructions": "Each has a README in its code.",
-            "vcsProvider": "github",
-            "providerRepositoryId": REPOSITORY,
-            "providerOwner": OWNER,
-            "providerVersion": "0.2.*",
-            "variables": [],
-            "scopes": [],
-        }
-    ]
+    return [{**_STARTER, "runtimes": runtimes}]
 
 
 async def list_templates(call: Call, params: ListTemplates) -> ASGIApp:
@@ -140,14 +145,15 @@ async def get_template(call: Call, params: OneTemplate) -> ASGIApp:
 
 
 def find(call: Call, wanted: Wanted) -> Template | Source:
-    """Return a bundled template, or where to fetch another. Raises ProviderRepositoryNotFound and ArgumentInvalid."""
+    """Return a bundled template, or the source of another.
+
+    Raises ProviderRepositoryNotFound and ArgumentInvalid.
+    """
     root_directory = wanted.root_directory.removeprefix("./").strip("/")
     for key, (_, entrypoint, root) in _STARTERS.items():
         folder = call.parts.runtimes.starter(key)
-        if folder is not None and (wanted.repository, root_directory) == (
-            f"{OWNER}/{REPOSITORY}",
-            root,
-        ):
+        place = (f"{OWNER}/{REPOSITORY}", root)
+        if folder is not None and (wanted.repository, root_directory) == place:
             url = f"https://github.com/{OWNER}/{REPOSITORY}"
             return Template(
                 folder=folder, entrypoint=entrypoint, owner=OWNER, repository=REPOSITORY, url=url
@@ -165,7 +171,7 @@ async def deploy(
     activate: bool,
     kind: DeploymentType = "vcs",
 ) -> Deployment:
-    """Deploy what `find` returned, and return the deployment; `kind` is that of a bundled template's.
+    """Deploy the result of `find`, and return the deployment. `kind` is for bundled templates.
 
     Raises FunctionNotFound and FunctionEntrypointMissing.
     """

@@ -1,4 +1,4 @@
-"""Usage: what functions used, in total and for each hour or day of a range."""
+"""Usage of functions: totals, and points for each hour or day of a range."""
 
 import sqlite3
 import time
@@ -17,9 +17,9 @@ from minifn.instants import format_instant
 from minifn.store import usage
 from minifn.store.usage import HOUR_MS, Kept, Used
 
-#: Range -> (how many points, hours of each).
+#: Range -> (number of points, hours of each).
 RANGES = {"24h": (24, 1), "30d": (30, 24), "90d": (90, 24)}
-#: Keys that clients before 1.7 do not know.
+#: Keys that clients before 1.7 do not get.
 _SINCE_1_7 = (
     "buildsTimeAverage",
     "buildsSuccess",
@@ -47,20 +47,20 @@ _USED: dict[str, Callable[[Used], float]] = {
 
 
 class Usage(Params, frozen=True, kw_only=True):
-    """Of which time: the last 24 hours by the hour, or the last 30 or 90 days by the day."""
+    """A range: the last 24 hours by the hour, or the last 30 or 90 days by the day."""
 
     range: Annotated[str, OneOf(RANGES)] = "30d"
 
 
 class FunctionUsage(Usage, frozen=True, kw_only=True):
-    """Of which function, and of which time."""
+    """A function and a range."""
 
     function_id: Annotated[str, Id()]
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What the answer is made of: totals, and what belongs to each hour since the epoch."""
+    """The numbers of an answer: totals, and values by hour since the epoch."""
 
     kept: Kept
     used: Used
@@ -78,7 +78,10 @@ def _read(conn: sqlite3.Connection, first_hour: int, function_id: str | None) ->
 
 
 def starts(name: str, now_seconds: float) -> list[int]:
-    """Return the hours (since the epoch) in which the points of a range begin; the last one holds `now_seconds`."""
+    """Return the first hour of each point of a range, in hours since the epoch.
+
+    The last point holds `now_seconds`.
+    """
     count, hours = RANGES[name]
     last = int(now_seconds) // (hours * 3600) * hours
     return [last - hours * back for back in reversed(range(count))]
@@ -90,7 +93,7 @@ N = TypeVar("N", Kept, Used)
 def points(
     by_hour: Mapping[int, N], first_hours: list[int], value: Callable[[N], float]
 ) -> list[dict[str, Any]]:
-    """Return one point for each of `first_hours`: the sum of what lies between it and the next."""
+    """Return one point for each of `first_hours`: the sum of the values until the next."""
     width = first_hours[1] - first_hours[0]
     sums = dict.fromkeys(first_hours, 0.0)
     for hour, item in by_hour.items():
@@ -104,7 +107,7 @@ def points(
 
 
 def body(name: str, numbers: Numbers, first_hours: list[int], shape: Shape) -> dict[str, Any]:
-    """Return the answer: for every measure its total and its points."""
+    """Return the answer: the total and the points of every measure."""
     answer: dict[str, Any] = {"range": name}
     for key, of_kept in _KEPT.items():
         answer[f"{key}Total"] = of_kept(numbers.kept)

@@ -1,7 +1,7 @@
-"""Usage as Appwrite 2 asks for it: metrics by their names, over any time, by function.
+"""Usage as Appwrite 2 has it: metrics by name, over any time, by function.
 
-Events are summed over their time; gauges are what there is at the end of it. What is counted is kept
-by the hour, so that no point is shorter than one.
+Events are summed over a time; gauges are values at the end of it. Usage is stored by the hour, so
+no point is shorter than an hour.
 """
 
 import asyncio
@@ -11,25 +11,26 @@ from typing import Annotated, Any
 
 from starlette.types import ASGIApp
 
+from minifn.api.wire import list_attributes
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.kinds import Instant, QueryTexts
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import USAGE_READ, Call, Operation
 from minifn.api.wire.params import Integer, ListOf, OneOf, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import ArgumentInvalid, QueryInvalid
 from minifn.instants import format_instant
-from minifn.store import lists, usage
+from minifn.store import usage
 from minifn.store.usage import HOUR_MS, Kept, Used
 
-#: The time that is looked at unless the client says otherwise, milliseconds: a week.
+#: Default length of a time in milliseconds: a week.
 DEFAULT_MS = 7 * 24 * HOUR_MS
-#: Points of one metric.
+#: Most points of one metric.
 POINTS_MAX = 5000
-#: Values that are put together to gauges at once.
+#: Most values that one request adds up to gauges.
 VALUES_MAX = 500_000
-#: Interval -> hours of a point; a shorter one is an hour too.
+#: Interval -> hours of a point; an hour is the shortest.
 _HOURS = {"1m": 1, "15m": 1, "30m": 1, "1h": 1, "1d": 24}
-#: Ways to tell points apart: each function is one resource.
+#: Dimensions that split points; a resource is a function.
 _DIMENSIONS = ("resource", "resourceId")
 
 _EVENTS: dict[str, Callable[[Used], float]] = {
@@ -54,7 +55,7 @@ Value = tuple[str, int, float]
 
 
 class Metrics(Params, frozen=True, kw_only=True):
-    """Which metrics, of which time, and how their points are told apart. Unknown metrics have no points."""
+    """Metrics, their time, and the split of their points. Unknown metrics have no points."""
 
     metrics: Annotated[tuple[str, ...], ListOf(Text(255), 10)]
     dimensions: Annotated[tuple[str, ...], ListOf(OneOf(_DIMENSIONS))] = ()
@@ -71,7 +72,7 @@ class Metrics(Params, frozen=True, kw_only=True):
 async def list_events(call: Call, params: Metrics) -> ASGIApp:
     """Sum up executions and builds over time."""
     start, end = _time(params)
-    query = read_query(params.queries, lists.USAGE, call.shape)
+    query = read_query(params.queries, list_attributes.USAGE, call.shape)
     await usage.catch_up(call.parts.database)
     hours = (start // HOUR_MS, end // HOUR_MS)
     found = await call.parts.database.read(usage.used_by_function, *hours, query.filters)
@@ -88,19 +89,9 @@ async def list_events(call: Call, params: Metrics) -> ASGIApp:
 async def list_gauges(call: Call, params: Metrics) -> ASGIApp:
     """Count functions and deployments, and their bytes."""
     start, end = _time(params)
-    query = read_query(params.queries, lists.USAGE, call.shape)
+    query = read_query(params.queries, list_attributes.USAGE, call.shape)
     found = await call.parts.database.read(usage.kept_by_function, query.filters)
-    last = end // HOUR_MS
-    ends = [last]
-    if params.interval:
-        width = _HOURS[params.interval]
-        ends = [
-            first + width - 1 for first in range(start // HOUR_MS // width * width, last + 1, width)
-        ]
-        if len(ends) > POINTS_MAX:
-            raise ArgumentInvalid.for_param(
-                "interval", f"The time has more than {POINTS_MAX:,} intervals"
-            )
+    ends = _ends(params, start // HOUR_MS, end // HOUR_MS)
 
     def points(metric: str) -> list[dict[str, Any]]:
         value = _GAUGES.get(metric)
@@ -118,8 +109,21 @@ async def list_gauges(call: Call, params: Metrics) -> ASGIApp:
     return await asyncio.to_thread(_answer, params, points)
 
 
+def _ends(params: Metrics, first: int, last: int) -> list[int]:
+    """Return the last hour of each interval between two hours. Raises ArgumentInvalid."""
+    if not params.interval:
+        return [last]
+    width = _HOURS[params.interval]
+    ends = [start + width - 1 for start in range(first // width * width, last + 1, width)]
+    if len(ends) > POINTS_MAX:
+        raise ArgumentInvalid.for_param(
+            "interval", f"The time has more than {POINTS_MAX:,} intervals"
+        )
+    return ends
+
+
 def _standing(made: list[Value], ends: list[int]) -> Iterator[Value]:
-    """Yield, for the end of each interval (an hour), all that each function had made until then and still has."""
+    """Yield the total of each function at the end of each interval (an hour)."""
     made = sorted(made, key=lambda value: value[1])
     totals: dict[str, float] = {}
     place = 0
@@ -143,7 +147,7 @@ def _time(params: Metrics) -> tuple[int, int]:
 
 
 def _summed(values: Iterable[Value], params: Metrics, end: int) -> list[dict[str, Any]]:
-    """Return a point for each interval and function that are told apart, in the order that was asked for."""
+    """Return a point for each interval, split by function if asked for, in the given order."""
     width = _HOURS[params.interval] if params.interval else 0
     sums: dict[tuple[int, str], float] = {}
     for function_id, hour, number in values:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from starlette.types import ASGIApp
 
 from minifn.api.operations.functions import DESCRIPTION_MAX_CHARS
-from minifn.api.wire import responses
+from minifn.api.wire import list_attributes, responses
 from minifn.api.wire.answers import json_answer, no_content
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.kinds import (
@@ -14,7 +14,6 @@ from minifn.api.wire.kinds import (
     VariableKey,
     is_variable_key,
 )
-from minifn.api.wire.lists import read_query
 from minifn.api.wire.operation import (
     FUNCTIONS_READ,
     FUNCTIONS_WRITE,
@@ -24,6 +23,7 @@ from minifn.api.wire.operation import (
     Operation,
 )
 from minifn.api.wire.params import Boolean, CustomId, Id, Params, Text
+from minifn.api.wire.queries import read_query
 from minifn.errors import (
     ArgumentInvalid,
     CursorNotFound,
@@ -36,14 +36,13 @@ from minifn.errors import (
 )
 from minifn.ids import new_id
 from minifn.services.functions import VariableChange
-from minifn.store import lists
 
-#: A list without queries has every variable, because clients before 1.9 know no pages of them.
+#: Queries of a list without any: clients before 1.9 expect all variables, not a page.
 _ALL = ('{"method":"limit","values":[1000]}',)
 
 
 class NewVariable(Params, frozen=True, kw_only=True):
-    """A new variable. Clients before 1.8 know no secret ones; later ones make them secret unless they say otherwise."""
+    """A new variable, secret by default since 1.8; before there are no secret variables."""
 
     variable_id: Annotated[str, CustomId()] = ""
     key: Annotated[str, VariableKey()]
@@ -53,7 +52,7 @@ class NewVariable(Params, frozen=True, kw_only=True):
 
 
 class ChangedVariable(Params, frozen=True, kw_only=True):
-    """What to change; what is left out stays."""
+    """Changes of a variable; a value that is left out stays."""
 
     variable_id: Annotated[str, Id()]
     key: Annotated[str | None, Text(255)] = None
@@ -63,14 +62,14 @@ class ChangedVariable(Params, frozen=True, kw_only=True):
 
 
 class SomeVariables(Params, frozen=True, kw_only=True):
-    """Which variables."""
+    """A page of variables."""
 
     queries: Annotated[tuple[str, ...], QueryTexts()] = ()
     total: Annotated[bool, Boolean(loose=True)] = True
 
 
 class OneVariable(Params, frozen=True, kw_only=True):
-    """Which variable."""
+    """A variable's id."""
 
     variable_id: Annotated[str, Id()]
 
@@ -82,19 +81,19 @@ class CreateVariable(NewVariable, frozen=True, kw_only=True):
 
 
 class UpdateVariable(ChangedVariable, frozen=True, kw_only=True):
-    """What to change on a function's variable."""
+    """Changes of a function's variable."""
 
     function_id: Annotated[str, Id()]
 
 
 class ListVariables(SomeVariables, frozen=True, kw_only=True):
-    """Which variables of a function."""
+    """A page of a function's variables."""
 
     function_id: Annotated[str, Id()]
 
 
 class FunctionVariable(OneVariable, frozen=True, kw_only=True):
-    """Which variable of a function."""
+    """A variable of a function."""
 
     function_id: Annotated[str, Id()]
 
@@ -106,19 +105,19 @@ class CreateProjectVariable(NewVariable, frozen=True, kw_only=True):
 
 
 class UpdateProjectVariable(ChangedVariable, frozen=True, kw_only=True):
-    """What to change on the project's variable."""
+    """Changes of the project's variable."""
 
     function_id: ClassVar[str] = ""
 
 
 class ListProjectVariables(SomeVariables, frozen=True, kw_only=True):
-    """Which variables of the project."""
+    """A page of the project's variables."""
 
     function_id: ClassVar[str] = ""
 
 
 class ProjectVariable(OneVariable, frozen=True, kw_only=True):
-    """Which variable of the project."""
+    """A variable of the project."""
 
     function_id: ClassVar[str] = ""
 
@@ -137,8 +136,8 @@ async def create(call: Call, params: CreateVariable | CreateProjectVariable) -> 
 
 
 async def list_variables(call: Call, params: ListVariables | ListProjectVariables) -> ASGIApp:
-    """List variables: all of them unless the client asks for a page."""
-    query = read_query(params.queries or _ALL, lists.VARIABLES, call.shape)
+    """List variables: all of them unless queries ask for a page."""
+    query = read_query(params.queries or _ALL, list_attributes.VARIABLES, call.shape)
     found = await call.parts.functions.page_variables(params.function_id, query, count=params.total)
     items = [responses.variable(item, call.shape) for item in found.items]
     return json_answer(responses.listing("variables", found.total, items))
@@ -151,7 +150,7 @@ async def get(call: Call, params: FunctionVariable | ProjectVariable) -> ASGIApp
 
 
 async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> ASGIApp:
-    """Change a variable. Before 1.9 the key had to be given."""
+    """Change a variable. Before 1.9 the key is required."""
     if params.key is None and call.shape < Shape.V1_9:
         raise ArgumentInvalid.missing("key")
     if (
@@ -176,7 +175,10 @@ async def update(call: Call, params: UpdateVariable | UpdateProjectVariable) -> 
 
 
 async def _check_kept(call: Call, params: UpdateVariable | UpdateProjectVariable, key: str) -> None:
-    """Raise ArgumentInvalid unless the variable has this key already, from a time when any key could be given."""
+    """Raise ArgumentInvalid unless the variable already has this key.
+
+    Older versions accepted any key, and such a variable must stay changeable.
+    """
     try:
         stored = await call.parts.functions.get_variable(params.function_id, params.variable_id)
     except (FunctionNotFound, VariableNotFound):

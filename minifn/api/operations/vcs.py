@@ -1,4 +1,4 @@
-"""Git: deployments of a reference, and hosts of repositories that tell of pushes."""
+"""Git: deployments of a reference, and webhooks of repository hosts for pushes."""
 
 import contextlib
 import functools
@@ -8,7 +8,7 @@ import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn import jsontext
-from minifn.api.wire import bodies, responses
+from minifn.api.wire import bodies, body_stream, responses
 from minifn.api.wire.answers import error_answer, json_answer
 from minifn.api.wire.operation import FUNCTIONS_WRITE, PUBLIC, Call, Operation
 from minifn.api.wire.params import Boolean, Id, OneOf, Params, Text
@@ -20,12 +20,12 @@ from minifn.errors import (
     MinifnError,
 )
 
-#: GitHub's own limit of what it tells.
+#: Most bytes of a webhook, as on GitHub.
 _EVENT_BYTES_MAX = 25 * 1024 * 1024
 
 
 class CreateVcsDeployment(Params, frozen=True, kw_only=True):
-    """Which state of the function's repository."""
+    """A branch, commit or tag of the function's repository."""
 
     function_id: Annotated[str, Id()]
     type: Annotated[str, OneOf(("branch", "commit", "tag"))]
@@ -34,26 +34,26 @@ class CreateVcsDeployment(Params, frozen=True, kw_only=True):
 
 
 class Installation(Params, frozen=True, kw_only=True):
-    """Which installation."""
+    """An installation's id."""
 
     installation_id: Annotated[str, Id()]
 
 
 class Repository(msgspec.Struct, frozen=True):
-    """What a host says of a repository."""
+    """A repository in a push event."""
 
     name: str = ""
     full_name: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):
-    """What a host tells of a push, as far as it matters: in which repository."""
+    """A push event, reduced to its repository."""
 
     repository: Repository = Repository()
 
 
 class PushWebhook:
-    """Reads what a host tells and answers it: its signature is of the body as it came, byte for byte."""
+    """Reads and answers a push event; its signature covers the raw body."""
 
     def __init__(self, call: Call, installation_id: str) -> None:
         self._call = call
@@ -61,32 +61,32 @@ class PushWebhook:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            answer = json_answer({"total": await self._look(receive)}, 202)
+            answer = json_answer({"total": await self._answer(receive)}, 202)
         except MinifnError as exc:
             answer = error_answer(exc)
         await answer(scope, receive, send)
 
-    async def _look(self, receive: Receive) -> int:
+    async def _answer(self, receive: Receive) -> int:
         call = self._call
         git = call.parts.git
         git.check_installation(self._installation_id)
-        room = call.parts.budgets.bodies
-        body = await bodies.read_bytes(receive, _EVENT_BYTES_MAX, room)
+        budget = call.parts.budgets.bodies
+        body = await body_stream.read_bytes(receive, _EVENT_BYTES_MAX, budget)
         try:
-            # What nobody has signed is not taken apart.
+            # Verify before parsing.
             await git.check_signature(
                 self._installation_id, body, call.header(b"x-hub-signature-256")
             )
             pushed = call.header(b"x-github-event") in ("push", "")
             step = functools.partial(_names, body, call.header(b"content-type"))
-            names = await bodies.taken_apart(body, step) if pushed else set()
+            names = await body_stream.decoded(body, step) if pushed else set()
             return await git.pushed_elsewhere(self._installation_id, names)
         finally:
-            room.give(len(body))
+            budget.give(len(body))
 
 
 def _names(body: bytes, content_type: str) -> set[str]:
-    """Return what a body calls its repository, nothing when it is not about one. Raises ArgumentInvalid."""
+    """Return a push event's names of its repository, empty without one. Raises ArgumentInvalid."""
     if content_type.startswith("application/x-www-form-urlencoded"):
         body = str(bodies.parse_query(body).get("payload", "")).encode()
     with contextlib.suppress(jsontext.JsonInvalid):
@@ -104,7 +104,7 @@ async def create_vcs_deployment(call: Call, params: CreateVcsDeployment) -> ASGI
 
 
 async def create_event(call: Call, params: Installation) -> ASGIApp:
-    """Look at a repository that was pushed to."""
+    """Fetch a repository after a push to it."""
     return PushWebhook(call, params.installation_id)
 
 

@@ -1,1 +1,1 @@
-"""The wire contract: parameters in, records out as JSON, by response format."""
+"""The wire contract: requests into typed params, records into JSON, by response format."""

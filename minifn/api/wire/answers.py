@@ -1,4 +1,4 @@
-"""What an operation answers with: JSON, nothing, a multipart form or an error, as small ASGI applications."""
+"""HTTP answers as small ASGI applications: JSON, text, no content, multipart forms and errors."""
 
 import asyncio
 import contextlib
@@ -19,14 +19,14 @@ logger = logging.getLogger("minifn.api")
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-#: What is sent of a body at once.
+#: Bytes of a body that are sent at once.
 PIECE_BYTES = 256 * 1024
-#: Up to this a connection has a buffer of its own.
-SHORT_BYTES = 64 * 1024
-#: How long a connection that failed may take to be known as closed.
+#: Bytes of the longest body that the connection's own buffer holds; longer ones need the budget.
+BUFFERED_BYTES = 64 * 1024
+#: Seconds to wait for the disconnect message of a failed connection.
 GONE_SECONDS = 1.0
-#: Codes whose message is shown; any other is answered as a 500 with the message masked, as Appwrite's
-#: `app/controllers/general.php` does.
+#: Status codes whose message is shown. Others become a 500 with a masked message, as in Appwrite's
+#: `app/controllers/general.php`.
 PUBLISHABLE_CODES = frozenset(
     {400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503}
 )
@@ -38,13 +38,13 @@ _UNCACHED: RawHeaders = [
     (b"expires", b"0"),
     (b"pragma", b"no-cache"),
 ]
-#: Seconds after which a busy server may be asked again.
+#: Seconds until a client should try an overloaded server again.
 _RETRY_LATER = (b"retry-after", b"5")
 _encode = msgspec.json.Encoder().encode
 
 
 class Answer:
-    """A status, headers and a body that is already bytes."""
+    """An answer with a whole body in memory."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -59,48 +59,44 @@ class Answer:
         if size <= PIECE_BYTES:
             await send({"type": "http.response.body", "body": self.body})
             return
-        # Each waits until the client has taken most of the one before, so that the server keeps the body but once.
+        # A send waits until the client has taken most of the piece before, so the body is not
+        # copied as a whole.
         for start in range(0, size, PIECE_BYTES):
             end = start + PIECE_BYTES
-            await send(
-                {
-                    "type": "http.response.body",
-                    "body": self.body[start:end],
-                    "more_body": end < size,
-                }
-            )
+            piece = self.body[start:end]
+            await send({"type": "http.response.body", "body": piece, "more_body": end < size})
 
 
 async def deliver(
-    answer: ASGIApp, room: Budget, scope: Scope, receive: Receive, send: Send
+    answer: ASGIApp, budget: Budget, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Send an answer, the memory for a long one taken of `room`; without it, say so instead."""
+    """Send an answer. A long one takes its memory from `budget`, or becomes a 503 without it."""
     size = 0
     if isinstance(answer, Answer):
         size = len(answer.body)
-        if size <= SHORT_BYTES:
+        if size <= BUFFERED_BYTES:
             await answer(scope, receive, send)
             return
     try:
-        room.take(size)
+        budget.take(size)
     except Overloaded:
         refusal = Overloaded(
-            f"This was done, but for its answer of {size:,} bytes the server has no memory left."
+            f"The request was done, but the server has no memory for its answer of {size:,} bytes."
         )
         await error_answer(refusal)(scope, receive, send)
         return
     try:
         await answer(scope, receive, send)
     except RuntimeError:
-        # uvloop raises it while uvicorn has not heard yet that the client is gone.
+        # uvloop raises it before uvicorn knows that the client is gone.
         if not await _is_gone(receive):
             raise
     finally:
-        room.give(size)
+        budget.give(size)
 
 
 async def _is_gone(receive: Receive) -> bool:
-    """Tell whether the client has closed its connection, or does within a moment."""
+    """Tell whether the client has closed its connection; wait up to GONE_SECONDS for it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(GONE_SECONDS):
             while (await receive())["type"] != "http.disconnect":
@@ -110,25 +106,28 @@ async def _is_gone(receive: Receive) -> bool:
 
 
 def json_answer(content: Any, status: int = 200, headers: RawHeaders | None = None) -> Answer:
-    """Return `content` as JSON."""
+    """Return an answer with `content` as JSON."""
     return Answer(status, _encode(content), [_JSON, *headers] if headers else [_JSON])
 
 
 def text_answer(text: str) -> Answer:
-    """Return plain text."""
+    """Return an answer with plain text."""
     return Answer(200, text.encode(), [_TEXT])
 
 
 def no_content(headers: RawHeaders | None = None) -> Answer:
-    """Return 204. SDKs parse the body of any answer that says JSON, or fail without a content type: hence text."""
+    """Return a 204 of type text: SDKs parse bodies of type JSON and fail without a content type."""
     answer = Answer(204, b"", [_TEXT, *(headers or [])])
-    # RFC 9110: a 204 carries no content-length.
+    # RFC 9110: a 204 has no content-length.
     answer.headers.pop()
     return answer
 
 
 def multipart_answer(content: Mapping[str, Any], status: int) -> Answer:
-    """Return the top-level keys of `content` as parts of a form: lists as JSON, false as `0`, null as nothing."""
+    """Return the top-level keys of `content` as parts of a form.
+
+    Lists and objects are JSON, booleans `1` and `0`, and null is empty.
+    """
     boundary = b"-----------------------------" + secrets.token_hex(8).encode()
     parts = []
     for name, value in content.items():
@@ -156,9 +155,9 @@ def _plain(value: Any) -> bytes:
 
 
 def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
-    """Return the JSON of an error; one that is not for publication is logged and masked.
+    """Return the JSON of an error. An error that may not be shown is logged and masked.
 
-    Errors of 0.x are not `typed`.
+    Clients of 0.x get errors that are not `typed`.
     """
     code, message = error.code, error.message
     if code not in PUBLISHABLE_CODES:
@@ -168,13 +167,13 @@ def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
 
 
 def unexpected_answer(error: Exception, scope: Scope, *, typed: bool = True) -> Answer:
-    """Return the masked answer to an error nobody foresaw, and log it with its traceback."""
+    """Log an unexpected error with its traceback and return a masked answer."""
     logger.error("%s %s failed", scope["method"], one_line(scope["path"]), exc_info=error)
     return problem_answer(500, "Server Error", MinifnError.type if typed else "")
 
 
 def problem_answer(code: int, message: str, kind: str) -> Answer:
-    """Return the JSON that every error has; `kind` is its type, "" for none."""
+    """Return the JSON of any error; `kind` is its type, "" for none."""
     content = {"message": message, "code": code, "type": kind, "version": APPWRITE_VERSION}
     if not kind:
         del content["type"]

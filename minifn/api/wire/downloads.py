@@ -1,4 +1,4 @@
-"""Files as answers, whole or a range of them."""
+"""Files as answers, whole or in part."""
 
 import asyncio
 import os
@@ -10,17 +10,17 @@ from starlette.types import Receive, Scope, Send
 from minifn.api.wire.answers import RawHeaders
 from minifn.errors import StorageInvalidRange
 
-#: What a range without an end is cut to, bytes.
+#: Bytes of a range without an end.
 _WINDOW_BYTES = 10 * 1024 * 1024
 _READ_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 
 def read_range(header: str, size_bytes: int) -> tuple[int, int]:
-    """Return the first and last byte that a Range header asks for.
+    """Return the first and last byte of a Range header.
 
-    Raises StorageInvalidRange for other units, several ranges, one that does not end behind its beginning (also
-    `5-5`, as in Appwrite) and one that ends behind the file.
+    Raises StorageInvalidRange for other units, for several ranges, for an end that is not behind
+    the start (also `5-5`, as in Appwrite) and for an end behind the file.
     """
     match = _RANGE.fullmatch(header)
     if match is None:
@@ -33,10 +33,10 @@ def read_range(header: str, size_bytes: int) -> tuple[int, int]:
 
 
 class FileAnswer:
-    """An archive sent from disk, 256 KiB at a time.
+    """An archive that is sent from disk, 256 KiB at a time.
 
-    The file is opened at once, so that it can be deleted while it is sent. Constructing blocks, and raises
-    FileNotFoundError and StorageInvalidRange.
+    The constructor opens the file, which can then be deleted while it is sent. It blocks, and
+    raises FileNotFoundError and StorageInvalidRange.
     """
 
     def __init__(self, path: Path, name: str, range_header: str, content_type: str) -> None:
@@ -71,7 +71,7 @@ class FileAnswer:
             while left:
                 data = await asyncio.to_thread(self._file.read, min(left, _READ_BYTES))
                 if not data:
-                    raise OSError(f"{self._file.name} became shorter while it was sent")
+                    raise OSError(f"{self._file.name} was truncated while it was sent")
                 left -= len(data)
                 await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,4 @@
-"""Errors outside the API, as on functions' domains: pages for people, JSON for who asks for it."""
+"""Errors outside the API, as on functions' domains: HTML pages, or JSON if the client asks."""
 
 import html
 from typing import Any
@@ -15,12 +15,15 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Error {code}</title>
 <style>
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 15vh auto 0; max-width: 36rem; padding: 0 1rem;
-  color: #222; background: #fff }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 15vh auto 0; max-width: 36rem;
+  padding: 0 1rem; color: #222; background: #fff }}
 h1 {{ font-size: 1.5rem; margin: 0 0 .5rem }}
 code, footer {{ color: #666; font-size: .875rem }}
 footer {{ margin-top: 2rem }}
-@media (prefers-color-scheme: dark) {{ body {{ color: #ddd; background: #181818 }} code, footer {{ color: #999 }} }}
+@media (prefers-color-scheme: dark) {{
+  body {{ color: #ddd; background: #181818 }}
+  code, footer {{ color: #999 }}
+}}
 </style>
 </head>
 <body>
@@ -34,13 +37,13 @@ footer {{ margin-top: 2rem }}
 
 
 def wants_json(scope: Scope) -> bool:
-    """Tell whether the Accept header names JSON, and not HTML too, as browsers do."""
+    """Tell whether the Accept header names JSON but not HTML, which browsers name."""
     accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
     return b"application/json" in accept and b"text/html" not in accept
 
 
 def page_of(answer: Answer) -> Answer:
-    """Return the page in place of an error's JSON: the first sentence of its message is the heading."""
+    """Return an error's JSON as a page; the first sentence of the message is the heading."""
     problem: dict[str, Any] = msgspec.json.decode(answer.body)
     title, _, details = problem["message"].partition(". ")
     fields = {

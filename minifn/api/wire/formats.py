@@ -1,8 +1,8 @@
-"""Which shape an answer has: the contract of one Appwrite version, chosen by `x-appwrite-response-format`.
+"""Shapes of answers: the contract of one Appwrite version, chosen by `x-appwrite-response-format`.
 
-Every SDK sends the version it was generated for. Appwrite converts answers step by step
-(`src/Appwrite/Utopia/Response/Filters`); here a shape is the set of keys that a version does not have, so an answer is
-made once, with every key, and then cut.
+Each SDK sends the version it was generated for. Appwrite converts answers step by step
+(`src/Appwrite/Utopia/Response/Filters`); here an answer is made once, with every key, and the keys
+that a version lacks are then removed.
 """
 
 import enum
@@ -11,7 +11,10 @@ from typing import Any
 
 
 class Shape(enum.IntEnum):
-    """Shapes by age. FULL has the keys of every version at once: for 2.0 to 2.7, and for clients that name none."""
+    """Shapes by age.
+
+    FULL has the keys of all versions: for 2.0 to 2.7, and for clients that name no version.
+    """
 
     V0_7 = 0
     V0_8 = 1
@@ -24,7 +27,7 @@ class Shape(enum.IntEnum):
     FULL = 100
 
 
-#: The first version, as (major, minor), whose clients get the shape.
+#: (first version as (major, minor), the shape of its clients), newest first.
 _SHAPES = (
     ((1, 10), Shape.FULL),
     ((1, 9), Shape.V1_9),
@@ -53,11 +56,11 @@ _NEW_1_9 = (
 _NEW_2_0 = ("description", "interval", "emailEnabled")
 _SCHEDULE_1_3 = ("scheduleNext", "schedulePrevious")
 _RULES_1_8 = (
-    "type", "trigger", "redirectUrl", "redirectStatusCode", "deploymentId", "deploymentResourceType",
-    "deploymentResourceId", "deploymentVcsProviderBranch", "protocol",
+    "type", "trigger", "redirectUrl", "redirectStatusCode", "deploymentId",
+    "deploymentResourceType", "deploymentResourceId", "deploymentVcsProviderBranch", "protocol",
 )  # fmt: skip
 
-#: model -> shape -> the keys that shape does not have.
+#: model -> shape -> the keys that the shape lacks.
 _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
     "function": {
         Shape.FULL: _SCHEDULE_1_3,
@@ -81,7 +84,8 @@ _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
             ),
         ),
         Shape.V1_3: (
-            "sourceSize", "buildDuration", "totalSize", "screenshotLight", "screenshotDark", "buildLogs", "buildSize",
+            "sourceSize", "buildDuration", "totalSize", "screenshotLight", "screenshotDark",
+            "buildLogs", "buildSize",
         ),
     },
     "execution": {
@@ -90,7 +94,8 @@ _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
         Shape.V1_8: ("resourceId", "resourceType"),
         Shape.V1_6: ("resourceId", "resourceType", "deploymentId"),
         **dict.fromkeys(
-            (Shape.V1_5, Shape.V1_4, Shape.V1_3), ("resourceId", "resourceType", "deploymentId", "scheduledAt")
+            (Shape.V1_5, Shape.V1_4, Shape.V1_3),
+            ("resourceId", "resourceType", "deploymentId", "scheduledAt"),
         ),
     },
     "variable": {
@@ -113,7 +118,10 @@ _ABSENT: dict[str, dict[Shape, tuple[str, ...]]] = {
 
 @functools.lru_cache(maxsize=64)
 def shape_of(header: str) -> Shape:
-    """Return the shape for a value of `x-appwrite-response-format`; FULL when it is empty or not a version."""
+    """Return the shape for a value of `x-appwrite-response-format`.
+
+    It is FULL when the value is not a version.
+    """
     parts = header.strip().split(".")
     if not all(part.isascii() and part.isdecimal() and len(part) < 6 for part in parts):
         return Shape.FULL
@@ -122,7 +130,10 @@ def shape_of(header: str) -> Shape:
 
 
 def cut(model: str, answer: dict[str, Any], shape: Shape) -> dict[str, Any]:
-    """Remove from `answer` what its shape does not have, and return it. Shapes of 0.x begin as that of 1.3."""
+    """Remove the keys that a shape lacks from `answer` and return it.
+
+    Shapes of 0.x are cut like 1.3, from which they are made.
+    """
     for key in _ABSENT[model][max(shape, Shape.V1_3)]:
         answer.pop(key, None)
     return answer

@@ -1,4 +1,4 @@
-"""The kinds of parameter that belong to this domain: roles, scopes, events, headers, instants, queries."""
+"""Kinds of parameters of this API: roles, scopes, events, headers, instants and queries."""
 
 import re
 from typing import Any
@@ -7,24 +7,28 @@ from minifn import cron, event_names, jsontext
 from minifn.api.wire.params import Limits, ListOf
 from minifn.ids import is_id
 from minifn.instants import parse_instant
+from minifn.limits import (
+    HEADERS_CHARS_MAX,
+    HEADERS_JSON_CHARS_MAX,
+    HEADERS_MAX,
+    QUERIES_MAX,
+    QUERY_CHARS_MAX,
+)
 from minifn.models import Headers
 from minifn.scopes import SCOPES, SCOPES_MAX
 
-#: Characters of one execute role, as stored by Appwrite.
+#: Characters of an execute role, as in Appwrite.
 _ROLE_MAX_CHARS = 128
 _LABEL = re.compile(r"[A-Za-z0-9]{1,36}")
 _VERIFICATIONS = ("verified", "unverified")
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
 _VARIABLE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_HEADERS_MAX = 100
-_HEADERS_MAX_CHARS = 16384
-_HEADERS_JSON_MAX_CHARS = 65535
 _CONTROL_CHARS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Role:
-    """An execute role, as `utopia-php/database` spells them: `any`, `users/verified`, `team:ID/owner`, `label:vip`."""
+    """An execute role, as in `utopia-php/database`: `any`, `users/verified`, `team:ID/owner`."""
 
     def check(self, value: Any, limits: Limits) -> str:
         if not isinstance(value, str) or len(value) > _ROLE_MAX_CHARS:
@@ -33,8 +37,8 @@ class Role:
         name, colon, identifier = name.partition(":")
         if not _is_role(name, identifier if colon else None, dimension if slash else None):
             raise ValueError(
-                f"Role {value!r} must be one of any, guests, users, users/verified, user:ID, team:ID, team:ID/ROLE, "
-                "member:ID, label:NAME"
+                f"Role {value!r} must be one of any, guests, users, users/verified, user:ID,"
+                " team:ID, team:ID/ROLE, member:ID, label:NAME"
             )
         return value
 
@@ -61,7 +65,7 @@ def _is_role(name: str, identifier: str | None, dimension: str | None) -> bool:
 
 
 class ScopeName:
-    """A scope that a key, or a function's own key, may hold."""
+    """A scope that an API key or a function's own key can have."""
 
     def check(self, value: Any, limits: Limits) -> str:
         if isinstance(value, str) and value in SCOPES:
@@ -72,7 +76,7 @@ class ScopeName:
         return {"type": "string", "enum": sorted(SCOPES)}
 
 
-#: The scopes of one key or function.
+#: Scopes of a key or function.
 SCOPE_NAMES = ListOf(ScopeName(), SCOPES_MAX)
 
 
@@ -101,7 +105,7 @@ class Cron:
 
 
 class SpecificationSlug:
-    """The slug of a specification that this server offers."""
+    """Slug of a specification that this server offers."""
 
     def check(self, value: Any, limits: Limits) -> str:
         if isinstance(value, str) and value in limits.specifications:
@@ -112,7 +116,7 @@ class SpecificationSlug:
         return {"type": "string", "enum": list(limits.specifications)}
 
 
-#: The rule for the keys of variables; a key that is stored already may break it.
+#: Rule for keys of new variables; stored keys may break it.
 VARIABLE_KEY_RULE = (
     "Value must be letters, digits and underscores, not begin with a digit, and have 1 to 255 chars"
 )
@@ -124,7 +128,7 @@ def is_variable_key(value: str) -> bool:
 
 
 class VariableKey:
-    """The key of a new variable: a name that every language and shell takes."""
+    """The key of a new variable: a name that all languages and shells accept."""
 
     def check(self, value: Any, limits: Limits) -> str:
         if isinstance(value, str) and is_variable_key(value):
@@ -136,9 +140,9 @@ class VariableKey:
 
 
 class RequestHeaders:
-    """Headers for a function, an object or its JSON text; returned with lower-case names.
+    """Headers for a function: an object or its JSON text, returned with names in lower case.
 
-    A null value is an empty one. Text that is not JSON counts as no headers, as in Appwrite.
+    A null value becomes "". A text that is not JSON has no headers, as in Appwrite.
     """
 
     def check(self, value: Any, limits: Limits) -> Headers:
@@ -148,26 +152,26 @@ class RequestHeaders:
             return ()
         if not isinstance(value, dict):
             raise ValueError("Value must be a valid object or the JSON text of one")
-        if len(value) > _HEADERS_MAX:
-            raise ValueError(f"Value must have at most {_HEADERS_MAX} headers")
+        if len(value) > HEADERS_MAX:
+            raise ValueError(f"Value must have at most {HEADERS_MAX} headers")
         headers = tuple(
             (_header_name(name), _header_value(name, text)) for name, text in value.items()
         )
-        if sum(len(name) + len(text) for name, text in headers) >= _HEADERS_MAX_CHARS:
-            raise ValueError(f"Headers must be shorter than {_HEADERS_MAX_CHARS} chars together")
+        if sum(len(name) + len(text) for name, text in headers) >= HEADERS_CHARS_MAX:
+            raise ValueError(f"Headers must be shorter than {HEADERS_CHARS_MAX} chars together")
         return headers
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         return {
             "type": "object",
             "additionalProperties": {"type": "string"},
-            "maxProperties": _HEADERS_MAX,
+            "maxProperties": HEADERS_MAX,
         }
 
 
 def _decode_headers(text: str) -> Any:
-    if len(text) > _HEADERS_JSON_MAX_CHARS:
-        raise ValueError(f"Value must be no longer than {_HEADERS_JSON_MAX_CHARS} chars")
+    if len(text) > HEADERS_JSON_CHARS_MAX:
+        raise ValueError(f"Value must be no longer than {HEADERS_JSON_CHARS_MAX} chars")
     try:
         return jsontext.decode(text) or []
     except jsontext.JsonTooDeep:
@@ -180,8 +184,8 @@ def _header_name(name: str) -> str:
     lowered = name.lower()
     if _HEADER_NAME.fullmatch(name) is None or name.isdecimal():
         raise ValueError(
-            f"Header name {name[:100]!r} must be letters, digits and hyphens, begin and end with a letter or digit, "
-            "and not be a number"
+            f"Header name {name[:100]!r} must be letters, digits and hyphens,"
+            " begin and end with a letter or digit, and not be a number"
         )
     if lowered.startswith("x-appwrite-"):
         raise ValueError(f"Header name {name[:100]!r} must not begin with x-appwrite-")
@@ -200,7 +204,7 @@ def _header_value(name: str, value: Any) -> str:
 
 
 class Instant:
-    """An instant as text; without a zone it is UTC. Returned as milliseconds."""
+    """An instant as text, returned in milliseconds; without a zone it is UTC."""
 
     def check(self, value: Any, limits: Limits) -> int:
         try:
@@ -215,7 +219,7 @@ class Instant:
 
 
 class QueryTexts:
-    """The queries of a list, as their texts; the store parses them, knowing the list's attributes."""
+    """The queries of a list, as texts: `queries.py` reads them with the list's attributes."""
 
     def check(self, value: Any, limits: Limits) -> tuple[str, ...]:
         if isinstance(value, str):
@@ -227,4 +231,5 @@ class QueryTexts:
         return tuple(value)
 
     def schema(self, limits: Limits) -> dict[str, Any]:
-        return {"type": "array", "maxItems": 100, "items": {"type": "string", "maxLength": 4096}}
+        text = {"type": "string", "maxLength": QUERY_CHARS_MAX}
+        return {"type": "array", "maxItems": QUERIES_MAX, "items": text}

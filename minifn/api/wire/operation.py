@@ -1,8 +1,9 @@
-"""An operation of the API, declared as data, and the steps every request to one goes through.
+"""An operation of the API, declared as data, and the steps of every request to it.
 
-The order of the steps is part of the contract (Appwrite's `app/controllers/shared/api.php`): from which page, who is
-calling, the scope, the project, then each parameter in its order, and only then whether the thing exists. A caller
-without the scope never learns whether a function exists, nor whether a parameter was right.
+The order of the steps is part of the contract (Appwrite's `app/controllers/shared/api.php`): the
+page's origin, the caller, the scope, the rate limit, the project, each parameter in its order, and
+last the existence of the record. A caller without the scope never learns whether a function exists
+or a parameter is valid.
 """
 
 import asyncio
@@ -13,13 +14,15 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from minifn.api.access.callers import GUEST, Authenticator
+from minifn.api.access.callers import GUEST, Authenticator, scope_missing
 from minifn.api.access.operators import Operators
 from minifn.api.access.origins import Origins
 from minifn.api.access.rates import Allowance, Rate
 from minifn.api.wire import bodies
-from minifn.api.wire.answers import SHORT_BYTES, Answer, deliver, error_answer, unexpected_answer
+from minifn.api.wire.answers import BUFFERED_BYTES, Answer, deliver, error_answer, unexpected_answer
+from minifn.api.wire.body_stream import THREAD_BYTES, read_bytes
 from minifn.api.wire.formats import Shape, shape_of
+from minifn.api.wire.forms import upload
 from minifn.api.wire.params import Limits, Params, Reader, fields_of
 from minifn.api.wire.specifications import offered
 from minifn.errors import (
@@ -28,10 +31,9 @@ from minifn.errors import (
     MinifnError,
     RateLimitExceeded,
     StorageInvalidFileSize,
-    UnauthorizedScope,
 )
 from minifn.limits import CHUNK_BYTES
-from minifn.models import Caller, CallerKind
+from minifn.models import Caller
 from minifn.parts import Parts
 from minifn.services.deployments import UploadedFile
 
@@ -41,7 +43,7 @@ EXECUTIONS_READ = ("execution.read", "executions.read")
 EXECUTIONS_WRITE = ("execution.write", "executions.write")
 PROJECT_READ = ("project.read",)
 PROJECT_WRITE = ("project.write",)
-#: No API key can have it: the operator's, and the admin key's.
+#: A scope of the operator and of the admin key; no API key can have it.
 PROJECTS_READ = ("projects.read",)
 USERS_READ = ("users.read",)
 TEAMS_READ = ("teams.read",)
@@ -51,27 +53,21 @@ KEYS_WRITE = ("keys.write",)
 RULES_READ = ("rules.read",)
 RULES_WRITE = ("rules.write",)
 EVENTS_WRITE = ("events.write",)
-#: For operations open to everybody.
+#: Scopes of operations that every caller may use.
 PUBLIC = ()
 
 #: The window of rate limits.
 RATE_SECONDS = 60
 
-_ROLE_LABELS = {
-    CallerKind.KEY: "applications",
-    CallerKind.USER: "users",
-    CallerKind.GUEST: "guests",
-}
-
 
 class Context:
-    """What every operation needs of the server, looked up at the first request."""
+    """The parts of the server that operations use; most are made at the first request."""
 
     def __init__(self, parts: Parts, operations: "tuple[Operation, ...]" = ()) -> None:
         self.parts = parts
-        #: Everything the API can do.
+        #: All operations of the API.
         self.operations = operations
-        #: Answers that are made once, by name.
+        #: Bodies of answers that are encoded once, by name.
         self.made: dict[str, bytes] = {}
         parts.on_stop.append(self._forget)
 
@@ -83,7 +79,7 @@ class Context:
 
     @functools.cached_property
     def authenticator(self) -> Authenticator:
-        """Finds callers."""
+        """Identifies callers."""
         parts = self.parts
         return Authenticator(
             project=parts.config.project,
@@ -100,13 +96,13 @@ class Context:
 
     @functools.cached_property
     def origins(self) -> Origins:
-        """The pages that may call."""
+        """Pages that may call the API."""
         config = self.parts.config
         return Origins(config.origins, config.functions_domain, self.parts.domains.is_given)
 
     @functools.cached_property
     def limits(self) -> Limits:
-        """What the rules of parameters depend on."""
+        """Limits in the rules of parameters."""
         config = self.parts.config
         return Limits(
             timeout_max_seconds=config.timeout_max,
@@ -116,7 +112,7 @@ class Context:
 
 
 class Call:
-    """One request, as a handler sees it."""
+    """One request, as its handler gets it."""
 
     __slots__ = (
         "allowance",
@@ -134,24 +130,24 @@ class Call:
         self.parts = context.parts
         self.context = context
         self.scope = scope
-        #: By lower-case name; the last one of a name.
+        #: By lower-case name; the last header of a name.
         self.headers = headers
         self.shape: Shape = shape_of(self.header(b"x-appwrite-response-format"))
         self.caller: Caller = GUEST
-        #: Whether the request names this project, and not none or the project `console`.
+        #: The request names this project, neither none nor the project `console`.
         self.in_project = False
-        #: What is left of the operation's rate limit, if it has one.
+        #: The rest of the operation's rate limit, None without a limit.
         self.allowance: Allowance | None = None
-        #: The files of an upload, on disk until the handler returns.
+        #: Files of an upload, on disk until the handler returns.
         self.files: dict[str, UploadedFile] = {}
 
     def header(self, name: bytes) -> str:
-        """Return a header's value, "" when it was not sent."""
+        """Return a header's value, "" if it was not sent."""
         return self.headers.get(name, b"").decode("latin-1")
 
     @property
     def client_ip(self) -> str:
-        """The address the request came from, as the server saw it."""
+        """The client's address, as the server sees it."""
         client = self.scope.get("client")
         return str(client[0]) if client else ""
 
@@ -165,50 +161,53 @@ Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """One operation: its SDK name, where it is found, who may call it, what it takes and what it does."""
+    """One operation: its SDK name, its place, its callers, its parameters and its handler."""
 
     name: str
     method: str
-    #: Below /v1, with the wire names of path parameters in braces.
+    #: The path below /v1, with wire names of parameters in braces.
     path: str
-    #: Any one of these is enough.
+    #: Scopes, one of which the caller needs.
     scopes: tuple[str, ...]
     params: type[Params]
     handler: Handler
-    #: False for what works without naming a project.
+    #: Requests must name the project.
     needs_project: bool = True
-    #: Whether a token in its query, which the handler checks, does in place of a scope.
+    #: A token in the query, which the handler checks, can replace the scope.
     presigned: bool = False
-    #: Whether its multipart body brings files.
+    #: The multipart body has files.
     upload: bool = False
-    #: The statuses of its answers; () = 200, of a POST 201 and of a DELETE 204.
+    #: Statuses of the answers; () = 200, for POST 201 and for DELETE 204.
     statuses: tuple[int, ...] = ()
-    #: What its answers hold, as `models.py` names it: one record, or a list when it is a plural; "" = any object.
+    #: Record in the answers, as `models.py` names it; a plural is a list, "" any object.
     model: str = ""
-    #: Media types of its answers.
+    #: Media types of the answers.
     content_types: tuple[str, ...] = ("application/json",)
-    #: What it refuses with, besides what every operation may refuse with.
+    #: Errors of the operation, besides those that all operations share.
     errors: tuple[type[MinifnError], ...] = ()
     #: How often one address may call it in RATE_SECONDS, 0 for no limit. Keys are not counted.
     rate_limit: int = 0
+    #: Whether its requests skip the router, because it is called most.
+    fast: bool = False
+    #: The operation that takes its place for clients of 0.x.
+    before_1_3: "Operation | None" = None
 
 
 class Endpoint:
-    """An operation that answers requests: an ASGI application. `legacy` answers clients of 0.x in its place."""
+    """An operation that answers requests: an ASGI application."""
 
-    def __init__(
-        self, operation: Operation, context: Context, legacy: "Endpoint | None" = None
-    ) -> None:
+    def __init__(self, operation: Operation, context: Context) -> None:
         self.operation = operation
         self._context = context
-        self._legacy = legacy
+        old = operation.before_1_3
+        self._before_1_3 = None if old is None else Endpoint(old, context)
         clock = context.parts.rate_clock
         self._rate = (
             Rate(operation.rate_limit, RATE_SECONDS, clock) if operation.rate_limit else None
         )
         self._scopes = frozenset(operation.scopes)
         fields = fields_of(operation.params)
-        #: Whether there are parameters besides those in the path.
+        #: The operation has parameters outside the path.
         self._takes_more = any(f"{{{field.wire_name}}}" not in operation.path for field in fields)
 
     @functools.cached_property
@@ -218,7 +217,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = Call(self._context, scope, dict(scope["headers"]))
         old = call.shape < Shape.V1_3
-        endpoint = self._legacy if old and self._legacy is not None else self
+        endpoint = self._before_1_3 if old and self._before_1_3 is not None else self
         answer: ASGIApp
         try:
             answer = await endpoint._answer(call, scope, receive)
@@ -228,18 +227,19 @@ class Endpoint:
             answer = unexpected_answer(exc, scope, typed=not old)
         if call.allowance is not None and isinstance(answer, Answer):
             answer.headers += call.allowance.headers()
-        if isinstance(answer, Answer) and len(answer.body) <= SHORT_BYTES:
+        if isinstance(answer, Answer) and len(answer.body) <= BUFFERED_BYTES:
             await answer(scope, receive, send)
             return
         await deliver(answer, call.parts.budgets.answers, scope, receive, send)
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation
-        if not call.headers.get(b"x-appwrite-key"):
+        has_key = bool(call.headers.get(b"x-appwrite-key"))
+        if not has_key:
             self._context.origins.check(scope["method"], call.headers)
         await self._authenticate(call)
-        if not call.caller.privileged:
-            # The key was none that this server knows.
+        if has_key and not call.caller.privileged:
+            # The key is unknown, so the caller is trusted no more than a page.
             self._context.origins.check(scope["method"], call.headers)
         if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
@@ -262,27 +262,27 @@ class Endpoint:
     async def _answer_body(
         self, call: Call, path_params: dict[str, Any], receive: Receive
     ) -> ASGIApp:
-        room = call.parts.budgets.bodies
-        body = await bodies.read_bytes(receive, room=room)
+        budget = call.parts.budgets.bodies
+        body = await read_bytes(receive, budget=budget)
         taken = len(body)
         try:
             sent = (body, call.header(b"content-type"), path_params)
             params = (
                 self._read(*sent)
-                if taken <= bodies.SHORT_BYTES
+                if taken <= THREAD_BYTES
                 else await asyncio.to_thread(self._read, *sent)
             )
-            # While the function runs its own body is in memory, and not all that was sent with it.
+            # While the function runs only its own body stays in memory, not the whole request.
             del body, sent
             return await self.operation.handler(call, params)
         finally:
-            room.give(taken)
+            budget.give(taken)
 
     def _read(self, body: bytes, content_type: str, path_params: dict[str, Any]) -> Params:
         return self._reader.read({**bodies.decode(body, content_type), **path_params})
 
     async def _authenticate(self, call: Call) -> None:
-        """Set the caller and whether the request names this project."""
+        """Set the caller and `in_project`."""
         project = call.headers.get(b"x-appwrite-project", b"")
         query = call.scope["query_string"]
         if b"project=" in query:
@@ -296,13 +296,10 @@ class Endpoint:
     def _check_token(self, call: Call) -> None:
         """Raise UnauthorizedScope unless the caller may have a token in place of the scope, and sent one."""
         if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
-            label = _ROLE_LABELS[call.caller.kind]
-            raise UnauthorizedScope(
-                f"User (role: {label}) missing scope ({self.operation.scopes[0]})"
-            )
+            raise scope_missing(call.caller, self.operation.scopes[0])
 
     def _check_rate(self, rate: Rate, call: Call) -> None:
-        # Appwrite counts by host too, which is whatever the client says.
+        # Appwrite also counts by host, but the client chooses that name freely.
         key = call.client_ip
         if call.caller.privileged:
             call.allowance = rate.look(key)
@@ -322,9 +319,7 @@ class Endpoint:
         incoming = parts.budgets.uploads
         incoming.take(1)
         try:
-            async with bodies.upload(
-                receive, content_type, parts.data.deployments, limit_bytes
-            ) as form:
+            async with upload(receive, content_type, parts.data.deployments, limit_bytes) as form:
                 call.files = form.files()
                 return await self.operation.handler(
                     call, self._reader.read({**form.params(), **path_params})

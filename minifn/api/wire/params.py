@@ -1,7 +1,7 @@
-"""Parameters, declared once per operation, whatever way they arrive: path, query string, JSON, urlencoded or multipart.
+"""Parameters, declared once for each operation and read from its path, query string or body.
 
-An operation's parameters are one `Params` record. A field's wire name is its camelCase name, its rule is the `Kind` in
-its annotation, and a field without a default is required:
+An operation's parameters are one `Params` record. A field's wire name is its camelCase name, its
+rule is the `Kind` in its annotation, and a field without a default is required:
 
     class CreateFunction(Params):
         function_id: Annotated[str, CustomId()]
@@ -20,10 +20,9 @@ import msgspec
 
 from minifn.errors import ArgumentInvalid
 from minifn.ids import is_id, new_id
+from minifn.limits import PARAM_LEVELS_MAX, PARAM_NAME_CHARS_MAX
 
-#: Characters of a name that is sent as form or query; no parameter has one nearly as long.
-_NAME_MAX_CHARS = 1024
-#: What a client may send as the path of a nested name: `queries[0]`, `queries[]`, `headers[x-a]`.
+#: A nested name in a query string or form: `queries[0]`, `queries[]`, `headers[x-a]`.
 _NESTED_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _INDEX = re.compile(r"[0-9]{1,9}")
 _INTEGER_TEXT = re.compile(r"[+-]?[0-9]{1,18}")
@@ -31,7 +30,7 @@ _LOOSE_BOOLEANS: dict[Any, bool] = {"true": True, "1": True, "false": False, "0"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rules of some parameters depend on: the configuration and what is offered."""
+    """Limits of parameters that depend on the configuration."""
 
     timeout_max_seconds: int = 900
     #: Slugs, smallest first.
@@ -41,10 +40,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Kind(Protocol):
-    """A rule for values."""
+    """A rule for the values of a parameter."""
 
     def check(self, value: Any, limits: Limits) -> Any:
-        """Return the value as the handler wants it. Raises ValueError whose text is the rule that was broken."""
+        """Return the value for the handler. Raises ValueError with the broken rule as its text."""
 
     def schema(self, limits: Limits) -> dict[str, Any]:
         """Return the rule as an OpenAPI schema."""
@@ -55,7 +54,7 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class NoParams(Params, frozen=True, kw_only=True):
-    """For operations without any."""
+    """The parameters of an operation that has none."""
 
 
 class Text:
@@ -78,7 +77,7 @@ class Text:
 
 
 class Integer:
-    """A whole number, also as a decimal string. `maximum` may be one of the limits."""
+    """A whole number, or one as a decimal string. `maximum` can be one of the limits."""
 
     def __init__(self, minimum: int, maximum: int | Callable[[Limits], int]) -> None:
         self._minimum = minimum
@@ -103,7 +102,7 @@ class Integer:
 
 
 class Boolean:
-    """True or false; a `loose` one also takes "true", "false", 1, 0, "1" and "0"."""
+    """True or false; a `loose` one also accepts "true", "false", 1, 0, "1" and "0"."""
 
     def __init__(self, loose: bool = False) -> None:
         self._loose = loose
@@ -123,7 +122,7 @@ class Boolean:
 
 
 class OneOf:
-    """One of some strings, exactly. `choices` may be one of the limits."""
+    """One of several strings. `choices` can be one of the limits."""
 
     def __init__(self, choices: Iterable[str] | Callable[[Limits], Iterable[str]]) -> None:
         fixed = () if callable(choices) else tuple(choices)
@@ -140,11 +139,11 @@ class OneOf:
 
 
 class Id:
-    """The id of something that exists or may exist."""
+    """The id of a record."""
 
     _rule = (
-        "UID must contain at most 36 chars. Valid chars are a-z, A-Z, 0-9, period, hyphen, and underscore. "
-        "Can't start with a special char"
+        "UID must contain at most 36 chars. Valid chars are a-z, A-Z, 0-9, period, hyphen, and"
+        " underscore. Can't start with a special char"
     )
 
     def check(self, value: Any, limits: Limits) -> str:
@@ -157,7 +156,7 @@ class Id:
 
 
 class CustomId(Id):
-    """The id for something new; `unique()` asks the server to make one."""
+    """The id for a new record; `unique()` asks the server to make one."""
 
     def check(self, value: Any, limits: Limits) -> str:
         return new_id() if value == "unique()" else super().check(value, limits)
@@ -167,7 +166,7 @@ class CustomId(Id):
 
 
 class ListOf:
-    """A list of at most `maximum` values of one kind, as a tuple."""
+    """A list of up to `maximum` values of one kind, as a tuple."""
 
     def __init__(self, kind: Kind, maximum: int = 100) -> None:
         self._kind = kind
@@ -188,19 +187,19 @@ class ListOf:
 
 
 class Field(msgspec.Struct, frozen=True):
-    """One parameter of an operation, ready to be read from a request."""
+    """One parameter of an operation."""
 
     name: str
     wire_name: str
     required: bool
     kind: Kind
-    #: What the handler gets when nothing was sent; means nothing for a required one.
+    #: Value for the handler when none was sent; None for a required parameter.
     default: Any = None
 
 
 @functools.cache
 def fields_of(declaration: type[Params]) -> tuple[Field, ...]:
-    """Return the parameters of a declaration, in its order."""
+    """Return the parameters of a declaration, in order."""
     annotations = typing.get_type_hints(declaration, include_extras=True)
     return tuple(
         Field(
@@ -218,7 +217,7 @@ P = typing.TypeVar("P", bound=Params)
 
 
 class Reader(typing.Generic[P]):
-    """Checks requests against one declaration."""
+    """Checks the parameters of requests against one declaration."""
 
     def __init__(self, declaration: type[P], limits: Limits) -> None:
         self._declaration = declaration
@@ -229,9 +228,10 @@ class Reader(typing.Generic[P]):
         ]
 
     def read(self, given: Mapping[str, Any]) -> P:
-        """Return the record for what was sent; null counts as absent, unknown names are ignored.
+        """Return the record of the given values; null counts as absent, unknown names are ignored.
 
-        Raises ArgumentInvalid for the first parameter, in declaration order, that is missing or breaks its rule.
+        Raises ArgumentInvalid for the first parameter, in declaration order, that is missing or
+        breaks its rule.
         """
         limits = self._limits
         values = {}
@@ -251,21 +251,22 @@ class Reader(typing.Generic[P]):
 def nest(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return form or query pairs as PHP nests them; a later plain name wins over an earlier one.
 
-    `q[]=a&q[]=b` and `q[0]=a&q[1]=b` are lists, `h[x]=y` is an object. Indexes order a list and need not be complete.
+    `q[]=a&q[]=b` and `q[0]=a&q[1]=b` are lists, `h[x]=y` is an object. Indexes order a list and may
+    have gaps. Raises ArgumentInvalid for names that are too long or nested too deep.
     """
     values: dict[str, Any] = {}
     for name, value in pairs:
-        if len(name) > _NAME_MAX_CHARS:
+        if len(name) > PARAM_NAME_CHARS_MAX:
             raise ArgumentInvalid(
-                f"Param names have at most {_NAME_MAX_CHARS:,} chars: {name[:100]}"
+                f"Param names have at most {PARAM_NAME_CHARS_MAX:,} chars: {name[:100]}"
             )
         match = _NESTED_NAME.fullmatch(name)
         if match is None:
             values[name] = value
             continue
         keys = match[2][1:-1].split("][")
-        if len(keys) > 4:
-            raise ArgumentInvalid(f"Param names nest at most 4 deep: {name[:100]}")
+        if len(keys) > PARAM_LEVELS_MAX:
+            raise ArgumentInvalid(f"Param names nest at most {PARAM_LEVELS_MAX} deep: {name[:100]}")
         _place(values, [match[1], *keys], value)
     return {name: _listed(value) for name, value in values.items()}
 

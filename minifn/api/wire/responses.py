@@ -1,6 +1,7 @@
-"""Records as the wire has them, in the shape of the client's version. No secret leaves through here.
+"""Records as JSON, in the shape of the client's version, without secrets.
 
-Keys follow Appwrite's `src/Appwrite/Utopia/Response/Model` (`Func`, `Deployment`, `Build`, `Execution`, `Variable`).
+Keys follow Appwrite's `src/Appwrite/Utopia/Response/Model` (`Func`, `Deployment`, `Build`,
+`Execution`, `Variable`).
 """
 
 from collections.abc import Iterable
@@ -24,9 +25,9 @@ from minifn.models import (
     Variable,
 )
 
-#: What `version` of a function says: the Open Runtimes API its handler is written for.
+#: `version` of a function: the Open Runtimes API of its handler; "v4" in other shapes.
 _OPEN_RUNTIMES = {Shape.V1_8: "v5", Shape.V1_9: "v5", Shape.FULL: "v5"}
-#: What 0.8 keeps of an output, characters from its end.
+#: Characters from the end of an output that 0.x shows.
 _OUTPUT_CHARS_0 = 4000
 
 
@@ -50,7 +51,10 @@ def listing(name: str, total: int, items: Iterable[dict[str, Any]]) -> dict[str,
 def function(
     record: Function, variables: Iterable[Variable], shape: Shape, *, in_list: bool = False
 ) -> dict[str, Any]:
-    """Return a function with its variables. Appwrite's filter for clients before 1.6 leaves list items alone."""
+    """Return a function with its variables.
+
+    Appwrite's filter for clients before 1.6 changes single functions but not the items of lists.
+    """
     answer = {
         **_base(record),
         "execute": record.execute,
@@ -98,24 +102,26 @@ def function(
 
 
 def _runs(record: Function, now: int) -> tuple[int, int]:
-    """Return when a function runs next and when it ran last, as its schedule or interval says; 0 for never.
+    """Return the next and the last run of a function's schedule or interval; 0 = never.
 
-    Whether the function has a deployment to run does not matter.
+    The function need not have a deployment.
     """
     if record.interval_minutes:
         minutes = record.interval_minutes
-        return intervals.next_run(record.id, minutes, now), intervals.previous_run(
-            record.id, minutes, now
+        return (
+            intervals.next_run(record.id, minutes, now),
+            intervals.previous_run(record.id, minutes, now),
         )
     if record.schedule:
-        return cron.next_run(record.schedule, now) or 0, cron.previous_run(
-            record.schedule, now
-        ) or 0
+        return (
+            cron.next_run(record.schedule, now) or 0,
+            cron.previous_run(record.schedule, now) or 0,
+        )
     return 0, 0
 
 
 def deployment(record: Deployment, shape: Shape) -> dict[str, Any]:
-    """Return a deployment. `chunksTotal` and `chunksUploaded` are what SDKs compute their progress from."""
+    """Return a deployment. SDKs compute their progress from `chunksTotal` and `chunksUploaded`."""
     answer = {
         **_base(record),
         "type": record.type,
@@ -155,19 +161,16 @@ def deployment(record: Deployment, shape: Shape) -> dict[str, Any]:
 
 
 def build(record: Deployment) -> dict[str, Any]:
-    """Return a deployment's build as 1.6 knows it: stdout and stderr are always empty there."""
-    ended_at = (
-        record.build_started_at + record.build_duration_seconds * 1000
-        if record.build_started_at
-        else 0
-    )
+    """Return a deployment's build for 1.6, where stdout and stderr are always empty."""
+    started_at = record.build_started_at
+    ended_at = started_at + record.build_duration_seconds * 1000 if started_at else 0
     return {
         "$id": record.build_id or record.id,
         "deploymentId": record.id,
         "status": record.status,
         "stdout": "",
         "stderr": "",
-        "startTime": _instant(record.build_started_at),
+        "startTime": _instant(started_at),
         "endTime": _instant(ended_at),
         "duration": record.build_duration_seconds,
         "size": record.build_size_bytes,
@@ -181,7 +184,10 @@ def _headers(headers: Headers) -> list[dict[str, str]]:
 def execution(
     record: Execution, shape: Shape, *, privileged: bool, kept: str = ""
 ) -> dict[str, Any]:
-    """Return a stored execution. What a function logged is for keys alone; `kept` of its answer is for 0.x."""
+    """Return a stored execution. Logs and errors are for `privileged` callers only.
+
+    `kept` is the stored end of the answer, for 0.x.
+    """
     answer: dict[str, Any] = {
         **_base(record),
         "$permissions": [f'read("user:{record.user_id}")'] if record.user_id else [],
@@ -227,7 +233,7 @@ def _execution_1_3(answer: dict[str, Any]) -> dict[str, Any]:
 def _execution_0(
     answer: dict[str, Any], record: Execution, shape: Shape, kept: str
 ) -> dict[str, Any]:
-    """Return an execution of 0.7 and 0.8, when functions were programs with an exit code, and printed their answer."""
+    """Return an execution of 0.7 or 0.8, when functions were programs that printed their answer."""
     logs = answer["stdout"]
     stdout = f"{logs}\n{kept}" if logs and kept and not logs.endswith("\n") else logs + kept
     status = "waiting" if answer["status"] == "scheduled" else answer["status"]
@@ -253,7 +259,7 @@ def _execution_0(
 def execution_result(
     result: ExecutionResult, body: str | bytes, shape: Shape, *, privileged: bool
 ) -> dict[str, Any]:
-    """Return a synchronous execution with what is not stored of it: the body and every header of the answer."""
+    """Return a synchronous execution with the body and all headers of its answer."""
     answer = execution(result.execution, shape, privileged=privileged)
     answer["response" if shape <= Shape.V1_3 else "responseBody"] = body
     answer["responseHeaders"] = _headers(result.headers)
@@ -261,7 +267,7 @@ def execution_result(
 
 
 def variable(record: Variable, shape: Shape) -> dict[str, Any]:
-    """Return a variable; the value of a secret one is never shown."""
+    """Return a variable; a secret one without its value."""
     answer = {
         **_base(record),
         "key": record.key,
@@ -277,7 +283,7 @@ def variable(record: Variable, shape: Shape) -> dict[str, Any]:
 
 
 def api_key(record: ApiKey, secret: str = "") -> dict[str, Any]:
-    """Return an API key; `secret` is known only when it has just been made."""
+    """Return an API key; `secret` is known only when the key was just created."""
     return {
         **_base(record),
         "name": record.name,
@@ -293,7 +299,7 @@ def api_key(record: ApiKey, secret: str = "") -> dict[str, Any]:
 def ephemeral_key(
     key_id: str, scopes: tuple[str, ...], expire_at: int, secret: str
 ) -> dict[str, Any]:
-    """Return a key that has just been made and is kept nowhere."""
+    """Return a key that was just created and is not stored."""
     now = now_ms()
     record = ApiKey(
         id=key_id,
@@ -328,7 +334,7 @@ def specification(item: Specification) -> dict[str, Any]:
 
 
 def rule(record: Rule, shape: Shape) -> dict[str, Any]:
-    """Return a domain rule, with the names of 1.6 and of later versions where the client takes them."""
+    """Return a domain rule, with the names of 1.6 and of later versions if the shape has them."""
     resource_type = None if record.type == "api" else "function"
     answer = {
         **_base(record),

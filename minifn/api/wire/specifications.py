@@ -1,11 +1,11 @@
-"""Which specifications this server offers."""
+"""The specifications that this server offers."""
 
 from minifn.config import Config
 from minifn.models import SPECIFICATIONS, Specification
 
 
 def offered(config: Config) -> tuple[Specification, ...]:
-    """Return the specifications within the configured limits; 0 is no limit."""
+    """Return the specifications within the configured limits; 0 = no limit."""
     return tuple(
         item
         for item in SPECIFICATIONS

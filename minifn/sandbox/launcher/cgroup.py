@@ -1,8 +1,8 @@
-"""Control groups, version 2: exact limits and a complete kill for a tree, where somebody delegated a group to us.
+"""Control groups, version 2: exact limits and a complete kill for a tree, in a delegated group.
 
-systemd does (`systemd-run --user --scope -p Delegate=yes minifn serve`), and containers with a writable
-`/sys/fs/cgroup`. Elsewhere nothing is touched. Interface: the kernel's Documentation/admin-guide/cgroup-v2.rst; who
-may divide a group: systemd's CGROUP_DELEGATION.md.
+systemd delegates one (`systemd-run --user --scope -p Delegate=yes minifn serve`), and so do
+containers with a writable `/sys/fs/cgroup`. Elsewhere nothing is touched. Interface: the kernel's
+Documentation/admin-guide/cgroup-v2.rst; rules of delegation: systemd's CGROUP_DELEGATION.md.
 """
 
 # A small process, which does without pathlib.
@@ -13,23 +13,24 @@ import errno
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from minifn.host.control_groups import own_group, read
 
 from . import proc
+from .messages import GroupLimits
 
 CONTROLLERS = ("memory", "pids", "cpu")
-#: Microseconds in which a group gets its share of the cores.
+#: Period over which a group gets its share of the cores, microseconds.
 PERIOD = 100_000
-#: `minifn-<pid of the launcher>`, where the server goes because a group with limits for its children holds no process,
-#: and `minifn-<pid>-<number>`, the group of a tree.
+#: Names of the launcher's groups. `minifn-<pid of the launcher>` holds the server, because a group
+#: with limits for its children holds no process; `minifn-<pid>-<number>` holds a tree.
 OURS = re.compile(r"minifn-(\d+)(-\d+)?")
-#: Seconds that what a killed launcher left may take to disappear.
+#: Seconds that the groups of a killed launcher may take to disappear.
 DEATH_SECONDS = 2.0
-#: It exists where systemd is the init.
+#: Directory that exists where systemd is the init.
 SYSTEMD = "/run/systemd/system"
-#: How it marks what it delegated.
+#: Attribute by which systemd marks a delegated group.
 MARK = "trusted.delegate"
 
 
@@ -49,16 +50,16 @@ class Group:
                 write(f"{self.path}/cgroup.procs", str(pid))
 
     def kill(self) -> None:
-        """Kill all of it at once, as far as the kernel can (5.14)."""
+        """Kill all its processes at once; does nothing before Linux 5.14."""
         with contextlib.suppress(OSError):
             write(f"{self.path}/cgroup.kill", "1")
 
     def forgive(self) -> None:
-        """Forget the processes that were refused until now: what ends later does not end for them."""
+        """Forget the processes refused until now: they are no reason for a later end."""
         self._refused = self._count("pids.events", "max")
 
     def reason(self) -> str:
-        """Return which limit something in it has hit, "" for none; to be asked when it has failed."""
+        """Return the limit that one of its processes has hit, "" for none."""
         if self._count("memory.events", "oom_kill"):
             return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
         if self._count("pids.events", "max") > self._refused:
@@ -66,12 +67,11 @@ class Group:
         return ""
 
     def _count(self, file: str, event: str) -> int:
-        return int(
-            dict(line.split() for line in read(f"{self.path}/{file}").splitlines()).get(event, "0")
-        )
+        counts = dict(line.split() for line in read(f"{self.path}/{file}").splitlines())
+        return int(counts.get(event, "0"))
 
     def remove(self) -> bool:
-        """Remove it; tell whether it is still there because it holds a process."""
+        """Remove the group; tell whether it is still there because it holds a process."""
         try:
             os.rmdir(self.path)
         except OSError as error:
@@ -80,27 +80,28 @@ class Group:
 
 
 class Groups:
-    """A group of which ours are children."""
+    """The parent of the launcher's groups."""
 
     def __init__(self, root: str, enabled: Iterable[str] = (), aside: str = "") -> None:
-        """`enabled`: the controllers that were turned on for it; `aside`: its child that holds the server."""
+        """`enabled`: controllers that were turned on here; `aside`: the child with the server."""
         self.root = root
         self._enabled = tuple(enabled)
         self._aside = aside
 
-    def make(self, number: int, limits: Mapping[str, float]) -> Group:
-        """Return a new group with `memory_bytes`, `processes` and `cpus`, 0 for no limit. Raises OSError."""
+    def create(self, number: int, limits: GroupLimits) -> Group:
+        """Return a new group with these limits. Raises OSError."""
         path = f"{self.root}/minifn-{os.getpid()}-{number}"
-        group = Group(path, int(limits["memory_bytes"]), int(limits["processes"]))
+        group = Group(path, limits["memory_bytes"], limits["processes"])
         os.mkdir(path)
         try:
             if group.memory_bytes:
                 write(f"{path}/memory.max", str(group.memory_bytes))
-                # One that may swap is no limit, and half a function is worth nothing.
+                # Swap would evade the limit. A function that lost one process is of no use, so the
+                # kernel kills all of it.
                 for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
                     if os.path.exists(f"{path}/{name}"):
                         write(f"{path}/{name}", value)
-            # These two may not have been delegated: other limits remain.
+            # These two controllers may not be delegated: other limits remain.
             if group.processes and os.path.exists(f"{path}/pids.max"):
                 write(f"{path}/pids.max", str(group.processes))
             if limits["cpus"] and os.path.exists(f"{path}/cpu.max"):
@@ -111,7 +112,7 @@ class Groups:
         return group
 
     def leave(self) -> None:
-        """Put things back as they were, once no tree is left; others who divide the group are joined."""
+        """Restore the group once no tree is left, or join other launchers that divide it."""
         if not self._aside:
             return
         others = [
@@ -133,13 +134,16 @@ class Groups:
 
 
 def delegated(pids: Iterable[int], place: str = "/proc/self") -> Groups | None:
-    """Return the groups we may make after moving `pids` (the server's) aside; None where we may not."""
+    """Move `pids` (the server's) aside and return the parent of new groups.
+
+    None if this process's group is not delegated. Nothing has changed then.
+    """
     own = own_group(read(f"{place}/cgroup"), read(f"{place}/mountinfo"))
     parent, _, name = own.rpartition("/")
     if OURS.fullmatch(name):
         own = parent
     there = [name for name in CONTROLLERS if name in read(f"{own}/cgroup.controllers").split()]
-    if "memory" not in there or not handed_over(own):
+    if "memory" not in there or not is_delegated(own):
         return None
     enabled = [name for name in there if name not in read(f"{own}/cgroup.subtree_control").split()]
     # The root of all groups may hold processes beside its children.
@@ -151,13 +155,13 @@ def delegated(pids: Iterable[int], place: str = "/proc/self") -> Groups | None:
             os.mkdir(aside)
             moved += _move(pids, aside)
             if _whole(own):
-                # A shell or an init that started us: it goes back with us.
+                # The shell or init that started the server moves, and returns, with it.
                 for _ in range(10):
                     moved += _move(_members(own), aside)
         if enabled:
             write(f"{own}/cgroup.subtree_control", " ".join(f"+{name}" for name in enabled))
     except OSError:
-        # Not ours to divide, or others live in it: as if nothing had been tried.
+        # Not delegated, or shared with other processes: undo the attempt.
         with contextlib.suppress(OSError):
             _move(moved, own)
         with contextlib.suppress(OSError):
@@ -166,11 +170,12 @@ def delegated(pids: Iterable[int], place: str = "/proc/self") -> Groups | None:
     return Groups(own, enabled, aside)
 
 
-def handed_over(path: str) -> bool:
-    """Tell whether a group that we could divide is ours: where systemd reigns, root needs one marked as delegated.
+def is_delegated(path: str) -> bool:
+    """Tell whether a group that can be divided is delegated.
 
-    From another it takes our limits away without a word, as soon as anybody says `systemctl daemon-reload`. The systemd
-    of a user marks nothing, and what is not that user's cannot be divided.
+    Under systemd, root needs a group that is marked: in any other, `systemctl daemon-reload`
+    silently removes the limits. The systemd of a user marks nothing, and a user can divide no
+    foreign group.
     """
     return os.geteuid() != 0 or not os.path.isdir(SYSTEMD) or _marked(path)
 
@@ -182,12 +187,12 @@ def _marked(path: str) -> bool:
 
 
 def _whole(path: str) -> bool:
-    """Tell whether everybody in a group came with us: systemd made it for us, or it is all that a container has."""
+    """Tell whether a group is the server's alone: systemd made it, or it is a container's root."""
     return _marked(path) or os.path.ismount(path)
 
 
 def _members(path: str) -> list[int]:
-    # 0 stands for one that we cannot see, and written for ourselves.
+    # 0 stands for a process that is not visible here; written, it means the writer.
     return [int(pid) for pid in read(f"{path}/cgroup.procs").split() if pid != "0"]
 
 
@@ -202,14 +207,14 @@ def _move(pids: Iterable[int], path: str) -> list[int]:
 
 
 def _ours(root: str) -> Iterator[tuple[str, int, bool]]:
-    """Yield the groups that a launcher made: path, the launcher's pid, whether it is a tree's."""
+    """Yield each group of a launcher: path, the launcher's pid, whether it is a tree's."""
     for name in os.listdir(root):
         if found := OURS.fullmatch(name):
             yield f"{root}/{name}", int(found[1]), found[2] is not None
 
 
 def _clear(root: str) -> None:
-    """Kill and remove what launchers left that were killed."""
+    """Kill and remove the groups that killed launchers left."""
     deadline = time.monotonic() + DEATH_SECONDS
     for path, pid, is_tree in _ours(root):
         if pid == os.getpid() or not proc.alive(pid):
@@ -221,7 +226,7 @@ def _clear(root: str) -> None:
 
 
 def write(path: str, value: str) -> None:
-    """Write to a file that exists: the kernel makes them. Raises OSError."""
+    """Write to a file of the kernel. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(descriptor, value.encode())

@@ -1,4 +1,4 @@
-"""Children that look closer at trees, which takes too long for a process that starts others."""
+"""Children that look closer at trees: that takes too long for the process that starts commands."""
 
 import functools
 import json
@@ -16,21 +16,22 @@ from .sockets import Queues
 from .start import errand
 from .tree import Seen, Tree
 
-#: Trees that took more seconds of a core than this are looked at apart: none waits for them.
+#: Seconds of CPU time above which a tree gets a child of its own, so that no other waits for it.
 LONG_SECONDS = 0.05
-#: Seconds of a core that a child has, seconds more in which it may say that they were not enough,
-#: and how far it stands behind the launcher in line for a core.
-CHILD_SECONDS, LAST_SECONDS, CHILD_NICE = 30, 2, 5
+#: Seconds of CPU time of a child, and more seconds for the report that those did not suffice.
+CHILD_SECONDS, LAST_SECONDS = 30, 2
+#: Niceness of a child, added to the launcher's.
+CHILD_NICE = 5
 #: Seconds after which a value begins to be forgotten.
 FLOOR_SECONDS = 10.0
 
 
 class TooLong(Exception):
-    """A child has used its time."""
+    """A child has used up its CPU time."""
 
 
 class Floor:
-    """The least of the values of the last seconds."""
+    """The smallest value of the last seconds."""
 
     def __init__(self) -> None:
         self._now = self._before = 0
@@ -38,11 +39,11 @@ class Floor:
 
     @property
     def value(self) -> int:
-        """The least of them, 0 before the first."""
+        """The smallest value, 0 before the first."""
         return min(self._now, self._before)
 
     def add(self, value: int, now: float) -> None:
-        """Take in a value."""
+        """Note a value."""
         if now < self._until:
             self._now = min(self._now, value)
             return
@@ -51,16 +52,18 @@ class Floor:
 
 
 class Closer:
-    """The children that look at present."""
+    """Starts the children and collects their answers."""
 
     def __init__(self, poll: select.poll) -> None:
-        """`poll` is told which descriptors to wait for: `running` says which those are."""
+        """`poll` waits for the descriptors in `running`."""
         self._poll = poll
+        #: The trees that a child still looks at, by its descriptor and by their number.
         self.running: dict[int, dict[int, Tree]] = {}
         self._unfinished: dict[int, bytes] = {}
         self._children: dict[int, int] = {}
-        #: Shared memory of the machine that is no tree's, and that with what the trees have, bytes.
+        #: Shared memory of the machine outside all trees, bytes.
         self._floor = Floor()
+        #: Shared memory of the machine, with that of the trees, bytes.
         self._shared = 0
 
     def stop(self) -> None:
@@ -68,10 +71,10 @@ class Closer:
         for pid in filter(None, self._children.values()):
             proc.send_signal(pid, signal.SIGKILL)
 
-    def look(self, trees: Iterable[Tree], everyone: Collection[Tree], now: float) -> set[int]:
-        """Start to look at some trees of all; return the pids of the children that do it."""
-        shared = sum(item.seen.shared for item in everyone)
-        if not any(item.seen.in_flight for item in everyone):
+    def look(self, trees: Iterable[Tree], all_trees: Collection[Tree], now: float) -> set[int]:
+        """Start children that look at `trees`, some of all; return their pids."""
+        shared = sum(item.seen.shared for item in all_trees)
+        if not any(item.seen.in_flight for item in all_trees):
             self._floor.add(proc.machine().get(b"Shmem", 0) - shared, now)
         self._shared = shared + self._floor.value
         short: list[Tree] = []
@@ -87,7 +90,7 @@ class Closer:
         read, write = os.pipe()
         child = errand(functools.partial(_answer, trees, self._shared, write))
         if not child:
-            # Too many processes, which may be why it is to be looked at.
+            # There are too many processes, perhaps those of these trees.
             _report(trees, self._shared, write)
         os.close(write)
         self.running[read] = {item.id: item for item in trees}
@@ -99,7 +102,7 @@ class Closer:
         return child
 
     def receive(self, descriptor: int, now: float) -> Iterator[tuple[Tree, str]]:
-        """Yield the trees that a child has looked at, and why they must be killed, or ""."""
+        """Yield the trees that a child has looked at, with the reason to kill them, or ""."""
         trees = self.running[descriptor]
         data = os.read(descriptor, 65536)
         *lines, self._unfinished[descriptor] = (self._unfinished[descriptor] + data).split(b"\n")
@@ -113,7 +116,7 @@ class Closer:
         os.close(descriptor)
         del self.running[descriptor], self._unfinished[descriptor], self._children[descriptor]
         for item in trees.values():
-            # One of them took too long: from now on each has a child of its own.
+            # One of them took too long, so each gets a child of its own from now on.
             item.looked_at, item.closer_cost = False, 2 * LONG_SECONDS
 
 
@@ -130,7 +133,7 @@ def _give_up(*_: object) -> NoReturn:
 
 
 def _report(trees: Iterable[Tree], shared: int, write: int) -> None:
-    """Write a line for each tree: its number, the seconds of a core it took, what was seen."""
+    """Write a line for each tree: its number, the CPU seconds, the result."""
     queues = Queues()
     for item in trees:
         began = time.process_time()

@@ -1,7 +1,8 @@
-"""What a process does to itself before it becomes a command that has no namespace: Landlock and a system call filter.
+"""Rules that a process without namespaces lays upon itself: Landlock and a system call filter.
 
-Both hold for everything it starts and cannot be taken off. They come before the command's own argv, so `setpriv` and
-`prlimit` already run under them. Kernel interfaces: linux/landlock.h, linux/seccomp.h.
+Both hold for all its descendants and cannot be removed. They come before the command's own argv, so
+`setpriv` and `prlimit` already run under them. Kernel interfaces: linux/landlock.h,
+linux/seccomp.h.
 """
 
 import contextlib
@@ -15,15 +16,16 @@ from collections.abc import Iterable
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP = 1, 4, 38, 22
 SECCOMP_MODE_FILTER = 2
-#: The same numbers on every architecture.
+#: System calls, with the same numbers on every architecture.
 CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
 RULESET_VERSION, PATH_BENEATH = 1, 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 TRUNCATE, IOCTL_DEVICE = 1 << 14, 1 << 15
-#: Before that version, what cannot be opened can be emptied all the same: the filter is to refuse it.
+#: First version that forbids truncation; before it the filter must.
 TRUNCATE_SINCE = 3
-#: Rights each version of Landlock knows, all of which a ruleset handles, that is: forbids unless a rule grants.
+#: Rights that each version of Landlock adds. A ruleset handles all of them: it forbids each one
+#: that no rule grants.
 RIGHTS_OF_VERSION = (
     (1, (1 << 13) - 1),
     (2, 1 << 13),
@@ -31,10 +33,10 @@ RIGHTS_OF_VERSION = (
     (5, IOCTL_DEVICE),
 )
 READ = EXECUTE | READ_FILE | READ_DIR
-#: Rights that make sense for something that is no directory; the kernel refuses others.
+#: Rights that the kernel accepts for anything but a directory.
 OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEVICE
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-#: Version 6: no abstract sockets and no signals beyond the sandbox.
+#: Scopes (no abstract sockets and no signals beyond the sandbox) and their first version.
 SCOPES, SCOPED_SINCE = 0b11, 6
 
 
@@ -71,9 +73,9 @@ def landlock_version() -> int:
 
 
 def die_with_parent() -> None:
-    """Be killed when the launcher ends, in whatever way. Giving up root undoes it. Raises OSError.
+    """Have the kernel kill this process when the launcher ends. Giving up root undoes it.
 
-    Does nothing where there is no prctl.
+    Does nothing without prctl. Raises OSError.
     """
     if sys.platform == "linux":
         _control(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -85,9 +87,9 @@ def forbid_new_privileges() -> None:
 
 
 def forbid_dumps() -> None:
-    """Keep this process to itself until it runs another program: nobody but root reads its memory or environment.
+    """Let only root read this process's memory and environment, until it runs another program.
 
-    It leaves no core file either. Raises OSError; does nothing where there is no prctl.
+    It leaves no core file either. Does nothing without prctl. Raises OSError.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     if sys.platform == "linux":
@@ -95,14 +97,14 @@ def forbid_dumps() -> None:
 
 
 def restrict_files(readable: Iterable[str], writable: Iterable[str]) -> None:
-    """Open only what lies below these paths, and devices that hold nothing; paths that do not exist are left out.
+    """Allow only these paths, what lies below them, and devices that hold nothing.
 
-    Raises OSError when there is no Landlock.
+    Missing paths are ignored. Raises OSError without Landlock.
     """
     version = _call(CREATE_RULESET, None, ctypes.c_size_t(0), RULESET_VERSION)
     handled = sum(rights for since, rights in RIGHTS_OF_VERSION if version >= since)
     attributes = struct.pack("=QQQ", handled, 0, SCOPES if version >= SCOPED_SINCE else 0)
-    # An older kernel takes a larger structure as long as what it does not know is zero.
+    # An older kernel takes a larger structure if the fields it does not know are zero.
     ruleset = _call(CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     try:
         for path in readable:
@@ -120,7 +122,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
-            if not os.path.isdir(path):  # noqa: PTH112 - pathlib is left out of this small process
+            if not os.path.isdir(path):  # noqa: PTH112 - a small process, without pathlib
                 rights &= OF_A_FILE
             _call(ADD_RULE, ruleset, PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
         finally:
@@ -128,7 +130,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def filter_calls(program: bytes) -> None:
-    """Put a system call filter on: an array of struct sock_filter. Raises OSError."""
+    """Set a system call filter: an array of struct sock_filter, b"" for none. Raises OSError."""
     if not program:
         return
     _control(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(Program(len(program) // 8, program)))

@@ -1,9 +1,9 @@
-"""What /proc says about processes. A process that is gone has no children and no memory: nothing here raises for it.
+"""Reads /proc about processes. A process that is gone has no children and no memory, and no error.
 
-The files of a process whose first thread has ended are empty, whatever its other threads do: it is
-looked at through one that lives (`living`), whose number names the same memory, open files and
+The files of a process whose first thread has ended are empty, even if other threads live. So it is
+read through one that lives (`living`), whose number names the same memory, open files and
 environment.
-Where there is no /proc (macOS) every answer is empty, and only process groups can be killed.
+Without a /proc (macOS) every answer is empty, and only process groups can be killed.
 """
 
 import contextlib
@@ -11,10 +11,11 @@ import ctypes
 import os
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-#: A kernel without CONFIG_PROC_CHILDREN has no `children` files; parents are then read from every `stat`.
-HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110 - a small process
+#: Whether the kernel has `children` files (CONFIG_PROC_CHILDREN); without them parents are read
+#: from every `stat`.
+HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110
 
-#: The states of a thread that has ended, in `stat`.
+#: States of a thread that has ended, in `stat`.
 GONE = (b"Z", b"X")
 #: The system call kcmp by architecture, and what it compares (linux/kcmp.h).
 KCMP = {"x86_64": 312, "aarch64": 272}
@@ -22,7 +23,7 @@ SAME_MEMORY, SAME_FILES = 1, 2
 
 
 def read(path: str) -> bytes:
-    """Return the content of a file of /proc, b"" when the process is gone or not ours to look at."""
+    """Return the content of a file of /proc, b"" when the process is gone or may not be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -39,7 +40,7 @@ def read(path: str) -> bytes:
 
 
 def pids() -> list[int]:
-    """Return every process of the machine that can be seen."""
+    """Return every visible process of the machine."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
     except OSError:
@@ -49,8 +50,8 @@ def pids() -> list[int]:
 def children(pid: int, *, sure: bool = False) -> list[int]:
     """Return the children of every thread of a process.
 
-    While some of them exit others may be missed, which matters to nobody who looks again; `sure` misses none, and reads
-    about every process of the machine.
+    While some of them exit, others may be missed until the next look. `sure` misses none, but reads
+    every process of the machine.
     """
     if sure or not HAS_CHILDREN_FILES:
         return [candidate for candidate in pids() if parent(candidate) == pid]
@@ -86,7 +87,10 @@ def parent(pid: int) -> int:
 
 
 def started(pid: int) -> int:
-    """Return when a process started, in clock ticks since boot; with the pid it names a process for good."""
+    """Return when a process started, in clock ticks since boot, 0 when it is gone.
+
+    The start and the pid together name a process uniquely.
+    """
     fields = _stat(pid)
     return int(fields[19]) if fields else 0
 
@@ -98,7 +102,7 @@ def alive(pid: int) -> bool:
 
 
 def threads(pid: int) -> list[int]:
-    """Return the threads of a process, the first one first; its number is that of the process."""
+    """Return the threads of a process, first the one whose number is the pid."""
     try:
         found = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
     except OSError:
@@ -107,7 +111,7 @@ def threads(pid: int) -> list[int]:
 
 
 def living(pid: int) -> int:
-    """Return the number of a living thread of a process: `pid` if the first one lives, 0 for none."""
+    """Return a living thread of a process: `pid` if the first one lives, 0 for none."""
     fields = _stat(pid)
     if not fields or fields[0] not in GONE:
         return pid if fields else 0
@@ -115,14 +119,11 @@ def living(pid: int) -> int:
     return next((number for number in others if (_stat(number) or GONE)[0] not in GONE), 0)
 
 
-def command_line(pid: int) -> bytes:
-    """Return the arguments of a process, each ended by a NUL."""
-    return read(f"/proc/{pid}/cmdline") or read(f"/proc/{living(pid)}/cmdline")
-
-
 def sizes(pid: int) -> tuple[int, int, int]:
-    """Return the address space of a process, its resident memory, and the part of that which belongs
-    to files or can be shared, in bytes. Pages shared with other processes count in full.
+    """Return the bytes of a process's address space, resident memory, and shareable part of that.
+
+    The shareable part belongs to files or to shared memory. Pages shared with other processes
+    count in full.
     """
     fields = read(f"/proc/{pid}/statm").split()
     if fields and fields[0] == b"0" and (thread := living(pid)) not in (0, pid):
@@ -132,10 +133,10 @@ def sizes(pid: int) -> tuple[int, int, int]:
 
 
 def exact_bytes(pid: int) -> tuple[int, int]:
-    """Return the resident memory of a process with shared pages divided among their users, and the
-    part of it that belongs to no file and is not for sharing.
+    """Return the bytes of a process's resident memory, and the private part that is of no file.
 
-    Slower than `sizes`, by 30 ms for a gigabyte; that answers where this may not look.
+    Shared pages are divided among their users. Slower than `sizes`, by 30 ms for a gigabyte, and
+    replaced by it where the kernel forbids the look.
     """
     fields = _named(f"/proc/{living(pid)}/smaps_rollup")
     if b"Pss" not in fields:
@@ -150,9 +151,7 @@ def table_bytes(pid: int) -> int:
 
 
 def machine() -> dict[bytes, int]:
-    """Return the bytes that the whole machine uses, by name (`AnonPages`, `Shmem`); {} where it does
-    not say.
-    """
+    """Return the bytes that the whole machine uses, by name (`AnonPages`, `Shmem`)."""
     return _named("/proc/meminfo")
 
 
@@ -163,16 +162,16 @@ def _named(path: str) -> dict[bytes, int]:
 
 
 def same(kind: int, one: int, other: int) -> bool:
-    """Tell whether two threads have the same thing of that kind, SAME_MEMORY or SAME_FILES.
+    """Tell whether two threads share their memory (SAME_MEMORY) or open files (SAME_FILES).
 
-    False where the kernel does not say (kcmp(2)).
+    False where kcmp(2) does not answer.
     """
     number = KCMP.get(os.uname().machine)
     return number is not None and ctypes.CDLL(None).syscall(number, one, other, kind, 0, 0) == 0
 
 
 def environment_value(pid: int, name: bytes) -> bytes:
-    """Return a variable from the environment a process was started with, b"" when it has none."""
+    """Return a variable of the environment that a process started with, b"" for none."""
     for item in (read(f"/proc/{pid}/environ") or read(f"/proc/{living(pid)}/environ")).split(b"\0"):
         if item.startswith(name + b"="):
             return item[len(name) + 1 :]
@@ -180,21 +179,21 @@ def environment_value(pid: int, name: bytes) -> bytes:
 
 
 def oom_score_adj(pid: int) -> int:
-    """Return how much earlier or later than others of its size a process is killed."""
+    """Return a process's OOM score adjustment, from -1000 (never killed) to 1000 (first)."""
     return int(read(f"/proc/{pid}/oom_score_adj") or 0)
 
 
 def oom_kills() -> int:
     """Return how many processes the kernel has killed since boot because memory ran out.
 
-    Those of all control groups count. 0 before Linux 4.13.
+    Those killed by the limit of a control group count. 0 before Linux 4.13.
     """
     _, _, rest = read("/proc/vmstat").partition(b"\noom_kill ")
     return int(rest.split(maxsplit=1)[0]) if rest else 0
 
 
 def send_signal(pid: int, number: int) -> bool:
-    """Send a signal; tell whether there was such a process that we may signal."""
+    """Send a signal; tell whether the process exists and may be signalled."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -203,6 +202,6 @@ def send_signal(pid: int, number: int) -> bool:
 
 
 def send_group_signal(pid: int, number: int) -> None:
-    """Send a signal to a process group, if there is one left."""
+    """Send a signal to a process group, if it still exists."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)

@@ -1,4 +1,4 @@
-"""How much memory sockets keep for their readers: of TCP and UDP, of Unix and netlink, by inode.
+"""Memory that sockets (TCP, UDP, Unix, netlink) keep for their readers, by inode.
 
 Interfaces: the kernel's Documentation/networking/proc_net_tcp.rst, sock_diag(7), linux/unix_diag.h.
 """
@@ -18,22 +18,23 @@ from collections.abc import Callable, Iterator, Mapping
 from . import proc
 from .start import errand
 
-#: Tables of sockets whose queues are counted in bytes.
+#: Tables of /proc/net that count queues in bytes.
 TABLES = ("tcp", "tcp6", "udp", "udp6")
 LISTENING = b"0A"
-#: linux/sock_diag.h, linux/unix_diag.h: the family's request, its flags (dump), what it shows (peer,
-#: queue lengths, memory), the attributes of an answer.
+#: Numbers of linux/sock_diag.h and linux/unix_diag.h: the request, its flags (dump), the wanted
+#: attributes (peer, queue lengths, memory), and those of an answer.
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, SHOWN = 4, 20, 0x301, 0x4 | 0x10 | 0x20
 PEER, QUEUE, MEMORY = 2, 4, 5
 NLMSG_ERROR, NLMSG_DONE, ALL_STATES, NOTHING = 2, 3, 0xFFFFFFFF, bytes(36)
-#: The place of what was written in an answer's memory (SK_MEMINFO_WMEM_ALLOC), and the state of a
-#: socket that listens.
+#: Index of the written bytes in an answer's memory (SK_MEMINFO_WMEM_ALLOC), and the state of a
+#: listening socket.
 WRITTEN, LISTENS = 2, 10
 
 
 class Queues:
-    """The memory that sockets keep, by namespace; each is read once, because it holds the sockets of
-    many trees.
+    """The memory that sockets keep, by network namespace.
+
+    Each namespace is read once, because it holds the sockets of many trees.
     """
 
     def __init__(self) -> None:
@@ -41,10 +42,10 @@ class Queues:
         self._unix: dict[str, dict[int, int]] = {}
 
     def bytes_of(self, sockets: Mapping[int, int], spare: float = 0) -> int:
-        """Return what these keep (inode: a process that has it).
+        """Return the bytes that these sockets keep (inode: a process that has it).
 
-        Those of TCP and UDP are left out while all of the machine keep no more than `spare`: they
-        take longest to read.
+        TCP and UDP take longest to read, so they are left out while all of the machine keep no more
+        than `spare`.
         """
         spaces: dict[str, int] = {}
         for pid in set(sockets.values()):
@@ -63,22 +64,22 @@ class Queues:
 
     @functools.cached_property
     def _most(self) -> int:
-        """The bytes that the sockets of TCP and UDP of all namespaces keep."""
+        """The bytes that the TCP and UDP sockets of all namespaces keep."""
         pages = re.findall(rb" mem (\d+)", proc.read("/proc/net/sockstat"))
         return sum(map(int, pages)) * proc.PAGE_BYTES
 
 
 def _netlink(pid: int) -> dict[int, int]:
-    """Return the bytes by inode of the netlink sockets in a process's network."""
+    """Return the bytes of each netlink socket in a process's network, by inode."""
     lines = proc.read(f"/proc/{proc.living(pid)}/net/netlink").splitlines()[1:]
     return {int(words[9]): int(words[4]) + int(words[5]) for words in map(bytes.split, lines)}
 
 
 def _internet(pid: int) -> dict[int, int]:
-    """Return the bytes by inode of the sockets of TCP and UDP in a process's network.
+    """Return the bytes of each TCP and UDP socket in a process's network, by inode.
 
     Connections that were not accepted, or that their sender has closed, count for the socket that
-    listens at their port.
+    listens on their port.
     """
     place = f"/proc/{proc.living(pid)}/net"
     found: dict[int, int] = {}
@@ -102,8 +103,10 @@ def _internet(pid: int) -> dict[int, int]:
 
 
 def _unix(pid: int, space: str, spare: float) -> dict[int, int]:
-    """Return the bytes by inode of the Unix sockets in a process's network; nothing where the kernel
-    does not say, nor for a network of its own whose sockets cannot keep more than `spare`.
+    """Return the bytes of each Unix socket in a process's network, by inode.
+
+    Empty where the kernel does not tell, and for a network of its own whose sockets cannot keep
+    more than `spare`.
     """
     if space == os.readlink("/proc/self/ns/net"):
         return _dump()
@@ -114,7 +117,7 @@ def _unix(pid: int, space: str, spare: float) -> dict[int, int]:
 
     def answer() -> None:
         libc = ctypes.CDLL(None, use_errno=True)
-        # It takes the user namespace of the network, unless that is our own, which is refused.
+        # A foreign network needs its user namespace first; joining one's own is refused.
         for kind in ("user", "net"):
             with contextlib.suppress(OSError):
                 libc.setns(os.open(f"/proc/{proc.living(pid)}/ns/{kind}", os.O_RDONLY), 0)
@@ -132,7 +135,7 @@ def _unix(pid: int, space: str, spare: float) -> dict[int, int]:
 
 
 def _dump() -> dict[int, int]:
-    """Return the bytes by inode of the Unix sockets of our own network."""
+    """Return the bytes of each Unix socket in this process's network, by inode."""
     sent: dict[int, int] = {}
     lost: dict[int, tuple[int, int]] = {}
     header = struct.pack("=IHHII", 40, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, 0, 0)
@@ -141,13 +144,13 @@ def _dump() -> dict[int, int]:
     with contextlib.suppress(OSError), socket.socket(*kind) as asked:
         asked.send(request)
         for state, inode, attributes in _answers(asked.recv):
-            # What was written to a socket is kept by its writer.
+            # The writer keeps the bytes that it wrote to a socket.
             (sent[inode],) = struct.unpack_from("=I", attributes.get(MEMORY, NOTHING), WRITTEN * 4)
             if unread := struct.unpack_from("=I", attributes.get(QUEUE, NOTHING))[0]:
                 (peer,) = struct.unpack_from("=I", attributes.get(PEER, NOTHING))
                 lost[inode] = (peer, unread if state == LISTENS else 1)
-    # When the writer is gone, or waits to be accepted, the most it may have written counts: nothing
-    # tells how much it was.
+    # A writer that is gone, or waits to be accepted, does not tell how much it wrote: the most that
+    # it may have written counts.
     for inode, (peer, writers) in lost.items():
         if peer not in sent:
             sent[inode] += writers * _most_written()
@@ -155,7 +158,7 @@ def _dump() -> dict[int, int]:
 
 
 def _most_written() -> int:
-    """Return the bytes that a Unix socket may have written and its reader not read."""
+    """Return the most unread bytes that a Unix socket may have written."""
     return 2 * int(proc.read("/proc/sys/net/core/wmem_max") or 0)
 
 

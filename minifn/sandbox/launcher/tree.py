@@ -1,46 +1,51 @@
-"""One started command: the root of a process tree, what it may use, and how all of it is killed."""
+"""One started command: the root of a process tree, its limits, and the kill of all of it."""
 
 import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from . import proc
 from .cgroup import Group, write
 from .hidden_use import NOTHING, held
+from .messages import Spawn
 from .sockets import Queues
 
-#: The variable that marks every process of a tree, unless it hides it.
+#: Name of the variable that marks every process of a tree, unless the process hides it.
 COOKIE = "MINIFN_TREE"
-#: Seconds between looks at a tree: while it works, and while it idles.
+#: Seconds between looks at a tree while it works, and while it idles.
 FAST_SECONDS, IDLE_SECONDS = 0.1, 1.0
 #: Seconds between closer looks at a tree that seems to be within its limits.
 CLOSER_SECONDS = 1.0
-#: The shares of a core that looks at all trees may take together, by the launcher itself, and that
-#: closer looks at one tree may take, by a child of it.
-LOOK_SHARE, CLOSER_SHARE = 0.5, 0.2
-#: Bytes of memory that a byte of page tables describes, where each page has an entry.
+#: Share of a core for the launcher's own looks at all trees together.
+LOOK_SHARE = 0.5
+#: Share of a core for a child's closer looks at one tree.
+CLOSER_SHARE = 0.2
+#: Bytes of memory that a byte of page tables describes, if each page has an entry.
 MAPPED_BY_TABLES = 512
-#: Looks in a row in which a process may run and show nothing of itself.
+#: Looks in a row in which a process may run and show no memory.
 BLIND_LOOKS = 5
-#: A tree is killed above this share of its memory limit; a little slack, because RLIMIT_DATA gives the clean error.
+#: Share of its memory limit above which a tree is killed. RLIMIT_DATA gives the clean error, so
+#: there is some slack.
 MEMORY_SLACK = 1.1
-#: A private temporary directory with more entries than this is as good as full.
+#: Number of entries above which a private temporary directory counts as full.
 TMP_ENTRIES = 50_000
-#: The file system in memory that a mount namespace has for itself.
+#: File system in memory that a mount namespace has for itself.
 OWN_MEMORY = "/dev/shm"
-#: Looks at a tree for processes that the kernel would not kill before the server, at most.
+#: Most looks at a tree for processes that the kernel would not kill before the server.
 EXPOSE_ROUNDS = 20
-#: Seconds that the rest of a control group may take to disappear; what lives on then is left to the next start.
+#: Highest OOM score adjustment that the kernel knows.
+OOM_SCORE_MAX = 1000
+#: Seconds that the rest of a control group may take to disappear; the next launcher then kills it.
 GROUP_SECONDS = 5.0
-#: Characters of the longest path that is looked into; the kernel takes no more than 4095 bytes.
+#: Characters of the longest path that is counted; the kernel's own limit is 4095 bytes.
 PATH_MAX = 3000
 
 
 class Seen(NamedTuple):
-    """What a closer look at a tree found."""
+    """The result of a closer look at a tree."""
 
     #: Why the tree must be killed, or "".
     reason: str
@@ -53,44 +58,45 @@ class Seen(NamedTuple):
 class Tree:
     """A root process and everything that descends from it."""
 
-    def __init__(self, spec: dict[str, Any], pid: int, now: float) -> None:
-        self.id: int = spec["id"]
+    def __init__(self, spawn: Spawn, pid: int, now: float) -> None:
+        self.id = spawn["id"]
         self.pid = pid
         self.started = proc.started(pid)
-        self.cookie: bytes = spec["cookie"].encode()
-        self.namespaced: bool = spec["namespaced"]
-        self.tmp: str = spec["tmp"]
-        #: The path by which its processes know that directory; another one in a mount namespace.
-        self.tmp_inside: str = spec["tmp_inside"]
-        self.memory_bytes: int = spec["memory_bytes"]
-        self.processes: int = spec["processes"]
-        self.tmp_bytes: int = spec["tmp_bytes"]
-        #: Of the whole machine, before it could be among them.
+        self.cookie = spawn["cookie"].encode()
+        self.namespaced = spawn["namespaced"]
+        self.tmp = spawn["tmp"]
+        self.tmp_inside = spawn["tmp_inside"]
+        self.memory_bytes = spawn["memory_bytes"]
+        self.processes = spawn["processes"]
+        self.tmp_bytes = spawn["tmp_bytes"]
+        #: OOM kills of the whole machine before this tree could be among them.
         self.oom_kills = proc.oom_kills()
-        self.oom_score = min(1000, max(0, proc.oom_score_adj(os.getpid())) + spec["oom_score_adj"])
+        own_score = max(0, proc.oom_score_adj(os.getpid()))
+        self.oom_score = min(OOM_SCORE_MAX, own_score + spawn["oom_score_adj"])
         self.expose_rounds = EXPOSE_ROUNDS
         self.reason = ""
         self.killed = False
-        #: Its control group, where there is one, and which limit that says was hit.
+        #: Its control group, if it has one, and the limit that the group has hit.
         self.group: Group | None = None
         self.limit_hit = ""
         self._ended_at = 0.0
         #: The raw wait status once the root is reaped.
         self.status: int | None = None
-        #: Processes whose parents died and that came to the spawner; refreshed by it.
+        #: Its orphans, which the launcher adopted and updates.
         self.adopted: list[int] = []
         self.fast = True
         self.check_at = now
-        #: Whether what shows cheaply may be more than its limit.
+        #: Whether a cheap look cannot tell that the tree is within its memory limit.
         self.unsure = False
-        #: Closer looks: whether a child looks now, when the last one was done, the seconds of a
-        #: core it took, what memory the machine had in use and how much disk it had free then.
+        #: Whether a child takes a closer look now.
         self.looked_at = False
+        #: Time, CPU seconds and result of the last closer look.
         self._closer_at = now
         self.closer_cost = 0.0
-        self._in_use = self._free = 0
         self.seen = Seen("", in_flight=False, shared=0)
-        #: Processes that run and show nothing, and for how many looks.
+        #: Bytes of memory in use, and of disk free, on the machine at that time.
+        self._in_use = self._free = 0
+        #: Processes that run and show no memory, and the number of such looks.
         self._blind: dict[int, int] = {}
 
     def members(self) -> list[int]:
@@ -103,11 +109,11 @@ class Tree:
         return found
 
     def expose(self, members: Iterable[int]) -> None:
-        """Have the kernel kill these, and what they start, before the server.
+        """Have the kernel kill these processes and their children before the server.
 
-        To be repeated until all have the score: bubblewrap forbids others to set it while it makes
-        its namespaces. The launcher has no such score to hand down itself, not even while it starts
-        a command: it would be the first to die, and the server with it.
+        Repeated until all have the score: bubblewrap forbids others to set it while it makes its
+        namespaces. The launcher cannot hand the score down, not even while it starts a command: it
+        would be the first to die, and the server with it.
         """
         lower = [pid for pid in members if proc.oom_score_adj(pid) < self.oom_score]
         for pid in lower:
@@ -116,14 +122,14 @@ class Tree:
         self.expose_rounds = self.expose_rounds - 1 if lower else 0
 
     def watch(self, fast: bool, now: float) -> None:
-        """Look at it often, because it works, or seldom."""
+        """Set whether it is looked at often, because it works, or seldom."""
         if fast and not self.fast and self.group is not None:
             self.group.forgive()
         self.fast = fast
         self.check_at = now
 
     def lives_on(self) -> bool:
-        """Kill what is left in the group once the root is reaped, and tell whether there was anything."""
+        """Kill the rest of the group once the root is reaped; tell whether there was any."""
         if self.group is None:
             return False
         now = time.monotonic()
@@ -134,7 +140,7 @@ class Tree:
 
     @property
     def dying(self) -> bool:
-        """Whether it was reaped or is to be killed."""
+        """Whether its root was reaped or it is being killed."""
         return self.killed or self.status is not None
 
     @property
@@ -144,13 +150,13 @@ class Tree:
 
     @property
     def too_much_memory(self) -> str:
-        """Why it is killed then."""
+        """The reason for a kill by the memory limit."""
         return f"memory limit exceeded ({self.memory_bytes // 2**20} MB)"
 
     def check(self, now: float, trees: int) -> str:
-        """Look at what the tree uses, as far as that is cheap; return why it must be killed, or "".
+        """Measure the tree as far as that is cheap; return why it must be killed, or "".
 
-        It is looked at again the later the longer that takes: each of the `trees` has its share.
+        A look that takes long delays the next: each of the `trees` has its share of a core.
         """
         began = time.thread_time()
         reason = self._look()
@@ -165,7 +171,7 @@ class Tree:
         sizes = [proc.sizes(pid) for pid in members]
         self._kill_blind(members, sizes)
         if self.memory_bytes:
-            # What one process has alone or with its forks is the least that all of them have.
+            # The largest private memory of one process is a lower bound for the whole tree.
             if max((resident - shared for _, resident, shared in sizes), default=0) > self.ceiling:
                 return self.too_much_memory
             most = sum(resident + size // MAPPED_BY_TABLES for size, resident, _ in sizes)
@@ -181,7 +187,7 @@ class Tree:
         return ""
 
     def _kill_blind(self, members: list[int], sizes: list[tuple[int, int, int]]) -> None:
-        """Kill processes that run and show nothing in look after look: their threads take turns."""
+        """Kill processes that run and show no memory look after look: their threads take turns."""
         blind = (pid for pid, size in zip(members, sizes, strict=True) if not size[0])
         self._blind = {pid: self._blind.get(pid, 0) + 1 for pid in blind if proc.alive(pid)}
         for pid, looks in self._blind.items():
@@ -189,8 +195,10 @@ class Tree:
                 proc.send_signal(pid, signal.SIGKILL)
 
     def wants_closer(self, now: float) -> bool:
-        """Tell whether a closer look is due: by time, or because the machine has as much less
-        memory or disk free as the tree may have.
+        """Tell whether a closer look is due.
+
+        It is due after some time, and when the machine has lost as much free memory or disk as the
+        tree may use.
         """
         if self.looked_at or not (self.memory_bytes or self.tmp_bytes):
             return False
@@ -202,9 +210,9 @@ class Tree:
         return self.unsure and memory_in_use(proc.machine()) > self._in_use + self.ceiling
 
     def look_closer(self, queues: Queues, elsewhere: int) -> Seen:
-        """Look at what no path and no resident page shows as well, which takes long.
+        """Measure also what no path and no resident page shows, which takes long.
 
-        `elsewhere` says how many bytes of the machine's shared memory are not this tree's.
+        `elsewhere`: bytes of the machine's shared memory that are not this tree's.
         """
         members = self.members()
         watched = self.tmp if self.tmp_bytes else ""
@@ -212,20 +220,17 @@ class Tree:
         sizes = [proc.sizes(pid) for pid in members]
         own = sum(resident - shared + size // MAPPED_BY_TABLES for size, resident, shared in sizes)
         in_memory = proc.machine().get(b"Shmem", 0)
-        # Without that much on the whole machine there is no need to look at what is mapped.
+        # If the whole machine has less, mappings cannot matter.
         mapped = bool(watched) or own + in_memory > self.ceiling
-        found = (
-            held(members, watched and self.tmp_inside, mapped=mapped)
-            if bounded or watched
-            else NOTHING
-        )
+        directory = watched and self.tmp_inside
+        found = held(members, directory, mapped=mapped) if bounded or watched else NOTHING
         reason = ""
         if self.memory_bytes:
             hidden = found.memory if bounded else 0
             if bounded:
                 hidden += queues.bytes_of(found.sockets, self.ceiling - own - hidden)
             if bounded and found.in_flight and self.seen.in_flight:
-                # Nothing tells what memory is in flight: all that has come since nothing was.
+                # Nothing tells which memory is in flight: all that was added since then counts.
                 hidden += max(0, in_memory - found.memory - elsewhere)
             if self.unsure or own + hidden > self.ceiling:
                 resident, anonymous, tables = exact_bytes(members)
@@ -238,8 +243,9 @@ class Tree:
         return Seen(reason, found.in_flight > 0, min(found.memory, in_memory))
 
     def looked_closer(self, seen: Seen | None, cost: float, now: float) -> str:
-        """Take in what a closer look found, None when it took too long; return why the tree must
-        be killed, or "".
+        """Note the result of a closer look, None when it took too long.
+
+        Returns why the tree must be killed, or "".
         """
         self.looked_at = False
         self._closer_at, self.closer_cost = now, cost
@@ -250,22 +256,13 @@ class Tree:
         self.seen = seen
         return seen.reason
 
-    def terminate(self) -> None:
-        """Ask the command itself to end: behind a pid namespace's init that is its first child."""
-        if not self.namespaced:
-            proc.send_signal(self.pid, signal.SIGTERM)
-            return
-        for init in proc.children(self.pid):
-            for pid in proc.children(init):
-                proc.send_signal(pid, signal.SIGTERM)
-
     def kill(self) -> None:
-        """Kill everything; to be repeated until the root is reaped and nothing is left."""
+        """Kill everything; repeated until the root is reaped and nothing is left."""
         self.killed = True
         if self.group is not None:
             self.group.kill()
         if self.namespaced:
-            # The init takes its namespace with it; before it exists there is only the outer process.
+            # The death of the init kills its namespace. Before it exists the outer process is all.
             inner = proc.children(self.pid)
             for pid in inner or [self.pid]:
                 proc.send_signal(pid, signal.SIGKILL)
@@ -276,7 +273,7 @@ class Tree:
 
 
 def kill_all(members: Callable[[], Iterable[int]]) -> None:
-    """Stop processes until no new ones appear, then kill them: a stopped process cannot fork its way out."""
+    """Stop processes until no new ones appear, then kill them: a stopped process cannot fork."""
     stopped: set[int] = set()
     for _ in range(100):
         new = set(members()) - stopped
@@ -290,8 +287,9 @@ def kill_all(members: Callable[[], Iterable[int]]) -> None:
 
 
 def exact_bytes(members: Iterable[int]) -> tuple[int, int, int]:
-    """Return the resident memory of these processes, the part of it that belongs to no file and is
-    not for sharing, and their page tables, in bytes; what several have counts once.
+    """Return the bytes of resident memory, its private part without files, and page tables.
+
+    Memory that several of these processes share counts once.
     """
     members = set(members)
     resident = anonymous = tables = 0
@@ -308,12 +306,12 @@ def exact_bytes(members: Iterable[int]) -> tuple[int, int, int]:
 
 
 def memory_in_use(machine: dict[bytes, int]) -> int:
-    """Return the bytes that programs have on a machine."""
+    """Return the bytes of a machine's memory that programs use."""
     return sum(machine.get(name, 0) for name in (b"AnonPages", b"Shmem", b"PageTables"))
 
 
 def free_bytes(directory: str) -> int:
-    """Return the bytes that are free where a directory lies, 0 for no directory."""
+    """Return the free bytes of a directory's file system, 0 without a directory."""
     with contextlib.suppress(OSError):
         found = os.statvfs(directory)
         return found.f_bfree * found.f_frsize
@@ -321,18 +319,19 @@ def free_bytes(directory: str) -> int:
 
 
 def device(path: str) -> int:
-    """Return the file system that a directory lies on. Raises OSError."""
+    """Return the device number of a directory's file system. Raises OSError."""
     return os.stat(path).st_dev  # noqa: PTH116 - a small process, which does without pathlib
 
 
 def files_inside(members: Iterable[int]) -> int:
-    """Return the number of files in the memory of a namespace; each takes a kilobyte that its size
-    does not count.
+    """Return the number of files in the memory of a namespace.
+
+    Each takes a kilobyte that its size does not count.
     """
     for pid in reversed(list(members)):
         with contextlib.suppress(OSError):
             inside = f"/proc/{proc.living(pid)}/root{OWN_MEMORY}"
-            # The processes that confine the command are outside.
+            # The programs that confine the command are outside.
             if device(inside) != device(OWN_MEMORY):
                 found = os.statvfs(inside)
                 return found.f_files - found.f_ffree
@@ -340,8 +339,9 @@ def files_inside(members: Iterable[int]) -> int:
 
 
 def used_bytes(path: str, enough: int) -> int:
-    """Return the disk space below a directory, more than `enough` when it has too many entries or nests too deep to
-    see; never follows links.
+    """Return the disk space below a directory; never follows links.
+
+    More than `enough` when it has too many entries or nests too deep to count.
     """
     total = entries = 0
     waiting = [path]

@@ -1,18 +1,19 @@
-"""The system call filters of sandboxes, as the bytes the kernel takes: made by `assemble.py`, read here."""
+"""The system call filters of sandboxes, as bytes for the kernel; `assemble.py` makes them."""
 
 from functools import cache
 from pathlib import Path
 
 from minifn.sandbox.launcher.confine import TRUNCATE_SINCE
 
-#: `platform.machine()` of those there are filters for.
+#: Values of `platform.machine()` for which there are filters.
 MACHINES = ("x86_64", "aarch64")
 
 
 def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:
-    """Return the filter for a process without a namespace, beside that version of Landlock (0 for none).
+    """Return the filter for a process without a namespace.
 
-    `own_uid`: its user has no other processes. Where Landlock has no say in truncation, the filter has.
+    `own_uid`: its user has no other processes. `landlock`: the version of Landlock beside the
+    filter, 0 for none. The filter refuses truncation beside a version that cannot.
     """
     return program(
         machine,
@@ -26,12 +27,12 @@ def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:
 def program(
     machine: str, *, namespaced: bool = True, own_uid: bool = True, truncation: bool = True
 ) -> bytes:
-    """Return the filter for `platform.machine()` as an array of struct sock_filter, b"" for one we do not know.
+    """Return the filter for a machine as an array of struct sock_filter, b"" for an unknown one.
 
-    Without a namespace of its own a process is also kept from the settings of other processes, and makes no Unix
-    sockets but pairs: nothing else keeps it from those of the machine that everyone may connect to. Without `own_uid`
-    it is kept from attributes and events of files, which belong to its user. Without `truncation` it empties only what
-    it opens for writing.
+    Without a namespace of its own a process also cannot change settings of other processes, and
+    makes only pairs of Unix sockets, because it could connect to the machine's public ones. Without
+    `own_uid` it cannot use attributes and events of files, which belong to its user. Without
+    `truncation` it empties only files that it opens for writing.
     """
     if machine not in MACHINES:
         return b""

@@ -1,9 +1,10 @@
-"""Makes the filters that lie here as files: a deny-list much like Docker's, assembled without libseccomp.
+"""Makes the filter files in this folder: a deny-list much like Docker's, without libseccomp.
 
-    python -m minifn.sandbox.seccomp.assemble      # writes them anew; a test compares
+    python -m minifn.sandbox.seccomp.assemble  # rewrites them; a test compares
 
-Denied calls answer an error instead of killing, so that programs that merely probe go on. Everything else is allowed:
-the kernel remembers that, so a filter costs next to nothing. Numbers are those of Linux's unistd.h.
+Denied calls answer an error instead of killing, so that programs that merely probe go on. All other
+calls are allowed: the kernel remembers those, so a filter costs next to nothing. Numbers are those
+of Linux's unistd.h.
 """
 
 import errno
@@ -17,15 +18,16 @@ from . import MACHINES, file_name
 _NUMBER, _ARCH = 0, 4
 _ARGUMENTS = (16, 24, 32)
 
-# <linux/bpf_common.h>: BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K, BPF_RET|K
+# <linux/bpf_common.h>: BPF_LD|W|ABS, BPF_ALU|AND|K, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_JMP|JSET|K,
+# BPF_RET|K
 _LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 
-#: x86-64 calls of the x32 ABI, which would walk around a list of numbers.
+#: Bit in the numbers of the x32 ABI on x86-64, which would evade a list of numbers.
 _X32 = 0x40000000
 #: CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 _CLONE_NEW = 0x7E020000
-#: TIOCSTI types into the terminal of whoever started us (CVE-2017-5226); TIOCLINUX does as much.
+#: TIOCSTI and TIOCLINUX type into the server's terminal (CVE-2017-5226).
 _TERMINAL_REQUESTS = (0x5412, 0x541C)
 #: AF_PACKET, AF_ALG, AF_VSOCK, AF_RDS. AF_NETLINK stays: getaddrinfo needs it.
 _SOCKET_FAMILIES = (17, 38, 40, 21)
@@ -103,13 +105,13 @@ DENIED: dict[str, tuple[int, int]] = {
     "mbind": (237, 235),
     "set_mempolicy": (238, 237),
     "personality": (135, 92),
-    # What System V keeps belongs to no process once it is detached, so that no watchdog sees whose memory it is.
+    # Detached System V objects belong to no process, so no watchdog sees whose memory they are.
     "shmget": (29, 194),
     "semget": (64, 190),
     "msgget": (68, 186),
 }
-#: Refused to a process without namespaces: what System V and POSIX IPC share among all processes of a user. Numbers of
-#: segments and queues can be guessed, so using one is refused like making one.
+#: Calls denied to a process without namespaces: System V and POSIX IPC, which all processes of a
+#: user share. Numbers of segments and queues can be guessed, so using one is denied as well.
 SHARED: dict[str, tuple[int, int]] = {
     "shmat": (30, 196),
     "shmctl": (31, 195),
@@ -122,8 +124,8 @@ SHARED: dict[str, tuple[int, int]] = {
     "mq_open": (240, 180),
     "mq_unlink": (241, 181),
 }
-#: Refused to a process that has neither namespaces nor a user of its own: the attributes of files that it owns and
-#: cannot open, and the names of files that come and go beside them. Landlock covers neither.
+#: Calls denied to a process with neither namespaces nor a user of its own: attributes of files that
+#: it owns and cannot open, and events beside them, which tell names. Landlock covers neither.
 SAME_USER: dict[str, tuple[int, int]] = {
     "setxattr": (188, 5),
     "lsetxattr": (189, 6),
@@ -136,7 +138,8 @@ SAME_USER: dict[str, tuple[int, int]] = {
     "file_setattr": (469, 469),
     "inotify_add_watch": (254, 27),
 }
-#: Refused to a process without namespaces unless the pid at that argument is 0, itself. Landlock does not cover them.
+#: Calls denied to a process without namespaces unless the pid is 0, the process itself: their
+#: numbers and the argument that is the pid. Landlock does not cover them.
 OTHERS: dict[str, tuple[int, int, int]] = {
     "prlimit64": (302, 261, 0),
     "sched_setaffinity": (203, 122, 0),
@@ -146,8 +149,8 @@ OTHERS: dict[str, tuple[int, int, int]] = {
     "setpriority": (141, 140, 1),
     "ioprio_set": (251, 30, 1),
 }
-#: Those of them whose first argument says what the pid is, and its value (PRIO_USER, IOPRIO_WHO_USER) for which 0 means
-#: every process of the user.
+#: Calls of OTHERS whose first argument tells the kind of the pid, and the kind (PRIO_USER,
+#: IOPRIO_WHO_USER) for which 0 means every process of the user.
 OF_USER = {"setpriority": 2, "ioprio_set": 3}
 #: Calls that are judged by an argument.
 CHECKED: dict[str, tuple[int, int]] = {
@@ -156,10 +159,10 @@ CHECKED: dict[str, tuple[int, int]] = {
     "ioctl": (16, 29),
     "socket": (41, 198),
 }
-#: Refused where truncation is: the call by path; and openat2, whose flags lie in memory.
+#: Calls denied together with truncation: the call by path, and openat2, whose flags lie in memory.
 TRUNCATE, OPENAT2 = (76, 45), (437, 437)
-#: Calls that open, and which argument their flags are. An access mode of 0 or 3 (neither reading nor writing) asks
-#: Landlock for no right to write, and O_TRUNC empties the file all the same.
+#: Calls that open, and the argument that holds their flags. With the access mode 0 or 3 (neither
+#: reading nor writing) Landlock asks for no right to write, although O_TRUNC empties the file.
 OPENING: dict[str, tuple[int, int, int]] = {"open": (2, 0, 1), "openat": (257, 56, 2)}
 
 
@@ -181,35 +184,45 @@ def _assemble(
     if machine == "x86_64":
         yield (_AT_LEAST, 0, 1, _X32)
         yield _refuse(errno.ENOSYS)
-    # Its flags lie in memory, where no filter can look; the C library then falls back on clone.
+    # Its flags lie in memory, which no filter can read; the C library then falls back on clone.
     yield from _when((CHECKED["clone3"][column],), errno.ENOSYS)
     denied = {**DENIED, **({} if namespaced else SHARED), **({} if own_uid else SAME_USER)}
     yield from _when(
         sorted(numbers[column] for numbers in denied.values() if numbers[column]), errno.EPERM
     )
     if not namespaced:
-        for name, numbers in OTHERS.items():
-            kind = _when((OF_USER[name],), errno.EPERM) if name in OF_USER else ()
-            rule = (*kind, *_load(_ARGUMENTS[numbers[2]]), *_unless(0, errno.EPERM))
-            yield from _argument(numbers[column], 0, rule)
+        yield from _itself_only(column)
     if not truncation:
-        yield from _when((TRUNCATE[column],), errno.EPERM)
-        yield from _when((OPENAT2[column],), errno.ENOSYS)
-        for *both, argument in OPENING.values():
-            emptying = (
-                (_AND, 0, 0, _TRUNCATE | _ACCESS_MODE),
-                *_when((_TRUNCATE, _TRUNCATE | 3), errno.EPERM),
-            )
-            if both[column]:
-                yield from _argument(both[column], argument, emptying)
+        yield from _no_truncation(column)
     yield from _argument(
         CHECKED["clone"][column], 0, ((_ANY_BIT, 0, 1, _CLONE_NEW), _refuse(errno.EPERM))
     )
-    # Without namespaces every socket that has a path can be reached by it, and no filter sees which is meant.
+    # Without namespaces every socket with a path can be reached, and no filter sees the path.
     families = _SOCKET_FAMILIES if namespaced else (*_SOCKET_FAMILIES, _AF_UNIX)
     yield from _argument(CHECKED["ioctl"][column], 1, _when(_TERMINAL_REQUESTS, errno.EPERM))
     yield from _argument(CHECKED["socket"][column], 0, _when(families, errno.EAFNOSUPPORT))
     yield (_RETURN, 0, 0, _ALLOW)
+
+
+def _itself_only(column: int) -> Iterable[tuple[int, int, int, int]]:
+    """Refuse the calls of OTHERS for any process but the caller."""
+    for name, numbers in OTHERS.items():
+        kind = _when((OF_USER[name],), errno.EPERM) if name in OF_USER else ()
+        rule = (*kind, *_load(_ARGUMENTS[numbers[2]]), *_unless(0, errno.EPERM))
+        yield from _argument(numbers[column], 0, rule)
+
+
+def _no_truncation(column: int) -> Iterable[tuple[int, int, int, int]]:
+    """Refuse to empty a file except by opening it for writing."""
+    yield from _when((TRUNCATE[column],), errno.EPERM)
+    yield from _when((OPENAT2[column],), errno.ENOSYS)
+    for *both, argument in OPENING.values():
+        emptying = (
+            (_AND, 0, 0, _TRUNCATE | _ACCESS_MODE),
+            *_when((_TRUNCATE, _TRUNCATE | 3), errno.EPERM),
+        )
+        if both[column]:
+            yield from _argument(both[column], argument, emptying)
 
 
 def _load(offset: int) -> Iterable[tuple[int, int, int, int]]:
@@ -238,14 +251,17 @@ def _when(values: Iterable[int], error: int) -> Iterable[tuple[int, int, int, in
 def _argument(
     number: int, argument: int, rule: Iterable[tuple[int, int, int, int]]
 ) -> Iterable[tuple[int, int, int, int]]:
-    """Apply `rule` to the low word of an argument of one call; both architectures are little-endian."""
+    """Apply `rule` to the low word of an argument of one call.
+
+    Both architectures are little-endian.
+    """
     body = [*_load(_ARGUMENTS[argument]), *rule, (_RETURN, 0, 0, _ALLOW)]
     yield (_EQUAL, 0, len(body), number)
     yield from body
 
 
 def files() -> dict[str, bytes]:
-    """Return every file there is to be, by name."""
+    """Return the content of every filter file by its name."""
     return {
         file_name(machine, namespaced, own_uid, truncation): assemble(
             machine, namespaced=namespaced, own_uid=own_uid, truncation=truncation

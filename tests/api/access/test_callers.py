@@ -1,4 +1,4 @@
-"""Who is calling and what they may: keys, function keys, users, sessions, guests, and the order of these checks."""
+"""Callers and their rights: keys, function keys, users, sessions and guests, in this order."""
 
 import base64
 import json
@@ -94,7 +94,7 @@ def test_function_keys(site: SiteServer) -> None:
             assert refusal(client.get("/functions")) == (401, "api_key_expired")
 
 
-def test_jwts_that_are_not_good(site: SiteServer) -> None:
+def test_invalid_jwts(site: SiteServer) -> None:
     forged = pyjwt.encode(
         {"userId": "ada", "exp": time.time() + 60}, "another-secret-that-is-long-enough", "HS256"
     )
@@ -113,7 +113,7 @@ def test_jwts_that_are_not_good(site: SiteServer) -> None:
             assert refusal(client.get("/functions")) == (401, "user_jwt_invalid"), wrong
 
 
-def test_a_remembered_jwt_still_ends(site: SiteServer, function_id: str) -> None:
+def test_a_cached_jwt_still_expires(site: SiteServer, function_id: str) -> None:
     with site.client(x_appwrite_jwt=token(site, "brief", seconds=2)) as client:
         path = f"/functions/{function_id}/executions"
         assert client.get(path).status_code == 200
@@ -128,7 +128,7 @@ def test_a_key_and_a_user_at_once(site: SiteServer) -> None:
         assert refusal(client.get("/functions")) == (403, "user_api_key_and_session_set")
 
 
-def test_projects(site: SiteServer) -> None:
+def test_the_project_of_a_request(site: SiteServer) -> None:
     for project, key, expected in (
         ("", ADMIN_KEY, (401, "general_access_forbidden")),
         ("console", ADMIN_KEY, (401, "general_access_forbidden")),
@@ -164,7 +164,7 @@ def test_an_anonymous_session(guest: httpx.Client) -> None:
     assert envelope["id"] == session["userId"]
 
 
-def test_where_a_session_may_come_from(site: SiteServer, guest: httpx.Client) -> None:
+def test_where_a_session_may_be_sent(site: SiteServer, guest: httpx.Client) -> None:
     answer = session_of(guest)
     value = json.loads(answer.headers["x-fallback-cookies"])[f"a_session_{PROJECT}"]
     user_id = answer.json()["userId"]

@@ -1,4 +1,4 @@
-"""A page of another host: what it may not change, whom it may not speak for, and tricks to get around that."""
+"""Pages of other hosts may change nothing and use no cookies, whatever they try."""
 
 from collections.abc import Iterator
 
@@ -15,21 +15,21 @@ REFUSED = (403, "general_unknown_origin")
 
 @pytest.fixture(scope="module")
 def function_id(site: SiteServer) -> Iterator[str]:
-    """A function that everybody may execute, but not from every page."""
+    """A function that any caller may execute, but not from any page."""
     with site.admin() as client:
         yield deploy(site, client, execute=["any"])
 
 
 @pytest.fixture
 def cookie(site: SiteServer) -> dict[str, str]:
-    """What the browser of somebody with a session sends along."""
+    """The cookies of a browser with a session."""
     with site.client() as guest:
         value = guest.post("/account/sessions/anonymous", json={}).headers["x-appwrite-session"]
     return {"cookie": f"a_session_{PROJECT}={value}"}
 
 
 @pytest.mark.parametrize("key", ["", "wrong", "standard_wrong", "null"])
-def test_a_key_that_is_none_opens_nothing(
+def test_an_unknown_key_does_not_replace_the_origin(
     site: SiteServer, guest: httpx.Client, function_id: str, cookie: dict[str, str], key: str
 ) -> None:
     for headers in (EVIL, {"referer": "http://evil.test/page"}):
@@ -41,7 +41,7 @@ def test_a_key_that_is_none_opens_nothing(
         assert admin.get(f"/functions/{function_id}/executions").json()["total"] == 0
 
 
-def test_a_good_key_may_be_used_by_any_page(guest: httpx.Client, site: SiteServer) -> None:
+def test_a_valid_key_may_be_used_by_any_page(guest: httpx.Client, site: SiteServer) -> None:
     for key in (ADMIN_KEY, site.key("functions.read")):
         answer = guest.request(
             "DELETE", "/functions/unknown", headers={**EVIL, "x-appwrite-key": key}
@@ -49,7 +49,7 @@ def test_a_good_key_may_be_used_by_any_page(guest: httpx.Client, site: SiteServe
         assert refusal(answer)[1] in ("function_not_found", "general_unauthorized_scope")
 
 
-def test_cookies_count_for_allowed_pages_alone(guest: httpx.Client, cookie: dict[str, str]) -> None:
+def test_cookies_count_only_for_allowed_pages(guest: httpx.Client, cookie: dict[str, str]) -> None:
     for origin in ("http://localhost:5173", "http://app.localhost:8000"):
         assert guest.get("/account", headers={**cookie, "origin": origin}).status_code == 200
     for origin in (
@@ -64,7 +64,7 @@ def test_cookies_count_for_allowed_pages_alone(guest: httpx.Client, cookie: dict
     assert guest.get("/account", headers=cookie).status_code == 200
 
 
-def test_a_page_uses_no_key_that_the_browser_knows_for_git(site: SiteServer) -> None:
+def test_pages_cannot_use_a_git_password_that_the_browser_keeps(site: SiteServer) -> None:
     url = f"http://127.0.0.1:{site.port}/git/unknown.git"
     with httpx.Client(auth=("any", ADMIN_KEY), trust_env=False) as browser:
         for sent in (EVIL, {"origin": "null"}, {"referer": "http://evil.test/"}):
@@ -79,7 +79,7 @@ def test_a_page_uses_no_key_that_the_browser_knows_for_git(site: SiteServer) -> 
         assert browser.get(f"{url}/info/refs?service=git-receive-pack").status_code == 404
 
 
-def test_pages_of_functions_are_meant_only_by_their_own_domain() -> None:
+def test_only_patterns_below_the_functions_domain_allow_pages_of_functions() -> None:
     page = {b"origin": b"https://hello.fn.example.com", b"host": b"api.example.com"}
     for allowed in (("*",), ("*.fn.example.com",), ("hello.fn.example.com",)):
         Origins(allowed, "fn.example.com").check("POST", page)
@@ -92,8 +92,8 @@ def test_pages_of_functions_are_meant_only_by_their_own_domain() -> None:
 
 
 @pytest.mark.parametrize("host", ["hello.functions.localhost", "given.localhost"])
-def test_pages_of_functions_are_no_pages_of_the_visitors_machine(host: str) -> None:
-    """Whoever wrote the function would act with the cookies of all who visit it."""
+def test_pages_of_functions_are_not_of_the_visitors_machine(host: str) -> None:
+    """Otherwise the function's author could use the cookies of all visitors."""
     page = {b"origin": f"http://{host}:8000".encode(), b"cookie": b"a_session_console=x"}
     for allowed in ((), ("localhost",), ("127.0.0.1",)):
         origins = Origins(allowed, "functions.localhost", {"given.localhost"}.__contains__)

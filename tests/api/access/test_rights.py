@@ -1,4 +1,4 @@
-"""Every route with every kind of caller: who lacks its scope learns nothing but that, and who has it comes further."""
+"""Every route with every kind of caller: without its scope a caller sees only that refusal."""
 
 import re
 import time
@@ -12,7 +12,7 @@ from minifn.scopes import SCOPES
 from minifn.tokens import UserClaims
 from tests.api.site import ADMIN_KEY, SiteServer, refusal
 
-#: What may be called by whoever can reach the server. Who adds to it says why.
+#: Operations open to every caller, each with its reason.
 OPEN = {
     "functions.listRuntimes",
     "functions.listTemplates",
@@ -20,15 +20,15 @@ OPEN = {
     "vcs.createEvent",  # signed by the host
     "account.createAnonymousSession",
     "account.createEmailPasswordSession",  # takes a password
-    "account.get",  # of users, and says so itself
-    "account.createJWT",  # of users, and says so itself
-    "account.deleteSession",  # of users, and says so itself
-    "health.get",  # tells keys more
+    "account.get",  # the handler requires a user
+    "account.createJWT",  # the handler requires a user
+    "account.deleteSession",  # the handler requires a user
+    "health.get",  # shows keys more
     "health.getVersion",
     "ping",
     "openapi.get",
 }
-#: What users have, and guests.
+#: Scopes of users, and of guests.
 USERS = {"execution.read", "executions.read", "execution.write", "executions.write"}
 GUESTS = {"execution.write", "executions.write"}
 CLOSED = [operation for operation in OPERATIONS if operation.scopes]
@@ -43,7 +43,7 @@ def user(site: SiteServer) -> str:
 
 @pytest.fixture(scope="module")
 def narrow(site: SiteServer) -> dict[str, str]:
-    """An API key for each scope that means something here, with that scope alone."""
+    """An API key for each scope that an operation needs, with that scope alone."""
     return {
         scope: site.key(scope)
         for scope in sorted({scope for operation in CLOSED for scope in operation.scopes})
@@ -53,7 +53,7 @@ def narrow(site: SiteServer) -> dict[str, str]:
 def called(
     client: httpx.Client, operation: Operation, name: str = "nothing", **headers: str
 ) -> httpx.Response:
-    """The answer of an operation about things of this name, which do not exist, to a request that is no JSON."""
+    """Call an operation with an id that does not exist and a body that is not JSON."""
     path = re.sub(r"\{[A-Za-z]+\}", name, operation.path)
     given = {
         "content-type": "application/json",
@@ -66,12 +66,12 @@ def lacks_scope(answer: httpx.Response) -> bool:
     return answer.status_code == 401 and refusal(answer) == LACKS
 
 
-def test_what_is_open_is_known() -> None:
+def test_open_operations_are_listed() -> None:
     assert {operation.name for operation in OPERATIONS if not operation.scopes} == OPEN
 
 
 @pytest.mark.parametrize("operation", CLOSED, ids=lambda operation: operation.name)
-def test_a_route_wants_its_scope_and_no_other(
+def test_a_route_needs_its_scope_and_no_other(
     site: SiteServer, guest: httpx.Client, user: str, narrow: dict[str, str], operation: Operation
 ) -> None:
     wanted = set(operation.scopes)
@@ -92,7 +92,7 @@ def test_a_route_wants_its_scope_and_no_other(
 
 
 @pytest.mark.parametrize("operation", CLOSED, ids=lambda operation: operation.name)
-def test_who_lacks_the_scope_learns_nothing(
+def test_without_the_scope_nothing_else_is_checked(
     guest: httpx.Client, site: SiteServer, operation: Operation
 ) -> None:
     key = site.site.tokens.mint_key((), 60)

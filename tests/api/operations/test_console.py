@@ -1,4 +1,4 @@
-"""The operator's session and what the CLI does with it, and which pages may call."""
+"""The operator's session, its use by the CLI, and the pages that may call."""
 
 import time
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ SCOPE = (401, "general_unauthorized_scope")
 
 @pytest.fixture
 def console(site: SiteServer) -> Iterator[httpx.Client]:
-    """A client in the project `console` that nobody has signed in to."""
+    """A client in the project `console`, not signed in."""
     with site.client(x_appwrite_project="console") as client:
         yield client
 
 
 def sign_in(client: httpx.Client, **body: str) -> str:
-    """Sign in and return the cookie as the CLI keeps it: the whole line, attributes included."""
+    """Sign in and return the cookie as the CLI stores it, with its attributes."""
     answer = client.post(
         "/account/sessions/email", json={"email": "ada@x.org", "password": ADMIN_KEY, **body}
     )
@@ -70,7 +70,7 @@ def test_the_operator_administers_the_project(site: SiteServer, console: httpx.C
         assert refusal(operator.get("/functions")) == (401, "general_access_forbidden")
 
 
-def test_what_the_cli_asks(site: SiteServer, console: httpx.Client, guest: httpx.Client) -> None:
+def test_requests_of_the_cli(site: SiteServer, console: httpx.Client, guest: httpx.Client) -> None:
     headers = {"cookie": sign_in(console)}
     assert (
         console.get("/console/variables", headers=headers).json()["_APP_DOMAIN_FUNCTIONS"]
@@ -95,7 +95,7 @@ def test_signing_out(console: httpx.Client) -> None:
     assert console.get("/account", headers=other).status_code == 200
 
 
-def test_sessions_that_are_not_good(console: httpx.Client) -> None:
+def test_invalid_sessions(console: httpx.Client) -> None:
     soon = int(time.time())
     good = OperatorClaims(operator="a", session_id="s", exp=soon + 60)
     for value in (
@@ -199,7 +199,7 @@ def test_named_pages_may_call() -> None:
             Origins(refused).check("POST", headers)
     Origins(()).check("POST", {b"origin": b"http://192.0.2.1:3000", b"host": b"192.0.2.1:8000"})
     with pytest.raises(UnknownOrigin):
-        # The names of the page and of the request agree in DNS rebinding, too.
+        # In DNS rebinding the page and the request have the same host, too.
         Origins(()).check("POST", {b"origin": b"http://evil.test:8000", b"host": b"evil.test:8000"})
     with pytest.raises(UnknownOrigin):
         Origins(()).check("DELETE", {b"referer": b"https://evil.test/page"})

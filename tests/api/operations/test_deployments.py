@@ -1,4 +1,4 @@
-"""Deployments over HTTP: uploads as every SDK sends them, both spellings of what happens to them, downloads."""
+"""Deployments over HTTP: uploads of every SDK, the paths of 1.6 and 1.8, and downloads."""
 
 import gzip
 import io
@@ -53,7 +53,7 @@ def test_upload_and_get(site: SiteServer, admin: httpx.Client) -> None:
     assert not list(site.site.data.deployments.glob("upload-*"))
 
 
-def test_the_cli_is_noted(admin: httpx.Client) -> None:
+def test_an_upload_of_the_cli_is_recorded(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     answer = admin.post(
         f"/functions/{function_id}/deployments",
@@ -114,7 +114,7 @@ def test_a_body_longer_than_any_upload(site: SiteServer, version: str, kind: str
 
 @pytest.mark.parametrize("quirk", ["sliced", "whole file every time"])
 def test_chunks_in_any_order(site: SiteServer, admin: httpx.Client, quirk: str) -> None:
-    """Newer SDKs send the slice as `code`; Node 14 to 17 send it as `file`, with the whole archive as `code`."""
+    """SDKs send the slice as `code`; Node 14 to 17 as `file`, and the whole archive as `code`."""
     content = gzip.compress(os.urandom(2 * CHUNK_BYTES + 1000), 0)
     function_id = create_function(admin)["$id"]
     deployment_id = ""
@@ -224,8 +224,16 @@ def test_cancel_in_every_spelling(site: SiteServer, admin: httpx.Client) -> None
     with site.admin("1.6.0") as old:
         build = old.patch(f"{base}/{waiting}/build", json={}).json()
         assert set(build) == {
-            "$id", "deploymentId", "status", "stdout", "stderr", "startTime", "endTime", "duration", "size",
-        }  # fmt: skip
+            "$id",
+            "deploymentId",
+            "status",
+            "stdout",
+            "stderr",
+            "startTime",
+            "endTime",
+            "duration",
+            "size",
+        }
         assert (build["deploymentId"], build["status"]) == (waiting, "canceled")
 
 

@@ -1,4 +1,4 @@
-"""Events from outside: who may send them, what functions are given, and that circles end."""
+"""Events of an app: the scope, the request of the functions, and the end of loops."""
 
 import time
 from typing import Any
@@ -48,7 +48,7 @@ def test_events_need_their_scope(site: SiteServer, guest: httpx.Client) -> None:
         assert right.post("/events", json=body).status_code == 202
 
 
-def test_a_function_that_answers_its_own_event_is_stopped(
+def test_a_function_that_causes_its_own_event_is_stopped(
     site: SiteServer, admin: httpx.Client
 ) -> None:
     function_id = deploy(site, admin, events=["loops.*.create"])

@@ -1,4 +1,4 @@
-"""Executions over HTTP: what a function is given, what callers see, who may."""
+"""Executions over HTTP: the function's request, the caller's answer, and permissions."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from tests.serving import wait_until
 
 @pytest.fixture(scope="module")
 def function_id(site: SiteServer) -> Iterator[str]:
-    """A deployed function that everybody may execute."""
+    """A deployed function that any caller may execute."""
     with site.admin() as client:
         yield deploy(site, client, execute=["any"])
 
@@ -84,11 +84,20 @@ def test_defaults_of_an_empty_call(admin: httpx.Client, function_id: str) -> Non
 @pytest.mark.parametrize(
     "params",
     [
-        {"body": {"a": 1}}, {"body": "x" * 10_485_761}, {"path": ""}, {"path": "/" * 2049}, {"method": "get"},
-        {"method": "TRACE"}, {"async": "yes"}, {"headers": ["a"]}, {"headers": {"x-appwrite-key": "x"}},
-        {"headers": {"X-Appwrite-User-Id": "x"}}, {"headers": {"-a": "x"}}, {"scheduledAt": "soon"},
+        {"body": {"a": 1}},
+        {"body": "x" * 10_485_761},
+        {"path": ""},
+        {"path": "/" * 2049},
+        {"method": "get"},
+        {"method": "TRACE"},
+        {"async": "yes"},
+        {"headers": ["a"]},
+        {"headers": {"x-appwrite-key": "x"}},
+        {"headers": {"X-Appwrite-User-Id": "x"}},
+        {"headers": {"-a": "x"}},
+        {"scheduledAt": "soon"},
     ],
-)  # fmt: skip
+)
 def test_params_that_are_refused(
     admin: httpx.Client, function_id: str, params: dict[str, Any]
 ) -> None:
@@ -102,7 +111,9 @@ def test_a_failure_is_data(admin: httpx.Client, function_id: str) -> None:
     assert answer["errors"].startswith("it broke")
 
 
-def test_what_cannot_run(site: SiteServer, admin: httpx.Client, guest: httpx.Client) -> None:
+def test_functions_that_cannot_run(
+    site: SiteServer, admin: httpx.Client, guest: httpx.Client
+) -> None:
     bare = create_function(admin, execute=[])["$id"]
     path = f"/functions/{bare}/executions"
     assert refusal(admin.post("/functions/unknown/executions", json={})) == (
@@ -191,7 +202,7 @@ def test_users_see_their_own_without_logs(
     assert refusal(guest.get(path)) == (401, "general_unauthorized_scope")
 
 
-def test_a_session_hands_the_function_a_jwt(
+def test_a_session_gives_the_function_a_jwt(
     site: SiteServer, guest: httpx.Client, function_id: str
 ) -> None:
     session = guest.post("/account/sessions/anonymous", json={})
@@ -201,7 +212,7 @@ def test_a_session_hands_the_function_a_jwt(
     assert (claims.user_id, claims.session_id) == (session.json()["userId"], session.json()["$id"])
 
 
-def test_later(admin: httpx.Client, function_id: str) -> None:
+def test_an_asynchronous_execution(admin: httpx.Client, function_id: str) -> None:
     queued = run(admin, function_id, 202, **{"async": True}, path="/later")
     assert (queued["status"], queued["responseBody"], queued["responseStatusCode"]) == (
         "waiting",
@@ -219,7 +230,7 @@ def test_later(admin: httpx.Client, function_id: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.6.0", "1.8.0", ""])
-def test_scheduled(site: SiteServer, function_id: str, version: str) -> None:
+def test_a_scheduled_execution(site: SiteServer, function_id: str, version: str) -> None:
     minute = (now_ms() // 60_000 + 10) * 60_000
     with site.admin(version) as client:
         path = f"/functions/{function_id}/executions"
@@ -363,11 +374,16 @@ def test_shapes_of_executions(site: SiteServer, function_id: str) -> None:
 @pytest.mark.parametrize(
     ("given", "host", "port"),
     [
-        ("[::1]:8000", "[::1]", 8000), ("[2001:db8::1]", "[2001:db8::1]", 80), ("[::1]:x", "[::1]", 80),
-        ("name:81", "name", 81), ("name", "name", 80), ("name:99999999", "name", 80), ("[broken", "[broken", 80),
+        ("[::1]:8000", "[::1]", 8000),
+        ("[2001:db8::1]", "[2001:db8::1]", 80),
+        ("[::1]:x", "[::1]", 80),
+        ("name:81", "name", 81),
+        ("name", "name", 80),
+        ("name:99999999", "name", 80),
+        ("[broken", "[broken", 80),
     ],
-)  # fmt: skip
-def test_a_function_is_told_the_host_it_is_called_at(
+)
+def test_a_function_sees_the_host_of_the_request(
     site: SiteServer, admin: httpx.Client, given: str, host: str, port: int
 ) -> None:
     function_id = deploy(site, admin, execute=["any"])

@@ -1,4 +1,4 @@
-"""Clients of Appwrite 0.7 and 0.8, and what clients before 1.4 get differently."""
+"""Clients of Appwrite 0.7 and 0.8, and differences for clients before 1.4."""
 
 import json
 import time
@@ -27,7 +27,7 @@ KEYS_0_8 = {
 
 @pytest.fixture(scope="module")
 def function_id(site: SiteServer) -> str:
-    """A deployed function for everybody."""
+    """A deployed function that any caller may execute."""
     with site.admin() as client:
         return deploy(site, client, execute=["any"])
 
@@ -69,7 +69,7 @@ def test_an_execution_is_always_queued(site: SiteServer, function_id: str) -> No
         )
 
 
-def test_0_7_says_who_may_read(site: SiteServer, function_id: str) -> None:
+def test_0_7_shows_read_permissions(site: SiteServer, function_id: str) -> None:
     with site.client("0.7.0", x_appwrite_jwt=token(site, "ada")) as old:
         made = old.post(f"/functions/{function_id}/executions", json={}).json()
         assert set(made) == {*KEYS_0_8, "$permissions"}

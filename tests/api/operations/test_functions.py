@@ -20,9 +20,17 @@ def query(method: str, attribute: str = "", *values: Any) -> str:
 
 def test_create_get_update_delete(admin: httpx.Client) -> None:
     created = create_function(
-        admin, functionId="crud-1", name="One", execute=["any"], timeout="20", schedule="*/5 * * * *",
-        events=["users.*.create"], scopes=["users.read"], commands="true", specification="s-2vcpu-2gb",
-    )  # fmt: skip
+        admin,
+        functionId="crud-1",
+        name="One",
+        execute=["any"],
+        timeout="20",
+        schedule="*/5 * * * *",
+        events=["users.*.create"],
+        scopes=["users.read"],
+        commands="true",
+        specification="s-2vcpu-2gb",
+    )
     assert created["$id"] == "crud-1"
     assert created["timeout"] == 20
     assert created["buildSpecification"] == created["runtimeSpecification"] == "s-2vcpu-2gb"
@@ -151,10 +159,17 @@ def test_lists_count_when_asked(admin: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "{", '"limit"', query("nope"), query("equal", "nope", "x"), query("equal", "name"), query("limit", "", 0),
-        query("equal", "enabled", "true"), query("select", "", "name"), query("cursorAfter", "", "gone"),
+        "{",
+        '"limit"',
+        query("nope"),
+        query("equal", "nope", "x"),
+        query("equal", "name"),
+        query("limit", "", 0),
+        query("equal", "enabled", "true"),
+        query("select", "", "name"),
+        query("cursorAfter", "", "gone"),
     ],
-)  # fmt: skip
+)
 def test_queries_that_are_refused(admin: httpx.Client, text: str) -> None:
     status, kind = refusal(admin.get("/functions", params={"queries[0]": text}))
     assert status == 400
@@ -184,8 +199,8 @@ def test_shapes_by_response_format(site: SiteServer) -> None:
         assert {"specification", "scopes"} <= set(listed)
 
 
-def test_the_bodies_clients_send_with_every_call(admin: httpx.Client) -> None:
-    """Python SDKs up to 9 send a JSON body with GET, all of them one with DELETE; forms are accepted as well."""
+def test_bodies_with_get_and_delete_and_forms(admin: httpx.Client) -> None:
+    """Python SDKs send JSON bodies with DELETE, up to 9 also with GET; forms are accepted too."""
     function_id = create_function(admin)["$id"]
     got = admin.request(
         "GET", f"/functions/{function_id}", json={}, headers={"content-type": "application/json"}

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, and true of a real server."""
+"""The OpenAPI document is valid, complete and true of a real server."""
 
 import importlib.util
 import re
@@ -20,7 +20,7 @@ from tests.serving import Server, pack
 ROOT = Path(__file__).parents[3]
 LIMITS = Limits(specifications=("s-1vcpu-512mb",), runtimes=frozenset({"python-3.11"}))
 DOCUMENT = document(OPERATIONS, LIMITS)
-#: For the calls that are made up, seconds.
+#: Seconds for generated calls.
 FUZZING_SECONDS = 12
 CHECKS = (
     "not_a_server_error",
@@ -63,14 +63,14 @@ def test_it_has_every_parameter() -> None:
         assert set(re.findall(r"\{(\w+)\}", operation.path)) <= names, operation.name
 
 
-def test_every_operation_says_what_it_does_and_how_it_fails() -> None:
+def test_every_operation_has_a_summary_and_its_errors() -> None:
     for operation in operations():
         assert operation["summary"].endswith("."), operation["operationId"]
         assert {"400", "401", "404"} <= set(operation["responses"]), operation["operationId"]
         assert any(status[0] == "2" for status in operation["responses"]), operation["operationId"]
 
 
-def test_rules_are_in_it() -> None:
+def test_it_has_the_rules_of_parameters() -> None:
     body = DOCUMENT["paths"]["/functions"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]
@@ -88,7 +88,7 @@ def test_rules_are_in_it() -> None:
     assert "code" in upload["multipart/form-data"]["schema"]["required"]
 
 
-def test_it_is_served_to_everybody(site: SiteServer) -> None:
+def test_guests_may_read_it(site: SiteServer) -> None:
     with httpx.Client(trust_env=False) as anybody:
         answer = anybody.get(f"http://127.0.0.1:{site.port}/v1/openapi.json")
     assert answer.headers["content-type"].startswith("application/json")
@@ -96,7 +96,7 @@ def test_it_is_served_to_everybody(site: SiteServer) -> None:
 
 
 def known_ids(server: Server) -> dict[str, str]:
-    """Make one of everything and return the ids by the names of parameters."""
+    """Create one of each record and return the ids by parameter name."""
     with server.api as api:
         api.create("fuzzed", api.runtime("python"), entrypoint="main.py", execute=["any"])
         deployment = api.deploy("fuzzed", pack(ROOT / "tests" / "functions" / "hello"))
@@ -117,8 +117,8 @@ def known_ids(server: Server) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("caller", ["administrator", "guest"])
-def test_a_real_server_does_what_it_says(caller: str) -> None:
-    """The guest asks for what there is not, the administrator for what there is, deletions left out."""
+def test_a_real_server_keeps_to_it(caller: str) -> None:
+    """Guests ask for records that do not exist, the administrator for ones that do."""
     if importlib.util.find_spec("schemathesis") is None:
         pytest.skip("schemathesis is not installed: pip install 'minifn[test]'")
     with tempfile.TemporaryDirectory(prefix="minifn-") as folder:
@@ -133,11 +133,29 @@ def test_a_real_server_does_what_it_says(caller: str) -> None:
                 )
             program = "from schemathesis.cli import schemathesis; schemathesis()"
             command = [
-                sys.executable, "-c", program, "run", f"{server.endpoint}/openapi.json", *options, "--no-color",
-                "--checks", ",".join(CHECKS), "--phases", "coverage,fuzzing", "--max-examples", "10",
-                "--max-time", str(FUZZING_SECONDS), "--generation-deterministic", "--no-shrink", "--warnings", "off",
-                "--generation-with-security-parameters", "false", "--continue-on-failure",
-            ]  # fmt: skip
+                sys.executable,
+                "-c",
+                program,
+                "run",
+                f"{server.endpoint}/openapi.json",
+                *options,
+                "--no-color",
+                "--checks",
+                ",".join(CHECKS),
+                "--phases",
+                "coverage,fuzzing",
+                "--max-examples",
+                "10",
+                "--max-time",
+                str(FUZZING_SECONDS),
+                "--generation-deterministic",
+                "--no-shrink",
+                "--warnings",
+                "off",
+                "--generation-with-security-parameters",
+                "false",
+                "--continue-on-failure",
+            ]
             ran = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
             )

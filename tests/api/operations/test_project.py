@@ -1,4 +1,4 @@
-"""The project and its API keys over HTTP: who may do what to them, and that a changed key is what it says at once."""
+"""The project and its API keys over HTTP: permissions, and changes that count at once."""
 
 import time
 from typing import Any
@@ -26,7 +26,7 @@ def test_the_project(site: SiteServer, admin: httpx.Client) -> None:
         assert reader.get("/project").json()["$id"] == PROJECT
 
 
-def test_a_key_from_its_making_to_its_end(site: SiteServer, admin: httpx.Client) -> None:
+def test_a_key_from_creation_to_deletion(site: SiteServer, admin: httpx.Client) -> None:
     key = make(
         admin,
         keyId="lifetime",
@@ -105,7 +105,7 @@ def test_an_id_of_a_key_in_use(admin: httpx.Client) -> None:
     assert refusal(again) == (409, "key_already_exists")
 
 
-def test_a_key_makes_no_key_and_gives_no_scope_that_it_lacks(
+def test_a_key_creates_no_key_and_gives_no_scope_that_it_lacks(
     site: SiteServer, admin: httpx.Client
 ) -> None:
     other = make(admin)["$id"]
@@ -133,7 +133,7 @@ def test_a_key_makes_no_key_and_gives_no_scope_that_it_lacks(
         assert refusal(reader.post("/project/keys", json={})) == (401, "general_unauthorized_scope")
 
 
-def test_an_ephemeral_key_ends(site: SiteServer, admin: httpx.Client) -> None:
+def test_an_ephemeral_key_expires(site: SiteServer, admin: httpx.Client) -> None:
     made = admin.post(
         "/project/keys/ephemeral", json={"scopes": ["functions.read"], "duration": 1}
     ).json()
@@ -149,7 +149,7 @@ def test_an_ephemeral_key_ends(site: SiteServer, admin: httpx.Client) -> None:
     assert made["$id"] not in [key["$id"] for key in admin.get("/project/keys").json()["keys"]]
 
 
-def test_the_operator_makes_keys_and_finds_the_project(site: SiteServer) -> None:
+def test_the_operator_creates_keys_and_finds_the_project(site: SiteServer) -> None:
     with site.client(x_appwrite_project="console") as console:
         signed = console.post(
             "/account/sessions/email", json={"email": "a@b.c", "password": ADMIN_KEY}

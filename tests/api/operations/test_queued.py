@@ -1,4 +1,4 @@
-"""Executions that run later: what they are given, and a server that has enough of them."""
+"""Executions that run later: their headers, and the limits of the queue."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ def function_id(site: SiteServer) -> Iterator[str]:
 
 @pytest.fixture
 def scheduler(site: SiteServer) -> Scheduler:
-    """A scheduler that looks at the clock when a test tells it to."""
+    """A scheduler whose steps a test calls."""
 
     async def make() -> Scheduler:
         return Scheduler(site.site.database, site.site.functions, site.site.executions)
@@ -43,7 +43,7 @@ def later(client: httpx.Client, function_id: str, **body: Any) -> str:
 
 
 def given(site: SiteServer, execution_id: str) -> dict[str, str]:
-    """The headers that the function is called with."""
+    """The headers of the function's request."""
 
     def called() -> dict[str, str] | None:
         for request in site.site.pool.requests:
@@ -55,10 +55,10 @@ def given(site: SiteServer, execution_id: str) -> dict[str, str]:
     return wait_until(called, 20, "the function is called")
 
 
-def test_a_user_is_known_to_what_runs_later(
+def test_a_queued_execution_knows_its_user(
     site: SiteServer, function_id: str, scheduler: Scheduler
 ) -> None:
-    """Also without a session; by a token that is made when it runs."""
+    """Even without a session, by a token created when it runs."""
     token = site.site.tokens.mint_user(UserClaims(user_id="ann", exp=now_ms() // 1000 + 60))
     at = (now_ms() // MINUTE + 3) * MINUTE
     with site.client(x_appwrite_jwt=token) as client:
@@ -89,9 +89,7 @@ def newest(site: SiteServer, function_id: str) -> Execution:
     return wait_until(over, 20, "the newest execution is over")
 
 
-def test_ticks_run_and_say_when_the_deployment_is_gone(
-    site: SiteServer, scheduler: Scheduler
-) -> None:
+def test_a_tick_without_a_deployment_fails(site: SiteServer, scheduler: Scheduler) -> None:
     with site.admin() as client:
         function_id = deploy(site, client, schedule="* * * * *")
         now = now_ms()
@@ -122,7 +120,7 @@ def test_ticks_run_and_say_when_the_deployment_is_gone(
 
 
 def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
-    """Synchronous executions go on."""
+    """Synchronous executions still run."""
     with SiteServer(tmp_path / "data", queue_limit=2) as server, server.admin() as client:
         function_id, *others = (deploy(server, client) for _ in range(3))
         (queue,) = (
@@ -139,7 +137,7 @@ def test_a_full_queue_refuses_more(tmp_path: Path) -> None:
         assert client.post(f"/functions/{function_id}/executions", json={}).status_code == 201
 
 
-def test_a_guest_of_one_function_leaves_room_to_the_others(tmp_path: Path) -> None:
+def test_guests_of_one_function_cannot_fill_the_queue(tmp_path: Path) -> None:
     with (
         SiteServer(tmp_path / "data", queue_limit=8) as server,
         server.admin() as client,
@@ -162,7 +160,7 @@ def test_a_guest_of_one_function_leaves_room_to_the_others(tmp_path: Path) -> No
 
 
 def test_bodies_on_disk_are_bounded(tmp_path: Path) -> None:
-    """Scheduled executions may take half of the room."""
+    """Scheduled executions may take half of the budget."""
     due_at = format_instant((now_ms() // MINUTE + 1_000_000) * MINUTE)
     with SiteServer(tmp_path / "data", queue_bytes=1_000_000) as server, server.admin() as client:
         function_id, other = deploy(server, client), deploy(server, client)

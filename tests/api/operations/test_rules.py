@@ -1,4 +1,4 @@
-"""Domain rules: what may be given to whom, what is listed, and the domain each function has by itself."""
+"""Domain rules: their owners, lists, and the domain made of each function's id."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ def give(client: httpx.Client, domain: str, function_id: str) -> Any:
     return answer.json()
 
 
-def test_a_rule_is_made_shown_and_deleted(admin: httpx.Client) -> None:
+def test_a_rule_is_created_shown_and_deleted(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     rule = give(admin, "Made.Example.com", function_id)
     assert (rule["domain"], rule["resourceId"], rule["status"]) == (
@@ -46,7 +46,7 @@ def test_a_rule_is_made_shown_and_deleted(admin: httpx.Client) -> None:
 def test_every_function_has_a_domain_from_the_start(admin: httpx.Client) -> None:
     function_id = create_function(admin, functionId="Own_Domain")["$id"]
     domain = "own_domain.functions.localhost"
-    # What the CLI of 1.6 and of 1.8 ask for to show where a function answers.
+    # Queries of the CLIs of 1.6 and 1.8 for a function's domain.
     old = (query("equal", "resourceType", "function"), query("equal", "resourceId", function_id))
     new = (
         query("equal", "deploymentResourceType", "function"),
@@ -62,7 +62,7 @@ def test_every_function_has_a_domain_from_the_start(admin: httpx.Client) -> None
     assert refusal(admin.get(f"/proxy/rules/{function_id}")) == (404, "rule_not_found")
 
 
-def test_asking_for_a_functions_own_domain_changes_nothing(admin: httpx.Client) -> None:
+def test_a_rule_for_a_functions_own_domain_changes_nothing(admin: httpx.Client) -> None:
     first, second = (create_function(admin)["$id"] for _ in range(2))
     assert give(admin, f"{first}.functions.localhost", first)["$id"] == first
     taken = {"domain": f"{first}.functions.localhost", "functionId": second}
@@ -99,7 +99,7 @@ def test_lists_have_own_domains_first_and_pages(admin: httpx.Client) -> None:
         "",
     ],
 )
-def test_domains_that_nobody_gets(admin: httpx.Client, domain: str) -> None:
+def test_domains_that_are_refused(admin: httpx.Client, domain: str) -> None:
     function_id = create_function(admin)["$id"]
     new = {"domain": domain, "functionId": function_id}
     old = {"domain": domain, "resourceType": "function", "resourceId": function_id}
@@ -110,7 +110,7 @@ def test_domains_that_nobody_gets(admin: httpx.Client, domain: str) -> None:
     assert refusal(admin.post("/proxy/rules", json=old)) == (400, "general_argument_invalid")
 
 
-def test_1_6_keeps_what_is_below_the_functions_domain_and_1_8_gives_it(admin: httpx.Client) -> None:
+def test_domains_below_the_functions_domain_by_version(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     old = {
         "domain": "below.functions.localhost",
@@ -124,13 +124,13 @@ def test_1_6_keeps_what_is_below_the_functions_domain_and_1_8_gives_it(admin: ht
     )
 
 
-def test_the_name_of_the_api_cannot_be_taken_from_it(admin: httpx.Client) -> None:
+def test_the_host_of_the_api_is_refused(admin: httpx.Client) -> None:
     new = {"domain": "api.example.com", "functionId": create_function(admin)["$id"]}
     answer = admin.post("/proxy/rules/function", json=new, headers={"host": "API.example.com:443"})
     assert refusal(answer) == (400, "general_argument_invalid")
 
 
-def test_a_domain_is_given_once_and_to_functions_that_exist(admin: httpx.Client) -> None:
+def test_a_domain_has_one_rule_and_an_existing_function(admin: httpx.Client) -> None:
     function_id = create_function(admin)["$id"]
     old = {"domain": "once.example.com", "resourceType": "function", "resourceId": function_id}
     assert admin.post("/proxy/rules", json=old).status_code == 201
@@ -200,13 +200,23 @@ def test_a_redirect_answers_at_its_domain(site: SiteServer, admin: httpx.Client)
 @pytest.mark.parametrize(
     "change",
     [
-        {"url": "ftp://example.com"}, {"url": "https://"}, {"url": "https://a b"}, {"url": "/here"},
-        {"url": "https://a\r\nb"}, {"url": "javascript:alert(1)"}, {"url": "https://x/" + "y" * 2048},
-        {"statusCode": 303}, {"statusCode": "x"}, {"statusCode": 301.0}, {"statusCode": True},
-        {"resourceType": "bucket"}, {"domain": "localhost"}, {"domain": "127.0.0.1"},
+        {"url": "ftp://example.com"},
+        {"url": "https://"},
+        {"url": "https://a b"},
+        {"url": "/here"},
+        {"url": "https://a\r\nb"},
+        {"url": "javascript:alert(1)"},
+        {"url": "https://x/" + "y" * 2048},
+        {"statusCode": 303},
+        {"statusCode": "x"},
+        {"statusCode": 301.0},
+        {"statusCode": True},
+        {"resourceType": "bucket"},
+        {"domain": "localhost"},
+        {"domain": "127.0.0.1"},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_rules_of_a_redirect(admin: httpx.Client, change: dict[str, Any]) -> None:
     function_id = create_function(admin)["$id"]
     body = {"domain": "refused.example.com", "url": "https://new.example.com", "statusCode": 301}
@@ -229,7 +239,7 @@ def test_a_redirect_belongs_to_a_function(admin: httpx.Client) -> None:
         assert refusal(refused) == (404, "rule_resource_not_found")
 
 
-def test_the_api_answers_at_domains_of_its_own(site: SiteServer, admin: httpx.Client) -> None:
+def test_the_api_answers_at_its_domains(site: SiteServer, admin: httpx.Client) -> None:
     for domain in ("api.example.com", "api.functions.localhost"):
         rule = admin.post("/proxy/rules/api", json={"domain": domain}).json()
         assert (rule["type"], rule["domain"], rule["deploymentResourceType"]) == (

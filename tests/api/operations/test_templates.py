@@ -1,4 +1,4 @@
-"""Templates: what is listed, what is deployed, and what cannot be."""
+"""Templates: lists, deployments and refusals."""
 
 import io
 import tarfile
@@ -65,7 +65,7 @@ def test_deploying_a_template(admin: httpx.Client, reference: dict[str, str]) ->
         ({"repository": None}, (400, "general_argument_invalid")),
     ],
 )
-def test_templates_that_are_none(
+def test_unknown_templates(
     admin: httpx.Client, change: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     path = f"/functions/{create_function(admin)['$id']}/deployments/template"

@@ -1,4 +1,4 @@
-"""Usage over HTTP: its keys by version, its ranges, its numbers."""
+"""Usage over HTTP: keys by version, ranges and numbers."""
 
 import httpx
 import pytest
@@ -9,14 +9,29 @@ from tests.api.site import SiteServer, create_function, deploy, refusal
 
 NOW = 480_005 * 3600 + 61
 OF_1_6 = {
-    "range", "deploymentsTotal", "deploymentsStorageTotal", "buildsTotal", "buildsStorageTotal", "buildsTimeTotal",
-    "buildsMbSecondsTotal", "executionsTotal", "executionsTimeTotal", "executionsMbSecondsTotal", "deployments",
-    "deploymentsStorage", "builds", "buildsStorage", "buildsTime", "buildsMbSeconds", "executions", "executionsTime",
+    "range",
+    "deploymentsTotal",
+    "deploymentsStorageTotal",
+    "buildsTotal",
+    "buildsStorageTotal",
+    "buildsTimeTotal",
+    "buildsMbSecondsTotal",
+    "executionsTotal",
+    "executionsTimeTotal",
+    "executionsMbSecondsTotal",
+    "deployments",
+    "deploymentsStorage",
+    "builds",
+    "buildsStorage",
+    "buildsTime",
+    "buildsMbSeconds",
+    "executions",
+    "executionsTime",
     "executionsMbSeconds",
-}  # fmt: skip
+}
 
 
-def test_what_a_function_used(site: SiteServer, admin: httpx.Client) -> None:
+def test_usage_of_a_function(site: SiteServer, admin: httpx.Client) -> None:
     function_id = deploy(site, admin, execute=["any"])
     for _ in range(3):
         assert admin.post(f"/functions/{function_id}/executions", json={}).status_code == 201
@@ -31,7 +46,7 @@ def test_what_a_function_used(site: SiteServer, admin: httpx.Client) -> None:
     assert refusal(admin.get(f"/functions/{function_id}/usage")) == (404, "function_not_found")
 
 
-def test_what_all_functions_used(admin: httpx.Client) -> None:
+def test_usage_of_all_functions(admin: httpx.Client) -> None:
     before = admin.get("/functions/usage").json()
     create_function(admin)
     after = admin.get("/functions/usage").json()
@@ -46,7 +61,7 @@ def test_ranges(admin: httpx.Client, name: str, count: int) -> None:
     assert {len(value) for value in lists} == {count}
 
 
-def test_a_range_that_is_none(admin: httpx.Client, guest: httpx.Client) -> None:
+def test_an_unknown_range(admin: httpx.Client, guest: httpx.Client) -> None:
     assert refusal(admin.get("/functions/usage", params={"range": "7d"})) == (
         400,
         "general_argument_invalid",

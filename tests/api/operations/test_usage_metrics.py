@@ -1,4 +1,4 @@
-"""Usage by the names of metrics, against executions and deployments that were really made."""
+"""Usage by metric, against real executions and deployments."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ TIME = {"startAt": format_instant(NOON), "endAt": format_instant(NOON + 49 * HOU
 
 @pytest.fixture(scope="module")
 def functions(site: SiteServer) -> list[str]:
-    """Two functions; the first ran in two hours of one day and in one of the next, the second once."""
+    """Two functions: the first ran in two hours of a day and one of the next, the second once."""
     with site.admin() as admin:
         ids = sorted(create_function(admin)["$id"] for _ in range(2))
         upload(admin, ids[0])
@@ -30,15 +30,19 @@ def functions(site: SiteServer) -> list[str]:
         at = NOON + hour * HOUR
         site.store_execution(
             Execution(
-                id=new_id(), function_id=function_id, created_at=at, updated_at=at, status="completed",
+                id=new_id(),
+                function_id=function_id,
+                created_at=at,
+                updated_at=at,
+                status="completed",
                 duration_seconds=seconds,
             )
-        )  # fmt: skip
+        )
     return ids
 
 
 def asked(client: httpx.Client, kind: str, **params: Any) -> list[list[tuple[str, int, str]]]:
-    """Return the points of each metric as time, value and resourceId."""
+    """Return the points of each metric as (time, value, resourceId)."""
     answer = client.get(f"/usage/{kind}", params=params)
     assert answer.status_code == 200, answer.text
     series = answer.json()["metrics"]
@@ -91,7 +95,7 @@ def test_events_by_function(admin: httpx.Client, functions: list[str]) -> None:
     assert point["resource"] == "function"
 
 
-def test_gauges_are_what_there_is(admin: httpx.Client, functions: list[str]) -> None:
+def test_gauges_are_present_values(admin: httpx.Client, functions: list[str]) -> None:
     metrics = {"metrics[]": ["functions", "deployments", "deployments.storage", "builds.storage"]}
     counted = asked(admin, "gauges", **metrics, **of(*functions))
     made, deployed, source, built = [points[0][1] for points in counted]
@@ -105,13 +109,19 @@ def test_gauges_are_what_there_is(admin: httpx.Client, functions: list[str]) -> 
 @pytest.mark.parametrize(
     "params",
     [
-        {}, {"metrics[]": [f"m{number}" for number in range(11)]}, {"metrics[]": "executions", "interval": "2h"},
-        {"metrics[]": "executions", "dimensions[]": "country"}, {"metrics[]": "executions", "startAt": "soon"},
+        {},
+        {"metrics[]": [f"m{number}" for number in range(11)]},
+        {"metrics[]": "executions", "interval": "2h"},
+        {"metrics[]": "executions", "dimensions[]": "country"},
+        {"metrics[]": "executions", "startAt": "soon"},
         {"metrics[]": "executions", "endAt": "2001-01-01", "startAt": "2002-01-01"},
-        {"metrics[]": "executions", "queries[0]": '{"method":"equal","attribute":"path","values":["/"]}'},
+        {
+            "metrics[]": "executions",
+            "queries[0]": '{"method":"equal","attribute":"path","values":["/"]}',
+        },
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_rules_of_metrics(admin: httpx.Client, params: dict[str, Any]) -> None:
     for kind in ("events", "gauges"):
         assert refusal(admin.get(f"/usage/{kind}", params=params)) == (

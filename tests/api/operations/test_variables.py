@@ -21,7 +21,7 @@ def old(site: SiteServer) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_all_five(old: httpx.Client, path: str) -> None:
+def test_create_get_list_update_delete(old: httpx.Client, path: str) -> None:
     created = old.post(path, json={"key": "A", "value": ""})
     assert created.status_code == 201
     variable = created.json()
@@ -98,7 +98,7 @@ def test_secrets_by_version(site: SiteServer, admin: httpx.Client, path: str) ->
         assert made["value"] == "x"
 
 
-def test_from_1_9_on(site: SiteServer, path: str) -> None:
+def test_changes_since_1_9(site: SiteServer, path: str) -> None:
     with site.admin("1.9.5") as client:
         chosen = client.post(path, json={"variableId": "mine", "key": "A", "value": "x"}).json()
         assert chosen["$id"] == "mine"
@@ -112,7 +112,7 @@ def test_from_1_9_on(site: SiteServer, path: str) -> None:
         assert (page["total"], len(page["variables"])) == (4, 2)
 
 
-def test_a_list_without_queries_is_whole(admin: httpx.Client, path: str) -> None:
+def test_a_list_without_queries_has_every_variable(admin: httpx.Client, path: str) -> None:
     for number in range(30):
         assert admin.post(path, json={"key": f"K{number}", "value": "x"}).status_code == 201
     assert len(admin.get(path).json()["variables"]) == 30

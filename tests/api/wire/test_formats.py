@@ -1,4 +1,4 @@
-"""Shapes of answers by the version that a client names."""
+"""Shapes of answers by the version of the client."""
 
 import msgspec
 import pytest
@@ -66,9 +66,12 @@ def test_functions_by_version() -> None:
     }
     assert "specification" in keys(Shape.V1_8)
     assert keys(Shape.V1_6) == {
-        "$id", "$createdAt", "$updatedAt", "execute", "name", "enabled", "live", "logging", "runtime", "deployment",
-        "scopes", "vars", "events", "schedule", "timeout", "entrypoint", "commands", "version", "installationId",
-        "providerRepositoryId", "providerBranch", "providerRootDirectory", "providerSilentMode", "specification",
+        "$id", "$createdAt", "$updatedAt", "execute", "name", "enabled", "live", "logging",
+        "runtime", "deployment",
+        "scopes", "vars", "events", "schedule", "timeout", "entrypoint", "commands", "version",
+        "installationId",
+        "providerRepositoryId", "providerBranch", "providerRootDirectory", "providerSilentMode",
+        "specification",
     }  # fmt: skip
     assert keys(Shape.V1_6) - keys(Shape.V1_5) == {"scopes", "specification"}
     assert keys(Shape.V1_3) - keys(Shape.V1_4) == {"scheduleNext", "schedulePrevious"}
@@ -90,7 +93,7 @@ def test_old_clients_see_when_a_schedule_runs() -> None:
     assert (after - before, before <= now_ms() <= after) == (3_600_000, True)
 
 
-def test_list_items_keep_what_1_5_loses() -> None:
+def test_list_items_keep_the_keys_that_1_5_lacks() -> None:
     item = responses.function(FUNCTION, (), Shape.V1_5, in_list=True)
     assert {"scopes", "specification"} <= set(item)
 
@@ -147,7 +150,7 @@ def test_logs_are_for_keys() -> None:
     assert answer["$permissions"] == ['read("user:u")']
 
 
-def test_secret_values_stay_here() -> None:
+def test_secret_values_are_not_shown() -> None:
     secret = Variable(id="v", function_id="f", key="K", value="hidden", secret=True)
     for shape in Shape:
         assert responses.variable(secret, shape)["value"] == ""

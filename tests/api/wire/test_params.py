@@ -1,4 +1,4 @@
-"""Parameters: each kind's rule, the order of checks, and names nested as PHP does."""
+"""Parameters: the rule of each kind, the order of checks, and names nested as in PHP."""
 
 from typing import Annotated, Any
 
@@ -38,7 +38,7 @@ LIMITS = Limits(
 
 
 class Sample(Params, frozen=True, kw_only=True):
-    """One required, some optional."""
+    """Parameters of which one is required."""
 
     sample_id: Annotated[str, Id()]
     name: Annotated[str, Text(5)]
@@ -129,7 +129,8 @@ def test_custom_ids_are_made_for_unique() -> None:
 @pytest.mark.parametrize(
     "role",
     [
-        "any", "guests", "users", "users/verified", "user:u1", "user:u1/unverified", "team:t", "team:t/owner",
+        "any", "guests", "users", "users/verified", "user:u1", "user:u1/unverified", "team:t",
+        "team:t/owner",
         "member:m", "label:vip1",
     ],
 )  # fmt: skip
@@ -140,12 +141,14 @@ def test_execute_roles(role: str) -> None:
 @pytest.mark.parametrize(
     "role",
     [
-        "*", "role:all", "some-random-string", "any:x", "any/verified", "users:x", "users/odd", "user:", "user",
-        "team:", "team:t/", "member:m/x", "label:with-dash", "label:", "users/", "user:-a", "a" * 129, 7, None,
+        "*", "role:all", "some-random-string", "any:x", "any/verified", "users:x", "users/odd",
+        "user:", "user",
+        "team:", "team:t/", "member:m/x", "label:with-dash", "label:", "users/", "user:-a",
+        "a" * 129, 7, None,
         "owners:x",
     ],
 )  # fmt: skip
-def test_what_is_no_execute_role(role: object) -> None:
+def test_invalid_execute_roles(role: object) -> None:
     assert refused(Role(), role)
 
 
@@ -153,8 +156,10 @@ def test_what_is_no_execute_role(role: object) -> None:
     "event",
     [
         "users.*", "users.x", "users.*.create", "users.x.update.email", "users.x.sessions.*.delete",
-        "databases.*.collections.*.documents.*.create", "databases.d.tables.t.rows.r.update", "buckets.b.files.*",
-        "teams.t.memberships.m.update.status", "users.x.sessions", "databases.d.collections.c.documents",
+        "databases.*.collections.*.documents.*.create", "databases.d.tables.t.rows.r.update",
+        "buckets.b.files.*",
+        "teams.t.memberships.m.update.status", "users.x.sessions",
+        "databases.d.collections.c.documents",
         "orders.42.create", "orders.*.create",
     ],
 )  # fmt: skip
@@ -165,12 +170,13 @@ def test_events_that_may_be_subscribed_to(event: str) -> None:
 @pytest.mark.parametrize(
     "event",
     [
-        "", "users", "users.", ".x", "users.x.unknown", "users.x.delete.email", "functions.*.create", "functions.*",
+        "", "users", "users.", ".x", "users.x.unknown", "users.x.delete.email",
+        "functions.*.create", "functions.*",
         "users.x.create.y.z", "orders", "orders.42", "orders..create",
         "users.x.sessions..create", "a.b.c.d.e.f.g.h", 5,
     ],
 )  # fmt: skip
-def test_what_is_no_event(event: object) -> None:
+def test_invalid_events(event: object) -> None:
     assert refused(EventName(), event)
 
 
@@ -184,7 +190,7 @@ def test_cron_expressions(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["x", "* * * *", "* * * * * *", "61 * * * *", "@reboot", "* * * * 8", 5, "* " * 80]
 )
-def test_what_is_no_cron_expression(text: object) -> None:
+def test_invalid_cron_expressions(text: object) -> None:
     assert refused(Cron(), text)
 
 
@@ -211,7 +217,8 @@ def test_request_headers() -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        ["a"], 5, '["a"]', {"": "x"}, {"-a": "x"}, {"a-": "x"}, {"12": "x"}, {"a b": "x"}, {"x-appwrite-key": "x"},
+        ["a"], 5, '["a"]', {"": "x"}, {"-a": "x"}, {"a-": "x"}, {"12": "x"}, {"a b": "x"},
+        {"x-appwrite-key": "x"},
         {"X-Appwrite-Key": "x"}, {"a": ["x"]}, {"a": "x\r\nb: y"}, {"a": "x" * 16384}, "x" * 65536,
         {f"h{number}": "" for number in range(101)}, {"ä": "x"},
     ],
@@ -235,7 +242,8 @@ def test_queries_are_texts() -> None:
 
 def test_every_kind_has_a_schema() -> None:
     kinds: list[Kind] = [
-        Text(5), Integer(1, 2), Boolean(), OneOf(("a",)), Id(), CustomId(), ListOf(Text(3)), Cron(), EventName(),
+        Text(5), Integer(1, 2), Boolean(), OneOf(("a",)), Id(), CustomId(), ListOf(Text(3)),
+        Cron(), EventName(),
         Instant(), QueryTexts(), RequestHeaders(), Role(), ScopeName(), SpecificationSlug(),
     ]  # fmt: skip
     for kind in kinds:

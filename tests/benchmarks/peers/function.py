@@ -1,4 +1,4 @@
-"""The function for functions-framework, as its users write it: plain, and for --asgi."""
+"""Functions for functions-framework: a plain one, and one for --asgi."""
 
 
 def hello(request):

@@ -1,4 +1,4 @@
-"""The limit: uvicorn and nothing else, answering JSON to JSON."""
+"""The upper limit: uvicorn alone, answering JSON to JSON."""
 
 import json
 

@@ -3,7 +3,8 @@ const bytes = (count) => Buffer.from(Array.from({ length: count }, (_, index) =>
 const ANSWERS = {
   "/text": (res) => res.text("héllo"),
   "/text-201": (res) => res.text("made", 201, { "X-Kept": "yes" }),
-  "/json": (res) => res.json({ text: "é", list: [1, null, true] }, 201, { "Content-Type": "text/html" }),
+  "/json": (res) =>
+    res.json({ text: "é", list: [1, null, true] }, 201, { "Content-Type": "text/html" }),
   "/binary": (res) => res.binary(bytes(256)),
   "/empty": (res) => res.empty(),
   "/redirect": (res) => res.redirect("https://example.com/a?b=c"),
@@ -11,7 +12,8 @@ const ANSWERS = {
   "/send": (res) => res.send("sent", 203),
   "/html": (res) => res.text("<p>", 200, { "Content-Type": "Text/HTML" }),
   "/charset": (res) => res.text("x", 200, { "content-type": "text/html; charset=ISO-8859-1" }),
-  "/multipart": (res) => res.text("x", 200, { "content-type": "multipart/form-data; boundary=AbC" }),
+  "/multipart": (res) =>
+    res.text("x", 200, { "content-type": "multipart/form-data; boundary=AbC" }),
   "/hidden": (res) => res.text("x", 200, { "X-Open-Runtimes-Secret": "1", "x-seen": "2" }),
   "/cookies": (res) => res.text("x", 200, { "set-cookie": ["a=1", "b=2"] }),
   "/number": (res) => res.text("x", 200, { "x-number": 5 }),

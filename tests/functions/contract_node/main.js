@@ -98,10 +98,13 @@ const ROUTES = {
   "/body-number": ({ res }) => res.send(50),
   "/body-object": ({ res }) => res.send({ a: 1 }),
   "/array-buffer": ({ res }) => res.binary(new Uint16Array([1, 2]).buffer),
-  "/headers-object": ({ res }) => res.text("x", 200, new (globalThis.Headers ?? Map)([["X-One", "1"]])),
+  "/headers-object": ({ res }) =>
+    res.text("x", 200, new (globalThis.Headers ?? Map)([["X-One", "1"]])),
   "/destructured": ({ req: { bodyJson, bodyText }, res: { json } }) => json({ bodyJson, bodyText }),
   "/spread": ({ req, res }) => res.json(Object.keys({ ...req }).sort()),
-  "/late-answer": ({ res }) => ({ then: (resolve) => setTimeout(() => resolve(res.text("thenable")), 5) }),
+  "/late-answer": ({ res }) => ({
+    then: (resolve) => setTimeout(() => resolve(res.text("thenable")), 5),
+  }),
   "/wrong-header": ({ res }) => res.text("x", 200, { "bad name": "1" }),
   "/linger": () => new Promise(() => {}),
   "/pid": ({ res }) => res.text(String(process.pid)),

@@ -1,4 +1,4 @@
-"""Does with the key and the JWT that a function is given whatever might make more of them than they are."""
+"""Tries to gain more rights from the key and the JWT that a function gets."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def ends(token):
 
 
 def seen(key, jwt):
-    """Every attack by its name: the status it got."""
+    """Return the status of every attack by name."""
     wrapped = base64.b64encode(json.dumps({"id": "x", "secret": jwt}).encode()).decode()
     functions = (
         "functions",
@@ -81,7 +81,7 @@ def main(context):
     headers = context.req.headers
     key, jwt = headers["x-appwrite-key"], headers["x-appwrite-user-jwt"]
     if context.req.path == "/again":
-        # Asked for with the JWT of the first call: until when is this one's good?
+        # An execution queued with the first call's JWT: when does its JWT expire?
         context.log(ends(jwt) if jwt else 0)
         return context.res.empty()
     status, execution = ask(

@@ -3,7 +3,7 @@ import os
 import socket
 import subprocess
 
-# A stray that leaves the process group: it has to die with the server all the same.
+# A stray outside the process group must die with the server, too.
 STRAY = subprocess.Popen(["sleep", "3600"], start_new_session=True)
 
 
@@ -23,7 +23,7 @@ async def main(context):
 
 
 async def testify(address, execution_id):
-    """Go on only when it is known elsewhere that this execution has begun."""
+    """Tell the witness that this execution has begun, and wait for its answer."""
     host, _, port = address.partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(f"{execution_id}\n".encode())

@@ -1,6 +1,6 @@
-// The hostile functions of the Python files here in Node.js: `attack.cjs NAME TARGETS` prints BREACHED and what it got,
-// HELD and why, or LEFT and what is still there. What Node.js has no words for it does as an attacker would: by perl,
-// which every Debian has.
+// The hostile functions of the Python files here, in Node.js: `attack.cjs NAME TARGETS` prints
+// BREACHED and the spoils, HELD and the reason, or LEFT and what it leaves behind. System calls that
+// Node.js lacks it makes as an attacker would: by perl, which every Debian has.
 "use strict";
 const { spawn, spawnSync } = require("node:child_process");
 const fs = require("node:fs");
@@ -11,7 +11,7 @@ const path = require("node:path");
 class Held extends Error {}
 class Left extends Error {}
 
-// System calls: of x64, of arm64.
+// Numbers of system calls: x64, arm64.
 const CALLS = {
   bpf: [321, 280], clone: [56, 220], fanotify_init: [300, 262], io_uring_setup: [425, 425], keyctl: [250, 219],
   mmap: [9, 222], personality: [135, 92], ptrace: [101, 117], setpriority: [141, 140], setxattr: [188, 5],
@@ -39,7 +39,7 @@ function run(...argv) {
 
 const perl = (script, ...argv) => run("perl", "-e", script, ...argv);
 
-// Makes one system call; `*256` is a buffer of that many bytes, a text is itself. Returns the result.
+// Makes one system call and returns the result. `*256` is a buffer of 256 bytes, a text is itself.
 function call(name, ...argv) {
   const script = 'my @a = map { /^\\*(\\d+)$/ ? "\\0" x $1 : /^-?\\d+$/ ? 0 + $_ : $_ } @ARGV; ' +
     'my $n = shift @a; my $r = syscall($n, @a); ' +
@@ -60,7 +60,7 @@ function isVisible(pid, word) {
   try {
     text = fs.readFileSync(`/proc/${pid}/cmdline`, "utf8");
   } catch (error) {
-    if (error.code !== "EACCES") throw error; // hidden, but it is there
+    if (error.code !== "EACCES") throw error; // It is hidden, but exists.
   }
   if (!text.includes(word)) throw new Held("another process has that number here");
 }
@@ -157,7 +157,7 @@ const attacks = {
     throw new Left("a signal for everybody");
   },
   signal_by_descriptor(t) {
-    // F_SETOWN, F_SETSIG to SIGUSR2, O_ASYNC: the kernel sends it, when something happens at the pipe.
+    // F_SETOWN, F_SETSIG to SIGUSR2, O_ASYNC: the kernel sends it when the pipe changes.
     perl('pipe(R, W); for ([8, shift], [10, 12], [4, 020000]) { fcntl(R, $_->[0], $_->[1] + 0) or die $! } ' +
       'syswrite(W, "x")', t.other);
     throw new Left("a signal for another function");
@@ -280,7 +280,7 @@ const attacks = {
         return []; // the listing's own
       }
     });
-    // Node.js has event descriptors, pipes of which it holds both ends, and opens devices.
+    // Node.js itself has event descriptors, both ends of pipes, and open devices.
     const strange = names.filter((name) => !name.startsWith("anon_inode:") && !name.startsWith("/dev/") &&
       !(name.startsWith("pipe:") && names.filter((other) => other === name).length > 1));
     if (strange.length === 0) throw new Held("none");
@@ -296,7 +296,7 @@ const attacks = {
   },
   other_socket: (t) => connect({ path: t.socket }),
   abstract_socket(t) {
-    // Node.js has names that begin with NUL since 20 only.
+    // Node.js supports names that begin with NUL only since 20.
     perl('use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) or die $!; ' +
       'connect(S, pack_sockaddr_un("\\0" . shift)) or die $!', t.abstract);
     return "connected";
@@ -339,14 +339,15 @@ const attacks = {
     return `${blocks.length * 16} MB`;
   },
   async memory_tree() {
-    // Each process stays below its own limit; with more of them that of processes, their threads included, is nearer.
+    // Each process stays below its own limit. More processes, with their threads, would first reach
+    // the limit of processes.
     const script = "const held = Buffer.alloc(48 * 2 ** 20, 1); setTimeout(() => held, 20000)";
     for (let count = 0; count < 4; count++) spawn(process.execPath, ["-e", script], { stdio: "ignore" });
     await sleep(10);
     return "192 MB";
   },
   async shared_memory() {
-    // Read and write, shared and anonymous, all pages at once.
+    // PROT_READ and PROT_WRITE, MAP_SHARED and MAP_ANONYMOUS, MAP_POPULATE.
     const script = 'syscall(shift(@ARGV) + 0, 0, 512 << 20, 3, 0x8021, -1, 0); sleep 3';
     const child = spawn("perl", ["-e", script, number("mmap")], { stdio: "ignore" });
     const code = await new Promise((resolve, reject) => { child.on("close", resolve); child.on("error", reject); });

@@ -1,8 +1,9 @@
-"""The words of hostile functions: `main()` runs the one its first argument names and prints what came of it.
+"""The base of hostile functions: `main()` runs the one that its first argument names.
 
-BREACHED and what it got, HELD and why, or LEFT and what is still there when it ends, which the driver looks for.
-The second argument is JSON that says where the victims are; a real attacker would look for them. Standard library only,
-and nothing of minifn: this runs inside the sandbox. `attack.cjs` is the same for Node.js.
+It prints BREACHED and the spoils, HELD and the reason, or LEFT and what it leaves behind, which the
+driver looks for. The second argument is JSON with the places of the victims; a real attacker would
+search for them. It uses the standard library only and nothing of minifn, because it runs inside the
+sandbox. `attack.cjs` is its twin for Node.js.
 """
 
 import contextlib
@@ -20,7 +21,7 @@ from pathlib import Path
 Attack = Callable[[dict[str, str]], str]
 ATTACKS: dict[str, Attack] = {}
 LIBC = ctypes.CDLL(None, use_errno=True)
-#: By `uname -m`: those that the C library has no function for, or only with checks of its own.
+#: Numbers by `uname -m` of system calls that the C library lacks, or checks itself.
 SYSTEM_CALLS = {
     "bpf": {"x86_64": 321, "aarch64": 280},
     "clone": {"x86_64": 56, "aarch64": 220},
@@ -38,7 +39,7 @@ class Held(Exception):
 
 
 class Left(Exception):
-    """Something is left behind: whether it does harm shows when this function has ended."""
+    """Something is left behind; its harm shows after this function's end."""
 
 
 def attack(function: Attack) -> Attack:
@@ -59,15 +60,15 @@ def system_call(name: str, *arguments: object) -> int:
 
 
 def is_visible(pid: int, word: str) -> None:
-    """Raise Held unless that process is the victim and not our own one of the same number."""
-    with contextlib.suppress(PermissionError):  # hidden, but it is there
+    """Raise Held unless that pid means the victim here and not another process."""
+    with contextlib.suppress(PermissionError):  # It is hidden, but exists.
         if word not in Path(f"/proc/{pid}/cmdline").read_text(errors="replace"):
             raise Held("another process has that number here")
 
 
 def main() -> None:
     if sys.argv[1] == "victim":
-        # Signals that somebody else sends stay pending, where they can be seen.
+        # Blocked signals stay pending, where the driver sees them.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2, signal.SIGURG])
         time.sleep(1000)
     for topic in ("reach", "rights", "exhaust", "hide"):

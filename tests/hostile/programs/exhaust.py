@@ -1,6 +1,6 @@
-"""Hostile functions that take all there is, or stay longer than they may."""
+"""Hostile functions that use up resources, or stay longer than they may."""
 
-# Attacks say the system call they mean.
+# Attacks name the exact system call.
 # ruff: noqa: PTH108, PTH123
 
 import contextlib
@@ -16,7 +16,7 @@ from .attack import Held, Left, attack
 
 @attack
 def spin(targets: dict[str, str]) -> str:
-    """Until the deadline, and in a process that left the session."""
+    """Compute until the deadline, also in a process that left the session."""
     if os.fork() == 0:
         os.setsid()
     while True:
@@ -34,7 +34,7 @@ def ignore_termination(targets: dict[str, str]) -> str:
 
 @attack
 def daemon(targets: dict[str, str]) -> str:
-    """One as it is, one that forgot its environment."""
+    """Leave two, one of them without its environment."""
     for forgetful in (False, True):
         if os.fork() == 0:
             os.setsid()
@@ -110,7 +110,7 @@ def fill_disk(targets: dict[str, str]) -> str:
 
 @attack
 def fill_devices(targets: dict[str, str]) -> str:
-    """RAM behind /dev and /dev/shm counts for nobody."""
+    """Memory behind /dev and /dev/shm belongs to no process."""
     written = 0
     for place in ("/dev", "/dev/shm"):
         with contextlib.suppress(OSError), open(f"{place}/fill-{os.getpid()}", "wb") as file:

@@ -1,10 +1,10 @@
-// Hostile functions that hide what they hold: `hide.py` in Node.js, where it has words for it.
+// Hostile functions that hide their resources: `hide.py` in Node.js, as far as Node.js can.
 "use strict";
 const fs = require("node:fs");
 const path = require("node:path");
 
 module.exports = ({ Held, Left, perl, run, sleep }) => {
-// Runs an attack of the Python files beside this one, where Node.js and perl have no words for it.
+// Runs an attack of the Python files beside this one, for system calls that Node.js and perl lack.
 function python(name, targets) {
   const boot = "import sys; sys.path.append(sys.argv.pop(1)); " +
     "from programs.attack import main; main()";
@@ -30,11 +30,11 @@ const attacks = {
     for (let number = 0; number < 52000; number++) {
       fs.closeSync(fs.openSync(path.join(process.env.TMPDIR, String(number)), "w"));
     }
-    await sleep(10);
+    await sleep(20);
     return "52,000 files";
   },
   queue_of_the_dead() {
-    // By perl, which does not take connections unless it is told to.
+    // By perl, which accepts no connections by itself.
     const script = 'use Socket; socket(L, AF_INET, SOCK_STREAM, 0); ' +
       'bind(L, pack_sockaddr_in(0, inet_aton("127.0.0.1"))) or die; listen(L, 4096) or die; ' +
       'for (1 .. 400) { socket(C, AF_INET, SOCK_STREAM, 0); connect(C, getsockname(L)) or die; ' +

@@ -1,6 +1,6 @@
-"""Hostile functions that hide what they hold, or that they are there, from who counts it."""
+"""Hostile functions that hide their resources, or themselves, from the watchdog."""
 
-# Attacks say the system call they mean.
+# Attacks name the exact system call.
 # ruff: noqa: PTH108
 
 import array
@@ -22,7 +22,7 @@ EXIT = {"x86_64": 60, "aarch64": 93}
 #: CLONE_VM, FS, SIGHAND, THREAD, SYSVSEM: a thread with descriptors of its own.
 OWN_DESCRIPTORS = 0x100 | 0x200 | 0x800 | 0x10000 | 0x40000
 SECONDS = 10
-#: As many files as may be open, of the size that a file may have.
+#: Number and size of files, just within the limits.
 FILES, FILE_BYTES = 48, 5 * 2**20
 
 
@@ -33,7 +33,7 @@ def memory_file() -> int:
 
 
 def without_first_thread(body: Callable[[], object]) -> None:
-    """Do something in another thread of a new process, whose first thread ends."""
+    """Run `body` in another thread of a new process, whose first thread ends."""
     if os.fork() == 0:
         ready = threading.Event()
 
@@ -80,7 +80,7 @@ def headless_deleted_file(targets: dict[str, str]) -> str:
 
 @attack
 def headless_daemon(targets: dict[str, str]) -> str:
-    """It forgot its environment, too."""
+    """One of them also has no environment."""
     script = (
         "import ctypes, threading, time; "
         "threading.Thread(target=time.sleep, args=(1000,)).start(); "
@@ -129,7 +129,7 @@ def thread_bomb(targets: dict[str, str]) -> str:
 
 @attack
 def page_tables(targets: dict[str, str]) -> str:
-    """A page of tables for every two megabytes that were looked at, while nothing is resident."""
+    """Reading one byte in two megabytes makes a page of tables, and nothing resident."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE
     area = mmap.mmap(-1, 2**38, flags=flags, prot=mmap.PROT_READ)
     found = sum(area[at] for at in range(0, 2**38, 2**21))
@@ -139,10 +139,11 @@ def page_tables(targets: dict[str, str]) -> str:
 
 @attack
 def many_files(targets: dict[str, str]) -> str:
-    """Each takes a kilobyte of the kernel's memory, and none of its directory's size."""
+    """Each takes a kilobyte of the kernel's memory that its size does not count."""
     for number in range(52_000):
         os.close(os.open(f"{os.environ['TMPDIR']}/{number}", os.O_WRONLY | os.O_CREAT))
-    time.sleep(SECONDS)
+    # A busy machine takes long to count them.
+    time.sleep(2 * SECONDS)
     return "52,000 files"
 
 
@@ -156,7 +157,7 @@ def fill(*ends: socket.socket) -> None:
 
 @attack
 def loopback_queues(targets: dict[str, str]) -> str:
-    """What it sent to itself and never read."""
+    """It sends to itself and never reads."""
     pairs = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         for _ in range(3):
@@ -173,7 +174,7 @@ def loopback_queues(targets: dict[str, str]) -> str:
 
 @attack
 def queue_of_the_dead(targets: dict[str, str]) -> str:
-    """Connections that nobody accepts, of clients that are gone."""
+    """The connections are never accepted, and their clients are gone."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as server:
         for _ in range(400):
             client = socket.create_connection(server.getsockname())
@@ -185,7 +186,7 @@ def queue_of_the_dead(targets: dict[str, str]) -> str:
 
 @attack
 def descriptors_in_flight(targets: dict[str, str]) -> str:
-    """Memory files that were sent to itself, closed, and never received."""
+    """It sends memory files to itself, closes them and never receives them."""
     ends = socket.socketpair()
     for _ in range(FILES):
         descriptor = memory_file()
@@ -198,7 +199,7 @@ def descriptors_in_flight(targets: dict[str, str]) -> str:
 
 @attack
 def pending_signals(targets: dict[str, str]) -> str:
-    """The kernel counts them by user: whose use them up leave none to the server's."""
+    """The kernel counts them per user, so a function could leave none for the server."""
     import signal
 
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN])

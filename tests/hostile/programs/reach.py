@@ -1,6 +1,6 @@
 """Hostile functions that reach for what belongs to others: files, processes, sockets, memory."""
 
-# Attacks say the system call they mean.
+# Attacks name the exact system call.
 # ruff: noqa: PTH101, PTH104, PTH108, PTH110, PTH115, PTH116, PTH118, PTH123, PTH208, PTH211
 
 import contextlib
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from .attack import LIBC, Held, Left, attack, call, is_visible, system_call
 
-#: Of ioprio_set(2): a process; the lowest of the best-effort class.
+#: Arguments of ioprio_set(2): a process, and the lowest priority of the best-effort class.
 PRIORITY_OF_PROCESS, LAST = 1, 2 << 13 | 7
-#: Of inotify_add_watch(2).
+#: Argument of inotify_add_watch(2).
 IN_ALL_EVENTS = 0xFFF
 
 
@@ -45,14 +45,14 @@ def change_database_mode(targets: dict[str, str]) -> str:
 
 @attack
 def link_database(targets: dict[str, str]) -> str:
-    """A name of its own for the file, which stays when the server removes it."""
+    """Give the file a second name, which stays when the server removes the file."""
     os.link(targets["database"], os.path.join(os.environ["TMPDIR"], "database"))
     return "has a name for the database"
 
 
 @attack
 def mark_database(targets: dict[str, str]) -> str:
-    """An attribute of the file, which needs no right to open it."""
+    """Set an attribute, which needs no right to open the file."""
     os.setxattr(targets["database"], "user.planted", b"x")
     os.removexattr(targets["database"], "user.planted")
     return "gave the database an attribute"
@@ -60,7 +60,7 @@ def mark_database(targets: dict[str, str]) -> str:
 
 @attack
 def watch_data(targets: dict[str, str]) -> str:
-    """Each event has the name of a file that came or went."""
+    """Watch events, each of which names a file that came or went."""
     call(LIBC.inotify_add_watch(call(LIBC.inotify_init()), targets["data"].encode(), IN_ALL_EVENTS))
     return "is told of the files in the data directory"
 
@@ -105,7 +105,7 @@ def write_outside_tmp(targets: dict[str, str]) -> str:
 
 @attack
 def swap_tmp(targets: dict[str, str]) -> str:
-    """Whoever removes the directory afterwards would follow."""
+    """Leave links that a careless removal of the directory would follow."""
     private = os.environ["TMPDIR"]
     os.rename(private, f"{private}-aside")
     os.symlink(targets["keepsake"], private)
@@ -116,7 +116,7 @@ def swap_tmp(targets: dict[str, str]) -> str:
 
 @attack
 def plant_links(targets: dict[str, str]) -> str:
-    """As the directory is measured and removed."""
+    """Swap the directory while it is measured and removed."""
     for number, target in enumerate((targets["keepsake"], targets["database"], "/", "..")):
         os.symlink(target, os.path.join(os.environ["TMPDIR"], f"link{number}"))
     raise Left("links")
@@ -186,14 +186,14 @@ def signal_other(targets: dict[str, str]) -> str:
 
 @attack
 def signal_everybody(targets: dict[str, str]) -> str:
-    # A signal that nobody minds. The answer says nothing: the kernel hides refusals when many are meant.
+    # The signal is harmless. The result tells nothing: for many targets the kernel hides refusals.
     os.kill(-1, signal.SIGURG)
     raise Left("a signal for everybody")
 
 
 @attack
 def signal_by_descriptor(targets: dict[str, str]) -> str:
-    """The kernel sends it, when something happens at a pipe."""
+    """Have the kernel send it, when something happens at a pipe."""
     read, write = os.pipe()
     fcntl.fcntl(read, fcntl.F_SETOWN, int(targets["other"]))
     fcntl.fcntl(read, 10, signal.SIGUSR2)  # F_SETSIG
@@ -228,14 +228,15 @@ def renice_other(targets: dict[str, str]) -> str:
 
 @attack
 def renice_everybody(targets: dict[str, str]) -> str:
-    """No process is named: 0 is the own user."""
+    """Name no process: 0 means all of the own user."""
     pid = int(targets["server"])
     is_visible(pid, "driver")
     with contextlib.suppress(PermissionError):
         if os.stat(f"/proc/{pid}").st_uid != os.getuid():
             raise Held("the server is another user's")
     try:
-        # What it has already, because none gets back to it; those that have less refuse.
+        # The niceness is the present one, because none can return to a lower one. Processes with a
+        # higher one refuse.
         os.setpriority(os.PRIO_USER, 0, os.getpriority(os.PRIO_PROCESS, 0))
     except OSError as error:
         if error.errno != errno.EACCES:
@@ -245,7 +246,7 @@ def renice_everybody(targets: dict[str, str]) -> str:
 
 @attack
 def sacrifice_server(targets: dict[str, str]) -> str:
-    """Who has the highest score is killed first when the machine runs out of memory."""
+    """Raise the server's score: the highest is killed first when memory runs out."""
     path = f"/proc/{targets['server']}/oom_score_adj"
     is_visible(int(targets["server"]), "driver")
     Path(path).write_text(Path(path).read_text())
@@ -254,7 +255,7 @@ def sacrifice_server(targets: dict[str, str]) -> str:
 
 @attack
 def spare_itself(targets: dict[str, str]) -> str:
-    """It lowers its own score: then the server, which is larger, is killed first."""
+    """Lower its own score, so that the server, which is larger, is killed first."""
     Path("/proc/self/oom_score_adj").write_text("0")
     return "has the score of the server"
 

@@ -1,4 +1,4 @@
-"""Hostile functions that want more rights: users, namespaces, the kernel's rarer interfaces, the machine's settings."""
+"""Hostile functions that seek more rights: users, namespaces, rare kernel calls, settings."""
 
 import contextlib
 import ctypes
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .attack import LIBC, Held, attack, call, system_call
 
-#: What the filter answers; any other error is the kernel's own.
+#: Errors of the filter; any other error is the kernel's own.
 REFUSED = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EAFNOSUPPORT)
 
 
@@ -45,7 +45,7 @@ def user_namespace_by_clone(targets: dict[str, str]) -> str:
 @attack
 def mount_something(targets: dict[str, str]) -> str:
     with contextlib.suppress(OSError):
-        call(LIBC.unshare(0x10020000))  # what mounting takes: a user and a mount namespace
+        call(LIBC.unshare(0x10020000))  # Mounting needs a user and a mount namespace.
     call(LIBC.mount(b"none", os.environ["TMPDIR"].encode(), b"tmpfs", 0, None))
     return "mounted"
 
@@ -78,7 +78,7 @@ def kernel_interfaces(targets: dict[str, str]) -> str:
 
 @attack
 def change_machine(targets: dict[str, str]) -> str:
-    """Its clock, name and settings, to what they are."""
+    """Set its clock, name and settings to their present values."""
     with contextlib.suppress(OSError):
         time.clock_settime(time.CLOCK_REALTIME, time.time())
         return "set the clock"

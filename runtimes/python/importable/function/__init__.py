@@ -1,10 +1,10 @@
-"""The function's code as the package `function`, for processes that get the search path of the worker.
+"""The function's code as the package `function`, in processes with the worker's search path.
 
-The processes of multiprocessing and its like do; in the worker itself the package is made without this file.
+Those of multiprocessing have it. The worker itself creates the package without this file.
 """
 
 import os
 import sys
 
-# The code is the entry behind the one that led here.
+# The code's folder follows this package's on the search path.
 __path__ = [sys.path[sys.path.index(os.path.dirname(os.path.dirname(__file__))) + 1]]

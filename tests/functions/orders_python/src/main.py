@@ -1,4 +1,4 @@
-"""A small shop: a dependency from PyPI, sibling modules imported both ways, a file beside the module."""
+"""A small shop: a PyPI package, sibling modules imported both ways, a file beside the module."""
 
 from pathlib import Path
 

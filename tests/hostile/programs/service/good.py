@@ -1,4 +1,4 @@
-"""The good function beside the others: answers, and logs, its caller's secret."""
+"""The good function beside the others: it answers and logs its caller's secret."""
 
 
 def main(context):

@@ -1,5 +1,5 @@
-// A function that attacks its server from inside: the request's path names how, its body is the caller's secret.
-// What it answers, when it comes to that, is the secret.
+// A function that attacks its server from inside. The request's path names the attack and its body
+// is the caller's secret, which the function answers if it answers at all.
 "use strict";
 const { spawn } = require("child_process");
 const fs = require("fs");
@@ -185,7 +185,7 @@ const attacks = {
     fs.writeSync(1, Buffer.from([0xff, 0, 0x1b]));
   },
 
-  // What a process has
+  // Resources of a process
   files() {
     try {
       for (;;) held.push(fs.openSync("/dev/null", "r"));

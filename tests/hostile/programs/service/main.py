@@ -1,6 +1,7 @@
-"""A function that attacks its server from inside: the request's path names how, its body is the caller's secret.
+"""A function that attacks its server from inside.
 
-What it answers, when it comes to that, is the secret.
+The request's path names the attack and its body is the caller's secret, which the function answers
+if it answers at all.
 """
 
 import atexit
@@ -19,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CONTROL = 3
-#: Outlives everything that does not take pains; `mark` is how the test knows it.
+#: Script that ignores polite signals; the test finds it by `mark`.
 DAEMON = "trap '' TERM HUP; while :; do sleep 1; done # {mark}"
 calls = 0
 held = []
@@ -193,7 +194,7 @@ def odd_exit_code(context):
 
 
 def daemon(context):
-    """Twice forked, in a session of its own, every descriptor closed."""
+    """Start one: forked twice, in a session of its own, with every descriptor closed."""
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -242,7 +243,7 @@ def binary_logs(context):
     os.write(1, b"\xff\x00\x1b[2J")
 
 
-# What a process has
+# Resources of a process
 
 
 def files(context):
@@ -254,7 +255,7 @@ def files(context):
 
 
 def take_port(context):
-    """Answer in the place of the server where its clients look for it."""
+    """Listen on the server's port in its place."""
     port = urlsplit(os.environ["APPWRITE_FUNCTION_API_ENDPOINT"]).port
     for address in ("127.0.0.1", "0.0.0.0", "::1", "::"):
         try:

@@ -1,4 +1,4 @@
-// Every method of the SDK's Query class, on functions a, b and c with timeouts of 11, 12 and 13 seconds.
+// Every method of the SDK's Query class, on functions with timeouts of 11, 12 and 13 seconds.
 import assert from "node:assert/strict";
 import { Query } from "node-appwrite";
 import { refused } from "./service.mjs";
@@ -8,8 +8,8 @@ const FUTURE = "2999-01-01T00:00:00.000+00:00";
 
 const UNSERVED = {
   shapes:
-    "distanceEqual distanceNotEqual distanceGreaterThan distanceLessThan intersects notIntersects crosses notCrosses " +
-    "overlaps notOverlaps touches notTouches",
+    "distanceEqual distanceNotEqual distanceGreaterThan distanceLessThan intersects " +
+    "notIntersects crosses notCrosses overlaps notOverlaps touches notTouches",
   vectors: "vectorDot vectorCosine vectorEuclidean",
   "rows that belong to others": "elemMatch",
 };
@@ -61,12 +61,18 @@ const REFUSED = {
   orderRandom: [[], "general_argument_invalid"],
 };
 
-/** Tries every query on functions of names that begin with `prefix`, made here. */
+/** Tries every query on new functions whose names begin with `prefix`. */
 export async function check(functions, prefix, runtime) {
   const ids = [..."abc"].map((letter) => `${prefix}-${letter}`);
   for (const [number, functionId] of ids.entries()) {
     const name = `${prefix} ${functionId.at(-1)}`;
-    await functions.create({ functionId, name, runtime, timeout: 11 + number, enabled: number < 2 });
+    await functions.create({
+      functionId,
+      name,
+      runtime,
+      timeout: 11 + number,
+      enabled: number < 2,
+    });
   }
   const tried = new Set(Object.values(UNSERVED).join(" ").split(" "));
   const mine = Query.startsWith("name", prefix);
@@ -74,7 +80,11 @@ export async function check(functions, prefix, runtime) {
     if (!(method in Query)) continue;
     tried.add(method);
     const found = await functions.list({ queries: [mine, Query[method](...values)] });
-    assert.equal(found.functions.map((row) => row.$id.at(-1)).join(""), letters, `${method} ${values}`);
+    assert.equal(
+      found.functions.map((row) => row.$id.at(-1)).join(""),
+      letters,
+      `${method} ${values}`,
+    );
     const paged = ["limit", "offset", "cursorAfter", "cursorBefore"].includes(method);
     assert.equal(found.total, paged ? 3 : letters.length, method);
   }
@@ -83,14 +93,38 @@ export async function check(functions, prefix, runtime) {
     tried.add(method);
     await refused(400, type, functions.list({ queries: [Query[method](...values)] }));
   }
-  const methods = Object.getOwnPropertyNames(Query).filter((name) => typeof Query[name] === "function");
-  assert.deepEqual(methods.filter((name) => !tried.has(name) && name !== "prototype"), [], "neither tried nor explained");
+  const methods = Object.getOwnPropertyNames(Query).filter(
+    (name) => typeof Query[name] === "function",
+  );
+  assert.deepEqual(
+    methods.filter((name) => !tried.has(name) && name !== "prototype"),
+    [],
+    "neither tried nor explained",
+  );
 
   const queries = [mine, Query.orderDesc("timeout"), Query.cursorAfter(ids[1]), Query.limit(1)];
-  assert.deepEqual((await functions.list({ queries })).functions.map((row) => row.$id), [ids[0]]);
-  await refused(400, "general_cursor_not_found", functions.list({ queries: [Query.cursorAfter("nothing")] }));
-  await refused(400, "general_argument_invalid", functions.list({ queries: [Query.equal("unknown", "x")] }));
-  await refused(400, "general_argument_invalid", functions.list({ queries: [Query.equal("timeout", "text")] }));
-  assert.deepEqual((await functions.list({ search: `"${ids[1]}"` })).functions.map((row) => row.$id), [ids[1]]);
+  assert.deepEqual(
+    (await functions.list({ queries })).functions.map((row) => row.$id),
+    [ids[0]],
+  );
+  await refused(
+    400,
+    "general_cursor_not_found",
+    functions.list({ queries: [Query.cursorAfter("nothing")] }),
+  );
+  await refused(
+    400,
+    "general_argument_invalid",
+    functions.list({ queries: [Query.equal("unknown", "x")] }),
+  );
+  await refused(
+    400,
+    "general_argument_invalid",
+    functions.list({ queries: [Query.equal("timeout", "text")] }),
+  );
+  assert.deepEqual(
+    (await functions.list({ search: `"${ids[1]}"` })).functions.map((row) => row.$id),
+    [ids[1]],
+  );
   for (const functionId of ids) await functions.delete({ functionId });
 }

@@ -1,8 +1,8 @@
-// One face for the JavaScript SDKs of every version: methods take one object, are counted, and refusals are checked.
+// One interface to every version of the JavaScript SDKs: methods take one object and are counted.
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
 
-/** The names of a method's parameters; those of newer versions take one object and say so by their first one. */
+/** The names of a method's parameters; newer methods take one object as their first. */
 function parametersOf(method) {
   const written = /\(([^)]*)\)/.exec(method.toString())[1].split(",");
   const names = written.map((name) => name.split("=")[0].trim()).filter(Boolean);
@@ -10,7 +10,7 @@ function parametersOf(method) {
 }
 
 export class Service {
-  /** The names of methods that were called are added to `called`. */
+  /** `called` gets the names of called methods. */
   constructor(service, called = new Set()) {
     this.called = called;
     const proxy = new Proxy(this, {
@@ -19,7 +19,9 @@ export class Service {
         return (parameters = {}) => {
           self.called.add(name);
           const names = parametersOf(service[name]);
-          return names ? service[name](...names.map((key) => parameters[key])) : service[name](parameters);
+          return names
+            ? service[name](...names.map((key) => parameters[key]))
+            : service[name](parameters);
         };
       },
     });
@@ -30,11 +32,15 @@ export class Service {
   /** Fails unless every method was called. */
   checkAllCalled() {
     const methods = Object.getOwnPropertyNames(Object.getPrototypeOf(this.service));
-    assert.deepEqual(methods.filter((name) => name !== "constructor" && !this.called.has(name)), [], "not called");
+    assert.deepEqual(
+      methods.filter((name) => name !== "constructor" && !this.called.has(name)),
+      [],
+      "not called",
+    );
   }
 }
 
-/** Checks that a promise is refused, and what the SDK makes of the refusal. */
+/** Checks that a promise is refused, and the SDK's exception for it. */
 export const refused = (code, type, promise) =>
   assert.rejects(promise, (error) => {
     assert.equal(error.constructor.name, "AppwriteException", String(error.stack));
@@ -49,7 +55,10 @@ export async function until(call, status) {
   for (;;) {
     const found = await call();
     if (found.status === status) return found;
-    assert.ok(!["failed", "ready", "canceled", "completed"].includes(found.status), JSON.stringify(found));
+    assert.ok(
+      !["failed", "ready", "canceled", "completed"].includes(found.status),
+      JSON.stringify(found),
+    );
     assert.ok(Date.now() < deadline, JSON.stringify(found));
     await pause(20);
   }

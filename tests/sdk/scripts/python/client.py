@@ -1,7 +1,8 @@
-"""One face for the `appwrite` package of every version: answers are dictionaries, calls and refusals are checked.
+"""One interface to every version of the `appwrite` package, which returns dictionaries.
 
-From 17 on the package answers with pydantic models, which have no defaults until 25: building one checks that every
-field is there and of its type. The dictionaries here come from those models, so nothing escapes that check.
+Since 17 the package returns pydantic models, without defaults until 25: building one checks that
+every field exists and has its type. The dictionaries here come from those models, so each answer is
+checked.
 """
 
 import inspect
@@ -13,7 +14,7 @@ from appwrite.exception import AppwriteException
 
 
 def connect(**credentials):
-    """Return a client of this project; credentials are `key`, `session` or `jwt`."""
+    """Return a client of this project; its credentials are `key`, `session` or `jwt`."""
     client = Client().set_endpoint(os.environ["ENDPOINT"]).set_project(os.environ["PROJECT"])
     for name, value in credentials.items():
         getattr(client, f"set_{name}")(value)
@@ -21,18 +22,18 @@ def connect(**credentials):
 
 
 def response_format():
-    """Return the version this package was made for, such as (1, 6)."""
+    """Return Appwrite's version for this package, such as (1, 6)."""
     headers = {name.lower(): value for name, value in Client()._global_headers.items()}
     return tuple(int(part) for part in headers["x-appwrite-response-format"].split(".")[:2])
 
 
 def plain(answer):
-    """Return a model as the dictionary it was made from, other answers as they are."""
+    """Return the dictionary that a model was made from, and other answers unchanged."""
     return answer.to_dict() if hasattr(answer, "to_dict") else answer
 
 
 class Service:
-    """A service whose methods return dictionaries, leave out arguments that this version has not, and are counted."""
+    """A service whose methods return dictionaries, drop unknown arguments, and are counted."""
 
     def __init__(self, service):
         self._service = service
@@ -51,7 +52,7 @@ class Service:
         return call
 
     def has(self, name):
-        """Whether this version has a method."""
+        """Tell whether this version has a method."""
         return hasattr(self._service, name)
 
     def check_all_called(self):
@@ -65,7 +66,7 @@ class Service:
 
 
 def refused(code, kind, call, *arguments, **named):
-    """Check that a call is refused, with what the package makes of the refusal."""
+    """Check that a call is refused, and the package's exception for it."""
     error = None
     try:
         call(*arguments, **named)
@@ -77,7 +78,10 @@ def refused(code, kind, call, *arguments, **named):
 
 
 def until(call, status):
-    """Call until the answer has a status. Raises AssertionError for another final one, and after a minute."""
+    """Call until the answer has a status.
+
+    Raises AssertionError for another final status, and after a minute.
+    """
     deadline = time.monotonic() + 60
     while True:
         found = call()

@@ -1,4 +1,4 @@
-"""Every method of the package's Query class, on functions a, b and c with timeouts of 11, 12 and 13 seconds."""
+"""Every method of the package's Query class, on functions with timeouts of 11, 12 and 13 s."""
 
 import os
 
@@ -7,36 +7,76 @@ from client import refused
 
 PAST, FUTURE = "2000-01-01T00:00:00.000+00:00", "2999-01-01T00:00:00.000+00:00"
 
-#: Methods for what no list of functions, deployments, executions or variables has.
+#: Methods for attributes that no list of this API has.
 UNSERVED = {
     **dict.fromkeys(
         (
-            "distance_equal", "distance_not_equal", "distance_greater_than", "distance_less_than", "intersects",
-            "not_intersects", "crosses", "not_crosses", "overlaps", "not_overlaps", "touches", "not_touches",
-            "covers", "not_covers", "spatial_equals", "not_spatial_equals",
+            "distance_equal",
+            "distance_not_equal",
+            "distance_greater_than",
+            "distance_less_than",
+            "intersects",
+            "not_intersects",
+            "crosses",
+            "not_crosses",
+            "overlaps",
+            "not_overlaps",
+            "touches",
+            "not_touches",
+            "covers",
+            "not_covers",
+            "spatial_equals",
+            "not_spatial_equals",
         ),
         "for attributes that are shapes",
     ),
-    **dict.fromkeys(("vector_dot", "vector_cosine", "vector_euclidean"), "for attributes that are vectors"),
+    **dict.fromkeys(
+        ("vector_dot", "vector_cosine", "vector_euclidean"), "for attributes that are vectors"
+    ),
     **dict.fromkeys(
         (
-            "count", "count_distinct", "sum", "avg", "min", "max", "stddev", "stddev_pop", "stddev_samp", "variance",
-            "var_pop", "var_samp", "bit_and", "bit_or", "bit_xor", "group_by", "having", "distinct",
+            "count",
+            "count_distinct",
+            "sum",
+            "avg",
+            "min",
+            "max",
+            "stddev",
+            "stddev_pop",
+            "stddev_samp",
+            "variance",
+            "var_pop",
+            "var_samp",
+            "bit_and",
+            "bit_or",
+            "bit_xor",
+            "group_by",
+            "having",
+            "distinct",
         ),
         "for reports on tables",
     ),
     **dict.fromkeys(
-        ("elem_match", "relationship", "on", "join", "left_join", "right_join", "full_outer_join", "cross_join"),
+        (
+            "elem_match",
+            "relationship",
+            "on",
+            "join",
+            "left_join",
+            "right_join",
+            "full_outer_join",
+            "cross_join",
+        ),
         "for rows that belong to others",
     ),
     "page": "makes limit and offset of a page number",
     "builder": "another way to write the same queries",
     "Builder": "another way to write the same queries",
-}  # fmt: skip
+}
 
 
 def expected(ids, prefix):
-    """Yield (method, its arguments, which of a, b and c are found in which order)."""
+    """Yield (method, its arguments, the found functions of a, b and c in order)."""
     a, _, c = ids
     yield "equal", ("timeout", 11), "a"
     yield "equal", ("timeout", [11, 13]), "ac"
@@ -75,7 +115,7 @@ def expected(ids, prefix):
     yield "updated_between", (PAST, FUTURE), "abc"
 
 
-#: Methods that lists know and functions have nothing for: method -> (its arguments, type of the error).
+#: Methods without a fitting attribute of functions -> (arguments, type of the error).
 REFUSED = {
     "search": (("name", "word"), "general_query_invalid"),
     "not_search": (("name", "word"), "general_query_invalid"),
@@ -89,7 +129,7 @@ REFUSED = {
 
 
 def check(functions, prefix):
-    """Try every query on functions of names that begin with `prefix`, made here."""
+    """Try every query on new functions whose names begin with `prefix`."""
     ids = [f"{prefix}-{letter}" for letter in "abc"]
     for number, function_id in enumerate(ids):
         name = f"{prefix} {function_id[-1]}"

@@ -1,4 +1,4 @@
-"""What keys of 1.9 and later do besides functions: rules of domains, the project, its API keys and its variables."""
+"""Operations of 1.9 and later beside functions: rules, the project, API keys and variables."""
 
 import os
 from importlib import import_module
@@ -8,14 +8,14 @@ from client import Service, connect, refused
 
 
 def service(name, **credentials):
-    """Return a service of this package by its name."""
+    """Return a service of this package by name."""
     credentials = credentials or {"key": os.environ["KEY"]}
     found = getattr(import_module(f"appwrite.services.{name.lower()}"), name)
     return Service(found(connect(**credentials)))
 
 
 def check(function_id):
-    """Call what there is for a function that exists; what was made is deleted."""
+    """Call all operations for an existing function, and delete all that was created."""
     rules(function_id)
     project = service("Project")
     variables(project, function_id)

@@ -1,29 +1,36 @@
-// As much of a browser as the web SDK meets: pages with an origin, cookies, storage, and fetch under the rules of CORS
-// (https://fetch.spec.whatwg.org/#http-cors-protocol). What a browser would keep from a page is kept from the SDK.
+// The parts of a browser that the web SDK uses: pages with an origin, cookies, storage, and fetch
+// with CORS (https://fetch.spec.whatwg.org/#http-cors-protocol). The SDK sees what a page sees.
 
 const network = globalThis.fetch;
 const SIMPLE_METHODS = ["GET", "HEAD", "POST"];
 const SIMPLE_TYPES = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 const SIMPLE_HEADERS = ["accept", "accept-language", "content-language"];
 const READABLE = [
-  "cache-control", "content-language", "content-length", "content-type", "expires", "last-modified", "pragma",
+  "cache-control",
+  "content-language",
+  "content-length",
+  "content-type",
+  "expires",
+  "last-modified",
+  "pragma",
 ];
 
 const listed = (header) => (header ?? "").split(",").map((name) => name.trim().toLowerCase());
 
 const isSimple = ([name, value]) =>
-  SIMPLE_HEADERS.includes(name) || (name === "content-type" && SIMPLE_TYPES.includes(value.split(";")[0].trim()));
+  SIMPLE_HEADERS.includes(name) ||
+  (name === "content-type" && SIMPLE_TYPES.includes(value.split(";")[0].trim()));
 
-/** What a page sees instead of an answer that CORS keeps from it. */
+/** The error that a page sees instead of an answer that CORS forbids. */
 const blocked = (why) => new TypeError(`Failed to fetch: ${why}`);
 
 export class Browser {
   storage = new Map();
   preflights = 0;
-  /** Name -> value, of the one host that is asked. */
+  /** Cookies by name, of the one host that is called. */
   #cookies = new Map();
 
-  /** A browser that shows a page of `origin`. It may keep no cookies, and have no storage. */
+  /** A browser with a page of `origin`, optionally without cookies or storage. */
   constructor(origin, { cookies = true, storage = true } = {}) {
     this.origin = origin;
     this.keepsCookies = cookies;
@@ -38,17 +45,24 @@ export class Browser {
     return [...this.#cookies.keys()];
   }
 
-  /** Makes this the browser that the SDK runs in. */
+  /** Makes this the SDK's browser. */
   enter() {
     const location = new URL(this.origin);
-    globalThis.window = { localStorage: this.localStorage || undefined, location, console: { warn() {} } };
+    globalThis.window = {
+      localStorage: this.localStorage || undefined,
+      location,
+      console: { warn() {} },
+    };
     globalThis.fetch = (url, options) => this.#fetch(new URL(url), options ?? {});
   }
 
   async #fetch(url, options) {
     const request = new Request(url, { ...options, duplex: "half" });
     const withCookies = request.credentials === "include";
-    const special = [...request.headers].filter((header) => !isSimple(header)).map(([name]) => name).sort();
+    const special = [...request.headers]
+      .filter((header) => !isSimple(header))
+      .map(([name]) => name)
+      .sort();
     if (special.length || !SIMPLE_METHODS.includes(request.method)) {
       await this.#preflight(url, request.method, special, withCookies);
     }
@@ -74,18 +88,21 @@ export class Browser {
     this.#check(answer, withCookies);
     if (!answer.ok) throw blocked(`the preflight was answered with ${answer.status}`);
     const methods = listed(answer.headers.get("access-control-allow-methods"));
-    if (!SIMPLE_METHODS.includes(method) && !methods.includes(method.toLowerCase())) throw blocked(`method ${method}`);
+    if (!SIMPLE_METHODS.includes(method) && !methods.includes(method.toLowerCase()))
+      throw blocked(`method ${method}`);
     const allowed = listed(answer.headers.get("access-control-allow-headers"));
     for (const name of names) if (!allowed.includes(name)) throw blocked(`header ${name}`);
   }
 
   #check(answer, withCookies) {
     const origin = answer.headers.get("access-control-allow-origin");
-    if (origin !== this.origin && (withCookies || origin !== "*")) throw blocked(`allowed origin is ${origin}`);
-    if (withCookies && answer.headers.get("access-control-allow-credentials") !== "true") throw blocked("credentials");
+    if (origin !== this.origin && (withCookies || origin !== "*"))
+      throw blocked(`allowed origin is ${origin}`);
+    if (withCookies && answer.headers.get("access-control-allow-credentials") !== "true")
+      throw blocked("credentials");
   }
 
-  /** Cookies with SameSite=Lax are neither sent nor kept when a page of another site asks. */
+  /** Pages of another site neither send nor keep cookies with SameSite=Lax. */
   #mayHaveCookies(url) {
     return this.keepsCookies && url.hostname === new URL(this.origin).hostname;
   }

@@ -1,4 +1,4 @@
-"""What `queries` accepts and refuses."""
+"""Queries that the `queries` parameter accepts and refuses."""
 
 import json
 from typing import Any
@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from minifn.api.wire.formats import Shape
+from minifn.api.wire.list_attributes import EXECUTIONS, FUNCTIONS
+from minifn.api.wire.queries import read_query, read_selection
+from minifn.api.wire.textual_queries import TextualSyntaxError, parse_textual
 from minifn.errors import ArgumentInvalid, QueryInvalid
-from minifn.store import lists
-from minifn.store.legacy import LegacySyntaxError, parse_legacy
-from minifn.store.queries import Filter, Order, Query, parse
+from minifn.store.queries import Combination, Comparison, Filter, Method, Order, Query
 
 
 def one(method: str, attribute: str | None = None, *values: Any) -> str:
@@ -22,23 +24,28 @@ def one(method: str, attribute: str | None = None, *values: Any) -> str:
 
 
 def filters(*texts: str) -> tuple[Filter, ...]:
-    return parse(texts, lists.EXECUTIONS).filters
+    return read_query(texts, EXECUTIONS, Shape.FULL).filters
+
+
+def values(*texts: str) -> list[tuple[Any, ...]]:
+    found = filters(*texts)
+    return [item.values for item in found if isinstance(item, Comparison)]
 
 
 def test_without_queries_a_list_has_25_rows_from_the_oldest() -> None:
-    assert parse([], lists.EXECUTIONS) == Query(limit=25)
+    assert read_query([], EXECUTIONS, Shape.FULL) == Query(limit=25)
 
 
 def test_filters_are_typed_by_their_attribute() -> None:
     assert filters(one("equal", "responseStatusCode", 200, 404)) == (
-        Filter("equal", "responseStatusCode", (200, 404)),
+        Comparison(Method.EQUAL, EXECUTIONS["responseStatusCode"], (200, 404)),
     )
     assert filters(one("greaterThan", "duration", 1)) == (
-        Filter("greaterThan", "duration", (1.0,)),
+        Comparison(Method.GREATER_THAN, EXECUTIONS["duration"], (1.0,)),
     )
-    assert filters(one("lessThan", "$createdAt", "1970-01-01T00:00:01+00:00"))[0].values == (1000,)
-    assert filters(one("createdAfter", None, "1970-01-01"))[0] == Filter(
-        "greaterThan", "$createdAt", (0,)
+    assert values(one("lessThan", "$createdAt", "1970-01-01T00:00:01+00:00")) == [(1000,)]
+    assert filters(one("createdAfter", None, "1970-01-01"))[0] == Comparison(
+        Method.GREATER_THAN, EXECUTIONS["$createdAt"], (0,)
     )
 
 
@@ -50,13 +57,14 @@ def test_the_first_limit_offset_and_cursor_win() -> None:
         one("offset", None, 2),
     ]
     texts += [one("cursorBefore", None, "a"), one("cursorAfter", None, "b")]
-    query = parse(texts, lists.EXECUTIONS)
+    query = read_query(texts, EXECUTIONS, Shape.FULL)
     assert (query.limit, query.offset, query.cursor, query.cursor_before) == (3, 1, "a", True)
 
 
 def test_orders_keep_their_sequence_and_may_lack_an_attribute() -> None:
-    query = parse([one("orderDesc", "duration"), one("orderAsc", "")], lists.EXECUTIONS)
-    assert query.orders == (Order("duration", True), Order("", False))
+    texts = [one("orderDesc", "duration"), one("orderAsc", "")]
+    query = read_query(texts, EXECUTIONS, Shape.FULL)
+    assert query.orders == (Order(EXECUTIONS["duration"], descending=True), Order())
 
 
 def test_conditions_nest() -> None:
@@ -66,8 +74,16 @@ def test_conditions_nest() -> None:
             "values": [json.loads(one("equal", "status", s)) for s in ("failed", "waiting")],
         }
     )
-    (found,) = filters(text)
-    assert [child.values for child in found.children] == [("failed",), ("waiting",)]
+    status = EXECUTIONS["status"]
+    assert filters(text) == (
+        Combination(
+            "or",
+            (
+                Comparison(Method.EQUAL, status, ("failed",)),
+                Comparison(Method.EQUAL, status, ("waiting",)),
+            ),
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,9 +156,20 @@ def test_full_text_search_of_an_attribute_has_an_error_of_its_own() -> None:
 
 
 def test_booleans_are_not_numbers() -> None:
-    assert parse([one("equal", "enabled", True)], lists.FUNCTIONS).filters[0].values == (True,)
+    query = read_query([one("equal", "enabled", True)], FUNCTIONS, Shape.FULL)
+    assert query.filters == (Comparison(Method.EQUAL, FUNCTIONS["enabled"], (True,)),)
     with pytest.raises(ArgumentInvalid):
-        parse([one("equal", "enabled", 1)], lists.FUNCTIONS)
+        read_query([one("equal", "enabled", 1)], FUNCTIONS, Shape.FULL)
+
+
+def test_only_deployments_can_be_selected() -> None:
+    texts = [one("select", None, "status", "*"), one("select", None, "$id")]
+    query, select = read_selection(texts, Shape.FULL)
+    assert (query, select) == (Query(), ("status", "*", "$id"))
+    with pytest.raises(ArgumentInvalid, match="Invalid query method: select"):
+        read_selection(texts, Shape.V1_8)
+    with pytest.raises(ArgumentInvalid, match="Invalid query method: select"):
+        read_query([one("select", None, "status")], EXECUTIONS, Shape.FULL)
 
 
 json_values = st.recursive(
@@ -159,16 +186,19 @@ queries_like = st.fixed_dictionaries(
             ["equal", "and", "or", "limit", "cursorAfter", "between", "select"]
         )
         | json_values,
-        "attribute": st.sampled_from([*lists.EXECUTIONS, "", "x"]) | json_values,
+        "attribute": st.sampled_from([*EXECUTIONS, "", "x"]) | json_values,
         "values": st.lists(json_values, max_size=3) | json_values,
     },
 )
 
 
-@given(st.text() | json_values.map(json.dumps) | queries_like.map(json.dumps), st.booleans())
-def test_whatever_comes_is_a_query_or_a_client_error(text: str, legacy: bool) -> None:
+@given(
+    st.text() | json_values.map(json.dumps) | queries_like.map(json.dumps),
+    st.sampled_from([Shape.FULL, Shape.V1_4]),
+)
+def test_any_text_is_a_query_or_a_client_error(text: str, shape: Shape) -> None:
     try:
-        query = parse([text], lists.EXECUTIONS, legacy=legacy)
+        query = read_query([text], EXECUTIONS, shape)
     except (ArgumentInvalid, QueryInvalid):
         return
     assert isinstance(query, Query)
@@ -191,18 +221,18 @@ def test_whatever_comes_is_a_query_or_a_client_error(text: str, legacy: bool) ->
     ],
 )
 def test_textual_queries(text: str, expected: dict[str, Any]) -> None:
-    assert parse_legacy(text) == expected
+    assert parse_textual(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "equal", 'equal("a"', 'equal("a", [1)', "equal(,)", 'equal("a) x', "limit(5) x"]
 )
 def test_broken_textual_queries(text: str) -> None:
-    with pytest.raises(LegacySyntaxError):
-        parse_legacy(text)
+    with pytest.raises(TextualSyntaxError):
+        parse_textual(text)
 
 
 @given(st.text())
 def test_any_text_survives_quoting(value: str) -> None:
     quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-    assert parse_legacy(f'equal("a", "{quoted}")')["values"] == [value]
+    assert parse_textual(f'equal("a", "{quoted}")')["values"] == [value]

@@ -1,7 +1,7 @@
 """The textual queries of clients before 1.5: `equal("name", ["a", 'b'])`, `limit(5)`.
 
-As utopia-php/database 0.3x read them (`Query::parse`): a method name, parameters in parentheses, single or double
-quotes, backslash escapes, bare words and numbers.
+The grammar is that of utopia-php/database 0.3x (`Query::parse`): a method name, parameters in
+parentheses, single or double quotes, backslash escapes, bare words and numbers.
 """
 
 import re
@@ -13,25 +13,28 @@ _BARE = re.compile(r"[^\s,\[\]()\"']+")
 _NUMBER = re.compile(r"-?\d+")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None}
-#: Methods whose parameters are values; the others take an attribute first.
+#: Methods whose parameters are all values; other methods take an attribute first.
 _WITHOUT_ATTRIBUTE = frozenset({"limit", "offset", "cursorAfter", "cursorBefore", "select"})
 
 
-class LegacySyntaxError(ValueError):
+class TextualSyntaxError(ValueError):
     """The text is not a textual query."""
 
 
-def parse_legacy(text: str) -> dict[str, Any]:
-    """Return the textual query `text` in the JSON form: method, attribute, values. Raises LegacySyntaxError."""
+def parse_textual(text: str) -> dict[str, Any]:
+    """Return a textual query in the form of a JSON one: method, attribute, values.
+
+    Raises TextualSyntaxError.
+    """
     scanner = _Scanner(text)
     method = scanner.take(_NAME)
     try:
         parameters = scanner.list_until("(", ")")
     except RecursionError as exc:
-        raise LegacySyntaxError("lists are nested too deep") from exc
+        raise TextualSyntaxError("lists are nested too deep") from exc
     scanner.skip()
     if scanner.position != len(text):
-        raise LegacySyntaxError(f"unexpected {text[scanner.position :]!r}")
+        raise TextualSyntaxError(f"unexpected {text[scanner.position :]!r}")
     if method in _WITHOUT_ATTRIBUTE:
         values = (
             parameters[0]
@@ -61,19 +64,19 @@ class _Scanner:
         self.skip()
         match = pattern.match(self.text, self.position)
         if match is None:
-            raise LegacySyntaxError(f"unexpected {self.text[self.position :][:20]!r}")
+            raise TextualSyntaxError(f"unexpected {self.text[self.position :][:20]!r}")
         self.position = match.end()
         return match[0]
 
     def list_until(self, opening: str, closing: str) -> list[Any]:
         if self.peek() != opening:
-            raise LegacySyntaxError(f"expected {opening!r}")
+            raise TextualSyntaxError(f"expected {opening!r}")
         self.position += 1
         items: list[Any] = []
         while self.peek() != closing:
             if items:
                 if self.peek() != ",":
-                    raise LegacySyntaxError(f"expected ',' or {closing!r}")
+                    raise TextualSyntaxError(f"expected ',' or {closing!r}")
                 self.position += 1
             items.append(self.value())
         self.position += 1
@@ -105,4 +108,4 @@ class _Scanner:
                 return "".join(characters)
             characters.append(character)
             index += 1
-        raise LegacySyntaxError(f"no closing {quote}")
+        raise TextualSyntaxError(f"no closing {quote}")
