@@ -26,7 +26,7 @@ BUILD_PASSTHROUGH = (
     "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
-    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*",
+    "PIP_*", "UV_*", "npm_config_*", "NPM_CONFIG_*", "YARN_*", "COREPACK_*",
     "GOPROXY", "GONOSUMDB", "GOFLAGS", "CARGO_*",
 )  # fmt: skip
 
@@ -121,6 +121,7 @@ class Config:
         1_000_000_000, "most bytes of the bodies of queued executions", minimum=1
     )
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
+    build_limit: int = _setting(4_000_000_000, "largest build, bytes of its files", minimum=1)
     idle_seconds: int = _setting(60, "seconds until an idle worker is stopped", minimum=1)
     function_workers: int = _setting(32, "most workers of one function", minimum=1)
     tmp: int = _setting(512, "most MB in the /tmp of a function", minimum=1)
@@ -129,6 +130,11 @@ class Config:
     retention_days: int = _setting(14, "days until an execution is deleted; 0 = keep", minimum=0)
     retention_count: int = _setting(
         0, "newest executions kept of each function; 0 = keep all", minimum=0
+    )
+    builds_kept: int = _setting(
+        5,
+        "newest inactive builds kept of each function; 0 = keep all",
+        minimum=0,
     )
     git_installations: tuple[str, ...] = _setting(
         (), "NAME=BASE pairs: places of repositories to deploy from", password=True

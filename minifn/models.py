@@ -90,6 +90,8 @@ class Deployment(Record, frozen=True, kw_only=True):
     build_duration_seconds: int = 0
     chunks_total: int = 1
     chunks_uploaded: int = 1
+    #: It was ready, and its build was removed since: it is built again before it becomes active.
+    build_removed: bool = False
     provider_repository_name: str = ""
     provider_repository_owner: str = ""
     provider_repository_url: str = ""

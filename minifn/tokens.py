@@ -17,8 +17,10 @@ from minifn.ids import is_id
 
 #: Prefixes of function keys: the first is minted, functions for Appwrite 1.6 expect the second.
 KEY_PREFIXES = ("ephemeral_", "dynamic_")
+#: Seconds that a function key lives beyond the lifetime it is asked for.
+KEY_GRACE_SECONDS = 60
 #: Seconds for which a minted function key is used again.
-KEY_REUSE_SECONDS = 60
+KEY_REUSE_SECONDS = 30
 _ALGORITHM = "HS256"
 
 
@@ -137,7 +139,9 @@ class Tokens:
         *,
         depth: int = 0,
     ) -> str:
-        """Return an API key with `scopes` for at least `lifetime_seconds`.
+        """Return an API key with `scopes` for `lifetime_seconds`.
+
+        It ends KEY_GRACE_SECONDS after that, or up to KEY_REUSE_SECONDS earlier.
 
         `depth` is the length of the chain of events. Signing costs more than the rest of a warm
         execution's bookkeeping, so a key is reused for KEY_REUSE_SECONDS.
@@ -146,7 +150,7 @@ class Tokens:
         slot = (scopes, lifetime_seconds, depth)
         minted_at, token = self._keys.get(slot, (0.0, ""))
         if moment - minted_at > KEY_REUSE_SECONDS or minted_at > moment:
-            expires = int(moment) + lifetime_seconds + KEY_REUSE_SECONDS
+            expires = int(moment) + lifetime_seconds + KEY_GRACE_SECONDS
             token = self.mint_ephemeral_key(scopes, expires, depth=depth)
             if len(self._keys) > 1000:
                 self._keys.clear()

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
+from minifn.archive.unpack_main import shown
 from minifn.builder.caches import mark_used
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import OUTPUT_BYTES_MAX, Owner, check_usage, give_to, seal
+from minifn.builder.publish import Owner, check_usage, give_to, seal
 from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
@@ -75,6 +76,7 @@ class Build:
         self._cache = context.data.cache(function.id)
         self._scratch = context.data.scratch(deployment.id)
         self._passed = passed_through(context.environ, context.config.build_env_passthrough)
+        self._limit_bytes = context.config.build_limit
         self._size = specification(function.build_specification)
         self._memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * _MIB)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
@@ -91,23 +93,24 @@ class Build:
             raise BuildError(f"The build could not be started: {exc}") from exc
 
     async def _steps(self, variables: Mapping[str, str]) -> TreeSize:
-        deployment = self._deployment
-        if not deployment.entrypoint:
+        entrypoint = self._deployment.entrypoint
+        if not entrypoint:
             raise BuildError("The deployment has no entrypoint.")
         installed = self._context.runtimes.resolve(self._function.runtime)
         await self._prepare(installed)
         place = self._place(installed)
-        plan = installed.build(place, commands=deployment.commands, code=self._directory)
+        plan = installed.build(
+            place, commands=self._deployment.commands, code=self._directory, entrypoint=entrypoint
+        )
         for note in plan.notes:
             self._log.note(note)
+        if unset := [
+            shown(name) for name, value in variables.items() if not can_be_set(name, value)
+        ]:
+            self._log.note(f"Warning: not set, for = in the name or a NUL: {', '.join(unset)}")
         self._log.note("Environment preparation finished.")
         await self._run_commands(plan, installed, variables)
-        usage = await asyncio.to_thread(self._seal, plan, place)
-        if not holds(self._directory, deployment.entrypoint):
-            self._log.note(
-                f"Warning: the deployment has no file {deployment.entrypoint}, its entrypoint."
-            )
-        return usage
+        return await asyncio.to_thread(self._seal, plan, place)
 
     async def _prepare(self, installed: Installed) -> None:
         """Put the source into the build's directory. Raises BuildError and Superseded."""
@@ -128,11 +131,17 @@ class Build:
     async def _run_commands(
         self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]
     ) -> None:
-        """Run the command of a plan, and then the one that may fail. Raises as `_execute`."""
+        """Run the commands of a plan; the last one may fail. Raises as `_execute`."""
+        entrypoint = self._deployment.entrypoint
         if plan.argv:
             self._log.note("Build command execution started.")
             await self._execute(self._command(plan, installed, plan.argv, variables))
             self._log.note("Build command execution finished.")
+        if not holds(self._directory, entrypoint):
+            self._log.note(f"Warning: the deployment has no file {entrypoint}, its entrypoint.")
+        elif plan.check:
+            check = self._command(plan, installed, plan.check, {})
+            await self._execute(check, failure="The function's source does not parse.")
         if plan.finish:
             wrapped = self._context.engine.wrap(self._command(plan, installed, plan.finish, {}))
             await run(self._context.spawner, wrapped, timeout_seconds=FINISH_SECONDS)
@@ -165,7 +174,7 @@ class Build:
             binds=(program, archive, code, *interpreter),
             limits=Limits(
                 memory_bytes=UNPACK_MEMORY_BYTES,
-                file_bytes=OUTPUT_BYTES_MAX,
+                file_bytes=self._limit_bytes,
                 cpu_seconds=UNPACK_SECONDS,
             ),
             label=f"{self._deployment.id} unpack",
@@ -194,10 +203,10 @@ class Build:
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
-        code, cache, wrapper, _ = (
+        code, cache, wrapper, scratch = (
             self._context.engine.place(bind) for bind in self._binds(installed)
         )
-        return Place(code=code, wrapper=wrapper, cache=cache)
+        return Place(code=code, wrapper=wrapper, cache=cache, scratch=scratch)
 
     def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind, Bind]:
         return (
@@ -228,7 +237,7 @@ class Build:
                 memory_bytes=self._memory_bytes,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
-                file_bytes=OUTPUT_BYTES_MAX,
+                file_bytes=self._limit_bytes,
                 cpus=max(1.0, self._size.cpus),
                 nice=BUILD_NICE,
             ),
@@ -249,10 +258,11 @@ class Build:
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=function.build_specification,
         )
+        # npm reads its variables in any case.
+        own = {name.lower() for name in plan.env}
         wanted = {
-            **self._passed,
+            **{name: self._passed[name] for name in self._passed if name.lower() not in own},
             **plan.env,
-            "TMPDIR": context.engine.place(self._binds(installed)[-1]),
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
@@ -263,10 +273,11 @@ class Build:
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
-    async def _execute(self, command: Command) -> None:
+    async def _execute(self, command: Command, failure: str = "") -> None:
         """Run a command and write its output to the log.
 
-        Raises BuildError unless it ends with code 0, and TreeRefused when it wrote too much.
+        `failure` says it in place of the exit code. Raises BuildError unless the command ends with
+        code 0, and TreeRefused when it wrote too much.
         """
         reading, writing = os.pipe()
         follower = asyncio.create_task(self._follow(reading))
@@ -289,10 +300,10 @@ class Build:
         if not guard.cancelled():
             raise BuildError(f"The build was stopped: {guard.result()}.")
         if exit.code != 0:
-            raise BuildError(explain(exit))
+            raise BuildError(failure if exit.code and failure else explain(exit))
         # The guard checks once a second: a fast command may have ended before. Sealing checks the
         # code.
-        await asyncio.to_thread(check_trees, self._cache, self._scratch)
+        await asyncio.to_thread(check_trees, self._limit_bytes, self._cache, self._scratch)
 
     async def _follow(self, descriptor: int) -> None:
         """Copy the output of a command to the log until it is closed."""
@@ -325,7 +336,7 @@ class Build:
 
     def _check_disk(self) -> None:
         check_space(self._directory)
-        check_trees(self._directory, self._cache, self._scratch)
+        check_trees(self._limit_bytes, self._directory, self._cache, self._scratch)
 
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Give the build's output to the server, durably; the function can then only read it."""
@@ -338,7 +349,7 @@ class Build:
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        usage = seal(self._directory, owner, links)
+        usage = seal(self._directory, owner, links, limit_bytes=self._limit_bytes)
         # Before the deployment becomes `ready`.
         sync_tree(self._directory)
         return usage
@@ -356,10 +367,10 @@ class Build:
             remove_tree(self._directory)
 
 
-def check_trees(*directories: Path) -> None:
+def check_trees(limit_bytes: int, *directories: Path) -> None:
     """Raise TreeRefused when a directory cannot be measured or is too large."""
     for directory in directories:
-        check_usage(measure(directory))
+        check_usage(measure(directory), limit_bytes)
 
 
 def holds(directory: Path, entrypoint: str) -> bool:

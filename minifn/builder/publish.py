@@ -14,8 +14,7 @@ import msgspec
 from minifn.archive.unpack_main import leads_outside, shown
 from minifn.host.space import TreeRefused, TreeSize, check_level
 
-#: Most bytes, and most files and directories, of a build's output.
-OUTPUT_BYTES_MAX = 2_000_000_000
+#: Most files and directories of a build.
 OUTPUT_FILES_MAX = 300_000
 
 
@@ -27,10 +26,12 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     gid: int = -1
 
 
-def check_usage(usage: TreeSize) -> None:
+def check_usage(usage: TreeSize, limit_bytes: int) -> None:
     """Raise TreeRefused when a build's output is larger than allowed."""
-    if usage.size_bytes > OUTPUT_BYTES_MAX:
-        raise TreeRefused(f"the build is larger than {OUTPUT_BYTES_MAX // 1_000_000:,} MB")
+    if usage.size_bytes > limit_bytes:
+        raise TreeRefused(
+            f"the build is larger than {limit_bytes:,} bytes (the server's MINIFN_BUILD_LIMIT)"
+        )
     if usage.files + usage.directories > OUTPUT_FILES_MAX:
         raise TreeRefused(f"the build has more than {OUTPUT_FILES_MAX:,} files and directories")
 
@@ -46,7 +47,9 @@ def give_to(directory: Path, uid: int) -> None:
     os.chown(directory, uid, uid)
 
 
-def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize:
+def seal(
+    directory: Path, owner: Owner, link_roots: tuple[str, ...], *, limit_bytes: int
+) -> TreeSize:
     """Publish a finished build: owners become those of `owner`, modes 0750 or 0640.
 
     Without a group the modes are 0700 and 0600. Absolute links may lead below `link_roots` (paths
@@ -78,7 +81,7 @@ def seal(directory: Path, owner: Owner, link_roots: tuple[str, ...]) -> TreeSize
             folders += stat.S_ISDIR(mode)
             files += not stat.S_ISDIR(mode)
     usage = TreeSize(size_bytes=size_bytes, files=files, directories=folders)
-    check_usage(usage)
+    check_usage(usage, limit_bytes)
     return usage
 
 

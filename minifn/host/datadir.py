@@ -87,6 +87,11 @@ class DataDir:
         """A build's temporary files, outside its directory, where a script may leave links."""
         return self.builds / f"{deployment_id}~tmp"
 
+    def set_build_aside(self, deployment_id: str) -> Path:
+        """Give a build a name that no deployment uses, and return it. Raises OSError."""
+        build = self.build(deployment_id)
+        return build.rename(build.with_name(f"{deployment_id}~{secrets.token_hex(8)}"))
+
     def cache(self, function_id: str) -> Path:
         """A function's build cache (pip, npm)."""
         return self.caches / function_id

@@ -2,7 +2,7 @@
 
 Keys, names and versions are those of Appwrite's list (`src/Runtimes/Runtimes.php` of
 appwrite/runtimes). Argument lists, commands and environments may contain `{interpreter}`,
-`{wrapper}`, `{code}` and `{cache}`.
+`{wrapper}`, `{code}`, and in builds `{cache}`, `{scratch}` and `{entrypoint}`.
 """
 
 import tomllib
@@ -105,6 +105,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     start: tuple[str, ...] = ()
     #: Directories put before PATH, for builds and workers.
     path: tuple[str, ...] = ()
+    #: Directories put before those, for builds.
+    build_path: tuple[str, ...] = ()
     #: Prefix of a build's command: prepares the code, then runs the rest of its arguments.
     prepare: tuple[str, ...] = ()
     #: Links from the code to the interpreter that `prepare` makes.
@@ -116,6 +118,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     #: Environment name -> options that limit the language's memory to `{heap_mb}`; the function's
     #: variable of that name is appended and wins.
     options: dict[str, str] = {}
+    #: Command after the build's command: fails with the compiler's message when the entrypoint
+    #: does not parse, without running it.
+    check: tuple[str, ...] = ()
     #: Command after the build, which may fail or be cut short.
     finish: tuple[str, ...] = ()
 

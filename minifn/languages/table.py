@@ -31,6 +31,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     wrapper: str
     #: The function's build cache; builds only.
     cache: str = ""
+    #: A directory for temporary files of one build, which is also its home; builds only.
+    scratch: str = ""
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     #: The command, run in the code directory; empty for none.
     argv: tuple[str, ...]
+    #: A command that fails when the entrypoint cannot be parsed; empty for none.
+    check: tuple[str, ...]
     #: A command that makes the code start faster, empty for none; it may fail or be cut short.
     finish: tuple[str, ...]
     #: Variables that the function's override, except PATH.
@@ -91,13 +95,14 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
             for name, options in self.family.options.items()
         }
 
-    def build(self, place: Place, *, commands: str, code: Path) -> BuildPlan:
+    def build(self, place: Place, *, commands: str, code: Path, entrypoint: str = "") -> BuildPlan:
         """Return the build of the code in `code` (a path of the server).
 
         `commands` is the function's shell command. Without one, the language's usual installation
         runs when a file lists dependencies, and a note says so. Without both there is no command.
         """
         words = self._words(place)
+        path = self._path(words)
         notes = [self.note] if self.note else []
         command = commands.strip()
         if not command:
@@ -109,7 +114,9 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
             if (found := _package(package))
         }
         env = {
-            "PATH": self._path(words),
+            "PATH": ":".join([*(_fill(entry, words) for entry in self.family.build_path), path]),
+            "HOME": place.scratch,
+            "TMPDIR": place.scratch,
             "LANG": LANG,
             "CI": "true",
             "XDG_CACHE_HOME": place.cache,
@@ -120,6 +127,9 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         prepare = tuple(_fill(word, words) for word in self.family.prepare)
         return BuildPlan(
             argv=(*prepare, *shell) if command else (),
+            check=tuple(
+                _fill(word, {**words, "entrypoint": entrypoint}) for word in self.family.check
+            ),
             finish=tuple(_fill(word, words) for word in self.family.finish),
             env=env,
             notes=tuple(notes),
@@ -148,6 +158,7 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
             "wrapper": place.wrapper,
             "code": place.code,
             "cache": place.cache,
+            "scratch": place.scratch,
         }
 
     def _path(self, words: Mapping[str, str]) -> str:

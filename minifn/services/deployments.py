@@ -59,6 +59,8 @@ class DeploymentService:
         self._changes = changes or ChangeFeed()
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
+        #: Builds are removed, or a deployment becomes active.
+        self._removing = asyncio.Lock()
 
     async def add(self, deployment: Deployment, archive: Path) -> Deployment:
         """Store a new deployment with the file `archive`, which is moved, and queue its build.
@@ -132,6 +134,7 @@ class DeploymentService:
             build_duration_seconds=0,
             chunks_total=1,
             chunks_uploaded=1,
+            build_removed=False,
         )
         try:
             return await self._insert(copy, uploads.store_copy, self._data.source(original.id))
@@ -141,14 +144,20 @@ class DeploymentService:
     async def activate(self, function_id: str, deployment_id: str) -> Function:
         """Make a ready deployment its function's active one, and return the function.
 
+        A deployment whose build was removed is built first.
         Raises FunctionNotFound, DeploymentNotFound, BuildNotReady.
         """
+        await self._both(function_id, deployment_id)
+        async with self._removing:
+            function = await self._database.write(
+                deployments.activate, function_id, deployment_id, now_ms()
+            )
         _, deployment = await self._both(function_id, deployment_id)
-        function = await self._database.write(
-            deployments.activate, function_id, deployment_id, now_ms()
-        )
         self._changes.tell("update", deployment)
-        self._hooks.prewarm(function, deployment)
+        if deployment.status == "ready":
+            self._hooks.prewarm(function, deployment)
+        else:
+            self._hooks.build()
         return function
 
     async def cancel(self, function_id: str, deployment_id: str) -> Deployment:
@@ -192,13 +201,13 @@ class DeploymentService:
     async def output(self, function_id: str, deployment_id: str) -> Path:
         """Return the packed build; it is packed the first time.
 
-        Raises FunctionNotFound, and DeploymentNotFound also for one that is not ready.
+        Raises FunctionNotFound, and DeploymentNotFound also for one without a build.
         """
-        _, deployment = await self._both(function_id, deployment_id)
-        if deployment.status != "ready":
-            raise DeploymentNotFound
-        path = self._data.output(deployment.id)
+        path = self._data.output(deployment_id)
         async with self._packing:
+            _, deployment = await self._both(function_id, deployment_id)
+            if deployment.status != "ready" or deployment.build_removed:
+                raise DeploymentNotFound
             if not path.exists():
                 await asyncio.to_thread(pack, self._data.build(deployment.id), path)
         return path
@@ -224,6 +233,27 @@ class DeploymentService:
             self._changes.tell("delete", deployment)
             await self._discard(deployment.id)
         return len(deleted)
+
+    async def remove_builds(self, kept: int, limit: int) -> int:
+        """Remove up to `limit` inactive builds beyond the `kept` newest of each function.
+
+        Return how many. Their archives stay.
+        """
+        async with self._packing, self._removing:
+            ids = await self._database.write(deployments.remove_builds, kept, limit)
+            # At once, so that a build that begins now makes a new directory.
+            aside = [
+                self._data.set_build_aside(deployment_id)
+                for deployment_id in ids
+                if self._data.build(deployment_id).exists()
+            ]
+            for deployment_id in ids:
+                self._data.output(deployment_id).unlink(missing_ok=True)
+        for deployment_id in ids:
+            await self._hooks.retire(deployment_id)
+        for path in aside:
+            await asyncio.to_thread(remove_tree, path)
+        return len(ids)
 
     async def tidy(self) -> None:
         """Remove files that belong to no deployment, and queue missing builds again.

@@ -6,11 +6,8 @@ from minifn.endpoint import ApiEndpoint
 from minifn.ids import split_authority
 from minifn.models import APPWRITE_VERSION, Execution, ExecutionRequest, Function
 from minifn.services.execution_records import was_queued
-from minifn.tokens import Tokens, UserClaims
+from minifn.tokens import KEY_GRACE_SECONDS, Tokens, UserClaims
 from minifn.workers.records import FunctionRequest
-
-#: Seconds that a function's keys and JWTs live beyond its timeout.
-TOKEN_GRACE_SECONDS = 60
 
 
 class FunctionCalls:
@@ -49,11 +46,11 @@ class FunctionCalls:
     ) -> dict[str, str]:
         headers = dict(request.headers)
         headers.setdefault("host", self._endpoint.authority)
-        lifetime = function.timeout_seconds + TOKEN_GRACE_SECONDS
+        lifetime = function.timeout_seconds + KEY_GRACE_SECONDS
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(
-            function.scopes, lifetime, depth=request.depth
+            function.scopes, function.timeout_seconds, depth=request.depth
         )
         headers["x-appwrite-user-id"] = request.user_id
         headers["x-appwrite-user-jwt"] = self._user_jwt(execution, request, lifetime)

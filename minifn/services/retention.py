@@ -27,7 +27,7 @@ ROWS = 100
 PAGES = 64
 #: Factor of a step's duration that gives the pause after it.
 REST = 4
-#: Most deployments of one step.
+#: Most deployments, or builds, of one step.
 DEPLOYMENTS = 20
 #: Bytes of all build caches together; each one has a limit too.
 CACHES_BYTES_MAX = 5_000_000_000
@@ -61,13 +61,17 @@ class Retention:
         expired = 0
         while count := await self._deployments.expire(now, DEPLOYMENTS):
             expired += count
+        builds = 0
+        kept = self._config.builds_kept
+        while kept and (count := await self._deployments.remove_builds(kept, DEPLOYMENTS)):
+            builds += count
         caches = await self._builder.trim_caches(CACHES_BYTES_MAX)
         pages = await self._repeat(give_back, PAGES)
-        if deleted or expired or caches:
+        if deleted or expired or builds or caches:
             logger.info(
-                "deleted %d expired executions, %d deployments and %d build caches; %d pages are"
-                " free",
-                *(deleted, expired, caches, pages),
+                "deleted %d expired executions, %d deployments, %d builds and %d build caches;"
+                " %d pages are free",
+                *(deleted, expired, builds, caches, pages),
             )
 
     async def run(self) -> None:

@@ -95,7 +95,8 @@ def ids(conn: sqlite3.Connection) -> set[str]:
 
 def built(conn: sqlite3.Connection) -> set[str]:
     """Return the ids of the deployments whose build can run."""
-    return {row[0] for row in conn.execute("SELECT id FROM deployments WHERE status = 'ready'")}
+    rows = conn.execute("SELECT id FROM deployments WHERE status = 'ready' AND NOT build_removed")
+    return {row[0] for row in rows}
 
 
 def uploaded(conn: sqlite3.Connection) -> set[str]:
@@ -173,7 +174,8 @@ def finish(
 ) -> Deployment | None:
     """Record the end of a build; return None when it was canceled or deleted meanwhile.
 
-    A ready deployment with `activate` becomes active unless the active one was created later.
+    A ready deployment with `activate` becomes active unless the active one was created later and
+    this one was not chosen since (see `activate`).
     """
     changes = "status = ?, build_duration_seconds = ?, build_size_bytes = ?, updated_at = ?"
     values: list[object] = [result.status, result.duration_seconds, result.build_size_bytes, now]
@@ -184,22 +186,29 @@ def finish(
     if deployment is None:
         return None
     usage.count_build(conn, deployment_id, now)
-    if deployment.status == "ready" and deployment.activate:
+    if deployment.status != "ready":
+        return deployment
+    if deployment.activate:
         conn.execute(
             "UPDATE functions"
             " SET deployment_id = ?, deployment_created_at = ?, live = 1, updated_at = ?"
-            " WHERE id = ? AND (deployment_id = '' OR deployment_id NOT IN"
+            " WHERE id = ? AND (deployment_id = '' OR ? OR deployment_id NOT IN"
             " (SELECT id FROM deployments WHERE function_id = ? AND sequence > ?))",
             (
                 deployment.id, deployment.created_at, now,
-                deployment.function_id, deployment.function_id, deployment.sequence,
+                deployment.function_id, deployment.build_removed,
+                deployment.function_id, deployment.sequence,
             ),
         )  # fmt: skip
-    return deployment
+    conn.execute("UPDATE deployments SET build_removed = 0 WHERE id = ?", (deployment_id,))
+    return msgspec.structs.replace(deployment, build_removed=False)
 
 
 def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now: int) -> Function:
     """Make a ready deployment active and return the function.
+
+    A deployment whose build was removed waits for a new build and becomes active with its end.
+    Until then the function is as before.
 
     Raises FunctionNotFound, DeploymentNotFound and BuildNotReady.
     """
@@ -211,6 +220,14 @@ def activate(conn: sqlite3.Connection, function_id: str, deployment_id: str, now
         raise DeploymentNotFound
     if deployment.status != "ready":
         raise BuildNotReady
+    conn.execute(
+        "UPDATE deployments SET activate = 0"
+        " WHERE function_id = ? AND build_removed AND status <> 'ready'",
+        (function_id,),
+    )
+    if deployment.build_removed:
+        rebuild(conn, [deployment_id], now, activate=True)
+        return function
     function = msgspec.structs.replace(
         function,
         deployment_id=deployment.id,
@@ -283,15 +300,37 @@ def requeue_unfinished(conn: sqlite3.Connection, now: int) -> int:
     return len(rows)
 
 
-def rebuild(conn: sqlite3.Connection, deployment_ids: Iterable[str], now: int) -> None:
-    """Queue new builds of ready deployments; the active deployments stay active."""
+def rebuild(
+    conn: sqlite3.Connection, deployment_ids: Iterable[str], now: int, *, activate: bool = False
+) -> None:
+    """Queue new builds of ready deployments; the active deployments stay active.
+
+    With `activate`, the new builds become active.
+    """
     conn.executemany(
-        "UPDATE deployments SET status = 'waiting', activate = 0, build_started_at = 0,"
+        "UPDATE deployments SET status = 'waiting', activate = ?, build_started_at = 0,"
         " build_logs = '', updated_at = ? WHERE status = 'ready' AND id = ?",
-        ((now, deployment_id) for deployment_id in deployment_ids),
+        ((activate, now, deployment_id) for deployment_id in deployment_ids),
     )
     for (function_id,) in conn.execute("SELECT id FROM functions").fetchall():
         refresh_latest(conn, function_id)
+
+
+def remove_builds(conn: sqlite3.Connection, kept: int, limit: int) -> list[str]:
+    """Note that up to `limit` builds are removed, and return their ids.
+
+    They are those of ready, inactive deployments beyond the `kept` newest of their function.
+    """
+    rows = conn.execute(
+        "UPDATE deployments SET build_removed = 1, build_size_bytes = 0 WHERE id IN ("
+        " SELECT id FROM ("
+        "  SELECT id, row_number() OVER (PARTITION BY function_id ORDER BY sequence DESC) AS place"
+        "  FROM deployments WHERE status = 'ready' AND NOT build_removed"
+        "  AND id NOT IN (SELECT deployment_id FROM functions))"
+        " WHERE place > ? LIMIT ?) RETURNING id",
+        (kept, limit),
+    )
+    return [row[0] for row in rows.fetchall()]
 
 
 def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:

@@ -321,6 +321,7 @@ MIGRATIONS = (
     );
     ALTER TABLE execution_requests ADD COLUMN keep_answer INTEGER NOT NULL DEFAULT 0;
     """,
+    "ALTER TABLE deployments ADD COLUMN build_removed INTEGER NOT NULL DEFAULT 0;",
 )
 
 

@@ -58,7 +58,12 @@ def test_commands_run_in_the_code_and_their_output_is_kept(
 def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: str) -> None:
     async def body() -> None:
         async with opened(data, runtimes, engine, port=8123) as world:
-            given = {"PLAIN": "from fn", "APPWRITE_FUNCTION_ID": "forged", "bad=name": "x", "": "x"}
+            given = {
+                "PLAIN": "from fn",
+                "APPWRITE_FUNCTION_ID": "forged",
+                "bad=name": "x",
+                "NUL": "a\0b",
+            }
             for number, (key, value) in enumerate([*given.items(), ("PATH", "/nowhere")]):
                 variable = Variable(id=f"v{number}", function_id="fn", key=key, value=value)
                 await world.database.write(variables.insert, variable)
@@ -93,6 +98,7 @@ def test_the_environment_of_a_build(data: Path, runtimes: RuntimeTable, engine: 
             assert env["HTTP_PROXY"] == "http://proxy:1"
             assert env["PIP_INDEX_URL"] == "http://index"
             assert "SERVER_SECRET" not in env
+            assert "in the name or a NUL: 'bad=name', 'NUL'\n" in deployment.build_logs
             assert "/usr/bin" in env["PATH"].split(":")
             assert (
                 world.published(deployment, "pwd.txt").strip()

@@ -61,9 +61,16 @@ def environment(plan: BuildPlan) -> dict[str, str]:
 
 
 def build_plainly(installed: Installed, commands: str, code: Path) -> str:
-    place = Place(code=str(code), wrapper=str(installed.wrapper), cache=str(code.parent / "cache"))
+    scratch = code.parent / "scratch"
+    scratch.mkdir(exist_ok=True)
+    place = Place(
+        code=str(code),
+        wrapper=str(installed.wrapper),
+        cache=str(code.parent / "cache"),
+        scratch=str(scratch),
+    )
     plan = installed.build(place, commands=commands, code=code)
-    env = {**environment(plan), "HOME": str(code.parent)}
+    env = environment(plan)
     done = subprocess.run(
         plan.argv, cwd=code, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
     )
@@ -73,12 +80,13 @@ def build_plainly(installed: Installed, commands: str, code: Path) -> str:
 
 
 async def build_in_bwrap(installed: Installed, commands: str, code: Path, tmp_path: Path) -> str:
-    cache = tmp_path / "cache"
-    cache.mkdir(exist_ok=True)
-    place = Place(code="/fn", wrapper="/runtime", cache="/cache")
+    cache, scratch = tmp_path / "cache", tmp_path / "scratch"
+    for folder in (cache, scratch):
+        folder.mkdir(exist_ok=True)
+    place = Place(code="/fn", wrapper="/runtime", cache="/cache", scratch="/scratch")
     plan = installed.build(place, commands=commands, code=code)
     if os.geteuid() == 0:
-        give_away(cache, code)
+        give_away(cache, code, scratch)
     command = Command(
         argv=plan.argv,
         env=environment(plan),
@@ -86,6 +94,7 @@ async def build_in_bwrap(installed: Installed, commands: str, code: Path, tmp_pa
         binds=(
             Bind(source=code, target="/fn", writable=True),
             Bind(source=cache, target="/cache", writable=True),
+            Bind(source=scratch, target="/scratch", writable=True),
             Bind(source=installed.wrapper, target="/runtime"),
             *(Bind(source=path, target=str(path)) for path in plan.binds),
         ),

@@ -11,6 +11,9 @@ from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, measure
 from minifn.sandbox.inherited import passed_paths, passed_through
 
+#: Bytes of a build, more than any of these has.
+LIMIT = 1_000_000
+
 
 def test_files_that_passed_variables_name_are_shown(tmp_path: Path) -> None:
     data = tmp_path / "data"
@@ -35,7 +38,7 @@ def test_files_that_passed_variables_name_are_shown(tmp_path: Path) -> None:
 def test_sealing_refuses_files_of_other_owners(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(TreeRefused, match="belongs to another user"):
-        seal(tmp_path, Owner(builder_uid=os.geteuid() + 1), ())
+        seal(tmp_path, Owner(builder_uid=os.geteuid() + 1), (), limit_bytes=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +55,10 @@ def test_links_of_a_build(link: str, accepted: bool, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(link)
     owner = Owner(builder_uid=os.geteuid())
     if accepted:
-        assert seal(tmp_path, owner, ("/fn", "/usr")).files == 1
+        assert seal(tmp_path, owner, ("/fn", "/usr"), limit_bytes=LIMIT).files == 1
     else:
         with pytest.raises(TreeRefused, match="outside the deployment"):
-            seal(tmp_path, owner, ("/fn", "/usr"))
+            seal(tmp_path, owner, ("/fn", "/usr"), limit_bytes=LIMIT)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes owners: run the tests as root too")
@@ -67,11 +70,11 @@ def test_a_file_with_two_names_is_taken_once(tmp_path: Path) -> None:
     os.chown(tmp_path / "file", 20_301, 20_301)
     owner = Owner(builder_uid=20_301, uid=0, gid=20_301)
     with pytest.raises(TreeRefused, match=r"'foreign( too)?' belongs to another user"):
-        seal(tmp_path, owner, ())
+        seal(tmp_path, owner, (), limit_bytes=LIMIT)
     (tmp_path / "foreign").unlink()
     (tmp_path / "foreign too").unlink()
     os.chown(tmp_path / "file", 20_301, 20_301)
-    assert seal(tmp_path, owner, ()).files == 2
+    assert seal(tmp_path, owner, (), limit_bytes=LIMIT).files == 2
     assert (tmp_path / "again").stat().st_uid == 0
 
 
@@ -84,18 +87,18 @@ def test_links_are_never_followed(tmp_path: Path) -> None:
     (build / "own").write_bytes(b"x" * 10)
     (build / "link").symlink_to(outside)
     assert measure(build) == TreeSize(size_bytes=10, files=2)
-    assert seal(build, Owner(builder_uid=os.geteuid()), (str(outside),)) == TreeSize(
-        size_bytes=10, files=2
-    )
+    assert seal(
+        build, Owner(builder_uid=os.geteuid()), (str(outside),), limit_bytes=LIMIT
+    ) == TreeSize(size_bytes=10, files=2)
     assert outside.stat().st_mode & 0o777 == 0o755
 
 
 def test_too_large_a_build_is_refused() -> None:
-    check_usage(TreeSize(size_bytes=publish.OUTPUT_BYTES_MAX, files=publish.OUTPUT_FILES_MAX))
-    with pytest.raises(TreeRefused, match="larger than 2,000 MB"):
-        check_usage(TreeSize(size_bytes=publish.OUTPUT_BYTES_MAX + 1))
+    check_usage(TreeSize(size_bytes=5000, files=publish.OUTPUT_FILES_MAX), 5000)
+    with pytest.raises(TreeRefused, match=r"larger than 5,000 bytes .*MINIFN_BUILD_LIMIT"):
+        check_usage(TreeSize(size_bytes=5001), 5000)
     with pytest.raises(TreeRefused, match="files and directories"):
-        check_usage(TreeSize(files=publish.OUTPUT_FILES_MAX, directories=1))
+        check_usage(TreeSize(files=publish.OUTPUT_FILES_MAX, directories=1), 5000)
 
 
 def test_directories_are_counted(tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_directories_are_counted(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("a")
     expected = TreeSize(files=1, directories=2)
     assert measure(tmp_path) == expected
-    assert seal(tmp_path, Owner(builder_uid=os.geteuid()), ()) == expected
+    assert seal(tmp_path, Owner(builder_uid=os.geteuid()), (), limit_bytes=LIMIT) == expected
 
 
 def test_a_closed_directory_hides_nothing(data: Path) -> None:

@@ -176,7 +176,7 @@ def limits() -> str:
             ),
             (
                 "build, and its cache and temporary files",
-                f"{publish.OUTPUT_BYTES_MAX // 10**9} GB and {publish.OUTPUT_FILES_MAX:,} files each, "
+                f"`MINIFN_BUILD_LIMIT` bytes and {publish.OUTPUT_FILES_MAX:,} files each, "
                 f"{space.LEVELS_MAX} levels deep",
             ),
             ("time of a build", "`MINIFN_BUILD_TIMEOUT` seconds"),
@@ -206,6 +206,7 @@ def limits() -> str:
                 "`MINIFN_RETENTION_DAYS` days, and the `MINIFN_RETENTION_COUNT` newest of each function",
             ),
             ("inactive deployments", "the function's `deploymentRetention` days"),
+            ("inactive builds", "the `MINIFN_BUILDS_KEPT` newest of each function"),
             (
                 "build caches",
                 f"{retention.CACHES_BYTES_MAX // 10**9} GB together; one of more than "

@@ -261,7 +261,7 @@ def test_a_functions_own_command_wins_and_python_prepares_for_it(tmp_path: Path)
 
 def test_wrappers_lie_beside_their_manifests() -> None:
     for family in load_families(default_root()).values():
-        for word in (*family.start, *family.prepare):
+        for word in (*family.start, *family.prepare, *family.check):
             if word.startswith("{wrapper}/"):
                 assert (default_root() / family.key / word.removeprefix("{wrapper}/")).is_file()
         assert (default_root() / (family.like or family.key)).is_dir()
