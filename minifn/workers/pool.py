@@ -15,11 +15,12 @@ from minifn.workers.records import (
     TIMED_OUT,
     FunctionRequest,
     FunctionResponse,
+    WorkerFailed,
     WorkerSpec,
     failed,
     lasting_since,
 )
-from minifn.workers.worker import Worker, WorkerFailed
+from minifn.workers.worker import Worker
 
 logger = logging.getLogger("minifn.workers")
 

@@ -34,6 +34,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CACHED_HEADERS_BYTES = 512
 
 
+class WorkerFailed(Exception):
+    """A worker could not be started; the message says why, for the function's owner."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSpec:
     """The recipe for the workers of one deployment."""

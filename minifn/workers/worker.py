@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
+from minifn.hooks import nothing
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher.messages import FIRST_DESCRIPTOR
@@ -23,6 +24,7 @@ from minifn.workers.records import (
     TIMED_OUT,
     FunctionRequest,
     FunctionResponse,
+    WorkerFailed,
     WorkerSpec,
     failed,
 )
@@ -40,10 +42,9 @@ CLOSE_SECONDS = 0.5
 SOCKET_BUFFER_BYTES = 1024 * 1024
 #: Bytes that the smallest frame counts for in a flood, because it costs work.
 FRAME_BYTES = 64
-
-
-class WorkerFailed(Exception):
-    """A worker could not be started; the message says why, for the function's owner."""
+#: Most requests declined in a row without an open call. One may cross an answer; more mean that an
+#: answered call still holds the worker up.
+IDLE_DECLINES_MAX = 3
 
 
 class Worker(asyncio.Protocol):
@@ -56,11 +57,11 @@ class Worker(asyncio.Protocol):
         #: Number of requests answered.
         self.answered = 0
         #: Called after a slot became free.
-        self.on_free: Callable[[Worker], None] = _ignore
+        self.on_free: Callable[[Worker], None] = nothing
         #: Called when it takes fewer requests than before, because its calls block, or more.
-        self.on_capacity: Callable[[Worker], None] = _ignore
+        self.on_capacity: Callable[[Worker], None] = nothing
         #: Called once, when the process has ended.
-        self.on_exit: Callable[[Worker], None] = _ignore
+        self.on_exit: Callable[[Worker], None] = nothing
         #: When the last request ended, on the monotonic clock.
         self.idle_since = time.monotonic()
         self._made_at = self.idle_since
@@ -84,6 +85,7 @@ class Worker(asyncio.Protocol):
         self._retired = False
         #: Whether a call goes on although it was answered, so that only a kill ends it.
         self._stuck = False
+        self._idle_declines = 0
         self._reason = ""
         self._closed = asyncio.Event()
         self._supervisor: asyncio.Task[None]
@@ -299,6 +301,10 @@ class Worker(asyncio.Protocol):
         if call is None:
             return self._check_issued(frame.id, 0)
         call.delivered = False
+        self._idle_declines = 0 if self._calls else self._idle_declines + 1
+        if self._idle_declines > IDLE_DECLINES_MAX:
+            self._stuck = True
+            self._retire()
         call.finish(failure="declined")
         self._freed()
 
@@ -316,6 +322,7 @@ class Worker(asyncio.Protocol):
         call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
         self._take(frame.id)
         self.answered += 1
+        self._idle_declines = 0
         if self._careful and self.slots:
             # The wrapper would have reported a blocking call by now.
             self._careful = False
@@ -340,8 +347,6 @@ class Worker(asyncio.Protocol):
 
     def _flooded(self) -> None:
         self._kill("The function's process wrote faster than can be kept up with.\n")
-
-    # The end
 
     async def stop(self) -> None:
         """Take no more requests, wait for those in flight, then end the process."""
@@ -392,7 +397,3 @@ class Worker(asyncio.Protocol):
         for call in calls.values():
             call.finish(failure="died", error=reason + self._output.since(call.output_mark))
         self.on_exit(self)
-
-
-def _ignore(_: Worker) -> None:
-    return None

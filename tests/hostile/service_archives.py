@@ -69,7 +69,7 @@ ARCHIVES = {
             (member("h", tarfile.LNKTYPE, "l"), b""),
             FILE,
         ),
-        "no earlier file",
+        "not an earlier file",
     ),
     "symlink-then-write": (
         packed((member("l", tarfile.SYMTYPE, "."), b""), (member("l/f"), b"x"), FILE),
@@ -77,7 +77,7 @@ ARCHIVES = {
     ),
     "hard-link": (
         packed((member("l", tarfile.LNKTYPE, "/etc/passwd"), b""), FILE),
-        "no earlier file",
+        "not an earlier file",
     ),
     "device": (
         packed((member("null", tarfile.CHRTYPE), b""), FILE),
@@ -106,7 +106,7 @@ COMMANDS = {
     "link-up": ("ln -s ../../admin.key planted", "outside the deployment"),
     "read-keys": ("cat {data}/admin.key", "exited with code 1"),
     "large-file": ("truncate -s 3G large", "exited with code|file size limit"),
-    "large-files": ("truncate -s 1500M a b", "larger than 2,000 MB"),
+    "large-files": ("truncate -s 1500M a b", "larger than 2,000,000,000 bytes"),
     "daemon": (
         "(trap '' TERM HUP; exec setsid sh -c 'while :; do sleep 1; done # {mark}' >&- 2>&- <&-) &",
         "",

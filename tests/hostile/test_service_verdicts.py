@@ -68,7 +68,8 @@ def column(request: pytest.FixtureRequest) -> Iterator[Column]:
     request.getfixturevalue("node")
     with tempfile.TemporaryDirectory(prefix="minifn-") as folder:
         Path(folder).chmod(0o711)
-        server = Server(Path(folder) / "data", sandbox=request.param, network="host")
+        settings = {"sandbox": request.param, "network": "host", "build_limit": 2_000_000_000}
+        server = Server(Path(folder) / "data", **settings)
         with server, server.api as api:
             deploy(api, "python", "good", (PROGRAMS / "good.py").read_bytes())
             api.execute("good")

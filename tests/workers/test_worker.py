@@ -1,63 +1,15 @@
 """Workers that break the protocol or do not start: each ends alone, with a clear reason."""
 
 import asyncio
-import dataclasses
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from minifn.sandbox.command import Command
-from minifn.workers.records import CALLS_LOG_BYTES, FunctionResponse, WorkerSpec
+from minifn.workers.records import CALLS_LOG_BYTES, WorkerSpec
 from tests.workers.harness import Caller, function
-
-#: Start of every rogue worker: it can read requests and write anything.
-PRELUDE = """
-import json, os, struct, sys, time
-
-def send(header, body=b""):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    data = struct.pack(">II", len(text), len(body)) + text + body
-    while data:
-        data = data[os.write(3, data):]
-
-def read():
-    lengths = os.read(3, 8)
-    if not lengths:
-        os._exit(0)
-    header_length, body_length = struct.unpack(">II", lengths)
-    header = json.loads(os.read(3, header_length))
-    return header, os.read(3, body_length) if body_length else b""
-
-def answer(request, body=b"right", **more):
-    send({"type": "response", "id": request["id"], "statusCode": 200, "headers": [], **more}, body)
-
-READY = {"type": "ready", "protocol": 1, "concurrency": 0}
-"""
-NOTHING = """
-HEADER = b'{"type":"log","id":1,"stream":"logs"}'
-NOTHING = struct.pack(">II", len(HEADER), 0) + HEADER
-"""
-ANSWER_ALL = "\nsend(READY)\nwhile True:\n    request, _ = read()\n"
-
-
-def rogue(script: str) -> WorkerSpec:
-    """Return a worker made of a script."""
-    command = Command(
-        argv=(sys.executable, "-I", "-S", "-c", PRELUDE + script), env={}, label="rogue"
-    )
-    return WorkerSpec(key="rogue", command=command)
-
-
-def first_answer(run_dir: Path, script: str, seconds: float = 5) -> FunctionResponse:
-    """Return the answer to one call."""
-
-    async def ask() -> FunctionResponse:
-        async with function(run_dir, rogue(script)) as call:
-            return await call(seconds=seconds)
-
-    return asyncio.run(ask())
+from tests.workers.rogue import ANSWER_ALL, NOTHING, first_answer, rogue
 
 
 @pytest.mark.parametrize(
@@ -329,62 +281,3 @@ def test_a_call_of_endless_empty_logs_is_ended(tmp_path: Path) -> None:
     assert answer.errors.startswith(
         "The function's process wrote faster than can be kept up with.\n"
     )
-
-
-#: The first worker declines its second request and answers the first once the other was answered.
-DECLINES = """
-marker = os.path.join(os.environ["TMPDIR"], "..", "declined")
-answered = marker + " and answered"
-send(READY)
-first, _ = read()
-if os.path.exists(marker):
-    answer(first)
-    open(answered, "w").close()
-else:
-    second, _ = read()
-    open(marker, "w").close()
-    send({"type": "capacity", "concurrency": 1})
-    send({"type": "decline", "id": second["id"]})
-    while not os.path.exists(answered):
-        time.sleep(0.01)
-    answer(first)
-read()
-"""
-
-
-def test_a_declined_request_goes_to_another_worker(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with function(tmp_path, rogue(DECLINES)) as call:
-            for answer in await asyncio.gather(call(), call()):
-                assert (answer.status_code, answer.failure, answer.delivered) == (200, "", True)
-
-    asyncio.run(run())
-
-
-def test_a_worker_that_declines_everything_fails_the_request(tmp_path: Path) -> None:
-    script = ANSWER_ALL + "    send({'type': 'decline', 'id': request['id']})\n"
-    answer = first_answer(tmp_path, script)
-    assert (answer.failure, answer.errors) == (
-        "died",
-        "The function's workers handed the request back too often.\n",
-    )
-
-
-def test_a_cancelled_request_occupies_its_worker_until_it_is_answered(tmp_path: Path) -> None:
-    async def run() -> None:
-        script = ANSWER_ALL + (
-            "    if request['type'] == 'request':\n"
-            "        time.sleep(0.3 if request['path'] == '/slow' else 0); answer(request)\n"
-        )
-        spec = dataclasses.replace(rogue(script), concurrency=1)
-        async with function(tmp_path, spec, function_workers_max=1) as call:
-            await call()
-            task = asyncio.create_task(call("/slow"))
-            await call.until(lambda: call.pool.busy == 1)
-            task.cancel()
-            await asyncio.wait([task])
-            assert call.pool.busy == 1
-            assert (await call()).status_code == 200
-            assert call.pool.busy == 0
-
-    asyncio.run(run())
