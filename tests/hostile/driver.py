@@ -183,7 +183,8 @@ async def _verdicts(
         async def judge(number: int, attack: str, node: str) -> list[str]:
             # Each is a function of its own: without a user namespace processes count per uid.
             own = build(data, f"own{number}")
-            mark = f"mark-{os.getpid()}-{number}"
+            # Of one length: no mark is the beginning of another.
+            mark = f"mark-{os.getpid()}-{number:04d}"
             arguments = (attack, json.dumps({**targets, "mark": mark}))
             started = command(engine, own, UID + number, *arguments, node=node, network=network)
             async with turns:
