@@ -45,11 +45,15 @@ def insert(
 ) -> Deployment | None:
     """Insert a deployment to fetch and return it; None when its function was deleted.
 
-    With `commit`, also None if that commit of the deployment's branch was handled before.
+    With `commit`, also None if that commit of the deployment's branch was handled before, or while
+    the function's first deployment, which handles all commits of its time, is still to be fetched.
     """
-    if functions.get(conn, deployment.function_id) is None:
+    function_id = deployment.function_id
+    if functions.get(conn, function_id) is None:
         return None
-    if commit and not note_commit(conn, deployment.function_id, deployment.provider_branch, commit):
+    if commit and _awaits_baseline(conn, function_id):
+        return None
+    if commit and not note_commit(conn, function_id, deployment.provider_branch, commit):
         return None
     inserted = deployments.insert(conn, deployment)
     conn.execute(
@@ -60,6 +64,15 @@ def insert(
         ),
     )  # fmt: skip
     return inserted
+
+
+def _awaits_baseline(conn: sqlite3.Connection, function_id: str) -> bool:
+    found = conn.execute(
+        "SELECT 1 FROM git_fetches JOIN deployments ON deployments.id = deployment_id"
+        " WHERE baseline AND function_id = ?",
+        (function_id,),
+    )
+    return found.fetchone() is not None
 
 
 def pending(conn: sqlite3.Connection) -> list[Fetch]:
