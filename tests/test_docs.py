@@ -117,7 +117,7 @@ def test_engines_table() -> None:
 
 
 def test_messages_that_are_explained_exist() -> None:
-    """Each heading of troubleshooting is made of words that the code, or a program it calls, really says."""
+    """Each heading of troubleshooting has words that the code, or a program it calls, says."""
     foreign = {"Could not resolve host: hello.functions.localhost", "Read-only file system"}
     code = "\n".join(
         path.read_text()

@@ -2,9 +2,9 @@
 
     python -I -S check.py CODE ENTRYPOINT
 
-Read are the entrypoint and those of the function's own modules that it imports at once: by a statement that no
-condition, `try` or function may skip. The first that does not parse ends this with exit code 1 and the compiler's
-message. Packages are not looked at.
+It reads the entrypoint and the function's own modules that are imported unconditionally at top
+level. The first that does not parse ends it with exit code 1 and the compiler's message. Packages
+are not read.
 """
 
 import ast
@@ -21,7 +21,7 @@ class Modules:
         self._folders = [os.path.dirname(os.path.join(code, entrypoint)), code]
         version = "python%d.%d" % sys.version_info[:2]
         packages = os.path.join(code, "runtime-env", "lib", version, "site-packages")
-        #: Names that the standard library and the packages take: they come first on the search path.
+        #: Names of the standard library and of packages, which come first on the search path.
         self._taken = set(sys.builtin_module_names)
         for folder in (*sys.path, packages):
             try:

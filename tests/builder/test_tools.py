@@ -157,7 +157,8 @@ def build(
         ),
         (
             "python-3.11",
-            f"""python -c 'import pathlib as p; (p.Path.home() / "x").write_bytes(bytes({LARGE}))'""",
+            "python -c 'import pathlib as p;"
+            f""" (p.Path.home() / "x").write_bytes(bytes({LARGE}))'""",
         ),
     ],
 )

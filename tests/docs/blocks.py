@@ -4,7 +4,8 @@ The words after a block's language say what it is:
 
     bash run            run in one session with the page's other blocks; must succeed
     bash setup          the same, and before the blocks of every other page
-    bash serve          run in the background until the next `serve` or the end of the page; must answer on port 8000
+    bash serve          run in the background until the next `serve` or the end of the page;
+                        must answer on port 8000
     python run          a program; `javascript run` as well
     python file=NAME    the file NAME
     text output         what the block before it printed; `...` stands for anything
@@ -66,7 +67,7 @@ def setup() -> Iterator[Block]:
 
 
 class Reader:
-    """Does what a page says, in a directory of its own. Leaving the `with` stops what it started."""
+    """Does what a page says, in a directory of its own. A context manager: it stops it all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "reader"

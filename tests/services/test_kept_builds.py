@@ -105,7 +105,7 @@ def test_every_build_is_kept_when_the_setting_is_0(data: Path, runtimes: Runtime
 
 @pytest.fixture
 def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    """A database with the ready deployments a, b and c of `fn`: c is active, the build of a was removed."""
+    """A database with ready deployments a, b and c: c is active, the build of a was removed."""
     conn = connect(tmp_path / "minifn.db")
     migrate(conn)
     functions.insert(conn, Function(id="fn", name="fn", runtime="python-3.11"))

@@ -294,7 +294,7 @@ class Endpoint:
         call.in_project = project not in (b"", b"console")
 
     def _check_token(self, call: Call) -> None:
-        """Raise UnauthorizedScope unless the caller may have a token in place of the scope, and sent one."""
+        """Raise UnauthorizedScope unless the caller sent a token that replaces the scope."""
         if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
             raise scope_missing(call.caller, self.operation.scopes[0])
 
