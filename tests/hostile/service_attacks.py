@@ -74,7 +74,8 @@ ERRORS = {
     # Resources of a process
     "take_port": ANSWERED,
     "files": ANSWERED,
-    "threads": ANSWERED,
+    # Where no other limit holds, the watchdog counts them.
+    "threads": r"$|The function's process was ended: process limit exceeded \(256\)",
     "memory": (
         r"$|The function's process was ended: memory limit exceeded \(512 MB\)"
         r"|The function's [\s\S]* memory |RangeError: Array buffer allocation failed"
