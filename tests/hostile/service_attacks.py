@@ -81,6 +81,8 @@ ERRORS = {
         r"|The function's [\s\S]* memory |RangeError: Array buffer allocation failed"
     ),
 }
+#: Attacks whose leftovers may end the worker during the next call: the words of its error.
+COSTS_NEXT = {"threads": "process limit exceeded"}
 SLOW = (
     *("spin", "wait", "late_reply", "half_reply", "dripping_reply", "daemon_and_wait"),
     *("log_flood", "output_flood", "errors_flood"),

@@ -87,7 +87,7 @@ VERDICTS = {
     "spin": "K K K K K K K K K",
     "ignore_termination": "K K K K K K K K K",
     "daemon": "S S S S S S S S S",
-    "fork_bomb": "S S S S S S S K K",
+    "fork_bomb": "S S S S S K S K K",
     "memory_bomb": "S S S S S S S S K",
     "memory_tree": "K K K K K K K K K",
     "shared_memory": "K K K K K K K K K",
