@@ -114,7 +114,7 @@ def scope(name: bytes, value: bytes) -> dict[str, Any]:
     return {"type": "http", "headers": [(name, value)]}
 
 
-#: What is read, the reader, and how long a text it is given, bytes.
+#: Name of an input, its reader, and the bytes of the text that it is given.
 READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     # Bodies
     "JSON body": (lambda content: bodies.decode(content, "application/json"), BODY_BYTES),
@@ -205,7 +205,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "searched text": (text(lambda content: matches_words(content, '"a a a b"')), HEAD_BYTES_MAX),
     "search": (text(lambda content: matches_words("a b " * 60, content[:256])), HEAD_BYTES_MAX),
     "log line": (text(one_line), BODY_BYTES),
-    # What is only parsed once its length was checked
+    # Inputs that are parsed only after a check of their length
     "cron expression": (text(cron.parse.__wrapped__), HEAD_BYTES_MAX),
     "event pattern": (text(event_names.is_subscribable), HEAD_BYTES_MAX),
     "event name": (text(event_names.is_event), HEAD_BYTES_MAX),
@@ -233,7 +233,7 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "worker's answer headers": (response_headers, FRAME_BYTES),
 }
 
-#: What a reader refuses by: the answers 400 and 401, and the end of a worker or of a push.
+#: Errors by which readers refuse: the answers 400 and 401, the end of a worker or of a push.
 REFUSALS = (MinifnError, ValueError)
 
 

@@ -92,7 +92,7 @@ def test_secret_variables_reach_the_function_alone(data: Path, engine: str) -> N
         assert not [text for text in said if SECRET in text]
         log = server.log_tail()
     assert SECRET not in log
-    # What the function answered is not kept, so the value is nowhere: database, log of it, records,
+    # The answer of the function is not kept, so the value is nowhere: database, log of it, records,
     # builds.
     kept = [
         path for path in data.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()

@@ -1,4 +1,4 @@
-"""What build commands find: a home on disk, and the tools of Appwrite's images."""
+"""Builds have a home on disk, and the tools of Appwrite's images."""
 
 import asyncio
 import base64

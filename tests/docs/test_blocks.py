@@ -15,7 +15,7 @@ RUN = [
     for name, path in TEXTS.items()
     if any(block.kind == "run" for block in blocks(path.read_text()))
 ]
-#: What only some pages need: word in a page's blocks -> (whether it is there, how to get it).
+#: Requirements of some pages: word in a page's blocks -> (whether it is there, how to get it).
 NEEDS = {
     "from appwrite": (PYTHON_SDK.exists(), "python tests/sdk/install.py"),
     'from "node-appwrite"': (NODE_SDK.exists(), "python tests/sdk/install.py"),
