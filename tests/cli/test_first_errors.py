@@ -173,3 +173,18 @@ def test_the_access_log_has_the_duration(data: Path) -> None:
             r' INFO minifn.access: 127\.0\.0\.1:\d+ - "GET /v1/nothing%0A\?a=%20b HTTP/1\.1" 404 '
         )
         wait_until(lambda: re.search(rf"{line}\d+\.\d ms\n", server.log.read_text()), 5, "the line")
+
+
+def test_a_backup_is_overwritten_by_force_alone(data: Path, tmp_path: Path) -> None:
+    with Server(data):
+        pass
+    copy = tmp_path / "copy.tar"
+    copy.write_text("another file")
+    done = minifn("backup", str(copy), "--data", str(data))
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"minifn: {copy} exists: --force overwrites it\n",
+    )
+    assert copy.read_text() == "another file"
+    assert minifn("backup", str(copy), "--force", "--data", str(data)).returncode == 0
+    assert minifn("restore", str(copy), "--data", str(tmp_path / "again")).returncode == 0

@@ -191,19 +191,6 @@ def test_a_failed_backup_is_reported_in_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_backup_is_overwritten_by_force_alone(kept: DataDir, tmp_path: Path) -> None:
-    copy = tmp_path / "copy.tar"
-    copy.write_text("another file")
-    done = minifn("backup", copy, "--data", kept.root)
-    assert (done.returncode, done.stderr) == (
-        1,
-        f"minifn: {copy} exists: --force overwrites it\n",
-    )
-    assert copy.read_text() == "another file"
-    assert minifn("backup", copy, "--force", "--data", kept.root).returncode == 0
-    assert minifn("restore", copy, "--data", tmp_path / "again").returncode == 0
-
-
 def extended(kind: bytes, content: bytes) -> bytes:
     """An extended header of a tar file, with its content."""
     header = tarfile.TarInfo("more")
