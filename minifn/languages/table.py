@@ -99,7 +99,7 @@ class RuntimeTable:
         """Set what was found, and count a change."""
         self._found = dict(found)
         usable = {
-            key: tuple(one for one in versions if one.public or not self._everyone)
+            key: tuple(one for one in versions if not self._everyone or one.public)
             for key, versions in found.items()
         }
         # Nothing for a family that lacks one it needs.
