@@ -10,15 +10,17 @@ import sqlite3
 
 from minifn.store import settings
 from minifn.store.conditions import ALWAYS, Condition, join
-from minifn.store.database import Database
 
 #: Columns with such an index.
-COLUMNS = ("duration_seconds", "updated_at", "deployment_id")
+COLUMNS = (
+    *("status", "trigger", "response_status_code", "request_method", "request_path"),
+    *("deployment_id", "duration_seconds", "created_at", "updated_at"),
+)
 #: Rows of the tail that are worth filling in: reading that many takes a few milliseconds.
 ROWS = 4_000
 #: Inserted rows between two looks at the length of the tail.
 LOOK_ROWS = 1_000
-#: Name of the setting that holds the mark; the triggers read it too.
+#: Name of the setting that holds the mark.
 MARK = "executions_indexed"
 
 _PREFIX = "executions_by_"
@@ -61,19 +63,14 @@ def sources(table: str, index: str, through: int, *, keys: bool = False) -> list
 
 def rows(columns: str, found: list[Source], where: Condition) -> Condition:
     """Return the SELECT of rows of all sources that match."""
-    parts = [(source, join([where, of_source])) for source, of_source in found]
+    # The first bound of a sequence is the one that SQLite seeks to: that of the tail.
+    parts = [(source, join([of_source, where])) for source, of_source in found]
     return Condition(
         " UNION ALL ".join(
             f"SELECT {columns} FROM {source} WHERE {all.sql}" for source, all in parts
         ),
         tuple(value for _, all in parts for value in all.values),
     )
-
-
-async def catch_up(database: Database) -> None:
-    """Fill in the tail until it is short."""
-    while await database.write(fill):
-        pass
 
 
 def fill(conn: sqlite3.Connection, limit: int = ROWS) -> bool:

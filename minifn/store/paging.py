@@ -157,12 +157,12 @@ def _beyond(
 def _sequences(plan: Plan, beyond: Sequence[Condition], orders: Orders) -> Condition:
     """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values."""
     if not plan.in_order or (len(beyond) == 1 and len(plan.sources) == 1):
-        found = rows("sequence", plan.sources, join([plan.where, join(beyond, "OR")]))
+        found = rows("sequence", plan.sources, join([join(beyond, "OR"), plan.where]))
         return Condition(f"{found.sql} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?", found.values)
     # Each part is a range of an index, and SQLite merges them lazily; it would test an OR row by
-    # row.
+    # row. Of two bounds of one column, SQLite seeks to the first: the cursor's is the nearer one.
     columns = ", ".join(column for column, _ in orders)
-    parts = [rows(columns, plan.sources, join([plan.where, part])) for part in beyond]
+    parts = [rows(columns, plan.sources, join([part, plan.where])) for part in beyond]
     union = " UNION ALL ".join(part.sql for part in parts)
     sql = f"SELECT sequence FROM ({union} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?)"
     return Condition(sql, tuple(value for part in parts for value in part.values))

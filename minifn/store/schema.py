@@ -323,52 +323,37 @@ MIGRATIONS = (
     """,
     "ALTER TABLE deployments ADD COLUMN build_removed INTEGER NOT NULL DEFAULT 0;",
     # `late_indexes.py` tells of these tables. They are filled after the start.
-    """
-    DROP INDEX executions_duration_seconds;
-    DROP INDEX executions_updated_at;
-    DROP INDEX executions_deployment_id;
-    CREATE TABLE executions_by_duration_seconds (
-        function INTEGER NOT NULL,
-        duration_seconds REAL NOT NULL,
-        sequence INTEGER NOT NULL,
-        PRIMARY KEY (function, duration_seconds, sequence)
-    ) WITHOUT ROWID;
-    CREATE TABLE executions_by_updated_at (
-        function INTEGER NOT NULL,
-        updated_at INTEGER NOT NULL,
-        sequence INTEGER NOT NULL,
-        PRIMARY KEY (function, updated_at, sequence)
-    ) WITHOUT ROWID;
-    CREATE TABLE executions_by_deployment_id (
-        function INTEGER NOT NULL,
-        deployment_id TEXT NOT NULL,
-        sequence INTEGER NOT NULL,
-        PRIMARY KEY (function, deployment_id, sequence)
-    ) WITHOUT ROWID;
-    CREATE TRIGGER executions_deleted AFTER DELETE ON executions BEGIN
-        DELETE FROM executions_by_duration_seconds WHERE function = OLD.function
-            AND duration_seconds = OLD.duration_seconds AND sequence = OLD.sequence;
-        DELETE FROM executions_by_updated_at WHERE function = OLD.function
-            AND updated_at = OLD.updated_at AND sequence = OLD.sequence;
-        DELETE FROM executions_by_deployment_id WHERE function = OLD.function
-            AND deployment_id = OLD.deployment_id AND sequence = OLD.sequence;
-    END;
-    CREATE TRIGGER executions_updated
-    AFTER UPDATE OF duration_seconds, updated_at, deployment_id ON executions
-    WHEN OLD.sequence <=
-        (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'executions_indexed')
-    BEGIN
-        UPDATE executions_by_duration_seconds SET duration_seconds = NEW.duration_seconds
-            WHERE function = OLD.function
-            AND duration_seconds = OLD.duration_seconds AND sequence = OLD.sequence;
-        UPDATE executions_by_updated_at SET updated_at = NEW.updated_at
-            WHERE function = OLD.function
-            AND updated_at = OLD.updated_at AND sequence = OLD.sequence;
-        UPDATE executions_by_deployment_id SET deployment_id = NEW.deployment_id
-            WHERE function = OLD.function
-            AND deployment_id = OLD.deployment_id AND sequence = OLD.sequence;
-    END;
-    """,
+    "\n".join(
+        f"""
+        DROP INDEX executions_{column};
+        CREATE TABLE executions_by_{column} (
+            function INTEGER NOT NULL,
+            {column} {kind} NOT NULL,
+            sequence INTEGER NOT NULL,
+            PRIMARY KEY (function, {column}, sequence)
+        ) WITHOUT ROWID;
+        CREATE TRIGGER executions_{column}_deleted AFTER DELETE ON executions BEGIN
+            DELETE FROM executions_by_{column} WHERE function = OLD.function
+                AND {column} = OLD.{column} AND sequence = OLD.sequence;
+        END;
+        CREATE TRIGGER executions_{column}_updated AFTER UPDATE OF {column} ON executions BEGIN
+            UPDATE executions_by_{column} SET {column} = NEW.{column}
+                WHERE function = OLD.function
+                AND {column} = OLD.{column} AND sequence = OLD.sequence;
+        END;
+        """
+        for column, kind in (
+            ("status", "TEXT"),
+            ("trigger", "TEXT"),
+            ("response_status_code", "INTEGER"),
+            ("request_method", "TEXT"),
+            ("request_path", "TEXT"),
+            ("deployment_id", "TEXT"),
+            ("duration_seconds", "REAL"),
+            ("created_at", "INTEGER"),
+            ("updated_at", "INTEGER"),
+        )
+    ),
 )
 
 
