@@ -19,7 +19,7 @@ def rows() -> list[object]:
         for row in ROWS:
             if row.name not in family.cannot:
                 slow = row.name in family.slow or row.slow
-                marks = (pytest.mark.slow,) if slow else ()
+                marks = pytest.mark.slow if slow else ()
                 label = f"{family.key}-{row.name}"
                 found.append(pytest.param(family, row, "", id=label, marks=marks))
                 found.extend(
