@@ -39,7 +39,12 @@ class Site:
         self.run = runner.run
         self._runtime = runtime
         self._specs = WorkerSpecs(
-            server.config, server.data, server.engine, server.runtimes, server.endpoint
+            server.config,
+            server.data,
+            server.engine,
+            server.runtimes,
+            server.endpoint,
+            server.toolchains.share,
         )
         #: Function's id -> its first deployment, built or failed.
         self._built: dict[str, Deployment] = {}
@@ -54,6 +59,7 @@ class Site:
             settings = FunctionSettings(
                 name=program,
                 runtime=self._runtime,
+                execute=("any",),
                 entrypoint=entry or self.family.entry_of(program),
                 commands=self.family.commands.get(program, ""),
             )
