@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from minifn.builder import toolchains
 from minifn.config import Config
 from minifn.git.program import HOW_TO_GET, find_git
 from minifn.host import memory_limit
@@ -82,7 +83,7 @@ def examine(config: Config) -> Report:
         data.prepare()
         sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
     table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
-    return Report(checks=(*sandbox, *_runtimes(table), *_machine(config)))
+    return Report(checks=(*sandbox, *_runtimes(table), *_shared_files(config), *_machine(config)))
 
 
 async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
@@ -145,6 +146,41 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
                 )
             )
     return checks
+
+
+def _shared_files(config: Config) -> list[Check]:
+    """Check the files that all functions of a toolchain share, if any were made."""
+    data = DataDir(config.data)
+    found = [
+        (record, toolchains.is_whole(data.toolchain(record["name"])))
+        for record in toolchains.records(data)
+    ]
+    lines = [
+        f"{record['runtime']} {record['version']}  {record['bytes'] / 10**6:.1f} MB"
+        + ("" if whole else ", broken")
+        for record, whole in found
+    ]
+    broken = not all(whole for _, whole in found)
+    check = Check(
+        group="runtimes",
+        name="shared files",
+        state="DEGRADED" if broken else "ON",
+        detail="\n".join(lines),
+        remedy="minifn doctor --drop-shared; the next build makes them anew" if broken else "",
+    )
+    return [check] if found else []
+
+
+def drop_shared(config: Config) -> int:
+    """Remove the files that all functions of a toolchain share, and return how many toolchains.
+
+    The next build or worker that needs them makes them anew. Raises OSError.
+    """
+    data = DataDir(config.data)
+    found = toolchains.records(data)
+    for record in found:
+        toolchains.drop(data, record["name"])
+    return len(found)
 
 
 def _machine(config: Config) -> list[Check]:
