@@ -94,7 +94,7 @@ class ToolchainCaches:
     async def share(self, installed: Installed) -> None:
         """Make the files for a worker, unless they exist. Raises WorkerFailed."""
         name = installed.cache_name
-        if name in self._whole and self._data.toolchain(name).is_dir():
+        if not name or (name in self._whole and self._data.toolchain(name).is_dir()):
             return
         try:
             await self.ready(installed, lambda line: None)
