@@ -345,7 +345,9 @@ class Parts:
         For functions with their own uid and without a separate file system, the wrappers are copied
         to where every uid may read them.
         """
-        table = RuntimeTable.load(search_path=default_search_path(self.config.runtime_paths))
+        table = RuntimeTable.load(
+            search_path=default_search_path(self.config.runtime_paths), memory=self.data.versions
+        )
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
         return table.public(self.data.runtimes) if drops else table
 

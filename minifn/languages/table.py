@@ -56,10 +56,19 @@ class RuntimeTable:
         }
 
     @classmethod
-    def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
-        """Read the manifests and find interpreters; starts short processes."""
+    def load(
+        cls,
+        root: Path | None = None,
+        *,
+        search_path: str | None = None,
+        memory: Path | None = None,
+    ) -> "RuntimeTable":
+        """Read the manifests and find interpreters; starts short processes.
+
+        `memory`: a file that keeps their versions for the next start, None for none.
+        """
         root = root or default_root()
-        search = Search(default_search_path() if search_path is None else search_path)
+        search = Search(default_search_path() if search_path is None else search_path, memory)
         families = load_families(root)
         return cls(families, search.find(_finders(families)), root, search=search)
 
