@@ -187,6 +187,7 @@ class ToolchainCaches:
         }
         file = record_file(directory)
         new = file.with_name(f"{file.name}~new")
+        new.touch(mode=0o600)
         new.write_text(json.dumps(record))
         new.rename(file)
         sync_directory(file.parent)

@@ -80,6 +80,7 @@ class Search:
         for path, finder, probe in probes:
             self._take(path, finder, probe, deadline)
         if probes and self._memory:
+            self._memory.touch(mode=0o600)
             self._memory.write_bytes(msgspec.json.encode(list(self._versions.items())))
         return {key: self._interpreters(paths, finders[key]) for key, paths in programs.items()}
 
