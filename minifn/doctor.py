@@ -23,6 +23,7 @@ from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
 from minifn.host.space import forbids_execution
 from minifn.languages import RuntimeTable
+from minifn.languages.table import default_search_path
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import EngineUnavailable, Network, NetworkUnavailable
 from minifn.sandbox.protections import USE_HOST, protections
@@ -37,8 +38,6 @@ OPEN_FILES_MIN = 512
 #: Least free bytes of the disk and of memory.
 DISK_WANTED_BYTES = 1_000_000_000
 MEMORY_WANTED_BYTES = 256 * 1024 * 1024
-#: Languages of which a server needs at least one.
-FAMILIES_WANTED = ("python", "node")
 USE_AUTO = "MINIFN_SANDBOX=auto takes what works"
 
 
@@ -96,8 +95,9 @@ def examine(config: Config) -> Report:
         data = DataDir(Path(place) / "data")
         data.prepare()
         sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
+    table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
     return Report(
-        checks=(*sandbox, *_runtimes(RuntimeTable.load()), *_machine(config)),
+        checks=(*sandbox, *_runtimes(table), *_machine(config)),
         settings={
             "data": str(config.data),
             "sandbox": config.sandbox,
@@ -153,7 +153,7 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
         )
         for family, versions in found.items()
     ]
-    for family in FAMILIES_WANTED:
+    for family in table.families():
         if family not in found:
             checks.append(
                 Check(

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from minifn.builder import build as build_module
 from minifn.languages import RuntimeTable
 from minifn.store import deployments, functions
 from tests.building import opened
@@ -40,7 +39,8 @@ def test_failures_are_explained_in_the_log(name: str, data: Path, runtimes: Runt
             assert deployment.build_duration_seconds >= 1
             assert (await world.function()).deployment_id == ""
             assert world.ready == []
-            assert list(world.data.builds.iterdir()) == [world.data.caches]
+            kept = {world.data.caches, world.data.toolchains}
+            assert set(world.data.builds.iterdir()) <= kept
 
     asyncio.run(body())
 
@@ -111,7 +111,8 @@ def test_a_build_that_is_deleted_while_it_runs_leaves_nothing(
             deployment = await world.upload(HELLO, "echo started; sleep 1000")
             await world.until(deployment.id, lambda now: "started\n" in now.build_logs)
             await world.deployments.delete("fn", deployment.id)
-            assert list(world.data.builds.iterdir()) == [world.data.caches]
+            kept = {world.data.caches, world.data.toolchains}
+            assert set(world.data.builds.iterdir()) <= kept
             assert list(world.data.deployments.iterdir()) == []
 
     asyncio.run(body())
@@ -136,7 +137,7 @@ def test_the_deadline_ends_a_build(data: Path, runtimes: RuntimeTable) -> None:
 def test_a_build_that_fills_the_disk_is_stopped(
     where: str, make: str, data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "GUARD_SECONDS", 0.05)
+    monkeypatch.setattr("minifn.builder.commands.GUARD_SECONDS", 0.05)
     monkeypatch.setattr("minifn.builder.publish.OUTPUT_FILES_MAX", 100)
 
     async def body() -> None:
