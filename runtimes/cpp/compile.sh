@@ -1,0 +1,57 @@
+# Compile a function to CODE/.minifn/function; the code is the working directory.
+#
+#     sh compile.sh COMPILER SHARED ENTRYPOINT
+#
+# The entry is one translation unit with what it includes. compile_flags.txt, if the code has one,
+# gives further options, such as `-lcurl`. The sources are removed: a worker needs the program and
+# the files that it reads.
+compiler=$1 shared=$2 entrypoint=$3
+
+fail() {
+  echo "$1" >&2
+  exit 1
+}
+
+case $entrypoint in *\"* | *\\*) fail "The entrypoint's name has a quotation mark or a backslash." ;; esac
+[ -f "$entrypoint" ] || fail "Failed to load entrypoint, file $entrypoint does not exist."
+[ ! -f CMakeLists.txt ] || echo "CMakeLists.txt is not used: options and libraries come from compile_flags.txt." >&2
+
+set -- -std="c++${APPWRITE_FUNCTION_RUNTIME_VERSION:-17}" -O2 -fsanitize=return -pthread
+folder=$shared/include
+set -- "$@" -I"$folder" -I/usr/include/jsoncpp
+for name in 1 2 3 4 5 6 7 8; do
+  folder=$folder/$name
+  set -- "$@" -iquote "$folder"
+done
+flags=
+[ ! -f compile_flags.txt ] || flags=@compile_flags.txt
+
+mkdir -p .minifn || exit
+"$compiler" "$@" -x c++ - -x none "$shared/wrapper.o" $flags -ljsoncpp -o .minifn/function <<SOURCE || exit
+#line 1 "minifn"
+#include "RuntimeContext.h"
+#include <algorithm>
+#include <fstream>
+#include <iostream>
+#include <numeric>
+#include <sstream>
+#include <vector>
+#include "$entrypoint"
+namespace runtime {
+class Handler;
+}
+namespace minifn {
+template <typename T, typename = void> struct HasMain : std::false_type {};
+template <typename T>
+struct HasMain<T, std::void_t<decltype(T::main(std::declval<runtime::RuntimeContext &>()))>> : std::true_type {};
+static_assert(HasMain<runtime::Handler>::value, "Function signature invalid. Did you forget to export a 'main' function?"
+              " It is: namespace runtime { class Handler { public: static RuntimeOutput main(RuntimeContext &context); }; }");
+template <typename T> runtime::RuntimeOutput call(runtime::RuntimeContext &context) {
+  if constexpr (HasMain<T>::value) return T::main(context);
+}
+runtime::RuntimeOutput handle(runtime::RuntimeContext &context) { return call<runtime::Handler>(context); }
+}
+SOURCE
+
+find . -path ./.minifn -prune -o -type f \( -name '*.c' -o -name '*.cc' -o -name '*.cpp' -o -name '*.cxx' \
+  -o -name '*.h' -o -name '*.hh' -o -name '*.hpp' -o -name '*.hxx' -o -name '*.o' -o -name '*.a' \) -exec rm -f {} +
