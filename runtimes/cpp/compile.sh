@@ -16,7 +16,7 @@ case $entrypoint in *\"* | *\\*) fail "The entrypoint's name has a quotation mar
 [ -f "$entrypoint" ] || fail "Failed to load entrypoint, file $entrypoint does not exist."
 [ ! -f CMakeLists.txt ] || echo "CMakeLists.txt is not used: options and libraries come from compile_flags.txt." >&2
 
-set -- -std="c++${APPWRITE_FUNCTION_RUNTIME_VERSION:-17}" -O2 -fsanitize=return -pthread
+set -- -std="c++${APPWRITE_FUNCTION_RUNTIME_VERSION:-17}" -O2 -g1 -fsanitize=return -pthread
 folder=$shared/include
 set -- "$@" -I"$folder" -I/usr/include/jsoncpp
 for name in 1 2 3 4 5 6 7 8; do

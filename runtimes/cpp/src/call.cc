@@ -73,7 +73,9 @@ void Call::fail(std::string_view message, End end) {
       printLines("\n");
     write("errors", logLine(message));
   }
-  std::string members = R"("statusCode":500,"headers":[])";
+  std::string members = R"("statusCode":)";
+  members += end == End::NOT_LOADED ? "503" : "500";
+  members += R"(,"headers":[])";
   if (end == End::TIMED_OUT)
     members += R"(,"failure":"timeout")";
   if (end != End::NORMAL)

@@ -20,6 +20,8 @@ enum class End {
   TIMED_OUT,
   /// It cannot be ended, or has taken what the next one needs: the server starts another worker.
   STUCK,
+  /// The function could not be loaded. Another worker tries again.
+  NOT_LOADED,
 };
 
 /// One request that is not answered yet. It is answered once, and logs until then.

@@ -1,6 +1,7 @@
 #include "failures.h"
 
 #include "server.h"
+#include "trace.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -44,14 +45,15 @@ std::string describeException() {
     throw;
   } catch (const std::exception &exception) {
     return nameOf(typeid(exception)) + ": " + exception.what() +
-           describeCause(exception, CAUSES_LIMIT);
+           traceOfException() + describeCause(exception, CAUSES_LIMIT);
   } catch (const std::string &text) {
-    return text;
+    return text + traceOfException();
   } catch (const char *text) {
-    return text;
+    return text + traceOfException();
   } catch (...) {
     const std::type_info *type = abi::__cxa_current_exception_type();
-    return "The function threw a value of type " + (type ? nameOf(*type) : "unknown") + ".";
+    return "The function threw a value of type " + (type ? nameOf(*type) : "unknown") + "." +
+           traceOfException();
   }
 }
 

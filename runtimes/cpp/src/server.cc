@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <cxxabi.h>
+#include <exception>
 #include <fcntl.h>
 #include <new>
 #include <poll.h>
@@ -71,6 +72,7 @@ Server &Server::instance() {
     made->writer.send(READY, {});
     captureOutput();
     explainCrashes();
+    made->ordinaryTerminate = std::set_terminate([] { instance().refuse(); });
     std::atexit([] { instance().flush(); });
     pthread_atfork(nullptr, nullptr, [] { instance().forget(); });
     return made;
@@ -83,6 +85,7 @@ Server::Server(int descriptor)
       processors(std::max(1U, std::thread::hardware_concurrency())) {}
 
 void Server::serve() {
+  std::set_terminate(ordinaryTerminate);
   enforcedHeaders = parseEnforcedHeaders();
   {
     const std::lock_guard lock(mutex);
@@ -101,6 +104,26 @@ void Server::serve() {
       expire(now);
     tick(now);
     provideThreads();
+  }
+}
+
+void Server::refuse() {
+  if (!std::current_exception())
+    ordinaryTerminate();
+  const std::string reason = "Failed to load module: " + describeException();
+  Reader reader(descriptor);
+  for (;;) {
+    while (!reader.begun())
+      reader.receive();
+    accept(reader.next());
+    while (!queue.empty()) {
+      Call &call = *queue.front().call;
+      call.print(printedAhead);
+      call.fail(reason, End::NOT_LOADED);
+      writer.flush();
+      calls.erase(call.id);
+      queue.pop_front();
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -33,6 +34,8 @@ public:
 
   /// Reads frames until the server says stop.
   [[noreturn]] void serve();
+  /// Answers each call with the exception that ended the loading of the function.
+  [[noreturn]] void refuse();
   /// Gives printed text to its call; tells whether there is one.
   bool print(std::string_view text);
   /// Answers the call of this thread with an error, and never returns.
@@ -70,6 +73,7 @@ private:
   Writer writer;
   const int descriptor;
   const unsigned processors;
+  std::terminate_handler ordinaryTerminate = nullptr;
   Json::Value enforcedHeaders;
 
   std::mutex mutex;

@@ -45,7 +45,7 @@ std::string quoted(std::string_view text) {
     if (character == '"' || character == '\\') {
       result += '\\';
       result += character;
-    } else if (static_cast<std::uint8_t>(character) < 0x20) {
+    } else if (static_cast<unsigned char>(character) < 0x20) {
       char escape[8];
       std::snprintf(escape, sizeof escape, "\\u%04x", character);
       result += escape;
