@@ -36,18 +36,20 @@ mkdir -p .minifn || exit
 #include <numeric>
 #include <sstream>
 #include <vector>
-#include "$entrypoint"
 namespace runtime {
 class Handler;
 }
+#include "$entrypoint"
 namespace minifn {
-template <typename T, typename = void> struct HasMain : std::false_type {};
+template <typename T, typename = void> constexpr bool has_main = false;
 template <typename T>
-struct HasMain<T, std::void_t<decltype(T::main(std::declval<runtime::RuntimeContext &>()))>> : std::true_type {};
-static_assert(HasMain<runtime::Handler>::value, "Function signature invalid. Did you forget to export a 'main' function?"
+constexpr bool has_main<T, std::void_t<decltype(T::main(std::declval<runtime::RuntimeContext &>()))>> = true;
+static_assert(has_main<runtime::Handler>, "Function signature invalid. Did you forget to export a 'main' function?"
               " It is: namespace runtime { class Handler { public: static RuntimeOutput main(RuntimeContext &context); }; }");
 template <typename T> runtime::RuntimeOutput call(runtime::RuntimeContext &context) {
-  if constexpr (HasMain<T>::value) return T::main(context);
+  if constexpr (has_main<T>)
+    return T::main(context);
+  return {};
 }
 runtime::RuntimeOutput handle(runtime::RuntimeContext &context) { return call<runtime::Handler>(context); }
 }

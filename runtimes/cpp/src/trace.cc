@@ -125,8 +125,10 @@ std::string describe(const std::string &found) {
     if (!code.empty() && place.rfind(code, 0) == 0)
       place.erase(0, code.size());
     place = place.substr(0, place.find(" (discriminator"));
-    // Others are of the wrapper, or of libraries.
-    if (place[0] != '?' && place[0] != '/' && place.rfind("minifn:", 0) != 0)
+    const bool known = place[0] != '/' && place.find('?') == place.npos;
+    // Others are of libraries, and of the wrapper. GCC has wrong lines for static objects.
+    if (known && place.rfind("minifn:", 0) != 0 && name.rfind("minifn::", 0) != 0 &&
+        name.rfind("_GLOBAL__sub", 0) != 0)
       trace += "\n    at " + name + " (" + place + ")";
   }
   return trace;
