@@ -1,11 +1,11 @@
 # Compile a function to CODE/.minifn/function; the code is the working directory.
 #
-#     sh compile.sh COMPILER SHARED ENTRYPOINT
+#     sh compile.sh COMPILER VERSION SHARED ENTRYPOINT
 #
-# The entry is one translation unit with what it includes. compile_flags.txt, if the code has one,
+# VERSION is that of the language. The entry is one translation unit with what it includes. compile_flags.txt, if the code has one,
 # gives further options, such as `-lcurl`. The sources are removed: a worker needs the program and
 # the files that it reads.
-compiler=$1 shared=$2 entrypoint=$3
+compiler=$1 version=$2 shared=$3 entrypoint=$4
 
 fail() {
   echo "$1" >&2
@@ -16,7 +16,7 @@ case $entrypoint in *\"* | *\\*) fail "The entrypoint's name has a quotation mar
 [ -f "$entrypoint" ] || fail "Failed to load entrypoint, file $entrypoint does not exist."
 [ ! -f CMakeLists.txt ] || echo "CMakeLists.txt is not used: options and libraries come from compile_flags.txt." >&2
 
-set -- -std="c++${APPWRITE_FUNCTION_RUNTIME_VERSION:-17}" -O2 -g1 -fsanitize=return -pthread
+set -- -std="c++$version" -O2 -g1 -fsanitize=return -pthread
 folder=$shared/include
 set -- "$@" -I"$folder" -I/usr/include/jsoncpp
 for name in 1 2 3 4 5 6 7 8; do
