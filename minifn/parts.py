@@ -296,7 +296,7 @@ class Parts:
         """Recover what the last stop left, and run every loop in the background."""
         await self.domains.open()
         await self.deployments.tidy()
-        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names())
+        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")

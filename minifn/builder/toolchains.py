@@ -94,24 +94,20 @@ class ToolchainCaches:
     async def share(self, installed: Installed) -> None:
         """Make the files for a worker, unless they exist. Raises WorkerFailed."""
         name = installed.cache_name
-        if name in self._whole and self._data.toolchain(name).is_dir():
+        if not name or (name in self._whole and self._data.toolchain(name).is_dir()):
             return
         try:
             await self.ready(installed, lambda line: None)
         except (ToolchainFailed, TreeRefused) as exc:
             raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
 
-    def tidy(self, wanted: Iterable[str]) -> int:
-        """Remove all caches but the wanted ones, and return how many; no worker may run."""
-        names = set(wanted)
-        strangers = [one for one in records(self._data) if one["name"] not in names]
-        for record in strangers:
-            drop(self._data, record["name"])
-        known = {f"{name}{end}" for name in names for end in ("", ".json")}
-        for path in self._data.toolchains.iterdir():
-            if path.name not in known:
-                remove_tree(path)
-        return len(strangers)
+    def tidy(self, wanted: Callable[[], Iterable[str]]) -> None:
+        """Remove all files but those of the caches with the wanted names; no worker may run."""
+        if present := list(self._data.toolchains.iterdir()):
+            known = {f"{name}{end}" for name in wanted() for end in ("", ".json")}
+            for path in present:
+                if path.name not in known:
+                    remove_tree(path)
 
     async def _make(self, installed: Installed) -> TreeSize:
         """Make a cache at its final path, because some archives hold the paths of their files."""
@@ -124,7 +120,7 @@ class ToolchainCaches:
             if not output.ok:
                 reason = output.exit.reason or f"exit code {output.exit.code}"
                 raise ToolchainFailed(
-                    f"what all {installed.runtime.name} functions share could not be made"
+                    f"What all {installed.runtime.name} functions share could not be made"
                     f" ({reason}): {output.text.strip()[-OUTPUT_CHARS:]}"
                 )
             return await asyncio.to_thread(self._publish, installed, directory)
@@ -186,7 +182,6 @@ class ToolchainCaches:
             "name": directory.name,
             "runtime": installed.runtime.name,
             "version": installed.interpreter.version_text,
-            "path": str(installed.interpreter.path),
             "bytes": usage.size_bytes,
             "digest": listing_digest(directory),
         }
@@ -257,7 +252,8 @@ def _record(path: Path) -> dict[str, Any] | None:
         record = jsontext.decode(path.read_bytes())
     except (OSError, jsontext.JsonInvalid):
         return None
-    return record if isinstance(record, dict) and {"name", "digest"} <= record.keys() else None
+    keys = {"name", "runtime", "version", "bytes", "digest"}
+    return record if isinstance(record, dict) and keys <= record.keys() else None
 
 
 def _raise(error: OSError) -> None:

@@ -1,6 +1,7 @@
 """Finds interpreters: the directories that are searched, and the versions that programs print."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -191,7 +192,8 @@ def _matches(pattern: str) -> list[Path]:
 
 def _programs(finder: Finder, places: Places) -> Iterator[Path]:
     """Yield the real path of each program once."""
-    names = [re.compile(name) for name in finder.names]
+    machine = re.escape(platform.machine())
+    names = [re.compile(name.replace("{machine}", machine)) for name in finder.names]
     seen: set[Path] = set()
     for directory in places.directories(finder.places):
         for entry in places.entries(directory):

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from minifn.hooks import nothing_async
 from minifn.models import Headers
 from minifn.sandbox.command import Command
 from minifn.workers.protocol import decode_headers
@@ -50,7 +51,7 @@ class WorkerSpec:
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
     #: Awaited before each start of a process. Raises WorkerFailed.
-    prepare: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
+    prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
 
     @property
     def owner(self) -> str:
