@@ -1,24 +1,28 @@
 # Compile a function to CODE/.minifn/function; the code is the working directory.
 #
-#     sh compile.sh COMPILER VERSION SHARED ENTRYPOINT
+#     sh compile.sh COMPILER WRAPPER SHARED VERSION ENTRYPOINT
 #
-# VERSION is that of the language. The entry is one translation unit with what it includes. compile_flags.txt, if the code has one,
-# gives further options, such as `-lcurl`. The sources are removed: a worker needs the program and
-# the files that it reads.
-compiler=$1 version=$2 shared=$3 entrypoint=$4
+# The entry is one translation unit with what it includes, in VERSION of the language.
+# compile_flags.txt, if the code has one, gives further options, such as `-lcurl`. The sources are
+# removed: a worker needs the program and the files that it reads.
+compiler=$1 wrapper=$2 shared=$3 version=$4 entrypoint=$5
 
 fail() {
   echo "$1" >&2
   exit 1
 }
 
-case $entrypoint in *\"* | *\\*) fail "The entrypoint's name has a quotation mark or a backslash." ;; esac
+case $entrypoint in
+*\"* | *\\*) fail "The entrypoint's name has a quotation mark or a backslash." ;;
+esac
 [ -f "$entrypoint" ] || fail "Failed to load entrypoint, file $entrypoint does not exist."
-[ ! -f CMakeLists.txt ] || echo "CMakeLists.txt is not used: options and libraries come from compile_flags.txt." >&2
+if [ -f CMakeLists.txt ]; then
+  echo "CMakeLists.txt is not used: options and libraries come from compile_flags.txt." >&2
+fi
 
-set -- -std="c++$version" -O2 -g1 -fsanitize=return -pthread
+. "$wrapper/options.sh"
+set -- "$@" -include "$shared/$version/prelude.h"
 folder=$shared/include
-set -- "$@" -I"$folder" -I/usr/include/jsoncpp
 for name in 1 2 3 4 5 6 7 8; do
   folder=$folder/$name
   set -- "$@" -iquote "$folder"
@@ -29,13 +33,6 @@ flags=
 mkdir -p .minifn || exit
 "$compiler" "$@" -x c++ - -x none "$shared/wrapper.o" $flags -ljsoncpp -o .minifn/function <<SOURCE || exit
 #line 1 "minifn"
-#include "RuntimeContext.h"
-#include <algorithm>
-#include <fstream>
-#include <iostream>
-#include <numeric>
-#include <sstream>
-#include <vector>
 namespace runtime {
 class Handler;
 }
@@ -43,17 +40,23 @@ class Handler;
 namespace minifn {
 template <typename T, typename = void> constexpr bool has_main = false;
 template <typename T>
-constexpr bool has_main<T, std::void_t<decltype(T::main(std::declval<runtime::RuntimeContext &>()))>> = true;
-static_assert(has_main<runtime::Handler>, "Function signature invalid. Did you forget to export a 'main' function?"
-              " It is: namespace runtime { class Handler { public: static RuntimeOutput main(RuntimeContext &context); }; }");
+constexpr bool
+    has_main<T, std::void_t<decltype(T::main(std::declval<runtime::RuntimeContext &>()))>> = true;
+static_assert(has_main<runtime::Handler>,
+              "Function signature invalid. Did you forget to export a 'main' function? It is: "
+              "namespace runtime { class Handler { public: "
+              "static RuntimeOutput main(RuntimeContext &context); }; }");
 template <typename T> runtime::RuntimeOutput call(runtime::RuntimeContext &context) {
   if constexpr (has_main<T>)
     return T::main(context);
   return {};
 }
-runtime::RuntimeOutput handle(runtime::RuntimeContext &context) { return call<runtime::Handler>(context); }
+runtime::RuntimeOutput handle(runtime::RuntimeContext &context) {
+  return call<runtime::Handler>(context);
+}
 }
 SOURCE
 
-find . -path ./.minifn -prune -o -type f \( -name '*.c' -o -name '*.cc' -o -name '*.cpp' -o -name '*.cxx' \
-  -o -name '*.h' -o -name '*.hh' -o -name '*.hpp' -o -name '*.hxx' -o -name '*.o' -o -name '*.a' \) -exec rm -f {} +
+find . -path ./.minifn -prune -o -type f \( -name '*.c' -o -name '*.cc' -o -name '*.cpp' \
+  -o -name '*.cxx' -o -name '*.h' -o -name '*.hh' -o -name '*.hpp' -o -name '*.hxx' \
+  -o -name '*.o' -o -name '*.a' \) -exec rm -f {} +

@@ -1,23 +1,27 @@
-# Compile the wrapper, once for each compiler:
+# Compile what all functions share, once for each compiler:
 #
 #     sh shared.sh COMPILER WRAPPER SHARED
 #
-# SHARED gets `wrapper.o` and the headers of the handler. Handlers include these by the path from
-# their own folder to Open Runtimes' src, such as "../RuntimeContext.h": SHARED/include has nested
-# folders, so that any number of `../` leads to them.
+# SHARED gets the wrapper as `wrapper.o`, the headers of the handler in `include`, and for each
+# version of the language `VERSION/prelude.h` with its precompiled form. Handlers include headers by
+# the path from their own folder to Open Runtimes' src, such as "../RuntimeContext.h": `include` has
+# nested folders, so that any number of `../` leads to them.
 set -e
 compiler=$1 wrapper=$2 shared=$3
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-objects=
-for source in "$wrapper"/src/*.cc; do
-  object=$work/$(basename "$source" .cc).o
-  "$compiler" -std=c++17 -O2 -Wall -Wextra -I/usr/include/jsoncpp -c "$source" -o "$object"
-  objects="$objects $object"
-done
-# shellcheck disable=SC2086 # The names are ours, without spaces.
-"$compiler" -r -nostdlib -o "$shared/wrapper.o" $objects
-
 mkdir -p "$shared/include/1/2/3/4/5/6/7/8"
 cp "$wrapper"/include/*.h "$shared/include"
+
+for version in 17 20; do
+  mkdir "$shared/$version"
+  cp "$wrapper/prelude.h" "$shared/$version"
+  . "$wrapper/options.sh"
+  "$compiler" "$@" -x c++-header "$shared/$version/prelude.h" -o "$shared/$version/prelude.h.gch"
+done
+
+version=17
+. "$wrapper/options.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+(cd "$work" && "$compiler" "$@" -Wall -Wextra -c "$wrapper"/src/*.cc)
+"$compiler" -r -nostdlib -o "$shared/wrapper.o" "$work"/*.o

@@ -101,7 +101,7 @@ std::string checkedHeaders(const runtime::RuntimeOutput &output) {
     // The server drops names and values that HTTP cannot carry.
     if (!value.isConvertibleTo(Json::stringValue) || !isUtf8(name) || !isUtf8(value.asString()))
       throw WrongResult("The response's header " + name + " has an invalid value.");
-    result += (count++ == 0 ? "[" : ",[") + quoted(name) + "," + quoted(value.asString()) + "]";
+    result += (count++ == 0 ? "[" : ",[") + jsonText(name) + "," + jsonText(value.asString()) + "]";
   };
   for (const std::string &name : output.headers.getMemberNames()) {
     const Json::Value &value = output.headers[name];

@@ -37,7 +37,7 @@ std::size_t characterBytes(std::string_view text) {
 
 } // namespace
 
-std::string quoted(std::string_view text) {
+std::string jsonText(std::string_view text) {
   std::string result;
   result.reserve(text.size() + 2);
   result += '"';

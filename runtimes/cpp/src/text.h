@@ -7,7 +7,7 @@
 namespace minifn {
 
 /// Returns the text as a JSON string; it is UTF-8.
-std::string quoted(std::string_view text);
+std::string jsonText(std::string_view text);
 /// Returns the text in lower case, ASCII only.
 std::string lower(std::string_view text);
 /// Tells whether the text is UTF-8.
