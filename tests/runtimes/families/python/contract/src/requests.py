@@ -34,7 +34,8 @@ ROUTES = {
     "/mirror": mirror,
     "/body-json": lambda context: context.res.json({"parsed": context.req.body_json}),
     "/body-binary": lambda context: context.res.binary(context.req.body_binary),
-    "/body-text": lambda context: context.res.text(context.req.body_text),
+    # By its old name: the mirror has the new one.
+    "/body-text": lambda context: context.res.text(context.req.body_raw),
     "/beside": lambda context: context.res.text(TEXT),
     "/file": lambda context: context.res.text(Path("greeting.txt").read_text("utf-8")),
     "/environment": lambda context: context.res.json(dict(os.environ)),
