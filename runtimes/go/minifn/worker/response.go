@@ -9,16 +9,14 @@ import (
 )
 
 const (
-	bodyLimit = 20 * 1024 * 1024
-	// Most bytes of headers; escaped in a frame's header, which has its own limit, they may double.
-	headersLimit = 512*1024 - 64
-	headersMax   = 1000
-	// Bytes that JSON adds to a name and a value.
-	pairBytes = 8
+	bodyLimit  = 20 * 1024 * 1024
+	headersMax = 1000
+	// Most bytes of headers in a frame's header, which has a limit of 1 MiB.
+	headersLimit = 1024*1024 - 1024
 )
 
 // readResponse completes a handler's response and returns its headers as the JSON pairs of a frame.
-// The error is for the function's author.
+// The error is for the function's author. The server drops headers that HTTP does not allow.
 func readResponse(response *openruntimes.Response) ([]byte, error) {
 	if response.StatusCode == 0 {
 		response.StatusCode = 200
@@ -45,73 +43,45 @@ func readHeaders(headers map[string]string) ([]byte, error) {
 	// The server remembers headers that it has read before.
 	sort.Strings(names)
 	var pairs []byte
-	count, size := 0, 0
+	count := 0
 	for _, name := range names {
-		if !isName(name) {
-			return nil, fmt.Errorf("The response's header name %q is invalid.", name)
-		}
 		values := []string{headers[name]}
 		if strings.EqualFold(name, "set-cookie") {
 			values = strings.Split(headers[name], "\n")
 		}
 		for _, value := range values {
-			if !isValue(value) {
-				return nil, fmt.Errorf("The response's header %s has an invalid value.", name)
-			}
 			if count > 0 {
 				pairs = append(pairs, ',')
 			}
+			pairs = appendString(append(pairs, '['), name)
+			pairs = append(appendString(append(pairs, ','), value), ']')
 			count++
-			size += len(name) + len(value) + pairBytes
-			if count <= headersMax && size <= headersLimit {
-				pairs = appendPair(pairs, name, value)
-			}
 		}
 	}
 	if count > headersMax {
 		return nil, fmt.Errorf("The response has %d headers, the limit is %d.", count, headersMax)
 	}
-	if size > headersLimit {
+	if len(pairs) > headersLimit {
 		return nil, fmt.Errorf(
-			"The response's headers have %d bytes, the limit is %d.", size, headersLimit)
+			"The response's headers have %d bytes, the limit is %d.", len(pairs), headersLimit)
 	}
 	return pairs, nil
 }
 
-func isName(name string) bool {
-	for i := 0; i < len(name); i++ {
-		c := name[i]
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		digit := '0' <= c && c <= '9'
-		if !letter && !digit && strings.IndexByte("!#$%&'*+.^_`|~-", c) < 0 {
-			return false
-		}
-	}
-	return name != ""
-}
-
-// isValue tells whether all characters are printable and part of Latin-1.
-func isValue(value string) bool {
-	for _, c := range value {
-		if c != '\t' && (c < ' ' || c > 0xff || c == 0x7f) {
-			return false
-		}
-	}
-	return true
-}
-
-func appendPair(pairs []byte, name string, value string) []byte {
-	pairs = append(append(pairs, '[', '"'), name...)
-	pairs = append(pairs, '"', ',', '"')
-	for i := 0; i < len(value); i++ {
-		switch c := value[i]; c {
-		case '"', '\\':
-			pairs = append(pairs, '\\', c)
-		case '\t':
-			pairs = append(pairs, '\\', 't')
+// appendString appends a JSON string.
+func appendString(json []byte, text string) []byte {
+	const digits = "0123456789abcdef"
+	json = append(json, '"')
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"' || c == '\\':
+			json = append(json, '\\', c)
+		case c < ' ':
+			json = append(json, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 		default:
-			pairs = append(pairs, c)
+			json = append(json, c)
 		}
 	}
-	return append(pairs, '"', ']')
+	return append(json, '"')
 }
