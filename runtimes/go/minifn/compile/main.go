@@ -136,7 +136,8 @@ func (b *build) compile() error {
 		"-ldflags=-s -w -checklinkname=0",
 		"-o", filepath.Join(b.code, program), "./"+mainFolder)
 	command.Dir = b.root
-	command.Env = append(os.Environ(), "GOCACHE="+b.goCache, "PWD="+b.root)
+	// Without its index of packages, Go writes nothing that it must have to the build cache.
+	command.Env = append(os.Environ(), "GOCACHE="+b.goCache, "GODEBUG=goindex=0", "PWD="+b.root)
 	command.Stdout = os.Stdout
 	command.Stderr = &tee{output}
 	err := command.Run()
