@@ -62,14 +62,14 @@ impl Call {
     fn fail(&self, reason: String) {
         self.end_printed();
         self.logger.write(vec![reason], LoggerType::Error, false);
-        self.answer(500, "", b"", "");
+        self.answer(500, "[]", b"", "");
     }
 
     /// Answers for the handler, whose thread cannot be stopped.
     pub fn time_out(&self) {
         self.end_printed();
         self.logger.write(vec![TIMED_OUT.to_string()], LoggerType::Error, false);
-        self.answer(500, "", b"", r#","failure":"timeout","stuck":true"#);
+        self.answer(500, "[]", b"", r#","failure":"timeout","stuck":true"#);
         self.worker.channel.flush();
     }
 
@@ -87,7 +87,7 @@ impl Call {
     fn answer(&self, status: u16, headers: &str, body: &[u8], more: &str) {
         self.end_printed();
         let header = format!(
-            r#"{{"type":"response","id":{},"statusCode":{},"headers":[{}]{}}}"#,
+            r#"{{"type":"response","id":{},"statusCode":{},"headers":{}{}}}"#,
             self.id, status, headers, more
         );
         let mut answered = lock(&self.lines.answered);
