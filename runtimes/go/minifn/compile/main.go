@@ -145,7 +145,8 @@ func (b *build) compile() error {
 		return fmt.Errorf("The package of %s needs the function\n\n    %s", b.entrypoint, signature)
 	}
 	if err != nil {
-		return errors.New("The function does not compile.")
+		// Go has written the reason.
+		os.Exit(1)
 	}
 	return nil
 }

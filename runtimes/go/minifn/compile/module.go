@@ -31,41 +31,53 @@ func newModule() module {
 // parseModule reads what is needed of a go.mod; Go reports its errors.
 func parseModule(text string) module {
 	m := module{text: text}
-	block := ""
-	for _, line := range strings.Split(text, "\n") {
-		line, _, _ = strings.Cut(line, "//")
-		words := strings.Fields(line)
-		if len(words) == 0 {
-			continue
-		}
-		switch {
-		case words[0] == ")":
-			block = ""
-			continue
-		case len(words) == 2 && words[1] == "(":
-			block = words[0]
-			continue
-		case block != "":
-			words = append([]string{block}, words...)
-		}
-		if len(words) < 2 {
-			continue
-		}
-		path := strings.Trim(words[1], "\"`")
+	m.visit(func(words []string) bool {
 		switch words[0] {
 		case "module":
-			m.name = path
+			m.name = words[1]
 		case "require":
-			if !strings.HasPrefix(path, "github.com/open-runtimes/types-for-go/") {
-				m.requires = true
+			m.requires = m.requires || !isTypes(words[1])
+		}
+		return true
+	})
+	return m
+}
+
+// visit calls `keep` with the words of each statement, and removes those for which it is false.
+func (m *module) visit(keep func(words []string) bool) {
+	kept := []string{}
+	block := ""
+	for _, line := range strings.Split(m.text, "\n") {
+		statement, _, _ := strings.Cut(line, "//")
+		words := strings.Fields(statement)
+		switch {
+		case len(words) == 1 && words[0] == ")":
+			block = ""
+		case len(words) == 2 && words[1] == "(":
+			block = words[0]
+		case len(words) > 0:
+			if block != "" {
+				words = append([]string{block}, words...)
+			}
+			if len(words) > 1 {
+				words[1] = strings.Trim(words[1], "\"`")
+				if !keep(words) {
+					continue
+				}
 			}
 		}
+		kept = append(kept, line)
 	}
-	return m
+	m.text = strings.Join(kept, "\n")
+}
+
+func isTypes(path string) bool {
+	return strings.HasPrefix(path, "github.com/open-runtimes/types-for-go/")
 }
 
 // replace adds a module that lies in a folder.
 func (m *module) replace(path string, version string, folder string) {
+	m.visit(func(words []string) bool { return words[0] != "replace" || words[1] != path })
 	m.text += fmt.Sprintf("\nrequire %s %s\n\nreplace %s => %s\n", path, version, path, folder)
 }
 
@@ -84,7 +96,7 @@ func (m *module) useVendored(root string) error {
 	for lines := bufio.NewScanner(list); lines.Scan(); {
 		// `# PATH VERSION`, perhaps with ` => REPLACEMENT`
 		words := strings.Fields(lines.Text())
-		if len(words) < 3 || words[0] != "#" || strings.HasPrefix(words[1], "github.com/open-runtimes/types-for-go/") {
+		if len(words) < 3 || words[0] != "#" || words[2] == "=>" || isTypes(words[1]) {
 			continue
 		}
 		folder := filepath.Join(vendor, words[1])

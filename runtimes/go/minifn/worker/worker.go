@@ -54,11 +54,10 @@ func Serve(handler Handler, module string) {
 		if json.Unmarshal(header, &frame) != nil {
 			syscall.Exit(1)
 		}
+		// A canceled call cannot be stopped. It answers when its handler returns.
 		switch frame.Type {
 		case "request":
 			w.begin(&frame, body)
-		case "cancel":
-			w.cancel(frame.Id)
 		case "stop":
 			w.stop()
 		}
@@ -72,16 +71,6 @@ func (w *worker) begin(frame *requestFrame, body []byte) {
 	w.mutex.Unlock()
 	w.output.Do(w.captureOutput)
 	go c.run(frame, body)
-}
-
-// cancel answers a call whose caller has gone. The handler may go on; its answer is ignored.
-func (w *worker) cancel(id int) {
-	w.mutex.Lock()
-	c := w.calls[id]
-	w.mutex.Unlock()
-	if c != nil {
-		c.answer(500, nil, nil, "")
-	}
 }
 
 func (w *worker) stop() {

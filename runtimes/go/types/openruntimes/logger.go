@@ -78,7 +78,7 @@ func (l *Logger) Write(messages []interface{}, xtype string, xnative bool) {
 	}
 	if xnative && !l.IncludesNativeInfo {
 		l.IncludesNativeInfo = true
-		l.put(nativeNotice, LOGGER_TYPE_LOG)
+		l.put(nativeNotice, xtype)
 	}
 	l.put(line(messages), xtype)
 }

@@ -25,7 +25,11 @@ pub fn build(build: &Build, manifest: &Manifest) -> Outcome<bool> {
     write_package(build, manifest, &package)?;
     let sources = find_sources(build, &package)?;
     // Alone first, so that its errors are not taken for those of the program.
-    run(cargo(build, &package, "build", sources).args(["--release", "--package", &manifest.package]))?;
+    run(cargo(build, &package, "build", sources).args([
+        "--release",
+        "--package",
+        &manifest.package,
+    ]))?;
     if run(cargo(build, &package, "build", sources).arg("--release")).is_err() {
         return Ok(false);
     }

@@ -19,7 +19,9 @@ pub fn remove_sources(folder: &Path) -> Outcome<()> {
                 remove_sources(&path)?;
                 Ok(())
             }
-            false if FILES.contains(&name.as_str()) || name.ends_with(".rs") => fs::remove_file(&path),
+            false if FILES.contains(&name.as_str()) || name.ends_with(".rs") => {
+                fs::remove_file(&path)
+            }
             false => Ok(()),
         };
         removed.map_err(|error| explain(&path, error))?;

@@ -57,7 +57,8 @@ fn build([rustc, code, entrypoint, wrapper, shared, cache, scratch]: [PathBuf; 7
         return Err(format!("Failed to load entrypoint, file {} does not exist.", shown));
     }
     let folders = entrypoint.ancestors().skip(1);
-    let found = folders.map(|folder| code.join(folder)).find(|one| one.join("Cargo.toml").is_file());
+    let found =
+        folders.map(|folder| code.join(folder)).find(|one| one.join("Cargo.toml").is_file());
     let root = found.unwrap_or_else(|| code.clone());
     let entry = code.join(&entrypoint);
     let entry = entry.strip_prefix(&root).map_err(|error| error.to_string())?.to_path_buf();

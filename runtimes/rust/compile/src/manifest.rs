@@ -78,7 +78,9 @@ fn is_shared(name: &str, value: &str) -> bool {
     let plain = !["path", "git", "registry", "default-features", "optional"]
         .iter()
         .any(|key| value.contains(key));
-    SHARED.contains(&unquote(name)) && plain && (features.is_empty() || (name == "serde" && features == "derive"))
+    SHARED.contains(&unquote(name))
+        && plain
+        && (features.is_empty() || (name == "serde" && features == "derive"))
 }
 
 fn unquote(text: &str) -> &str {

@@ -26,11 +26,7 @@ pub struct Context {
 impl Context {
     /// Returns a context whose logs go to a logger.
     pub fn new(logger: Logger) -> Self {
-        Context {
-            req: ContextRequest::new(),
-            res: ContextResponse::new(),
-            logger,
-        }
+        Context { req: ContextRequest::new(), res: ContextResponse::new(), logger }
     }
 
     /// Writes one line to the execution's logs.

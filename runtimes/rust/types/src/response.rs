@@ -97,9 +97,5 @@ impl Response {
 }
 
 fn respond(body: Vec<u8>, status_code: Option<u16>, headers: Headers) -> Response {
-    Response {
-        status_code: status_code.unwrap_or(200),
-        body,
-        headers: headers.unwrap_or_default(),
-    }
+    Response { status_code: status_code.unwrap_or(200), body, headers: headers.unwrap_or_default() }
 }

@@ -1,7 +1,7 @@
 //! One request in flight.
 
 use crate::request::Request;
-use crate::{lock, panics, response, Worker};
+use crate::{lock, panics, printed, response, Worker};
 use openruntimes::{Context, Logger, LoggerType, Response};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -39,6 +39,7 @@ impl Call {
     pub fn run(self: &Arc<Self>, request: Request, body: Vec<u8>) {
         let call = Arc::clone(self);
         let sink = move |line, stream| {
+            printed::flush();
             call.end_printed();
             call.lines.send(line, stream);
         };
@@ -46,7 +47,9 @@ impl Call {
         let mut context = Context::new(logger);
         context.req = request.into_context(body, &self.worker.enforced);
         let handler = self.worker.handler;
-        match panics::catch(|| handler(context)) {
+        let result = panics::catch(|| handler(context));
+        printed::flush();
+        match result {
             Ok(response) => self.finish(response),
             Err(reason) => self.fail(reason),
         }

@@ -30,10 +30,7 @@ impl Channel {
     pub fn new(descriptor: i32) -> Self {
         system::close_on_exec(descriptor);
         let socket = unsafe { File::from_raw_fd(descriptor) };
-        Channel {
-            socket: Box::leak(Box::new(socket)),
-            waiting: Mutex::default(),
-        }
+        Channel { socket: Box::leak(Box::new(socket)), waiting: Mutex::default() }
     }
 
     pub fn frames(&self) -> Frames {
@@ -114,6 +111,7 @@ impl Frames {
 }
 
 fn sizes(bytes: &[u8]) -> (usize, usize) {
-    let number = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+    let number =
+        |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     (number(0) as usize, number(4) as usize)
 }

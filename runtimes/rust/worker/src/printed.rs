@@ -73,8 +73,6 @@ impl Printed {
 
     /// Logs what was printed until now, with the unfinished lines of one call, None for all calls.
     pub fn end_lines(&self, worker: &'static Worker, call: Option<u64>) {
-        // A handler may have printed without the end of the line.
-        let _ = std::io::stdout().flush();
         let mut state = lock(&self.state);
         state.drain(worker);
         for stream in &mut state.streams {
@@ -84,6 +82,12 @@ impl Printed {
             }
         }
     }
+}
+
+/// Writes the beginning of a line that Rust keeps until its end. Only on the thread of a handler,
+/// which may have locked standard output for longer than its deadline.
+pub fn flush() {
+    let _ = std::io::stdout().flush();
 }
 
 impl State {

@@ -40,7 +40,10 @@ fn read_headers(response: &Response) -> Result<String, String> {
     let json = serde_json::to_string(&pairs).unwrap_or_default();
     if json.len() > HEADERS_LIMIT {
         let (bytes, limit) = (json.len(), HEADERS_LIMIT);
-        return Err(format!("The response's headers have {} bytes, the limit is {}.", bytes, limit));
+        return Err(format!(
+            "The response's headers have {} bytes, the limit is {}.",
+            bytes, limit
+        ));
     }
     Ok(json)
 }

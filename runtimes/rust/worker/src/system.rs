@@ -90,7 +90,6 @@ pub fn write(descriptor: i32, bytes: &[u8]) {
 
 /// Waits until one of two descriptors can be read.
 pub fn wait_readable(descriptors: [i32; 2]) {
-    let mut polls =
-        descriptors.map(|descriptor| Poll { descriptor, events: READABLE, found: 0 });
+    let mut polls = descriptors.map(|descriptor| Poll { descriptor, events: READABLE, found: 0 });
     unsafe { poll(polls.as_mut_ptr(), polls.len() as c_ulong, FOREVER) };
 }
