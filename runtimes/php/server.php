@@ -18,6 +18,10 @@ require __DIR__ . '/watcher.php';
 require __DIR__ . '/pace.php';
 require __DIR__ . '/worker.php';
 
+/** MB of a process besides PHP's heap: the least, and the divisor of its limit. */
+const RESERVE_MB = 32;
+const RESERVE_SHARE = 8;
+
 /** Returns MINIFN_SOCKET and MINIFN_CODE, and removes MINIFN_* from the environment. */
 function takeEnvironment(): array
 {
@@ -41,8 +45,18 @@ function enforcedHeaders(): array
     return $headers;
 }
 
+/** Keeps part of the memory for what PHP does not count, so that too much is PHP's own error. */
+function reserveMemory(): void
+{
+    $limitMb = (int) ini_get('memory_limit');
+    if ($limitMb > 0) {
+        ini_set('memory_limit', $limitMb - max(RESERVE_MB, intdiv($limitMb, RESERVE_SHARE)) . 'M');
+    }
+}
+
 function main(): void
 {
+    reserveMemory();
     [$descriptor, $code] = takeEnvironment();
     $connection = new Connection($descriptor);
     $connection->send('{"type":"ready","protocol":1,"concurrency":1}');
