@@ -16,6 +16,7 @@ final class Worker
     private \RuntimeResponse $response;
     private string $printedAhead = '';
     private bool $leaving = false;
+    private int $process;
     private bool $hasAlarm = false;
 
     public function __construct(
@@ -25,6 +26,7 @@ final class Worker
         private array $enforcedHeaders,
     ) {
         $this->response = new \RuntimeResponse();
+        $this->process = getmypid();
     }
 
     /** Serves until the server sends `stop` or closes the connection. */
@@ -63,10 +65,13 @@ final class Worker
                 return;
             }
             $context = new \RuntimeContext($this->request($frame, $body), $this->response, $call);
-            $answer = readResult(($this->loader->main)($context));
+            $result = ($this->loader->main)($context);
+            $this->leaveIfForked();
+            $answer = readResult($result);
             $this->collectOutput();
             $call->answer(...$answer);
         } catch (\Throwable $error) {
+            $this->leaveIfForked();
             $this->collectOutput();
             $call->fail($error instanceof WrongResult ? $error->getMessage() : describe($error));
         } finally {
@@ -160,7 +165,7 @@ final class Worker
     /** Begins the end of the process, which the function may have asked for. */
     private function shutDown(): void
     {
-        if (!$this->leaving) {
+        if (!$this->leaving && getmypid() === $this->process) {
             ini_set('memory_limit', '-1');
             // After the shutdown functions of the function.
             register_shutdown_function($this->explainEnd(...));
@@ -214,6 +219,14 @@ final class Worker
     {
         if ($frame['type'] === 'request') {
             $this->connection->decline($frame['id']);
+        }
+    }
+
+    /** Ends a child that the function forked and let return: the parent answers. */
+    private function leaveIfForked(): void
+    {
+        if (getmypid() !== $this->process) {
+            $this->leave();
         }
     }
 
