@@ -7,12 +7,6 @@ namespace Minifn;
 /** The socket to the server: u32 header length | u32 body length | JSON header | body, big-endian. */
 final class Connection
 {
-    /** Arguments of fcntl(). */
-    private const F_SETFD = 2;
-    private const FD_CLOEXEC = 1;
-    /** Descriptors that are looked through for those of the socket. */
-    private const DESCRIPTORS = 16;
-
     /** @var resource */
     private $in;
     /** @var resource */
@@ -25,23 +19,6 @@ final class Connection
         // Without a buffer a frame that is not read yet is still in the socket, where the watcher finds it.
         stream_set_read_buffer($this->in, 0);
         stream_set_write_buffer($this->out, 0);
-        self::hideFromChildren();
-    }
-
-    /** Keeps the socket from programs that the function starts, as far as PHP can. */
-    private static function hideFromChildren(): void
-    {
-        if (!class_exists('FFI')) {
-            return;
-        }
-        try {
-            $system = \FFI::cdef('int fcntl(int, int, ...);');
-        } catch (\FFI\Exception) {
-            return;
-        }
-        for ($descriptor = 3; $descriptor < self::DESCRIPTORS; $descriptor++) {
-            $system->fcntl($descriptor, self::F_SETFD, self::FD_CLOEXEC);
-        }
     }
 
     /** Returns the next frame as [header, body], null when the server has closed the connection. */

@@ -22,6 +22,11 @@ require __DIR__ . '/worker.php';
 const RESERVE_MB = 32;
 const RESERVE_SHARE = 8;
 
+/** Arguments of fcntl(), and a number above that of each descriptor that the wrapper opens. */
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+const DESCRIPTORS = 16;
+
 /** Returns MINIFN_SOCKET and MINIFN_CODE, and removes MINIFN_* from the environment. */
 function takeEnvironment(): array
 {
@@ -45,6 +50,22 @@ function enforcedHeaders(): array
     return $headers;
 }
 
+/** Keeps the descriptors of the wrapper from programs that the function starts, where PHP can. */
+function hideDescriptors(): void
+{
+    if (!class_exists('FFI')) {
+        return;
+    }
+    try {
+        $system = \FFI::cdef('int fcntl(int, int, ...);');
+    } catch (\FFI\Exception) {
+        return;
+    }
+    for ($descriptor = 3; $descriptor < DESCRIPTORS; $descriptor++) {
+        $system->fcntl($descriptor, F_SETFD, FD_CLOEXEC);
+    }
+}
+
 /** Keeps part of the memory for what PHP does not count, so that too much is PHP's own error. */
 function reserveMemory(): void
 {
@@ -62,6 +83,7 @@ function main(): void
     $connection->send('{"type":"ready","protocol":1,"concurrency":1}');
     // The watcher is forked here, because it must not share the memory of the function.
     $pace = new Pace($connection, Watcher::start($connection));
+    hideDescriptors();
     $loader = new Loader($code, (string) getenv('OPEN_RUNTIMES_ENTRYPOINT'));
     ini_set('display_errors', '0');
     (new Worker($connection, $loader, $pace, enforcedHeaders()))->run();

@@ -93,6 +93,11 @@ module Minifn
       text.bytesize
     end
 
+    def putc(character)
+      write(character.is_a?(String) ? character[0] : (character & 0xff).chr)
+      character
+    end
+
     alias syswrite write
     alias write_nonblock write
 
