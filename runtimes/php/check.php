@@ -30,7 +30,7 @@ function main(string $code, string $entrypoint): int
         $file = $waiting[$next];
         $message = problem($file);
         if ($message !== '') {
-            fwrite(STDERR, "$message\n");
+            fwrite(STDERR, str_replace(realpath($code) . '/', '', "$message\n"));
             return 1;
         }
         preg_match_all(INCLUDE_STATEMENT, file_get_contents($file), $found);

@@ -16,7 +16,7 @@ $VERBOSE = nil
 waiting.each do |file|
   source = File.binread(file).force_encoding(Encoding::UTF_8)
   begin
-    RubyVM::InstructionSequence.compile(source, file, file)
+    RubyVM::InstructionSequence.compile(source, file.delete_prefix("#{code}/"), file)
   rescue SyntaxError => error
     STDERR.puts(error.message)
     exit 1

@@ -15,7 +15,13 @@ require_relative 'call'
 require_relative 'loader'
 require_relative 'worker'
 
+# For code that names it; loads RubyGems then.
+autoload :Gem, 'rubygems'
+
 module Minifn
+  # A line about a gem in Gemfile.lock.
+  LOCKED_GEM = /^    \S+ \(/
+
   # Returns the value of a variable for the wrapper alone.
   def self.take(name)
     ENV.delete(name) || ''
@@ -28,12 +34,16 @@ module Minifn
     {}
   end
 
-  # Makes the gems of the build loadable, as `bundle exec` does.
+  # Makes the gems of the build loadable: those of its Gemfile as `bundle exec` does, and those that `gem install` put
+  # into GEM_HOME.
   def self.use_gems(code)
-    return unless File.exist?(File.join(code, 'Gemfile')) && Dir.exist?(File.join(code, 'vendor', 'bundle'))
-
-    require 'rubygems'
-    require 'bundler/setup'
+    lock = File.join(code, 'Gemfile.lock')
+    if File.file?(lock) && File.read(lock).match?(LOCKED_GEM)
+      require 'rubygems'
+      require 'bundler/setup'
+    elsif Dir.exist?(File.join(ENV['GEM_HOME'] || '', 'gems'))
+      require 'rubygems'
+    end
   end
 
   connection = Connection.new(take('MINIFN_SOCKET').delete_prefix('fd:').to_i)
