@@ -88,6 +88,11 @@ module Minifn
     rescue WrongResult => error
       call.fail(error.message)
       @call = nil
+    rescue NoMemoryError => error
+      GC.start
+      # What the function keeps may leave too little for the next call, too: a new process serves that.
+      call.fail("The function took more memory than it has: #{error.message} (NoMemoryError)", more: ',"stuck":true')
+      decline_all
     rescue Exception => error
       exit!(1) if @forked
       call.fail(Minifn.describe(error))
@@ -120,6 +125,14 @@ module Minifn
 
       @batched += 1
       true
+    end
+
+    # Declines every request until the server ends this process.
+    def decline_all
+      while true
+        @watcher.decline
+        @reading.synchronize { @frames.concat(@connection.receive) }
+      end
     end
 
     # Ends the process, as the function has asked for during a call, or the server.
