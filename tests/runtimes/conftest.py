@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,16 +21,44 @@ def runtime_table() -> RuntimeTable:
     return RuntimeTable.load()
 
 
+class Sites:
+    """The server of one family at a time: rows come family by family."""
+
+    def __init__(self, table: RuntimeTable) -> None:
+        self._table = table
+        self._site: Site | None = None
+        self._stack = ExitStack()
+
+    def of(self, family: Family) -> Site:
+        """Return the server with a family's programs; skips where the family is missing."""
+        if self._site is None or self._site.family is not family:
+            self.close()
+            runtime = newest(self._table, family.key)
+            # A function's user must reach it: below pytest's own directories it does not.
+            folder = tempfile.TemporaryDirectory(prefix=f"minifn-{family.key}-")
+            root = Path(self._stack.enter_context(folder))
+            root.chmod(0o711)
+            self._site = self._stack.enter_context(opened(family, runtime, root / "data"))
+        return self._site
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._site = None
+        self._stack.close()
+
+
 @pytest.fixture(scope="session")
-def site(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Iterator[Site]:
-    """A server with one family's programs; skips where the family is missing."""
-    family: Family = request.param
-    runtime = newest(runtime_table, family.key)
-    # A function's user must reach it: below pytest's own directories it does not.
-    with tempfile.TemporaryDirectory(prefix=f"minifn-{family.key}-") as folder:
-        Path(folder).chmod(0o711)
-        with opened(family, runtime, Path(folder) / "data") as running:
-            yield running
+def sites(runtime_table: RuntimeTable) -> Iterator[Sites]:
+    """The servers of the families, one after the other."""
+    found = Sites(runtime_table)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def site(request: pytest.FixtureRequest, sites: Sites) -> Site:
+    """The server of the row's family."""
+    return sites.of(request.param)
 
 
 @pytest.fixture(scope="session", params=SUFFIXES)
