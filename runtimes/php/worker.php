@@ -61,6 +61,10 @@ final class Worker
         $isFirst = $this->loader->main === null;
         $this->pace->enter($frame['id']);
         try {
+            if ($this->printedAhead !== '') {
+                $call->print($this->printedAhead);
+                $this->printedAhead = '';
+            }
             if ($isFirst && !$this->load($call)) {
                 return;
             }
@@ -84,10 +88,6 @@ final class Worker
     private function load(Call $call): bool
     {
         $problem = $this->loader->load();
-        if ($this->printedAhead !== '') {
-            $call->print($this->printedAhead);
-            $this->printedAhead = '';
-        }
         if ($problem !== '') {
             $this->collectOutput();
             $call->fail($problem, 503, $this->loader->spent ? ',"stuck":true' : '');

@@ -19,7 +19,8 @@ module Minifn
       @reading = Mutex.new
       @batched = 0
       @call = nil
-      @printed_ahead = ''
+      # What the function printed while it was loaded ahead of requests.
+      @printed_ahead = nil
       @watcher = Watcher.new(connection, @frames, @reading)
       @forked = false
     end
@@ -76,6 +77,8 @@ module Minifn
       call = @call = Call.new(@connection, frame)
       first = @loader.main.nil?
       @watcher.enter(call, loading: first)
+      call.print(@printed_ahead) if @printed_ahead
+      @printed_ahead = nil
       if !first || load_for(call)
         context = RuntimeContext.new(RuntimeRequest.new(frame, body), @response, call)
         status, headers, content = Result.read(@loader.main.call(context))
@@ -106,8 +109,6 @@ module Minifn
     # Loads the function during a call, and answers the call when that fails.
     def load_for(call)
       problem = @loader.load
-      call.print(@printed_ahead) unless @printed_ahead.empty?
-      @printed_ahead = ''
       call.fail(problem, 503, more: @loader.spent? ? ',"stuck":true' : '') unless problem.empty?
       problem.empty?
     end
@@ -115,7 +116,7 @@ module Minifn
     def load_ahead
       @call = ahead = Ahead.new
       @loader.load
-      @printed_ahead = ahead.printed
+      @printed_ahead = ahead.printed unless ahead.printed.empty?
       @call = nil
     end
 

@@ -20,6 +20,9 @@ return [
     '/beside' => fn ($context) => $context->res->text(require __DIR__ . '/beside.php'),
     '/file' => fn ($context) => $context->res->text(file_get_contents('greeting.txt')),
     '/environment' => fn ($context) => $context->res->json(getenv()),
+    '/shell' => fn ($context) => $context->res->text(
+        (string) shell_exec("exec < /dev/null\n{$context->req->bodyText}"),
+    ),
     '/unicode' => function ($context) {
         $text = $context->req->bodyText . ' ñ';
         $context->log($text);

@@ -26,6 +26,10 @@ REQUESTS = {
   '/beside' => ->(context) { context.res.text(BESIDE) },
   '/file' => ->(context) { context.res.text(File.read('greeting.txt')) },
   '/environment' => ->(context) { context.res.json(ENV.to_h) },
+  '/shell' => lambda do |context|
+    output = IO.popen(['/bin/sh', '-c', context.req.body_text], in: File::NULL, &:read)
+    context.res.text(output)
+  end,
   '/unicode' => lambda do |context|
     text = "#{context.req.body_text} ñ"
     context.log(text)
