@@ -44,7 +44,10 @@ final class Worker
             if ($header['type'] === 'request') {
                 $this->runCall($header, $body);
             } elseif ($header['type'] === 'load') {
-                $this->loader->load();
+                if ($this->loader->load() !== '' && !$this->loader->spent) {
+                    // The next attempt prints it again.
+                    $this->printedAhead = '';
+                }
             } elseif ($header['type'] === 'stop') {
                 break;
             }

@@ -115,8 +115,9 @@ module Minifn
 
     def load_ahead
       @call = ahead = Ahead.new
-      @loader.load
-      @printed_ahead = ahead.printed unless ahead.printed.empty?
+      problem = @loader.load
+      # After a failure the next attempt prints it again.
+      @printed_ahead = ahead.printed unless ahead.printed.empty? || (problem != '' && !@loader.spent?)
       @call = nil
     end
 
