@@ -1,0 +1,32 @@
+"use strict";
+// Deno's own part of a worker:
+//
+//     deno eval 'import "WRAPPER/server.cjs"' COMMON
+
+const net = require("net");
+const { pathToFileURL } = require("url");
+
+const [common] = process.argv.splice(2, 1);
+const { serve } = require(`${common}/worker.cjs`);
+
+function open(fd, onBytes, onEnd) {
+  const socket = new net.Socket({ fd });
+  socket.on("data", onBytes);
+  socket.on("end", onEnd);
+  socket.on("error", onEnd);
+  return socket;
+}
+
+/** Returns why an import failed; Deno has messages about syntax in a TypeError. */
+function explain(error) {
+  const reason = (error instanceof Error && error.stack) || String(error);
+  const ofSyntax = error instanceof SyntaxError || /^SyntaxError: /.test(error?.message);
+  return { reason: reason.replace(/^TypeError: (?=SyntaxError: )/, ""), ofSyntax };
+}
+
+serve({
+  open,
+  importFile: (file) => import(pathToFileURL(file)),
+  toBinary: ({ buffer, byteOffset, length }) => buffer.slice(byteOffset, byteOffset + length),
+  explain,
+});
