@@ -4,6 +4,7 @@
 //     bun server.cjs COMMON
 
 const net = require("net");
+const { pathToFileURL } = require("url");
 
 const [common] = process.argv.splice(2, 1);
 const { serve } = require(`${common}/worker.cjs`);
@@ -36,7 +37,7 @@ function describe({ message, position }) {
 serve({
   open,
   // Never `require`: with it Bun loses a race against `import` of the same module.
-  importFile: (file) => import(file),
+  importFile: (file, query) => import(pathToFileURL(file) + query),
   toBinary: ({ buffer, byteOffset, length }) => buffer.slice(byteOffset, byteOffset + length),
   explain,
 });

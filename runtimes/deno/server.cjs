@@ -26,7 +26,7 @@ function explain(error) {
 
 serve({
   open,
-  importFile: (file) => import(pathToFileURL(file)),
+  importFile: (file, query) => import(pathToFileURL(file) + query),
   toBinary: ({ buffer, byteOffset, length }) => buffer.slice(byteOffset, byteOffset + length),
   explain,
 });

@@ -3,9 +3,11 @@
 
 const fs = require("fs");
 const path = require("path");
+const { withoutOwnFrames } = require("./text.cjs");
 
-// File -> its last failure.
-const failures = new Map();
+let tries = 0;
+// The last failure to import the function's module.
+let failure = null;
 
 /** The function could not be imported; the message is for its author. */
 class LoadFailure extends Error {}
@@ -25,15 +27,16 @@ async function load(code, entrypoint, language) {
 }
 
 async function importModule(file, entrypoint, language) {
+  tries += 1;
   try {
-    return await language.importFile(file);
+    return await language.importFile(file, tries > 1 ? `?${tries}` : "");
   } catch (error) {
     const { reason, ofSyntax } = (language.explain ?? explain)(error);
     const kind = ofSyntax ? `Syntax error in ${entrypoint}` : "Failed to load module";
-    const failure = new LoadFailure(`${kind}: ${reason}`);
-    const told = failures.get(file);
-    if (told && (language.leftUnlinked?.(error) || firstLine(told) === firstLine(failure))) throw told;
-    failures.set(file, failure);
+    const latest = new LoadFailure(`${kind}: ${withoutOwnFrames(reason)}`);
+    // A second import leaves out parts of the reason, and its stack has another address.
+    const same = failure && firstLine(failure) === firstLine(latest);
+    if (!failure || !(same || language.leftUnlinked?.(error))) failure = latest;
     throw failure;
   }
 }

@@ -160,7 +160,8 @@ function onFrame(frame, body) {
  *
  * - `open(fd, onBytes, onEnd)`: opens the socket, which then has `write(bytes)` and `end(done)`. It
  *   calls `onBytes(bytes)`, which reads the bytes before it returns, and `onEnd()` once.
- * - `importFile(file)`: returns a promise of the exports of an entry file.
+ * - `importFile(file, query)`: returns a promise of the exports of an entry file. `query` is empty
+ *   at first and differs at each further try, for a language that keeps modules that failed.
  * - `toBinary(body)`: returns what `req.bodyBinary` is, for a Buffer.
  * - `explain(error)`, optional: as in load.cjs, for a failed import.
  * - `leftUnlinked(error)`, optional: whether a second import failed only because the first one did.
