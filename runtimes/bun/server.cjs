@@ -4,7 +4,6 @@
 //     bun server.cjs COMMON
 
 const net = require("net");
-const { pathToFileURL } = require("url");
 
 const [common] = process.argv.splice(2, 1);
 const { serve } = require(`${common}/worker.cjs`);
@@ -22,7 +21,7 @@ function open(fd, onBytes, onEnd) {
 serve({
   open,
   // Never `require`: with it Bun loses a race against `import` of the same module.
-  importFile: (file, query) => import(pathToFileURL(file) + query),
+  importFile: (file, query) => import(file + query),
   toBinary: ({ buffer, byteOffset, length }) => buffer.slice(byteOffset, byteOffset + length),
   explain,
 });

@@ -28,13 +28,15 @@ async function load(code, entrypoint, language) {
 
 async function importModule(file, entrypoint, language) {
   tries += 1;
+  const query = tries > 1 ? `?${tries}` : "";
   try {
-    return await language.importFile(file, tries > 1 ? `?${tries}` : "");
+    return await language.importFile(file, query);
   } catch (error) {
     const { reason, ofSyntax } = (language.explain ?? explain)(error);
     const kind = ofSyntax ? `Syntax error in ${entrypoint}` : "Failed to load module";
-    const latest = new LoadFailure(`${kind}: ${withoutOwnFrames(reason)}`);
-    // A second import leaves out parts of the reason, and its stack has another address.
+    const shown = withoutOwnFrames(reason).replaceAll(path.basename(file) + query, path.basename(file));
+    const latest = new LoadFailure(`${kind}: ${shown}`);
+    // A second import may leave out parts of the reason.
     const same = failure && firstLine(failure) === firstLine(latest);
     if (!failure || !(same || language.leftUnlinked?.(error))) failure = latest;
     throw failure;
@@ -53,9 +55,13 @@ function firstLine(error) {
   return error.message.split("\n", 1)[0];
 }
 
-/** A CommonJS module is the handler or has it as `default`; compilers nest a second `default`. */
+/**
+ * A CommonJS module is the handler or has it as `default`; compilers nest a second `default`, and
+ * `import` puts another around both.
+ */
 function pickHandler(exported) {
-  return [exported, exported?.default, exported?.default?.default].find(
+  const first = exported?.default;
+  return [exported, first, first?.default, first?.default?.default].find(
     (one) => typeof one === "function",
   );
 }
