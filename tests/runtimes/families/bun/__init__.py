@@ -7,7 +7,7 @@ FAMILY = Family(
     entry="main.ts",
     differs={
         "a header cannot add lines": Difference(
-            because="as in Node.js: a header with such a value is refused",
+            because="the wrapper is that of Node.js, which refuses a header with such a value",
             answers=(failed(says=("x-bad",)),),
         ),
     },
