@@ -11,6 +11,7 @@ from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from minifn.builder import BuildContext, Builder
+from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
 from minifn.endpoint import ApiEndpoint
@@ -22,6 +23,7 @@ from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir, make_directory
 from minifn.host.identity import FileIdentity
 from minifn.host.reloader import unwatched_place, watched_folder
+from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.languages.table import default_search_path
@@ -76,6 +78,7 @@ class Parts:
     deployments: DeploymentService
     uploads: Uploads
     builder: Builder
+    toolchains: ToolchainCaches
     pool: Pool
     executions: Executions
     git: GitService
@@ -150,6 +153,12 @@ class Parts:
         """Start the launcher, then open the data directory: its secrets and its database."""
         await asyncio.to_thread(self._hide_code)
         self.data.prepare()
+        if forbids_execution(self.data.builds):
+            logger.warning(
+                "%s lies on a file system that is mounted noexec: compiled packages and programs of"
+                " functions do not run. Name another data directory",
+                self.data.builds,
+            )
         # First, so that it inherits no descriptors and no memory of the other parts.
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
@@ -229,7 +238,10 @@ class Parts:
         self.functions = FunctionService(database, installations=installations, changes=changes)
         self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
-        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes, self.endpoint)
+        self.toolchains = ToolchainCaches(data, self.engine, lambda: self.spawner)
+        self._specs = WorkerSpecs(
+            config, data, self.engine, self.runtimes, self.endpoint, self.toolchains.share
+        )
         self.deployments = DeploymentService(data, database, hooks, changes)
         self.uploads = Uploads(config, data, database, self.deployments, hooks, changes)
         self.executions = Executions(
@@ -257,6 +269,7 @@ class Parts:
                 engine=self.engine,
                 spawner=self.spawner,
                 runtimes=self.runtimes,
+                toolchains=self.toolchains,
                 tokens=self.tokens,
                 changes=self.changes,
                 hooks=hooks,
@@ -283,6 +296,7 @@ class Parts:
         """Recover what the last stop left, and run every loop in the background."""
         await self.domains.open()
         await self.deployments.tidy()
+        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names())
         stack.push_async_callback(self._tasks.wait)
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")
