@@ -11,6 +11,9 @@ function explain(error, parsed = "") {
   if (messages.every((one) => one?.constructor?.name === "BuildMessage")) {
     return { reason: messages.map((one) => describe(one, parsed)).join("\n"), ofSyntax: true };
   }
+  if (error?.constructor?.name === "ResolveMessage") {
+    return { reason: error.message, ofSyntax: false };
+  }
   return {
     reason: (error instanceof Error && error.stack) || String(error),
     ofSyntax: error instanceof SyntaxError,
