@@ -310,7 +310,7 @@ class Parts:
         """Recover what the last stop left, and run every loop in the background."""
         await self.domains.open()
         await self.deployments.tidy()
-        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names())
+        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")
@@ -363,7 +363,9 @@ class Parts:
         For functions with their own uid and without a separate file system, the wrappers are copied
         to where every uid may read them.
         """
-        table = RuntimeTable.load(search_path=default_search_path(self.config.runtime_paths))
+        table = RuntimeTable.load(
+            search_path=default_search_path(self.config.runtime_paths), memory=self.data.versions
+        )
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
         return table.public(self.data.runtimes) if drops else table
 
