@@ -89,7 +89,7 @@ class Report:
 
 
 def examine(config: Config) -> Report:
-    """Try everything that a server with these settings needs, without changing its data directory."""
+    """Try everything that a server with these settings needs, and change nothing of its data."""
     with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
         # Functions with their own uid must be able to pass through.
         Path(place).chmod(0o711)

@@ -25,7 +25,7 @@ from minifn.host.space import TreeRefused, TreeSize, check_space
 from minifn.ids import new_id
 from minifn.languages import Installed, Place
 from minifn.languages.installed import TOOLS
-from minifn.process_env import TOOLCHAIN_UID
+from minifn.process_env import SHARED, TOOLCHAIN_UID
 from minifn.sandbox.command import Bind, Command, Limits, SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Output, Spawner, run
@@ -77,7 +77,8 @@ class ToolchainCaches:
         if not name:
             return
         async with self._locks[name]:
-            if await asyncio.to_thread(is_whole, self._data.toolchain(name)):
+            directory = self._data.toolchain(name)
+            if await asyncio.to_thread(is_whole, directory, self._place(directory)):
                 self._whole.add(name)
                 return
             self._whole.discard(name)
@@ -108,6 +109,10 @@ class ToolchainCaches:
             for path in present:
                 if path.name not in known:
                     remove_tree(path)
+
+    def _place(self, directory: Path) -> str:
+        """Return the path by which functions know a cache."""
+        return self._engine.place(Bind(source=directory, target=SHARED))
 
     async def _make(self, installed: Installed) -> TreeSize:
         """Make a cache at its final path, because some archives hold the paths of their files."""
@@ -183,10 +188,12 @@ class ToolchainCaches:
             "runtime": installed.runtime.name,
             "version": installed.interpreter.version_text,
             "bytes": usage.size_bytes,
+            "place": self._place(directory),
             "digest": listing_digest(directory),
         }
         file = record_file(directory)
         new = file.with_name(f"{file.name}~new")
+        new.touch(mode=0o600)
         new.write_text(json.dumps(record))
         new.rename(file)
         sync_directory(file.parent)
@@ -208,10 +215,13 @@ def records(data: DataDir) -> list[dict[str, Any]]:
     return found
 
 
-def is_whole(directory: Path) -> bool:
-    """Tell whether a cache is as it was recorded."""
+def is_whole(directory: Path, place: str = "") -> bool:
+    """Tell whether a cache is as it was recorded.
+
+    `place`: the path by which functions must know it, because its files may hold that; "" = any.
+    """
     record = _record(record_file(directory))
-    if record is None:
+    if record is None or record["place"] != (place or record["place"]):
         return False
     try:
         return bool(record["digest"] == listing_digest(directory))
@@ -252,7 +262,7 @@ def _record(path: Path) -> dict[str, Any] | None:
         record = jsontext.decode(path.read_bytes())
     except (OSError, jsontext.JsonInvalid):
         return None
-    keys = {"name", "runtime", "version", "bytes", "digest"}
+    keys = {"name", "runtime", "version", "bytes", "place", "digest"}
     return record if isinstance(record, dict) and keys <= record.keys() else None
 
 

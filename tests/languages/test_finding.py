@@ -192,6 +192,19 @@ def test_a_known_program_is_not_asked_again_until_it_changes(tmp_path: Path) -> 
     assert search.find(finders)["it"][0].version == (2, 10)
 
 
+@pytest.mark.parametrize("damage", [b"", b"[[[", b"[[1, 2]]"])
+def test_the_next_start_asks_only_what_is_new(damage: bytes, tmp_path: Path) -> None:
+    script(tmp_path / "echo-lang", f"#!/bin/sh\necho >> {tmp_path}/asked\necho 2.0\n")
+    finders = {"it": echo_finder(scripts=True)}
+    memory = tmp_path / "versions.json"
+    for asked in ("\n", "\n"):
+        assert Search(str(tmp_path), memory).find(finders)["it"][0].version == (2, 0)
+        assert (tmp_path / "asked").read_text() == asked
+    memory.write_bytes(damage)
+    assert Search(str(tmp_path), memory).find(finders)["it"][0].version == (2, 0)
+    assert (tmp_path / "asked").read_text() == "\n\n"
+
+
 def test_a_family_installed_later_appears_and_one_removed_disappears(tmp_path: Path) -> None:
     write_family(tmp_path / "runtimes")
     tools = tmp_path / "tools"

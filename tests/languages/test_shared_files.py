@@ -123,6 +123,15 @@ def test_a_worker_makes_what_is_missing_and_a_start_removes_what_is_old(
     asyncio.run(body())
 
 
+def test_another_path_makes_them_anew(place: Path, bwrap: str) -> None:
+    async def body() -> None:
+        for engine, made in (("process", True), ("bwrap", True), ("bwrap", False)):
+            async with serving(place, engine) as client:
+                assert (MADE in says(await build(client, SOURCE))) is made
+
+    asyncio.run(body())
+
+
 def test_builds_at_once_make_them_once(place: Path) -> None:
     async def body() -> None:
         async with serving(place, "process") as client:

@@ -108,6 +108,8 @@ class Case:
     variables: Mapping[str, str] = field(default_factory=dict)
     #: Whether workers of other cases may answer. A case that counts or ends workers has its own.
     shared: bool = True
+    #: Whether it needs an engine that confines functions.
+    confined: bool = False
     #: Whether it takes seconds, so that a plain `pytest` leaves it out.
     slow: bool = False
 
