@@ -65,7 +65,8 @@ async def write_to_shared(call: Caller) -> None:
     # Nothing is lost where an attempt succeeds: a mistake here must not remove the wrappers.
     script = (
         f"for place in {places}; do touch $place/planted && echo OPEN $place; rm -f $place/planted;"
-        " for file in $(find $place -type f | head -n 50); do true >> $file && echo OPEN $file; done;"
+        " for file in $(find $place -type f | head -n 50);"
+        " do true >> $file && echo OPEN $file; done;"
         " done 2> /dev/null; echo done"
     )
     answer = await shell(call, script, seconds=30)

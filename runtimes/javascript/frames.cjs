@@ -2,10 +2,7 @@
 // The frames of a worker's socket: u32 header length | u32 body length | JSON header | body,
 // big-endian.
 
-const net = require("net");
-
 const LENGTHS = 8;
-const READ_BYTES = 65536;
 
 /** Cuts the byte stream into frames; pieces of a frame are gathered in one buffer. */
 class Reader {
@@ -86,23 +83,11 @@ function encode(header, body) {
 
 /** The connection to the server. It calls `onFrame(header, body)`; its end ends the process. */
 class Connection {
-  constructor(address, onFrame) {
+  /** `address` is `fd:N`; `open` is as in worker.cjs. */
+  constructor(address, open, onFrame) {
     const reader = new Reader(onFrame);
-    const onread = {
-      buffer: Buffer.allocUnsafeSlow(READ_BYTES),
-      callback: (bytes, buffer) => {
-        reader.push(buffer.subarray(0, bytes));
-        return true;
-      },
-    };
-    const [, kind, place] = /^(fd|unix):(.+)$/.exec(address);
-    this.socket =
-      kind === "fd"
-        ? new net.Socket({ fd: Number(place), onread })
-        : net.connect({ path: place, onread });
-    this.socket.on("end", () => process.exit(0));
-    this.socket.on("error", () => process.exit(0));
-    this.socket.resume();
+    const onBytes = (bytes) => reader.push(bytes);
+    this.socket = open(Number(address.slice("fd:".length)), onBytes, () => process.exit(0));
     this.waiting = [];
     this.flush = this.flush.bind(this);
     process.on("exit", this.flush);

@@ -1,23 +1,26 @@
-"""Behaviour of Node.js alone: two kinds of modules, values in logs, and overlapping requests."""
+"""Behaviour of JavaScript: two kinds of modules, values in logs, and overlapping requests."""
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from minifn.languages import RuntimeTable
 from minifn.workers.records import FunctionResponse
-from tests.runtimes.conftest import find_language
+from tests.runtimes.conftest import newest
 from tests.workers.harness import FUNCTIONS, Caller, Language, function
 
 CASE = FUNCTIONS / "contract_node"
 NOTICE = "Native logs detected. Use context.log() or context.error() for better experience."
 
 
-@pytest.fixture(scope="module")
-def javascript(runtime_table: RuntimeTable) -> Language:
-    return find_language(runtime_table, "node")
+@pytest.fixture(scope="module", params=["node", "bun", "deno"])
+def javascript(request: pytest.FixtureRequest, runtime_table: RuntimeTable) -> Language:
+    """Each language that runs JavaScript; skips where it is missing."""
+    runtime = newest(runtime_table, request.param)
+    return Language(key=request.param, suffix=".js", runtime=runtime, table=runtime_table)
 
 
 def answers(
@@ -36,9 +39,7 @@ def answers(
 def test_modules_of_every_kind(javascript: Language, entry: str, tmp_path: Path) -> None:
     async def ask() -> FunctionResponse:
         name, _, suffix = entry.partition(".")
-        language = Language(
-            key="node", suffix=f".{suffix}", runtime=javascript.runtime, table=javascript.table
-        )
+        language = replace(javascript, suffix=f".{suffix}")
         async with function(tmp_path, language.spec(CASE / "modules", name)) as call:
             return await call()
 
@@ -68,9 +69,7 @@ def test_package_type_makes_modules_of_js_files(javascript: Language, tmp_path: 
 
 def test_an_es_module_that_cannot_be_imported(javascript: Language, tmp_path: Path) -> None:
     async def ask() -> FunctionResponse:
-        language = Language(
-            key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table
-        )
+        language = replace(javascript, suffix=".mjs")
         async with function(tmp_path, language.spec(CASE / "modules", "broken")) as call:
             return await call()
 
@@ -99,15 +98,14 @@ def test_an_es_module_that_failed_says_so_in_the_same_words(
     (code / "other.mjs").write_text(other)
 
     async def ask() -> list[FunctionResponse]:
-        language = Language(
-            key="node", suffix=".mjs", runtime=javascript.runtime, table=javascript.table
-        )
+        language = replace(javascript, suffix=".mjs")
         async with function(tmp_path / "run", language.spec(code, "main")) as call:
             return [await call() for _ in range(3)]
 
     first, *later = asyncio.run(ask())
     assert first.status_code == 503
-    assert "Error" in first.errors
+    assert first.errors.startswith(("Syntax error in main.mjs: ", "Failed to load module: "))
+    assert "?" not in first.errors
     assert [answer.errors for answer in later] == [first.errors] * 2
 
 
