@@ -8,7 +8,8 @@ def main(context):
     try:
         lines, total = read_order(context.req.body_json)
     except (ValueError, KeyError, TypeError):
-        return context.res.text("The order needs number, to, and items with text, count, price.\n", 400)
+        told = "The order needs number, to, and items with text, count, price.\n"
+        return context.res.text(told, 400)
     context.log("invoice over", f"{total:.2f}")
     headers = {
         "content-type": "application/pdf",
