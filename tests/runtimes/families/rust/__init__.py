@@ -15,9 +15,7 @@ FAMILY = Family(
     differs={
         "request line": Difference(
             because="Open Runtimes' server for Rust decodes the values of the query",
-            answers=(
-                mirrored(**{**LINE.value, "query": {**LINE.value["query"], "a": "A+"}}),
-            ),
+            answers=(mirrored(**{**LINE.value, "query": {**LINE.value["query"], "a": "A+"}}),),
         ),
         "binary": Difference(
             because="types-for-rust gives bytes a type",
