@@ -1,0 +1,12 @@
+"""The whole table."""
+
+from tests.runtimes.contract import answers, failures, load, logs, requests
+from tests.runtimes.contract.table import Case, Load
+
+ROWS: tuple[Case | Load, ...] = (
+    *requests.ROWS,
+    *answers.ROWS,
+    *failures.ROWS,
+    *logs.ROWS,
+    *load.ROWS,
+)

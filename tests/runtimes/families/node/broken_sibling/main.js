@@ -1,0 +1,3 @@
+require("./sibling");
+
+module.exports = ({ res }) => res.empty();

@@ -1,0 +1,3 @@
+require("notthereatall");
+
+module.exports = ({ res }) => res.empty();

@@ -1,0 +1,5 @@
+import sibling  # noqa: F401
+
+
+def main(context):
+    return context.res.empty()

@@ -1,0 +1,5 @@
+import notthereatall  # noqa: F401
+
+
+def main(context):
+    return context.res.empty()

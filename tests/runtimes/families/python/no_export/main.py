@@ -1,0 +1,2 @@
+def other(context):
+    return context.res.empty()

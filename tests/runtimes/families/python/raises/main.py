@@ -1,0 +1,2 @@
+print("loading")
+raise RuntimeError("no database")
