@@ -86,6 +86,9 @@ class Config:
         secret=True,
     )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
+    runtime_paths: tuple[str, ...] = _setting(
+        (), "directories with interpreters and compilers, searched before PATH"
+    )
     network: str = _setting(
         "host", "most that functions may reach; builds reach what the host does", choices=NETWORKS
     )

@@ -18,6 +18,7 @@ from minifn.git.program import HOW_TO_GET, find_git
 from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
 from minifn.languages import RuntimeTable
+from minifn.languages.table import default_search_path
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import EngineUnavailable, Network, NetworkUnavailable
 from minifn.sandbox.protections import USE_HOST, protections
@@ -30,8 +31,6 @@ OPEN_FILES_WANTED = 4096
 #: Least free bytes of the disk and of memory.
 DISK_WANTED_BYTES = 1_000_000_000
 MEMORY_WANTED_BYTES = 256 * 1024 * 1024
-#: Languages of which a server needs at least one.
-FAMILIES_WANTED = ("python", "node")
 USE_AUTO = "MINIFN_SANDBOX=auto takes what works"
 
 
@@ -82,7 +81,8 @@ def examine(config: Config) -> Report:
         data = DataDir(Path(place) / "data")
         data.prepare()
         sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
-    return Report(checks=(*sandbox, *_runtimes(RuntimeTable.load()), *_machine(config)))
+    table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
+    return Report(checks=(*sandbox, *_runtimes(table), *_machine(config)))
 
 
 async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
@@ -132,7 +132,7 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
         )
         for family, versions in found.items()
     ]
-    for family in FAMILIES_WANTED:
+    for family in table.families():
         if family not in found:
             checks.append(
                 Check(

@@ -24,6 +24,7 @@ from minifn.host.identity import FileIdentity
 from minifn.host.reloader import unwatched_place, watched_folder
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
+from minifn.languages.table import default_search_path
 from minifn.models import Deployment, Function
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
@@ -330,7 +331,7 @@ class Parts:
         For functions with their own uid and without a separate file system, the wrappers are copied
         to where every uid may read them.
         """
-        table = RuntimeTable.load()
+        table = RuntimeTable.load(search_path=default_search_path(self.config.runtime_paths))
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
         return table.public(self.data.runtimes) if drops else table
 

@@ -10,9 +10,12 @@ from minifn.models import APPWRITE_VERSION, Deployment, Function, Variable, spec
 #: First uid, and number of uids, that functions run as when the server is root.
 UID_BASE = 20_001
 UID_COUNT = 40_000
-#: Paths in a sandbox of a function's code and of its language's wrapper.
+#: Paths in a sandbox of a function's code, of its language's wrapper, of code that languages share,
+#: and of files made once for the machine.
 CODE = "/fn"
 WRAPPER = "/runtime"
+COMMON = "/common"
+SHARED = "/shared"
 
 
 def function_uid(function: Function) -> int:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from minifn.sandbox import choose as choose_module
 from minifn.sandbox.launcher.confine import landlock_version
@@ -18,22 +20,37 @@ from minifn.sandbox.programs import find_bwrap
 from tests.clocks import Play, Story, opened
 from tests.serving import Api, Server
 
+#: Files whose tests share something only with those of the same first parameter.
+FILES_BY_PARAMETER = (
+    "tests/docs/test_blocks.py",
+    "tests/hostile/test_service_verdicts.py",
+    "tests/hostile/test_verdicts.py",
+)
+
 
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker more than there are processors, because most tests wait."""
     return (os.cpu_count() or 1) + 1
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of a file to one worker: they share servers.
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Distribute tests by their group."""
+    return ByGroup(config, log)
 
-    Each column of a hostile table is a group too.
+
+class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
+    """Give a group of tests to one worker, because they share servers and builds.
+
+    A group is a file; in FILES_BY_PARAMETER it is a file and the first parameter. pytest 9.2 makes
+    `--dist loadgroup` distribute without groups (pytest-xdist#1386).
     """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            callspec = getattr(item, "callspec", None)
-            column = callspec.params.get("column", "") if callspec else ""
-            item.add_marker(pytest.mark.xdist_group(f"{item.path}{column}"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        path, _, test = nodeid.partition("::")
+        if not path.startswith(FILES_BY_PARAMETER):
+            return path
+        _, _, parameters = test.partition("[")
+        return f"{path}[{parameters.partition('-')[0]}"
 
 
 @pytest.fixture(scope="session")

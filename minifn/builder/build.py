@@ -12,20 +12,23 @@ from pathlib import Path, PurePosixPath
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
 from minifn.archive.unpack_main import shown
 from minifn.builder.caches import mark_used
+from minifn.builder.commands import BuildCommands, BuildError
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
-from minifn.builder.publish import Owner, check_usage, give_to, seal
+from minifn.builder.publish import Owner, give_to, seal
 from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
 from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable
+from minifn.languages.installed import TOOLS
 from minifn.models import Deployment, Function, specification
 from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
-from minifn.sandbox.command import Bind, Command, Exit, Limits, SandboxError
+from minifn.sandbox.command import Bind, Command, Limits, SandboxError
 from minifn.sandbox.inherited import passed_paths, passed_through
 from minifn.sandbox.own_python import own_binds
-from minifn.sandbox.spawner import Process, run
+from minifn.sandbox.spawner import run
 from minifn.store import deployments
+from minifn.workers.runtime_folders import folders, places
 
 #: Path of the function's cache in a build's sandbox.
 CACHE = "/cache"
@@ -45,17 +48,9 @@ OPEN_FILES_MAX = 4096
 BUILD_NICE = 10
 #: Deadline of byte-compiling, seconds; the rest is compiled at every start.
 FINISH_SECONDS = 2
-#: Seconds to wait for the rest of a command's output after its processes have ended.
-DRAIN_SECONDS = 1.0
 #: Bytes of a cache beyond which it is removed after the build.
 CACHE_BYTES_MAX = 1_000_000_000
-#: Least seconds between two checks of a build's size on disk.
-GUARD_SECONDS = 1.0
 _MIB = 1024 * 1024
-
-
-class BuildError(Exception):
-    """The build failed; the message is for the build log."""
 
 
 class Superseded(Exception):
@@ -78,6 +73,14 @@ class Build:
         self._passed = passed_through(context.environ, context.config.build_env_passthrough)
         self._limit_bytes = context.config.build_limit
         self._size = specification(function.build_specification)
+        self._commands = BuildCommands(
+            context.spawner,
+            context.engine,
+            log,
+            code=self._directory,
+            others=(self._cache, self._scratch),
+            limit_bytes=self._limit_bytes,
+        )
         self._memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * _MIB)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
         #: The uid of the build's processes, 0 unless the server is root and the engine drops root.
@@ -100,7 +103,11 @@ class Build:
         await self._prepare(installed)
         place = self._place(installed)
         plan = installed.build(
-            place, commands=self._deployment.commands, code=self._directory, entrypoint=entrypoint
+            place,
+            commands=self._deployment.commands,
+            code=self._directory,
+            entrypoint=entrypoint,
+            memory_mb=self._memory_bytes // _MIB,
         )
         for note in plan.notes:
             self._log.note(note)
@@ -120,7 +127,7 @@ class Build:
             f"Environment preparation started: {interpreter},"
             f" {deployment.source_size_bytes:,} bytes of source."
         )
-        await asyncio.to_thread(self._make_room)
+        await asyncio.to_thread(self._make_room, installed)
         await self._unpack()
         await asyncio.to_thread(self._hand_over)
         building = await context.database.write(deployments.start_building, deployment.id, now_ms())
@@ -131,22 +138,25 @@ class Build:
     async def _run_commands(
         self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]
     ) -> None:
-        """Run the commands of a plan; the last one may fail. Raises as `_execute`."""
+        """Run the commands of a plan; the last one may fail. Raises as `BuildCommands.run`."""
         entrypoint = self._deployment.entrypoint
         if plan.argv:
             self._log.note("Build command execution started.")
-            await self._execute(self._command(plan, installed, plan.argv, variables))
+            await self._commands.run(self._command(plan, installed, plan.argv, variables))
             self._log.note("Build command execution finished.")
         if not holds(self._directory, entrypoint):
             self._log.note(f"Warning: the deployment has no file {entrypoint}, its entrypoint.")
         elif plan.check:
             check = self._command(plan, installed, plan.check, {})
-            await self._execute(check, failure="The function's source does not parse.")
+            await self._commands.run(check, failure="The function's source does not parse.")
+        if plan.compile:
+            compiling = self._command(plan, installed, plan.compile, variables)
+            await self._commands.run(compiling, failure="The function's source does not compile.")
         if plan.finish:
             wrapped = self._context.engine.wrap(self._command(plan, installed, plan.finish, {}))
             await run(self._context.spawner, wrapped, timeout_seconds=FINISH_SECONDS)
 
-    def _make_room(self) -> None:
+    def _make_room(self, installed: Installed) -> None:
         """Make the empty directories of a build; files of an interrupted build are removed."""
         data = self._context.data
         check_space(data.builds)
@@ -160,6 +170,10 @@ class Build:
         mark_used(self._cache)
         remove_tree(self._scratch)
         self._scratch.mkdir(mode=0o700)
+        tools = self._scratch / TOOLS
+        tools.mkdir(mode=0o755)
+        for name, program in installed.tools.items():
+            (tools / name).symlink_to(program)
 
     async def _unpack(self) -> None:
         """Unpack as the server's user, because only that user can read archives."""
@@ -203,18 +217,16 @@ class Build:
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
-        code, cache, wrapper, scratch = (
-            self._context.engine.place(bind) for bind in self._binds(installed)
-        )
-        return Place(code=code, wrapper=wrapper, cache=cache, scratch=scratch)
+        return Place(**places(self._context.engine, self._binds(installed)))
 
-    def _binds(self, installed: Installed) -> tuple[Bind, Bind, Bind, Bind]:
-        return (
-            Bind(source=self._directory, target=CODE, writable=True),
-            Bind(source=self._cache, target=CACHE, writable=True),
-            Bind(source=installed.wrapper, target=WRAPPER),
-            Bind(source=self._scratch, target=SCRATCH, writable=True),
-        )
+    def _binds(self, installed: Installed) -> dict[str, Bind]:
+        """Return the binds of a build's folders by the field of `Place` that names each."""
+        return {
+            "code": Bind(source=self._directory, target=CODE, writable=True),
+            "cache": Bind(source=self._cache, target=CACHE, writable=True),
+            "scratch": Bind(source=self._scratch, target=SCRATCH, writable=True),
+            **folders(installed),
+        }
 
     def _command(
         self,
@@ -230,11 +242,12 @@ class Build:
             env=self._environment(plan, installed, variables),
             cwd=place.code,
             binds=(
-                *self._binds(installed),
+                *self._binds(installed).values(),
                 *(Bind(source=path, target=str(path)) for path in shown),
             ),
             limits=Limits(
                 memory_bytes=self._memory_bytes,
+                reserved_bytes=installed.family.memory_allowance_mb * _MIB,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
                 file_bytes=self._limit_bytes,
@@ -273,71 +286,6 @@ class Build:
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
-    async def _execute(self, command: Command, failure: str = "") -> None:
-        """Run a command and write its output to the log.
-
-        `failure` says it in place of the exit code. Raises BuildError unless the command ends with
-        code 0, and TreeRefused when it wrote too much.
-        """
-        reading, writing = os.pipe()
-        follower = asyncio.create_task(self._follow(reading))
-        try:
-            process = await self._context.spawner.spawn(
-                self._context.engine.wrap(command), stdout=writing, stderr=writing
-            )
-        finally:
-            os.close(writing)
-        guard = asyncio.create_task(self._guard(process))
-        try:
-            exit = await process.wait()
-            await asyncio.wait([follower], timeout=DRAIN_SECONDS)
-        finally:
-            if process.exit is None:
-                await process.kill()
-            follower.cancel()
-            guard.cancel()
-            await asyncio.wait([follower, guard])
-        if not guard.cancelled():
-            raise BuildError(f"The build was stopped: {guard.result()}.")
-        if exit.code != 0:
-            raise BuildError(failure if exit.code and failure else explain(exit))
-        # The guard checks once a second: a fast command may have ended before. Sealing checks the
-        # code.
-        await asyncio.to_thread(check_trees, self._limit_bytes, self._cache, self._scratch)
-
-    async def _follow(self, descriptor: int) -> None:
-        """Copy the output of a command to the log until it is closed."""
-        reader = asyncio.StreamReader()
-        loop = asyncio.get_running_loop()
-        file = os.fdopen(descriptor, "rb", buffering=0)
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), file
-        )
-        try:
-            while output := await reader.read(65536):
-                await self._log.write(output)
-        finally:
-            transport.close()
-
-    async def _guard(self, process: Process) -> str:
-        """Kill a build that has written too much, and return the reason."""
-        pause_seconds = GUARD_SECONDS
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(pause_seconds)
-            started = loop.time()
-            try:
-                await asyncio.to_thread(self._check_disk)
-            except TreeRefused as exc:
-                process.kill_soon()
-                return str(exc)
-            # A large tree takes long to measure, so checks take at most a tenth of the time.
-            pause_seconds = max(GUARD_SECONDS, 10 * (loop.time() - started))
-
-    def _check_disk(self) -> None:
-        check_space(self._directory)
-        check_trees(self._limit_bytes, self._directory, self._cache, self._scratch)
-
     def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
         """Give the build's output to the server, durably; the function can then only read it."""
         links = (
@@ -349,7 +297,7 @@ class Build:
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        usage = seal(self._directory, owner, links, limit_bytes=self._limit_bytes)
+        usage = seal(self._directory, owner, links, limit_bytes=self._limit_bytes, keep=plan.keep)
         # Before the deployment becomes `ready`.
         sync_tree(self._directory)
         return usage
@@ -367,12 +315,6 @@ class Build:
             remove_tree(self._directory)
 
 
-def check_trees(limit_bytes: int, *directories: Path) -> None:
-    """Raise TreeRefused when a directory cannot be measured or is too large."""
-    for directory in directories:
-        check_usage(measure(directory), limit_bytes)
-
-
 def holds(directory: Path, entrypoint: str) -> bool:
     """Tell whether a build has its entrypoint, a path inside its directory."""
     path = PurePosixPath(entrypoint)
@@ -380,12 +322,3 @@ def holds(directory: Path, entrypoint: str) -> bool:
         return False
     # `Path.exists` raises for a name that is too long, and for a closed directory.
     return os.path.exists(directory / path)  # noqa: PTH110
-
-
-def explain(exit: Exit) -> str:
-    """Return why a command failed, in Appwrite's words if it has any."""
-    if exit.reason:
-        return f"The build was stopped: {exit.reason}."
-    if exit.code is not None:
-        return f"Build command exited with code {exit.code}."
-    return f"Build command was ended by signal {exit.signal_name or exit.signal}."

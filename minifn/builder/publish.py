@@ -7,11 +7,13 @@ processes of the build have ended.
 
 import os
 import stat
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from minifn.archive.unpack_main import leads_outside, shown
+from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, check_level
 
 #: Most files and directories of a build.
@@ -48,13 +50,19 @@ def give_to(directory: Path, uid: int) -> None:
 
 
 def seal(
-    directory: Path, owner: Owner, link_roots: tuple[str, ...], *, limit_bytes: int
+    directory: Path,
+    owner: Owner,
+    link_roots: tuple[str, ...],
+    *,
+    limit_bytes: int,
+    keep: tuple[str, ...] = (),
 ) -> TreeSize:
     """Publish a finished build: owners become those of `owner`, modes 0750 or 0640.
 
     Without a group the modes are 0700 and 0600. Absolute links may lead below `link_roots` (paths
     in the build's sandbox), relative links must stay in the tree. Sockets, pipes and devices are
-    removed. Returns the size of the rest. Raises TreeRefused and OSError.
+    removed. So is all that no glob of `keep` names, unless that is empty. Returns the size of the
+    rest. Raises TreeRefused and OSError.
 
     A process of the build's user that still lives can change nothing: each directory changes its
     owner before it is read, and owners change before modes, which only an owner can change back.
@@ -68,6 +76,9 @@ def seal(
     for folder, directories, names, descriptor in os.fwalk(directory, onerror=_raise):
         place = Path(folder).relative_to(directory)
         check_level(len(place.parts))
+        if keep:
+            _remove_rest(Path(folder), place, directories, keep, inside=True)
+            _remove_rest(Path(folder), place, names, keep, inside=False)
         for name in (*directories, *names):
             status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             mode = status.st_mode
@@ -83,6 +94,24 @@ def seal(
     usage = TreeSize(size_bytes=size_bytes, files=files, directories=folders)
     check_usage(usage, limit_bytes)
     return usage
+
+
+def _remove_rest(
+    folder: Path, place: Path, names: list[str], keep: tuple[str, ...], *, inside: bool
+) -> None:
+    """Remove the entries of a folder that no glob of `keep` names, from `names` as well.
+
+    `place` is the folder's path in the tree. With `inside`, an entry above a named one stays.
+    """
+    globs = [PurePosixPath(glob).parts for glob in keep]
+    for name in tuple(names):
+        path = (*place.parts, name)
+        if not any(
+            all(map(fnmatchcase, path, glob)) and (inside or len(glob) <= len(path))
+            for glob in globs
+        ):
+            remove_tree(folder / name)
+            names.remove(name)
 
 
 def _take_over(

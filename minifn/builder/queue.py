@@ -8,8 +8,9 @@ import sqlite3
 import time
 from types import TracebackType
 
-from minifn.builder.build import Build, BuildError, Superseded
+from minifn.builder.build import Build, Superseded
 from minifn.builder.caches import least_used, set_aside
+from minifn.builder.commands import BuildError
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
 from minifn.host.datadir import remove_tree

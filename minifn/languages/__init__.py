@@ -1,8 +1,9 @@
 """The languages of functions: Appwrite's names, this machine's interpreters, and their commands."""
 
+from minifn.languages.installed import BuildPlan, Installed, Place
 from minifn.languages.interpreters import Interpreter
 from minifn.languages.manifest import Runtime
-from minifn.languages.table import BuildPlan, Installed, Place, RuntimeTable, RuntimeUnavailable
+from minifn.languages.table import RuntimeTable, RuntimeUnavailable
 
 __all__ = [
     "BuildPlan",

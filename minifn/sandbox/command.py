@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Placeholder for the host's path of the private temporary directory, which the spawner chooses.
+#: Placeholder for the host's path of the private temporary directory, which the spawner chooses. It
+#: may stand in arguments and variables.
 PRIVATE_TMP = "{private tmp}"
 
 
@@ -53,6 +54,8 @@ class Limits:
 
     #: Memory of the whole tree of processes, by a watchdog; and of each process, by RLIMIT_DATA.
     memory_bytes: int = 0
+    #: Memory on top of that in RLIMIT_DATA alone, for a language that reserves more than it uses.
+    reserved_bytes: int = 0
     #: Processes and threads. Without a user namespace (the server is root) they are counted per
     #: uid, so that the workers and builds of one function share them.
     processes: int = 256

@@ -1,5 +1,6 @@
 """Turns a confined command into the message that asks the launcher to start it."""
 
+import dataclasses
 import json
 
 from .command import PRIVATE_TMP, Confinement, Wrapped
@@ -13,6 +14,8 @@ def spawn_message(wrapped: Wrapped, number: int, descriptors: int, cookie: str, 
     `descriptors`: how many ride along. `tmp`: the private temporary directory, "" for none.
     """
     limits = wrapped.limits
+    if not wrapped.tmp_inside:
+        wrapped = _with_tmp(wrapped, tmp)
     env, data = _env_and_data(wrapped, cookie, tmp)
     return {
         "op": "spawn",
@@ -38,6 +41,15 @@ def spawn_message(wrapped: Wrapped, number: int, descriptors: int, cookie: str, 
     }
 
 
+def _with_tmp(wrapped: Wrapped, tmp: str) -> Wrapped:
+    """Return the command with the private temporary directory in its arguments and variables."""
+    return dataclasses.replace(
+        wrapped,
+        argv=tuple(word.replace(PRIVATE_TMP, tmp) for word in wrapped.argv),
+        env={name: value.replace(PRIVATE_TMP, tmp) for name, value in wrapped.env.items()},
+    )
+
+
 def _env_and_data(wrapped: Wrapped, cookie: str, tmp: str) -> tuple[dict[str, str], list[bytes]]:
     """Return the environment and the data with which the program of a command starts."""
     # Also with a namespace: bwrap killed in its first milliseconds can leave an init behind.
@@ -46,7 +58,9 @@ def _env_and_data(wrapped: Wrapped, cookie: str, tmp: str) -> tuple[dict[str, st
     if wrapped.supervision is None:
         return env, _data(wrapped, tmp)
     supervision = {**wrapped.supervision, "env": env, "tmp": tmp}
-    return {"HOME": "/", **mark}, [json.dumps(supervision).encode()]
+    return {"HOME": "/", **mark}, [
+        json.dumps(supervision).replace(PRIVATE_TMP, json.dumps(tmp)[1:-1]).encode()
+    ]
 
 
 def _data(wrapped: Wrapped, tmp: str) -> list[bytes]:

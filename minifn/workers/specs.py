@@ -8,10 +8,11 @@ from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.languages import Place, RuntimeTable
 from minifn.models import Deployment, Specification, Target, specification
-from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
+from minifn.process_env import CODE, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.workers.records import WorkerSpec
+from minifn.workers.runtime_folders import folders, places, shown
 
 #: Variable by which a function gives up network.
 NETWORK_VARIABLE = "MINIFN_NETWORK"
@@ -105,9 +106,8 @@ class WorkerSpecs:
         installed = self._runtimes.resolve(function.runtime)
         size = specification(function.runtime_specification)
         code = Bind(source=self._data.build(deployment.id), target=CODE)
-        wrapper = Bind(source=installed.wrapper, target=WRAPPER)
-        place = Place(code=self._engine.place(code), wrapper=self._engine.place(wrapper))
-        start = installed.start(place)
+        binds = {"code": code, **folders(installed)}
+        place = Place(**places(self._engine, binds), tmp=self._engine.tmp)
         system = system_variables(
             function,
             deployment,
@@ -116,15 +116,15 @@ class WorkerSpecs:
             runtime=(installed.runtime.name, installed.runtime.version),
             slug=size.slug,
         )
+        start = installed.start(place, entrypoint=deployment.entrypoint, memory_mb=size.memory_mb)
         own = {name: value for name, value in target.variables.items() if can_be_set(name, value)}
         options = installed.options(size.memory_mb, own)
-        interpreter = (Bind(source=path, target=str(path)) for path in installed.interpreter.binds)
         command = Command(
             argv=start.argv,
             env={**start.defaults, **own, **options, **system, **start.env},
             cwd=place.code,
-            binds=(code, wrapper, *interpreter),
-            limits=self._limits(size, target),
+            binds=(*binds.values(), *shown(installed)),
+            limits=self._limits(size, target, installed.family.memory_allowance_mb),
             network=network_of(self._config.network, target.variables),
             uid=function_uid(function),
             label=f"{function.id} {deployment.id}",
@@ -134,9 +134,10 @@ class WorkerSpecs:
             key=deployment.id, group=function.id, command=command, concurrency=concurrency
         )
 
-    def _limits(self, size: Specification, target: Target) -> Limits:
+    def _limits(self, size: Specification, target: Target, reserved_mb: int) -> Limits:
         return Limits(
             memory_bytes=size.memory_mb * _MIB,
+            reserved_bytes=reserved_mb * _MIB,
             tmp_bytes=tmp_mb(self._tmp_mb, target.variables) * _MIB,
             processes=WORKER_PROCESSES,
             open_files=WORKER_FILES,

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from minifn.builder import build as build_module
 from minifn.languages import RuntimeTable
 from minifn.store import deployments, functions
 from tests.building import opened
@@ -136,7 +135,7 @@ def test_the_deadline_ends_a_build(data: Path, runtimes: RuntimeTable) -> None:
 def test_a_build_that_fills_the_disk_is_stopped(
     where: str, make: str, data: Path, runtimes: RuntimeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_module, "GUARD_SECONDS", 0.05)
+    monkeypatch.setattr("minifn.builder.commands.GUARD_SECONDS", 0.05)
     monkeypatch.setattr("minifn.builder.publish.OUTPUT_FILES_MAX", 100)
 
     async def body() -> None:

@@ -42,9 +42,7 @@ def test_every_block_is_run_or_says_why_not(name: str) -> None:
 
 
 # Each page has a server of its own, so the pages need not share a test process.
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in RUN]
-)
+@pytest.mark.parametrize("name", RUN)
 def test_the_blocks_of_a_page_work(name: str, data: Path) -> None:
     page = blocks(TEXTS[name].read_text())
     code = "\n".join(block.rest + "\n" + block.text for block in page if block.kind != "skip:")

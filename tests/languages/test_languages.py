@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from minifn.languages import Interpreter, Place, RuntimeTable, RuntimeUnavailable
-from minifn.languages.interpreters import find_interpreters, parse_version
+from minifn.languages.finding import Search
+from minifn.languages.interpreters import parse_version
 from minifn.languages.manifest import Finder, load_families
 from minifn.languages.table import default_root
 
@@ -38,6 +39,10 @@ def interpreter(version: str, path: str = "") -> Interpreter:
     return Interpreter(
         path=Path(path or f"/opt/{version}/bin/program"), version=parse_version(version)
     )
+
+
+def find_interpreters(finder: Finder, search_path: str) -> tuple[Interpreter, ...]:
+    return Search(search_path).find({"it": finder})["it"]
 
 
 def table(**versions: str) -> RuntimeTable:
@@ -92,7 +97,11 @@ def test_the_version_asked_for_or_the_nearest(runtime_id: str, found: str, chose
 
 @pytest.mark.parametrize(
     ("runtime_id", "says"),
-    [("python-3.11", "pyenv"), ("php-8.3", "It runs: Node.js, Python"), ("cobol-1", "cobol-1")],
+    [
+        ("python-3.11", "pyenv"),
+        ("dart-3.1", "no wrapper for Dart.*install the Dart SDK"),
+        ("cobol-1", "cobol-1"),
+    ],
 )
 def test_an_unavailable_runtime_names_the_remedy(runtime_id: str, says: str) -> None:
     with pytest.raises(RuntimeUnavailable, match=says):

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minifn.languages import RuntimeTable
-from minifn.languages.table import Place
+from minifn.languages import Place, RuntimeTable
 from minifn.sandbox.command import Command
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
+from minifn.workers.runtime_folders import folders, places
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 
@@ -35,8 +35,16 @@ class Language:
     ) -> WorkerSpec:
         """Return the spec of the function whose entry is `entry` (without suffix) in `code`."""
         installed = self.table.resolve(self.runtime)
-        start = installed.start(Place(code=str(code), wrapper=str(installed.wrapper)))
-        env = {**(env or {}), "OPEN_RUNTIMES_ENTRYPOINT": entry + self.suffix, **start.env}
+        file = entry + self.suffix
+        engine = NoEngine()
+        place = Place(code=str(code), **places(engine, folders(installed)), tmp=engine.tmp)
+        start = installed.start(place, entrypoint=file)
+        env = {
+            **start.defaults,
+            **(env or {}),
+            "OPEN_RUNTIMES_ENTRYPOINT": file,
+            **start.env,
+        }
         command = Command(argv=start.argv, env=env, cwd=str(code), label=f"{code.name}/{entry}")
         return WorkerSpec(key=f"{code}/{entry}", command=command, concurrency=concurrency)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from minifn.host.datadir import DataDir
-from minifn.languages import RuntimeTable
-from minifn.languages.table import Place
+from minifn.languages import Place, RuntimeTable
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, Limits
 from minifn.sandbox.spawner import Spawner
@@ -51,7 +50,7 @@ def test_worker_in_bwrap(key: str, data: DataDir) -> None:
             binds = (
                 Bind(source=code, target="/fn"),
                 Bind(source=installed.wrapper, target="/runtime"),
-                *(Bind(source=path, target=str(path)) for path in installed.interpreter.binds),
+                *(Bind(source=path, target=str(path)) for path in installed.binds),
             )
             place = Place(code=engine.place(binds[0]), wrapper=engine.place(binds[1]))
             start = installed.start(place)

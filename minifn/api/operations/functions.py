@@ -127,18 +127,6 @@ class OneFunction(Params, frozen=True, kw_only=True):
     function_id: Annotated[str, Id()]
 
 
-#: Build commands by runtime family, for clients before 1.4, which send none.
-_COMMANDS_1_3 = {
-    "node": "npm install",
-    "python": "pip install --no-cache-dir -r requirements.txt",
-    "dart": "dart pub get",
-    "php": "composer update",
-    "ruby": "bundle install",
-    "swift": "swift package resolve",
-    "dotnet": "dotnet restore",
-}
-
-
 def _settings(
     call: Call, params: CreateFunction, runtime: str, default: str | None
 ) -> FunctionSettings:
@@ -150,7 +138,7 @@ def _settings(
     _check_settings(params)
     commands = params.commands
     if call.shape <= Shape.V1_3:
-        commands = _COMMANDS_1_3.get(runtime.rpartition("-")[0], "")
+        commands = call.parts.runtimes.old_commands(runtime)
     old = params.specification or default
     return FunctionSettings(
         name=params.name,

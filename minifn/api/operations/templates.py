@@ -28,19 +28,6 @@ from minifn.store.git_sources import Source
 USE_CASES = ("dev-tools", "starter", "databases", "ai", "messaging", "utilities")
 
 OWNER, REPOSITORY = "appwrite", "templates"
-#: Language -> (install commands, entrypoint, folder), as in github.com/appwrite/templates.
-_STARTERS = {
-    "node": ("npm install", "src/main.js", "node/starter"),
-    "python": ("pip install -r requirements.txt", "src/main.py", "python/starter"),
-    "dart": ("dart pub get", "lib/main.dart", "dart/starter"),
-    "go": ("", "main.go", "go/starter"),
-    "php": ("composer install", "src/index.php", "php/starter"),
-    "bun": ("bun install", "src/main.ts", "bun/starter"),
-    "ruby": ("bundle install", "lib/main.rb", "ruby/starter"),
-    "deno": ("deno cache src/main.ts", "src/main.ts", "deno/starter"),
-}
-
-
 _STARTER: dict[str, Any] = {
     "icon": "icon-lightning-bolt",
     "id": "starter",
@@ -107,16 +94,16 @@ class OneTemplate(Params, frozen=True, kw_only=True):
 
 def _templates(call: Call) -> list[dict[str, Any]]:
     table = call.parts.runtimes
+    starters = table.starters()
     runtimes = [
         {
             "name": runtime.id,
-            "commands": commands,
-            "entrypoint": entrypoint,
-            "providerRootDirectory": folder,
+            "commands": starters[runtime.key][0].commands,
+            "entrypoint": starters[runtime.key][0].entrypoint,
+            "providerRootDirectory": _folder(runtime.key),
         }
         for runtime in table.runnable()
-        for key, (commands, entrypoint, folder) in _STARTERS.items()
-        if runtime.key == key and table.starter(key)
+        if runtime.key in starters
     ]
     return [{**_STARTER, "runtimes": runtimes}]
 
@@ -144,19 +131,25 @@ async def get_template(call: Call, params: OneTemplate) -> ASGIApp:
     raise FunctionTemplateNotFound
 
 
+def _folder(key: str) -> str:
+    """Return the folder of a family's starter, as in github.com/appwrite/templates."""
+    return f"{key}/starter"
+
+
 def find(call: Call, wanted: Wanted) -> Template | Source:
     """Return a bundled template, or the source of another.
 
     Raises ProviderRepositoryNotFound and ArgumentInvalid.
     """
     root_directory = wanted.root_directory.removeprefix("./").strip("/")
-    for key, (_, entrypoint, root) in _STARTERS.items():
-        folder = call.parts.runtimes.starter(key)
-        place = (f"{OWNER}/{REPOSITORY}", root)
-        if folder is not None and (wanted.repository, root_directory) == place:
-            url = f"https://github.com/{OWNER}/{REPOSITORY}"
+    for key, (starter, folder) in call.parts.runtimes.starters().items():
+        if (wanted.repository, root_directory) == (f"{OWNER}/{REPOSITORY}", _folder(key)):
             return Template(
-                folder=folder, entrypoint=entrypoint, owner=OWNER, repository=REPOSITORY, url=url
+                folder=folder,
+                entrypoint=starter.entrypoint,
+                owner=OWNER,
+                repository=REPOSITORY,
+                url=f"https://github.com/{OWNER}/{REPOSITORY}",
             )
     return template_source(
         call.parts.config, wanted.repository, root_directory, wanted.type, wanted.reference

@@ -21,6 +21,8 @@ class Engine(Protocol):
     name: str
     #: One line for people: what the engine protects from.
     strength: str
+    #: Path of the private temporary directory, as a command names it in arguments and variables.
+    tmp: str
 
     def place(self, bind: Bind) -> str:
         """Return the path by which a command sees this bind."""

@@ -42,7 +42,7 @@ def limits_argv(programs: Programs, limits: Limits, *, count_processes: bool) ->
         "core": 0,
         "sigpending": PENDING_SIGNALS,
         "nofile": limits.open_files or None,
-        "data": limits.memory_bytes or None,
+        "data": _data_bytes(limits) or None,
         "fsize": limits.file_bytes or None,
         "nproc": (limits.processes or None) if count_processes else None,
         # The soft limit sends SIGXCPU, the hard one a second later SIGKILL.
@@ -50,6 +50,11 @@ def limits_argv(programs: Programs, limits: Limits, *, count_processes: bool) ->
     }
     options = (f"--{name}={value}" for name, value in values.items() if value is not None)
     return (programs.prlimit, *options, "--")
+
+
+def _data_bytes(limits: Limits) -> int:
+    """Return RLIMIT_DATA, 0 for none."""
+    return limits.memory_bytes + limits.reserved_bytes if limits.memory_bytes else 0
 
 
 def drop_argv(programs: Programs, uid: int) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The engine `none`: no isolation."""
 
-from minifn.sandbox.command import Bind, Command, Wrapped
+from minifn.sandbox.command import PRIVATE_TMP, Bind, Command, Wrapped
 
 from . import refuse_less_network
 
@@ -9,6 +9,7 @@ class NoEngine:
     """No isolation at all: for development on a machine with nothing to lose."""
 
     name = "none"
+    tmp = PRIVATE_TMP
     strength = "no isolation: functions can do whatever the server can"
 
     def place(self, bind: Bind) -> str:

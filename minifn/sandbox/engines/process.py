@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from minifn.sandbox.command import Bind, Command, Confinement, Wrapped
+from minifn.sandbox.command import PRIVATE_TMP, Bind, Command, Confinement, Wrapped
 
 from . import refuse_less_network
 from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
@@ -28,6 +28,7 @@ class ProcessEngine:
     """
 
     name = "process"
+    tmp = PRIVATE_TMP
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ import importlib.util
 from pathlib import Path
 
 from minifn.sandbox.command import (
+    PRIVATE_TMP,
     Bind,
     Command,
     EngineUnavailable,
@@ -41,6 +42,7 @@ class SandlockEngine:
     """A process that reads only the given files, sees only its own and asks a supervisor first."""
 
     name = "sandlock"
+    tmp = PRIVATE_TMP
     strength = (
         "Landlock and supervised system calls: reads only its own code, sees only its own processes"
     )

@@ -1,0 +1,239 @@
+"""Finds interpreters: the directories that are searched, and the versions that programs print."""
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from minifn.languages.interpreters import (
+    Interpreter,
+    Version,
+    home,
+    interpreter,
+    parse_version,
+    prefix_of,
+)
+from minifn.languages.manifest import Finder
+
+#: Seconds in which a program must print its version, and after which a slow one is asked again.
+PROBE_SECONDS = 5.0
+ASK_AGAIN_SECONDS = 30.0
+#: First bytes of ELF and Mach-O programs. The scripts that version managers put on PATH are left
+#: out, because they need their home directory.
+PROGRAM_MAGIC = frozenset({b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe"})
+#: Directories of packages of Node.js that belong to a user or to the machine.
+NODE_MODULES = (
+    *(
+        "~/node_modules",
+        "~/.npm-global/lib/node_modules",
+        "~/.nvm/versions/node/*/lib/node_modules",
+    ),
+    *("/usr/local/lib/node_modules", "/usr/lib/node_modules", "/opt/homebrew/lib/node_modules"),
+)
+#: A file of a given content: path, time of its last change in nanoseconds, and bytes.
+_File = tuple[Path, int, int]
+_Probe = subprocess.Popen[bytes]
+
+
+class Search:
+    """Finds interpreters, as often as it is asked.
+
+    It remembers the version of each program until its file changes. A program that prints none
+    within PROBE_SECONDS is asked again after ASK_AGAIN_SECONDS.
+    """
+
+    def __init__(self, search_path: str) -> None:
+        """`search_path`: directories, separated as in PATH."""
+        self._search_path = search_path
+        self._versions: dict[tuple[_File, tuple[str, ...]], Version] = {}
+        #: Program -> the time (of the monotonic clock) before which it is not asked again.
+        self._slow: dict[Path, float] = {}
+
+    def find(self, finders: Mapping[str, Finder]) -> dict[str, tuple[Interpreter, ...]]:
+        """Return the interpreters of each finder, the best of each version last.
+
+        Starts short processes, and waits PROBE_SECONDS for all of them together.
+        """
+        places = Places(self._search_path)
+        programs = {key: list(_programs(finder, places)) for key, finder in finders.items()}
+        probes = [
+            (path, finders[key], probe)
+            for key, paths in programs.items()
+            for path in paths
+            if (probe := self._ask(path, finders[key])) is not None
+        ]
+        deadline = time.monotonic() + PROBE_SECONDS
+        for path, finder, probe in probes:
+            self._take(path, finder, probe, deadline)
+        return {key: self._interpreters(paths, finders[key]) for key, paths in programs.items()}
+
+    def _interpreters(self, paths: Iterable[Path], finder: Finder) -> tuple[Interpreter, ...]:
+        oldest = parse_version(finder.oldest)
+        found = (
+            interpreter(path, version, finder)
+            for path in paths
+            if (version := self._version(path, finder)) >= oldest and version
+        )
+        return tuple(sorted(found, key=lambda one: one.rank))
+
+    def _version(self, path: Path, finder: Finder) -> Version:
+        if finder.version_file:
+            return _read_version(prefix_of(path, finder.prefix) / finder.version_file)
+        file = _file(path)
+        return self._versions.get((file, finder.version), ()) if file else ()
+
+    def _ask(self, path: Path, finder: Finder) -> _Probe | None:
+        """Start a program that prints its version, None when that is known or not wanted."""
+        file = _file(path)
+        if finder.version_file or file is None or (file, finder.version) in self._versions:
+            return None
+        if self._slow.get(path, 0.0) > time.monotonic():
+            return None
+        try:
+            return subprocess.Popen(
+                [path, *finder.version],
+                cwd="/",
+                env=finder.env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self._versions[file, finder.version] = ()
+            return None
+
+    def _take(self, path: Path, finder: Finder, probe: _Probe, deadline: float) -> None:
+        """Remember what a program printed until the deadline."""
+        with probe:
+            try:
+                output, _ = probe.communicate(timeout=max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                probe.kill()
+                self._slow[path] = time.monotonic() + ASK_AGAIN_SECONDS
+                return
+        file = _file(path)
+        if file:
+            text = output.decode(errors="replace") if probe.returncode == 0 else ""
+            self._versions[file, finder.version] = parse_version(text)
+
+
+class Places:
+    """The directories of this machine where interpreters may lie, each listed once."""
+
+    def __init__(self, search_path: str) -> None:
+        self.search_path = [
+            Path(text) for text in search_path.split(os.pathsep) if text.startswith("/")
+        ]
+        self._listings: dict[Path, list[Path]] = {}
+
+    def directories(self, places: Iterable[str]) -> Iterator[Path]:
+        """Yield the directories of the search path, then those of a finder's places."""
+        yield from self.search_path
+        words = self._words
+        for place in places:
+            for text in _with_words(os.path.expandvars(place), words):
+                yield from _matches(text)
+
+    def entries(self, directory: Path) -> list[Path]:
+        """Return what a directory holds, in order; nothing for one that cannot be read."""
+        if directory not in self._listings:
+            try:
+                self._listings[directory] = sorted(directory.iterdir())
+            except OSError:
+                self._listings[directory] = []
+        return self._listings[directory]
+
+    @property
+    def _words(self) -> dict[str, list[str]]:
+        """The values of each word of `Finder.places`."""
+        around = [Path(sys.prefix), *(path.parent for path in self.search_path)]
+        venvs = [path for path in around if (path / "pyvenv.cfg").is_file()]
+        own = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+        sites = [str(path) for venv in venvs for path in venv.glob("lib*/python*/site-packages")]
+        roots = [Path(sys.prefix), Path(sys.prefix).parent, Path.cwd()]
+        modules = [
+            *(root / "node_modules" for root in roots),
+            *(path for path in self.search_path if path.name == "node_modules"),
+            *(path.parent for path in self.search_path if path.parent.name == "node_modules"),
+            *(path / "lib/node_modules" for path in around),
+            *(path for text in NODE_MODULES for path in _matches(text)),
+        ]
+        return {
+            "server": [str(Path(getattr(sys, "_base_executable", sys.executable)).parent)],
+            "venv": list(dict.fromkeys([sys.prefix, *map(str, venvs)])),
+            "site": list(dict.fromkeys([*sorted(own), *sites])),
+            "node_modules": [str(path) for path in dict.fromkeys(modules) if path.is_dir()],
+        }
+
+
+def _with_words(text: str, words: Mapping[str, list[str]]) -> list[str]:
+    """Return a place with each value of the word it contains; it contains one word at most."""
+    for word, values in words.items():
+        if "{" + word + "}" in text:
+            return [text.replace("{" + word + "}", value) for value in values]
+    return [text]
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Return the paths that a pattern (`~` allowed) matches, in order."""
+    own = home()
+    if pattern.startswith("~"):
+        if own is None:
+            return []
+        pattern = f"{own}{pattern[1:]}"
+    return sorted(Path("/").glob(pattern.lstrip("/"))) if pattern.startswith("/") else []
+
+
+def _programs(finder: Finder, places: Places) -> Iterator[Path]:
+    """Yield the real path of each program once."""
+    names = [re.compile(name) for name in finder.names]
+    seen: set[Path] = set()
+    for directory in places.directories(finder.places):
+        for entry in places.entries(directory):
+            if not any(name.fullmatch(entry.name) for name in names):
+                continue
+            path = _real(entry)
+            known_name = any(name.fullmatch(path.name) for name in names)
+            if path not in seen and known_name and _is_program(path, finder):
+                seen.add(path)
+                yield path
+
+
+def _real(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        # A loop of links.
+        return path
+
+
+def _is_program(path: Path, finder: Finder) -> bool:
+    try:
+        if finder.holds and not (prefix_of(path, finder.prefix) / finder.holds).exists():
+            return False
+        if finder.scripts:
+            return path.is_file() and os.access(path, os.R_OK)
+        with path.open("rb") as file:
+            return os.access(path, os.X_OK) and file.read(4) in PROGRAM_MAGIC
+    except OSError:
+        return False
+
+
+def _file(path: Path) -> _File | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return path, status.st_mtime_ns, status.st_size
+
+
+def _read_version(path: Path) -> Version:
+    try:
+        return parse_version(path.read_text(errors="replace"))
+    except OSError:
+        return ()
