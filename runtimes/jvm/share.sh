@@ -29,10 +29,9 @@ class_path=$(echo $libraries | tr ' ' ':')
 # shellcheck disable=SC2046,SC2086 # Paths of the wrapper have no blanks.
 "$java/bin/javac" -proc:none -encoding UTF-8 -XDstringConcat=inline -cp "$class_path" -d "$work/classes" \
   $(find "$common/src" "$wrapper/src" -name '*.java') $sources
-start="$java/bin/java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto"
 if [ -n "$kotlin" ]; then
   # shellcheck disable=SC2046,SC2086
-  $start -Xmx700m -cp "$kotlin/lib/kotlin-compiler.jar" org.jetbrains.kotlin.cli.jvm.K2JVMCompiler \
+  "$java/bin/java" "@$common/build.args" -cp "$kotlin/lib/kotlin-compiler.jar" org.jetbrains.kotlin.cli.jvm.K2JVMCompiler \
     -no-stdlib -no-reflect -Xlambdas=class -Xsam-conversions=class -Xstring-concat=inline -module-name minifn \
     -cp "$work/classes:$class_path" -d "$work/classes" $(find "$wrapper/src" -name '*.kt')
 fi
@@ -51,7 +50,7 @@ cp -r "$wrapper/starter/src" "$work/code/src"
 cd "$work/code"
 entry=$(echo src/*)
 build_path="$shared/server.jar${kotlin:+:$kotlin/lib/kotlin-compiler.jar}"
-$start -Xmx700m "-XX:DumpLoadedClassList=$work/build" -cp "$build_path" \
+"$java/bin/java" "@$common/build.args" "-XX:DumpLoadedClassList=$work/build" -cp "$build_path" \
   minifn.Compile "minifn.${family}Family" "$shared" "$entry"
 archive build "$build_path"
 
@@ -67,5 +66,6 @@ request='"method":"GET","scheme":"http","host":"fn","port":80,"path":"/","query"
   frame '{"type":"stop"}'
 } >"$work/frames"
 MINIFN_SOCKET=fd:3 MINIFN_CODE="$work/code" OPEN_RUNTIMES_ENTRYPOINT="$entry" \
-  $start "-XX:DumpLoadedClassList=$work/worker" -jar "$shared/server.jar" "minifn.${family}Family" 3<>"$work/frames"
+  "$java/bin/java" "@$common/worker.args" "-XX:DumpLoadedClassList=$work/worker" -jar "$shared/server.jar" \
+  "minifn.${family}Family" 3<>"$work/frames"
 archive worker "$shared/server.jar"
