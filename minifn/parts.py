@@ -11,6 +11,7 @@ from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from minifn.builder import BuildContext, Builder
+from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
 from minifn.endpoint import ApiEndpoint
@@ -76,6 +77,7 @@ class Parts:
     deployments: DeploymentService
     uploads: Uploads
     builder: Builder
+    toolchains: ToolchainCaches
     pool: Pool
     executions: Executions
     git: GitService
@@ -229,7 +231,10 @@ class Parts:
         self.functions = FunctionService(database, installations=installations, changes=changes)
         self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
-        self._specs = WorkerSpecs(config, data, self.engine, self.runtimes, self.endpoint)
+        self.toolchains = ToolchainCaches(data, self.engine, lambda: self.spawner)
+        self._specs = WorkerSpecs(
+            config, data, self.engine, self.runtimes, self.endpoint, self.toolchains.share
+        )
         self.deployments = DeploymentService(data, database, hooks, changes)
         self.uploads = Uploads(config, data, database, self.deployments, hooks, changes)
         self.executions = Executions(
@@ -257,6 +262,7 @@ class Parts:
                 engine=self.engine,
                 spawner=self.spawner,
                 runtimes=self.runtimes,
+                toolchains=self.toolchains,
                 tokens=self.tokens,
                 changes=self.changes,
                 hooks=hooks,
@@ -283,6 +289,7 @@ class Parts:
         """Recover what the last stop left, and run every loop in the background."""
         await self.domains.open()
         await self.deployments.tidy()
+        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names())
         stack.push_async_callback(self._tasks.wait)
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")

@@ -10,6 +10,8 @@ from minifn.models import APPWRITE_VERSION, Deployment, Function, Variable, spec
 #: First uid, and number of uids, that functions run as when the server is root.
 UID_BASE = 20_001
 UID_COUNT = 40_000
+#: Uid of the commands that make files for a whole machine; no function has it.
+TOOLCHAIN_UID = 19_999
 #: Paths in a sandbox of a function's code, of its language's wrapper, of code that languages share,
 #: and of files made once for the machine.
 CODE = "/fn"

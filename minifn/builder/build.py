@@ -16,6 +16,7 @@ from minifn.builder.commands import BuildCommands, BuildError
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
 from minifn.builder.publish import Owner, give_to, seal
+from minifn.builder.toolchains import ToolchainFailed
 from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.instants import now_ms
@@ -90,7 +91,7 @@ class Build:
         """Build, and return the size of the published tree. Raises BuildError and Superseded."""
         try:
             return await self._steps(variables)
-        except (RuntimeUnavailable, TreeRefused) as exc:
+        except (RuntimeUnavailable, ToolchainFailed, TreeRefused) as exc:
             raise BuildError(str(exc)) from exc
         except SandboxError as exc:
             raise BuildError(f"The build could not be started: {exc}") from exc
@@ -99,8 +100,10 @@ class Build:
         entrypoint = self._deployment.entrypoint
         if not entrypoint:
             raise BuildError("The deployment has no entrypoint.")
+        await asyncio.to_thread(self._context.runtimes.look, self._function.runtime)
         installed = self._context.runtimes.resolve(self._function.runtime)
         await self._prepare(installed)
+        await self._context.toolchains.ready(installed, self._log.note)
         place = self._place(installed)
         plan = installed.build(
             place,
@@ -225,7 +228,7 @@ class Build:
             "code": Bind(source=self._directory, target=CODE, writable=True),
             "cache": Bind(source=self._cache, target=CACHE, writable=True),
             "scratch": Bind(source=self._scratch, target=SCRATCH, writable=True),
-            **folders(installed),
+            **folders(installed, self._context.data),
         }
 
     def _command(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
@@ -27,6 +28,7 @@ class BuildContext:
     engine: Engine
     spawner: Spawner
     runtimes: RuntimeTable
+    toolchains: ToolchainCaches
     #: Mints the API keys of builds.
     tokens: Tokens
     changes: ChangeFeed = field(default_factory=ChangeFeed)

@@ -26,6 +26,8 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
     builder_uid: int
     uid: int = -1
     gid: int = -1
+    #: Whether every user of the machine may read it.
+    everyone: bool = False
 
 
 def check_usage(usage: TreeSize, limit_bytes: int) -> None:
@@ -59,10 +61,10 @@ def seal(
 ) -> TreeSize:
     """Publish a finished build: owners become those of `owner`, modes 0750 or 0640.
 
-    Without a group the modes are 0700 and 0600. Absolute links may lead below `link_roots` (paths
-    in the build's sandbox), relative links must stay in the tree. Sockets, pipes and devices are
-    removed. So is all that no glob of `keep` names, unless that is empty. Returns the size of the
-    rest. Raises TreeRefused and OSError.
+    Without a group the modes are 0700 and 0600, for everyone 0755 and 0644. Absolute links may lead
+    below `link_roots` (paths in the build's sandbox), relative links must stay in the tree.
+    Sockets, pipes and devices are removed. So is all that no glob of `keep` names, unless that is
+    empty. Returns the size of the rest. Raises TreeRefused and OSError.
 
     A process of the build's user that still lives can change nothing: each directory changes its
     owner before it is read, and owners change before modes, which only an owner can change back.
@@ -70,9 +72,9 @@ def seal(
     size_bytes = files = folders = 0
     #: (device, inode) of hard-linked files already taken over.
     taken: set[tuple[int, int]] = set()
-    group = 0o050 if owner.gid != -1 else 0
+    others = 0o055 if owner.everyone else 0o050 if owner.gid != -1 else 0
     os.chown(directory, owner.uid, owner.gid)
-    directory.chmod(0o700 | group)
+    directory.chmod(0o700 | others)
     for folder, directories, names, descriptor in os.fwalk(directory, onerror=_raise):
         place = Path(folder).relative_to(directory)
         check_level(len(place.parts))
@@ -86,7 +88,7 @@ def seal(
             _take_over(path, status, descriptor, owner, taken)
             if stat.S_ISLNK(mode):
                 _check_link(path, os.readlink(name, dir_fd=descriptor), link_roots)
-            elif not _set_mode(name, descriptor, mode, group):
+            elif not _set_mode(name, descriptor, mode, others):
                 continue
             size_bytes += status.st_size if stat.S_ISREG(mode) else 0
             folders += stat.S_ISDIR(mode)
@@ -130,13 +132,16 @@ def _take_over(
         taken.add(number)
 
 
-def _set_mode(name: str, descriptor: int, mode: int, group: int) -> bool:
-    """Set the mode of a file or directory, or remove another entry; tell whether it stays."""
+def _set_mode(name: str, descriptor: int, mode: int, others: int) -> bool:
+    """Set the mode of a file or directory, or remove another entry; tell whether it stays.
+
+    `others`: the rights of group and others.
+    """
     if stat.S_ISREG(mode):
-        executable = 0o100 | group & 0o010 if mode & 0o100 else 0
-        os.chmod(name, 0o600 | group & 0o040 | executable, dir_fd=descriptor)
+        executable = 0o100 | others & 0o011 if mode & 0o100 else 0
+        os.chmod(name, 0o600 | others & 0o044 | executable, dir_fd=descriptor)
     elif stat.S_ISDIR(mode):
-        os.chmod(name, 0o700 | group, dir_fd=descriptor)
+        os.chmod(name, 0o700 | others, dir_fd=descriptor)
     else:
         os.unlink(name, dir_fd=descriptor)
         return False

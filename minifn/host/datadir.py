@@ -40,6 +40,8 @@ class DataDir:
         self.builds = place / "builds"
         #: Build caches, private to a function.
         self.caches = self.builds / ".cache"
+        #: `<name>/`: files that all functions of a toolchain read; `<name>.json` is their record.
+        self.toolchains = self.builds / ".toolchains"
         #: A temporary working directory for each run of git.
         self.git = self.run / "git" if inside else place / "git"
         #: Copies of the wrappers, for the users of functions.
@@ -61,6 +63,7 @@ class DataDir:
             self.deployments,
             self.builds,
             self.caches,
+            self.toolchains,
             self.repositories,
             self.run,
         ):
@@ -96,6 +99,10 @@ class DataDir:
         """A function's build cache (pip, npm)."""
         return self.caches / function_id
 
+    def toolchain(self, name: str) -> Path:
+        """The files that all functions of a toolchain read."""
+        return self.toolchains / name
+
     def repository(self, function_id: str) -> Path:
         """The directory of the git repository to which a function is pushed."""
         return self.repositories / function_id
@@ -124,7 +131,7 @@ class DataDir:
         strangers = [
             path
             for path in (*self.deployments.iterdir(), *self.builds.iterdir())
-            if path not in {*known, self.caches}
+            if path not in {*known, self.caches, self.toolchains}
         ]
         for path in strangers:
             remove_tree(path)

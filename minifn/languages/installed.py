@@ -89,6 +89,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     needed: dict[str, Interpreter] = {}
     #: Paths of the machine that only this family's sandboxes show.
     system_paths: tuple[Path, ...] = ()
+    #: Name of the files that the family's command `shared` makes for this machine, "" for none.
+    cache_name: str = ""
     #: A line for the build log when the interpreter's version is not the requested one, "" when it
     #: is.
     note: str = ""
@@ -130,6 +132,11 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
             name: f"{_fill(options, words)} {variables.get(name, '')}".rstrip()
             for name, options in self.family.options.items()
         }
+
+    def share(self, place: Place, memory_mb: int) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Return the command that fills `Place.shared` for this machine, and its environment."""
+        words = self._words(place, "", memory_mb)
+        return _argv(self.family.shared, words), self._build_env(place, words)
 
     def build(
         self,

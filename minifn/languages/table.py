@@ -1,15 +1,23 @@
 """The table of runtimes: which exist, which run here, and the commands that build and start."""
 
+import hashlib
 import os
 import shutil
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import msgspec
 
 from minifn.config import Config
 from minifn.languages.finding import Search
 from minifn.languages.installed import SYSTEM_PATH, Installed
 from minifn.languages.interpreters import Interpreter, Version, parse_version
-from minifn.languages.manifest import Family, Runtime, Starter, load_families
+from minifn.languages.manifest import Family, Finder, Runtime, Starter, load_families
+
+#: Least seconds between two looks for the interpreters of all runtimes.
+LOOK_SECONDS = 10.0
 
 
 class RuntimeUnavailable(Exception):
@@ -24,11 +32,25 @@ class RuntimeTable:
         families: Mapping[str, Family],
         interpreters: Mapping[str, tuple[Interpreter, ...]],
         root: Path,
+        *,
+        search: Search | None = None,
+        everyone: bool = False,
     ):
+        """`search` finds interpreters again; `everyone` leaves out those of private directories."""
         self._families = families
-        #: Family key -> interpreters, the best of each language version last.
-        self.interpreters = _with_needs(families, interpreters)
         self._root = root
+        self._search = search
+        self._everyone = everyone
+        self._lock = threading.Lock()
+        self._looked = time.monotonic()
+        self._digests: dict[str, str] = {}
+        #: Family key -> everything found for it.
+        self._found: dict[str, tuple[Interpreter, ...]] = {}
+        #: Family key -> interpreters, the best of each language version last.
+        self.interpreters: dict[str, tuple[Interpreter, ...]] = {}
+        #: Number of times that the interpreters changed.
+        self.changes = -1
+        self._take(interpreters)
         self._runtimes = {
             runtime.id: runtime for family in families.values() for runtime in family.runtimes()
         }
@@ -37,14 +59,9 @@ class RuntimeTable:
     def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
         """Read the manifests and find interpreters; starts short processes."""
         root = root or default_root()
-        path = default_search_path() if search_path is None else search_path
+        search = Search(default_search_path() if search_path is None else search_path)
         families = load_families(root)
-        finders = {
-            key: family.interpreter
-            for key, family in families.items()
-            if family.interpreter and family.start
-        }
-        return cls(families, Search(path).find(finders), root)
+        return cls(families, search.find(_finders(families)), root, search=search)
 
     def public(self, place: Path) -> "RuntimeTable":
         """Return a table for processes that run as other users and see the real file system.
@@ -56,11 +73,43 @@ class RuntimeTable:
         shutil.copytree(self._root, place)
         for path in (place, *place.rglob("*")):
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
+        return RuntimeTable(self._families, self._found, place, search=self._search, everyone=True)
+
+    def look(self, runtime_id: str = "") -> None:
+        """Find again what this machine has for a runtime, or for all; blocks.
+
+        Starts short processes for programs that are new. For all runtimes it does nothing when it
+        looked within LOOK_SECONDS.
+        """
+        runtime = self.get(runtime_id)
+        with self._lock:
+            if self._search is None or (
+                runtime is None and time.monotonic() < self._looked + LOOK_SECONDS
+            ):
+                return
+            families: Mapping[str, Family] = self._families
+            if runtime is not None:
+                actor = self._actor(runtime)
+                families = {key: self._families[key] for key in (actor.key, *actor.needs.values())}
+            self._take({**self._found, **self._search.find(_finders(families))})
+            if runtime is None:
+                self._looked = time.monotonic()
+
+    def _take(self, found: Mapping[str, tuple[Interpreter, ...]]) -> None:
+        """Set what was found, and count a change."""
+        self._found = dict(found)
         usable = {
-            key: tuple(one for one in found if one.public)
-            for key, found in self.interpreters.items()
+            key: tuple(one for one in versions if not self._everyone or one.public)
+            for key, versions in found.items()
         }
-        return RuntimeTable(self._families, usable, place)
+        # Nothing for a family that lacks one it needs.
+        interpreters = {
+            key: versions if all(map(usable.get, self._families[key].needs.values())) else ()
+            for key, versions in usable.items()
+        }
+        if interpreters != self.interpreters or self.changes < 0:
+            self.interpreters = interpreters
+            self.changes += 1
 
     def starters(self) -> dict[str, tuple[Starter, Path]]:
         """Return the starter function of each family that has one, and its folder."""
@@ -120,7 +169,11 @@ class RuntimeTable:
             chosen = min(found, key=lambda one: _distance(one.version[: len(wanted)], wanted, one))
             used = f"{chosen.version_text} ({chosen.path})"
             note = f"{runtime.name} {runtime.version} is not installed here: using {used}."
-        return Installed(
+        return self._installed(runtime, chosen, note)
+
+    def _installed(self, runtime: Runtime, chosen: Interpreter, note: str = "") -> Installed:
+        family = self._actor(runtime)
+        installed = Installed(
             runtime=runtime,
             interpreter=chosen,
             wrapper=self._root / family.key,
@@ -130,6 +183,16 @@ class RuntimeTable:
             system_paths=self._system_paths(family),
             note=note,
         )
+        return msgspec.structs.replace(installed, cache_name=self._cache_name(installed))
+
+    def cache_names(self) -> set[str]:
+        """Return the names of the caches of all toolchains of this machine."""
+        names = (
+            self._installed(runtime, one).cache_name
+            for runtime in self.all()
+            for one in self.interpreters.get(self._actor(runtime).key, ())
+        )
+        return {name for name in names if name}
 
     def families(self) -> dict[str, Family]:
         """Return the families that have a wrapper, by key."""
@@ -172,6 +235,25 @@ class RuntimeTable:
             for path in sorted(Path("/").glob(pattern.lstrip("/")))
         )
 
+    def _cache_name(self, installed: Installed) -> str:
+        """Return the name of the files that functions of a toolchain share, "" without any.
+
+        It changes with the programs, the folders of the family, and the paths of the machine.
+        """
+        family = installed.family
+        if not family.shared:
+            return ""
+        if family.key not in self._digests:
+            folders = filter(None, (installed.wrapper, installed.common))
+            self._digests[family.key] = content_digest(folders)
+        versions = [one.version for one in installed.interpreters]
+        if any("{version}" in word for word in family.shared):
+            versions.append(parse_version(installed.runtime.version))
+        paths = (*(one.path for one in installed.interpreters), *installed.system_paths)
+        text = repr((self._digests[family.key], versions, [*map(_state, paths)]))
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        return f"{family.key}-{installed.interpreter.version_text}-{digest}"
+
     def _actor(self, runtime: Runtime) -> Family:
         """Return the family whose wrapper and interpreters run this runtime."""
         family = self._families[runtime.key]
@@ -209,6 +291,35 @@ def default_root() -> Path:
     return installed if installed.is_dir() else package.parent / "runtimes"
 
 
+def content_digest(folders: Iterable[Path]) -> str:
+    """Return a digest of the files in folders: their names, content and executable bits."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                executable = path.stat().st_mode & 0o100
+                digest.update(f"{path.relative_to(folder)}\0{executable}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """Return a path with the size and time of its file, 0 for a missing one."""
+    try:
+        status = path.stat()
+    except OSError:
+        return str(path), 0, 0
+    return str(path), status.st_size, status.st_mtime_ns
+
+
+def _finders(families: Mapping[str, Family]) -> dict[str, Finder]:
+    return {
+        key: family.interpreter
+        for key, family in families.items()
+        if family.interpreter and family.start
+    }
+
+
 def _distance(
     version: Version, wanted: Version, interpreter: Interpreter
 ) -> tuple[bool, Version, bool, Version]:
@@ -217,13 +328,3 @@ def _distance(
     far = tuple(-part for part in version) if older else version
     system, exact = interpreter.rank
     return older, far, not system, tuple(-part for part in exact)
-
-
-def _with_needs(
-    families: Mapping[str, Family], found: Mapping[str, tuple[Interpreter, ...]]
-) -> dict[str, tuple[Interpreter, ...]]:
-    """Return what was found, with nothing for a family that lacks one it needs."""
-    return {
-        key: versions if all(map(found.get, families[key].needs.values())) else ()
-        for key, versions in found.items()
-    }

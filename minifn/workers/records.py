@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -49,6 +49,8 @@ class WorkerSpec:
     group: str = ""
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
+    #: Awaited before each start of a process. Raises WorkerFailed.
+    prepare: Callable[[], Awaitable[None]] | None = field(default=None, compare=False)
 
     @property
     def owner(self) -> str:

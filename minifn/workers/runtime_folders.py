@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 
+from minifn.host.datadir import DataDir
 from minifn.languages import Installed
-from minifn.process_env import COMMON, WRAPPER
+from minifn.process_env import COMMON, SHARED, WRAPPER
 from minifn.sandbox.command import Bind
 from minifn.sandbox.engines import Engine
 
 
-def folders(installed: Installed) -> dict[str, Bind]:
+def folders(installed: Installed, data: DataDir) -> dict[str, Bind]:
     """Return the binds of a runtime's folders by the field of `Place` that names each."""
     found = {"wrapper": Bind(source=installed.wrapper, target=WRAPPER)}
     if installed.common:
         found["common"] = Bind(source=installed.common, target=COMMON)
+    if installed.cache_name:
+        found["shared"] = Bind(source=data.toolchain(installed.cache_name), target=SHARED)
     return found
 
 

@@ -1,12 +1,13 @@
 """Specs of workers: the command, environment, paths and limits of a function's processes."""
 
+import functools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from minifn.config import NETWORKS, Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
-from minifn.languages import Place, RuntimeTable
+from minifn.languages import Installed, Place, RuntimeTable
 from minifn.models import Deployment, Specification, Target, specification
 from minifn.process_env import CODE, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Limits, Network
@@ -68,7 +69,9 @@ class WorkerSpecs:
         engine: Engine,
         runtimes: RuntimeTable,
         endpoint: ApiEndpoint,
+        share: Callable[[Installed], Awaitable[None]],
     ) -> None:
+        """`share` makes the files of a toolchain's cache, unless they exist."""
         self._config = config
         self._data = data
         self._engine = engine
@@ -77,8 +80,10 @@ class WorkerSpecs:
         disk_mb = shutil.disk_usage(data.root).total // _MIB
         self._tmp_mb = max(1, min(config.tmp, disk_mb // TMP_DISK_SHARE))
         self.endpoint = endpoint
-        #: Deployment -> the target and the URL of the API that its worker was described for.
-        self._specs: dict[str, tuple[Target, str, WorkerSpec]] = {}
+        self._share = share
+        #: Deployment -> the target that its worker was described for, with the URL of the API and
+        #: the number of changes of the runtimes at that time.
+        self._specs: dict[str, tuple[Target, tuple[str, int], WorkerSpec]] = {}
 
     def of(self, target: Target) -> WorkerSpec:
         """Return the spec of a target's workers; the target has a deployment.
@@ -88,13 +93,13 @@ class WorkerSpecs:
         assert target.deployment is not None
         key = target.deployment.id
         known = self._specs.get(key)
-        url = self.endpoint.url
-        if known is None or known[0] is not target or known[1] != url:
+        world = (self.endpoint.url, self._runtimes.changes)
+        if known is None or known[0] is not target or known[1] != world:
             spec = self._describe(target, target.deployment)
             # An equal spec stays the same object, so warm workers survive a change without effect.
             if known is not None and known[2] == spec:
                 spec = known[2]
-            known = self._specs[key] = (target, url, spec)
+            known = self._specs[key] = (target, world, spec)
         return known[2]
 
     def forget(self, deployment_id: str) -> None:
@@ -106,7 +111,7 @@ class WorkerSpecs:
         installed = self._runtimes.resolve(function.runtime)
         size = specification(function.runtime_specification)
         code = Bind(source=self._data.build(deployment.id), target=CODE)
-        binds = {"code": code, **folders(installed)}
+        binds = {"code": code, **folders(installed, self._data)}
         place = Place(**places(self._engine, binds), tmp=self._engine.tmp)
         system = system_variables(
             function,
@@ -131,7 +136,11 @@ class WorkerSpecs:
         )
         concurrency = concurrency_of(target.variables)
         return WorkerSpec(
-            key=deployment.id, group=function.id, command=command, concurrency=concurrency
+            key=deployment.id,
+            group=function.id,
+            command=command,
+            concurrency=concurrency,
+            prepare=functools.partial(self._share, installed) if installed.cache_name else None,
         )
 
     def _limits(self, size: Specification, target: Target, reserved_mb: int) -> Limits:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from minifn.host.datadir import DataDir
 from minifn.languages import Place, RuntimeTable
 from minifn.sandbox.command import Command
 from minifn.sandbox.engines.none import NoEngine
@@ -37,7 +38,9 @@ class Language:
         installed = self.table.resolve(self.runtime)
         file = entry + self.suffix
         engine = NoEngine()
-        place = Place(code=str(code), **places(engine, folders(installed)), tmp=engine.tmp)
+        place = Place(
+            code=str(code), **places(engine, folders(installed, DataDir(code))), tmp=engine.tmp
+        )
         start = installed.start(place, entrypoint=file)
         env = {
             **start.defaults,

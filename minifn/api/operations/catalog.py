@@ -1,5 +1,6 @@
 """Lists of runtimes and specifications."""
 
+import asyncio
 from typing import Annotated
 
 from starlette.types import ASGIApp
@@ -25,6 +26,7 @@ class ListSpecifications(ListRuntimes, frozen=True, kw_only=True):
 
 async def list_runtimes(call: Call, params: ListRuntimes) -> ASGIApp:
     """List the runtimes that this machine can run."""
+    await asyncio.to_thread(call.parts.runtimes.look)
     runtimes = [responses.runtime(item, call.shape) for item in call.parts.runtimes.runnable()]
     return json_answer(
         responses.listing("runtimes", len(runtimes) if params.total else 0, runtimes)
