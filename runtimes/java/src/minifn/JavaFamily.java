@@ -22,8 +22,12 @@ public final class JavaFamily implements Family {
   }
 
   @Override
-  public Handler handler(Class<?> type) throws Throwable {
-    final Method main = type.getDeclaredMethod("main", RuntimeContext.class);
+  public Method find(Class<?> type) throws NoSuchMethodException {
+    return type.getDeclaredMethod("main", RuntimeContext.class);
+  }
+
+  @Override
+  public Handler handler(Class<?> type, final Method main) throws Throwable {
     main.setAccessible(true);
     Constructor<?> constructor = type.getDeclaredConstructor();
     constructor.setAccessible(true);

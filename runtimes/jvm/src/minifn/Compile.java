@@ -3,6 +3,7 @@ package minifn;
 import java.io.File;
 import java.io.IOException;
 import java.io.PrintStream;
+import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -15,6 +16,8 @@ import javax.tools.ToolProvider;
  * when the source is wrong.
  */
 public final class Compile {
+  private static final String[] SOURCES = {".java", ".kt"};
+
   private final Family family;
   private final String entrypoint;
   private final String classPath;
@@ -39,16 +42,41 @@ public final class Compile {
   }
 
   private boolean run() throws Exception {
+    if (!new File(entrypoint).isFile())
+      return refuse("the deployment has no such file, which is its entrypoint.");
     File classes = new File(Layout.CLASSES);
     remove(classes);
     Files.createDirectories(classes.toPath());
-    if (!family.compile(this)) return false;
+    return family.compile(this) && hasHandler() && removeSources();
+  }
+
+  /** Tells whether the compiled entrypoint has a handler, without running it; prints it if not. */
+  private boolean hasHandler() throws Exception {
     String name = family.className(entrypoint);
-    boolean found = new File(classes, name.replace('.', '/') + ".class").isFile();
-    if (found || !new File(entrypoint).isFile()) return true;
-    System.out.println(
-        entrypoint + ": error: it must define the class " + name + ", by package and name.");
+    try (URLClassLoader loader =
+        new URLClassLoader(Layout.classPath(new File(".")), Compile.class.getClassLoader())) {
+      family.find(Class.forName(name, false, loader));
+    } catch (ClassNotFoundException absent) {
+      return refuse("it must define the class " + name + ", by its package and its name.");
+    } catch (NoSuchMethodException absent) {
+      return refuse(Entry.NO_HANDLER);
+    } catch (LinkageError unknown) {
+      // A class of the machine that runs it may be missing here.
+      return true;
+    }
+    return true;
+  }
+
+  private boolean refuse(String reason) {
+    System.out.println(entrypoint + ": error: " + reason);
     return false;
+  }
+
+  /** Removes what workers do not need; files of other kinds may be the function's data. */
+  private boolean removeSources() throws IOException {
+    for (String suffix : SOURCES)
+      for (String path : sources(suffix)) Files.delete(new File(path).toPath());
+    return true;
   }
 
   private static void remove(File tree) throws IOException {

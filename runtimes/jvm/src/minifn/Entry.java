@@ -1,14 +1,15 @@
 package minifn;
 
 import java.io.File;
-import java.net.MalformedURLException;
-import java.net.URL;
 import java.net.URLClassLoader;
 import java.util.ArrayList;
 import java.util.List;
 
 /** The function's entry class, loaded at the first call or before. */
 final class Entry {
+  static final String NO_HANDLER =
+      "Function signature invalid. Did you forget to export a 'main' function?";
+
   /** The function could not be loaded; the message is for its author. */
   static final class LoadFailure extends Exception {
     private static final long serialVersionUID = 1;
@@ -78,7 +79,7 @@ final class Entry {
     Class<?> type;
     try {
       // A new loader for each attempt: a class whose initializer failed stays failed in its own.
-      ClassLoader loader = new URLClassLoader(classPath(), Entry.class.getClassLoader());
+      ClassLoader loader = new URLClassLoader(Layout.classPath(code), Entry.class.getClassLoader());
       Thread.currentThread().setContextClassLoader(loader);
       type = Class.forName(name, false, loader);
     } catch (ClassNotFoundException absent) {
@@ -89,10 +90,9 @@ final class Entry {
     }
     try {
       Class.forName(name, true, type.getClassLoader());
-      return family.handler(type);
+      return family.handler(type, family.find(type));
     } catch (NoSuchMethodException absent) {
-      throw new LoadFailure(
-          "Function signature invalid. Did you forget to export a 'main' function?");
+      throw new LoadFailure(NO_HANDLER);
     } catch (Throwable error) {
       throw failed(error);
     }
@@ -104,13 +104,5 @@ final class Entry {
             || error instanceof java.lang.reflect.InvocationTargetException;
     Throwable cause = wrapped && error.getCause() != null ? error.getCause() : error;
     return new LoadFailure("Failed to load module: " + Text.trace(cause));
-  }
-
-  /** Returns the compiled classes and the jars that the build kept. */
-  private URL[] classPath() throws MalformedURLException {
-    List<URL> path = new ArrayList<>();
-    path.add(new File(code, Layout.CLASSES).toURI().toURL());
-    for (File jar : Layout.jars(code)) path.add(jar.toURI().toURL());
-    return path.toArray(new URL[0]);
   }
 }

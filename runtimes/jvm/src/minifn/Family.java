@@ -1,5 +1,7 @@
 package minifn;
 
+import java.lang.reflect.Method;
+
 /** A language of this server: how its sources are compiled, and its handlers found and called. */
 public interface Family {
   /** What {@link Handler#call} returns when the call answers later. */
@@ -16,6 +18,9 @@ public interface Family {
   /** Compiles the function's sources; false when they are wrong. */
   boolean compile(Compile build) throws Exception;
 
-  /** Returns the handler of a class. Throws NoSuchMethodException when it has none. */
-  Handler handler(Class<?> type) throws Throwable;
+  /** Returns the handler's method. Throws NoSuchMethodException when the class has none. */
+  Method find(Class<?> type) throws NoSuchMethodException;
+
+  /** Returns the handler of a class that find has given. */
+  Handler handler(Class<?> type, Method main) throws Throwable;
 }

@@ -1,6 +1,8 @@
 package minifn;
 
 import java.io.File;
+import java.net.MalformedURLException;
+import java.net.URL;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -11,6 +13,14 @@ final class Layout {
   static final String CLASSES = ".minifn/classes";
 
   private Layout() {}
+
+  /** Returns the compiled classes and the jars that a function loads. */
+  static URL[] classPath(File code) throws MalformedURLException {
+    List<URL> path = new ArrayList<>();
+    path.add(new File(code, CLASSES).toURI().toURL());
+    for (File jar : jars(code)) path.add(jar.toURI().toURL());
+    return path.toArray(new URL[0]);
+  }
 
   /** Returns the function's jars, in order of their paths. */
   static List<File> jars(File code) {

@@ -7,11 +7,6 @@ import java.util.HashMap;
 import java.util.Iterator;
 import java.util.Locale;
 import java.util.Map;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.SynchronousQueue;
-import java.util.concurrent.ThreadFactory;
-import java.util.concurrent.ThreadPoolExecutor;
-import java.util.concurrent.TimeUnit;
 
 /**
  * One warm worker: reads requests from the inherited socket, runs the function, each call on a
@@ -22,8 +17,7 @@ import java.util.concurrent.TimeUnit;
  * milliseconds of a start.
  */
 public final class Server {
-  private static final long IDLE_THREAD_SECONDS = 10;
-  private static final ExecutorService THREADS = newThreads();
+  private static final Threads THREADS = new Threads();
 
   private final Connection connection;
   private final Calls calls;
@@ -91,25 +85,6 @@ public final class Server {
     return value instanceof String ? (String) value : Json.write(value);
   }
 
-  private static ExecutorService newThreads() {
-    ThreadFactory factory =
-        new ThreadFactory() {
-          @Override
-          public Thread newThread(Runnable work) {
-            Thread thread = new Thread(work, "call");
-            thread.setDaemon(true);
-            return thread;
-          }
-        };
-    return new ThreadPoolExecutor(
-        0,
-        Integer.MAX_VALUE,
-        IDLE_THREAD_SECONDS,
-        TimeUnit.SECONDS,
-        new SynchronousQueue<Runnable>(),
-        factory);
-  }
-
   /** Runs work of a call on a thread; for coroutines. */
   public static void execute(Runnable work) {
     THREADS.execute(work);
@@ -166,7 +141,6 @@ public final class Server {
     try {
       THREADS.execute(new Run(call));
     } catch (OutOfMemoryError full) {
-      // No memory or no permission for one more thread.
       call.finish(full);
     }
   }

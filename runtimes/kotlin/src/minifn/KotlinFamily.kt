@@ -32,12 +32,14 @@ class KotlinFamily : Family {
         return exit.toString() == "OK" && build.javac(Layout.CLASSES)
     }
 
-    override fun handler(type: Class<*>): Family.Handler {
+    override fun find(type: Class<*>): Method =
+        type.declaredMethods.find(::isSuspending)
+            ?: type.getDeclaredMethod("main", RuntimeContext::class.java)
+
+    override fun handler(type: Class<*>, main: Method): Family.Handler {
         val constructor = type.getDeclaredConstructor().apply { isAccessible = true }
-        val suspending = type.declaredMethods.find(::isSuspending)
-        if (suspending != null) return Suspending(constructor, suspending.apply { isAccessible = true })
-        val main = type.getDeclaredMethod("main", RuntimeContext::class.java)
-        return Plain(constructor, main.apply { isAccessible = true })
+        main.isAccessible = true
+        return if (isSuspending(main)) Suspending(constructor, main) else Plain(constructor, main)
     }
 
     private fun isSuspending(method: Method): Boolean =
