@@ -22,6 +22,8 @@ public final class Call extends Printer {
   private boolean noticed;
   private boolean done;
   private Runnable canceling;
+  /** Whether its thread, which writes its answer together with others, is at work on it. */
+  private volatile boolean turn = true;
 
   Call(Calls calls, Connection connection, Map<String, Object> frame, byte[] body) {
     this.calls = calls;
@@ -125,7 +127,18 @@ public final class Call extends Printer {
       canceling = null;
     }
     calls.remove(this);
-    connection.flush();
+    if (!turn) connection.flush();
+  }
+
+  /** Returns the request to the server, which gives it to another worker or sends it again. */
+  void decline() {
+    calls.remove(this);
+    connection.send("{\"type\":\"decline\",\"id\":" + id + "}", NOTHING);
+  }
+
+  /** Notes that its thread has ended its work on it. An answer from now on is written at once. */
+  void endTurn() {
+    turn = false;
   }
 
   /** Answers for a function that has not ended in time; it goes on. */
@@ -133,6 +146,7 @@ public final class Call extends Printer {
     write("errors", "Execution timed out.");
     Runnable cancel = canceler();
     fail(500, ",\"failure\":\"timeout\",\"stuck\":true");
+    connection.flush();
     if (cancel != null) cancel.run();
   }
 

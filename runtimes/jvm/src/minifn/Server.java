@@ -17,7 +17,7 @@ import java.util.Map;
  * milliseconds of a start.
  */
 public final class Server {
-  private static final Threads THREADS = new Threads();
+  private static Threads threads;
 
   private final Connection connection;
   private final Calls calls;
@@ -40,7 +40,9 @@ public final class Server {
     Family family = (Family) Class.forName(arguments[0]).getDeclaredConstructor().newInstance();
     String entrypoint = System.getenv().getOrDefault("OPEN_RUNTIMES_ENTRYPOINT", "");
     Entry entry = new Entry(family, new File(taken.get("MINIFN_CODE")), entrypoint);
+    threads = new Threads(connection);
     start("minifn writer", connection);
+    start("minifn threads", threads);
     start("minifn deadlines", calls);
     new Server(connection, calls, entry).serve();
   }
@@ -87,7 +89,7 @@ public final class Server {
 
   /** Runs work of a call on a thread; for coroutines. */
   public static void execute(Runnable work) {
-    THREADS.execute(work);
+    if (!threads.execute(work)) throw new OutOfMemoryError("no thread for a coroutine");
   }
 
   private void serve() throws InterruptedException {
@@ -116,7 +118,7 @@ public final class Server {
         if (call != null) call.cancel();
         break;
       case "load":
-        THREADS.execute(
+        threads.execute(
             new Runnable() {
               @Override
               public void run() {
@@ -138,11 +140,8 @@ public final class Server {
   private void begin(Map<String, Object> header, byte[] body) {
     Call call = new Call(calls, connection, header, body);
     calls.add(call);
-    try {
-      THREADS.execute(new Run(call));
-    } catch (OutOfMemoryError full) {
-      call.finish(full);
-    }
+    // Returned to the server, because not one thread could be started.
+    if (!threads.execute(new Run(call))) call.decline();
   }
 
   /** A call on its thread. */
@@ -176,6 +175,7 @@ public final class Server {
       } finally {
         Printer.CURRENT.remove();
         end();
+        call.endTurn();
       }
     }
 
