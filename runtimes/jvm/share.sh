@@ -29,30 +29,30 @@ class_path=$(echo $libraries | tr ' ' ':')
 # shellcheck disable=SC2046,SC2086 # Paths of the wrapper have no blanks.
 "$java/bin/javac" -proc:none -encoding UTF-8 -XDstringConcat=inline -cp "$class_path" -d "$work/classes" \
   $(find "$common/src" "$wrapper/src" -name '*.java') $sources
+build_path=$shared/server.jar
 if [ -n "$kotlin" ]; then
-  # shellcheck disable=SC2046,SC2086
-  "$java/bin/java" "@$common/build.args" -cp "$kotlin/lib/kotlin-compiler.jar" org.jetbrains.kotlin.cli.jvm.K2JVMCompiler \
-    -no-stdlib -no-reflect -Xlambdas=class -Xsam-conversions=class -Xstring-concat=inline -module-name minifn \
-    -cp "$work/classes:$class_path" -d "$work/classes" $(find "$wrapper/src" -name '*.kt')
+  # The wrapper's own compilation loads what others will; the starter is compiled with it.
+  build_path=$kotlin/lib/kotlin-compiler.jar
+  # shellcheck disable=SC2046
+  "$java/bin/java" "@$common/build.args" "-XX:DumpLoadedClassList=$work/build" -cp "$build_path" \
+    org.jetbrains.kotlin.cli.jvm.K2JVMCompiler -no-stdlib -no-reflect -module-name minifn \
+    -Xlambdas=class -Xsam-conversions=class -Xstring-concat=inline -Xdisable-default-scripting-plugin \
+    -cp "$work/classes:$class_path" -d "$work/classes" $(find "$wrapper/src" "$wrapper/starter" -name '*.kt')
+  mkdir -p "$work/code/.minifn/classes/io/openruntimes/kotlin"
+  mv "$work/classes/io/openruntimes/kotlin/src" "$work/code/.minifn/classes/io/openruntimes/kotlin"
 fi
 printf 'Main-Class: minifn.Server\nAdd-Opens: java.base/java.io java.base/java.lang\nClass-Path: %s\n' "$libraries" \
   >"$work/manifest"
 "$java/bin/jar" --create --file server.jar --manifest "$work/manifest" -C "$work/classes" .
 
-# archive NAME CLASS_PATH: make an archive of the classes in $work/NAME.
-archive() {
-  "$java/bin/java" -Xshare:dump -XX:+UseG1GC -Xlog:disable "-XX:SharedClassListFile=$work/$1" \
-    "-XX:SharedArchiveFile=$shared/$1.jsa" -cp "$2" >"$work/log" 2>&1 || cat "$work/log"
-}
-
-# A build.
-cp -r "$wrapper/starter/src" "$work/code/src"
-cd "$work/code"
+cd "$wrapper/starter"
 entry=$(echo src/*)
-build_path="$shared/server.jar${kotlin:+:$kotlin/lib/kotlin-compiler.jar}"
-"$java/bin/java" "@$common/build.args" "-XX:DumpLoadedClassList=$work/build" -cp "$build_path" \
-  minifn.Compile "minifn.${family}Family" "$shared" "$entry"
-archive build "$build_path"
+cp -r src "$work/code/src"
+cd "$work/code"
+if [ -z "$kotlin" ]; then
+  "$java/bin/java" "@$common/build.args" "-XX:DumpLoadedClassList=$work/build" -cp "$build_path" \
+    minifn.Compile "minifn.${family}Family" "$shared" "$entry"
+fi
 
 # A worker: its socket is a file that begins with the frame that it writes first.
 frame() {
@@ -68,4 +68,11 @@ request='"method":"GET","scheme":"http","host":"fn","port":80,"path":"/","query"
 MINIFN_SOCKET=fd:3 MINIFN_CODE="$work/code" OPEN_RUNTIMES_ENTRYPOINT="$entry" \
   "$java/bin/java" "@$common/worker.args" "-XX:DumpLoadedClassList=$work/worker" -jar "$shared/server.jar" \
   "minifn.${family}Family" 3<>"$work/frames"
+
+# archive NAME CLASS_PATH: make an archive of the classes that were listed in $work/NAME.
+archive() {
+  "$java/bin/java" -Xshare:dump -XX:+UseG1GC -Xlog:disable "-XX:SharedClassListFile=$work/$1" \
+    "-XX:SharedArchiveFile=$shared/$1.jsa" -cp "$2" >"$work/log" 2>&1 || cat "$work/log"
+}
+archive build "$build_path"
 archive worker "$shared/server.jar"
