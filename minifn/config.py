@@ -151,7 +151,7 @@ class Config:
         "names (globs) of server variables that builds get",
         shown="proxy, CA and package-index names",
     )
-    access_log: bool = _setting(False, "write a line for every request")
+    access_log: bool = _setting(False, "write a line for every request, with its duration")
 
     def __post_init__(self) -> None:
         """Check each field against its declared rule; raises ConfigError."""

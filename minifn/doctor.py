@@ -1,7 +1,9 @@
 """Checks what works on this machine by trying it, not by version numbers."""
 
 import asyncio
+import dataclasses
 import json
+import math
 import os
 import platform
 import resource
@@ -9,14 +11,17 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from minifn import __version__
 from minifn.config import Config
 from minifn.git.program import HOW_TO_GET, find_git
 from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
+from minifn.host.space import forbids_execution
 from minifn.languages import RuntimeTable
 from minifn.languages.table import default_search_path
 from minifn.sandbox.choose import choose
@@ -28,6 +33,8 @@ State = Literal["ON", "DEGRADED", "OFF"]
 
 #: Least limit of open files: each worker needs three.
 OPEN_FILES_WANTED = 4096
+#: Least limit of open files with which a server starts.
+OPEN_FILES_MIN = 512
 #: Least free bytes of the disk and of memory.
 DISK_WANTED_BYTES = 1_000_000_000
 MEMORY_WANTED_BYTES = 256 * 1024 * 1024
@@ -60,6 +67,8 @@ class Report:
     """All checks."""
 
     checks: tuple[Check, ...]
+    #: The settings that were examined, as text.
+    settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def works(self) -> bool:
@@ -68,9 +77,14 @@ class Report:
 
     def as_json(self) -> str:
         """Return the report as JSON text."""
-        return json.dumps(
-            {"works": self.works, "checks": [asdict(check) for check in self.checks]}, indent=2
-        )
+        checks = [{**dataclasses.asdict(check), "fatal": check.fatal} for check in self.checks]
+        report = {
+            "minifn": __version__,
+            "works": self.works,
+            "settings": dict(self.settings),
+            "checks": checks,
+        }
+        return json.dumps(report, indent=2)
 
 
 def examine(config: Config) -> Report:
@@ -82,7 +96,14 @@ def examine(config: Config) -> Report:
         data.prepare()
         sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
     table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
-    return Report(checks=(*sandbox, *_runtimes(table), *_machine(config)))
+    return Report(
+        checks=(*sandbox, *_runtimes(table), *_machine(config)),
+        settings={
+            "data": str(config.data),
+            "sandbox": config.sandbox,
+            "network": config.network,
+        },
+    )
 
 
 async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
@@ -148,7 +169,6 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
 
 
 def _machine(config: Config) -> list[Check]:
-    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     memory = memory_limit.look()
     place = next(path for path in (config.data, *config.data.parents) if path.is_dir())
     disk_bytes = shutil.disk_usage(place).free
@@ -160,13 +180,7 @@ def _machine(config: Config) -> list[Check]:
     return [
         Check(group="machine", name="python", state="ON", detail=versions),
         _data_directory(config.data, place),
-        _at_least(
-            "open files",
-            open_files,
-            OPEN_FILES_WANTED,
-            str(open_files),
-            f"ulimit -n {OPEN_FILES_WANTED}",
-        ),
+        _open_files(),
         _at_least(
             "memory",
             memory.available_bytes,
@@ -177,6 +191,18 @@ def _machine(config: Config) -> list[Check]:
         _at_least("disk", disk_bytes, DISK_WANTED_BYTES, disk, "set MINIFN_DATA to a larger disk"),
         _git(),
     ]
+
+
+def _open_files() -> Check:
+    # The server raises its own limit to the hard one.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    found = math.inf if hard == resource.RLIM_INFINITY else hard
+    check = _at_least(
+        "open files", found, OPEN_FILES_WANTED, f"{found:.0f}", f"ulimit -n {OPEN_FILES_WANTED}"
+    )
+    return dataclasses.replace(
+        check, required=True, state="OFF" if found < OPEN_FILES_MIN else check.state
+    )
 
 
 def _git() -> Check:
@@ -193,18 +219,22 @@ def _git() -> Check:
 
 
 def _data_directory(data: Path, existing: Path) -> Check:
-    writable = os.access(existing, os.W_OK | os.X_OK)
-    private = existing != data or not data.stat().st_mode & 0o066
+    state: State = "ON"
+    detail, remedy = str(data), ""
+    if not os.access(existing, os.W_OK | os.X_OK):
+        state, detail = "OFF", f"{data}: {existing} cannot be written"
+        remedy = "set MINIFN_DATA to a directory you own"
+    elif forbids_execution(existing):
+        state, detail = "DEGRADED", f"{data}: its file system is mounted noexec"
+        remedy = "set MINIFN_DATA to another file system: compiled packages of functions do not run"
+    elif existing == data and data.stat().st_mode & 0o066:
+        state, remedy = "DEGRADED", f"chmod 700 {data}"
     return Check(
         group="machine",
         name="data directory",
-        state="OFF" if not writable else "ON" if private else "DEGRADED",
-        detail=f"{data}" + ("" if writable else f": {existing} cannot be written"),
-        remedy="set MINIFN_DATA to a directory you own"
-        if not writable
-        else ""
-        if private
-        else f"chmod 700 {data}",
+        state=state,
+        detail=detail,
+        remedy=remedy,
         required=True,
     )
 

@@ -12,6 +12,8 @@ class MinifnError(Exception):
 
     type: ClassVar[str] = "general_unknown"
     code: ClassVar[int] = 500
+    #: The execution that ended in the error, "" for none.
+    execution_id = ""
 
     def __init__(self, message: str | None = None) -> None:
         self.message = message or self.default_message()
@@ -245,8 +247,7 @@ class FunctionEntrypointMissing(MinifnError):
 
 
 class FunctionSynchronousTimeout(MinifnError):
-    """Synchronous function execution timed out. Use an asynchronous execution, or make the function
-    answer sooner."""
+    """Synchronous function execution timed out. Execute it asynchronously, or answer sooner."""
 
     type = "function_synchronous_timeout"
     code = 408
@@ -260,8 +261,7 @@ class FunctionTemplateNotFound(MinifnError):
 
 
 class FunctionExecutePermissionMissing(MinifnError):
-    """To execute this function through its domain, give it `any` or `guests` in its execute
-    access."""
+    """To execute this function by its domain, give it `any` or `guests` in its execute access."""
 
     type = "function_execute_permission_missing"
     code = 401

@@ -35,6 +35,17 @@ def one_line(text: str, chars_max: int = 300) -> str:
     return shown if len(line) <= chars_max else f"{shown}..."
 
 
+def headline(text: str) -> str:
+    """Return the line of an untrusted error that names it, for the server's log.
+
+    This is the first line; under a traceback of Python, the line below the stack.
+    """
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and lines[0].startswith("Traceback (most recent call last)"):
+        lines = [line for line in lines[1:] if not line[0].isspace()]
+    return one_line(lines[0]) if lines else ""
+
+
 def printable(text: str) -> str:
     """Return `text` without escape sequences and control characters; lines and tabs stay.
 

@@ -23,6 +23,7 @@ from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir, make_directory
 from minifn.host.identity import FileIdentity
 from minifn.host.reloader import unwatched_place, watched_folder
+from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.languages.table import default_search_path
@@ -152,6 +153,12 @@ class Parts:
         """Start the launcher, then open the data directory: its secrets and its database."""
         await asyncio.to_thread(self._hide_code)
         self.data.prepare()
+        if forbids_execution(self.data.builds):
+            logger.warning(
+                "%s lies on a file system that is mounted noexec: compiled packages and programs of"
+                " functions do not run. Name another data directory",
+                self.data.builds,
+            )
         # First, so that it inherits no descriptors and no memory of the other parts.
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))

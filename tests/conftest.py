@@ -25,6 +25,7 @@ FILES_BY_PARAMETER = (
     "tests/docs/test_blocks.py",
     "tests/hostile/test_service_verdicts.py",
     "tests/hostile/test_verdicts.py",
+    "tests/runtimes/test_contract.py",
 )
 
 

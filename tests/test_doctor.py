@@ -1,5 +1,11 @@
 """The printed report of `minifn doctor`."""
 
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -44,3 +50,44 @@ def test_other_programs_output_moves_no_cursor(capsys: pytest.CaptureFixture[str
     assert "gone" in shown
     assert "bwrap: run it" in shown
     assert "\x1b" not in shown
+
+
+def test_a_report_fits_the_terminal() -> None:
+    """Lines are wrapped to the width of the terminal, not cut."""
+    master, slave = os.openpty()
+    termios.tcsetwinsize(slave, (24, 60))
+    environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "minifn", "doctor"], stdout=slave, env={**environ, "TERM": "dumb"}
+    ) as process:
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):
+            # Reading ends with an error once the program has closed the terminal.
+            while piece := os.read(master, 4096):
+                shown += piece
+        assert process.wait(60) in (0, 1)
+    os.close(master)
+    lines = shown.decode().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any(line.startswith("minifn serve will work") or "missing" in line for line in lines)
+
+
+@pytest.mark.usefixtures("bwrap")
+@pytest.mark.parametrize(
+    ("engine", "others"),
+    [("bwrap", set()), ("process", {"engine bwrap", "engine sandlock"})],
+)
+def test_engines_weaker_than_the_one_in_use_are_left_out(engine: str, others: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "minifn", "doctor", "--json", "--sandbox", engine],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+    assert {one["name"] for one in report["checks"] if one["name"].startswith("engine ")} == others
+    assert set(report) == {"minifn", "works", "settings", "checks"}
+    assert report["settings"]["sandbox"] == engine
+    for check in report["checks"]:
+        assert set(check) == {"group", "name", "state", "detail", "remedy", "required", "fatal"}

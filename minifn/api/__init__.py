@@ -11,6 +11,7 @@ from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.fast_route import FastRoute
 from minifn.api.git_http import GitHttp
+from minifn.api.hosts import path_below
 from minifn.api.mounts import refusal
 from minifn.api.operations import (
     account,
@@ -30,9 +31,9 @@ from minifn.api.operations import (
     variables,
     vcs,
 )
+from minifn.api.other_services import route_not_found
 from minifn.api.realtime import Realtime
 from minifn.api.wire.operation import Context, Endpoint, Operation
-from minifn.errors import RouteNotFound
 from minifn.parts import Parts
 
 #: Where the API's paths begin.
@@ -77,7 +78,7 @@ def create_app(parts: Parts) -> Starlette:
             *docs.ROUTES,
         ],
         middleware=[
-            Middleware(Domains, parts),
+            Middleware(Domains, context),
             Middleware(Cors),
             *(Middleware(FastRoute, route) for route in fast),
         ],
@@ -99,6 +100,6 @@ def _route(operation: Operation, context: Context) -> Route:
 
 async def _no_route(request: Request, exc: Exception) -> Response:
     """Answer unknown paths and methods with 404, as Appwrite does; outside the API with a page."""
-    answer = refusal(RouteNotFound(), request.scope)
+    answer = refusal(route_not_found(path_below(request.scope)), request.scope)
     headers = {name.decode(): value.decode() for name, value in answer.headers}
     return Response(answer.body, answer.status, headers)

@@ -17,6 +17,7 @@ from minifn.api.mounts import refuse_not_running
 from minifn.api.wire import body_stream
 from minifn.api.wire.answers import Answer, deliver, error_answer, unexpected_answer
 from minifn.api.wire.error_pages import page_of, wants_json
+from minifn.api.wire.operation import EXECUTIONS_READ, Context
 from minifn.errors import (
     DeploymentNotFound,
     FunctionExecutePermissionMissing,
@@ -29,8 +30,8 @@ from minifn.errors import (
 from minifn.host.budget import Budget
 from minifn.limits import BODY_LIMIT_BYTES
 from minifn.models import Rule, Target
-from minifn.parts import Parts
 from minifn.services.executions import check_ready
+from minifn.store import executions
 
 NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain HTTP requests."
 
@@ -38,10 +39,11 @@ NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain 
 class Domains:
     """Middleware that answers for the domains of functions and redirects, outside the API."""
 
-    def __init__(self, app: ASGIApp, parts: Parts) -> None:
+    def __init__(self, app: ASGIApp, context: Context) -> None:
         self._app = app
-        self._parts = parts
-        self._suffix = f".{parts.config.functions_domain}"
+        self._context = context
+        self._parts = context.parts
+        self._suffix = f".{context.parts.config.functions_domain}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -62,34 +64,70 @@ class Domains:
         if kind == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
-        try:
-            answer = (
-                _redirect(route)
-                if isinstance(route, Rule)
-                else await self._answer(route, scope, receive)
-            )
-        except MinifnError as exc:
-            answer = _shown(error_answer(exc), scope)
-        except Exception as exc:
-            answer = _shown(unexpected_answer(exc, scope), scope)
+        answer = (
+            _redirect(route)
+            if isinstance(route, Rule)
+            else await self._answer(route, scope, receive)
+        )
         if scope["method"] == "HEAD":
             answer.body = b""
         await deliver(answer, self._parts.budgets.answers, scope, receive, send)
 
     async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
+        try:
+            return await self._call(function_id, scope, receive)
+        except MinifnError as exc:
+            problem = error_answer(exc)
+            if exc.execution_id:
+                problem.headers.append((b"x-appwrite-execution-id", exc.execution_id.encode()))
+            return await self._explained(problem, scope, function_id, exc.execution_id)
+        except Exception as exc:
+            return _shown(unexpected_answer(exc, scope), scope)
+
+    async def _call(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
         target = await self._target(function_id)
         budget = self._parts.budgets.bodies
         body = await _read(scope, receive, budget)
         try:
             request = function_http.request_of(scope, body)
             result = await self._parts.executions.execute(target, request)
-            answer = function_http.answer_of(result, scope)
+            if function_http.is_bare_error(result, scope):
+                problem = function_http.problem_of(result)
+                answer = await self._explained(problem, scope, function_id, result.execution.id)
+            else:
+                answer = function_http.answer_of(result, scope)
         finally:
             budget.give(len(body))
         if host_of(scope).endswith(self._suffix):
             # These domains share a parent, and their functions have different owners.
             function_http.confine_cookies(answer)
         return answer
+
+    async def _explained(
+        self, problem: Answer, scope: Scope, function_id: str, execution_id: str
+    ) -> Answer:
+        """Return an error as a page with the execution that ended in it, or as JSON.
+
+        Callers who may read executions, such as the operator, see the execution's output too.
+        """
+        if wants_json(scope):
+            return problem
+        texts = {}
+        if execution_id and await self._reads_executions(scope):
+            execution = await self._parts.database.read(executions.get, function_id, execution_id)
+            if execution is not None:
+                texts = {"Errors": execution.errors, "Logs": execution.logs}
+        return page_of(problem, execution_id, {name: text for name, text in texts.items() if text})
+
+    async def _reads_executions(self, scope: Scope) -> bool:
+        """Tell whether a request has a key, or a session of the operator, that reads executions."""
+        try:
+            caller = await self._context.authenticator.identify(dict(scope["headers"]), b"")
+        except MinifnError:
+            return False
+        return caller.privileged and (
+            caller.scopes is None or not caller.scopes.isdisjoint(EXECUTIONS_READ)
+        )
 
     async def _target(self, function_id: str) -> Target:
         """Return a function that can run and is open to guests.

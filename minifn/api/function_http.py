@@ -4,7 +4,6 @@ from starlette.types import Scope
 
 from minifn.api.hosts import path_below
 from minifn.api.wire.answers import Answer, RawHeaders, problem_answer
-from minifn.api.wire.error_pages import page_of, wants_json
 from minifn.errors import MinifnError
 from minifn.models import ExecutionRequest, ExecutionResult, Headers
 
@@ -49,33 +48,40 @@ def _forwarded(raw: RawHeaders) -> Headers:
 
 
 def answer_of(result: ExecutionResult, scope: Scope) -> Answer:
-    """Return a function's answer unchanged; an error without a body becomes a page or JSON."""
-    # Another status has no meaning in HTTP, or ends no answer, and would break the connection.
-    status = code if 200 <= (code := result.execution.response_status_code) <= 599 else 500
-    headers = [
-        (name.encode("latin-1"), _encoded(value))
-        for name, value in result.headers
-        if name not in _NOT_ANSWERED
-    ]
-    body = result.body
-    if status >= 400 and not body and scope["method"] != "HEAD":
-        return _problem(status, headers, scope)
-    answer = Answer(status, b"" if status in _WITHOUT_BODY else body, headers)
+    """Return a function's answer unchanged."""
+    status, body = _status(result), result.body
+    answer = Answer(status, b"" if status in _WITHOUT_BODY else body, _headers(result))
     if status in _WITHOUT_BODY or (scope["method"] == "HEAD" and not body):
         # The content-length is last: these answers have no body whose length it could tell.
         answer.headers.pop()
     return answer
 
 
-def _problem(status: int, headers: RawHeaders, scope: Scope) -> Answer:
-    """Return an error with the server's own text in place of the missing body."""
+def is_bare_error(result: ExecutionResult, scope: Scope) -> bool:
+    """Tell whether a function answered with an error and no text about it."""
+    return _status(result) >= 400 and not result.body and scope["method"] != "HEAD"
+
+
+def problem_of(result: ExecutionResult) -> Answer:
+    """Return an error with the server's own text, as JSON, in place of the missing body."""
     message = "The function answered with an error and no more."
-    problem = problem_answer(status, message, MinifnError.type)
-    if not wants_json(scope):
-        problem = page_of(problem)
-    kept = [item for item in headers if not item[0].startswith(b"content-")]
+    problem = problem_answer(_status(result), message, MinifnError.type)
+    kept = [item for item in _headers(result) if not item[0].startswith(b"content-")]
     content_type = next(item for item in problem.headers if item[0] == b"content-type")
-    return Answer(status, problem.body, [content_type, *kept])
+    return Answer(problem.status, problem.body, [content_type, *kept])
+
+
+def _status(result: ExecutionResult) -> int:
+    # Another status has no meaning in HTTP, or ends no answer, and would break the connection.
+    return code if 200 <= (code := result.execution.response_status_code) <= 599 else 500
+
+
+def _headers(result: ExecutionResult) -> RawHeaders:
+    return [
+        (name.encode("latin-1"), _encoded(value))
+        for name, value in result.headers
+        if name not in _NOT_ANSWERED
+    ]
 
 
 def confine_cookies(answer: Answer) -> None:

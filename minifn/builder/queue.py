@@ -17,6 +17,7 @@ from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeSize
 from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
+from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
 from minifn.store import deployments, functions, variables
@@ -109,7 +110,7 @@ class Builder:
         build = Build(self._context, function, deployment, log)
         ended = None
         try:
-            status, usage = await self._attempt(build, function, merged, log)
+            status, usage = await self._attempt(build, deployment, merged, log)
             seconds = max(1, math.ceil(time.monotonic() - started))
             await _clear(build, keep=status == "ready")
             await log.flush()
@@ -146,7 +147,7 @@ class Builder:
             await asyncio.sleep(INSIST_SECONDS)
 
     async def _attempt(
-        self, build: Build, function: Function, merged: dict[str, str], log: BuildLog
+        self, build: Build, deployment: Deployment, merged: dict[str, str], log: BuildLog
     ) -> tuple[DeploymentStatus, TreeSize]:
         """Build within the deadline; a failure is noted in the log. Raises Superseded."""
         timeout_seconds = self._context.config.build_timeout
@@ -156,15 +157,22 @@ class Builder:
         except Superseded:
             raise
         except TimeoutError:
-            log.note(f"Build timed out after {timeout_seconds} seconds.")
+            problem = f"Build timed out after {timeout_seconds} seconds."
         except BuildError as exc:
-            log.note(str(exc))
+            problem = str(exc)
         except Exception as exc:
-            logger.exception("a build of function %s could not be run", function.id)
-            log.note(f"Internal error: {type(exc).__name__}.")
+            logger.exception("a build of function %s could not be run", deployment.function_id)
+            problem = f"Internal error: {type(exc).__name__}."
         else:
             log.note(f"Build finished: {usage.files:,} files, {usage.size_bytes:,} bytes.")
             return "ready", usage
+        log.note(problem)
+        logger.warning(
+            "build of deployment %s of function %s failed: %s",
+            deployment.id,
+            deployment.function_id,
+            one_line(problem),
+        )
         return "failed", TreeSize()
 
     async def _tell(self, function: Function, deployment: Deployment) -> None:

@@ -1,6 +1,9 @@
 """The command line. A command's module is imported when the command is called."""
 
 import importlib
+import os
+import sys
+from pathlib import Path
 
 import click
 
@@ -38,3 +41,18 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="minifn", message="%(prog)s %(version)s")
 def main() -> None:
     """Appwrite Functions in one process."""
+    open_missing_streams()
+
+
+def open_missing_streams() -> None:
+    """Open /dev/null for each standard stream that is closed.
+
+    Otherwise the server's own files get the numbers of these streams, and messages are written to
+    them.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is the stream's own.
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115

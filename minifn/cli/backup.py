@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from minifn.cli.options import configuration, fail, settings
+from minifn.cli.options import configuration, existing_data, fail, settings
 from minifn.host.datadir import DataDir
 from minifn.services import backup as backups
 from minifn.store.schema import DatabaseTooNew
@@ -21,10 +21,13 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     is_flag=True,
     help="leave the key files out; a restored server still needs them",
 )
+@click.option("--force", is_flag=True, help="overwrite FILE")
 @settings(("data",))
-def backup(file: Path, without_keys: bool, data: str | None) -> None:
+def backup(file: Path, without_keys: bool, force: bool, data: str | None) -> None:
     """Copy a data directory to FILE while its server runs."""
-    directory = DataDir(configuration(data=data).data)
+    directory = existing_data(configuration(data=data))
+    if file.exists() and not force:
+        fail(f"{file} exists: --force overwrites it")
     done = _done(lambda: backups.backup(directory, file, keys=not without_keys))
     keys = f"{done.keys} key files: keep it as safe as them" if done.keys else "no key files"
     click.echo(f"{file}: {done.deployments} deployments, {keys}")

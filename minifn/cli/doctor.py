@@ -1,6 +1,7 @@
 """`minifn doctor`: the report of minifn.doctor as a table."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -34,9 +35,8 @@ def doctor(as_json: bool, **flags: str | None) -> None:
 def show(report: Report) -> None:
     """Print the report as a table, and below it the remedies."""
     # A file or a pipe has no width, and a search does not find a line that is wrapped.
-    console = Console(
-        highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDTH
-    )
+    shown = sys.stdout.isatty() or "COLUMNS" in os.environ
+    console = Console(highlight=False, width=shutil.get_terminal_size().columns if shown else WIDTH)
     home = f"{Path.home()}/"
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("", "", "state", "found"):

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from minifn.cli.options import configuration, fail, settings, signing_secret
+from minifn.cli.options import configuration, existing_data, fail, settings, signing_secret
 from minifn.config import Config
-from minifn.host.datadir import DataDir
 from minifn.ids import is_id
 from minifn.instants import format_instant, parse_instant
 from minifn.log_text import printable
@@ -137,9 +136,9 @@ def seconds(duration: str) -> int:
 def with_keys(config: Config, use: Callable[[Keys], Awaitable[Result]]) -> Result:
     """Return the result of `use` on the keys of a data directory."""
 
+    data = existing_data(config)
+
     async def opened() -> Result:
-        data = DataDir(config.data)
-        data.prepare()
         async with Database(data.database) as database:
             return await use(Keys(database))
 

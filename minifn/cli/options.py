@@ -1,9 +1,10 @@
 """Command-line options, made from the settings that Config declares."""
 
 import dataclasses
+import difflib
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -87,14 +88,37 @@ def configuration(**flags: str | bool | None) -> Config:
         fail(message, status=2)
 
 
-def signing_secret(config: Config) -> str:
-    """Return the secret that signs JWTs; make a missing one. An error ends the process."""
+def existing_data(config: Config) -> DataDir:
+    """Return the data directory of a server that was started at least once.
+
+    Without one the process ends: keys that are made elsewhere open nothing.
+    """
     data = DataDir(config.data)
+    if not data.database.exists():
+        fail(f"no server keeps its data in {data.root}: name its directory with --data")
+    return data
+
+
+def signing_secret(config: Config) -> str:
+    """Return the secret that signs JWTs. An error ends the process."""
+    if config.jwt_secret:
+        return config.jwt_secret
+    data = existing_data(config)
     try:
-        data.prepare()
-        return data.keep_secret(data.jwt_secret, config.jwt_secret)[0]
+        return data.keep_secret(data.jwt_secret, "")[0]
     except OSError as error:
         fail(str(error))
+
+
+def point_out_mistyped(environ: Mapping[str, str]) -> None:
+    """Write a line to stderr for each variable that looks like a setting and is none."""
+    known = {variable(item).removeprefix("MINIFN_") for item in FIELDS.values()}
+    for name in sorted(environ):
+        given = name.removeprefix("MINIFN_")
+        if given != name and given not in known:
+            near = next(iter(difflib.get_close_matches(given, sorted(known), n=1)), "")
+            hint = f"; did you mean MINIFN_{near}?" if near else ""
+            click.echo(printable(f"minifn: {name} is not a setting{hint}"), err=True)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

@@ -1,10 +1,11 @@
 """`minifn serve`: the server in this process, and the lines it prints when it answers."""
 
 import ipaddress
+import os
 
 import click
 
-from minifn.cli.options import OPTIONS, configuration, fail, settings
+from minifn.cli.options import OPTIONS, configuration, fail, point_out_mistyped, settings
 from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.server import Ready, ServerFailed, run
@@ -22,6 +23,7 @@ def serve(**flags: str | bool | None) -> None:
 
 def serve_until_signal(config: Config, ready: Ready) -> None:
     """Serve; end the process with one line when the server fails."""
+    point_out_mistyped(os.environ)
     try:
         run(config, ready)
     except ServerFailed as error:

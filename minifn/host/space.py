@@ -80,3 +80,8 @@ def check_level(level: int) -> None:
     """Raise TreeRefused for a directory that lies deeper than LEVELS_MAX."""
     if level > LEVELS_MAX:
         raise TreeRefused(f"directories nest more than {LEVELS_MAX} levels deep")
+
+
+def forbids_execution(directory: Path) -> bool:
+    """Tell whether a directory's file system is mounted `noexec`. Raises OSError."""
+    return bool(os.statvfs(directory).f_flag & os.ST_NOEXEC)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from minifn.config import is_weaker
 from minifn.host.datadir import DataDir
 
 from . import seccomp
@@ -67,14 +68,16 @@ async def protections(
     name: str = "auto",
     network: Network = Network.HOST,
 ) -> tuple[Protection, ...]:
-    """Return which engines run here, and the protections of the engine `name`."""
-    found = [await _engine_state(candidate, spawner, data) for candidate in AUTOMATIC]
+    """Return the protections of the engine `name`, and which stronger engines run here."""
     try:
         engine = await choose(name, spawner, data, network)
-        return (*found, *await inspect(engine, spawner, network))
+        used, found = engine.name, await inspect(engine, spawner, network)
     except EngineUnavailable as error:
         remedy = USE_HOST if isinstance(error, NetworkUnavailable) else INSTALL_BWRAP
-        return (*found, Protection(name="isolation", state="OFF", reason=str(error), remedy=remedy))
+        used = ""
+        found = (Protection(name="isolation", state="OFF", reason=str(error), remedy=remedy),)
+    stronger = [one for one in AUTOMATIC if not used or is_weaker(used, one)]
+    return (*[await _engine_state(one, spawner, data) for one in stronger], *found)
 
 
 async def inspect(engine: Engine, spawner: Spawner, network: Network) -> tuple[Protection, ...]:

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from minifn.config import Config, authority
 from minifn.embed import Minifn
@@ -27,7 +28,14 @@ from minifn.sandbox.command import SandboxError
 from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.sandbox.launcher.overdue import OVERDUE_SECONDS
 from minifn.sandbox.lock import DataInUse
-from minifn.server.connections import Connection, hang_up_silent, raise_descriptors
+from minifn.server.access_log import AccessLog
+from minifn.server.connections import (
+    DESCRIPTORS_MIN,
+    Connection,
+    connections_max,
+    hang_up_silent,
+    raise_descriptors,
+)
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
 from minifn.server.proxies import ProxyHint, trusted
@@ -43,8 +51,8 @@ ANSWER_SECONDS = 3
 LOOK_SECONDS = 10.0
 #: Descriptor of standard error, even when it is closed.
 STDERR = 2
-#: Signals that stop the server in order.
-END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+#: Signals that stop the server in order; SIGHUP comes when a terminal closes.
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 
@@ -68,7 +76,13 @@ class PrintableFormatter(logging.Formatter):
 
 
 def run(config: Config, ready: Ready) -> None:
-    """Serve until SIGINT or SIGTERM, then stop in order. Raises ServerFailed."""
+    """Serve until one of END_SIGNALS, then stop in order. Raises ServerFailed."""
+    descriptors = raise_descriptors()
+    if descriptors < DESCRIPTORS_MIN:
+        raise ServerFailed(
+            f"cannot start: only {descriptors} files may be open, and a server needs"
+            f" {DESCRIPTORS_MIN}: raise the limit, for example by `ulimit -n 4096`"
+        )
     # A function with the server's uid must not read the server's memory and environment, which
     # have secrets.
     forbid_dumps()
@@ -76,8 +90,7 @@ def run(config: Config, ready: Ready) -> None:
     lines = logging.StreamHandler()
     lines.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[lines])
-    for name in ("minifn", "uvicorn.access"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger("minifn").setLevel(logging.INFO)
     # uvicorn warns about every malformed request, so anybody could fill the log.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     try:
@@ -109,7 +122,9 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         listeners.refuse,
     )
     loop = asyncio.get_running_loop()
-    for number in END_SIGNALS:
+    # `nohup` has SIGHUP ignored, and that stays.
+    ends = [number for number in END_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    for number in ends:
         loop.add_signal_handler(number, server.handle_exit, number, None)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(Watchdog(loop).running())
@@ -124,7 +139,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             OSError,
         ) as error:
             raise ServerFailed(f"cannot start: {error}") from error
-        for number in END_SIGNALS:
+        for number in ends:
             # This handler is C code: it works when the loop hangs, and then the launcher ends this
             # process.
             faulthandler.register(
@@ -133,21 +148,26 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
         await server.serve(sockets=listeners.duplicates())
-        await server.announced()
+        try:
+            await server.announced()
+        except OSError as error:
+            raise ServerFailed(f"stopped: the first lines cannot be written: {error}") from error
         if minifn.lost.done():
             raise ServerFailed(f"stopped: the {minifn.lost.result()} ended unexpectedly")
 
 
 def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:
+    app: ASGIApp = minifn.app if config.proxies else ProxyHint(minifn.app)
+    most = connections_max(raise_descriptors())
     return uvicorn.Config(
-        minifn.app if config.proxies else ProxyHint(minifn.app),
-        http=cast("type[asyncio.Protocol]", functools.partial(Connection, raise_descriptors())),
+        AccessLog(app) if config.access_log else app,
+        http=cast("type[asyncio.Protocol]", functools.partial(Connection, most)),
         ws=cast("type[asyncio.Protocol]", websocket_protocol),
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
-        access_log=config.access_log,
+        access_log=False,
         server_header=False,
         proxy_headers=bool(config.proxies),
         forwarded_allow_ips=trusted(config.proxies),

@@ -9,6 +9,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 #: Most descriptors that the server asks for; a machine may allow fewer.
 DESCRIPTORS = 65_536
+#: Least limit of descriptors: the launcher of functions keeps the first 256 free for them.
+DESCRIPTORS_MIN = 512
 #: Most open connections.
 CONNECTIONS_MAX = 10_000
 #: Seconds of silence after which a connection that owes the rest of a request is closed.
@@ -27,12 +29,17 @@ REFUSAL = (
 
 
 def raise_descriptors() -> int:
-    """Raise this process's limit of descriptors; return the number of connections it allows."""
+    """Raise this process's limit of descriptors as far as it may, and return the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     soft = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return soft
+
+
+def connections_max(descriptors: int) -> int:
+    """Return the number of connections that a limit of descriptors allows."""
     # The other half is left to workers, builds, uploads and the database.
-    return min(CONNECTIONS_MAX, soft // 2)
+    return min(CONNECTIONS_MAX, descriptors // 2)
 
 
 class Refused(Exception):

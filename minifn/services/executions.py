@@ -29,6 +29,7 @@ from minifn.hooks import Hooks
 from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
 from minifn.languages import RuntimeUnavailable
+from minifn.log_text import headline
 from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function, Target, Trigger
 from minifn.services import execution_records as records
 from minifn.services.function_calls import FunctionCalls
@@ -159,8 +160,11 @@ class Executions:
         result = records.finish(target, execution, response)
         await self._database.write(executions.insert, result.execution)
         self._changes.tell("create", result.execution, result=result)
+        _report(result.execution)
         if capped:
-            raise FunctionSynchronousTimeout
+            timeout = FunctionSynchronousTimeout()
+            timeout.execution_id = result.execution.id
+            raise timeout
         return result
 
     @property
@@ -293,6 +297,7 @@ class Executions:
         if await self._database.insist(execution_queue.finish, result.execution, result.body):
             self._limits.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
+            _report(result.execution)
 
     async def _answer_queued(
         self, execution: Execution, request: ExecutionRequest
@@ -325,3 +330,15 @@ class Executions:
             )
         call = self._calls.make(target.function, execution, request)
         return await self._pool.call(spec, call, deadline, queue_unbounded=queue_unbounded)
+
+
+def _report(execution: Execution) -> None:
+    """Write a line about an execution to the server's log if it failed."""
+    if execution.status != "failed":
+        return
+    logger.warning(
+        "execution %s of function %s failed: %s",
+        execution.id,
+        execution.function_id,
+        headline(execution.errors) or f"the function answered {execution.response_status_code}",
+    )

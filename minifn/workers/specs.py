@@ -140,7 +140,7 @@ class WorkerSpecs:
             group=function.id,
             command=command,
             concurrency=concurrency,
-            prepare=functools.partial(self._share, installed) if installed.cache_name else None,
+            prepare=functools.partial(self._share, installed),
         )
 
     def _limits(self, size: Specification, target: Target, reserved_mb: int) -> Limits:

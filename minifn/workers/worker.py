@@ -122,8 +122,7 @@ class Worker(asyncio.Protocol):
 
     async def start(self, spawner: Spawner, engine: Engine) -> None:
         """Start the process and wait until it takes requests. Raises WorkerFailed."""
-        if self.spec.prepare is not None:
-            await self.spec.prepare()
+        await self.spec.prepare()
         ours, theirs = socket.socketpair()
         reading, writing = os.pipe()
         self._output = OutputTail(reading, self._flooded)

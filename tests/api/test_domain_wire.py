@@ -164,6 +164,9 @@ def test_the_cap_of_synchronous_executions_is_a_408(site: SiteServer, host: str)
         ).json()
     assert last["executions"][0]["status"] == "failed"
     assert last["executions"][0]["errors"].endswith("Error Code: 408")
+    assert answer.headers["x-appwrite-execution-id"] == last["executions"][0]["$id"]
+    page = httpx.get(f"http://127.0.0.1:{site.port}/slow", headers={"host": host}, trust_env=False)
+    assert page.headers["x-appwrite-execution-id"] in page.text
 
 
 def test_answers_to_one_connection_stay_apart(site: SiteServer, host: str) -> None:

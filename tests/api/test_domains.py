@@ -37,6 +37,7 @@ ANSWERS = {
 
 def main(context):
     req, res = context.req, context.res
+    context.log("<before> " + req.path)
     if req.path in ANSWERS:
         return ANSWERS[req.path](res)
     if req.path == "/length":
@@ -175,6 +176,42 @@ def test_an_error_without_a_body_becomes_a_page_or_json(
     assert page.headers.get("x-kept", "1") == "1"
     said = visit(server, echo, path=path, headers=[("accept", "application/json")])
     assert kind(said) == (status, "general_unknown")
+
+
+def signed_in(server: Server, host: str) -> str:
+    """The cookie of the operator's session at a host."""
+    given = {"email": "a@b.test", "password": server.key}
+    answer = visit(
+        server, "localhost", "POST", "/v1/account/sessions/email", json=given,
+        headers=[("x-appwrite-project", "console")],
+    )  # fmt: skip
+    assert answer.status_code == 201
+    return answer.headers["set-cookie"].partition(";")[0]
+
+
+def test_an_error_page_has_the_execution_and_for_the_operator_its_output(
+    server: Server, echo: str, api: Api
+) -> None:
+    def page(*headers: tuple[str, str]) -> str:
+        answer = visit(server, echo, path="/raise", headers=headers)
+        assert answer.status_code == 500
+        assert answer.headers["x-appwrite-execution-id"] in answer.text
+        shown = "ZeroDivisionError" in answer.text
+        assert shown == ("&lt;before&gt; /raise" in answer.text)
+        assert shown == (answer.headers.get("cache-control") == "no-store")
+        return answer.text
+
+    assert "ZeroDivisionError" not in page()
+    assert "ZeroDivisionError" in page(("x-appwrite-key", server.key))
+    assert "ZeroDivisionError" in page(("cookie", signed_in(server, echo)))
+    for origin in ("http://elsewhere.test", f"http://other.{DOMAIN}:{server.port}"):
+        foreign = page(("cookie", signed_in(server, echo)), ("origin", origin))
+        assert "ZeroDivisionError" not in foreign
+    for scope, reads in (("functions.read", False), ("executions.read", True)):
+        given = {"keyId": "unique()", "name": "x", "scopes": [scope]}
+        key = api.call("POST", "/project/keys", 201, json=given)["secret"]
+        assert ("ZeroDivisionError" in page(("x-appwrite-key", key))) is reads
+    assert "ZeroDivisionError" not in page(("x-appwrite-key", "wrong"))
 
 
 @pytest.mark.parametrize(("path", "text"), [("/switch", "never"), ("/beyond", "odd")])

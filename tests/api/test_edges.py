@@ -92,6 +92,30 @@ def test_unknown_routes(admin: httpx.Client, method: str, path: str) -> None:
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "service"),
+    [
+        ("GET", "/databases", "Databases"),
+        ("POST", "/tablesdb/x/tables", "TablesDB"),
+        ("POST", "/storage/buckets/b/files", "Storage"),
+        ("POST", "/messaging/messages/email", "Messaging"),
+        ("POST", "/account", "Account"),
+        ("GET", "/avatars/initials", "Avatars"),
+        ("GET", "/locale", "Locale"),
+        ("POST", "/graphql", "GraphQL"),
+        ("POST", "/teams", "Teams"),
+        ("DELETE", "/users/x", "Users"),
+        ("GET", "/sites", "Sites"),
+    ],
+)
+def test_a_service_that_is_missing_is_named(
+    admin: httpx.Client, method: str, path: str, service: str
+) -> None:
+    answer = admin.request(method, path)
+    assert refusal(answer) == (404, "general_route_not_found")
+    assert f" service {service}. " in answer.json()["message"]
+
+
 def test_outside_the_api_errors_are_pages(site: SiteServer) -> None:
     for path in ("/nothing", "/v10", "/docs/nothing"):
         with httpx.Client(base_url=f"http://127.0.0.1:{site.port}", trust_env=False) as browser:

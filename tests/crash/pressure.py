@@ -336,7 +336,7 @@ class Pressure:
         self._over.wait(self._random.random())
         if self._kept.backed_up is None or self._random.random() < 0.1:
             before = self._kept.copy()
-            self._command("backup", str(self._folder / BACKUP))
+            self._command("backup", str(self._folder / BACKUP), "--force")
             self._kept.backed_up = before
         self._over.wait(3)
 

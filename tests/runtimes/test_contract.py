@@ -16,11 +16,10 @@ def rows() -> list[object]:
     """Return a parameter for each family and row that it can have."""
     found: list[object] = []
     for family in families():
-        group = pytest.mark.xdist_group(f"contract {family.key}")
         for row in ROWS:
             if row.name not in family.cannot:
                 slow = row.name in family.slow or row.slow
-                marks = (group, pytest.mark.slow) if slow else (group,)
+                marks = pytest.mark.slow if slow else ()
                 found.append(pytest.param(family, row, id=f"{family.key}-{row.name}", marks=marks))
     return found
 

@@ -185,7 +185,8 @@ def test_a_directory_with_something_in_it_is_left_alone(kept: DataDir, tmp_path:
 
 def test_a_failed_backup_is_reported_in_one_line(tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--data", tmp_path / "nowhere")
-    reason = f"there is no database in {tmp_path / 'nowhere'}"
+    place = tmp_path / "nowhere"
+    reason = f"no server keeps its data in {place}: name its directory with --data"
     assert (done.returncode, done.stderr) == (1, f"minifn: {reason}\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -380,7 +381,7 @@ def test_a_live_server_under_writes(data: Path, tmp_path: Path) -> None:
             api.deploy("hello", ARCHIVE)
         with writing(server):
             for number in range(4):
-                done = minifn("backup", tmp_path / "copy.tar", "--data", data)
+                done = minifn("backup", tmp_path / "copy.tar", "--force", "--data", data)
                 assert done.returncode == 0, done.stderr
                 # Raises for any row without its archive, and for a database that is not whole.
                 restore(tmp_path / "copy.tar", DataDir(tmp_path / f"again-{number}"))

@@ -39,7 +39,11 @@ class Site:
         self.run = runner.run
         self._runtime = runtime
         self._specs = WorkerSpecs(
-            *(server.config, server.data, server.engine, server.runtimes, server.endpoint),
+            server.config,
+            server.data,
+            server.engine,
+            server.runtimes,
+            server.endpoint,
             server.toolchains.share,
         )
         #: Function's id -> its first deployment, built or failed.

@@ -1,0 +1,190 @@
+"""Errors of the first use: each is one line that says the next step."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.cli.test_cli import environment, minifn
+from tests.serving import Server, wait_until
+
+COMMAND = (sys.executable, "-m", "minifn")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("keys", "create", "--name", "x", "--scope", "functions.read"),
+        ("keys", "list"),
+        ("keys", "delete", "x"),
+        ("token", "--user", "ada"),
+        ("git",),
+        ("backup", "copy.tar"),
+    ],
+)
+def test_a_directory_without_data_is_refused_and_stays_as_it_is(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    for place in (tmp_path, tmp_path / "absent"):
+        done = minifn(*arguments, "--data", str(place))
+        assert (done.returncode, done.stdout, done.stderr) == (
+            1,
+            "",
+            f"minifn: no server keeps its data in {place}: name its directory with --data\n",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mistyped_setting_is_pointed_out(data: Path) -> None:
+    server = Server(data, prot=1, functions_domian="x.test", zzz="1", log_level="x", tmp="64")
+    with server:
+        pass
+    lines = re.findall(r"^minifn: (.* is not a setting.*)$", server.log.read_text(), re.MULTILINE)
+    assert lines == [
+        "MINIFN_FUNCTIONS_DOMIAN is not a setting; did you mean MINIFN_FUNCTIONS_DOMAIN?",
+        "MINIFN_LOG_LEVEL is not a setting",
+        "MINIFN_PROT is not a setting; did you mean MINIFN_PORT?",
+        "MINIFN_ZZZ is not a setting",
+    ]
+
+
+def test_few_open_files_are_one_line(data: Path) -> None:
+    for number in (20, 511):
+        limited = ["sh", "-c", f'ulimit -n {number}; exec "$@"', "sh", *COMMAND]
+        done = subprocess.run(
+            [*limited, "serve", "--port", "0", "--data", str(data)],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert done.stderr == (
+            f"minifn: cannot start: only {number} files may be open, and a server needs 512: raise"
+            " the limit, for example by `ulimit -n 4096`\n"
+        )
+    assert not data.exists()
+
+
+def test_the_fewest_open_files_are_enough(data: Path) -> None:
+    server = Server(data)
+    server.wrapper = ("sh", "-c", 'ulimit -n 512; exec "$@"', "sh")
+    with server, server.api as api:
+        assert api.call("GET", "/functions", 200)["total"] == 0
+
+
+def test_closed_standard_streams_harm_no_file(data: Path) -> None:
+    """Otherwise the database or a socket has the number of a stream, and gets its output."""
+    server = Server(data)
+    with server:
+        pass
+    server.wrapper = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
+    with server, server.api as api:
+        place = Path("/proc") / str(server.process.pid) / "fd"
+        assert {str((place / str(number)).readlink()) for number in range(3)} == {os.devnull}
+        assert api.call("GET", "/functions", 200)["total"] == 0
+        assert server.stop() == 0
+
+
+def test_first_lines_that_cannot_be_written_are_one_line(data: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, "serve", "--port", "0", "--data", str(data)],
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "minifn: stopped: the first lines cannot be written: [Errno 28] No space left on device\n"
+    )
+
+
+@pytest.fixture
+def noexec(tmp_path: Path) -> Iterator[Path]:
+    """A directory on a file system that is mounted noexec; skips where none can be mounted."""
+    place = tmp_path / "noexec"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "noexec,mode=755", "tmpfs", str(place)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_data_directory_without_execution_is_one_line(noexec: Path, tmp_path: Path) -> None:
+    server = Server(noexec / "data")
+    server.log = tmp_path / "log"
+    with server:
+        pass
+    assert server.log.read_text().count("mounted noexec: compiled packages and programs of") == 1
+    report = minifn("doctor", "--data", str(noexec / "data")).stdout
+    assert re.search(r"data directory +DEGRADED +.*: its file system is mounted noexec", report)
+
+
+def test_a_closed_terminal_stops_the_server_and_nohup_keeps_it(data: Path) -> None:
+    nohup = shutil.which("nohup")
+    if nohup is None:
+        pytest.skip("nohup is not on PATH: install the package coreutils")
+    server = Server(data)
+    server.wrapper = (nohup,)
+    with server:
+        server.process.send_signal(signal.SIGHUP)
+        status = Path(f"/proc/{server.process.pid}/status").read_text()
+        ignored = int(re.findall(r"^SigIgn:\s+(\w+)$", status, re.MULTILINE)[0], 16)
+        assert ignored & 1 << (signal.SIGHUP - 1)
+        assert httpx.get(f"{server.endpoint}/health/version", trust_env=False).is_success
+
+    master, slave = os.openpty()
+    # The shell has the terminal, as the session's first process, and becomes the server.
+    take = f'exec 3<>{os.ttyname(slave)}; exec "$@" <&3 >&3 2>&3'
+    started = subprocess.Popen(
+        ["sh", "-c", take, "sh", *COMMAND, "serve", "--port", "0", "--data", str(data)],
+        env=environment(),
+        start_new_session=True,
+    )
+    os.close(slave)
+    shown = b""
+    while b"key in" not in shown:
+        shown += os.read(master, 4096)
+    tree = psutil.Process(started.pid).children(recursive=True)
+    os.close(master)
+    assert started.wait(20) == 0
+    wait_until(lambda: not any(one.is_running() for one in tree), 5, "every process is gone")
+
+
+def test_the_access_log_has_the_duration(data: Path) -> None:
+    with Server(data, access_log="true") as server:
+        target = f"{server.url}/v1/nothing%0A?a=%20b"
+        assert httpx.get(target, trust_env=False).status_code == 404
+        line = (
+            r' INFO minifn.access: 127\.0\.0\.1:\d+ - "GET /v1/nothing%0A\?a=%20b HTTP/1\.1" 404 '
+        )
+        wait_until(lambda: re.search(rf"{line}\d+\.\d ms\n", server.log.read_text()), 5, "the line")
+
+
+def test_a_backup_is_overwritten_by_force_alone(data: Path, tmp_path: Path) -> None:
+    with Server(data):
+        pass
+    copy = tmp_path / "copy.tar"
+    copy.write_text("another file")
+    done = minifn("backup", str(copy), "--data", str(data))
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"minifn: {copy} exists: --force overwrites it\n",
+    )
+    assert copy.read_text() == "another file"
+    assert minifn("backup", str(copy), "--force", "--data", str(data)).returncode == 0
+    assert minifn("restore", str(copy), "--data", str(tmp_path / "again")).returncode == 0
