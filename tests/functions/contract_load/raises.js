@@ -1,2 +1,0 @@
-console.log("loading");
-throw new Error("no database");
