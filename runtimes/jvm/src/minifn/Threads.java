@@ -29,6 +29,7 @@ final class Threads implements Runnable {
   private long ended;
 
   private boolean unwritten;
+  private int stalled;
   /** Whether {@link #run} waits for a reason to act. */
   private boolean resting;
 
@@ -99,7 +100,9 @@ final class Threads implements Runnable {
     long before = ended;
     TimeUnit.NANOSECONDS.timedWait(this, SHORT_NANOS);
     unwritten = false;
-    int wanted = ended == before ? waiting.size() : cores - shortNow();
+    // As long as not one ends, twice as many get a thread each time.
+    stalled = ended == before ? Math.max(1, 2 * stalled) : 0;
+    int wanted = Math.max(stalled, cores - shortNow());
     while (wanted-- > 0 && !waiting.isEmpty()) {
       if (!begin(waiting.peek())) return;
       waiting.remove();
