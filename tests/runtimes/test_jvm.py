@@ -1,7 +1,6 @@
 """Behaviour of Java and Kotlin alone: JSON, jars, Gradle files, and options that the JDK reads."""
 
 import base64
-import dataclasses
 import json
 import subprocess
 from pathlib import Path
@@ -15,20 +14,17 @@ from minifn.languages import RuntimeTable
 from minifn.languages.table import default_root
 from minifn.models import Deployment
 from minifn.services.functions import FunctionSettings
+from minifn.workers.specs import WorkerSpecs
 from tests.runtimes.conftest import newest
 from tests.runtimes.contract.site import Site, deployed
 from tests.runtimes.families.java import FAMILY
 from tests.serving import pack
+from tests.workers.harness import Caller
 
 GSON = Path("/usr/share/java/gson.jar")
 COMMON = default_root() / "jvm"
 
-#: Tests on the server of the family's contract.
-on_site = [
-    pytest.mark.xdist_group("contract java"),
-    pytest.mark.parametrize("site", [FAMILY], indirect=True, ids=["java"]),
-]
-
+#: A function in Java; %s is an expression, the answer.
 FUNCTION = """package io.openruntimes.java;
 
 public class Main {
@@ -114,3 +110,54 @@ async def built(site: Site, function_id: str, files: dict[str, bytes]) -> Deploy
     )
     await site.server.functions.create(function_id, wanted)
     return await deployed(site.server, function_id, pack(extra=files))
+
+
+@pytest.mark.xdist_group("contract java")
+@pytest.mark.parametrize("site", [FAMILY], indirect=True, ids=["java"])
+class TestJars:
+    """Builds and calls on the server of the contract."""
+
+    def test_a_dependency_that_gradle_would_fetch_fails_the_build(self, site: Site) -> None:
+        gradle = b"""dependencies {
+    implementation 'com.google.code.gson:gson:2.10'
+    implementation("io.appwrite:sdk-for-java:5.0.0")
+}
+"""
+        files = {"Main.java": (FUNCTION % '"x"').encode(), "deps.gradle": gradle}
+        built_one = site.run(built(site, "gradle", files))
+        assert built_one.status == "failed"
+        assert "io.appwrite:sdk-for-java cannot be fetched" in built_one.build_logs
+        assert "gson" not in built_one.build_logs
+
+    def test_jars_of_the_code_are_on_the_class_path(
+        self, site: Site, runtime_table: RuntimeTable, tmp_path: Path
+    ) -> None:
+        source = tmp_path / "Greeting.java"
+        source.write_text(
+            'package greetings; public class Greeting { public static String TEXT = "from a jar"; }'
+        )
+        javac, jar = tool(runtime_table, "javac"), tool(runtime_table, "jar")
+        subprocess.run([javac, "-d", str(tmp_path / "classes"), str(source)], check=True)
+        packed = tmp_path / "greetings.jar"
+        command = [jar, "--create", "--file", str(packed), "-C", str(tmp_path / "classes"), "."]
+        subprocess.run(command, check=True)
+        files = {
+            "Main.java": (FUNCTION % "greetings.Greeting.TEXT").encode(),
+            "lib/greetings.jar": packed.read_bytes(),
+            "deps.gradle": b"dependencies {\n  implementation 'any:greetings:1'\n}\n",
+        }
+        built_one = site.run(built(site, "jars", files))
+        assert built_one.status == "ready", built_one.build_logs
+        assert "Note: any:greetings cannot be fetched" in built_one.build_logs
+        assert site.run(answer(site, "jars")) == b"from a jar"
+
+
+async def answer(site: Site, function_id: str) -> bytes:
+    """Return the body of a function's answer."""
+    server = site.server
+    specs = WorkerSpecs(
+        *(server.config, server.data, server.engine, server.runtimes, server.endpoint),
+        server.toolchains.share,
+    )
+    call = Caller(server.pool, specs.of(await server.targets.of(function_id)))
+    return (await call()).body

