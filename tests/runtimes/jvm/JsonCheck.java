@@ -20,6 +20,7 @@ final class JsonCheck {
       String text = new String(Base64.getDecoder().decode(line), StandardCharsets.UTF_8);
       System.out.println(own(text));
       System.out.println(other(gson, text));
+      System.out.flush();
     }
   }
 
