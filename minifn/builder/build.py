@@ -250,7 +250,7 @@ class Build:
             ),
             limits=Limits(
                 memory_bytes=self._memory_bytes,
-                reserved_bytes=installed.family.memory_allowance_mb * _MIB,
+                reserved_bytes=installed.memory_allowance_mb * _MIB,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
                 file_bytes=self._limit_bytes,
@@ -283,7 +283,7 @@ class Build:
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
             "APPWRITE_FUNCTION_API_KEY": context.tokens.mint_key(
-                function.scopes, context.config.build_timeout
+                function.scopes, context.config.build_timeout, reach=function.reach
             ),
             "PATH": plan.env["PATH"],
         }

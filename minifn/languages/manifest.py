@@ -48,7 +48,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 class Finder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to find a family's interpreters on a machine."""
 
-    #: File names, as regular expressions that match the whole name.
+    #: File names, as regular expressions that match the whole name. `{machine}` is the machine's
+    #: architecture, such as x86_64.
     names: tuple[str, ...]
     #: Directories (globs, `~` and `$VARIABLE` allowed) to search besides PATH. Words: `{server}`
     #: (the directory of the server's Python), `{venv}` and `{site}` (a virtual environment and its
@@ -155,6 +156,11 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shared: tuple[str, ...] = ()
     #: MB that the language reserves and does not use, allowed on top of the specification.
     memory_allowance_mb: int = 0
+    #: The oldest version that does so, "" for all.
+    memory_allowance_since: str = ""
+    #: Threads that the workers of one function may have besides the usual processes, for a language
+    #: that has many of its own and one for each call.
+    threads_allowance: int = 0
     #: Command of a worker; empty when minifn has no wrapper for the language.
     start: tuple[str, ...] = ()
     #: Directories put before PATH, for builds and workers.

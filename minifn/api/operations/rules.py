@@ -24,6 +24,7 @@ from minifn.errors import (
 from minifn.ids import is_domain
 from minifn.models import Rule
 
+_NO_SITES = "This server has no sites: name a function."
 _REDIRECT_STATUSES = (301, 302, 307, 308)
 _URL_MAX_CHARS = 2048
 #: URLs that fit a Location header: with a host, without spaces and control characters.
@@ -88,6 +89,14 @@ class CreateFunctionRule(Params, frozen=True, kw_only=True):
     branch: Annotated[str, Text(255, 0)] = ""
 
 
+class CreateSiteRule(Params, frozen=True, kw_only=True):
+    """A domain for a site, of which this server has none."""
+
+    domain: Annotated[str, Domain()]
+    site_id: Annotated[str, Id()]
+    branch: Annotated[str, Text(255, 0)] = ""
+
+
 class CreateRedirectRule(Params, frozen=True, kw_only=True):
     """A domain that redirects, and the function that owns it."""
 
@@ -125,12 +134,14 @@ async def create(call: Call, params: CreateRule) -> ASGIApp:
             "domain", "Domains below the functions domain are made by the server"
         )
     _check_free(call, params.domain)
+    _check_reach(call, params.domain, params.resource_id)
     return _created(call, await call.parts.domains.create(params.domain, params.resource_id))
 
 
 async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp:
     """Give a function, or one branch of its repository, a domain."""
     _check_free(call, params.domain)
+    _check_reach(call, params.domain, params.function_id)
     return _created(
         call, await call.parts.domains.create(params.domain, params.function_id, params.branch)
     )
@@ -140,7 +151,8 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
     """Redirect a domain to a URL."""
     _check_free(call, params.domain)
     if params.resource_type == "site":
-        raise RuleResourceNotFound("This server has no sites: name a function.")
+        raise RuleResourceNotFound(_NO_SITES)
+    _check_reach(call, params.domain, params.resource_id)
     rules = call.parts.domains
     return _created(
         call,
@@ -148,6 +160,11 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
             params.domain, params.url, params.status_code, params.resource_id
         ),
     )
+
+
+async def create_for_site(call: Call, params: CreateSiteRule) -> ASGIApp:
+    """Refuse a domain for a site, as Appwrite does for a site that does not exist."""
+    raise RuleResourceNotFound(_NO_SITES)
 
 
 async def create_api(call: Call, params: CreateApiRule) -> ASGIApp:
@@ -161,6 +178,27 @@ def _check_free(call: Call, domain: str) -> None:
         raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
 
 
+def _check_reach(call: Call, domain: str, function_id: str) -> None:
+    """Check what a key that is restricted to functions gives a domain.
+
+    Below the functions domain it may be the domain of a function that another key creates later.
+    Raises RuleResourceNotFound and ArgumentInvalid.
+    """
+    if not call.caller.may_touch(function_id):
+        raise RuleResourceNotFound
+    suffix = f".{call.parts.config.functions_domain}"
+    if domain.endswith(suffix) and not call.caller.may_touch(domain.removesuffix(suffix)):
+        raise ArgumentInvalid.for_param("domain", "This API key is restricted to other functions")
+
+
+async def _reached(call: Call, rule_id: str) -> Rule:
+    """Return a rule of a function that the caller may touch. Raises RuleNotFound."""
+    rule = await call.parts.domains.get(rule_id)
+    if not call.caller.may_touch(rule.function_id):
+        raise RuleNotFound
+    return rule
+
+
 def _created(call: Call, rule: Rule) -> ASGIApp:
     return json_answer(responses.rule(rule, call.shape), 201)
 
@@ -168,14 +206,14 @@ def _created(call: Call, rule: Rule) -> ASGIApp:
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
     """List rules; the domains made of function ids come first."""
     query = read_query(params.queries, list_attributes.RULES, call.shape, params.search)
-    found = await call.parts.domains.page(query, count=params.total)
+    found = await call.parts.domains.page(query, call.caller.reach, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))
 
 
 async def get(call: Call, params: OneRule) -> ASGIApp:
     """Return a rule."""
-    return json_answer(responses.rule(await call.parts.domains.get(params.rule_id), call.shape))
+    return json_answer(responses.rule(await _reached(call, params.rule_id), call.shape))
 
 
 async def update_status(call: Call, params: OneRule) -> ASGIApp:
@@ -185,7 +223,7 @@ async def update_status(call: Call, params: OneRule) -> ASGIApp:
 
 async def delete(call: Call, params: OneRule) -> ASGIApp:
     """Delete a rule; the domain made of a function's id stays."""
-    await call.parts.domains.delete(params.rule_id)
+    await call.parts.domains.delete((await _reached(call, params.rule_id)).id)
     return no_content()
 
 
@@ -197,6 +235,7 @@ OPERATIONS = (
         scopes=RULES_READ,
         params=ListRules,
         handler=list_rules,
+        for_restricted=True,
         model="rules",
         errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
@@ -207,6 +246,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateRule,
         handler=create,
+        for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
@@ -217,6 +257,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateFunctionRule,
         handler=create_for_function,
+        for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
@@ -227,8 +268,19 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateRedirectRule,
         handler=create_redirect,
+        for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
+    ),
+    Operation(
+        name="proxy.createSiteRule",
+        method="POST",
+        path="/proxy/rules/site",
+        scopes=RULES_WRITE,
+        params=CreateSiteRule,
+        handler=create_for_site,
+        model="rule",
+        errors=(RuleResourceNotFound,),
     ),
     Operation(
         name="proxy.createAPIRule",
@@ -247,6 +299,7 @@ OPERATIONS = (
         scopes=RULES_READ,
         params=OneRule,
         handler=get,
+        for_restricted=True,
         model="rule",
         errors=(RuleNotFound,),
     ),
@@ -257,6 +310,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=update_status,
+        for_restricted=True,
         model="rule",
         errors=(RuleNotFound,),
     ),
@@ -267,6 +321,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=update_status,
+        for_restricted=True,
         model="rule",
         errors=(RuleNotFound,),
     ),
@@ -277,6 +332,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=delete,
+        for_restricted=True,
         errors=(RuleNotFound,),
     ),
 )

@@ -1,0 +1,5 @@
+//! The program of a function.
+
+fn main() {
+    minifn_worker::serve(handler::main)
+}

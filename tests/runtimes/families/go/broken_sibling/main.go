@@ -1,0 +1,7 @@
+package handler
+
+import "github.com/open-runtimes/types-for-go/v4/openruntimes"
+
+func Main(Context openruntimes.Context) openruntimes.Response {
+	return Context.Res.Text(sibling)
+}

@@ -1,0 +1,3 @@
+package handler
+
+const beside = "beside"

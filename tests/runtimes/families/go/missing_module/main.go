@@ -1,0 +1,11 @@
+package handler
+
+import (
+	"notthereatall"
+
+	"github.com/open-runtimes/types-for-go/v4/openruntimes"
+)
+
+func Main(Context openruntimes.Context) openruntimes.Response {
+	return Context.Res.Text(notthereatall.Text)
+}
