@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -126,7 +127,7 @@ class Search:
             try:
                 output, _ = probe.communicate(timeout=max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                probe.kill()
+                os.killpg(probe.pid, signal.SIGKILL)
                 self._slow[path] = time.monotonic() + ASK_AGAIN_SECONDS
                 return
         file = _file(path)

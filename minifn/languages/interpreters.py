@@ -42,7 +42,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def system(self) -> bool:
         """Whether it belongs to the system, which every sandbox shows."""
-        return any(self.path.is_relative_to(prefix) for prefix in SYSTEM_PREFIXES)
+        return is_system(self.path)
 
     @cached_property
     def public(self) -> bool:
@@ -90,6 +90,11 @@ def interpreter(path: Path, version: Version, finder: Finder) -> Interpreter:
         shows=finder.shows,
         tool=finder.tool,
     )
+
+
+def is_system(path: Path) -> bool:
+    """Tell whether every sandbox shows a path anyway."""
+    return any(path.is_relative_to(prefix) for prefix in SYSTEM_PREFIXES)
 
 
 def prefix_of(path: Path, levels: int | None) -> Path:

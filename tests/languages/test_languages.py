@@ -12,7 +12,7 @@ from minifn.languages.finding import Search
 from minifn.languages.interpreters import parse_version
 from minifn.languages.manifest import Finder, load_families
 from minifn.languages.table import default_root
-from tests.languages.new_family import write_family
+from tests.languages.new_family import install_compiler, write_family
 
 PLACE = Place(code="/fn", wrapper="/runtime", common="/common", cache="/cache")
 #: The ids of Appwrite 1.6 (src/Runtimes/Runtimes.php of appwrite/runtimes 0.16) and what 1.9 adds.
@@ -302,3 +302,19 @@ def test_wrappers_lie_beside_their_manifests() -> None:
             if word.startswith("{wrapper}/"):
                 assert (default_root() / family.key / word.removeprefix("{wrapper}/")).is_file()
         assert (default_root() / (family.like or family.key)).is_dir()
+
+
+def test_paths_of_the_machine_are_shown_unless_they_always_are(tmp_path: Path) -> None:
+    jar = tmp_path / "one.jar"
+    jar.touch()
+    patterns = [f"{tmp_path}/*.jar", "/usr/bin/env", "/etc/none-*"]
+    root = tmp_path / "runtimes"
+    write_family(root, system_paths=patterns)
+    program = install_compiler(tmp_path / "tools")
+    names = set()
+    for text in ("", "changed"):
+        jar.write_text(text)
+        installed = RuntimeTable.load(root, search_path=str(program.parent)).resolve("echo-2.5")
+        assert installed.binds == (program.parent, jar)
+        names.add(installed.cache_name)
+    assert len(names) == 2
