@@ -1,5 +1,6 @@
 """The interpreters of this machine, and the paths that a sandbox must show to run them."""
 
+import os
 import re
 import stat
 from functools import cached_property
@@ -66,7 +67,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return (self.path,)
         if "." in self.shows:
             return (self.prefix,)
-        shown = tuple(path for part in self.shows if (path := self.prefix / part).exists())
+        shown = tuple(path for part in self.shows if exists(path := self.prefix / part))
         inside = any(self.path.is_relative_to(path) for path in shown)
         return shown if inside else (*shown, self.path)
 
@@ -108,6 +109,11 @@ def _levels(path: Path, levels: int | None) -> int:
     return BIN_LEVELS if path.parent.name == "bin" else 0
 
 
+def exists(path: Path) -> bool:
+    """Tell whether a path is there; it is not in a closed directory, where `Path.exists` raises."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def home() -> Path | None:
     """Return the server's home directory; a container's user may have none."""
     try:
@@ -121,4 +127,4 @@ def _is_private(prefix: Path) -> bool:
 
     A virtual environment is one such prefix: the server's holds the server.
     """
-    return prefix in (home(), Path("/")) or (prefix / "pyvenv.cfg").is_file()
+    return prefix in (home(), Path("/")) or exists(prefix / "pyvenv.cfg")

@@ -157,6 +157,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shared: tuple[str, ...] = ()
     #: MB that the language reserves and does not use, allowed on top of the specification.
     memory_allowance_mb: int = 0
+    #: The oldest version that does so, "" for all.
+    memory_allowance_since: str = ""
     #: Command of a worker; empty when minifn has no wrapper for the language.
     start: tuple[str, ...] = ()
     #: Directories put before PATH, for builds and workers.

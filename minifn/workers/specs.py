@@ -129,7 +129,7 @@ class WorkerSpecs:
             env={**start.defaults, **own, **options, **system, **start.env},
             cwd=place.code,
             binds=(*binds.values(), *shown(installed)),
-            limits=self._limits(size, target, installed.family.memory_allowance_mb),
+            limits=self._limits(size, target, installed.memory_allowance_mb),
             network=network_of(self._config.network, target.variables),
             uid=function_uid(function),
             label=f"{function.id} {deployment.id}",
