@@ -20,7 +20,9 @@ def rows() -> list[object]:
     for family in families():
         for row in ROWS:
             if row.name not in family.cannot:
-                slow = row.name in family.slow or row.slow
+                # Two builds by a compiler; one row of them is enough for every day.
+                builds = isinstance(row, Load) and family.compiled and row.name != "syntax"
+                slow = row.slow or row.name in family.slow or builds
                 marks = pytest.mark.slow if slow else ()
                 label = f"{family.key}-{row.name}"
                 found.append(pytest.param(family, row, "", id=label, marks=marks))
