@@ -184,6 +184,8 @@ final class Worker
             $this->explainFatal("Fatal error: {$error['message']} in {$error['file']}:{$error['line']}");
         }
         $this->call?->finishLine();
+        // The call that is still open keeps the server from sending more.
+        $this->connection->tellConcurrency(1);
         while ($this->connection->hasFrame() && ($frame = $this->connection->receive()) !== null) {
             $this->decline($frame[0]);
         }

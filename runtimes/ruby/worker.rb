@@ -141,7 +141,10 @@ module Minifn
     def leave(status)
       if @call && !@forked
         @call.finish_line
+        # The call that is still open keeps the server from sending more.
+        @connection.tell_concurrency(1)
         @watcher.decline
+        @reading.synchronize { @frames.concat(@connection.receive) } && @watcher.decline while @connection.readable?(0)
         STDERR.write(ENDED)
       end
       exit(status)

@@ -18,6 +18,10 @@ return function ($context) {
         case '/sleep':
             usleep((int) (1_000_000 * (float) $context->req->queryString));
             break;
+        case '/exit':
+            exit(7);
+        case '/fatal':
+            trigger_error('fatal', E_USER_ERROR);
         case '/fork':
             $child = pcntl_fork();
             if ($child === 0) {
@@ -45,6 +49,10 @@ def main(context)
   case context.req.path
   when '/sleep'
     sleep(context.req.query_string.to_f)
+  when '/exit'
+    exit(7)
+  when '/fatal'
+    raise NoMemoryError, 'fatal'
   when '/fork'
     child = fork
     return context.res.text('child') if child.nil?
@@ -114,6 +122,22 @@ def test_a_slow_call_holds_up_none_behind_it(play: Play) -> None:
         assert {answer.status_code for answer in answers} == {200}
         answer = await slow
         assert (answer.status_code, answer.errors) == (200, "")
+
+    play(story)
+
+
+@pytest.mark.parametrize(("path", "failure"), [("/exit", "died"), ("/fatal", "")])
+def test_the_end_of_a_worker_loses_no_call_behind_it(play: Play, path: str, failure: str) -> None:
+    async def story(call: Caller) -> None:
+        for _ in range(FAST_CALLS):
+            await call("/")
+        last = asyncio.create_task(call(path))
+        behind = [asyncio.create_task(call("/")) for _ in range(20)]
+        answers = await asyncio.gather(*behind)
+        assert {answer.status_code for answer in answers} == {200}, answers
+        ended = await last
+        assert (ended.status_code, ended.failure) == (500, failure)
+        assert ("exit" if failure else "fatal") in ended.errors
 
     play(story)
 
