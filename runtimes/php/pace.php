@@ -9,7 +9,7 @@ final class Pace
 {
     /** Nanoseconds above which a call is slow. */
     private const SLOW = 4_000_000;
-    /** Fast calls in a row before requests may be sent ahead. The number doubles after each slow call. */
+    /** Fast calls in a row before requests may be sent ahead; doubles after each slow call. */
     private const FAST_MIN = 8;
     private const FAST_MAX = 64;
 

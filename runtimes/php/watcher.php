@@ -7,17 +7,20 @@ namespace Minifn;
 /**
  * A child process that hands back the requests behind a call that blocks.
  *
- * PHP runs one call at a time and cannot look at the socket meanwhile. The worker holds a file's lock except during
- * calls, and gives the file the length of the call's number. The child, which opened the file itself, looks every few
- * milliseconds: when it gets the lock and the number is that of the last look, it reads the waiting requests and
- * declines them. It rests while nothing happens; a byte in the pipe wakes it, and the pipe's end ends it.
+ * PHP runs one call at a time and cannot look at the socket meanwhile. The worker holds the lock of
+ * a file except during calls, and gives the file the length of the call's number. The child, which
+ * opened the file itself, looks every few milliseconds: when it gets the lock and the number is
+ * that of the last look, it reads the waiting requests and declines them. It rests while nothing
+ * happens; a byte in the pipe wakes it, and the end of the pipe ends it.
  */
 final class Watcher
 {
     private const TICK_MICROSECONDS = 4000;
-    /** Looks without news after which the child rests, and nanoseconds after which it is woken: fewer than those. */
+    /** Looks without news after which the child rests. */
     private const QUIET_TICKS = 250;
+    /** Nanoseconds without a call after which it is woken; it does not rest before. */
     private const WAKE_NANOSECONDS = 500_000_000;
+    /** Largest length of the file: numbers of calls begin again after it. */
     private const NUMBERS = 0xFFFF;
 
     private int $beganAt = 0;
@@ -30,7 +33,7 @@ final class Watcher
     {
     }
 
-    /** Starts the child and takes the lock. Returns null where PHP cannot: requests are not sent ahead then. */
+    /** Starts the child and takes the lock. Returns null where PHP has not what it takes. */
     public static function start(Connection $connection): ?self
     {
         if (!function_exists('pcntl_fork') || !function_exists('posix_kill')) {
@@ -89,8 +92,8 @@ final class Watcher
             $read = [$this->pipe];
             $none = null;
             $resting = $quiet >= self::QUIET_TICKS;
-            $seconds = $resting ? null : 0;
-            if (stream_select($read, $none, $none, $seconds, $resting ? null : self::TICK_MICROSECONDS)) {
+            $wait = $resting ? [null] : [0, self::TICK_MICROSECONDS];
+            if (stream_select($read, $none, $none, ...$wait)) {
                 if ((string) fread($this->pipe, 64) === '') {
                     self::end();
                 }

@@ -7,7 +7,9 @@ namespace Minifn;
 /** Reads requests, runs the function, and answers for it when it ends the process. */
 final class Worker
 {
-    private const FATAL = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
+    /** Levels of errors that end PHP. */
+    private const FATAL =
+        E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
     private const ENDED = "The function ended its process: it called exit() or die().\n";
     /** Bytes that are kept of what the function prints while it is loaded ahead of requests. */
     private const PRINTED_LIMIT = 1_000_000;
@@ -134,7 +136,7 @@ final class Worker
         return '';
     }
 
-    /** Empties the function's own output buffers into the outermost one, and makes that anew if it is gone. */
+    /** Empties the function's own output buffers into the outermost one, which may be gone. */
     private function collectOutput(): void
     {
         $level = ob_get_level();
@@ -181,7 +183,8 @@ final class Worker
         $this->collectOutput();
         $error = error_get_last();
         if ($error !== null && ($error['type'] & self::FATAL)) {
-            $this->explainFatal("Fatal error: {$error['message']} in {$error['file']}:{$error['line']}");
+            $place = "{$error['file']}:{$error['line']}";
+            $this->explainFatal("Fatal error: {$error['message']} in $place");
         }
         $this->call?->finishLine();
         // The call that is still open keeps the server from sending more.

@@ -1,14 +1,15 @@
 # frozen_string_literal: true
 
 module Minifn
-  # A thread that watches over the calls of the main thread: it answers a call after its deadline, and hands back the
-  # requests behind one that blocks. It also decides whether the server may send requests ahead: while calls are fast.
+  # A thread that watches over the calls of the main thread: it answers a call after its deadline,
+  # and hands back the requests behind one that blocks. It also decides whether the server may send
+  # requests ahead: while calls are fast.
   class Watcher
     # Seconds between looks; a call seen at two looks is blocking.
     TICK = 0.004
     # Seconds between looks at a blocking call.
     BLOCKED = 0.02
-    # Fast calls in a row before requests may be sent ahead. The number doubles after each slow call.
+    # Fast calls in a row before requests may be sent ahead; doubles after each slow call.
     FAST_MIN = 8
     FAST_MAX = 64
     TIMED_OUT = 'Execution timed out.'
