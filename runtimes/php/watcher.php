@@ -10,8 +10,8 @@ namespace Minifn;
  * PHP runs one call at a time and cannot look at the socket meanwhile. The worker holds the lock of
  * a file except during calls, and gives the file the length of the call's number. The child, which
  * opened the file itself, looks every few milliseconds: when it gets the lock and the number is
- * that of the last look, it reads the waiting requests and declines them. It rests while nothing
- * happens; a byte in the pipe wakes it, and the end of the pipe ends it.
+ * that of the last look, it tells the server that calls block, and declines the waiting requests.
+ * It rests while nothing happens; a byte in the pipe wakes it, and the end of the pipe ends it.
  */
 final class Watcher
 {
@@ -22,6 +22,8 @@ final class Watcher
     private const WAKE_NANOSECONDS = 500_000_000;
     /** Largest length of the file: numbers of calls begin again after it. */
     private const NUMBERS = 0xFFFF;
+    /** Length of the file by which the child says that the call blocks. */
+    private const BLOCKING = self::NUMBERS + 1;
 
     private int $beganAt = 0;
 
@@ -48,6 +50,7 @@ final class Watcher
         if (count($locks) < 2 || $pipe === false || !flock($locks[0], LOCK_EX)) {
             return null;
         }
+        $worker = posix_getpid();
         $child = pcntl_fork();
         if ($child === -1) {
             return null;
@@ -57,7 +60,7 @@ final class Watcher
             if (pcntl_fork() === 0) {
                 fclose($pipe[0]);
                 fclose($locks[0]);
-                (new self($connection, $locks[1], $pipe[1]))->watch();
+                (new self($connection, $locks[1], $pipe[1]))->watch($worker);
             }
             self::end();
         }
@@ -84,9 +87,17 @@ final class Watcher
         flock($this->lock, LOCK_EX);
     }
 
-    private function watch(): never
+    /** Tells whether the call that has just ended was seen to block. */
+    public function hasSeenBlocking(): bool
+    {
+        return fstat($this->lock)['size'] === self::BLOCKING;
+    }
+
+    /** Looks after the calls of the process `worker`. */
+    private function watch(int $worker): never
     {
         $seen = -1;
+        $seenAt = $waited = 0;
         $quiet = self::QUIET_TICKS;
         while (true) {
             $read = [$this->pipe];
@@ -100,28 +111,38 @@ final class Watcher
                 $quiet = 0;
             }
             $number = fstat($this->lock)['size'];
-            $quiet = $number === $seen ? $quiet + 1 : 0;
-            if (flock($this->lock, LOCK_EX | LOCK_NB)) {
-                if ($number === $seen && fstat($this->lock)['size'] === $seen) {
-                    $this->handBack();
-                }
-                flock($this->lock, LOCK_UN);
+            if ($number !== $seen) {
+                $quiet = 0;
+                $seen = $number;
+                $seenAt = hrtime(true);
+                $waited = waitedForProcessor($worker);
+                continue;
             }
-            $seen = $number;
+            $quiet++;
+            $elapsed = hrtime(true) - $seenAt - (waitedForProcessor($worker) - $waited);
+            if ($elapsed < 1000 * self::TICK_MICROSECONDS || !flock($this->lock, LOCK_EX | LOCK_NB)) {
+                continue;
+            }
+            if (fstat($this->lock)['size'] === $seen) {
+                if ($seen !== self::BLOCKING) {
+                    $this->connection->tellConcurrency(1);
+                    ftruncate($this->lock, self::BLOCKING);
+                    $seen = self::BLOCKING;
+                }
+                $this->handBack();
+            }
+            flock($this->lock, LOCK_UN);
         }
     }
 
     private function handBack(): void
     {
-        for ($first = true; $this->connection->hasFrame(); $first = false) {
+        while ($this->connection->hasFrame()) {
             $frame = $this->connection->receive();
             if ($frame === null) {
                 self::end();
             }
             if ($frame[0]['type'] === 'request') {
-                if ($first) {
-                    $this->connection->tellConcurrency(1);
-                }
                 $this->connection->decline($frame[0]['id']);
             }
         }

@@ -126,6 +126,19 @@ def test_a_slow_call_holds_up_none_behind_it(play: Play) -> None:
     play(story)
 
 
+def test_a_call_that_comes_late_is_not_held_up(play: Play) -> None:
+    async def story(call: Caller) -> None:
+        for _ in range(FAST_CALLS):
+            await call("/")
+        slow = asyncio.create_task(call("/sleep", query="4"))
+        await asyncio.sleep(1.5)
+        assert {answer.status_code for answer in [await call("/") for _ in range(5)]} == {200}
+        assert not slow.done()
+        assert (await slow).status_code == 200
+
+    play(story)
+
+
 @pytest.mark.parametrize(("path", "failure"), [("/exit", "died"), ("/fatal", "")])
 def test_the_end_of_a_worker_loses_no_call_behind_it(play: Play, path: str, failure: str) -> None:
     async def story(call: Caller) -> None:
