@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.cli.demo import BODIES, EVENT, WEBHOOK, examples, examples_root, signed_headers
+from minifn.cli.demo import BODIES, EVENT, ORDER, WEBHOOK, examples, examples_root, signed_headers
 from minifn.cli.remote import Remote, RemoteError, pack
 from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
@@ -76,6 +76,30 @@ def renders(answer: httpx.Response) -> None:
     assert answer.text == "<p><em>Hello</em> <strong>Ada</strong></p>\n"
 
 
+def makes_an_invoice(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"].startswith("application/pdf")
+    pdf = answer.content
+    assert (pdf[:9], pdf[-6:]) == (b"%PDF-1.4\n", b"%%EOF\n")
+    found = re.search(rb"startxref\n(\d+)\n", pdf)
+    assert found is not None
+    table = pdf[int(found[1]) :]
+    assert table.startswith(b"xref\n0 6\n0000000000 65535 f \n")
+    offsets = [int(offset) for offset in re.findall(rb"(\d{10}) 00000 n \n", table)]
+    assert len(offsets) == 5
+    for number, offset in enumerate(offsets, 1):
+        assert pdf[offset:].startswith(b"%d 0 obj\n" % number)
+    for line in (b"(Invoice 7)", b"(To Ada)", b"(2 x Tea: 7.00)", b"(Total: 7.00)"):
+        assert line in pdf
+
+
+def rolls_dice(answer: httpx.Response) -> None:
+    told = answer.json()
+    found = re.fullmatch(r"ada rolls 2d6: ([1-6]), ([1-6]), together (\d+)\.", told["text"])
+    assert found is not None, told
+    assert int(found[1]) + int(found[2]) == int(found[3])
+    assert told["response_type"] == "in_channel"
+
+
 #: Example -> what its answer to its body must be.
 ANSWERS: dict[str, Callable[[httpx.Response], None]] = {
     "python-hello": greets,
@@ -86,6 +110,12 @@ ANSWERS: dict[str, Callable[[httpx.Response], None]] = {
     "python-webhook": takes_a_webhook,
     "node-webhook": takes_a_webhook,
     "go-webhook": takes_a_webhook,
+    "python-invoice": makes_an_invoice,
+    "node-invoice": makes_an_invoice,
+    "cpp-invoice": makes_an_invoice,
+    "python-chatbot": rolls_dice,
+    "node-chatbot": rolls_dice,
+    "go-chatbot": rolls_dice,
 }
 
 
@@ -138,6 +168,44 @@ def test_a_webhook_with_another_signature_is_refused(name: str, server: Server, 
     execution = api.execute(f"{name}-2", body=WEBHOOK, headers=right)
     assert execution["responseStatusCode"] == 500
     assert "WEBHOOK_SECRET" in execution["errors"]
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-invoice")])
+def test_an_order_that_is_none_gets_no_invoice(name: str, server: Server, api: Api) -> None:
+    deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    head = '{"number": 1, "to": "x"'
+    item = '"items": [{"text": "a", "count": "x", "price": 1}]'
+    for body in (
+        "",
+        "{",
+        "5",
+        "[]",
+        "{}",
+        head + "}",
+        head + ', "items": [{}]}',
+        f"{head}, {item}}}",
+    ):
+        answer = direct(server, f"{name}-2", content=body)
+        assert (answer.status_code, answer.text[:9]) == (400, "The order"), body
+    # Signs of the format in a line, and a letter beyond ASCII.
+    order = ORDER.replace("Tea", "Tée (5\\\\ 6)")
+    answer = direct(server, f"{name}-2", content=order.encode())
+    assert b"(2 x T\xe9e \\(5\\\\ 6\\): 7.00) Tj" in answer.content
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-chatbot")])
+def test_a_command_needs_the_token(name: str, server: Server, api: Api) -> None:
+    deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    for body in ("", "text=2d6", "token=other&text=2d6", "token=change+me+&text=2d6"):
+        answer = direct(server, f"{name}-2", content=body)
+        assert (answer.status_code, answer.text) == (401, "The token is wrong.\n"), body
+    for text in ("", "help", "0d6", "2d0", "101d6", "2d1001", "2d6x"):
+        told = direct(server, f"{name}-2", content=f"token=change+me&text={text}").json()
+        assert (told["response_type"], told["text"][:7]) == ("ephemeral", "Say how"), text
+    told = direct(server, f"{name}-2", content="token=change+me&text=3d1").json()
+    assert told["text"] == "A player rolls 3d1: 1, 1, 1, together 3."
 
 
 def executed(api: Api, name: str, seconds: float, trigger: str) -> Any:

@@ -29,6 +29,10 @@ PACKAGE = Path(__file__).parents[1]
 EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
 #: Body that the webhooks get, signed with the secret of their entry.
 WEBHOOK = '{"repository": {"full_name": "ada/site"}}'
+#: Order that the invoices are made of.
+ORDER = '{"number": "7", "to": "Ada", "items": [{"text": "Tea", "count": 2, "price": 3.5}]}'
+#: Command that the chat bots get, with the token of their entry.
+COMMAND = "token=change+me&text=2d6&user_name=ada"
 #: Example -> the body of its request.
 BODIES = {
     "python-hello": "Ada",
@@ -38,6 +42,12 @@ BODIES = {
     "python-webhook": WEBHOOK,
     "node-webhook": WEBHOOK,
     "go-webhook": WEBHOOK,
+    "python-invoice": ORDER,
+    "node-invoice": ORDER,
+    "cpp-invoice": ORDER,
+    "python-chatbot": COMMAND,
+    "node-chatbot": COMMAND,
+    "go-chatbot": COMMAND,
 }
 
 
