@@ -44,27 +44,28 @@ final class Call
         }
     }
 
-    /** Answers once; `more` holds further members of the frame's header. */
+    /** Answers once, and tells whether it did; `more` holds further members of the header. */
     public function answer(
         int $status,
         string $headers = '[]',
         string $body = '',
         string $more = '',
-    ): void {
+    ): bool {
         if ($this->done) {
-            return;
+            return false;
         }
         $this->finishLine();
         $this->done = true;
         $members = '"id":' . $this->id . ',"statusCode":' . $status . ',"headers":' . $headers;
         $this->connection->send('{"type":"response",' . $members . $more . '}', $body);
+        return true;
     }
 
-    public function fail(string $reason, int $status = 500, string $more = ''): void
+    public function fail(string $reason, int $status = 500, string $more = ''): bool
     {
         $this->finishLine();
         $this->write('errors', cut($reason));
-        $this->answer($status, more: $more);
+        return $this->answer($status, more: $more);
     }
 
     public function finishLine(): void

@@ -120,7 +120,8 @@ final class Watcher
             }
             $quiet++;
             $elapsed = hrtime(true) - $seenAt - (waitedForProcessor($worker) - $waited);
-            if ($elapsed < 1000 * self::TICK_MICROSECONDS || !flock($this->lock, LOCK_EX | LOCK_NB)) {
+            $blocks = $elapsed >= 1000 * self::TICK_MICROSECONDS;
+            if (!$blocks || !flock($this->lock, LOCK_EX | LOCK_NB)) {
                 continue;
             }
             if (fstat($this->lock)['size'] === $seen) {

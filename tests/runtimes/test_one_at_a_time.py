@@ -18,6 +18,8 @@ return function ($context) {
         case '/sleep':
             usleep((int) (1_000_000 * (float) $context->req->queryString));
             break;
+        case '/large':
+            return $context->res->binary(str_repeat('0123456789abcdef', LINES));
         case '/exit':
             exit(7);
         case '/fatal':
@@ -49,6 +51,8 @@ def main(context)
   case context.req.path
   when '/sleep'
     sleep(context.req.query_string.to_f)
+  when '/large'
+    return context.res.binary('0123456789abcdef' * LINES)
   when '/exit'
     exit(7)
   when '/fatal'
@@ -69,6 +73,8 @@ end
 """,
 }
 SUFFIXES = {"php": ".php", "ruby": ".rb"}
+#: Lines of 16 bytes in the largest answer.
+LARGE_LINES = 20 * 1024 * 1024 // 16
 #: Fast calls after which requests are sent ahead.
 FAST_CALLS = 30
 
@@ -83,7 +89,7 @@ def play(
     language = Language(key=key, suffix=SUFFIXES[key], runtime=runtime, table=runtime_table)
     code = tmp_path / "code"
     code.mkdir()
-    (code / f"main{language.suffix}").write_text(SOURCES[key])
+    (code / f"main{language.suffix}").write_text(SOURCES[key].replace("LINES", str(LARGE_LINES)))
 
     def run(story: Callable[[Caller], Awaitable[None]]) -> None:
         async def go() -> None:
@@ -122,6 +128,20 @@ def test_a_slow_call_holds_up_none_behind_it(play: Play) -> None:
         assert {answer.status_code for answer in answers} == {200}
         answer = await slow
         assert (answer.status_code, answer.errors) == (200, "")
+
+    play(story)
+
+
+def test_large_answers_stay_whole_while_requests_are_sent_ahead(play: Play) -> None:
+    async def story(call: Caller) -> None:
+        for _ in range(FAST_CALLS):
+            await call("/")
+        paths = 8 * ["/large", "/"]
+        answers = await asyncio.gather(*(call(path, seconds=30) for path in paths))
+        whole = b"0123456789abcdef" * LARGE_LINES
+        for path, answer in zip(paths, answers, strict=True):
+            assert answer.status_code == 200
+            assert (answer.body == whole) == (path == "/large")
 
     play(story)
 
