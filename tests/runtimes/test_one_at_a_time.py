@@ -142,7 +142,7 @@ def test_a_large_answer_that_waits_stays_whole(play: Play) -> None:
             await call.until(lambda: call.pool.busy == 1)
             await asyncio.sleep(0)
             # The server reads nothing meanwhile, so that the answer waits half written.
-            time.sleep(0.1)
+            time.sleep(0.1)  # noqa: ASYNC251
             answer = await large
             same = answer.body == whole
             assert (answer.status_code, same) == (200, True)
