@@ -10,6 +10,9 @@ final class Entry {
   static final String NO_HANDLER =
       "Function signature invalid. Did you forget to export a 'main' function?";
 
+  /** Loads the function's classes, also those that libraries look for by name. */
+  private static volatile ClassLoader loader = Entry.class.getClassLoader();
+
   /** The function could not be loaded; the message is for its author. */
   static final class LoadFailure extends Exception {
     private static final long serialVersionUID = 1;
@@ -74,13 +77,18 @@ final class Entry {
     }
   }
 
+  /** Lets libraries find the function's classes from the current thread. */
+  static void enter() {
+    Thread.currentThread().setContextClassLoader(loader);
+  }
+
   private Family.Handler load() throws LoadFailure {
     String name = family.className(entrypoint);
     Class<?> type;
     try {
       // A new loader for each attempt: a class whose initializer failed stays failed in its own.
-      ClassLoader loader = new URLClassLoader(Layout.classPath(code), Entry.class.getClassLoader());
-      Thread.currentThread().setContextClassLoader(loader);
+      loader = new URLClassLoader(Layout.classPath(code), Entry.class.getClassLoader());
+      enter();
       type = Class.forName(name, false, loader);
     } catch (ClassNotFoundException absent) {
       throw new LoadFailure(

@@ -61,7 +61,8 @@ public final class Server {
       if (variable.getKey().startsWith("MINIFN_"))
         taken.put(variable.getKey(), variable.getValue());
     // System.getenv and child processes have their variables from this map.
-    Field variables = Class.forName("java.lang.ProcessEnvironment").getDeclaredField("theEnvironment");
+    Class<?> environment = Class.forName("java.lang.ProcessEnvironment");
+    Field variables = environment.getDeclaredField("theEnvironment");
     variables.setAccessible(true);
     Iterator<Object> names = ((Map<Object, Object>) variables.get(null)).keySet().iterator();
     while (names.hasNext()) if (names.next().toString().startsWith("MINIFN_")) names.remove();
