@@ -3,6 +3,7 @@ package minifn;
 import java.io.File;
 import java.net.URLClassLoader;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /** The function's entry class, loaded at the first call or before. */
@@ -24,22 +25,26 @@ final class Entry {
 
   /** Takes what loading prints ahead of the first call. */
   private final class Loading extends Printer {
+    private volatile boolean ended;
+
     @Override
     void printed(String line) {
-      lines.add(line);
+      if (!ended) lines.add(line);
     }
 
     @Override
     boolean ended() {
-      return false;
+      return ended;
     }
   }
 
   private final Family family;
   private final File code;
   private final String entrypoint;
-  private final List<String> lines = new ArrayList<>();
-  private volatile Family.Handler handler;
+  private final List<String> lines = Collections.synchronizedList(new ArrayList<>());
+  private Family.Handler handler;
+  /** Whether there is a handler, and a call has taken what loading printed. */
+  private volatile boolean ready;
 
   Entry(Family family, File code, String entrypoint) {
     this.family = family;
@@ -52,11 +57,12 @@ final class Entry {
    * call tries again, with the same explanation. Throws LoadFailure.
    */
   Family.Handler handler(Call call) throws LoadFailure {
-    if (handler != null) return handler;
+    if (ready) return handler;
     synchronized (this) {
       for (String line : lines) call.printed(line);
       lines.clear();
       if (handler == null) handler = load();
+      ready = true;
       return handler;
     }
   }
@@ -69,12 +75,13 @@ final class Entry {
     try {
       handler = load();
     } catch (LoadFailure failure) {
-      // The next call meets it again.
-      return;
-    } finally {
-      loading.endPrinting();
-      Printer.CURRENT.remove();
+      handler = null;
     }
+    Printer.CURRENT.remove();
+    loading.endPrinting();
+    loading.ended = true;
+    // The next call meets a failure again, and what it prints.
+    if (handler == null) lines.clear();
   }
 
   /** Lets libraries find the function's classes from the current thread. */
