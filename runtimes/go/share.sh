@@ -2,11 +2,14 @@
 #
 #     sh share.sh GO WRAPPER SHARED
 #
-# SHARED/cache is a build cache of the standard library and of package worker, SHARED/compile the
-# program that builds functions.
+# SHARED/cache is a build cache of package worker and of what functions use of the standard library;
+# the rest is compiled in each build that uses it. SHARED/compile is the program that builds
+# functions.
 
 set -e
 export GOCACHE="$3/cache"
 cd "$2/minifn"
-"$1" build -trimpath -buildvcs=false std ./first ./worker
+packages=$("$1" list -f '{{if .GoFiles}}{{.ImportPath}}{{end}}' std |
+  grep -Ev '(^|/)(internal|vendor)(/|$)|^(cmd|debug|go|plugin|testing)(/|$)')
+"$1" build -trimpath -buildvcs=false $packages ./first ./worker
 "$1" build -trimpath -buildvcs=false -o "$3/compile" ./compile

@@ -17,7 +17,6 @@ type call struct {
 	logger openruntimes.Logger
 	// Logs what is printed during the call.
 	native openruntimes.Logger
-	timer  *time.Timer
 
 	mutex sync.Mutex
 	done  bool
@@ -31,14 +30,15 @@ func newCall(w *worker, frame *requestFrame) *call {
 		Sink:    c.write,
 	}
 	c.native = openruntimes.Logger{Enabled: frame.Logging, Sink: c.send}
-	if frame.Timeout > 0 {
-		c.timer = time.AfterFunc(time.Duration(frame.Timeout*float64(time.Second)), c.timeOut)
-	}
 	return c
 }
 
 // run runs the handler and answers.
 func (c *call) run(frame *requestFrame, body []byte) {
+	if frame.Timeout > 0 {
+		timeout := time.Duration(frame.Timeout * float64(time.Second))
+		defer time.AfterFunc(timeout, c.timeOut).Stop()
+	}
 	ended := false
 	defer func() {
 		if reason := recover(); reason != nil {
@@ -98,9 +98,6 @@ func (c *call) send(line string, xtype string) {
 // answer answers once; `more` has further members of the frame's header.
 func (c *call) answer(statusCode int, headers []byte, body []byte, more string) {
 	c.endPrinted()
-	if c.timer != nil {
-		c.timer.Stop()
-	}
 	header := append(make([]byte, 0, 96+len(headers)), `{"type":"response","id":`...)
 	header = strconv.AppendInt(header, int64(c.id), 10)
 	header = append(header, `,"statusCode":`...)

@@ -27,6 +27,7 @@ pub fn build(build: &Build, manifest: &Manifest) -> Outcome<bool> {
     // Alone first, so that its errors are not taken for those of the program.
     run(cargo(build, &package, "build", sources).args([
         "--release",
+        "--lib",
         "--package",
         &manifest.package,
     ]))?;
@@ -91,6 +92,7 @@ fn cargo(build: &Build, package: &Path, name: &str, sources: &[&str]) -> Command
     let mut command = Command::new(build.rustc.with_file_name("cargo"));
     command.current_dir(&build.root).arg(name).args(sources);
     command.arg("--manifest-path").arg(package.join("Cargo.toml"));
+    command.env("CARGO_NET_RETRY", "0");
     command.env("CARGO_HOME", build.cache.join("cargo"));
     command.env("CARGO_TARGET_DIR", build.cache.join("target"));
     // Panics name files as they are in the code.

@@ -41,17 +41,21 @@ impl Manifest {
         }
     }
 
-    /// Returns the text with the library that has its root at `path`.
+    /// Returns the text with the library that has its root at `path`, which may be `src/main.rs`,
+    /// by default that of a program.
     pub fn with_library(&self, path: &str) -> String {
-        let mut inside = false;
+        let mut table = "";
         let mut text = String::new();
         for line in self.text.lines() {
-            if let Some(name) = table_name(line.trim()) {
-                inside = name == "lib";
+            let name = table_name(line.trim());
+            table = name.unwrap_or(table);
+            if table == "lib" || (table == "package" && line.trim().starts_with("autobins")) {
+                continue;
             }
-            if !inside {
-                text += line;
-                text += "\n";
+            text += line;
+            text += "\n";
+            if name == Some("package") {
+                text += "autobins = false\n";
             }
         }
         text + &format!("\n[lib]\nname = \"handler\"\npath = {:?}\n", path)
