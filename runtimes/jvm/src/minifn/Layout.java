@@ -18,6 +18,13 @@ final class Layout {
 
   private Layout() {}
 
+  /** Returns the name of the class that the path of an entrypoint stands for, in a package. */
+  static String className(String parent, String entrypoint, String suffix) {
+    int start = entrypoint.startsWith("./") ? 2 : 0;
+    int end = entrypoint.length() - (entrypoint.endsWith(suffix) ? suffix.length() : 0);
+    return parent + "." + entrypoint.substring(start, end).replace('/', '.');
+  }
+
   /** Returns the compiled classes and the jars that a function loads. */
   static URL[] classPath(File code) throws MalformedURLException {
     List<URL> path = new ArrayList<>();
