@@ -12,8 +12,8 @@ import java.util.Map;
  * One warm worker: reads requests from the inherited socket, runs the function, each call on a
  * thread, and answers.
  *
- * <p>Arguments: the name of the {@link Family}. The frames are
- * described in minifn/workers/protocol.py. Code that runs before the first call avoids lambdas, which cost
+ * <p>Arguments: the name of the {@link Family}. The frames are described in
+ * minifn/workers/protocol.py. Code that runs before the first call avoids lambdas, which cost
  * milliseconds of a start.
  */
 public final class Server {
