@@ -1,7 +1,7 @@
 //! The calls in flight, and their deadlines.
 
 use crate::call::Call;
-use crate::{lock, system, Worker};
+use crate::{lock, printed, system, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -96,7 +96,7 @@ impl Calls {
 /// Starts the thread that answers calls whose time has passed.
 pub fn watch(worker: &'static Worker) {
     let watcher = thread::Builder::new().stack_size(WATCHER_STACK_BYTES);
-    if watcher.spawn(move || worker.calls.watch()).is_err() {
-        system::exit(1);
+    if let Err(error) = watcher.spawn(move || worker.calls.watch()) {
+        printed::fail(&format!("No thread for deadlines: {}", error));
     }
 }

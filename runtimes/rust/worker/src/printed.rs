@@ -66,8 +66,8 @@ impl Printed {
             system::wait_readable(pipes);
             lock(&worker.printed.state).drain(worker);
         };
-        if follower.spawn(run).is_err() {
-            system::exit(1);
+        if let Err(error) = follower.spawn(run) {
+            fail(&format!("No thread for printed output: {}", error));
         }
     }
 
@@ -129,6 +129,12 @@ impl Stream {
         }
         self.line.clear();
     }
+}
+
+/// Ends the process; the server reports the reason.
+pub fn fail(reason: &str) -> ! {
+    system::write(ERRORS[1].load(Ordering::Relaxed), format!("{}\n", reason).as_bytes());
+    system::exit(1)
 }
 
 /// Logs the last words of a function that calls `std::process::exit`.
