@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from minifn import __version__
+from minifn.builder import toolchains
 from minifn.config import Config
 from minifn.git.program import HOW_TO_GET, find_git
 from minifn.host import memory_limit
@@ -88,7 +89,7 @@ class Report:
 
 
 def examine(config: Config) -> Report:
-    """Try everything that a server with these settings needs, without using its data directory."""
+    """Try everything that a server with these settings needs, and change nothing of its data."""
     with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
         # Functions with their own uid must be able to pass through.
         Path(place).chmod(0o711)
@@ -97,7 +98,7 @@ def examine(config: Config) -> Report:
         sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
     table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
     return Report(
-        checks=(*sandbox, *_runtimes(table), *_machine(config)),
+        checks=(*sandbox, *_runtimes(table), *_shared_files(config), *_machine(config)),
         settings={
             "data": str(config.data),
             "sandbox": config.sandbox,
@@ -166,6 +167,41 @@ def _runtimes(table: RuntimeTable) -> list[Check]:
                 )
             )
     return checks
+
+
+def _shared_files(config: Config) -> list[Check]:
+    """Check the files that all functions of a toolchain share, if any were made."""
+    data = DataDir(config.data)
+    found = [
+        (record, toolchains.is_whole(data.toolchain(record["name"])))
+        for record in toolchains.records(data)
+    ]
+    lines = [
+        f"{record['runtime']} {record['version']}  {record['bytes'] / 10**6:.1f} MB"
+        + ("" if whole else ", broken")
+        for record, whole in found
+    ]
+    broken = not all(whole for _, whole in found)
+    check = Check(
+        group="runtimes",
+        name="shared files",
+        state="DEGRADED" if broken else "ON",
+        detail="\n".join(lines),
+        remedy="minifn doctor --drop-shared; the next build makes them anew" if broken else "",
+    )
+    return [check] if found else []
+
+
+def drop_shared(config: Config) -> int:
+    """Remove the files that all functions of a toolchain share, and return how many toolchains.
+
+    The next build or worker that needs them makes them anew. Raises OSError.
+    """
+    data = DataDir(config.data)
+    found = toolchains.records(data)
+    for record in found:
+        toolchains.drop(data, record["name"])
+    return len(found)
 
 
 def _machine(config: Config) -> list[Check]:

@@ -303,7 +303,7 @@ class StorageFileEmpty(MinifnError):
 
 
 class StorageFileTypeUnsupported(MinifnError):
-    """The given file extension is not supported: deployments are .tar.gz archives."""
+    """The given file extension is not supported: deployments are .tar.gz or .zip archives."""
 
     type = "storage_file_type_unsupported"
     code = 400

@@ -4,6 +4,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Iterable
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 #: Two labels or more; the last one is not a number, which excludes addresses.
@@ -25,6 +26,26 @@ def new_id() -> str:
 def is_id(value: str) -> bool:
     """Tell whether `value` is an id: 1 to 36 of `A-Za-z0-9._-`, the first a letter or digit."""
     return _ID.fullmatch(value) is not None
+
+
+def is_reach(pattern: str) -> bool:
+    """Tell whether `pattern` is a function's id, or the beginning of ids and a `*`."""
+    return is_id(f"{pattern[:-1]}x" if pattern.endswith("*") else pattern)
+
+
+def reaches(reach: Iterable[str], function_id: str) -> bool:
+    """Tell whether a function's id is within `reach`.
+
+    Each item is a list of ids and of beginnings with a `*`, separated by spaces, and each must
+    name the id. Without an item every id is within.
+    """
+    return all(any(_names(pattern, function_id) for pattern in item.split()) for item in reach)
+
+
+def _names(pattern: str, function_id: str) -> bool:
+    if pattern.endswith("*"):
+        return function_id.startswith(pattern[:-1]) and bool(function_id)
+    return function_id == pattern
 
 
 def is_domain(value: str) -> bool:

@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from minifn.ids import reaches
+
 #: `waiting` = queued; `processing` = claimed by the builder; `building` = its command runs; the
 #: others are final.
 DeploymentStatus = Literal["waiting", "processing", "building", "ready", "canceled", "failed"]
@@ -69,6 +71,9 @@ class Function(Record, frozen=True, kw_only=True):
     build_specification: str = ""
     runtime_specification: str = ""
     deployment_retention_days: int = 0
+    #: The functions that its own key may touch (`ids.reaches`), () for all: the restrictions of
+    #: the API keys that have changed it.
+    reach: tuple[str, ...] = ()
 
 
 class Deployment(Record, frozen=True, kw_only=True):
@@ -196,6 +201,8 @@ class ApiKey(Record, frozen=True, kw_only=True):
     #: 0 = never.
     expire_at: int = 0
     description: str = ""
+    #: The functions that it may touch: ids, and beginnings of ids with a `*`; () for all.
+    functions: tuple[str, ...] = ()
 
 
 class Rule(Record, frozen=True, kw_only=True):
@@ -239,6 +246,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     operator: str = ""
     #: Length of the chain of events that led to the calling function.
     depth: int = 0
+    #: The functions that a key may touch (`ids.reaches`); () for all, and for other callers.
+    reach: tuple[str, ...] = ()
+
+    def may_touch(self, function_id: str) -> bool:
+        """Tell whether the caller's key is not restricted to other functions."""
+        return reaches(self.reach, function_id)
 
     @property
     def privileged(self) -> bool:

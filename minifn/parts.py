@@ -22,7 +22,7 @@ from minifn.host import memory_limit
 from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir, make_directory
 from minifn.host.identity import FileIdentity
-from minifn.host.reloader import unwatched_place, watched_folder
+from minifn.host.reloader import unwatched_place, watched_folder, watching_process
 from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
@@ -111,6 +111,7 @@ class Parts:
         self.on_stop: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
+        self._watcher_named = self._watcher_sought = False
         self._tasks = Tasks()
 
     async def __aenter__(self) -> Self:
@@ -153,6 +154,7 @@ class Parts:
         """Start the launcher, then open the data directory: its secrets and its database."""
         await asyncio.to_thread(self._hide_code)
         self.data.prepare()
+        await asyncio.to_thread(self._point_out_watcher)
         if forbids_execution(self.data.builds):
             logger.warning(
                 "%s lies on a file system that is mounted noexec: compiled packages and programs of"
@@ -184,6 +186,18 @@ class Parts:
                 return
             reason = f"so does {place}"
         logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
+
+    def _point_out_watcher(self) -> None:
+        """Warn, once, of a process that may start the server anew when its own data changes."""
+        name = "" if self._watcher_named else watching_process(self.data.root)
+        if name:
+            self._watcher_named = True
+            logger.warning(
+                "%s watches the data directory %s and may start the server anew with each change:"
+                " have it ignore that directory, or name another one",
+                name,
+                self.data.root,
+            )
 
     async def open_database(self, stack: AsyncExitStack) -> None:
         """Read or make the secrets, and open the database."""
@@ -296,7 +310,7 @@ class Parts:
         """Recover what the last stop left, and run every loop in the background."""
         await self.domains.open()
         await self.deployments.tidy()
-        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names())
+        await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")
@@ -335,8 +349,12 @@ class Parts:
 
     async def _watch(self) -> None:
         """Raise FileNotFoundError once an essential file is missing, because work would be lost."""
-        while not (missing := await self.missing()):  # noqa: ASYNC110 - there is no event for it
+        while not (missing := await self.missing()):
             await asyncio.sleep(WATCH_SECONDS)
+            if not self._watcher_sought:
+                # Reloaders begin to watch only when they have started the app.
+                self._watcher_sought = True
+                await asyncio.to_thread(self._point_out_watcher)
         raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
 
     def _load_runtimes(self) -> RuntimeTable:
@@ -345,7 +363,9 @@ class Parts:
         For functions with their own uid and without a separate file system, the wrappers are copied
         to where every uid may read them.
         """
-        table = RuntimeTable.load(search_path=default_search_path(self.config.runtime_paths))
+        table = RuntimeTable.load(
+            search_path=default_search_path(self.config.runtime_paths), memory=self.data.versions
+        )
         drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
         return table.public(self.data.runtimes) if drops else table
 

@@ -51,6 +51,8 @@ class FunctionKey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: frozenset[str]
     #: Length of the chain of events that led to the execution with this key.
     depth: int
+    #: The functions that it may touch, () for all.
+    reach: tuple[str, ...] = ()
 
 
 class OperatorClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -95,7 +97,7 @@ class Tokens:
         self._session_secret = hashlib.sha256(f"session {secret}".encode()).hexdigest()
         self._download_secret = hashlib.sha256(f"download {secret}".encode()).hexdigest()
         self._project = project
-        self._keys: dict[tuple[tuple[str, ...], int, int], tuple[float, str]] = {}
+        self._keys: dict[tuple[object, ...], tuple[float, str]] = {}
 
     def mint_user(self, claims: UserClaims) -> str:
         """Return a client JWT for `claims`."""
@@ -138,8 +140,9 @@ class Tokens:
         now: float | None = None,
         *,
         depth: int = 0,
+        reach: tuple[str, ...] = (),
     ) -> str:
-        """Return an API key with `scopes` for `lifetime_seconds`.
+        """Return an API key with `scopes`, for the functions in `reach`, for `lifetime_seconds`.
 
         It ends KEY_GRACE_SECONDS after that, or up to KEY_REUSE_SECONDS earlier.
 
@@ -147,17 +150,24 @@ class Tokens:
         execution's bookkeeping, so a key is reused for KEY_REUSE_SECONDS.
         """
         moment = time.time() if now is None else now
-        slot = (scopes, lifetime_seconds, depth)
+        slot = (scopes, lifetime_seconds, depth, reach)
         minted_at, token = self._keys.get(slot, (0.0, ""))
         if moment - minted_at > KEY_REUSE_SECONDS or minted_at > moment:
             expires = int(moment) + lifetime_seconds + KEY_GRACE_SECONDS
-            token = self.mint_ephemeral_key(scopes, expires, depth=depth)
+            token = self.mint_ephemeral_key(scopes, expires, depth=depth, reach=reach)
             if len(self._keys) > 1000:
                 self._keys.clear()
             self._keys[slot] = (moment, token)
         return token
 
-    def mint_ephemeral_key(self, scopes: tuple[str, ...], expires: int, *, depth: int = 0) -> str:
+    def mint_ephemeral_key(
+        self,
+        scopes: tuple[str, ...],
+        expires: int,
+        *,
+        depth: int = 0,
+        reach: tuple[str, ...] = (),
+    ) -> str:
         """Return an API key with `scopes` until `expires` (seconds since the epoch)."""
         payload: dict[str, Any] = {
             "projectId": self._project,
@@ -166,6 +176,8 @@ class Tokens:
         }
         if depth:
             payload["depth"] = depth
+        if reach:
+            payload["reach"] = list(reach)
         return KEY_PREFIXES[0] + jwt.encode(payload, self._secret, _ALGORITHM)
 
     def mint_download(self, deployment_id: str, kind: str, expires: int) -> str:
@@ -198,7 +210,11 @@ class Tokens:
             or payload.get("projectId") != self._project
         ):
             raise ApiKeyExpired
-        return FunctionKey(scopes=frozenset(map(str, scopes)), depth=int(payload.get("depth", 0)))
+        return FunctionKey(
+            scopes=frozenset(map(str, scopes)),
+            depth=int(payload.get("depth", 0)),
+            reach=tuple(payload.get("reach", ())),
+        )
 
 
 def _decode(token: str, secret: str) -> dict[str, Any] | None:

@@ -139,7 +139,12 @@ def may_read(caller: Caller, record: Record) -> bool:
     scopes: tuple[str, ...] = EXECUTIONS_READ
     if not isinstance(record, Execution):
         scopes = FUNCTIONS_READ if isinstance(record, Function) or _owner(record) else PROJECT_READ
-    return caller.privileged and (caller.scopes is None or not caller.scopes.isdisjoint(scopes))
+    function_id = record.id if isinstance(record, Function) else _owner(record)
+    return (
+        caller.privileged
+        and (caller.scopes is None or not caller.scopes.isdisjoint(scopes))
+        and caller.may_touch(function_id)
+    )
 
 
 def content(change: Change, channels: tuple[str, ...], *, privileged: bool) -> dict[str, Any]:

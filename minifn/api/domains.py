@@ -113,20 +113,22 @@ class Domains:
         if wants_json(scope):
             return problem
         texts = {}
-        if execution_id and await self._reads_executions(scope):
+        if execution_id and await self._reads_executions(scope, function_id):
             execution = await self._parts.database.read(executions.get, function_id, execution_id)
             if execution is not None:
                 texts = {"Errors": execution.errors, "Logs": execution.logs}
         return page_of(problem, execution_id, {name: text for name, text in texts.items() if text})
 
-    async def _reads_executions(self, scope: Scope) -> bool:
-        """Tell whether a request has a key, or a session of the operator, that reads executions."""
+    async def _reads_executions(self, scope: Scope, function_id: str) -> bool:
+        """Tell whether a request has a key, or the operator's session, that reads executions."""
         try:
             caller = await self._context.authenticator.identify(dict(scope["headers"]), b"")
         except MinifnError:
             return False
-        return caller.privileged and (
-            caller.scopes is None or not caller.scopes.isdisjoint(EXECUTIONS_READ)
+        return (
+            caller.privileged
+            and (caller.scopes is None or not caller.scopes.isdisjoint(EXECUTIONS_READ))
+            and caller.may_touch(function_id)
         )
 
     async def _target(self, function_id: str) -> Target:

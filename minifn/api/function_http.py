@@ -51,10 +51,19 @@ def answer_of(result: ExecutionResult, scope: Scope) -> Answer:
     """Return a function's answer unchanged."""
     status, body = _status(result), result.body
     answer = Answer(status, b"" if status in _WITHOUT_BODY else body, _headers(result))
-    if status in _WITHOUT_BODY or (scope["method"] == "HEAD" and not body):
+    described = scope["method"] == "HEAD" and not body
+    if status in _WITHOUT_BODY or described:
         # The content-length is last: these answers have no body whose length it could tell.
         answer.headers.pop()
+    if described:
+        answer.headers += _described_length(result.headers)
     return answer
+
+
+def _described_length(headers: Headers) -> RawHeaders:
+    """Return the length that a function gives in its answer to HEAD (RFC 9110, 8.6)."""
+    given = (value for name, value in headers if name == "content-length")
+    return [(b"content-length", value.encode()) for value in given if value.isdecimal()][:1]
 
 
 def is_bare_error(result: ExecutionResult, scope: Scope) -> bool:

@@ -116,7 +116,12 @@ class GitRequest:
         missing = _missing_scope(caller, service)
         if missing:
             return _text(403, f"The API key needs the scope {missing}.")
-        function = await self._function(found[1])
+        if not is_id(found[1]) or not caller.may_touch(found[1]):
+            raise FunctionNotFound
+        functions = self._context.parts.functions
+        if caller.reach and service == "git-receive-pack":
+            await functions.confine(found[1], caller.reach)
+        function = await functions.get(found[1])
         return await (self._advertise if advertised else self._serve)(function, service)
 
     def _asked(self) -> str:
@@ -136,11 +141,6 @@ class GitRequest:
         return await self._context.authenticator.identify(
             headers, self._context.parts.config.project.encode()
         )
-
-    async def _function(self, function_id: str) -> Function:
-        if not is_id(function_id):
-            raise FunctionNotFound
-        return await self._context.parts.functions.get(function_id)
 
     def _protocol(self) -> str:
         asked = self._headers.get(b"git-protocol", b"").decode("latin-1")

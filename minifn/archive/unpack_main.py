@@ -1,25 +1,31 @@
 """Unpack one deployment archive: `python -I -S unpack_main.py ARCHIVE TARGET`, a child process.
 
-It reads the gzipped tar ARCHIVE and writes it below the empty directory TARGET. Every member is
-checked before it is written, so that an archive can neither reach outside TARGET nor fill the disk.
-The first offence ends the program with exit code 1 and one line for users on standard output. A
-symbolic link that leads outside is left out, with a line on standard output, unless another member
-lies below it.
+It reads ARCHIVE, a gzipped tar or a zip, and writes it below the empty directory TARGET. The
+members of a zip are checked as those of a tar. Every member is checked before it is written, so
+that an archive can neither reach outside TARGET nor fill the disk. The first offence ends the
+program with exit code 1 and one line for users on standard output. A symbolic link that leads
+outside is left out, with a line on standard output, unless another member lies below it.
 
 Only the standard library is imported: the sandbox shows no site-packages.
 """
 
+import calendar
+import contextlib
 import gzip
 import os
 import shutil
 import stat
+import struct
 import sys
 import tarfile
+import zipfile
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
 MEMBERS_MAX = 20_000
+TOO_MANY = f"more than {MEMBERS_MAX:,} members; let the build command install dependencies"
 ENTRIES_MAX = 2 * MEMBERS_MAX
 PATH_BYTES_MAX = 1024
 NAME_BYTES_MAX = 255
@@ -32,7 +38,18 @@ NOTES_MAX = 20
 
 DIRECTORY, FILE, SYMLINK = "directory", "file", "symbolic link"
 
+#: Systems that make zip files, by their numbers (APPNOTE.TXT, 4.4.2.2).
+DOS, UNIX, MACOS = 0, 3, 19
+#: Methods of compression: a dictionary of another one may take any amount of memory.
+ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: Flag of an encrypted member.
+ZIP_ENCRYPTED = 0x1
+#: The first bytes of a zip: of its first member, or of the end of an empty one.
+ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+
 Parts = tuple[str, ...]
+#: A member, and the function that opens its content.
+Member = tuple[tarfile.TarInfo, Callable[[], IO[bytes]]]
 
 
 class Refused(Exception):
@@ -112,9 +129,7 @@ class Checker:
         """
         self.members += 1
         if self.members > MEMBERS_MAX:
-            raise Refused(
-                f"more than {MEMBERS_MAX:,} members; let the build command install dependencies"
-            )
+            raise Refused(TOO_MANY)
         kind, parts = self._kind(member), split(member.name)
         self._place(member, kind, parts)
         if kind == SYMLINK:
@@ -176,27 +191,82 @@ class Checker:
         self.files += 1
 
 
+def tar_members(source: IO[bytes]) -> Iterator[Member]:
+    """Yield the members of a gzipped tar; the content is read before the next member."""
+    with (
+        gzip.GzipFile(fileobj=source, mode="rb") as plain,
+        tarfile.open(fileobj=plain, mode="r|", tarinfo=StrictTarInfo, encoding="utf-8") as archive,
+    ):
+        for member in archive:
+            yield member, lambda member=member: _content(archive, member)  # type: ignore[misc]
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    content = archive.extractfile(member)
+    if content is None:
+        raise Refused(f"{shown(member.name)}: no content")
+    return content
+
+
+def zip_members(source: IO[bytes]) -> Iterator[Member]:
+    """Yield the members of a zip as those of a tar."""
+    with zipfile.ZipFile(source) as archive:
+        if len(archive.infolist()) > MEMBERS_MAX:
+            raise Refused(TOO_MANY)
+        for info in archive.infolist():
+            if info.flag_bits & ZIP_ENCRYPTED:
+                raise Refused(f"{shown(info.filename)}: is encrypted")
+            if info.compress_type not in ZIP_METHODS:
+                raise Refused(
+                    f"{shown(info.filename)}: is compressed by another method than deflate"
+                )
+            yield (
+                _described(archive, info),
+                lambda info=info: archive.open(info),  # type: ignore[misc]
+            )
+
+
+def _described(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tarfile.TarInfo:
+    """Return a member of a zip as one of a tar."""
+    # Windows PowerShell separates folders by backslashes.
+    name = info.filename.replace("\\", "/") if info.create_system == DOS else info.filename
+    member = tarfile.TarInfo(name)
+    mode = info.external_attr >> 16 if info.create_system in (UNIX, MACOS) else 0
+    member.mode = mode & 0o777
+    with contextlib.suppress(ValueError):
+        # A damaged date, such as month 0, counts as 1970.
+        member.mtime = calendar.timegm((*info.date_time, 0, 0, 0))
+    if name.endswith("/") or stat.S_ISDIR(mode):
+        member.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(mode):
+        member.type = tarfile.SYMTYPE
+        with archive.open(info) as content:
+            member.linkname = os.fsdecode(content.read(PATH_BYTES_MAX + 1))
+    elif stat.S_IFMT(mode) in (0, stat.S_IFREG):
+        member.size = info.file_size
+    else:
+        member.type = tarfile.FIFOTYPE
+    return member
+
+
 def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
-    """Unpack the gzipped tar `source` into the empty directory `target`; return lines for users.
+    """Unpack the archive `source` into the empty directory `target`; return lines for users.
 
     The lines name the links that are left out. Hard links become copies. Modes keep only the
     owner's execute bit; owners, and times other than mtime, are dropped. Raises Refused and
     OSError.
     """
     checker = Checker(archive_bytes)
+    zipped = source.read(4) in ZIP_MAGICS
+    source.seek(0)
     try:
-        with (
-            gzip.GzipFile(fileobj=source, mode="rb") as plain,
-            tarfile.open(
-                fileobj=plain, mode="r|", tarinfo=StrictTarInfo, encoding="utf-8"
-            ) as archive,
-        ):
-            for member in archive:
-                kind, parts = checker.admit(member)
-                if parts:
-                    _write(archive, member, kind, target.joinpath(*parts), target)
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, ValueError) as exc:
-        raise Refused(f"not a readable .tar.gz archive ({exc})") from exc
+        for member, content in zip_members(source) if zipped else tar_members(source):
+            kind, parts = checker.admit(member)
+            if parts:
+                _write(member, content, kind, target.joinpath(*parts), target)
+    except _UNREADABLE as exc:
+        kind = ".zip" if zipped else ".tar.gz"
+        raise Refused(f"not a readable {kind} archive ({exc})") from exc
     if not checker.files:
         raise Refused("the archive holds no files")
     more = len(checker.left_out) - NOTES_MAX
@@ -206,8 +276,21 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
     ]
 
 
+#: Errors of archives that are damaged, or something else.
+_UNREADABLE = (
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+)
+
+
 def _write(
-    archive: tarfile.TarFile, member: tarfile.TarInfo, kind: str, path: Path, target: Path
+    member: tarfile.TarInfo, opened: Callable[[], IO[bytes]], kind: str, path: Path, target: Path
 ) -> None:
     """Write one admitted member. Its parent directories were made here, so none is a link."""
     if kind == DIRECTORY:
@@ -224,7 +307,7 @@ def _write(
     descriptor = os.open(path, flags, 0o755 if mode & stat.S_IXUSR else 0o644)
     with (
         os.fdopen(descriptor, "wb") as file,
-        original.open("rb") if original else _content(archive, member) as content,
+        original.open("rb") if original else opened() as content,
     ):
         shutil.copyfileobj(content, file, 256 * 1024)
         if original is None and file.tell() != member.size:
@@ -232,13 +315,6 @@ def _write(
         file.flush()
         seconds = int(min(max(member.mtime, 0), 2**32))
         os.utime(file.fileno(), (seconds, seconds))
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    content = archive.extractfile(member)
-    if content is None:
-        raise Refused(f"{shown(member.name)}: no content")
-    return content
 
 
 def main(argv: list[str]) -> int:
@@ -254,7 +330,7 @@ def main(argv: list[str]) -> int:
         reason = "it needs too much memory"
     except Exception as exc:
         # tarfile raises RecursionError and others for malformed headers.
-        reason = f"not a readable .tar.gz archive ({type(exc).__name__})"
+        reason = f"not a readable archive ({type(exc).__name__})"
     else:
         print("\n".join(notes), end="")
         return 0

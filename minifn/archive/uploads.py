@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from minifn.archive.unpack_main import ZIP_MAGICS
 from minifn.errors import StorageInvalidContentRange
 from minifn.host.datadir import sync_directory
 from minifn.limits import CHUNK_BYTES
 
+#: The first bytes of a gzip file.
+GZIP_MAGIC = b"\x1f\x8b"
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 
 
@@ -53,6 +56,13 @@ def parse_content_range(header: str) -> Chunk:
             f"Chunks must be {CHUNK_BYTES} bytes long, except the last one."
         )
     return Chunk(number=number, size_bytes=end - start + 1, total_bytes=total)
+
+
+def kind_of(path: Path) -> str:
+    """Return `gzip` or `zip` by a file's first bytes, "" for another file. Raises OSError."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return "gzip" if start.startswith(GZIP_MAGIC) else "zip" if start in ZIP_MAGICS else ""
 
 
 def store_whole(file: Path, source: Path) -> None:

@@ -283,7 +283,7 @@ class Build:
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
             "APPWRITE_FUNCTION_API_KEY": context.tokens.mint_key(
-                function.scopes, context.config.build_timeout
+                function.scopes, context.config.build_timeout, reach=function.reach
             ),
             "PATH": plan.env["PATH"],
         }

@@ -25,7 +25,7 @@ from minifn.host.space import TreeRefused, TreeSize, check_space
 from minifn.ids import new_id
 from minifn.languages import Installed, Place
 from minifn.languages.installed import TOOLS
-from minifn.process_env import TOOLCHAIN_UID
+from minifn.process_env import SHARED, TOOLCHAIN_UID
 from minifn.sandbox.command import Bind, Command, Limits, SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Output, Spawner, run
@@ -77,7 +77,8 @@ class ToolchainCaches:
         if not name:
             return
         async with self._locks[name]:
-            if await asyncio.to_thread(is_whole, self._data.toolchain(name)):
+            directory = self._data.toolchain(name)
+            if await asyncio.to_thread(is_whole, directory, self._place(directory)):
                 self._whole.add(name)
                 return
             self._whole.discard(name)
@@ -94,24 +95,24 @@ class ToolchainCaches:
     async def share(self, installed: Installed) -> None:
         """Make the files for a worker, unless they exist. Raises WorkerFailed."""
         name = installed.cache_name
-        if name in self._whole and self._data.toolchain(name).is_dir():
+        if not name or (name in self._whole and self._data.toolchain(name).is_dir()):
             return
         try:
             await self.ready(installed, lambda line: None)
         except (ToolchainFailed, TreeRefused) as exc:
             raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
 
-    def tidy(self, wanted: Iterable[str]) -> int:
-        """Remove all caches but the wanted ones, and return how many; no worker may run."""
-        names = set(wanted)
-        strangers = [one for one in records(self._data) if one["name"] not in names]
-        for record in strangers:
-            drop(self._data, record["name"])
-        known = {f"{name}{end}" for name in names for end in ("", ".json")}
-        for path in self._data.toolchains.iterdir():
-            if path.name not in known:
-                remove_tree(path)
-        return len(strangers)
+    def tidy(self, wanted: Callable[[], Iterable[str]]) -> None:
+        """Remove all files but those of the caches with the wanted names; no worker may run."""
+        if present := list(self._data.toolchains.iterdir()):
+            known = {f"{name}{end}" for name in wanted() for end in ("", ".json")}
+            for path in present:
+                if path.name not in known:
+                    remove_tree(path)
+
+    def _place(self, directory: Path) -> str:
+        """Return the path by which functions know a cache."""
+        return self._engine.place(Bind(source=directory, target=SHARED))
 
     async def _make(self, installed: Installed) -> TreeSize:
         """Make a cache at its final path, because some archives hold the paths of their files."""
@@ -124,7 +125,7 @@ class ToolchainCaches:
             if not output.ok:
                 reason = output.exit.reason or f"exit code {output.exit.code}"
                 raise ToolchainFailed(
-                    f"what all {installed.runtime.name} functions share could not be made"
+                    f"What all {installed.runtime.name} functions share could not be made"
                     f" ({reason}): {output.text.strip()[-OUTPUT_CHARS:]}"
                 )
             return await asyncio.to_thread(self._publish, installed, directory)
@@ -186,12 +187,13 @@ class ToolchainCaches:
             "name": directory.name,
             "runtime": installed.runtime.name,
             "version": installed.interpreter.version_text,
-            "path": str(installed.interpreter.path),
             "bytes": usage.size_bytes,
+            "place": self._place(directory),
             "digest": listing_digest(directory),
         }
         file = record_file(directory)
         new = file.with_name(f"{file.name}~new")
+        new.touch(mode=0o600)
         new.write_text(json.dumps(record))
         new.rename(file)
         sync_directory(file.parent)
@@ -213,10 +215,13 @@ def records(data: DataDir) -> list[dict[str, Any]]:
     return found
 
 
-def is_whole(directory: Path) -> bool:
-    """Tell whether a cache is as it was recorded."""
+def is_whole(directory: Path, place: str = "") -> bool:
+    """Tell whether a cache is as it was recorded.
+
+    `place`: the path by which functions must know it, because its files may hold that; "" = any.
+    """
     record = _record(record_file(directory))
-    if record is None:
+    if record is None or record["place"] != (place or record["place"]):
         return False
     try:
         return bool(record["digest"] == listing_digest(directory))
@@ -257,7 +262,8 @@ def _record(path: Path) -> dict[str, Any] | None:
         record = jsontext.decode(path.read_bytes())
     except (OSError, jsontext.JsonInvalid):
         return None
-    return record if isinstance(record, dict) and {"name", "digest"} <= record.keys() else None
+    keys = {"name", "runtime", "version", "bytes", "place", "digest"}
+    return record if isinstance(record, dict) and keys <= record.keys() else None
 
 
 def _raise(error: OSError) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from minifn.cli.options import configuration, settings
-from minifn.doctor import Report, examine
+from minifn.doctor import Report, drop_shared as remove_shared, examine
 from minifn.log_text import printable
 
 #: Width of a report that is not printed to a terminal, characters.
@@ -21,10 +21,17 @@ COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
-@settings(("data", "sandbox", "network"))
-def doctor(as_json: bool, **flags: str | None) -> None:
+@click.option(
+    "--drop-shared", is_flag=True, help="first remove what all functions of a toolchain share"
+)
+@settings(("data", "sandbox", "network", "runtime_paths"))
+def doctor(as_json: bool, drop_shared: bool, **flags: str | None) -> None:
     """Show what works on this machine, and how to repair the rest."""
-    report = examine(configuration(**flags))
+    config = configuration(**flags)
+    if drop_shared:
+        count = remove_shared(config)
+        click.echo(f"removed the shared files of {count} toolchains", err=True)
+    report = examine(config)
     if as_json:
         click.echo(report.as_json())
     else:

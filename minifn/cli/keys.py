@@ -11,7 +11,7 @@ import click
 
 from minifn.cli.options import configuration, existing_data, fail, settings, signing_secret
 from minifn.config import Config
-from minifn.ids import is_id
+from minifn.ids import is_id, is_reach
 from minifn.instants import format_instant, parse_instant
 from minifn.log_text import printable
 from minifn.models import ApiKey
@@ -41,10 +41,30 @@ def keys() -> None:
     metavar="SCOPE",
     help="a right, such as functions.read",
 )
+@click.option(
+    "--function",
+    "functions",
+    multiple=True,
+    metavar="ID",
+    help="a function that it may touch, or the beginning of ids: class1-*  [default: all]",
+)
 @click.option("--expire", metavar="ISO8601", help="when it stops working  [default: never]")
 @settings(("data",))
-def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | None) -> None:
+def create(
+    name: str,
+    scopes: tuple[str, ...],
+    functions: tuple[str, ...],
+    expire: str | None,
+    data: str | None,
+) -> None:
     """Make an API key and print its secret, once."""
+    for function in functions:
+        if not is_reach(function):
+            fail(
+                f"--function must be the ID of a function, or the beginning of IDs and a *, not"
+                f" {function!r}",
+                status=2,
+            )
     for scope in scopes:
         if scope not in SCOPES:
             near = nearest(scope)
@@ -61,7 +81,8 @@ def create(name: str, scopes: tuple[str, ...], expire: str | None, data: str | N
     except ValueError:
         fail(f"--expire must be an ISO 8601 date and time, not {expire!r}", status=2)
     _, secret = with_keys(
-        configuration(data=data), lambda keys: keys.create(name, scopes, expire_at=expire_at)
+        configuration(data=data),
+        lambda keys: keys.create(name, scopes, expire_at=expire_at, functions=functions),
     )
     click.echo(secret)
 
@@ -77,7 +98,9 @@ def list_keys(as_json: bool, data: str | None) -> None:
         return
     for row in rows:
         expires = f"expires {row['expire']}" if row["expire"] else "does not expire"
-        click.echo(printable(f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}"))
+        reach = f"  for {' '.join(row['functions'])}" if row["functions"] else ""
+        shown = f"{row['id']}  {row['name']}  {' '.join(row['scopes'])}  {expires}{reach}"
+        click.echo(printable(shown))
 
 
 @keys.command()
@@ -161,6 +184,7 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "id": key.id,
         "name": key.name,
         "scopes": list(key.scopes),
+        "functions": list(key.functions),
         "created": format_instant(key.created_at),
         "expire": format_instant(key.expire_at) if key.expire_at else "",
     }

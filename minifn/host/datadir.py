@@ -26,6 +26,8 @@ class DataDir:
         self.deployments = root / "deployments"
         #: Files of a running server: sockets, temporary directories, process records, uploads.
         self.run = root / "run"
+        #: The versions of programs that an earlier start found.
+        self.versions = self.run / "versions.json"
         #: `<function id>/`: git repositories to which functions are pushed.
         self.repositories = root / "repositories"
         self.admin_key = root / "admin.key"

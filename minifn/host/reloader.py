@@ -1,11 +1,18 @@
 """Reloaders of development servers, and a place for files that they must not see."""
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+#: Most processes above this one that are looked at.
+ANCESTORS_MAX = 16
+_WATCHED = re.compile(r"^inotify wd:\w+ ino:([0-9a-f]+) ", re.MULTILINE)
+_PARENT = re.compile(r"^PPid:\s*(\d+)", re.MULTILINE)
 
 
 def watched_folder(folder: Path) -> Path | None:
@@ -14,8 +21,8 @@ def watched_folder(folder: Path) -> Path | None:
     Reads the settings that uvicorn gives to the process that it starts anew
     (`uvicorn/_subprocess.py`).
     """
-    config: Any = getattr(multiprocessing.current_process(), "_kwargs", {}).get("config")
-    if not getattr(config, "should_reload", False):
+    config = _uvicorn_config()
+    if config is None:
         return None
     # Imported here: a server without a reloader has no use for it.
     from uvicorn.supervisors.watchfilesreload import FileFilter
@@ -35,3 +42,52 @@ def unwatched_place(environ: Mapping[str, str], folder: Path) -> Path:
         state = "/var/lib" if os.geteuid() == 0 else str(Path.home() / ".local/state")
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(state) / "minifn" / f"{folder.name}-{name}"
+
+
+def watching_process(folder: Path) -> str:
+    """Return the name of a process above this one that watches `folder`, "" for none.
+
+    So do granian, watchfiles and others that start a program anew when a file changes. Linux shows
+    the watched directories of each process. uvicorn's own reloader is left out: it has a filter
+    that `watched_folder` knows.
+    """
+    if _uvicorn_config() is not None:
+        return ""
+    places = {place.stat().st_ino for place in (folder, folder.parent) if place.exists()}
+    for process in _ancestors():
+        with contextlib.suppress(OSError):
+            if places & _watched_by(process):
+                return (process / "comm").read_text().strip()
+    return ""
+
+
+def _uvicorn_config() -> Any:
+    """Return the settings of the uvicorn that may start this process anew, None without one."""
+    config: Any = getattr(multiprocessing.current_process(), "_kwargs", {}).get("config")
+    return config if getattr(config, "should_reload", False) else None
+
+
+def _ancestors() -> Iterator[Path]:
+    """Yield the processes above this one below /proc, the parent first, without init."""
+    pid = os.getppid()
+    for _ in range(ANCESTORS_MAX):
+        process = Path("/proc") / str(pid)
+        if pid <= 1 or not process.is_dir():
+            return
+        yield process
+        try:
+            found = _PARENT.search((process / "status").read_text())
+        except OSError:
+            return
+        pid = int(found[1]) if found else 0
+
+
+def _watched_by(process: Path) -> set[int]:
+    """Return the inodes of the directories that a process watches. Raises OSError."""
+    inodes: set[int] = set()
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(descriptor.readlink()) == "anon_inode:inotify":
+                about = (process / "fdinfo" / descriptor.name).read_text()
+                inodes.update(int(inode, 16) for inode in _WATCHED.findall(about))
+    return inodes

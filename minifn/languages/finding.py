@@ -1,6 +1,7 @@
 """Finds interpreters: the directories that are searched, and the versions that programs print."""
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
+from minifn import jsontext
 from minifn.languages.interpreters import (
     Interpreter,
     Version,
@@ -35,7 +39,9 @@ NODE_MODULES = (
     *("/usr/local/lib/node_modules", "/usr/lib/node_modules", "/opt/homebrew/lib/node_modules"),
 )
 #: A file of a given content: path, time of its last change in nanoseconds, and bytes.
-_File = tuple[Path, int, int]
+_File = tuple[str, int, int]
+#: The file of a program, and the arguments with which it printed its version.
+_Versions = dict[tuple[_File, tuple[str, ...]], Version]
 _Probe = subprocess.Popen[bytes]
 
 
@@ -46,10 +52,14 @@ class Search:
     within PROBE_SECONDS is asked again after ASK_AGAIN_SECONDS.
     """
 
-    def __init__(self, search_path: str) -> None:
-        """`search_path`: directories, separated as in PATH."""
+    def __init__(self, search_path: str, memory: Path | None = None) -> None:
+        """`search_path`: directories, separated as in PATH.
+
+        `memory`: a file that keeps the versions for the next start, None for none.
+        """
         self._search_path = search_path
-        self._versions: dict[tuple[_File, tuple[str, ...]], Version] = {}
+        self._memory = memory
+        self._versions = _remembered(memory)
         #: Program -> the time (of the monotonic clock) before which it is not asked again.
         self._slow: dict[Path, float] = {}
 
@@ -69,6 +79,9 @@ class Search:
         deadline = time.monotonic() + PROBE_SECONDS
         for path, finder, probe in probes:
             self._take(path, finder, probe, deadline)
+        if probes and self._memory:
+            self._memory.touch(mode=0o600)
+            self._memory.write_bytes(msgspec.json.encode(list(self._versions.items())))
         return {key: self._interpreters(paths, finders[key]) for key, paths in programs.items()}
 
     def _interpreters(self, paths: Iterable[Path], finder: Finder) -> tuple[Interpreter, ...]:
@@ -129,7 +142,7 @@ class Places:
         self.search_path = [
             Path(text) for text in search_path.split(os.pathsep) if text.startswith("/")
         ]
-        self._listings: dict[Path, list[Path]] = {}
+        self._listings: dict[Path, list[str]] = {}
 
     def directories(self, places: Iterable[str]) -> Iterator[Path]:
         """Yield the directories of the search path, then those of a finder's places."""
@@ -139,11 +152,11 @@ class Places:
             for text in _with_words(os.path.expandvars(place), words):
                 yield from _matches(text)
 
-    def entries(self, directory: Path) -> list[Path]:
-        """Return what a directory holds, in order; nothing for one that cannot be read."""
+    def entries(self, directory: Path) -> list[str]:
+        """Return the names in a directory, in order; none for one that cannot be read."""
         if directory not in self._listings:
             try:
-                self._listings[directory] = sorted(directory.iterdir())
+                self._listings[directory] = sorted(os.listdir(directory))  # noqa: PTH208 - names
             except OSError:
                 self._listings[directory] = []
         return self._listings[directory]
@@ -191,15 +204,15 @@ def _matches(pattern: str) -> list[Path]:
 
 def _programs(finder: Finder, places: Places) -> Iterator[Path]:
     """Yield the real path of each program once."""
-    names = [re.compile(name) for name in finder.names]
+    machine = re.escape(platform.machine())
+    names = re.compile(
+        "|".join(f"(?:{name.replace('{machine}', machine)})" for name in finder.names)
+    )
     seen: set[Path] = set()
     for directory in places.directories(finder.places):
-        for entry in places.entries(directory):
-            if not any(name.fullmatch(entry.name) for name in names):
-                continue
-            path = _real(entry)
-            known_name = any(name.fullmatch(path.name) for name in names)
-            if path not in seen and known_name and _is_program(path, finder):
+        for name in filter(names.fullmatch, places.entries(directory)):
+            path = _real(directory / name)
+            if path not in seen and names.fullmatch(path.name) and _is_program(path, finder):
                 seen.add(path)
                 yield path
 
@@ -229,7 +242,18 @@ def _file(path: Path) -> _File | None:
         status = path.stat()
     except OSError:
         return None
-    return path, status.st_mtime_ns, status.st_size
+    return str(path), status.st_mtime_ns, status.st_size
+
+
+def _remembered(memory: Path | None) -> _Versions:
+    """Return the versions in a file, none for one that is missing or damaged."""
+    if memory is None:
+        return {}
+    kind = list[tuple[tuple[_File, tuple[str, ...]], Version]]
+    try:
+        return dict(jsontext.decode_as(kind, memory.read_bytes()))
+    except (OSError, jsontext.JsonInvalid):
+        return {}
 
 
 def _read_version(path: Path) -> Version:

@@ -2,7 +2,6 @@
 
 import re
 import stat
-import sys
 from functools import cached_property
 from pathlib import Path
 
@@ -63,7 +62,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """The paths besides the system that a sandbox must show, read-only, at their own place."""
         if self.system:
             return ()
-        if not _levels(self.path, self.levels) or self.prefix in _private_prefixes():
+        if not _levels(self.path, self.levels) or _is_private(self.prefix):
             return (self.path,)
         if "." in self.shows:
             return (self.prefix,)
@@ -112,10 +111,9 @@ def home() -> Path | None:
         return None
 
 
-def _private_prefixes() -> tuple[Path | None, ...]:
-    """Return the prefixes of which functions see nothing but the program itself.
+def _is_private(prefix: Path) -> bool:
+    """Tell whether functions see nothing of a prefix but the program itself.
 
-    The server's virtual environment is one: it holds the server.
+    A virtual environment is one such prefix: the server's holds the server.
     """
-    own = Path(sys.prefix).resolve() if sys.prefix != sys.base_prefix else None
-    return home(), own, Path("/")
+    return prefix in (home(), Path("/")) or (prefix / "pyvenv.cfg").is_file()

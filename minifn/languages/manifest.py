@@ -48,7 +48,8 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 class Finder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How to find a family's interpreters on a machine."""
 
-    #: File names, as regular expressions that match the whole name.
+    #: File names, as regular expressions that match the whole name. `{machine}` is the machine's
+    #: architecture, such as x86_64.
     names: tuple[str, ...]
     #: Directories (globs, `~` and `$VARIABLE` allowed) to search besides PATH. Words: `{server}`
     #: (the directory of the server's Python), `{venv}` and `{site}` (a virtual environment and its

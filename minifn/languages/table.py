@@ -56,10 +56,19 @@ class RuntimeTable:
         }
 
     @classmethod
-    def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
-        """Read the manifests and find interpreters; starts short processes."""
+    def load(
+        cls,
+        root: Path | None = None,
+        *,
+        search_path: str | None = None,
+        memory: Path | None = None,
+    ) -> "RuntimeTable":
+        """Read the manifests and find interpreters; starts short processes.
+
+        `memory`: a file that keeps their versions for the next start, None for none.
+        """
         root = root or default_root()
-        search = Search(default_search_path() if search_path is None else search_path)
+        search = Search(default_search_path() if search_path is None else search_path, memory)
         families = load_families(root)
         return cls(families, search.find(_finders(families)), root, search=search)
 
@@ -78,14 +87,12 @@ class RuntimeTable:
     def look(self, runtime_id: str = "") -> None:
         """Find again what this machine has for a runtime, or for all; blocks.
 
-        Starts short processes for programs that are new. For all runtimes it does nothing when it
-        looked within LOOK_SECONDS.
+        Starts short processes for programs that are new. Does nothing for a runtime whose exact
+        version is still there, nor for all runtimes when it looked within LOOK_SECONDS.
         """
         runtime = self.get(runtime_id)
         with self._lock:
-            if self._search is None or (
-                runtime is None and time.monotonic() < self._looked + LOOK_SECONDS
-            ):
+            if self._search is None or self._is_fresh(runtime):
                 return
             families: Mapping[str, Family] = self._families
             if runtime is not None:
@@ -94,6 +101,13 @@ class RuntimeTable:
             self._take({**self._found, **self._search.find(_finders(families))})
             if runtime is None:
                 self._looked = time.monotonic()
+
+    def _is_fresh(self, runtime: Runtime | None) -> bool:
+        if runtime is None:
+            return time.monotonic() < self._looked + LOOK_SECONDS
+        exact = self._exact(runtime)
+        needed = (self.interpreters[key][-1] for key in self._actor(runtime).needs.values())
+        return exact is not None and all(one.path.exists() for one in (exact, *needed))
 
     def _take(self, found: Mapping[str, tuple[Interpreter, ...]]) -> None:
         """Set what was found, and count a change."""

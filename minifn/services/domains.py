@@ -107,9 +107,11 @@ class DomainService:
         await self._database.write(rules.delete, rule_id)
         await self._read()
 
-    async def page(self, query: Query, *, count: bool = True) -> Page[Rule]:
+    async def page(
+        self, query: Query, reach: tuple[str, ...] = (), *, count: bool = True
+    ) -> Page[Rule]:
         """Return a page of the rules: first the domains made of functions' ids, then the others."""
-        return await self._database.read_list(rules.page, query, count=count)
+        return await self._database.read_list(rules.page, query, reach, count=count)
 
     async def _read(self) -> dict[str, str | Rule]:
         async with self._reading:

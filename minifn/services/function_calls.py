@@ -50,7 +50,10 @@ class FunctionCalls:
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(
-            function.scopes, function.timeout_seconds, depth=request.depth
+            function.scopes,
+            function.timeout_seconds,
+            depth=request.depth,
+            reach=function.reach,
         )
         headers["x-appwrite-user-id"] = request.user_id
         headers["x-appwrite-user-jwt"] = self._user_jwt(execution, request, lifetime)

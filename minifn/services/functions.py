@@ -74,8 +74,10 @@ class FunctionService:
         self._installations = installations
         self._changes = changes or ChangeFeed()
 
-    async def create(self, function_id: str, settings: FunctionSettings) -> Function:
-        """Create a function.
+    async def create(
+        self, function_id: str, settings: FunctionSettings, reach: tuple[str, ...] = ()
+    ) -> Function:
+        """Create a function, whose own key is restricted to `reach`.
 
         Raises InstallationNotFound, ArgumentInvalid and FunctionAlreadyExists.
         """
@@ -86,7 +88,7 @@ class FunctionService:
             for name, value in msgspec.structs.asdict(settings).items()
             if value is not None
         }
-        function = Function(id=function_id, created_at=now, updated_at=now, **fields)
+        function = Function(id=function_id, created_at=now, updated_at=now, reach=reach, **fields)
         return await self._told("create", await self._database.write(functions.insert, function))
 
     async def get(self, function_id: str) -> Function:
@@ -116,9 +118,19 @@ class FunctionService:
         self._changes.tell("delete", function)
         return function, deployment_ids
 
-    async def page(self, query: Query, *, count: bool = True) -> Page[Function]:
-        """Return a page of the functions."""
-        return await self._database.read_list(functions.page, query, count=count)
+    async def confine(self, function_id: str, reach: tuple[str, ...]) -> None:
+        """Restrict a function's own key as the key is restricted that changes the function.
+
+        Otherwise that key's owner had the function touch others. It lasts as long as the function,
+        because its code does.
+        """
+        await self._database.write(functions.confine, function_id, reach)
+
+    async def page(
+        self, query: Query, reach: tuple[str, ...] = (), *, count: bool = True
+    ) -> Page[Function]:
+        """Return a page of the functions within `reach`."""
+        return await self._database.read_list(functions.page, query, reach, count=count)
 
     async def _told(self, action: Action, function: Function) -> Function:
         """Publish a change of a function, and return the function."""

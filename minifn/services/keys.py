@@ -44,8 +44,9 @@ class Keys:
         key_id: str = "",
         expire_at: int = 0,
         description: str = "",
+        functions: Sequence[str] = (),
     ) -> tuple[ApiKey, str]:
-        """Create a key; return it and its secret, which is shown this once.
+        """Create a key, perhaps for some functions; return it and its secret, shown this once.
 
         Raises KeyAlreadyExists.
         """
@@ -60,6 +61,7 @@ class Keys:
             scopes=tuple(scopes),
             expire_at=expire_at,
             description=description,
+            functions=tuple(functions),
         )
         return await self._database.write(api_keys.insert, key), secret
 

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from minifn.archive.uploads import Chunk, complete, parse_content_range, store_chunk
+from minifn.archive.uploads import Chunk, complete, kind_of, parse_content_range, store_chunk
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
 from minifn.errors import (
@@ -36,8 +36,6 @@ from minifn.store.database import Database
 
 #: Suffixes of file names besides `.gz`; the content decides about such a file.
 OTHER_SUFFIXES = (".tgz", ".zip")
-#: The first bytes of a gzip file.
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class UploadedFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +165,7 @@ async def _checked(upload: Upload) -> tuple[UploadedFile, Chunk | None]:
     header = upload.content_range
     chunk = None if header is None else parse_content_range(header)
     if not name.endswith(".gz") and (chunk is None or not chunk.number):
-        await asyncio.to_thread(_check_gzip, code.path)
+        await asyncio.to_thread(_check_kind, code.path)
     return code, chunk
 
 
@@ -213,8 +211,7 @@ def _receive(
     return deployments.add_chunk(conn, deployment.id, chunk.number, deployment.updated_at)
 
 
-def _check_gzip(path: Path) -> None:
-    """Raise StorageFileTypeUnsupported unless a file begins as a gzip file."""
-    with path.open("rb") as file:
-        if file.read(len(GZIP_MAGIC)) != GZIP_MAGIC:
-            raise StorageFileTypeUnsupported
+def _check_kind(path: Path) -> None:
+    """Raise StorageFileTypeUnsupported unless a file begins as a gzip or a zip file."""
+    if not kind_of(path):
+        raise StorageFileTypeUnsupported

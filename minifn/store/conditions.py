@@ -1,7 +1,7 @@
 """SQL of filters: identifiers come from attributes, values are bound to `?`."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,23 @@ def join(conditions: Sequence[Condition], operator: str = "AND") -> Condition:
         return ALWAYS
     sql = f" {operator} ".join(f"({item.sql})" for item in conditions)
     return Condition(sql, tuple(value for item in conditions for value in item.values))
+
+
+def within(column: str, reach: Iterable[str]) -> Condition:
+    """Return the condition that a column's function id is within `reach` (`ids.reaches`)."""
+    return join([_named(column, item.split()) for item in reach])
+
+
+def _named(column: str, patterns: list[str]) -> Condition:
+    return join(
+        [
+            Condition(f"{column} BETWEEN ? AND ?", (pattern[:-1], pattern[:-1] + _LAST))
+            if pattern.endswith("*")
+            else Condition(f"{column} = ?", (pattern,))
+            for pattern in patterns
+        ],
+        "OR",
+    )
 
 
 def literal(text: str) -> str:

@@ -2,9 +2,11 @@
 
 import sqlite3
 
+import msgspec
+
 from minifn.errors import FunctionAlreadyExists
 from minifn.models import Function
-from minifn.store.conditions import ALWAYS, Condition
+from minifn.store.conditions import Condition, join, within
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
 from minifn.store.queries import Query
@@ -37,11 +39,14 @@ def get(conn: sqlite3.Connection, function_id: str) -> Function | None:
     return TABLE.first(conn, "id = ?", function_id)
 
 
-def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[Function]:
-    """Return a page of the functions."""
-    scope = ALWAYS
+def page(
+    conn: sqlite3.Connection, query: Query, reach: tuple[str, ...] = (), *, count: bool = True
+) -> Page[Function]:
+    """Return a page of the functions within `reach`."""
+    scope = within("id", reach)
     if query.search:
-        scope = Condition("matches_words(id || ' ' || name || ' ' || runtime, ?)", (query.search,))
+        words = "matches_words(id || ' ' || name || ' ' || runtime, ?)"
+        scope = join([scope, Condition(words, (query.search,))])
     return list_page(conn, TABLE, query, Scope(scope), count=count)
 
 
@@ -70,6 +75,14 @@ def delete(conn: sqlite3.Connection, function_id: str) -> bool:
     conn.execute("DELETE FROM execution_requests WHERE function = ?", row)
     conn.execute("INSERT INTO deleted_functions VALUES (?)", row)
     return True
+
+
+def confine(conn: sqlite3.Connection, function_id: str, reach: tuple[str, ...]) -> None:
+    """Restrict a function's own key to `reach`, besides its earlier restrictions."""
+    function = get(conn, function_id)
+    if function is not None and not set(reach) <= set(function.reach):
+        joined = tuple(dict.fromkeys((*function.reach, *reach)))
+        update(conn, msgspec.structs.replace(function, reach=joined))
 
 
 def mark_stale(conn: sqlite3.Connection, function_id: str) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 from minifn.errors import BadRequest, RuleAlreadyExists, RuleNotFound, RuleResourceNotFound
 from minifn.models import Rule
 from minifn.store import functions
-from minifn.store.conditions import ALWAYS, Condition
+from minifn.store.conditions import Condition, join, within
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
 from minifn.store.queries import Query
@@ -68,9 +68,12 @@ def delete(conn: sqlite3.Connection, rule_id: str) -> None:
     conn.execute("DELETE FROM rules WHERE id = ?", (rule_id,))
 
 
-def page(conn: sqlite3.Connection, query: Query, *, count: bool = True) -> Page[Rule]:
-    """Return a page of all rules."""
-    scope = ALWAYS
+def page(
+    conn: sqlite3.Connection, query: Query, reach: tuple[str, ...] = (), *, count: bool = True
+) -> Page[Rule]:
+    """Return a page of the rules of the functions within `reach`; () is every rule."""
+    scope = within("function_id", reach)
     if query.search:
-        scope = Condition("matches_words(id || ' ' || domain, ?)", (query.search,))
+        words = Condition("matches_words(id || ' ' || domain, ?)", (query.search,))
+        scope = join([scope, words])
     return list_page(conn, DOMAINS, query, Scope(scope), count=count)

@@ -322,6 +322,10 @@ MIGRATIONS = (
     ALTER TABLE execution_requests ADD COLUMN keep_answer INTEGER NOT NULL DEFAULT 0;
     """,
     "ALTER TABLE deployments ADD COLUMN build_removed INTEGER NOT NULL DEFAULT 0;",
+    """
+    ALTER TABLE api_keys ADD COLUMN functions TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE functions ADD COLUMN reach TEXT NOT NULL DEFAULT '[]';
+    """,
 )
 
 

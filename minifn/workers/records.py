@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from minifn.hooks import nothing_async
 from minifn.models import Headers
 from minifn.sandbox.command import Command
 from minifn.workers.protocol import decode_headers
@@ -38,10 +39,6 @@ class WorkerFailed(Exception):
     """A worker could not be started; the message says why, for the function's owner."""
 
 
-async def _prepared() -> None:
-    """Do nothing: most workers need no preparation."""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerSpec:
     """The recipe for the workers of one deployment."""
@@ -54,7 +51,7 @@ class WorkerSpec:
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
     #: Awaited before each start of a process. Raises WorkerFailed.
-    prepare: Callable[[], Awaitable[None]] = field(default=_prepared, compare=False)
+    prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
 
     @property
     def owner(self) -> str:

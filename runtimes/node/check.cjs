@@ -1,39 +1,42 @@
 "use strict";
-// Parsing the function without running it:
+// Parses the function without running it, and fails with V8's message about the first file that does
+// not parse:
 //
-//     node --experimental-vm-modules check.cjs CODE ENTRYPOINT
-//
-// Read are the entrypoint and those of the function's own files that it imports at once, by path. The first that does
-// not parse ends this with exit code 1 and V8's message. Packages are not looked at, and neither is a file of another
-// language, or one of which Node.js cannot tell before it runs whether it will be loaded.
+//     node --experimental-vm-modules check.cjs COMMON CODE ENTRYPOINT
 
-const fs = require("fs");
+const nodeModule = require("module");
 const path = require("path");
 const vm = require("vm");
 
-// A statement at the beginning of a line: not one that a condition or a function may skip.
-const REQUIRE = /^(?:(?:const|let|var)\s[^=;]*=\s*)?require\(\s*(["'])(\.\.?\/[^"'\n]+)\1\s*\)/gm;
+const [common, code, entrypoint] = process.argv.slice(2);
+const { readSources, requires, typeOf } = require(`${common}/sources.cjs`);
+
+const TYPESCRIPT = /\.[cm]?ts$/;
+const readsTypeScript = nodeModule.stripTypeScriptTypes && process.features.typescript;
+const UNREAD = `Node.js ${process.versions.node} does not read TypeScript, versions from 22.18 on do. Or let the build command compile it to JavaScript.`;
+
 // By V8, about syntax that a CommonJS module cannot have.
 const MODULE_SYNTAX = /^(Cannot use import statement|Cannot use 'import.meta'|Unexpected token 'export'|await is only valid)/;
 const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
 
-/** Returns the paths that a file imports by `./` and `../`. Throws SyntaxError. */
-function parse(file) {
-  const source = fs.readFileSync(file, "utf8").replace(/^#!.*/, "");
+/** Returns the paths that a file imports. Throws SyntaxError. */
+function importsOf(file, source) {
+  const suffix = path.extname(file);
   const asCommon = () => {
     vm.compileFunction(source, PARAMETERS, { filename: file });
-    return [...source.matchAll(REQUIRE)].map((found) => found[2]);
+    return requires(source);
   };
   const asModule = () => {
     const module = new vm.SourceTextModule(source, { identifier: file });
-    const imports = module.moduleRequests?.map((request) => request.specifier) ?? module.dependencySpecifiers;
-    return imports.filter((name) => /^\.\.?\//.test(name));
+    return module.moduleRequests?.map((request) => request.specifier) ?? module.dependencySpecifiers;
   };
-  switch (path.extname(file) === ".js" ? typeOf(path.dirname(file)) : path.extname(file)) {
+  switch (/^\.[jt]s$/.test(suffix) ? typeOf(path.dirname(file)) : suffix) {
     case ".mjs":
+    case ".mts":
     case "module":
       return asModule();
     case ".cjs":
+    case ".cts":
     case "commonjs":
       return asCommon();
   }
@@ -49,45 +52,32 @@ function parse(file) {
   }
 }
 
-/** Returns the `type` of the nearest package.json, "" when it has none. */
-function typeOf(folder) {
-  const file = path.join(folder, "package.json");
-  if (fs.existsSync(file)) {
-    try {
-      return JSON.parse(fs.readFileSync(file, "utf8")).type ?? "";
-    } catch {
-      return "";
-    }
-  }
-  return folder === path.dirname(folder) ? "" : typeOf(path.dirname(folder));
-}
-
-/** Returns the file that is meant by an import from `folder`, "" when it is none of JavaScript. */
-function resolve(folder, name) {
-  const whole = path.join(folder, name);
-  const found = [whole, `${whole}.js`].find((file) => fs.existsSync(file) && fs.statSync(file).isFile());
-  return found && /\.[cm]?js$/.test(found) ? found : "";
-}
-
-function main(code, entrypoint) {
-  const seen = new Set();
-  const waiting = [resolve(code, entrypoint)];
-  for (const file of waiting) {
-    if (!file || seen.has(file)) continue;
-    seen.add(file);
-    let imports;
-    try {
-      imports = parse(file);
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) continue;
-      const message = error.stack.replace(/\n    at [^]*/, "");
-      // The place in a module is known to Node.js itself, which shows it for an error that nothing catches.
-      if (message.startsWith("SyntaxError")) throw error;
-      console.error(message);
-      process.exit(1);
-    }
-    waiting.push(...imports.map((name) => resolve(path.dirname(file), name)));
+/** Returns the source of JavaScript that a file of TypeScript is; it keeps its lines and columns. */
+function withoutTypes(file, source) {
+  try {
+    return nodeModule.stripTypeScriptTypes(source);
+  } catch (error) {
+    // Whether Node.js takes an `enum` depends on the function's variable NODE_OPTIONS.
+    if (error.code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX") return "";
+    // The place is known to Node.js itself, which cannot run a file that does not parse.
+    require(file);
+    throw error;
   }
 }
 
-main(process.argv[2], process.argv[3]);
+function parse(file, source) {
+  const isTypeScript = TYPESCRIPT.test(file);
+  try {
+    return importsOf(file, isTypeScript && readsTypeScript ? withoutTypes(file, source) : source);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) return [];
+    if (isTypeScript && !readsTypeScript) console.error(UNREAD);
+    const message = error.stack.replace(/\n    at [^]*/, "");
+    // The place in a module is known to Node.js itself, which shows it for an error that nothing catches.
+    if (message.startsWith("SyntaxError")) throw error;
+    console.error(message);
+    process.exit(1);
+  }
+}
+
+readSources(code, entrypoint, [".js"], parse);

@@ -19,6 +19,7 @@ LIBRARY = next(at for at, entry in enumerate([*sys.path, ARCHIVE]) if entry.ends
 PYTHONPATH = [entry for entry in sys.path[:LIBRARY] if entry != OWN_FOLDER]
 sys.path[:LIBRARY] = [OWN_FOLDER]
 
+import _socket
 import _thread
 import builtins
 import json
@@ -37,6 +38,12 @@ except PermissionError:
     minifn_semaphores.install()
 except OSError:  # a system without it
     pass
+try:
+    _socket.socket(_socket.AF_UNIX).close()
+except OSError:
+    import minifn_sockets
+
+    minifn_sockets.install()
 
 #: Number of calls that run at once; more than one run on threads.
 CONCURRENCY = os.environ.get("MINIFN_CONCURRENCY", "1")

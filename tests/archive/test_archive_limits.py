@@ -139,7 +139,7 @@ def test_headers_on_headers_are_refused_in_one_line(tmp_path: Path) -> None:
     assert (result.returncode, result.stderr) == (1, "")
     assert (
         result.stdout
-        == "The archive could not be unpacked: not a readable .tar.gz archive (RecursionError).\n"
+        == "The archive could not be unpacked: not a readable archive (RecursionError).\n"
     )
 
 

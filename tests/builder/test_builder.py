@@ -1,6 +1,7 @@
 """Builds with a real spawner and engine: their output, their environment and their order."""
 
 import asyncio
+import math
 import os
 import time
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_nothing_to_install_is_ready_soon_and_active(
             assert world.statuses == ["waiting", "processing", "building", "ready"]
             assert world.published(deployment, "main.py") == HELLO["main.py"]
             assert list((world.data.build(deployment.id) / "__pycache__").glob("main.*.pyc"))
-            assert deployment.build_duration_seconds == max(1, round(took))
+            assert 1 <= deployment.build_duration_seconds <= math.ceil(took)
             assert deployment.build_size_bytes > len(HELLO["main.py"])
             assert "Build finished" in deployment.build_logs
 

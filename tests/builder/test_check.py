@@ -109,7 +109,7 @@ def check(
         (code / name).parent.mkdir(parents=True, exist_ok=True)
         (code / name).write_text(text, encoding="utf-8")
     installed = runtimes.resolve(RUNTIMES[family])
-    place = Place(code=str(code), wrapper=str(installed.wrapper))
+    place = Place(code=str(code), wrapper=str(installed.wrapper), common=str(installed.common))
     entrypoint = entrypoint or next(iter(GOOD[family]))
     plan = installed.build(place, commands="", code=code, entrypoint=entrypoint)
     return subprocess.run(

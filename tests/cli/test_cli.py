@@ -195,6 +195,24 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
     assert minifn("keys", "delete", listed[0]["id"], "--data", data).returncode == 1
 
 
+def test_a_key_for_some_functions(started: Server) -> None:
+    data = str(started.data)
+    options = ["--scope", "functions.read", "--function", "class1-*", "--function", "shared"]
+    made = minifn("keys", "create", "--name", "class", *options, "--data", data)
+    assert made.returncode == 0
+    (listed,) = json.loads(minifn("keys", "list", "--json", "--data", data).stdout)
+    assert listed["functions"] == ["class1-*", "shared"]
+    shown = minifn("keys", "list", "--data", data).stdout
+    assert shown.endswith("functions.read  does not expire  for class1-* shared\n")
+    with started.api as admin:
+        for name in ("class1-a", "class2-a"):
+            admin.create(name, "python-3.11")
+        with Api(started.endpoint, made.stdout.strip()) as api:
+            found = api.call("GET", "/functions", 200)
+            assert [function["$id"] for function in found["functions"]] == ["class1-a"]
+            api.call("GET", "/functions/class2-a", 404)
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
@@ -205,6 +223,10 @@ def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Serve
         (
             ["--scope", "functons.read"],
             "minifn: --scope 'functons.read' is not a scope; did you mean functions.read?",
+        ),
+        (
+            ["--scope", "functions.read", "--function", "class 1"],
+            "minifn: --function must be the ID of a function, or the beginning of IDs and a *, ",
         ),
         (["--scope", "users.read"] * 201, "minifn: a key holds at most 200 scopes, not 201"),
         (

@@ -120,7 +120,7 @@ def check_files(data: Path) -> None:
         path.name for path in (data / "deployments").iterdir() if "~output" not in path.name
     } == archives
     built = {name for name, status, _ in rows if status == "ready"}
-    assert {path.name for path in (data / "builds").iterdir()} - {".cache"} == built
+    assert {path.name for path in (data / "builds").iterdir()} - {".cache", ".toolchains"} == built
     caches = {path.name for path in (data / "builds" / ".cache").iterdir()}
     assert caches <= functions
     assert list((data / "run" / "processes").iterdir()) == []

@@ -5,7 +5,7 @@ from minifn.api.access.callers import SESSION_SECONDS
 from minifn.api.access.operators import FAILURES_MAX
 from minifn.api.operations import execution_access, executions_v0
 from minifn.archive import unpack_main
-from minifn.builder import build, publish
+from minifn.builder import build, publish, toolchains
 from minifn.git import fetcher
 from minifn.host import space
 from minifn.limits import (
@@ -180,6 +180,11 @@ def limits() -> str:
                 f"{space.LEVELS_MAX} levels deep",
             ),
             ("time of a build", "`MINIFN_BUILD_TIMEOUT` seconds"),
+            (
+                "what all functions of a toolchain share",
+                f"{toolchains.CACHE_BYTES_MAX // 10**9} GB each; made within "
+                f"{toolchains.MAKE_SECONDS:.0f} seconds, in {toolchains.MEMORY_MB // 1024} GiB of memory",
+            ),
             ("memory of a build", f"at least {build.MEMORY_BYTES_MIN // 2**30} GiB"),
             ("build log", f"the last {LOG_LIMIT_CHARS:,} characters"),
             ("pushed repository", f"{fetcher.REPOSITORY_FACTOR} times `MINIFN_UPLOAD_LIMIT`"),

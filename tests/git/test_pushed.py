@@ -151,10 +151,10 @@ def test_rights_to_push(
     git(repository.path, "push", address(git_server, function_id, writer), "main")
 
 
-def make_key(server: Server, scope: str) -> str:
+def make_key(server: Server, scope: str, *options: str) -> str:
     command = [sys.executable, "-m", "minifn", "keys", "create", "--name", "t", "--scope", scope]
     done = subprocess.run(
-        [*command, "--data", str(server.data)],
+        [*command, *options, "--data", str(server.data)],
         capture_output=True,
         text=True,
         check=True,
@@ -323,3 +323,29 @@ def test_a_server_is_an_installation_for_another(
         )
         (seen, *_) = below.call("GET", "/functions/down/deployments", 200)["deployments"]
         assert git_server.key not in str(seen) + server.log_tail()
+
+
+def test_a_key_for_other_functions_neither_pushes_nor_fetches(
+    api: Api, git_server: Server, repository: Repository, tmp_path: Path
+) -> None:
+    theirs, own = create(api, "git2-theirs"), create(api, "git1-own")
+    repository.commit({"main.py": answering("theirs")})
+    git(repository.path, "push", address(git_server, theirs), "main")
+    key = make_key(git_server, "functions.write", "--function", "git1-*")
+    place = address(git_server, theirs, key)
+    for command in (("ls-remote", place), ("push", place, "main:other"), ("clone", place, "x")):
+        told = git(repository.path, *command, check=False)
+        assert told.returncode
+        assert "404" in told.stderr or "not found" in told.stderr, command
+    told = git(repository.path, "push", address(git_server, own, key), "main")
+    assert "Deployed to" in told.stderr
+    scopes = {"name": "x", "scopes": ["functions.read"], "entrypoint": "main.py"}
+    api.call("PUT", f"/functions/{own}", 200, json=scopes)
+    asking = (
+        "def main(context):\n    return context.res.text(context.req.headers['x-appwrite-key'])\n"
+    )
+    repository.commit({"main.py": asking})
+    git(repository.path, "push", address(git_server, own, key), "main")
+    with Api(git_server.endpoint, api.execute(own)["responseBody"]) as lent:
+        lent.call("GET", f"/functions/{own}", 200)
+        lent.call("GET", f"/functions/{theirs}", 404)

@@ -76,11 +76,11 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-def write_family(root: Path, **changes: Any) -> None:
+def write_family(root: Path, folder: str = "echo", **changes: Any) -> None:
     """Write the family's folders below `root`, with other values in its manifest."""
-    family, library = root / "echo", root / "echo-library"
-    (family / "starter").mkdir(parents=True)
-    library.mkdir()
+    family, library = root / folder, root / "echo-library"
+    (family / "starter").mkdir(parents=True, exist_ok=True)
+    library.mkdir(exist_ok=True)
     (family / "manifest.json").write_text(json.dumps({**MANIFEST, **changes}))
     (family / "server.sh").write_text(SERVER)
     (family / "starter" / "main.echo").write_text("from the starter\n")

@@ -13,7 +13,7 @@ from minifn.languages.interpreters import parse_version
 from minifn.languages.manifest import Finder, load_families
 from minifn.languages.table import default_root
 
-PLACE = Place(code="/fn", wrapper="/runtime", cache="/cache")
+PLACE = Place(code="/fn", wrapper="/runtime", common="/common", cache="/cache")
 #: The ids of Appwrite 1.6 (src/Runtimes/Runtimes.php of appwrite/runtimes 0.16) and what 1.9 adds.
 IDS_1_6 = """
 node-14.5 node-16.0 node-18.0 node-19.0 node-20.0 node-21.0 node-22 php-8.0 php-8.1 php-8.2 php-8.3
@@ -181,7 +181,7 @@ def test_starting_a_worker() -> None:
     assert python.env["MINIFN_CODE"] == "/fn"
     assert python.env["PATH"] == "/fn/runtime-env/bin:/opt/3.11.2/bin:/usr/local/bin:/usr/bin:/bin"
     node = table(node="20.1.0").resolve("node-20.0").start(PLACE)
-    assert node.argv[1:] == ("/runtime/server.cjs",)
+    assert node.argv[1:] == ("/runtime/server.cjs", "/common")
 
 
 def test_a_function_that_needs_nothing_runs_no_build_command(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import httpx
 import pytest
 
 from minifn.models import Deployment
+from tests.runtimes.contract.requests import LARGE
 from tests.runtimes.contract.rows import ROWS
 from tests.runtimes.contract.site import Site
 from tests.runtimes.contract.table import CONTRACT, Answer, Broken, Case, Load
@@ -13,42 +15,79 @@ from tests.workers.harness import Caller
 
 
 def rows() -> list[object]:
-    """Return a parameter for each family and row that it can have."""
+    """Return a parameter for each family, entry and row that it can have."""
     found: list[object] = []
     for family in families():
         for row in ROWS:
             if row.name not in family.cannot:
                 slow = row.name in family.slow or row.slow
                 marks = pytest.mark.slow if slow else ()
-                found.append(pytest.param(family, row, id=f"{family.key}-{row.name}", marks=marks))
+                label = f"{family.key}-{row.name}"
+                found.append(pytest.param(family, row, "", id=label, marks=marks))
+                found.extend(
+                    pytest.param(family, row, entry, id=f"{label}, {entry}", marks=marks)
+                    for entry, names in family.entries.items()
+                    if row.name in names
+                )
     return found
 
 
-@pytest.mark.parametrize(("site", "row"), rows(), indirect=["site"])
-def test_contract(site: Site, row: Case | Load) -> None:
-    site.run(play(site, row) if isinstance(row, Case) else play_load(site, row))
+@pytest.mark.parametrize(("site", "row", "entry"), rows(), indirect=["site"])
+def test_contract(site: Site, row: Case | Load, entry: str) -> None:
+    """A row comes out as the table says; `entry` is another entry of the program, "" for its."""
+    site.run(play(site, row, entry) if isinstance(row, Case) else play_load(site, row))
 
 
-async def play(site: Site, case: Case) -> None:
+@pytest.mark.parametrize(
+    "site", [pytest.param(one, id=f"{one.key}-17 MB") for one in families()], indirect=True
+)
+def test_large_bodies_by_a_domain(site: Site) -> None:
+    async def send() -> None:
+        host = f"http://{CONTRACT}.{site.server.config.functions_domain}"
+        transport = httpx.ASGITransport(site.server.app)
+        async with httpx.AsyncClient(transport=transport, base_url=host, timeout=30) as client:
+            answer = await client.put("/body-binary", content=LARGE)
+            same = answer.content == LARGE
+            assert (answer.status_code, same) == (200, True), answer.text[:500]
+
+    site.run(site.built(CONTRACT))
+    site.run(send())
+
+
+def test_families_speak_of_rows() -> None:
+    names = [row.name for row in ROWS]
+    assert len(set(names)) == len(names)
+    for family in families():
+        told = {*family.differs, *family.cannot, *family.slow}
+        told |= {name for names in family.entries.values() for name in names}
+        assert told <= set(names), (family.key, told - set(names))
+
+
+async def play(site: Site, case: Case, entry: str) -> None:
     """Play a row; workers of its own end with it."""
-    own = case.name if case.variables or not case.shared else ""
-    call = await site.caller(own=own, variables=case.variables)
+    if case.confined and site.server.engine.name == "none":
+        pytest.skip("the engine none confines nothing")
+    variables = dict(case.variables)
+    if entry:
+        variables["OPEN_RUNTIMES_ENTRYPOINT"] = f"src/{entry}"
+    own = f"{case.name} {entry}" if variables or not case.shared else ""
+    call = await site.caller(own=own, variables=variables)
     try:
         if case.story is not None:
             await case.story(call)
-        await check_calls(site, case, call)
+        await check_calls(site, case, call, entry or site.family.entry)
     finally:
         if own:
             call.pool.drop(call.spec.key)
 
 
-async def check_calls(site: Site, case: Case, call: Caller) -> None:
+async def check_calls(site: Site, case: Case, call: Caller, entry: str) -> None:
     difference = site.family.differs.get(case.name)
     others = difference.answers if difference else ()
-    entry = site.family.programs() / CONTRACT / site.family.entry_of(CONTRACT)
+    file = site.family.programs() / CONTRACT / "src" / entry
     for number, one in enumerate(case.calls):
         other = others[number] if number < len(others) else None
-        (other or one.answer).check(await call(one.path, **one.request), entry)
+        (other or one.answer).check(await call(one.path, **one.request), file)
 
 
 async def play_load(site: Site, load: Load) -> None:
@@ -68,6 +107,8 @@ async def play_load(site: Site, load: Load) -> None:
         assert explanation(builds[0]) == explanation(builds[1])
         return
     call = await site.caller(program, entry, own=load.name)
+    if load.prewarmed:
+        call.pool.prewarm(call.spec)
     seen = []
     for expected in outcome if isinstance(outcome, tuple) else 3 * (outcome,):
         seen.append(await call(seconds=1 if expected.failure == "timeout" else 10))

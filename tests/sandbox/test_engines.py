@@ -18,6 +18,7 @@ from minifn.sandbox.engines.bwrap import BwrapEngine, Layout
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.engines.process import ProcessEngine
 from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR
+from minifn.sandbox.spawn_message import spawn_message
 
 PROGRAMS = Programs(setpriv="/usr/bin/setpriv", prlimit="/usr/bin/prlimit")
 SECRET = "s3cret"
@@ -82,6 +83,28 @@ def test_bwrap_as_a_plain_user() -> None:
         ),
         *("python3", "main.py"),
     )
+
+
+def test_a_language_may_reserve_more_than_it_uses() -> None:
+    limits = Limits(memory_bytes=2**28, reserved_bytes=2**29)
+    for engine in (bwrap(), ProcessEngine(programs=PROGRAMS, root=False)):
+        wrapped = engine.wrap(command(limits=limits))
+        assert f"--data={2**28 + 2**29}" in wrapped.argv
+        message = spawn_message(wrapped, 1, 0, "cookie", "/tmp/x")
+        # The watchdog and the control group count what is used.
+        assert message["memory_bytes"] == 2**28
+    unlimited = ProcessEngine(programs=PROGRAMS, root=False).wrap(
+        command(limits=Limits(reserved_bytes=2**29))
+    )
+    assert not [word for word in unlimited.argv if word.startswith("--data")]
+
+
+def test_the_temporary_directory_may_stand_in_arguments_and_variables() -> None:
+    for engine, place in ((bwrap(), "/tmp"), (NoEngine(), "/run/7")):
+        asked = command(argv=("cc", f"-o{engine.tmp}/x"), env={"CACHE": f"{engine.tmp}/c"})
+        message = spawn_message(engine.wrap(asked), 1, 0, "cookie", "/run/7")
+        assert f"-o{place}/x" in message["argv"]
+        assert message["env"]["CACHE"] == f"{place}/c"
 
 
 def test_bwrap_as_root_drops_to_the_functions_uid() -> None:

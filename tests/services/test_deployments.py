@@ -84,7 +84,7 @@ async def test_deleting_removes_every_file(world: World) -> None:
     assert (await world.function()).deployment_id == ""
     assert world.calls[-2:] == [("interrupt", deployment.id), ("retire", deployment.id)]
     assert list(world.data.deployments.iterdir()) == []
-    assert list(world.data.builds.iterdir()) == [world.data.caches]
+    assert set(world.data.builds.iterdir()) == {world.data.caches, world.data.toolchains}
     with pytest.raises(DeploymentNotFound):
         await world.service.delete("fn", deployment.id)
 
@@ -120,7 +120,11 @@ async def test_forgetting_and_tidying_leave_only_known_files(world: World) -> No
         world.data.source(kept.id),
         world.data.source(canceled.id),
     }
-    assert set(world.data.builds.iterdir()) == {world.data.build(kept.id), world.data.caches}
+    assert set(world.data.builds.iterdir()) == {
+        world.data.build(kept.id),
+        world.data.caches,
+        world.data.toolchains,
+    }
     await world.service.forget("fn", [kept.id, canceled.id])
     assert list(world.data.deployments.iterdir()) == []
     assert list(world.data.caches.iterdir()) == []

@@ -29,7 +29,7 @@ def runtimes() -> RuntimeTable:
 
 def builds(world: World) -> set[str]:
     """Return the names of the directories with builds."""
-    return {path.name for path in world.data.builds.iterdir()} - {".cache"}
+    return {path.name for path in world.data.builds.iterdir()} - {".cache", ".toolchains"}
 
 
 def test_the_newest_builds_stay_and_archives_all(data: Path, runtimes: RuntimeTable) -> None:

@@ -167,7 +167,10 @@ def test_inactive_deployments_go_with_their_files(data: Path) -> None:
             await minifn.retention.sweep(NOW)
             left = {"active", "young", "of-another"}
             assert await minifn.database.read(deployments.ids) == left
-            assert {path.name for path in minifn.data.builds.iterdir()} - {".cache"} == left
+            assert {path.name for path in minifn.data.builds.iterdir()} - {
+                ".cache",
+                ".toolchains",
+            } == left
             assert {path.name for path in minifn.data.deployments.iterdir()} == {
                 f"{name}.tar.gz" for name in left
             }

@@ -11,11 +11,13 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.languages import Place, RuntimeTable
+from minifn.process_env import CODE
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, Limits
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, WorkerSpec
+from minifn.workers.runtime_folders import folders, places, shown
 from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS
 
@@ -47,18 +49,14 @@ def test_worker_in_bwrap(key: str, data: DataDir) -> None:
     async def run() -> None:
         async with Spawner(data.run) as spawner:
             engine = await choose("bwrap", spawner, data)
-            binds = (
-                Bind(source=code, target="/fn"),
-                Bind(source=installed.wrapper, target="/runtime"),
-                *(Bind(source=path, target=str(path)) for path in installed.binds),
-            )
-            place = Place(code=engine.place(binds[0]), wrapper=engine.place(binds[1]))
+            binds = {"code": Bind(source=code, target=CODE), **folders(installed, data)}
+            place = Place(**places(engine, binds))
             start = installed.start(place)
             command = Command(
                 argv=start.argv,
                 env={"OPEN_RUNTIMES_ENTRYPOINT": f"main{language.suffix}", **start.env},
                 cwd=place.code,
-                binds=binds,
+                binds=(*binds.values(), *shown(installed)),
                 limits=Limits(memory_bytes=MEMORY_BYTES),
                 uid=UID,
                 label="sandboxed",

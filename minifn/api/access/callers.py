@@ -125,11 +125,17 @@ class Authenticator:
         if self._tokens.is_function_key(text):
             claims = self._tokens.verify_key(text)
             scopes = claims.scopes | _KEY_SCOPES
-            return Caller(kind=CallerKind.KEY, scopes=scopes, depth=claims.depth)
+            return Caller(
+                kind=CallerKind.KEY, scopes=scopes, depth=claims.depth, reach=claims.reach
+            )
         key = await self._keys.verify(text)
         if key is None:
             return GUEST
-        return Caller(kind=CallerKind.KEY, scopes=frozenset(key.scopes) | _KEY_SCOPES)
+        return Caller(
+            kind=CallerKind.KEY,
+            scopes=frozenset(key.scopes) | _KEY_SCOPES,
+            reach=(" ".join(key.functions),) if key.functions else (),
+        )
 
     def _user(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         token = headers.get(b"x-appwrite-jwt")

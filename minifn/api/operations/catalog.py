@@ -58,6 +58,7 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=ListSpecifications,
         handler=list_specifications,
+        for_restricted=True,
         model="specifications",
     ),
 )

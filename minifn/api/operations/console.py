@@ -173,6 +173,7 @@ OPERATIONS = (
         scopes=TEAMS_READ,
         params=ListOfOne,
         handler=list_teams,
+        for_restricted=True,
         needs_project=False,
     ),
     Operation(
@@ -182,5 +183,6 @@ OPERATIONS = (
         scopes=USERS_READ,
         params=ListUsers,
         handler=list_users,
+        for_restricted=True,
     ),
 )

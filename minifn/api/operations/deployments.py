@@ -16,6 +16,7 @@ from minifn.api.wire.kinds import QueryTexts
 from minifn.api.wire.operation import FUNCTIONS_READ, FUNCTIONS_WRITE, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Integer, OneOf, Params, Text
 from minifn.api.wire.queries import read_selection
+from minifn.archive.uploads import kind_of
 from minifn.errors import (
     BuildAlreadyCompleted,
     BuildNotReady,
@@ -179,15 +180,16 @@ async def download(call: Call, params: Download) -> ASGIApp:
 async def _sent(call: Call, params: Download, shape: Shape) -> ASGIApp:
     """Return the archive under the file name of the client's version."""
     path = await _archive(call, params, params.type)
-    name, content_type = f"{params.deployment_id}.tar.gz", "application/gzip"
-    if shape is Shape.FULL and params.type == "output":
-        name, content_type = (
-            f"{params.deployment_id}-output-code.tar.gz",
-            "application/octet-stream",
-        )
-    elif shape >= Shape.V1_8:
-        name = f"{params.deployment_id}-{params.type}.tar.gz"
+    suffix, content_type = ".tar.gz", "application/gzip"
     try:
+        if await asyncio.to_thread(kind_of, path) == "zip":
+            suffix, content_type = ".zip", "application/zip"
+        name = f"{params.deployment_id}{suffix}"
+        if shape is Shape.FULL and params.type == "output":
+            name = f"{params.deployment_id}-output-code{suffix}"
+            content_type = "application/octet-stream"
+        elif shape >= Shape.V1_8:
+            name = f"{params.deployment_id}-{params.type}{suffix}"
         return await asyncio.to_thread(FileAnswer, path, name, call.header(b"range"), content_type)
     except FileNotFoundError as exc:
         raise DeploymentNotFound from exc
@@ -310,7 +312,7 @@ OPERATIONS = (
         params=Download,
         handler=download,
         statuses=(200, 206),
-        content_types=("application/gzip", "application/octet-stream"),
+        content_types=("application/gzip", "application/zip", "application/octet-stream"),
         errors=(FunctionNotFound, DeploymentNotFound, StorageInvalidRange, UserUnauthorized),
     ),
     Operation(

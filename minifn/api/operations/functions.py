@@ -34,6 +34,7 @@ from minifn.errors import (
     ProviderRepositoryNotFound,
     QueryInvalid,
     QueryOrderNull,
+    UserUnauthorized,
 )
 from minifn.intervals import MINUTES_MAX
 from minifn.models import DEFAULT_SPECIFICATION, Function, Variable
@@ -136,6 +137,11 @@ def _settings(
     requests without one; None keeps the stored one.
     """
     _check_settings(params)
+    if call.caller.reach and params.installation_id:
+        # The installation's password opens the repositories of other functions too.
+        raise UserUnauthorized(
+            "An API key that is restricted to functions connects no repositories."
+        )
     commands = params.commands
     if call.shape <= Shape.V1_3:
         commands = call.parts.runtimes.old_commands(runtime)
@@ -185,11 +191,16 @@ async def answer(call: Call, function: Function, status: int = 200) -> ASGIApp:
 
 async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
     """Create a function."""
+    if not call.caller.may_touch(params.function_id):
+        raise UserUnauthorized(
+            f"This API key is restricted to functions with the IDs {' '.join(call.caller.reach)}:"
+            " use such an ID."
+        )
     settings = _settings(call, params, params.runtime, _default_specification(call))
     template = None if call.shape >= Shape.V1_8 else _template(call, params)
     if isinstance(template, Source) and not settings.entrypoint:
         raise FunctionEntrypointMissing
-    function = await call.parts.functions.create(params.function_id, settings)
+    function = await call.parts.functions.create(params.function_id, settings, call.caller.reach)
     if template is not None:
         await templates.deploy(call, function.id, template, activate=True, kind="manual")
     if function.provider_repository_id:
@@ -240,7 +251,7 @@ async def get(call: Call, params: OneFunction) -> ASGIApp:
 async def list_functions(call: Call, params: ListFunctions) -> ASGIApp:
     """List functions."""
     query = read_query(params.queries, list_attributes.FUNCTIONS, call.shape, params.search)
-    found = await call.parts.functions.page(query, count=params.total)
+    found = await call.parts.functions.page(query, call.caller.reach, count=params.total)
     owned = await call.parts.database.read(
         variables.of_functions, [item.id for item in found.items]
     )
@@ -265,6 +276,7 @@ OPERATIONS = (
         scopes=FUNCTIONS_READ,
         params=ListFunctions,
         handler=list_functions,
+        for_restricted=True,
         model="functions",
         errors=(CursorNotFound, DatabaseTimeout, QueryInvalid, QueryOrderNull),
     ),
@@ -275,11 +287,13 @@ OPERATIONS = (
         scopes=FUNCTIONS_WRITE,
         params=CreateFromTemplate,
         handler=create,
+        for_restricted=True,
         model="function",
         errors=(
             FunctionAlreadyExists,
             InstallationNotFound,
             ProviderRepositoryNotFound,
+            UserUnauthorized,
         ),
     ),
     Operation(
@@ -300,7 +314,7 @@ OPERATIONS = (
         params=UpdateFunction,
         handler=update,
         model="function",
-        errors=(FunctionNotFound, InstallationNotFound),
+        errors=(FunctionNotFound, InstallationNotFound, UserUnauthorized),
     ),
     Operation(
         name="functions.delete",

@@ -186,7 +186,7 @@ def _body(operation: Operation, fields: list[Field], limits: Limits) -> dict[str
         properties["code"] = {
             "type": "string",
             "format": "binary",
-            "description": "The code, a .tar.gz archive.",
+            "description": "The code, a .tar.gz or .zip archive.",
         }
         required.append("code")
     schema = {"type": "object", "properties": properties, "required": required}

@@ -186,6 +186,7 @@ OPERATIONS = (
         scopes=PROJECT_READ,
         params=NoParams,
         handler=get_project,
+        for_restricted=True,
     ),
     Operation(
         name="project.listKeys",

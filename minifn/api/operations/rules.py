@@ -125,12 +125,14 @@ async def create(call: Call, params: CreateRule) -> ASGIApp:
             "domain", "Domains below the functions domain are made by the server"
         )
     _check_free(call, params.domain)
+    _check_reach(call, params.domain, params.resource_id)
     return _created(call, await call.parts.domains.create(params.domain, params.resource_id))
 
 
 async def create_for_function(call: Call, params: CreateFunctionRule) -> ASGIApp:
     """Give a function, or one branch of its repository, a domain."""
     _check_free(call, params.domain)
+    _check_reach(call, params.domain, params.function_id)
     return _created(
         call, await call.parts.domains.create(params.domain, params.function_id, params.branch)
     )
@@ -141,6 +143,7 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
     _check_free(call, params.domain)
     if params.resource_type == "site":
         raise RuleResourceNotFound("This server has no sites: name a function.")
+    _check_reach(call, params.domain, params.resource_id)
     rules = call.parts.domains
     return _created(
         call,
@@ -161,6 +164,27 @@ def _check_free(call: Call, domain: str) -> None:
         raise ArgumentInvalid.for_param("domain", "This domain is the server's own")
 
 
+def _check_reach(call: Call, domain: str, function_id: str) -> None:
+    """Check what a key that is restricted to functions gives a domain.
+
+    Below the functions domain it may be the domain of a function that another key creates later.
+    Raises RuleResourceNotFound and ArgumentInvalid.
+    """
+    if not call.caller.may_touch(function_id):
+        raise RuleResourceNotFound
+    suffix = f".{call.parts.config.functions_domain}"
+    if domain.endswith(suffix) and not call.caller.may_touch(domain.removesuffix(suffix)):
+        raise ArgumentInvalid.for_param("domain", "This API key is restricted to other functions")
+
+
+async def _reached(call: Call, rule_id: str) -> Rule:
+    """Return a rule of a function that the caller may touch. Raises RuleNotFound."""
+    rule = await call.parts.domains.get(rule_id)
+    if not call.caller.may_touch(rule.function_id):
+        raise RuleNotFound
+    return rule
+
+
 def _created(call: Call, rule: Rule) -> ASGIApp:
     return json_answer(responses.rule(rule, call.shape), 201)
 
@@ -168,14 +192,14 @@ def _created(call: Call, rule: Rule) -> ASGIApp:
 async def list_rules(call: Call, params: ListRules) -> ASGIApp:
     """List rules; the domains made of function ids come first."""
     query = read_query(params.queries, list_attributes.RULES, call.shape, params.search)
-    found = await call.parts.domains.page(query, count=params.total)
+    found = await call.parts.domains.page(query, call.caller.reach, count=params.total)
     items = [responses.rule(item, call.shape) for item in found.items]
     return json_answer(responses.listing("rules", found.total, items))
 
 
 async def get(call: Call, params: OneRule) -> ASGIApp:
     """Return a rule."""
-    return json_answer(responses.rule(await call.parts.domains.get(params.rule_id), call.shape))
+    return json_answer(responses.rule(await _reached(call, params.rule_id), call.shape))
 
 
 async def update_status(call: Call, params: OneRule) -> ASGIApp:
@@ -185,7 +209,7 @@ async def update_status(call: Call, params: OneRule) -> ASGIApp:
 
 async def delete(call: Call, params: OneRule) -> ASGIApp:
     """Delete a rule; the domain made of a function's id stays."""
-    await call.parts.domains.delete(params.rule_id)
+    await call.parts.domains.delete((await _reached(call, params.rule_id)).id)
     return no_content()
 
 
@@ -197,6 +221,7 @@ OPERATIONS = (
         scopes=RULES_READ,
         params=ListRules,
         handler=list_rules,
+        for_restricted=True,
         model="rules",
         errors=(CursorNotFound, DatabaseTimeout, QueryInvalid),
     ),
@@ -207,6 +232,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateRule,
         handler=create,
+        for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
@@ -217,6 +243,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateFunctionRule,
         handler=create_for_function,
+        for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
@@ -227,6 +254,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=CreateRedirectRule,
         handler=create_redirect,
+        for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
     ),
@@ -247,6 +275,7 @@ OPERATIONS = (
         scopes=RULES_READ,
         params=OneRule,
         handler=get,
+        for_restricted=True,
         model="rule",
         errors=(RuleNotFound,),
     ),
@@ -257,6 +286,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=update_status,
+        for_restricted=True,
         model="rule",
         errors=(RuleNotFound,),
     ),
@@ -267,6 +297,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=update_status,
+        for_restricted=True,
         model="rule",
         errors=(RuleNotFound,),
     ),
@@ -277,6 +308,7 @@ OPERATIONS = (
         scopes=RULES_WRITE,
         params=OneRule,
         handler=delete,
+        for_restricted=True,
         errors=(RuleNotFound,),
     ),
 )

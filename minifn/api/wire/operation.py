@@ -28,9 +28,11 @@ from minifn.api.wire.specifications import offered
 from minifn.errors import (
     AccessForbidden,
     DeploymentInvalidFileSize,
+    FunctionNotFound,
     MinifnError,
     RateLimitExceeded,
     StorageInvalidFileSize,
+    UserUnauthorized,
 )
 from minifn.limits import CHUNK_BYTES
 from minifn.models import Caller
@@ -173,6 +175,9 @@ class Operation:
     handler: Handler
     #: Requests must name the project.
     needs_project: bool = True
+    #: Keys that are restricted to functions may call it, though its path names none: its handler
+    #: heeds `caller.reach`, or it concerns no function.
+    for_restricted: bool = False
     #: A token in the query, which the handler checks, can replace the scope.
     presigned: bool = False
     #: The multipart body has files.
@@ -243,6 +248,8 @@ class Endpoint:
             self._context.origins.check(scope["method"], call.headers)
         if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
+        if call.caller.reach:
+            await self._check_reach(call, scope["path_params"])
         if self._rate is not None:
             self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
@@ -297,6 +304,23 @@ class Endpoint:
         """Raise UnauthorizedScope unless the caller sent a token that replaces the scope."""
         if not (self.operation.presigned and b"token=" in call.scope["query_string"]):
             raise scope_missing(call.caller, self.operation.scopes[0])
+
+    async def _check_reach(self, call: Call, path_params: dict[str, Any]) -> None:
+        """Check a key that is restricted to functions; one that it changes is confined too.
+
+        Raises FunctionNotFound and UserUnauthorized.
+        """
+        operation = self.operation
+        if "{functionId}" in operation.path:
+            function_id = path_params["functionId"]
+            if not call.caller.may_touch(function_id):
+                raise FunctionNotFound
+            if operation.scopes == FUNCTIONS_WRITE:
+                await call.parts.functions.confine(function_id, call.caller.reach)
+        elif operation.scopes and not operation.for_restricted:
+            raise UserUnauthorized(
+                "This API key is restricted to functions, and the operation concerns all of them."
+            )
 
     def _check_rate(self, rate: Rate, call: Call) -> None:
         # Appwrite also counts by host, but the client chooses that name freely.

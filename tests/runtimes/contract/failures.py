@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 from minifn.workers.records import FunctionResponse
 from tests.runtimes.contract.answers import row
-from tests.runtimes.contract.table import TEXT, Answer, Call, Case, failed
+from tests.runtimes.contract.table import TEXT, Answer, Call, Case, failed, shown
 from tests.workers.harness import Caller
 
-#: Variables that the spawner and the platform may add to those of a function.
-MARKS = {"MINIFN_TREE"}
+#: Variables that a process may have besides those of its worker's command: the spawner's mark, and
+#: what the engine sets.
+MARKS = {"MINIFN_TREE", "HOME", "PWD", "TMPDIR"}
 
 
 async def environment(call: Caller) -> None:
@@ -19,8 +20,8 @@ async def environment(call: Caller) -> None:
     assert found["GREETING"] == "grüße 你好 🎉"
     assert found["APPWRITE_FUNCTION_ID"] == "contract"
     assert found["OPEN_RUNTIMES_ENTRYPOINT"] == call.spec.command.env["OPEN_RUNTIMES_ENTRYPOINT"]
-    ours = {name for name in found if name.startswith("MINIFN_")}
-    assert ours <= MARKS, ours
+    added = set(found) - {name for name in call.spec.command.env if name != "MINIFN_CODE"}
+    assert added <= MARKS, added
 
 
 async def state(call: Caller) -> None:
@@ -44,9 +45,9 @@ async def exit(call: Caller) -> None:
 async def recovers(call: Caller, path: str, says: Iterable[str], seconds: float = 20) -> None:
     """Check that a call fails, with a word about it, and that the next one is answered."""
     answer = await call(path, seconds=seconds)
-    assert (answer.status_code, answer.body, answer.headers) == (500, b"", (TEXT,)), answer
-    assert answer.failure in ("", "died"), answer
-    assert any(text in answer.errors.lower() for text in says), answer
+    assert (answer.status_code, answer.body, answer.headers) == (500, b"", (TEXT,)), shown(answer)
+    assert answer.failure in ("", "died"), shown(answer)
+    assert any(text in answer.errors.lower() for text in says), shown(answer)
     assert (await call("/text")).status_code == 200
 
 
@@ -63,7 +64,7 @@ async def memory(call: Caller) -> None:
 
 def check_timeout(answer: FunctionResponse) -> None:
     """Check an answer to a call that ran out of time after its first line of logs."""
-    assert (answer.status_code, answer.body, answer.failure) == (500, b"", "timeout"), answer
+    assert (answer.status_code, answer.body, answer.failure) == (500, b"", "timeout"), shown(answer)
     assert answer.headers == (TEXT,)
     assert (answer.logs, answer.errors) == ("begun\n", "Execution timed out.\n")
 
@@ -125,7 +126,7 @@ async def overlap(call: Caller) -> None:
 async def many_callers(call: Caller) -> None:
     async def ask(number: int) -> None:
         answer = await call("/echo", query=str(number % 5), body=str(number).encode(), seconds=60)
-        assert (answer.status_code, answer.body) == (200, str(number).encode()), answer
+        assert (answer.status_code, answer.body) == (200, str(number).encode()), shown(answer)
         assert answer.logs == f"first {number}\nsecond {number}\n"
         assert answer.errors == f"error {number}\n"
 
@@ -136,7 +137,7 @@ ROWS = (
     row(
         "an exception with file and line",
         "/raise",
-        failed(logs="called\n", says=("went wrong",), at="went wrong"),
+        failed(logs="called\n", says=("went wrong",), hides=("/runtime",), at="went wrong"),
     ),
     Case(
         name="exceptions twice, then an answer",

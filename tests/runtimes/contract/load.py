@@ -57,6 +57,13 @@ ROWS = (
     ),
     Load(name="prints", outcome=PRINTS, compiled=PRINTS),
     Load(
+        name="prints before the first call",
+        program="prints",
+        prewarmed=True,
+        outcome=PRINTS,
+        compiled=PRINTS,
+    ),
+    Load(
         name="second_try",
         outcome=(failed(503, says=("not yet",)), Answer(body=b"now"), Answer(body=b"now")),
         compiled=(),

@@ -1,6 +1,6 @@
 """The whole table."""
 
-from tests.runtimes.contract import answers, failures, load, logs, requests
+from tests.runtimes.contract import answers, failures, hostile, load, logs, requests
 from tests.runtimes.contract.table import Case, Load
 
 ROWS: tuple[Case | Load, ...] = (
@@ -8,5 +8,6 @@ ROWS: tuple[Case | Load, ...] = (
     *answers.ROWS,
     *failures.ROWS,
     *logs.ROWS,
+    *hostile.ROWS,
     *load.ROWS,
 )

@@ -59,6 +59,7 @@ class Site:
             settings = FunctionSettings(
                 name=program,
                 runtime=self._runtime,
+                execute=("any",),
                 entrypoint=entry or self.family.entry_of(program),
                 commands=self.family.commands.get(program, ""),
             )

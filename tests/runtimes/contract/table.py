@@ -34,28 +34,41 @@ class Answer:
     errors: str = ""
     #: Texts that `errors` holds, in any case of letters.
     says: tuple[str, ...] = ()
+    #: Texts that `errors` lacks.
+    hides: tuple[str, ...] = ()
     #: A text that is on one line of the entry: `errors` names the file and that line.
     at: str = ""
     failure: str | None = ""
 
     def check(self, found: FunctionResponse, entry: Path) -> None:
         """Raise AssertionError with both sides unless `found` is this answer."""
-        assert found.status_code == self.status, found
-        assert self.failure in (None, found.failure), found
+        told = shown(found)
+        assert found.status_code == self.status, told
+        assert self.failure in (None, found.failure), told
         if self.body is not None:
-            assert found.body == self.body, found
+            same = found.body == self.body
+            assert same, told
         if self.value is not None:
-            assert json.loads(found.body) == self.value, found
+            assert json.loads(found.body) == self.value, told
         if self.headers is not None:
-            assert sorted(found.headers) == sorted(self.headers), found
-        assert set(self.sends) <= set(found.headers), found
-        assert self.logs in (None, found.logs), found
+            assert sorted(found.headers) == sorted(self.headers), told
+        assert set(self.sends) <= set(found.headers), told
+        assert self.logs in (None, found.logs), told
         for text in self.says:
-            assert text.lower() in found.errors.lower(), found
+            assert text.lower() in found.errors.lower(), told
+        for text in self.hides:
+            assert text not in found.errors, told
         if self.at:
-            assert re.search(line_pattern(entry, self.at), found.errors), found
+            assert re.search(line_pattern(entry, self.at), found.errors), told
         if not (self.says or self.at):
-            assert found.errors == self.errors, found
+            assert found.errors == self.errors, told
+
+
+def shown(found: FunctionResponse) -> str:
+    """Return an answer as text, its long members cut."""
+    texts = (found.body.decode(errors="replace"), found.logs, found.errors)
+    cut = [text if len(text) < 1500 else f"{text[:700]} ... {text[-700:]}" for text in texts]
+    return f"{found.status_code} {found.failure} {found.headers!r:.500} " + repr(cut)
 
 
 def failed(status: int = 500, **fields: Any) -> Answer:
@@ -95,6 +108,8 @@ class Case:
     variables: Mapping[str, str] = field(default_factory=dict)
     #: Whether workers of other cases may answer. A case that counts or ends workers has its own.
     shared: bool = True
+    #: Whether it needs an engine that confines functions.
+    confined: bool = False
     #: Whether it takes seconds, so that a plain `pytest` leaves it out.
     slow: bool = False
 
@@ -126,6 +141,8 @@ class Load:
     #: The entry's name in place of the program's, without suffix.
     entry: str = ""
     slow: bool = False
+    #: Whether the worker is started before the first call.
+    prewarmed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +173,8 @@ class Family:
     cannot: Mapping[str, str] = field(default_factory=dict)
     #: Cases that take seconds in this language, besides those that are slow in all.
     slow: frozenset[str] = frozenset()
+    #: Further entries of `contract` -> the cases that they answer as well.
+    entries: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def suffix(self) -> str:

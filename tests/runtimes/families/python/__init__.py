@@ -8,6 +8,18 @@ DECODED = QUERY.replace("%41+", "A ")
 FAMILY = Family(
     key="python",
     entry="main.py",
+    entries={
+        "main_async.py": (
+            "32 waiting calls overlap",
+            "200 callers",
+            "a canceled call frees its slot",
+            "a fast call overtakes a slow one",
+            "an exception with file and line",
+            "busy loop",
+            "soft timeout",
+            "soft timeout beside another call",
+        )
+    },
     differs={
         "request line": Difference(
             because="Open Runtimes' server for Python shows path and query decoded",

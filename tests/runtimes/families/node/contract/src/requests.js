@@ -1,3 +1,4 @@
+const { spawnSync } = require("child_process");
 const { readFileSync } = require("fs");
 
 const beside = require("./beside");
@@ -23,6 +24,10 @@ module.exports = {
   "/beside": ({ res }) => res.text(beside),
   "/file": ({ res }) => res.text(readFileSync("greeting.txt", "utf8")),
   "/environment": ({ res }) => res.json(process.env),
+  "/shell": ({ req, res }) => {
+    const options = { stdio: ["ignore", "pipe", "inherit"] };
+    return res.binary(spawnSync("/bin/sh", ["-c", req.bodyText], options).stdout);
+  },
   "/unicode": ({ req, res, log, error }) => {
     const text = `${req.bodyText} ñ`;
     log(text);

@@ -1,0 +1,141 @@
+# frozen_string_literal: true
+
+module Minifn
+  # A thread that watches over the calls of the main thread: it answers a call after its deadline, and hands back the
+  # requests behind one that blocks. It also decides whether the server may send requests ahead: while calls are fast.
+  class Watcher
+    # Seconds between looks; a call seen at two looks is blocking.
+    TICK = 0.004
+    # Seconds between looks at a blocking call.
+    BLOCKED = 0.02
+    # Fast calls in a row before requests may be sent ahead. The number doubles after each slow call.
+    FAST_MIN = 8
+    FAST_MAX = 64
+    TIMED_OUT = 'Execution timed out.'
+
+    def initialize(connection, frames, reading)
+      @connection = connection
+      @frames = frames
+      @reading = reading
+      @call = nil
+      # Whether the call loads the function first, which may take its time.
+      @loading = false
+      @expired = false
+      @served = 0
+      # Whether the thread looks; else it waits for a call.
+      @awake = false
+      @wake = Thread::Queue.new
+      @began = 0.0
+      @ahead = false
+      # Whether the server knows that calls block each other.
+      @blocking = false
+      # Fast calls that are needed now, and after the next slow one.
+      @needed = @needed_next = FAST_MIN
+    end
+
+    def start
+      Thread.new { watch }
+    end
+
+    # Says that a call begins.
+    def enter(call, loading:)
+      @began = Minifn.now
+      @loading = loading
+      @call = call
+      return if @awake
+
+      @awake = true
+      @wake << true
+    end
+
+    # Says that the call has ended. After the deadline it does not return.
+    def leave
+      @call = nil
+      @served += 1
+      sleep(TICK) while @expired
+      return if @loading
+
+      Minifn.now - @began > TICK ? slow : fast
+    end
+
+    # Hands back the requests that have not begun.
+    def decline
+      kept = []
+      while (frame = @frames.shift)
+        if frame[0]['type'] == 'request'
+          @connection.send(%({"type":"decline","id":#{frame[0]['id']}}))
+        else
+          kept << frame
+        end
+      end
+      @frames.unshift(*kept)
+    end
+
+    private
+
+    def slow
+      @needed = @needed_next
+      @needed_next = [FAST_MAX, 2 * @needed_next].min
+      tell_blocking
+    end
+
+    def fast
+      return if @ahead || (@needed -= 1).positive?
+
+      @needed_next = [FAST_MIN, @needed_next / 2].max
+      @ahead = true
+      @blocking = false
+      @connection.tell_concurrency(0)
+    end
+
+    def tell_blocking
+      @ahead = false
+      return if @blocking
+
+      @blocking = true
+      @connection.tell_concurrency(1)
+    end
+
+    def watch
+      seen = nil
+      served = -1
+      while true
+        call = @call
+        if call.nil? && served == @served
+          @awake = false
+          # A call may have begun meanwhile.
+          @wake.pop unless @call
+          @awake = true
+        elsif call && call.equal?(seen)
+          watch_blocking(call)
+        end
+        seen = @call
+        served = @served
+        sleep(TICK)
+      end
+    end
+
+    def watch_blocking(call)
+      tell_blocking unless @loading
+      @connection.flush
+      while @call.equal?(call)
+        decline
+        left = call.deadline - Minifn.now
+        return expire(call) if left <= 0
+        next unless @connection.readable?([BLOCKED, left].min)
+
+        @reading.synchronize { @frames.concat(@connection.receive) if @call.equal?(call) }
+      end
+    end
+
+    # Answers a call after its deadline. The server ends this process.
+    def expire(call)
+      @expired = true
+      @expired = call.fail(TIMED_OUT, more: ',"failure":"timeout","stuck":true')
+      while @expired
+        decline
+        @reading.synchronize { @frames.concat(@connection.receive) }
+      end
+    end
+  end
+end

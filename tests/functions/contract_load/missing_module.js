@@ -1,3 +1,0 @@
-require("not-there-at-all");
-
-module.exports = () => null;

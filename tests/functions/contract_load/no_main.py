@@ -1,2 +1,0 @@
-def other(context):
-    return context.res.empty()

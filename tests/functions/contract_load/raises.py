@@ -1,2 +1,0 @@
-print("loading")
-raise RuntimeError("no database")

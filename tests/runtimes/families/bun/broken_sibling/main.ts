@@ -1,0 +1,3 @@
+import "./sibling.ts";
+
+export default ({ res }: any) => res.empty();

@@ -1,0 +1,3 @@
+import "notthereatall";
+
+export default ({ res }: any) => res.empty();

@@ -1,0 +1,1 @@
+export const other = ({ res }: any) => res.empty();

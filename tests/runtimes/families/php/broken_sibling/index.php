@@ -1,0 +1,5 @@
+<?php
+
+require __DIR__ . '/sibling.php';
+
+return fn ($context) => $context->res->empty();

@@ -1,0 +1,6 @@
+<?php
+
+function other($context)
+{
+    return $context->res->empty();
+}

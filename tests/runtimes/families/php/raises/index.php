@@ -1,0 +1,9 @@
+<?php
+
+echo "loading\n";
+
+function declared()
+{
+}
+
+throw new RuntimeException('no database');

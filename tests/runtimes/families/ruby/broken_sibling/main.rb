@@ -1,0 +1,5 @@
+require_relative 'sibling'
+
+def main(context)
+  context.res.empty
+end

@@ -1,0 +1,5 @@
+require 'notthereatall'
+
+def main(context)
+  context.res.empty
+end

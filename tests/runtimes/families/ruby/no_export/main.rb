@@ -1,0 +1,3 @@
+def other(context)
+  context.res.empty
+end
