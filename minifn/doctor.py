@@ -98,7 +98,7 @@ def examine(config: Config) -> Report:
         sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
     table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
     return Report(
-        checks=(*sandbox, *_runtimes(table), *_shared_files(config), *_machine(config)),
+        checks=(*sandbox, *check_runtimes(table), *_shared_files(config), *_machine(config)),
         settings={
             "data": str(config.data),
             "sandbox": config.sandbox,
@@ -143,7 +143,8 @@ async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
     ]
 
 
-def _runtimes(table: RuntimeTable) -> list[Check]:
+def check_runtimes(table: RuntimeTable) -> list[Check]:
+    """Check what this machine has for each family with a wrapper; it needs one of them."""
     found = {family: versions for family, versions in table.interpreters.items() if versions}
     checks = [
         Check(

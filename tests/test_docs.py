@@ -13,6 +13,7 @@ from minifn.change_feed import NAMES
 from minifn.cli import main
 from minifn.cli.options import FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
+from minifn.languages.manifest import load_families
 from minifn.models import Deployment, Execution, Function, Variable
 from minifn.workers.specs import CONCURRENCY_VARIABLE
 from tests.docs import reference
@@ -197,6 +198,18 @@ def test_runtimes_of_the_readme() -> None:
     [sentence] = re.findall(r"Python (\S+) to (\S+) and Node.js (\S+) to (\d+)", README)
     oldest = node["interpreter"]["oldest"]
     assert sentence == (python["versions"][0], python["versions"][-1], oldest, node["versions"][-1])
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, family in load_families(ROOT / "runtimes").items() if family.start]
+)
+def test_every_language_has_its_part_of_a_page(key: str) -> None:
+    text = (ROOT / "runtimes" / key / "README.md").read_text()
+    name = load_families(ROOT / "runtimes")[key].name
+    assert text.startswith(f"## {name}\n")
+    assert text in TEXTS[PAGES / "runtimes.md"]
+    told = re.findall(r"^\| ([a-z ]+) \| .{8,}\|$", text, re.MULTILINE)
+    assert told[:5] == ["install", "entry", "handler", "dependencies", "build time"]
 
 
 def test_the_picture_needs_nothing_from_another_host() -> None:

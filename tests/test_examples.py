@@ -15,12 +15,22 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.cli.demo import BODIES, EVENT, examples, examples_root
+from minifn.cli.demo import BODIES, EVENT, ORDER, WEBHOOK, examples, examples_root, signed_headers
 from minifn.cli.remote import Remote, RemoteError, pack
 from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
-BUILD_SECONDS = 120
+#: Deadline of a build: a first one of a compiled language makes the caches of the machine.
+BUILD_SECONDS = 300
+
+
+def here(api: Api, entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of an example with a runtime of this machine; skips without one."""
+    family = entry["runtime"].partition("-")[0]
+    try:
+        return {**entry, "runtime": api.runtime(family)}
+    except LookupError as missing:
+        pytest.skip(str(missing))
 
 
 def deploy(server: Server, entry: dict[str, Any]) -> dict[str, Any]:
@@ -36,9 +46,9 @@ def deploy(server: Server, entry: dict[str, Any]) -> dict[str, Any]:
 def direct(server: Server, function_id: str, **request: Any) -> httpx.Response:
     """Call a function on its own domain, as a guest."""
     host = {"host": f"{function_id}.functions.localhost:{server.port}"}
-    path = request.pop("path", "/")
+    path, headers = request.pop("path", "/"), {**request.pop("headers", {}), **host}
     return httpx.request(
-        "POST", f"{server.url}{path}", headers=host, trust_env=False, timeout=30, **request
+        "POST", f"{server.url}{path}", headers=headers, trust_env=False, timeout=30, **request
     )
 
 
@@ -57,9 +67,37 @@ def shows_a_page(answer: httpx.Response) -> None:
     assert "You asked for <code>/</code>" in answer.text
 
 
+def takes_a_webhook(answer: httpx.Response) -> None:
+    assert answer.json() == {"event": "push", "repository": "ada/site"}
+
+
 def renders(answer: httpx.Response) -> None:
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.text == "<p><em>Hello</em> <strong>Ada</strong></p>\n"
+
+
+def makes_an_invoice(answer: httpx.Response) -> None:
+    assert answer.headers["content-type"].startswith("application/pdf")
+    pdf = answer.content
+    assert (pdf[:9], pdf[-6:]) == (b"%PDF-1.4\n", b"%%EOF\n")
+    found = re.search(rb"startxref\n(\d+)\n", pdf)
+    assert found is not None
+    table = pdf[int(found[1]) :]
+    assert table.startswith(b"xref\n0 6\n0000000000 65535 f \n")
+    offsets = [int(offset) for offset in re.findall(rb"(\d{10}) 00000 n \n", table)]
+    assert len(offsets) == 5
+    for number, offset in enumerate(offsets, 1):
+        assert pdf[offset:].startswith(b"%d 0 obj\n" % number)
+    for line in (b"(Invoice 7)", b"(To Ada)", b"(2 x Tea: 7.00)", b"(Total: 7.00)"):
+        assert line in pdf
+
+
+def rolls_dice(answer: httpx.Response) -> None:
+    told = answer.json()
+    found = re.fullmatch(r"ada rolls 2d6: ([1-6]), ([1-6]), together (\d+)\.", told["text"])
+    assert found is not None, told
+    assert int(found[1]) + int(found[2]) == int(found[3])
+    assert told["response_type"] == "in_channel"
 
 
 #: Example -> what its answer to its body must be.
@@ -69,6 +107,15 @@ ANSWERS: dict[str, Callable[[httpx.Response], None]] = {
     "python-page": shows_a_page,
     "node-hello": greets,
     "node-markdown": renders,
+    "python-webhook": takes_a_webhook,
+    "node-webhook": takes_a_webhook,
+    "go-webhook": takes_a_webhook,
+    "python-invoice": makes_an_invoice,
+    "node-invoice": makes_an_invoice,
+    "cpp-invoice": makes_an_invoice,
+    "python-chatbot": rolls_dice,
+    "node-chatbot": rolls_dice,
+    "go-chatbot": rolls_dice,
 }
 
 
@@ -79,20 +126,86 @@ def test_every_folder_of_examples_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", list(ANSWERS))
-def test_example(name: str, server: Server, api: Api, request: pytest.FixtureRequest) -> None:
-    entry = EXAMPLES[name]
-    family = entry["runtime"].partition("-")[0]
-    if family == "node":
-        request.getfixturevalue("node")
-    deployment = deploy(server, {**entry, "runtime": api.runtime(family)})
+def test_example(name: str, server: Server, api: Api) -> None:
+    entry = here(api, EXAMPLES[name])
+    deployment = deploy(server, entry)
     assert deployment["status"] == "ready", deployment["buildLogs"]
-    answer = direct(server, name, content=BODIES.get(name, ""))
+    body = BODIES.get(name, "")
+    headers = signed_headers(entry, body)
+    answer = direct(server, name, content=body, headers=headers)
     assert answer.status_code == 200, answer.text
     ANSWERS[name](answer)
-    execution = api.execute(name, body=BODIES.get(name, ""))
+    execution = api.execute(name, body=body, headers=headers)
     assert (execution["status"], execution["responseStatusCode"]) == ("completed", 200), execution[
         "errors"
     ]
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-webhook")])
+def test_a_webhook_with_another_signature_is_refused(name: str, server: Server, api: Api) -> None:
+    entry = here(api, {**EXAMPLES[name], "$id": f"{name}-2"})
+    deployment = deploy(server, entry)
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    other = {**entry, "vars": [{"key": "WEBHOOK_SECRET", "value": "another"}]}
+    right = signed_headers(entry, WEBHOOK)
+    refused: list[tuple[dict[str, str], str]] = [
+        ({}, WEBHOOK),
+        (signed_headers(other, WEBHOOK), WEBHOOK),
+        ({**right, "x-hub-signature-256": "sha256=é".encode().decode("latin-1")}, WEBHOOK),
+        # The same JSON in other bytes.
+        (right, WEBHOOK.replace(" ", "")),
+    ]
+    for headers, body in refused:
+        raw = [(key.encode(), value.encode("latin-1")) for key, value in headers.items()]
+        answer = direct(server, f"{name}-2", content=body, headers=dict(raw))
+        assert (answer.status_code, answer.text) == (401, "The signature is wrong.\n"), headers
+    for body in ("", "[]", "{", '{"repository": {}}'):
+        answer = direct(server, f"{name}-2", content=body, headers=signed_headers(entry, body))
+        assert (answer.status_code, answer.text) == (400, "The body names no repository.\n"), body
+    path = f"/functions/{name}-2/variables"
+    (variable,) = api.call("GET", path, 200)["variables"]
+    api.call("DELETE", f"{path}/{variable['$id']}", 204)
+    execution = api.execute(f"{name}-2", body=WEBHOOK, headers=right)
+    assert execution["responseStatusCode"] == 500
+    assert "WEBHOOK_SECRET" in execution["errors"]
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-invoice")])
+def test_an_order_that_is_none_gets_no_invoice(name: str, server: Server, api: Api) -> None:
+    deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    head = '{"number": 1, "to": "x"'
+    item = '"items": [{"text": "a", "count": "x", "price": 1}]'
+    for body in (
+        "",
+        "{",
+        "5",
+        "[]",
+        "{}",
+        head + "}",
+        head + ', "items": [{}]}',
+        f"{head}, {item}}}",
+    ):
+        answer = direct(server, f"{name}-2", content=body)
+        assert (answer.status_code, answer.text[:9]) == (400, "The order"), body
+    # Signs of the format in a line, and a letter beyond ASCII.
+    order = ORDER.replace("Tea", "Tée (5\\\\ 6)")
+    answer = direct(server, f"{name}-2", content=order.encode())
+    assert b"(2 x T\xe9e \\(5\\\\ 6\\): 7.00) Tj" in answer.content
+
+
+@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-chatbot")])
+def test_a_command_needs_the_token(name: str, server: Server, api: Api) -> None:
+    deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
+    assert deployment["status"] == "ready", deployment["buildLogs"]
+    for body in ("", "text=2d6", "token=other&text=2d6", "token=change+me+&text=2d6"):
+        answer = direct(server, f"{name}-2", content=body)
+        assert (answer.status_code, answer.text) == (401, "The token is wrong.\n"), body
+    for text in ("", "help", "0d6", "2d0", "101d6", "2d1001", "2d6x"):
+        told = direct(server, f"{name}-2", content=f"token=change+me&text={text}").json()
+        assert (told["response_type"], told["text"][:7]) == ("ephemeral", "Say how"), text
+    told = direct(server, f"{name}-2", content="token=change+me&text=3d1").json()
+    assert told["text"] == "A player rolls 3d1: 1, 1, 1, together 3."
 
 
 def executed(api: Api, name: str, seconds: float, trigger: str) -> Any:

@@ -250,7 +250,7 @@ class Build:
             ),
             limits=Limits(
                 memory_bytes=self._memory_bytes,
-                reserved_bytes=installed.family.memory_allowance_mb * _MIB,
+                reserved_bytes=installed.memory_allowance_mb * _MIB,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
                 file_bytes=self._limit_bytes,

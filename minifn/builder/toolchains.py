@@ -165,7 +165,7 @@ class ToolchainCaches:
             binds=(*binds.values(), *shown(installed)),
             limits=Limits(
                 memory_bytes=MEMORY_MB * _MIB,
-                reserved_bytes=installed.family.memory_allowance_mb * _MIB,
+                reserved_bytes=installed.memory_allowance_mb * _MIB,
                 processes=PROCESSES_MAX,
                 open_files=OPEN_FILES_MAX,
                 file_bytes=CACHE_BYTES_MAX,

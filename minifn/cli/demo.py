@@ -1,6 +1,8 @@
 """`minifn demo`: a server on a temporary data directory, with the examples and lines to paste."""
 
 import asyncio
+import hashlib
+import hmac
 import json
 import shlex
 import tempfile
@@ -25,12 +27,27 @@ BUILD_LOG_LINES = 8
 PACKAGE = Path(__file__).parents[1]
 #: Event sent to the examples that subscribe to events.
 EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
+#: Body that the webhooks get, signed with the secret of their entry.
+WEBHOOK = '{"repository": {"full_name": "ada/site"}}'
+#: Order that the invoices are made of.
+ORDER = '{"number": "7", "to": "Ada", "items": [{"text": "Tea", "count": 2, "price": 3.5}]}'
+#: Command that the chat bots get, with the token of their entry.
+COMMAND = "token=change+me&text=2d6&user_name=ada"
 #: Example -> the body of its request.
 BODIES = {
     "python-hello": "Ada",
     "python-qrcode": "minifn",
     "node-hello": "Ada",
     "node-markdown": "*Hello* **Ada**",
+    "python-webhook": WEBHOOK,
+    "node-webhook": WEBHOOK,
+    "go-webhook": WEBHOOK,
+    "python-invoice": ORDER,
+    "node-invoice": ORDER,
+    "cpp-invoice": ORDER,
+    "python-chatbot": COMMAND,
+    "node-chatbot": COMMAND,
+    "go-chatbot": COMMAND,
 }
 
 
@@ -71,25 +88,43 @@ def lines(config: Config, url: str, key: str, entry: Mapping[str, Any]) -> list[
     executions = f"{url}/v1/functions/{function_id}/executions"
 
     def call(target: str, body: Mapping[str, Any] | None = None) -> str:
-        headers = [f"x-appwrite-project: {config.project}", f"x-appwrite-key: {key}"]
+        headers = {"x-appwrite-project": config.project, "x-appwrite-key": key}
         given: tuple[str, ...] = ()
         if body is not None:
-            headers.append("content-type: application/json")
+            headers["content-type"] = "application/json"
             given = ("-d", json.dumps(body))
-        return shlex.join(
-            ["curl", "-s", *(part for header in headers for part in ("-H", header)), *given, target]
-        )
+        return shlex.join(["curl", "-s", *headers_argv(headers), *given, target])
 
     if entry["events"]:
         return [call(f"{url}/v1/events", EVENT), call(executions)]
     if entry["schedule"]:
         return [call(executions)]
     body = BODIES.get(function_id, "")
+    headers = signed_headers(entry, body)
+    sent = [*headers_argv(headers), *(("-d", body) if body else ())]
     direct = f"http://{function_id}.{config.functions_domain}:{config.port}/"
     return [
-        shlex.join(["curl", "-s", *(("-d", body) if body else ()), direct]),
-        call(executions, {"body": body}),
+        shlex.join(["curl", "-s", *sent, direct]),
+        call(executions, {"body": body, **({"headers": headers} if headers else {})}),
     ]
+
+
+def signed_headers(entry: Mapping[str, Any], body: str) -> dict[str, str]:
+    """Return the headers of a webhook with this body, none for another example."""
+    secrets = {one["key"]: one["value"] for one in entry.get("vars", ())}
+    if "WEBHOOK_SECRET" not in secrets:
+        return {}
+    digest = hmac.new(secrets["WEBHOOK_SECRET"].encode(), body.encode(), hashlib.sha256)
+    return {
+        "content-type": "application/json",
+        "x-github-event": "push",
+        "x-hub-signature-256": f"sha256={digest.hexdigest()}",
+    }
+
+
+def headers_argv(headers: Mapping[str, str]) -> list[str]:
+    """Return the arguments by which curl sends headers."""
+    return [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
 
 
 async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadline: float) -> None:

@@ -72,6 +72,8 @@ class Remote:
         function_id = entry["$id"]
         settings = {name: entry[name] for name in SETTINGS if name in entry}
         await self.call("POST", "/functions", json={"functionId": function_id, **settings})
+        for variable in entry.get("vars", ()):
+            await self.call("POST", f"/functions/{function_id}/variables", json=variable)
         path = f"/functions/{function_id}/deployments"
         code = await asyncio.to_thread(pack, folder)
         deployment = await self.call(

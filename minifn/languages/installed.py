@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from minifn.languages.interpreters import Interpreter
+from minifn.languages.interpreters import Interpreter, parse_version
 from minifn.languages.manifest import Family, Runtime
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -94,6 +94,12 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     #: A line for the build log when the interpreter's version is not the requested one, "" when it
     #: is.
     note: str = ""
+
+    @property
+    def memory_allowance_mb(self) -> int:
+        """MB that this version of the language reserves and does not use."""
+        since = parse_version(self.family.memory_allowance_since)
+        return self.family.memory_allowance_mb if self.interpreter.version >= since else 0
 
     @property
     def interpreters(self) -> tuple[Interpreter, ...]:

@@ -34,7 +34,8 @@ async function importModule(file, entrypoint, language) {
   } catch (error) {
     const { reason, ofSyntax } = (language.explain ?? explain)(error);
     const kind = ofSyntax ? `Syntax error in ${entrypoint}` : "Failed to load module";
-    const shown = withoutOwnFrames(reason).replaceAll(path.basename(file) + query, path.basename(file));
+    const name = path.basename(file);
+    const shown = withoutOwnFrames(reason).replaceAll(name + query, name);
     const latest = new LoadFailure(`${kind}: ${shown}`);
     // A second import may leave out parts of the reason.
     const same = failure && firstLine(failure) === firstLine(latest);

@@ -1,6 +1,6 @@
 "use strict";
-// Parses the function without running it, and fails with V8's message about the first file that does
-// not parse:
+// Parses the function without running it, and fails with V8's message about the first file that
+// does not parse:
 //
 //     node --experimental-vm-modules check.cjs COMMON CODE ENTRYPOINT
 
@@ -13,10 +13,13 @@ const { readSources, requires, typeOf } = require(`${common}/sources.cjs`);
 
 const TYPESCRIPT = /\.[cm]?ts$/;
 const readsTypeScript = nodeModule.stripTypeScriptTypes && process.features.typescript;
-const UNREAD = `Node.js ${process.versions.node} does not read TypeScript, versions from 22.18 on do. Or let the build command compile it to JavaScript.`;
+const UNREAD =
+  `Node.js ${process.versions.node} does not read TypeScript, versions from 22.18 on do.` +
+  " Or let the build command compile it to JavaScript.";
 
 // By V8, about syntax that a CommonJS module cannot have.
-const MODULE_SYNTAX = /^(Cannot use import statement|Cannot use 'import.meta'|Unexpected token 'export'|await is only valid)/;
+const MODULE_SYNTAX =
+  /^(Cannot use (import statement|'import.meta')|Unexpected token 'export'|await is only valid)/;
 const PARAMETERS = ["exports", "require", "module", "__filename", "__dirname"];
 
 /** Returns the paths that a file imports. Throws SyntaxError. */
@@ -28,7 +31,8 @@ function importsOf(file, source) {
   };
   const asModule = () => {
     const module = new vm.SourceTextModule(source, { identifier: file });
-    return module.moduleRequests?.map((request) => request.specifier) ?? module.dependencySpecifiers;
+    const requests = module.moduleRequests?.map((request) => request.specifier);
+    return requests ?? module.dependencySpecifiers;
   };
   switch (/^\.[jt]s$/.test(suffix) ? typeOf(path.dirname(file)) : suffix) {
     case ".mjs":
@@ -52,7 +56,7 @@ function importsOf(file, source) {
   }
 }
 
-/** Returns the source of JavaScript that a file of TypeScript is; it keeps its lines and columns. */
+/** Returns the JavaScript in a source of TypeScript; lines and columns stay. */
 function withoutTypes(file, source) {
   try {
     return nodeModule.stripTypeScriptTypes(source);
@@ -73,7 +77,8 @@ function parse(file, source) {
     if (!(error instanceof SyntaxError)) return [];
     if (isTypeScript && !readsTypeScript) console.error(UNREAD);
     const message = error.stack.replace(/\n    at [^]*/, "");
-    // The place in a module is known to Node.js itself, which shows it for an error that nothing catches.
+    // The place in a module is known to Node.js itself, which shows it for an error that nothing
+    // catches.
     if (message.startsWith("SyntaxError")) throw error;
     console.error(message);
     process.exit(1);

@@ -35,13 +35,13 @@ def run(*command, **variables):
         sys.exit(status if status > 0 else 128 - status)
 
 
-def tool(name):
+def tool(name, *plugins):
     """Return the program `name` and its variables. Installs a missing one beside the build."""
     found = shutil.which(name)
     if found:
         return found, {}
     folder = os.path.join(os.environ["TMPDIR"], "tool-" + name)
-    run("pip", "install", "--quiet", "--target", folder, name)
+    run("pip", "install", "--quiet", "--target", folder, name, *plugins)
     return os.path.join(folder, "bin", name), {"PYTHONPATH": folder}
 
 
@@ -62,7 +62,11 @@ def install_with_poetry(project):
     package = name.lower().replace("-", "_").replace(".", "_")
     found = any(os.path.isdir(os.path.join(place, package)) for place in (".", "src"))
     is_package = settings.get("package-mode", True) and ("packages" in settings or (name and found))
-    program, variables = tool("poetry")
+    # Poetry asks PyPI, whichever index pip has; the plugin sends it to that index.
+    index = os.environ.get("PIP_INDEX_URL", "")
+    program, variables = tool("poetry", *(("poetry-plugin-pypi-mirror",) if index else ()))
+    if index:
+        variables["POETRY_PYPI_MIRROR_URL"] = index
     run(
         *(program, "install", "--only", "main", "--no-interaction"),
         *(() if is_package else ("--no-root",)),

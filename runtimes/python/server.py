@@ -28,6 +28,7 @@ import os
 from minifn_call import Native
 from minifn_channel import Channel
 from minifn_load import Function
+from minifn_names import install
 from minifn_worker import Worker
 
 try:
@@ -38,6 +39,7 @@ except PermissionError:
     minifn_semaphores.install()
 except OSError:  # a system without it
     pass
+install()
 try:
     _socket.socket(_socket.AF_UNIX).close()
 except OSError:

@@ -78,6 +78,9 @@ module Minifn
     def print(text)
       @printed = (@printed + Minifn.utf8(text))[0, PRINTED_LIMIT]
     end
+
+    # Nothing is answered.
+    def finish_line; end
   end
 
   # `$stdout` and `$stderr`: what is printed belongs to the call that runs.

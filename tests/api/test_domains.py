@@ -9,6 +9,7 @@ import pytest
 
 from minifn.config import Config, ConfigError
 from minifn.limits import BODY_LIMIT_BYTES
+from tests.cli.test_cli import minifn
 from tests.serving import Api, Server, pack
 
 DOMAIN = "functions.localhost"
@@ -212,6 +213,10 @@ def test_an_error_page_has_the_execution_and_for_the_operator_its_output(
         key = api.call("POST", "/project/keys", 201, json=given)["secret"]
         assert ("ZeroDivisionError" in page(("x-appwrite-key", key))) is reads
     assert "ZeroDivisionError" not in page(("x-appwrite-key", "wrong"))
+    for function, reads in (("other", False), ("domain-*", True)):
+        options = ("--name", "x", "--scope", "executions.read", "--function", function)
+        made = minifn("keys", "create", *options, "--data", str(server.data))
+        assert ("ZeroDivisionError" in page(("x-appwrite-key", made.stdout.strip()))) is reads
 
 
 @pytest.mark.parametrize(("path", "text"), [("/switch", "never"), ("/beyond", "odd")])

@@ -98,11 +98,14 @@ RUNTIMES = """\
 # Runtimes
 
 A function names its runtime as `<family>-<version>`, such as `python-3.12` or `node-22`. Every runtime below can be
-named, so that a whole project can be moved here. Families marked *yes* run.
+named, so that a whole project can be moved here. Families marked *yes* run where their programs are installed;
+`minifn doctor` lists those found, and the commands that install the others.
 
 minifn uses the interpreters of the machine: the named version, otherwise the next newer one, otherwise the next older
 one. The build log names the version. Interpreters are searched on `PATH` and where pyenv, uv, asdf, mise, nvm, fnm,
-volta and n put them. `minifn doctor` lists those found.
+volta and n put them, in the server's own virtual environment and `node_modules`, and in the directories of
+`MINIFN_RUNTIME_PATHS`. A family that is installed later appears without a restart. The build of a function whose family is
+missing fails with one line that says what would install it.
 
 | family | language | versions | runs |
 |---|---|---|---|
@@ -304,13 +307,21 @@ def error_page() -> str:
 def runtimes() -> str:
     """Return the page of runtimes and specifications."""
     lines = [RUNTIMES]
-    families = load_families(PAGES.parents[1] / "runtimes")
-    for family in sorted(families.values(), key=lambda family: family.order):
+    root = PAGES.parents[1] / "runtimes"
+    ordered = sorted(load_families(root).values(), key=lambda family: family.order)
+    for family in ordered:
         runs = "yes" if family.start or family.like else "not yet"
         lines.append(row(f"`{family.key}`", family.name, ", ".join(family.versions), runs))
+    lines += [f"\n{shown}" for family in ordered if (shown := language(root / family.key))]
     lines.append(SIZES.format(default=DEFAULT_SPECIFICATION))
     lines += [row(f"`{size.slug}`", f"{size.cpus:g}", size.memory_mb) for size in SPECIFICATIONS]
     return "".join(lines)
+
+
+def language(folder: Path) -> str:
+    """Return the text about a language, "" for a family without one."""
+    page = folder / "README.md"
+    return page.read_text(encoding="utf-8") if page.is_file() else ""
 
 
 #: Page -> what makes it.

@@ -184,6 +184,12 @@ def test_starting_a_worker() -> None:
     assert node.argv[1:] == ("/runtime/server.cjs", "/common")
 
 
+def test_memory_that_a_version_reserves_is_allowed_on_top() -> None:
+    old, new = (table(node=version).resolve("node-20.0") for version in ("22.23.3", "24.0.0"))
+    assert old.memory_allowance_mb == 0
+    assert new.memory_allowance_mb > 512
+
+
 def test_a_function_that_needs_nothing_runs_no_build_command(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text('{"type": "module", "dependencies": {}}')
     installed = table(node="20.1.0")

@@ -1,8 +1,11 @@
 """Fixtures of the contract suite, and of the tests of Python and Node.js alone."""
 
+import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -22,10 +25,16 @@ def runtime_table() -> RuntimeTable:
 
 
 class Sites:
-    """The server of one family at a time: rows come family by family."""
+    """The server of one family at a time: rows come family by family.
 
-    def __init__(self, table: RuntimeTable) -> None:
+    What all functions of a toolchain share is kept from session to session: compiling it takes a
+    dozen seconds for some languages. `tests/languages` tests how it is made.
+    """
+
+    def __init__(self, table: RuntimeTable, kept: Path) -> None:
+        """`kept` is a folder that outlives the session."""
         self._table = table
+        self._kept = kept
         self._site: Site | None = None
         self._stack = ExitStack()
 
@@ -39,6 +48,12 @@ class Sites:
             root = Path(self._stack.enter_context(folder))
             root.chmod(0o711)
             self._site = self._stack.enter_context(opened(family, runtime, root / "data"))
+            # Only its sandboxes show these files at the same path each time.
+            if self._site.server.engine.name == "bwrap":
+                place = self._site.server.data.toolchains
+                name = self._table.resolve(runtime).cache_name
+                copy_toolchain(name, self._kept, place)
+                self._stack.callback(copy_toolchain, name, place, self._kept)
         return self._site
 
     def close(self) -> None:
@@ -47,10 +62,23 @@ class Sites:
         self._stack.close()
 
 
+def copy_toolchain(name: str, source: Path, target: Path) -> None:
+    """Copy what a toolchain's functions share, unless `target` has it: its record comes last."""
+    if not (source / f"{name}.json").exists() or (target / f"{name}.json").exists():
+        return
+    part = target / f"{name}~{os.getpid()}"
+    subprocess.run(["cp", "-a", str(source / name), str(part)], check=True)
+    # Another process may have been faster.
+    with suppress(OSError):
+        part.rename(target / name)
+        shutil.copy2(source / f"{name}.json", target)
+    shutil.rmtree(part, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def sites(runtime_table: RuntimeTable) -> Iterator[Sites]:
+def sites(pytestconfig: pytest.Config, runtime_table: RuntimeTable) -> Iterator[Sites]:
     """The servers of the families, one after the other."""
-    found = Sites(runtime_table)
+    found = Sites(runtime_table, pytestconfig.cache.mkdir("toolchains"))
     yield found
     found.close()
 

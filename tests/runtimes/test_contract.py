@@ -111,7 +111,7 @@ async def play_load(site: Site, load: Load) -> None:
         call.pool.prewarm(call.spec)
     seen = []
     for expected in outcome if isinstance(outcome, tuple) else 3 * (outcome,):
-        seen.append(await call(seconds=1 if expected.failure == "timeout" else 10))
+        seen.append(await call(seconds=0.5 if expected.failure == "timeout" else 10))
         told = dataclasses.replace(
             expected,
             errors=expected.errors.replace("{entry}", shown),

@@ -24,6 +24,7 @@ from minifn.errors import (
 from minifn.ids import is_domain
 from minifn.models import Rule
 
+_NO_SITES = "This server has no sites: name a function."
 _REDIRECT_STATUSES = (301, 302, 307, 308)
 _URL_MAX_CHARS = 2048
 #: URLs that fit a Location header: with a host, without spaces and control characters.
@@ -88,6 +89,14 @@ class CreateFunctionRule(Params, frozen=True, kw_only=True):
     branch: Annotated[str, Text(255, 0)] = ""
 
 
+class CreateSiteRule(Params, frozen=True, kw_only=True):
+    """A domain for a site, of which this server has none."""
+
+    domain: Annotated[str, Domain()]
+    site_id: Annotated[str, Id()]
+    branch: Annotated[str, Text(255, 0)] = ""
+
+
 class CreateRedirectRule(Params, frozen=True, kw_only=True):
     """A domain that redirects, and the function that owns it."""
 
@@ -142,7 +151,7 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
     """Redirect a domain to a URL."""
     _check_free(call, params.domain)
     if params.resource_type == "site":
-        raise RuleResourceNotFound("This server has no sites: name a function.")
+        raise RuleResourceNotFound(_NO_SITES)
     _check_reach(call, params.domain, params.resource_id)
     rules = call.parts.domains
     return _created(
@@ -151,6 +160,11 @@ async def create_redirect(call: Call, params: CreateRedirectRule) -> ASGIApp:
             params.domain, params.url, params.status_code, params.resource_id
         ),
     )
+
+
+async def create_for_site(call: Call, params: CreateSiteRule) -> ASGIApp:
+    """Refuse a domain for a site, as Appwrite does for a site that does not exist."""
+    raise RuleResourceNotFound(_NO_SITES)
 
 
 async def create_api(call: Call, params: CreateApiRule) -> ASGIApp:
@@ -257,6 +271,16 @@ OPERATIONS = (
         for_restricted=True,
         model="rule",
         errors=(RuleAlreadyExists, RuleResourceNotFound),
+    ),
+    Operation(
+        name="proxy.createSiteRule",
+        method="POST",
+        path="/proxy/rules/site",
+        scopes=RULES_WRITE,
+        params=CreateSiteRule,
+        handler=create_for_site,
+        model="rule",
+        errors=(RuleResourceNotFound,),
     ),
     Operation(
         name="proxy.createAPIRule",

@@ -45,8 +45,9 @@ EXECUTIONS_READ = ("execution.read", "executions.read")
 EXECUTIONS_WRITE = ("execution.write", "executions.write")
 PROJECT_READ = ("project.read",)
 PROJECT_WRITE = ("project.write",)
-#: A scope of the operator and of the admin key; no API key can have it.
+#: Scopes of the operator and of the admin key; no API key can have them.
 PROJECTS_READ = ("projects.read",)
+PROJECTS_WRITE = ("projects.write",)
 USERS_READ = ("users.read",)
 TEAMS_READ = ("teams.read",)
 USAGE_READ = ("usage.read",)

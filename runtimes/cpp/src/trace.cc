@@ -92,7 +92,8 @@ std::string lookUp(const std::vector<std::string> &addresses) {
   if (length < 0 || pipe2(ends, O_CLOEXEC) != 0)
     return "";
   program[length] = '\0';
-  std::vector<const char *> command = {"addr2line", "--functions", "--demangle", "-e", program};
+  std::vector<const char *> command = {"addr2line",  "--functions", "--demangle",
+                                       "--inlines", "-e",          program};
   for (const std::string &address : addresses)
     command.push_back(address.c_str());
   command.push_back(nullptr);
@@ -115,7 +116,7 @@ std::string lookUp(const std::vector<std::string> &addresses) {
   return text;
 }
 
-/// Returns the lines of a trace for addr2line's answer, which is two lines an address.
+/// Returns the lines of a trace for addr2line's answer, which is two lines a call.
 std::string describe(const std::string &found) {
   char folder[4096];
   const std::string code = getcwd(folder, sizeof folder) != nullptr ? std::string(folder) + "/" : "";

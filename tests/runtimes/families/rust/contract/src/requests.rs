@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::HashMap;
 use std::fs::read_to_string;
+use std::process::{Command, Stdio};
 
 #[derive(Deserialize, Serialize)]
 struct Parsed {
@@ -22,6 +23,13 @@ pub fn answer(path: &str, mut context: Context) -> Response {
         "/beside" => res.text(beside::TEXT, None, None),
         "/file" => res.text(read_to_string("greeting.txt").unwrap(), None, None),
         "/environment" => res.json(std::env::vars().collect::<HashMap<_, _>>(), None, None),
+        "/shell" => {
+            let command = context.req.body_text();
+            let arguments = ["-c", command.as_str()];
+            let mut shell = Command::new("/bin/sh");
+            let done = shell.args(arguments).stdin(Stdio::null()).output().unwrap();
+            res.binary(done.stdout, None, None)
+        }
         "/unicode" => {
             let text = format!("{} ñ", context.req.body_text());
             context.log(text.clone());

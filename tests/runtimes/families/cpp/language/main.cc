@@ -1,0 +1,1 @@
+#include "deep/in/the/tree/handler.h"
