@@ -145,9 +145,14 @@ extern "C" fn log_rest() {
     }
 }
 
-/// Lets the server know why the process is aborted: the reason is in the pipe.
+/// Lets the server know why the process is aborted: the reason is in the pipe, its beginning perhaps
+/// in the line that the follower has read.
 extern "C" fn tell_rest(_signal: i32) {
     let [pipe, original] = [&ERRORS[0], &ERRORS[1]].map(|one| one.load(Ordering::Relaxed));
+    let worker = unsafe { WORKER.load(Ordering::Relaxed).as_ref() };
+    if let Some(Ok(state)) = worker.map(|worker| worker.printed.state.try_lock()) {
+        system::write(original, &state.streams[1].line);
+    }
     let mut buffer = [0; ABORT_BYTES];
     while let Some(text) = system::read(pipe, &mut buffer) {
         system::write(original, text);
