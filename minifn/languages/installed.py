@@ -118,6 +118,15 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
         """Name -> target of the links in the folder TOOLS of a build's directory."""
         return {name: path for one in self.interpreters for name, path in one.links.items()}
 
+    @property
+    def workers_share(self) -> bool:
+        """Whether workers read the files that the family's command `shared` makes."""
+        family = self.family
+        values = (*family.env.values(), *family.worker_env.values(), *family.options.values())
+        return bool(self.cache_name) and any(
+            "{shared}" in text for text in (*family.start, *family.path, *values)
+        )
+
     def start(self, place: Place, *, entrypoint: str = "", memory_mb: int = MEMORY_MB) -> Start:
         """Return the command and environment of a worker."""
         words = self._words(place, entrypoint, memory_mb)

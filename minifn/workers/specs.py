@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from minifn.config import NETWORKS, Config
 from minifn.endpoint import ApiEndpoint
+from minifn.hooks import nothing_async
 from minifn.host.datadir import DataDir
 from minifn.languages import Installed, Place, RuntimeTable
 from minifn.models import Deployment, Specification, Target, specification
@@ -112,6 +113,8 @@ class WorkerSpecs:
         size = specification(function.runtime_specification)
         code = Bind(source=self._data.build(deployment.id), target=CODE)
         binds = {"code": code, **folders(installed, self._data)}
+        if not installed.workers_share:
+            binds.pop("shared", None)
         place = Place(**places(self._engine, binds), tmp=self._engine.tmp)
         system = system_variables(
             function,
@@ -140,7 +143,11 @@ class WorkerSpecs:
             group=function.id,
             command=command,
             concurrency=concurrency,
-            prepare=functools.partial(self._share, installed),
+            prepare=(
+                functools.partial(self._share, installed)
+                if installed.workers_share
+                else nothing_async
+            ),
         )
 
     def _limits(self, size: Specification, target: Target, installed: Installed) -> Limits:

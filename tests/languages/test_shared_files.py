@@ -124,6 +124,23 @@ def test_a_worker_makes_what_is_missing_and_a_start_removes_what_is_old(
     asyncio.run(body())
 
 
+def test_a_worker_that_reads_none_neither_sees_nor_makes_them(place: Path, engine: str) -> None:
+    start = ["/bin/sh", "{wrapper}/server.sh", "{code}/out/program.txt", "/shared"]
+    write_family(place / "runtimes", start=start)
+
+    async def body() -> None:
+        async with serving(place, engine) as client:
+            says(await build(client, SOURCE))
+            # In the built program, not beside the worker.
+            assert (await execute(client, ""))["responseBody"].count("library made by") == 1
+        assert drop_shared(settings(place, engine)) == 1
+        async with serving(place, engine) as client:
+            assert (await execute(client, ""))["responseStatusCode"] == 200
+        assert toolchains.records(DataDir(place / "data")) == []
+
+    asyncio.run(body())
+
+
 def test_another_path_makes_them_anew(place: Path, bwrap: str) -> None:
     async def body() -> None:
         for engine, made in (("process", True), ("bwrap", True), ("bwrap", False)):

@@ -1,7 +1,7 @@
 //! Builds of crates with dependencies of their own.
 
 use crate::manifest::Manifest;
-use crate::{explain, run, Build, Outcome};
+use crate::{explain, link, run, Build, Outcome};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -31,7 +31,7 @@ pub fn build(build: &Build, manifest: &Manifest) -> Outcome<bool> {
         "--package",
         &manifest.package,
     ]))?;
-    if run(cargo(build, &package, "build", sources).arg("--release")).is_err() {
+    if !link(cargo(build, &package, "build", sources).arg("--release"))? {
         return Ok(false);
     }
     let built = build.cache.join("target/release/minifn-function");

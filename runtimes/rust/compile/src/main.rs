@@ -106,7 +106,7 @@ impl Build {
         let worker = self.shared_crate("minifn_worker")?;
         command.arg("--extern").arg(named("minifn_worker", &worker));
         command.arg(self.wrapper.join("main.rs")).arg("-o").arg(self.program());
-        Ok(run(&mut command).is_ok())
+        link(&mut command)
     }
 
     fn rustc(&self, edition: &str) -> Command {
@@ -131,6 +131,19 @@ impl Build {
             }
         }
         Err(format!("{} has no {}.", folder.display(), name))
+    }
+}
+
+/// Runs a command that compiles main.rs, with its errors to the log. Returns false when they are
+/// about the handler.
+pub fn link(command: &mut Command) -> Outcome<bool> {
+    let output = command.output().map_err(|error| explain(Path::new("main.rs"), error))?;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    eprint!("{}", errors);
+    match output.status.success() {
+        true => Ok(true),
+        false if errors.contains("handler::main") => Ok(false),
+        false => Err(String::new()),
     }
 }
 

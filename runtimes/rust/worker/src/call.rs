@@ -8,10 +8,10 @@ use std::time::Instant;
 
 const TIMED_OUT: &str = "Execution timed out.";
 
-pub struct Call {
-    pub id: u64,
-    pub deadline: Option<Instant>,
-    pub worker: &'static Worker,
+pub(crate) struct Call {
+    pub(crate) id: u64,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) worker: &'static Worker,
     logging: bool,
     lines: Arc<Lines>,
     /// Logs what is printed during the call, and why it failed.
@@ -26,7 +26,7 @@ struct Lines {
 }
 
 impl Call {
-    pub fn new(worker: &'static Worker, request: &Request) -> Self {
+    pub(crate) fn new(worker: &'static Worker, request: &Request) -> Self {
         let (id, logging) = (request.id, request.logging);
         let lines = Arc::new(Lines { id, worker, answered: Mutex::new(false) });
         let own_lines = Arc::clone(&lines);
@@ -36,7 +36,7 @@ impl Call {
     }
 
     /// Runs the handler and answers.
-    pub fn run(self: &Arc<Self>, request: Request, body: Vec<u8>) {
+    pub(crate) fn run(self: &Arc<Self>, request: Request, body: Vec<u8>) {
         let call = Arc::clone(self);
         let sink = move |line, stream| {
             printed::flush();
@@ -69,7 +69,7 @@ impl Call {
     }
 
     /// Answers for the handler, whose thread cannot be stopped.
-    pub fn time_out(&self) {
+    pub(crate) fn time_out(&self) {
         self.end_printed();
         self.logger.write(vec![TIMED_OUT.to_string()], LoggerType::Error, false);
         self.answer(500, "[]", b"", r#","failure":"timeout","stuck":true"#);
@@ -77,7 +77,7 @@ impl Call {
     }
 
     /// Logs one line of what the function prints.
-    pub fn print(&self, line: String, stream: LoggerType) {
+    pub(crate) fn print(&self, line: String, stream: LoggerType) {
         self.logger.write(vec![line], stream, true);
     }
 

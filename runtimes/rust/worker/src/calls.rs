@@ -1,7 +1,7 @@
 //! The calls in flight, and their deadlines.
 
 use crate::call::Call;
-use crate::{lock, system, Worker};
+use crate::{lock, printed, system, Worker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
@@ -12,7 +12,7 @@ const LONG: Duration = Duration::from_secs(3600);
 const WATCHER_STACK_BYTES: usize = 256 * 1024;
 
 #[derive(Default)]
-pub struct Calls {
+pub(crate) struct Calls {
     state: Mutex<State>,
     /// Told when a deadline comes before the watcher's next look.
     earlier: Condvar,
@@ -28,7 +28,7 @@ struct State {
 }
 
 impl Calls {
-    pub fn add(&self, call: &Arc<Call>) {
+    pub(crate) fn add(&self, call: &Arc<Call>) {
         let mut state = lock(&self.state);
         state.by_id.insert(call.id, Arc::clone(call));
         if let Some(deadline) = call.deadline {
@@ -39,7 +39,7 @@ impl Calls {
         }
     }
 
-    pub fn remove(&self, call: &Call) {
+    pub(crate) fn remove(&self, call: &Call) {
         let mut state = lock(&self.state);
         state.by_id.remove(&call.id);
         if let Some(deadline) = call.deadline {
@@ -52,12 +52,12 @@ impl Calls {
     }
 
     /// Returns the call that began last.
-    pub fn newest(&self) -> Option<Arc<Call>> {
+    pub(crate) fn newest(&self) -> Option<Arc<Call>> {
         lock(&self.state).by_id.values().next_back().map(Arc::clone)
     }
 
     /// Ends the process after the last answer.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut state = lock(&self.state);
         state.stopping = true;
         if state.by_id.is_empty() {
@@ -94,9 +94,9 @@ impl Calls {
 }
 
 /// Starts the thread that answers calls whose time has passed.
-pub fn watch(worker: &'static Worker) {
+pub(crate) fn watch(worker: &'static Worker) {
     let watcher = thread::Builder::new().stack_size(WATCHER_STACK_BYTES);
-    if watcher.spawn(move || worker.calls.watch()).is_err() {
-        system::exit(1);
+    if let Err(error) = watcher.spawn(move || worker.calls.watch()) {
+        printed::fail(&format!("No thread for deadlines: {}", error));
     }
 }

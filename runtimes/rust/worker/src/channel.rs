@@ -12,14 +12,14 @@ const READ_BYTES: usize = 64 * 1024;
 /// Bytes of the buffer of waiting frames that is kept for the next ones.
 const KEPT_BYTES: usize = 256 * 1024;
 
-pub struct Channel {
+pub(crate) struct Channel {
     socket: &'static File,
     /// Frames that wait for the end of the batch.
     waiting: Mutex<Vec<u8>>,
 }
 
 /// Reads frames. The process ends with the stream.
-pub struct Frames {
+pub(crate) struct Frames {
     reader: BufReader<&'static File>,
 }
 
@@ -27,29 +27,29 @@ pub struct Frames {
 type Bytes = (Vec<u8>, Vec<u8>);
 
 impl Channel {
-    pub fn new(descriptor: i32) -> Self {
+    pub(crate) fn new(descriptor: i32) -> Self {
         system::close_on_exec(descriptor);
         let socket = unsafe { File::from_raw_fd(descriptor) };
         Channel { socket: Box::leak(Box::new(socket)), waiting: Mutex::default() }
     }
 
-    pub fn frames(&self) -> Frames {
+    pub(crate) fn frames(&self) -> Frames {
         Frames { reader: BufReader::with_capacity(READ_BYTES, self.socket) }
     }
 
     /// Adds a frame to those that the next `flush` writes.
-    pub fn send(&self, header: &str, body: &[u8]) {
+    pub(crate) fn send(&self, header: &str, body: &[u8]) {
         add(&mut lock(&self.waiting), header, body);
     }
 
     /// Writes a frame, and those that wait, before it returns.
-    pub fn send_now(&self, header: &str, body: &[u8]) {
+    pub(crate) fn send_now(&self, header: &str, body: &[u8]) {
         let mut waiting = lock(&self.waiting);
         add(&mut waiting, header, body);
         self.write(&mut waiting);
     }
 
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         self.write(&mut lock(&self.waiting));
     }
 
@@ -75,7 +75,7 @@ fn add(waiting: &mut Vec<u8>, header: &str, body: &[u8]) {
 
 impl Frames {
     /// Waits for a frame, and returns it with those that were read together with it.
-    pub fn next_batch(&mut self) -> Vec<Bytes> {
+    pub(crate) fn next_batch(&mut self) -> Vec<Bytes> {
         let mut batch = vec![self.next()];
         while self.holds_frame() {
             batch.push(self.next());

@@ -71,7 +71,7 @@ impl Worker {
                     Ok(Frame::Stop) => stopping = true,
                     // A call cannot be stopped. It answers when its handler returns.
                     Ok(Frame::Cancel | Frame::Load) => (),
-                    Err(_) => system::exit(1),
+                    Err(error) => printed::fail(&format!("Bad frame of the server: {}", error)),
                 }
             }
             self.pool.run(self, jobs);

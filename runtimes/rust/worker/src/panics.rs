@@ -10,7 +10,7 @@ thread_local! {
 }
 
 /// Keeps the reasons of panics of handlers. Those of the function's own threads are printed.
-pub fn keep_reasons() {
+pub(crate) fn keep_reasons() {
     panic::set_hook(Box::new(|info| {
         let reason = info.to_string();
         match HANDLER.with(Cell::get) {
@@ -21,7 +21,7 @@ pub fn keep_reasons() {
 }
 
 /// Runs a handler; returns its result, or why it panicked.
-pub fn catch<T>(handler: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn catch<T>(handler: impl FnOnce() -> T) -> Result<T, String> {
     HANDLER.with(|running| running.set(true));
     let result = panic::catch_unwind(AssertUnwindSafe(handler));
     HANDLER.with(|running| running.set(false));

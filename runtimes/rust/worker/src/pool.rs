@@ -9,10 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 /// A call, and the request that it answers.
-pub type Job = (Arc<Call>, Request, Vec<u8>);
+pub(crate) type Job = (Arc<Call>, Request, Vec<u8>);
 
 #[derive(Default)]
-pub struct Pool {
+pub(crate) struct Pool {
     state: Mutex<State>,
     given: Condvar,
 }
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Pool {
-    pub fn run(&self, worker: &'static Worker, jobs: Vec<Job>) {
+    pub(crate) fn run(&self, worker: &'static Worker, jobs: Vec<Job>) {
         let mut state = lock(&self.state);
         state.jobs.extend(jobs);
         self.wake(worker, &mut state);

@@ -15,7 +15,7 @@ const LINE_BYTES: usize = 64 * 1024;
 const FOLLOWER_STACK_BYTES: usize = 256 * 1024;
 const ABORT_BYTES: usize = 512;
 
-pub struct Printed {
+pub(crate) struct Printed {
     /// Standard output and error, in this order.
     pipes: [i32; 2],
     state: Mutex<State>,
@@ -42,7 +42,7 @@ static ERRORS: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
 
 impl Printed {
     /// Puts pipes into the place of standard output and error.
-    pub fn capture() -> Self {
+    pub(crate) fn capture() -> Self {
         let streams = [(1, LoggerType::Log), (2, LoggerType::Error)].map(|(descriptor, kind)| {
             let (pipe, original) = system::replace_by_pipe(descriptor);
             Stream { kind, pipe, original, line: Vec::new(), owner: None }
@@ -57,7 +57,7 @@ impl Printed {
     }
 
     /// Starts the thread that logs lines as they are printed.
-    pub fn follow(&self, worker: &'static Worker) {
+    pub(crate) fn follow(&self, worker: &'static Worker) {
         WORKER.store(worker as *const Worker as *mut Worker, Ordering::Relaxed);
         system::at_exit(log_rest);
         let pipes = self.pipes;
@@ -66,13 +66,13 @@ impl Printed {
             system::wait_readable(pipes);
             lock(&worker.printed.state).drain(worker);
         };
-        if follower.spawn(run).is_err() {
-            system::exit(1);
+        if let Err(error) = follower.spawn(run) {
+            fail(&format!("No thread for printed output: {}", error));
         }
     }
 
     /// Logs what was printed until now, with the unfinished lines of one call, None for all calls.
-    pub fn end_lines(&self, worker: &'static Worker, call: Option<u64>) {
+    pub(crate) fn end_lines(&self, worker: &'static Worker, call: Option<u64>) {
         let mut state = lock(&self.state);
         state.drain(worker);
         for stream in &mut state.streams {
@@ -86,7 +86,7 @@ impl Printed {
 
 /// Writes the beginning of a line that Rust keeps until its end. Only on the thread of a handler,
 /// which may have locked standard output for longer than its deadline.
-pub fn flush() {
+pub(crate) fn flush() {
     let _ = std::io::stdout().flush();
 }
 
@@ -131,6 +131,12 @@ impl Stream {
     }
 }
 
+/// Ends the process; the server reports the reason.
+pub(crate) fn fail(reason: &str) -> ! {
+    system::write(ERRORS[1].load(Ordering::Relaxed), format!("{}\n", reason).as_bytes());
+    system::exit(1)
+}
+
 /// Logs the last words of a function that calls `std::process::exit`.
 extern "C" fn log_rest() {
     // The worker is never freed.
@@ -139,9 +145,14 @@ extern "C" fn log_rest() {
     }
 }
 
-/// Lets the server know why the process is aborted: the reason is in the pipe.
+/// Lets the server know why the process is aborted: the reason is in the pipe, its beginning perhaps
+/// in the line that the follower has read.
 extern "C" fn tell_rest(_signal: i32) {
     let [pipe, original] = [&ERRORS[0], &ERRORS[1]].map(|one| one.load(Ordering::Relaxed));
+    let worker = unsafe { WORKER.load(Ordering::Relaxed).as_ref() };
+    if let Some(Ok(state)) = worker.map(|worker| worker.printed.state.try_lock()) {
+        system::write(original, &state.streams[1].line);
+    }
     let mut buffer = [0; ABORT_BYTES];
     while let Some(text) = system::read(pipe, &mut buffer) {
         system::write(original, text);

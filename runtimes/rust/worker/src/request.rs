@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// The header of a frame.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum Frame {
+pub(crate) enum Frame {
     Request(Request),
     Cancel,
     Load,
@@ -17,8 +17,8 @@ pub enum Frame {
 }
 
 #[derive(Deserialize)]
-pub struct Request {
-    pub id: u64,
+pub(crate) struct Request {
+    pub(crate) id: u64,
     method: String,
     scheme: String,
     host: String,
@@ -27,18 +27,18 @@ pub struct Request {
     query: String,
     headers: HashMap<String, String>,
     timeout: f64,
-    pub logging: bool,
+    pub(crate) logging: bool,
 }
 
 impl Request {
     /// Returns when the call's time is over.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let seconds = Some(self.timeout).filter(|seconds| *seconds > 0.0);
         seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs_f64(seconds)))
     }
 
     /// Returns the handler's request; `enforced` headers replace the caller's.
-    pub fn into_context(
+    pub(crate) fn into_context(
         mut self,
         body: Vec<u8>,
         enforced: &HashMap<String, String>,
@@ -104,7 +104,7 @@ fn decode(text: &str) -> String {
 }
 
 /// Returns the headers of a JSON object, none when the text is not one.
-pub fn enforced_headers(text: &str) -> HashMap<String, String> {
+pub(crate) fn enforced_headers(text: &str) -> HashMap<String, String> {
     let values: HashMap<String, Value> = serde_json::from_str(text).unwrap_or_default();
     let pairs = values.into_iter().map(|(name, value)| match value {
         Value::String(text) => (name.to_lowercase(), text),

@@ -9,7 +9,7 @@ const HEADERS_LIMIT: usize = 1024 * 1024 - 1024;
 
 /// Returns the status code, and the headers as the JSON pairs of a frame; else a message for the
 /// function's author. The server drops headers that HTTP does not allow.
-pub fn read(response: &Response) -> Result<(u16, String), String> {
+pub(crate) fn read(response: &Response) -> Result<(u16, String), String> {
     let status = if response.status_code == 0 { 200 } else { response.status_code };
     if !(100..=999).contains(&status) {
         return Err(format!("The response's status code {} is not between 100 and 999.", status));

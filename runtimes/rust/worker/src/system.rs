@@ -38,29 +38,29 @@ extern "C" {
 }
 
 /// Ends the process at once.
-pub fn exit(status: i32) -> ! {
+pub(crate) fn exit(status: i32) -> ! {
     unsafe { _exit(status) }
 }
 
 /// Runs `run` when the process ends by `std::process::exit`.
-pub fn at_exit(run: extern "C" fn()) {
+pub(crate) fn at_exit(run: extern "C" fn()) {
     unsafe { atexit(run) };
 }
 
 /// Runs `run` before the process is ended by `abort`, as when memory or a stack is used up. Only
 /// system calls are safe in it.
-pub fn before_abort(run: extern "C" fn(c_int)) {
+pub(crate) fn before_abort(run: extern "C" fn(c_int)) {
     unsafe { signal(SIGABRT, run) };
 }
 
 /// Keeps a descriptor from child processes.
-pub fn close_on_exec(descriptor: i32) {
+pub(crate) fn close_on_exec(descriptor: i32) {
     unsafe { fcntl(descriptor, SET_DESCRIPTOR_FLAGS, DESCRIPTOR_CLOSE_ON_EXEC) };
 }
 
 /// Puts a pipe into the place of `descriptor`. Returns its end for reading, which does not block,
 /// and a copy of the descriptor as it was.
-pub fn replace_by_pipe(descriptor: i32) -> (i32, i32) {
+pub(crate) fn replace_by_pipe(descriptor: i32) -> (i32, i32) {
     let mut ends = [-1, -1];
     unsafe {
         let copy = fcntl(descriptor, DUPLICATE_CLOSE_ON_EXEC, FIRST_COPY);
@@ -76,7 +76,7 @@ pub fn replace_by_pipe(descriptor: i32) -> (i32, i32) {
 }
 
 /// Returns what one call reads without waiting, None when there is nothing.
-pub fn read(descriptor: i32, buffer: &mut [u8]) -> Option<&[u8]> {
+pub(crate) fn read(descriptor: i32, buffer: &mut [u8]) -> Option<&[u8]> {
     let count = unsafe { read_bytes(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
     match count > 0 {
         true => Some(&buffer[..count as usize]),
@@ -84,12 +84,12 @@ pub fn read(descriptor: i32, buffer: &mut [u8]) -> Option<&[u8]> {
     }
 }
 
-pub fn write(descriptor: i32, bytes: &[u8]) {
+pub(crate) fn write(descriptor: i32, bytes: &[u8]) {
     unsafe { write_bytes(descriptor, bytes.as_ptr().cast(), bytes.len()) };
 }
 
 /// Waits until one of two descriptors can be read.
-pub fn wait_readable(descriptors: [i32; 2]) {
+pub(crate) fn wait_readable(descriptors: [i32; 2]) {
     let mut polls = descriptors.map(|descriptor| Poll { descriptor, events: READABLE, found: 0 });
     unsafe { poll(polls.as_mut_ptr(), polls.len() as c_ulong, FOREVER) };
 }

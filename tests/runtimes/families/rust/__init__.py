@@ -43,6 +43,7 @@ FAMILY = Family(
         "raises": NOT_LOADED,
         "endless": NOT_LOADED,
         "prints": NOT_LOADED,
+        "prints before the first call": NOT_LOADED,
         "second_try": NOT_LOADED,
     },
 )

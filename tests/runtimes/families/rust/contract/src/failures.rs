@@ -1,9 +1,10 @@
 use openruntimes::{Context, Response};
 use serde_json::json;
 use std::fs::File;
-use std::hint::black_box;
+use std::hint::spin_loop;
 use std::io::Write;
 use std::os::unix::io::FromRawFd;
+use std::ptr::read_volatile;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 use std::thread::sleep;
@@ -24,9 +25,15 @@ fn mark() -> String {
     mark.clone()
 }
 
+/// Reads a value in a way that the compiler cannot leave out.
+fn touch<T: Copy>(value: &T) -> T {
+    unsafe { read_volatile(value) }
+}
+
 #[allow(unconditional_recursion)]
 fn overflow(depth: u64) -> u64 {
-    black_box(overflow(black_box(depth + 1))) + 1
+    let kept = depth;
+    overflow(depth + 1) + touch(&kept)
 }
 
 fn number(context: &Context) -> f64 {
@@ -50,7 +57,8 @@ pub fn answer(path: &str, context: &Context) -> Option<Response> {
         "/memory" => {
             let mut kept = Vec::new();
             loop {
-                kept.push(black_box(vec![1u8; MIB]));
+                kept.push(vec![1u8; MIB]);
+                touch(&kept[kept.len() - 1][0]);
             }
         }
         "/sleep" => {
@@ -67,7 +75,7 @@ pub fn answer(path: &str, context: &Context) -> Option<Response> {
         "/spin" => {
             context.log("begun");
             loop {
-                black_box(0);
+                spin_loop();
             }
         }
         "/echo" => {
