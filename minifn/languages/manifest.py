@@ -158,6 +158,9 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     memory_allowance_mb: int = 0
     #: The oldest version that does so, "" for all.
     memory_allowance_since: str = ""
+    #: Threads that the workers of one function may have besides the usual processes, for a language
+    #: that has many of its own and one for each call.
+    threads_allowance: int = 0
     #: Command of a worker; empty when minifn has no wrapper for the language.
     start: tuple[str, ...] = ()
     #: Directories put before PATH, for builds and workers.

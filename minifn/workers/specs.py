@@ -129,7 +129,7 @@ class WorkerSpecs:
             env={**start.defaults, **own, **options, **system, **start.env},
             cwd=place.code,
             binds=(*binds.values(), *shown(installed)),
-            limits=self._limits(size, target, installed.memory_allowance_mb),
+            limits=self._limits(size, target, installed),
             network=network_of(self._config.network, target.variables),
             uid=function_uid(function),
             label=f"{function.id} {deployment.id}",
@@ -143,12 +143,12 @@ class WorkerSpecs:
             prepare=functools.partial(self._share, installed),
         )
 
-    def _limits(self, size: Specification, target: Target, reserved_mb: int) -> Limits:
+    def _limits(self, size: Specification, target: Target, installed: Installed) -> Limits:
         return Limits(
             memory_bytes=size.memory_mb * _MIB,
-            reserved_bytes=reserved_mb * _MIB,
+            reserved_bytes=installed.memory_allowance_mb * _MIB,
             tmp_bytes=tmp_mb(self._tmp_mb, target.variables) * _MIB,
-            processes=WORKER_PROCESSES,
+            processes=WORKER_PROCESSES + installed.family.threads_allowance,
             open_files=WORKER_FILES,
             cpus=size.cpus,
             nice=WORKER_NICE,

@@ -1,0 +1,5 @@
+package io.openruntimes.java;
+
+class Sibling {
+  static final String TEXT = "unfinished;
+}

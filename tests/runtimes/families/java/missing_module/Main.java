@@ -1,0 +1,9 @@
+package io.openruntimes.java;
+
+import notthereatall.Anything;
+
+public class Main {
+  public RuntimeOutput main(RuntimeContext context) {
+    return context.getRes().text(Anything.TEXT);
+  }
+}

@@ -1,0 +1,3 @@
+package io.openruntimes.kotlin
+
+fun sibling(): String = "unfinished

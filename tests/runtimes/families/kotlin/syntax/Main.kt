@@ -1,0 +1,5 @@
+package io.openruntimes.kotlin
+
+class Main {
+    fun main(context: RuntimeContext: RuntimeOutput = context.res.empty()
+}
