@@ -113,7 +113,8 @@ def test_an_empty_secret_is_none(data: Path, name: str) -> None:
 @pytest.mark.parametrize("command", [("token", "--user", "ada"), ("git",)])
 def test_nothing_is_signed_with_an_empty_secret(data: Path, command: tuple[str, ...]) -> None:
     data.mkdir(mode=0o700)
-    (data / "jwt.secret").touch()
+    for name in ("minifn.db", "jwt.secret"):
+        (data / name).touch()
     done = subprocess.run(
         [sys.executable, "-m", "minifn", *command, "--data", str(data)],
         capture_output=True, text=True, timeout=60, check=False,

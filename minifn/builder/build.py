@@ -102,8 +102,14 @@ class Build:
             raise BuildError("The deployment has no entrypoint.")
         await asyncio.to_thread(self._context.runtimes.look, self._function.runtime)
         installed = self._context.runtimes.resolve(self._function.runtime)
-        await self._prepare(installed)
-        await self._context.toolchains.ready(installed, self._log.note)
+        # Meanwhile the archive is unpacked.
+        sharing = asyncio.create_task(self._context.toolchains.ready(installed, self._log.note))
+        try:
+            await self._prepare(installed)
+            await sharing
+        finally:
+            sharing.cancel()
+            await asyncio.gather(sharing, return_exceptions=True)
         place = self._place(installed)
         plan = installed.build(
             place,

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ from minifn import jsontext
 from minifn.languages.interpreters import (
     Interpreter,
     Version,
+    exists,
     home,
     interpreter,
     parse_version,
@@ -126,7 +128,7 @@ class Search:
             try:
                 output, _ = probe.communicate(timeout=max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                probe.kill()
+                os.killpg(probe.pid, signal.SIGKILL)
                 self._slow[path] = time.monotonic() + ASK_AGAIN_SECONDS
                 return
         file = _file(path)
@@ -165,10 +167,10 @@ class Places:
     def _words(self) -> dict[str, list[str]]:
         """The values of each word of `Finder.places`."""
         around = [Path(sys.prefix), *(path.parent for path in self.search_path)]
-        venvs = [path for path in around if (path / "pyvenv.cfg").is_file()]
+        venvs = [path for path in around if exists(path / "pyvenv.cfg")]
         own = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
         sites = [str(path) for venv in venvs for path in venv.glob("lib*/python*/site-packages")]
-        roots = [Path(sys.prefix), Path(sys.prefix).parent, Path.cwd()]
+        roots = [Path(sys.prefix), Path(sys.prefix).parent, Path()]
         modules = [
             *(root / "node_modules" for root in roots),
             *(path for path in self.search_path if path.name == "node_modules"),
@@ -180,7 +182,9 @@ class Places:
             "server": [str(Path(getattr(sys, "_base_executable", sys.executable)).parent)],
             "venv": list(dict.fromkeys([sys.prefix, *map(str, venvs)])),
             "site": list(dict.fromkeys([*sorted(own), *sites])),
-            "node_modules": [str(path) for path in dict.fromkeys(modules) if path.is_dir()],
+            "node_modules": [
+                str(path.absolute()) for path in dict.fromkeys(modules) if exists(path)
+            ],
         }
 
 
@@ -227,7 +231,7 @@ def _real(path: Path) -> Path:
 
 def _is_program(path: Path, finder: Finder) -> bool:
     try:
-        if finder.holds and not (prefix_of(path, finder.prefix) / finder.holds).exists():
+        if finder.holds and not exists(prefix_of(path, finder.prefix) / finder.holds):
             return False
         if finder.scripts:
             return path.is_file() and os.access(path, os.R_OK)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from minifn.languages.interpreters import Interpreter, parse_version
+from minifn.languages.interpreters import Interpreter, is_system, parse_version
 from minifn.languages.manifest import Family, Runtime
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -110,7 +110,8 @@ class Installed(msgspec.Struct, frozen=True, kw_only=True):
     def binds(self) -> tuple[Path, ...]:
         """The paths besides the system that a sandbox must show, read-only, at their own place."""
         shown = (path for one in self.interpreters for path in one.binds)
-        return tuple(dict.fromkeys((*shown, *self.system_paths)))
+        more = (path for path in self.system_paths if not is_system(path))
+        return tuple(dict.fromkeys((*shown, *more)))
 
     @property
     def tools(self) -> dict[str, Path]:

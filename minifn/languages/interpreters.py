@@ -1,5 +1,6 @@
 """The interpreters of this machine, and the paths that a sandbox must show to run them."""
 
+import os
 import re
 import stat
 from functools import cached_property
@@ -42,7 +43,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def system(self) -> bool:
         """Whether it belongs to the system, which every sandbox shows."""
-        return any(self.path.is_relative_to(prefix) for prefix in SYSTEM_PREFIXES)
+        return is_system(self.path)
 
     @cached_property
     def public(self) -> bool:
@@ -66,7 +67,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             return (self.path,)
         if "." in self.shows:
             return (self.prefix,)
-        shown = tuple(path for part in self.shows if (path := self.prefix / part).exists())
+        shown = tuple(path for part in self.shows if exists(path := self.prefix / part))
         inside = any(self.path.is_relative_to(path) for path in shown)
         return shown if inside else (*shown, self.path)
 
@@ -92,6 +93,11 @@ def interpreter(path: Path, version: Version, finder: Finder) -> Interpreter:
     )
 
 
+def is_system(path: Path) -> bool:
+    """Tell whether every sandbox shows a path anyway."""
+    return any(path.is_relative_to(prefix) for prefix in SYSTEM_PREFIXES)
+
+
 def prefix_of(path: Path, levels: int | None) -> Path:
     """Return the root of the toolchain of the program `path`; `levels` is `Finder.prefix`."""
     return path.parents[max(1, _levels(path, levels)) - 1]
@@ -101,6 +107,11 @@ def _levels(path: Path, levels: int | None) -> int:
     if levels is not None:
         return min(levels, len(path.parents))
     return BIN_LEVELS if path.parent.name == "bin" else 0
+
+
+def exists(path: Path) -> bool:
+    """Tell whether a path is there; it is not in a closed directory, where `Path.exists` raises."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def home() -> Path | None:
@@ -116,4 +127,4 @@ def _is_private(prefix: Path) -> bool:
 
     A virtual environment is one such prefix: the server's holds the server.
     """
-    return prefix in (home(), Path("/")) or (prefix / "pyvenv.cfg").is_file()
+    return prefix in (home(), Path("/")) or exists(prefix / "pyvenv.cfg")

@@ -148,7 +148,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     interpreter: Finder | None = None
     #: Word -> family whose best interpreter this one needs as well.
     needs: dict[str, str] = {}
-    #: Paths (globs) of the machine that its programs read, such as `/etc/php`.
+    #: Paths (globs) of the machine that its programs read, such as `/etc/php`. `{shared}` is made
+    #: anew when one of them changes.
     system_paths: tuple[str, ...] = ()
     #: Folder beside this one with code that families share, "" for none.
     common: str = ""

@@ -13,7 +13,7 @@ import msgspec
 from minifn.config import Config
 from minifn.languages.finding import Search
 from minifn.languages.installed import SYSTEM_PATH, Installed
-from minifn.languages.interpreters import Interpreter, Version, parse_version
+from minifn.languages.interpreters import Interpreter, Version, exists, parse_version
 from minifn.languages.manifest import Family, Finder, Runtime, Starter, load_families
 
 #: Least seconds between two looks for the interpreters of all runtimes.
@@ -107,7 +107,7 @@ class RuntimeTable:
             return time.monotonic() < self._looked + LOOK_SECONDS
         exact = self._exact(runtime)
         needed = (self.interpreters[key][-1] for key in self._actor(runtime).needs.values())
-        return exact is not None and all(one.path.exists() for one in (exact, *needed))
+        return exact is not None and all(exists(one.path) for one in (exact, *needed))
 
     def _take(self, found: Mapping[str, tuple[Interpreter, ...]]) -> None:
         """Set what was found, and count a change."""

@@ -1,6 +1,7 @@
 """Attributes that each list can be filtered and ordered by."""
 
 from minifn.instants import MAX_INSTANT_MS
+from minifn.store import late_indexes
 from minifn.store.queries import Attribute, Attributes, Kind
 
 
@@ -37,7 +38,11 @@ DEPLOYMENTS: Attributes = {
 }
 
 EXECUTIONS: Attributes = {
-    name: Attribute(name, kind, f"executions_{name}")
+    name: Attribute(
+        name,
+        kind,
+        late_indexes.index_of(name) if name in late_indexes.COLUMNS else f"executions_{name}",
+    )
     for kind, names in (
         (
             Kind.STRING,

@@ -10,7 +10,7 @@ import msgspec
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution
-from minifn.store import usage
+from minifn.store import late_indexes, usage
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.conditions import Condition, join
 from minifn.store.paging import Page, page as list_page
@@ -53,7 +53,10 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
         if "NOT NULL" in str(exc):
             raise FunctionNotFound from exc
         raise
-    return cursor.lastrowid or 0
+    sequence = cursor.lastrowid or 0
+    if sequence % late_indexes.LOOK_ROWS == 0:
+        late_indexes.fill(conn)
+    return sequence
 
 
 def get(

@@ -10,6 +10,7 @@ from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
 from minifn.store import plans
 from minifn.store.conditions import ALWAYS, Condition, join
+from minifn.store.late_indexes import rows
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
 from minifn.store.queries import CREATION, Attribute, Comparison, Order, Query
 from minifn.store.table import Table
@@ -47,19 +48,20 @@ def page(
     found = plans.candidates(conn, table.name, query, scope)
     matches = plans.where(query, scope)
     orders = _orders(query)
-    total = _count(conn, plans.for_count(table.name, matches, query.filters, found)) if count else 0
-    plan = plans.for_page(table.name, matches, orders, found, _order_index(query, scope))
+    name = table.name
+    total = _count(conn, plans.for_count(conn, name, matches, query.filters, found)) if count else 0
+    plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
     beyond = _beyond(conn, table.name, scope, query, orders)
     sequences = _sequences(plan, beyond, orders)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
-    rows = conn.execute(
+    found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
         f" ORDER BY {_keys(orders)}",
         (*sequences.values, query.limit, query.offset),
     )
-    items = [table.record(row) for row in _bounded(rows)]
+    items = [table.record(row) for row in _bounded(found_rows)]
     if query.cursor_before:
         items.reverse()
     return Page(total, tuple(items))
@@ -82,9 +84,9 @@ def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
 def _count(conn: sqlite3.Connection, plan: Plan | int) -> int:
     if isinstance(plan, int):
         return plan
-    rows = f"SELECT 1 FROM {plan.source} WHERE {plan.where.sql} LIMIT {TOTAL_MAX}"
-    sql = f"SELECT count(*) FROM ({rows})"
-    return int(conn.execute(sql, plan.where.values).fetchone()[0])
+    found = rows("1", plan.sources, plan.where)
+    sql = f"SELECT count(*) FROM ({found.sql} LIMIT {TOTAL_MAX})"
+    return int(conn.execute(sql, found.values).fetchone()[0])
 
 
 def _orders(query: Query) -> Orders:
@@ -154,16 +156,13 @@ def _beyond(
 
 def _sequences(plan: Plan, beyond: Sequence[Condition], orders: Orders) -> Condition:
     """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values."""
-    if not plan.in_order or len(beyond) == 1:
-        where = join([plan.where, join(beyond, "OR")])
-        rows = f"SELECT sequence FROM {plan.source} WHERE {where.sql}"
-        return Condition(f"{rows} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?", where.values)
-    # Each part is a range of the index, and SQLite merges them lazily; it would test an OR row by
-    # row.
+    if not plan.in_order or (len(beyond) == 1 and len(plan.sources) == 1):
+        found = rows("sequence", plan.sources, join([join(beyond, "OR"), plan.where]))
+        return Condition(f"{found.sql} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?", found.values)
+    # Each part is a range of an index, and SQLite merges them lazily; it would test an OR row by
+    # row. Of two bounds of one column, SQLite seeks to the first: the cursor's is the nearer one.
     columns = ", ".join(column for column, _ in orders)
-    wheres = [join([plan.where, part]) for part in beyond]
-    union = " UNION ALL ".join(
-        f"SELECT {columns} FROM {plan.source} WHERE {where.sql}" for where in wheres
-    )
+    parts = [rows(columns, plan.sources, join([part, plan.where])) for part in beyond]
+    union = " UNION ALL ".join(part.sql for part in parts)
     sql = f"SELECT sequence FROM ({union} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?)"
-    return Condition(sql, tuple(value for where in wheres for value in where.values))
+    return Condition(sql, tuple(value for part in parts for value in part.values))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
+from minifn.store.late_indexes import Source, mark, rows, sources
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
@@ -67,12 +68,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Plan:
-    """A way to read: `source` follows FROM, and `where` is tested.
+    """A way to read: rows of all sources are tested by `where`.
 
-    With `in_order`, rows come in the order of the list.
+    With `in_order`, the rows of each source come in the order of the list.
     """
 
-    source: str
+    sources: list[Source]
     where: Condition
     in_order: bool = False
 
@@ -81,12 +82,13 @@ def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope)
     """Return the candidates to drive the query, fewest rows first; none for a short table."""
     if not scope.index:
         return []
+    through = mark(conn)
     found = [
         candidate
         for item in query.filters
-        if (candidate := _of_filter(conn, table, item, scope)) is not None
+        if (candidate := _of_filter(conn, table, item, scope, through)) is not None
     ]
-    select = _select(table, [(scope.index, scope.condition)])
+    select = _select(table, [(scope.index, scope.condition)], through)
     found.append(
         Candidate(
             select,
@@ -101,13 +103,14 @@ def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope)
 
 
 def _of_filter(
-    conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
+    conn: sqlite3.Connection, table: str, item: Filter, scope: Scope, through: int
 ) -> Candidate | None:
     """Return the candidate of one filter, None when no index serves it."""
     parts = range_parts(item)
     if not parts:
         return None
-    select = _select(table, [(index, join([scope.prefix, part])) for index, part in parts])
+    in_scope = [(index, join([scope.prefix, part])) for index, part in parts]
+    select = _select(table, in_scope, through)
     indexes = {index for index, _ in parts}
     method = None if isinstance(item, Combination) else item.method
     ordered = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
@@ -121,13 +124,13 @@ def _of_filter(
     )
 
 
-def _select(table: str, parts: Sequence[tuple[str, Condition]]) -> Condition:
+def _select(table: str, parts: Sequence[tuple[str, Condition]], through: int) -> Condition:
+    selects = [
+        rows("sequence", sources(table, index, through, keys=True), part) for index, part in parts
+    ]
     return Condition(
-        " UNION ALL ".join(
-            f"SELECT sequence FROM {table} INDEXED BY {index} WHERE {part.sql}"
-            for index, part in parts
-        ),
-        tuple(value for _, part in parts for value in part.values),
+        " UNION ALL ".join(select.sql for select in selects),
+        tuple(value for select in selects for value in select.values),
     )
 
 
@@ -142,42 +145,46 @@ def where(query: Query, scope: Scope) -> Condition:
 
 
 def for_page(
-    table: str, matches: Condition, orders: Orders, found: list[Candidate], order_index: str
+    conn: sqlite3.Connection,
+    table: str,
+    matches: Condition,
+    orders: Orders,
+    found: list[Candidate],
+    order_index: str,
 ) -> Plan:
     """Plan a page of the rows that match. `order_index` finds rows in order; "" when none does."""
     if not found:
-        return Plan(table, matches)
+        return Plan([(table, ALWAYS)], matches)
     best = found[0]
     if best.contiguous and best.index == order_index:
-        return Plan(f"{table} INDEXED BY {order_index}", matches, in_order=True)
+        return Plan(sources(table, order_index, mark(conn)), matches, in_order=True)
     if best.rows <= FEW or (len(found) > 2 and best.rows < TOTAL_MAX):
         # With several filters more rows may drive, because few may match all of them.
         return _driven(table, matches, best)
     if len(orders) == 1:
-        index = next(candidate.index for candidate in found if candidate.ordered)
-        return Plan(f"{table} INDEXED BY {index}", matches, in_order=True)
-    return Plan(
-        f"{table} INDEXED BY {order_index}" if order_index else table,
-        matches,
-        in_order=bool(order_index),
-    )
+        order_index = next(candidate.index for candidate in found if candidate.ordered)
+    return Plan(sources(table, order_index, mark(conn)), matches, in_order=bool(order_index))
 
 
 def for_count(
-    table: str, matches: Condition, filters: Sequence[Filter], found: list[Candidate]
+    conn: sqlite3.Connection,
+    table: str,
+    matches: Condition,
+    filters: Sequence[Filter],
+    found: list[Candidate],
 ) -> Plan | int:
     """Plan the count of the rows that match, or return the count if a candidate has it."""
     if not found:
-        return Plan(table, matches)
+        return Plan([(table, ALWAYS)], matches)
     best = found[0]
     if best.exact and len(filters) == len(found) - 1 <= 1:
         return best.rows
     if best.rows <= FEW:
         return _driven(table, matches, best)
-    return Plan(f"{table} INDEXED BY {best.index}" if best.index else table, matches)
+    return Plan(sources(table, best.index, mark(conn)), matches)
 
 
 def _driven(table: str, matches: Condition, candidate: Candidate) -> Plan:
     # NOT INDEXED leaves the look-up by sequence: SQLite may read a whole index and test each row.
     select = Condition(f"sequence IN ({candidate.select.sql})", candidate.select.values)
-    return Plan(f"{table} NOT INDEXED", join([select, matches]))
+    return Plan([(f"{table} NOT INDEXED", ALWAYS)], join([select, matches]))

@@ -326,6 +326,38 @@ MIGRATIONS = (
     ALTER TABLE api_keys ADD COLUMN functions TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE functions ADD COLUMN reach TEXT NOT NULL DEFAULT '[]';
     """,
+    # `late_indexes.py` tells of these tables. They are filled after the start.
+    "\n".join(
+        f"""
+        DROP INDEX executions_{column};
+        CREATE TABLE executions_by_{column} (
+            function INTEGER NOT NULL,
+            {column} {kind} NOT NULL,
+            sequence INTEGER NOT NULL,
+            PRIMARY KEY (function, {column}, sequence)
+        ) WITHOUT ROWID;
+        CREATE TRIGGER executions_{column}_deleted AFTER DELETE ON executions BEGIN
+            DELETE FROM executions_by_{column} WHERE function = OLD.function
+                AND {column} = OLD.{column} AND sequence = OLD.sequence;
+        END;
+        CREATE TRIGGER executions_{column}_updated AFTER UPDATE OF {column} ON executions BEGIN
+            UPDATE executions_by_{column} SET {column} = NEW.{column}
+                WHERE function = OLD.function
+                AND {column} = OLD.{column} AND sequence = OLD.sequence;
+        END;
+        """
+        for column, kind in (
+            ("status", "TEXT"),
+            ("trigger", "TEXT"),
+            ("response_status_code", "INTEGER"),
+            ("request_method", "TEXT"),
+            ("request_path", "TEXT"),
+            ("deployment_id", "TEXT"),
+            ("duration_seconds", "REAL"),
+            ("created_at", "INTEGER"),
+            ("updated_at", "INTEGER"),
+        )
+    ),
 )
 
 

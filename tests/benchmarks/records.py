@@ -7,6 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
+from minifn.store import late_indexes
 from tests.benchmarks.rates import load
 from tests.benchmarks.report import Row, at_most
 from tests.benchmarks.targets import deploy_hello, execution_target
@@ -39,7 +40,21 @@ QUERIES: dict[str, list[dict[str, object]]] = {
         {"method": "equal", "attribute": "requestPath", "values": ["/77"]},
     ],
     "nothing matches": [{"method": "equal", "attribute": "status", "values": ["processing"]}],
+    "frequent status, by duration": [
+        {"method": "equal", "attribute": "status", "values": ["completed"]},
+        {"method": "orderAsc", "attribute": "duration"},
+    ],
+    **{
+        f"{direction} {attribute}": [{"method": direction, "attribute": attribute}]
+        for direction in ("orderAsc", "orderDesc")
+        for attribute in (
+            *("$id", "$updatedAt", "status", "trigger", "responseStatusCode", "requestMethod"),
+            *("requestPath", "deploymentId", "duration"),
+        )
+    },
 }
+#: A row in the middle, behind which a second page is read by each query that has an order.
+CURSOR = f"{500_000:020x}"
 
 
 def measure_queue(data: Path, engine: str) -> list[Row]:
@@ -92,7 +107,13 @@ def measure_lists(data: Path, rows: int) -> list[Row]:
     fill(data, rows)
     results = []
     with Server(data) as server, server.api as api:
-        for name, queries in QUERIES.items():
+        cursor: dict[str, object] = {"method": "cursorAfter", "values": [CURSOR]}
+        paged = {
+            f"{name}, from the middle": [*queries, cursor]
+            for name, queries in QUERIES.items()
+            if name.startswith("order") and rows > int(CURSOR, 16)
+        }
+        for name, queries in {**QUERIES, **paged}.items():
             parameters = {
                 f"queries[{index}]": json.dumps(query) for index, query in enumerate(queries)
             }
@@ -126,3 +147,5 @@ def fill(data: Path, rows: int) -> None:
             " (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
             f" WHERE i < {rows}) SELECT i FROM n)"
         )
+        while late_indexes.fill(connection):
+            pass

@@ -61,6 +61,33 @@ def test_links_of_a_build(link: str, accepted: bool, tmp_path: Path) -> None:
             seal(tmp_path, owner, ("/fn", "/usr"), limit_bytes=LIMIT)
 
 
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        (("program",), {"program"}),
+        (("*.jar", "data"), {"a.jar", "data", "data/deep", "data/deep/x.txt", "data/y.txt"}),
+        (("data/*/x.*",), {"data", "data/deep", "data/deep/x.txt"}),
+        (("data/none", "link"), {"data", "link"}),
+        (("none",), set()),
+    ],
+)
+def test_only_what_workers_need_is_kept(
+    keep: tuple[str, ...], left: set[str], tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "x.txt").touch()
+    code = tmp_path / "code"
+    for name in ("program", "a.jar", "data/y.txt", "data/deep/x.txt", "closed/z", "b.jar.txt"):
+        (code / name).parent.mkdir(parents=True, exist_ok=True)
+        (code / name).touch()
+    (code / "link").symlink_to(outside)
+    (code / "closed").chmod(0)
+    seal(code, Owner(builder_uid=os.geteuid()), (str(outside),), limit_bytes=LIMIT, keep=keep)
+    assert {str(path.relative_to(code)) for path in code.rglob("*")} == left
+    assert (outside / "x.txt").exists()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes owners: run the tests as root too")
 def test_a_file_with_two_names_is_taken_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")

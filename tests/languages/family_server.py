@@ -47,17 +47,22 @@ async def call(client: httpx.AsyncClient, method: str, path: str, **options: Any
     return answer.json()
 
 
-async def build(client: httpx.AsyncClient, files: dict[str, str], commands: str = "") -> Any:
-    """Deploy to the function `it`, made with the first call, and return the finished build."""
+async def upload(client: httpx.AsyncClient, files: dict[str, str], commands: str = "") -> Any:
+    """Deploy to the function `it`, made with the first call; the build goes on."""
     body = {"functionId": "it", "name": "it", "runtime": RUNTIME, "entrypoint": "main.echo"}
     await client.post("/functions", json=body)
-    deployment = await call(
+    return await call(
         client,
         "POST",
         "/functions/it/deployments",
         files={"code": ("code.tar.gz", packed_files(files))},
         data={"activate": "true", "commands": commands},
     )
+
+
+async def build(client: httpx.AsyncClient, files: dict[str, str], commands: str = "") -> Any:
+    """Deploy to the function `it`, and return the finished build."""
+    deployment = await upload(client, files, commands)
     async with asyncio.timeout(30):
         while deployment["status"] not in FINAL_BUILD:
             await asyncio.sleep(0.02)

@@ -21,7 +21,7 @@ esac
 SERVER = r"""
 take() { dd bs=1 count="$1" 2>/dev/null <&3; }
 size() { set -- $(take 4 | od -An -tu1); echo $(( ($1 << 24) + ($2 << 16) + ($3 << 8) + $4 )); }
-byte() { printf "\\$(printf %03o $(($1 & 255)))"; }
+byte() { printf "\\$(($1 >> 6 & 3))$(($1 >> 3 & 7))$(($1 & 7))"; }
 number() { byte $(($1 >> 24)); byte $(($1 >> 16)); byte $(($1 >> 8)); byte "$1"; }
 send() { { number ${#1}; number ${#2}; printf %s%s "$1" "$2"; } >&3; }
 
@@ -33,9 +33,10 @@ while header_size=$(size) && [ "${header_size:-0}" -gt 0 ]; do
   case "$header" in
   *'"type":"stop"'*) exit 0 ;;
   *'"type":"request"'*)
-    id=$(printf %s "$header" | sed 's/.*"id":\([0-9]*\).*/\1/')
+    after=${header#*'"id":'}
     answer="$body|$(cat "$1")|$(cat "$2/library.txt")|$BOTH $WORKER|$3|$4"
-    send "{\"type\":\"response\",\"id\":$id,\"statusCode\":200,\"headers\":[]}" "$answer" ;;
+    response="{\"type\":\"response\",\"id\":${after%%[!0-9]*},\"statusCode\":200,\"headers\":[]}"
+    send "$response" "$answer" ;;
   esac
 done
 """

@@ -1,8 +1,10 @@
 """Finding toolchains: programs of each kind, their roots, and what changes while a server runs."""
 
+import os
 import platform
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,34 @@ def test_own_environment_and_packages_beside_it_are_searched(
         (found,) = find(echo_finder(places=places, scripts=True))
         assert found.path == program
         program.unlink()
+
+
+@pytest.fixture
+def closed(tmp_path: Path) -> Iterator[Path]:
+    """A directory that this user cannot enter; the tests of root become another user for it."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(20_301)
+    yield folder
+    os.seteuid(user)
+
+
+def test_closed_directories_are_passed_over(closed: Path) -> None:
+    places = ("{venv}/bin", "{site}/x", "{node_modules}/x", f"{closed}/*/bin", f"{closed}/bin")
+    finder = echo_finder(places=places, scripts=True, holds="x")
+    assert find(finder, f"{closed}/bin:{closed}") == ()
+
+
+def test_a_working_directory_that_is_gone_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert find(echo_finder(places=("{node_modules}/x",))) == ()
 
 
 def test_runtime_paths_come_before_path(monkeypatch: pytest.MonkeyPatch) -> None:

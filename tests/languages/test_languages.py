@@ -12,6 +12,7 @@ from minifn.languages.finding import Search
 from minifn.languages.interpreters import parse_version
 from minifn.languages.manifest import Finder, load_families
 from minifn.languages.table import default_root
+from tests.languages.new_family import install_compiler, write_family
 
 PLACE = Place(code="/fn", wrapper="/runtime", common="/common", cache="/cache")
 #: The ids of Appwrite 1.6 (src/Runtimes/Runtimes.php of appwrite/runtimes 0.16) and what 1.9 adds.
@@ -175,6 +176,33 @@ def test_public_tables_hold_interpreters_that_every_user_can_run(tmp_path: Path)
     assert {path.stat().st_mode & 0o777 for path in wrapper.iterdir()} <= {0o755, 0o644}
 
 
+def test_copies_of_wrappers_stay_executable(tmp_path: Path) -> None:
+    root = tmp_path / "runtimes"
+    write_family(root)
+    (root / "echo/server.sh").chmod(0o700)
+    RuntimeTable(load_families(root), {}, root).public(tmp_path / "copies")
+    for name, mode in (("server.sh", 0o755), ("manifest.json", 0o644), ("starter", 0o755)):
+        assert (tmp_path / "copies/echo" / name).stat().st_mode & 0o777 == mode
+
+
+def test_words_are_filled_once_and_others_stay() -> None:
+    python = table(python="3.11.2").resolve("python-3.11")
+    words = ("{prefix}", "{version}", "{heap_mb}/{memory_mb}", "{entrypoint}", "{unknown}", "{tmp}")
+    family = msgspec.structs.replace(
+        python.family, start=words, compile=words, env={"A": "{code}"}, worker_env={"B": "{tmp}"}
+    )
+    place = msgspec.structs.replace(PLACE, tmp="/tmp", scratch="/scratch")
+    installed = msgspec.structs.replace(python, family=family)
+    start = installed.start(
+        msgspec.structs.replace(place, scratch=""), entrypoint="{code}/x", memory_mb=1024
+    )
+    assert start.argv == ("/opt/3.11.2", "3.11", "832/1024", "{code}/x", "{unknown}", "/tmp")
+    assert start.defaults == {"LANG": "C.UTF-8", "A": "/fn", "B": "/tmp"}
+    plan = installed.build(place, commands="", code=Path("/nowhere"), entrypoint="a", memory_mb=512)
+    assert plan.compile == ("/opt/3.11.2", "3.11", "320/512", "a", "{unknown}", "/scratch")
+    assert (plan.argv, plan.env["A"]) == ((), "/fn")
+
+
 def test_starting_a_worker() -> None:
     python = table(python="3.11.2").resolve("python-3.11").start(PLACE)
     assert python.argv == ("/opt/3.11.2/bin/program", "-S", "/runtime/server.py")
@@ -280,3 +308,19 @@ def test_wrappers_lie_beside_their_manifests() -> None:
             if word.startswith("{wrapper}/"):
                 assert (default_root() / family.key / word.removeprefix("{wrapper}/")).is_file()
         assert (default_root() / (family.like or family.key)).is_dir()
+
+
+def test_paths_of_the_machine_are_shown_unless_they_always_are(tmp_path: Path) -> None:
+    jar = tmp_path / "one.jar"
+    jar.touch()
+    patterns = [f"{tmp_path}/*.jar", "/usr/bin/env", "/etc/none-*"]
+    root = tmp_path / "runtimes"
+    write_family(root, system_paths=patterns)
+    program = install_compiler(tmp_path / "tools")
+    names = set()
+    for text in ("", "changed"):
+        jar.write_text(text)
+        installed = RuntimeTable.load(root, search_path=str(program.parent)).resolve("echo-2.5")
+        assert installed.binds == (program.parent, jar)
+        names.add(installed.cache_name)
+    assert len(names) == 2

@@ -11,8 +11,9 @@ from minifn.builder import toolchains
 from minifn.doctor import drop_shared, examine
 from minifn.host.datadir import DataDir
 from minifn.process_env import TOOLCHAIN_UID, UID_BASE
-from tests.languages.family_server import build, call, execute, serving, settings
+from tests.languages.family_server import build, call, execute, serving, settings, upload
 from tests.languages.new_family import COMPILER, install_compiler, write_family
+from tests.sandbox.commands import until
 
 SOURCE = {"main.echo": "my program\n"}
 MADE = "Making what all functions of Echo 2.5.1 share"
@@ -155,6 +156,26 @@ def test_a_command_that_fails_fails_the_build_with_its_output(place: Path) -> No
                     " no library here" in deployment["buildLogs"]
                 )
             assert list(DataDir(place / "data").toolchains.glob("*~*")) == []
+
+    asyncio.run(body())
+
+
+def test_a_canceled_build_leaves_nothing_half_made(place: Path) -> None:
+    script = '[ -e "$0/fast" ] || sleep 60; echo made > "$1/library.txt"'
+    write_family(place / "runtimes", shared=["/bin/sh", "-c", script, "{prefix}", "{shared}"])
+
+    async def body() -> None:
+        async with serving(place, "process") as client:
+            data = DataDir(place / "data")
+            first = await upload(client, SOURCE)
+            await until(lambda: list(data.toolchains.glob("*~*")) != [], 30)
+            path = f"/functions/it/deployments/{first['$id']}"
+            await call(client, "PATCH", f"{path}/status")
+            await until(lambda: list(data.toolchains.glob("*~*")) == [], 30)
+            assert toolchains.records(data) == []
+            (place / "tools/bin/fast").touch()
+            says(await build(client, SOURCE))
+            assert (only(place) / "library.txt").read_text() == "made\n"
 
     asyncio.run(body())
 

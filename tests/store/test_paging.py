@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings as hypothesis_settings, stra
 
 from minifn.errors import ArgumentInvalid, CursorNotFound
 from minifn.models import Execution, ExecutionStatus, Function
-from minifn.store import executions, functions, paging, plans, schema
+from minifn.store import executions, functions, late_indexes, paging, plans, schema
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.conditions import Condition
 from minifn.store.connection import connect
@@ -97,9 +97,9 @@ def sample(number: int) -> Execution:
     )
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=[0, 33, ROWS], ids=lambda filled: f"{filled} filled in")
 def rows(
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[sqlite3.Connection, list[Execution]]]:
     """A database with executions of two functions, and those of `fn` as a list."""
     conn = connect(tmp_path_factory.mktemp("paging") / "minifn.db")
@@ -108,6 +108,7 @@ def rows(
         functions.insert(conn, Function(id=function_id, name=function_id, runtime="r"))
     for number in range(ROWS):
         executions.insert(conn, sample(number))
+    assert request.param == 0 or late_indexes.fill(conn, request.param)
     yield conn, executions.TABLE.all(conn, "function_id = 'fn' ORDER BY sequence")
     conn.close()
 

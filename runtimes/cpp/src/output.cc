@@ -67,6 +67,8 @@ FILE *openPrinted(intptr_t descriptor) {
 
 void captureOutput() {
   static const std::ios_base::Init streams;
+  // A function that calls it would give the streams buffers of their own; the second call does not.
+  std::ios_base::sync_with_stdio(false);
   // They live as long as the process: functions print while it exits.
   auto *output = new Printed(STDOUT_FILENO);
   auto *errors = new Printed(STDERR_FILENO);

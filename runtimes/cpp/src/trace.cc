@@ -27,6 +27,8 @@ namespace {
 
 constexpr std::size_t FRAMES_MAX = 32;
 constexpr std::chrono::milliseconds LOOK_UP_PATIENCE(2000);
+/// Most traces that are remembered.
+constexpr std::size_t TRACES_MAX = 1000;
 
 /// The last exception that this thread threw, and the addresses of its calls.
 struct Thrown {
@@ -157,6 +159,8 @@ std::string traceOfException() {
   static std::mutex mutex;
   static std::map<std::vector<std::string>, std::string> known;
   const std::lock_guard lock(mutex);
+  if (known.size() >= TRACES_MAX)
+    known.clear();
   const auto [entry, isNew] = known.try_emplace(addresses);
   if (isNew)
     entry->second = describe(lookUp(addresses));

@@ -17,6 +17,9 @@ namespace {
 /// Whether the wrapper's variables were there when the function was loaded.
 const bool SHOWN = std::getenv("MINIFN_SOCKET") != nullptr || std::getenv("MINIFN_CODE") != nullptr;
 
+/// A habit of programs that print much.
+const bool UNSYNCED = std::ios_base::sync_with_stdio(false);
+
 int forgetful(int value) {
   if (value > 0)
     return value;

@@ -1,0 +1,93 @@
+"""Indexes of executions that are filled behind the newest rows, thousands of rows at a time.
+
+The entries of an index of, say, durations lie all over it: kept up with each row, they cost more
+than the row itself. A table `executions_by_COLUMN` is such an index. Its rows are those of
+`executions` up to the mark, a sequence; the few rows beyond the mark (the tail) are read from
+`executions`. Triggers follow changes of rows that the mark has passed.
+"""
+
+import sqlite3
+
+from minifn.store import settings
+from minifn.store.conditions import ALWAYS, Condition, join
+
+#: Columns with such an index.
+COLUMNS = (
+    *("status", "trigger", "response_status_code", "request_method", "request_path"),
+    *("deployment_id", "duration_seconds", "created_at", "updated_at"),
+)
+#: Rows of the tail that are worth filling in: reading that many takes a few milliseconds.
+ROWS = 4_000
+#: Inserted rows between two looks at the length of the tail.
+LOOK_ROWS = 1_000
+#: Name of the setting that holds the mark.
+MARK = "executions_indexed"
+
+_PREFIX = "executions_by_"
+#: A source of rows, as it follows FROM, and the condition of those that count.
+Source = tuple[str, Condition]
+
+
+def index_of(column: str) -> str:
+    """Return the index of a column of executions, late or not."""
+    return f"{_PREFIX if column in COLUMNS else 'executions_'}{column}"
+
+
+def is_late(index: str) -> bool:
+    """Tell whether an index is filled late."""
+    return index.startswith(_PREFIX)
+
+
+def mark(conn: sqlite3.Connection) -> int:
+    """Return the last sequence that the indexes hold."""
+    return int(settings.get(conn, MARK, "0"))
+
+
+def sources(table: str, index: str, through: int, *, keys: bool = False) -> list[Source]:
+    """Return the sources of a table's rows by way of an index; "" is none.
+
+    With `keys`, only the function, the index's column and the sequence are read. Unqualified names
+    of these columns mean the index's.
+    """
+    if not index:
+        return [(table, ALWAYS)]
+    if not is_late(index):
+        return [(f"{table} INDEXED BY {index}", ALWAYS)]
+    tail = Condition("sequence > ?", (through,))
+    return [
+        # CROSS keeps SQLite from reading the table first.
+        (index if keys else f"{index} NATURAL CROSS JOIN {table}", ALWAYS),
+        (f"{table} NOT INDEXED", tail),
+    ]
+
+
+def rows(columns: str, found: list[Source], where: Condition) -> Condition:
+    """Return the SELECT of rows of all sources that match."""
+    # The first bound of a sequence is the one that SQLite seeks to: that of the tail.
+    parts = [(source, join([of_source, where])) for source, of_source in found]
+    return Condition(
+        " UNION ALL ".join(
+            f"SELECT {columns} FROM {source} WHERE {all.sql}" for source, all in parts
+        ),
+        tuple(value for _, all in parts for value in all.values),
+    )
+
+
+def fill(conn: sqlite3.Connection, limit: int = ROWS) -> bool:
+    """Fill in the next `limit` rows if the tail has that many; tell whether it had."""
+    through = mark(conn)
+    found = conn.execute(
+        "SELECT sequence FROM executions WHERE sequence > ? ORDER BY sequence LIMIT 1 OFFSET ?",
+        (through, limit - 1),
+    ).fetchone()
+    if found is None:
+        return False
+    for column in COLUMNS:
+        # In the order of the index, neighbours share pages.
+        conn.execute(
+            f"INSERT INTO {index_of(column)} SELECT function, {column}, sequence FROM executions"
+            " NOT INDEXED WHERE sequence > ? AND sequence <= ? ORDER BY function, 2, sequence",
+            (through, found[0]),
+        )
+    settings.put(conn, MARK, str(found[0]))
+    return True

@@ -1,0 +1,100 @@
+"""The late indexes hold what the rows up to their mark hold, whatever happens to the rows."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from minifn.models import Execution, Function
+from minifn.store import executions, functions, late_indexes, retention, schema
+from minifn.store.connection import connect
+
+
+@pytest.fixture
+def conn(tmp_path: Path) -> sqlite3.Connection:
+    """A database with a function `fn`."""
+    connection = connect(tmp_path / "minifn.db")
+    schema.migrate(connection)
+    functions.insert(connection, Function(id="fn", name="fn", runtime="r"))
+    return connection
+
+
+def insert(conn: sqlite3.Connection, numbers: range) -> None:
+    for number in numbers:
+        execution = Execution(
+            id=f"e{number}",
+            function_id="fn",
+            created_at=number % 7,
+            updated_at=number,
+            request_path=f"/{number % 5}",
+            duration_seconds=number % 3 / 4,
+        )
+        executions.insert(conn, execution)
+
+
+def assert_true_copies(conn: sqlite3.Connection) -> None:
+    """Compare each index with the rows up to the mark."""
+    through = late_indexes.mark(conn)
+    for column in late_indexes.COLUMNS:
+        expected = conn.execute(
+            f"SELECT function, {column}, sequence FROM executions WHERE sequence <= ?"
+            f" ORDER BY function, {column}, sequence",
+            (through,),
+        ).fetchall()
+        index = late_indexes.index_of(column)
+        assert conn.execute(f"SELECT * FROM {index}").fetchall() == expected, column
+
+
+def test_rows_are_filled_in_once_there_are_enough(conn: sqlite3.Connection) -> None:
+    insert(conn, range(9))
+    assert not late_indexes.fill(conn, 10)
+    assert late_indexes.mark(conn) == 0
+    insert(conn, range(9, 25))
+    assert late_indexes.fill(conn, 10)
+    assert late_indexes.mark(conn) == 10
+    assert_true_copies(conn)
+    assert late_indexes.fill(conn, 10)
+    assert not late_indexes.fill(conn, 10)
+    assert late_indexes.mark(conn) == 20
+    assert_true_copies(conn)
+
+
+def test_inserting_rows_fills_them_in(
+    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_indexes, "LOOK_ROWS", 5)
+    monkeypatch.setattr(late_indexes.fill, "__defaults__", (10,))
+    insert(conn, range(33))
+    assert late_indexes.mark(conn) == 30
+    assert_true_copies(conn)
+
+
+@pytest.mark.parametrize("filled", [1, 15, 30])
+def test_changes_on_both_sides_of_the_mark_are_followed(
+    conn: sqlite3.Connection, filled: int
+) -> None:
+    insert(conn, range(30))
+    assert late_indexes.fill(conn, filled)
+    conn.execute(
+        "UPDATE executions SET status = 'failed', duration_seconds = 9, updated_at = 99,"
+        " response_status_code = 500, deployment_id = 'd' WHERE sequence % 3 = 0"
+    )
+    assert_true_copies(conn)
+    conn.execute("DELETE FROM executions WHERE sequence % 4 = 0")
+    assert_true_copies(conn)
+    while late_indexes.fill(conn, 2):
+        assert_true_copies(conn)
+    conn.execute("INSERT INTO deleted_functions SELECT sequence FROM functions")
+    conn.execute("UPDATE executions SET status = 'completed'")
+    retention.purge(conn, 1000)
+    assert_true_copies(conn)
+    assert conn.execute("SELECT count(*) FROM executions_by_status").fetchone() == (0,)
+
+
+def test_every_late_index_is_a_table(conn: sqlite3.Connection) -> None:
+    names = conn.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'executions_by_%'"
+    )
+    expected = {late_indexes.index_of(column) for column in late_indexes.COLUMNS}
+    assert {name for (name,) in names} == expected
+    assert all(map(late_indexes.is_late, expected))
