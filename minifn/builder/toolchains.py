@@ -83,7 +83,7 @@ class ToolchainCaches:
                 return
             self._whole.discard(name)
             language = f"{installed.runtime.name} {installed.interpreter.version_text}"
-            note(f"Making what all functions of {language} share; the next builds reuse it.")
+            note(f"Making the files that functions of {language} share; later builds reuse them.")
             started = time.monotonic()
             usage = await self._make(installed)
             self._whole.add(name)
@@ -125,7 +125,7 @@ class ToolchainCaches:
             if not output.ok:
                 reason = output.exit.reason or f"exit code {output.exit.code}"
                 raise ToolchainFailed(
-                    f"What all {installed.runtime.name} functions share could not be made"
+                    f"The files that all {installed.runtime.name} functions share could not be made"
                     f" ({reason}): {output.text.strip()[-OUTPUT_CHARS:]}"
                 )
             return await asyncio.to_thread(self._publish, installed, directory)

@@ -22,7 +22,7 @@ COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="print the report as JSON")
 @click.option(
-    "--drop-shared", is_flag=True, help="first remove what all functions of a toolchain share"
+    "--drop-shared", is_flag=True, help="first remove the files that functions of a toolchain share"
 )
 @settings(("data", "sandbox", "network", "runtime_paths"))
 def doctor(as_json: bool, drop_shared: bool, **flags: str | None) -> None:

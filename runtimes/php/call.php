@@ -25,7 +25,8 @@ final class Call
     public function write(string $stream, string $lines): void
     {
         if ($this->logging && !$this->done) {
-            $this->connection->send('{"type":"log","id":' . $this->id . ',"stream":"' . $stream . '"}', $lines . "\n");
+            $header = '{"type":"log","id":' . $this->id . ',"stream":"' . $stream . '"}';
+            $this->connection->send($header, $lines . "\n");
         }
     }
 
@@ -43,25 +44,28 @@ final class Call
         }
     }
 
-    /** Answers once; `more` holds further members of the frame's header. */
-    public function answer(int $status, string $headers = '[]', string $body = '', string $more = ''): void
-    {
+    /** Answers once, and tells whether it did; `more` holds further members of the header. */
+    public function answer(
+        int $status,
+        string $headers = '[]',
+        string $body = '',
+        string $more = '',
+    ): bool {
         if ($this->done) {
-            return;
+            return false;
         }
         $this->finishLine();
         $this->done = true;
-        $this->connection->send(
-            '{"type":"response","id":' . $this->id . ',"statusCode":' . $status . ',"headers":' . $headers . $more . '}',
-            $body,
-        );
+        $members = '"id":' . $this->id . ',"statusCode":' . $status . ',"headers":' . $headers;
+        $this->connection->send('{"type":"response",' . $members . $more . '}', $body);
+        return true;
     }
 
-    public function fail(string $reason, int $status = 500, string $more = ''): void
+    public function fail(string $reason, int $status = 500, string $more = ''): bool
     {
         $this->finishLine();
         $this->write('errors', cut($reason));
-        $this->answer($status, more: $more);
+        return $this->answer($status, more: $more);
     }
 
     public function finishLine(): void

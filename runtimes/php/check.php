@@ -4,15 +4,17 @@
 //
 //     php check.php CODE ENTRYPOINT
 //
-// Read are the entrypoint and the function's own files that it includes at once by `__DIR__ . '/name'`. The first that
-// does not parse ends this with exit code 1 and PHP's message. Packages are not read.
+// It reads the entrypoint and the function's own files that this includes at once by
+// `__DIR__ . '/name'`. The first that does not parse ends it with exit code 1 and PHP's message.
+// Packages are not read.
 
 declare(strict_types=1);
 
 namespace Minifn;
 
 /** A statement at the beginning of a line: not one that a condition or a function may skip. */
-const INCLUDE_STATEMENT = '~^(?:return\s+|\$\w+\s*\+?=\s*)?(?:require|include)(?:_once)?\s*\(?\s*__DIR__\s*\.\s*([\'"])(/[^\'"$\n]+)\1~m';
+const INCLUDE_STATEMENT = '~^(?:return\s+|\$\w+\s*\+?=\s*)?(?:require|include)(?:_once)?\s*\(?\s*'
+    . '__DIR__\s*\.\s*([\'"])(/[^\'"$\n]+)\1~m';
 
 /** Returns PHP's message about a file, "" when it parses. */
 function problem(string $file): string
@@ -36,8 +38,10 @@ function main(string $code, string $entrypoint): int
         preg_match_all(INCLUDE_STATEMENT, file_get_contents($file), $found);
         foreach ($found[2] as $path) {
             $included = realpath(dirname($file) . $path);
-            $isOwn = $included !== false && is_file($included) && !str_contains($included, '/vendor/');
-            if ($isOwn && !in_array($included, $waiting, true)) {
+            if ($included === false || !is_file($included) || str_contains($included, '/vendor/')) {
+                continue;
+            }
+            if (!in_array($included, $waiting, true)) {
                 $waiting[] = $included;
             }
         }

@@ -4,7 +4,7 @@ declare(strict_types=1);
 
 namespace Minifn;
 
-/** The socket to the server: u32 header length | u32 body length | JSON header | body, big-endian. */
+/** The socket to the server: u32 header length, u32 body length (big-endian), header, body. */
 final class Connection
 {
     /** @var resource */
@@ -16,7 +16,7 @@ final class Connection
     {
         $this->in = fopen("php://fd/$descriptor", 'rb');
         $this->out = fopen("php://fd/$descriptor", 'wb');
-        // Without a buffer a frame that is not read yet is still in the socket, where the watcher finds it.
+        // A frame that is not read yet stays in the socket, where the watcher finds it.
         stream_set_read_buffer($this->in, 0);
         stream_set_write_buffer($this->out, 0);
     }

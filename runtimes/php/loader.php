@@ -7,7 +7,8 @@ namespace Minifn;
 /** Loads the user's file, once; after a failure it is tried again. */
 final class Loader
 {
-    public const NO_FUNCTION = "Function signature invalid. Did you forget to export a 'main' function?";
+    private const NO_FUNCTION =
+        "Function signature invalid. Did you forget to export a 'main' function?";
 
     public ?\Closure $main = null;
     /** Why the file cannot be loaded in this process, "" as long as it may be. */
@@ -36,7 +37,8 @@ final class Loader
         try {
             $main = self::include($file);
         } catch (\ParseError $error) {
-            $problem = "Syntax error in {$error->getFile()}:{$error->getLine()}: {$error->getMessage()}";
+            $place = "{$error->getFile()}:{$error->getLine()}";
+            $problem = "Syntax error in $place: {$error->getMessage()}";
         } catch (\Throwable $error) {
             $problem = 'Failed to load module: ' . describe($error);
         } finally {

@@ -30,7 +30,8 @@ const DESCRIPTORS = 16;
 /** Returns MINIFN_SOCKET and MINIFN_CODE, and removes MINIFN_* from the environment. */
 function takeEnvironment(): array
 {
-    $taken = [(int) substr((string) getenv('MINIFN_SOCKET'), strlen('fd:')), (string) getenv('MINIFN_CODE')];
+    $descriptor = substr((string) getenv('MINIFN_SOCKET'), strlen('fd:'));
+    $taken = [(int) $descriptor, (string) getenv('MINIFN_CODE')];
     foreach (array_keys(getenv()) as $name) {
         if (str_starts_with($name, 'MINIFN_')) {
             putenv($name);
@@ -44,8 +45,9 @@ function takeEnvironment(): array
 function enforcedHeaders(): array
 {
     $headers = [];
-    foreach ((array) json_decode((string) getenv('OPEN_RUNTIMES_HEADERS'), true) as $name => $value) {
-        $headers[strtolower((string) $name)] = is_scalar($value) ? asText($value) : (string) json_encode($value);
+    $given = json_decode((string) getenv('OPEN_RUNTIMES_HEADERS'), true);
+    foreach (is_array($given) ? $given : [] as $name => $value) {
+        $headers[strtolower((string) $name)] = asText($value);
     }
     return $headers;
 }

@@ -69,7 +69,9 @@ function describeOne(\Throwable $error): string
 {
     $own = preg_quote(__DIR__, '~');
     // The wrapper's frames are the last ones.
-    $trace = preg_replace("~(^|\n)#\d+ ($own/|\[internal function\]: Minifn|\{main\})[^\0]*~", '', $error->getTraceAsString());
-    $text = get_class($error) . ": {$error->getMessage()} in {$error->getFile()}:{$error->getLine()}";
+    $ours = "~(^|\n)#\d+ ($own/|\[internal function\]: Minifn|\{main\})[^\0]*~";
+    $trace = preg_replace($ours, '', $error->getTraceAsString());
+    $place = "{$error->getFile()}:{$error->getLine()}";
+    $text = get_class($error) . ": {$error->getMessage()} in $place";
     return $text . ($trace === '' ? '' : "\n$trace");
 }

@@ -1,6 +1,7 @@
 <?php
 
-// The handler's argument, with the names of Open Runtimes (runtimes/php/versions/latest/src/types.php).
+// The handler's argument, with the names of Open Runtimes
+// (runtimes/php/versions/latest/src/types.php).
 
 declare(strict_types=1);
 
@@ -36,7 +37,8 @@ class RuntimeRequest
 
     private function getBody(): string|array
     {
-        if (!str_starts_with(strtolower($this->headers['content-type'] ?? ''), 'application/json')) {
+        $type = strtolower($this->headers['content-type'] ?? '');
+        if (!str_starts_with($type, 'application/json')) {
             return $this->bodyBinary;
         }
         return $this->bodyBinary === '' ? [] : $this->getBodyJson();
@@ -48,7 +50,8 @@ class RuntimeRequest
         try {
             return json_decode($this->bodyBinary, true, flags: JSON_THROW_ON_ERROR);
         } catch (JsonException $error) {
-            throw new JsonException("The body is not JSON: {$error->getMessage()}", $error->getCode());
+            $message = "The body is not JSON: {$error->getMessage()}";
+            throw new JsonException($message, $error->getCode());
         }
     }
 }

@@ -7,18 +7,23 @@ namespace Minifn;
 /**
  * A child process that hands back the requests behind a call that blocks.
  *
- * PHP runs one call at a time and cannot look at the socket meanwhile. The worker holds a file's lock except during
- * calls, and gives the file the length of the call's number. The child, which opened the file itself, looks every few
- * milliseconds: when it gets the lock and the number is that of the last look, it reads the waiting requests and
- * declines them. It rests while nothing happens; a byte in the pipe wakes it, and the pipe's end ends it.
+ * PHP runs one call at a time and cannot look at the socket meanwhile. The worker holds the lock of
+ * a file except during calls, and gives the file the length of the call's number. The child, which
+ * opened the file itself, looks every few milliseconds: when it gets the lock and the number is
+ * that of the last look, it tells the server that calls block, and declines the waiting requests.
+ * It rests while nothing happens; a byte in the pipe wakes it, and the end of the pipe ends it.
  */
 final class Watcher
 {
     private const TICK_MICROSECONDS = 4000;
-    /** Looks without news after which the child rests, and nanoseconds after which it is woken: fewer than those. */
+    /** Looks without news after which the child rests. */
     private const QUIET_TICKS = 250;
+    /** Nanoseconds without a call after which it is woken; it does not rest before. */
     private const WAKE_NANOSECONDS = 500_000_000;
+    /** Largest length of the file: numbers of calls begin again after it. */
     private const NUMBERS = 0xFFFF;
+    /** Length of the file by which the child says that the call blocks. */
+    private const BLOCKING = self::NUMBERS + 1;
 
     private int $beganAt = 0;
 
@@ -30,7 +35,7 @@ final class Watcher
     {
     }
 
-    /** Starts the child and takes the lock. Returns null where PHP cannot: requests are not sent ahead then. */
+    /** Starts the child and takes the lock. Returns null where PHP has not what it takes. */
     public static function start(Connection $connection): ?self
     {
         if (!function_exists('pcntl_fork') || !function_exists('posix_kill')) {
@@ -45,6 +50,7 @@ final class Watcher
         if (count($locks) < 2 || $pipe === false || !flock($locks[0], LOCK_EX)) {
             return null;
         }
+        $worker = posix_getpid();
         $child = pcntl_fork();
         if ($child === -1) {
             return null;
@@ -54,7 +60,7 @@ final class Watcher
             if (pcntl_fork() === 0) {
                 fclose($pipe[0]);
                 fclose($locks[0]);
-                (new self($connection, $locks[1], $pipe[1]))->watch();
+                (new self($connection, $locks[1], $pipe[1]))->watch($worker);
             }
             self::end();
         }
@@ -81,44 +87,63 @@ final class Watcher
         flock($this->lock, LOCK_EX);
     }
 
-    private function watch(): never
+    /** Tells whether the call that has just ended was seen to block. */
+    public function hasSeenBlocking(): bool
+    {
+        return fstat($this->lock)['size'] === self::BLOCKING;
+    }
+
+    /** Looks after the calls of the process `worker`. */
+    private function watch(int $worker): never
     {
         $seen = -1;
+        $seenAt = $waited = 0;
         $quiet = self::QUIET_TICKS;
         while (true) {
             $read = [$this->pipe];
             $none = null;
             $resting = $quiet >= self::QUIET_TICKS;
-            $seconds = $resting ? null : 0;
-            if (stream_select($read, $none, $none, $seconds, $resting ? null : self::TICK_MICROSECONDS)) {
+            $wait = $resting ? [null] : [0, self::TICK_MICROSECONDS];
+            if (stream_select($read, $none, $none, ...$wait)) {
                 if ((string) fread($this->pipe, 64) === '') {
                     self::end();
                 }
                 $quiet = 0;
             }
             $number = fstat($this->lock)['size'];
-            $quiet = $number === $seen ? $quiet + 1 : 0;
-            if (flock($this->lock, LOCK_EX | LOCK_NB)) {
-                if ($number === $seen && fstat($this->lock)['size'] === $seen) {
-                    $this->handBack();
-                }
-                flock($this->lock, LOCK_UN);
+            if ($number !== $seen) {
+                $quiet = 0;
+                $seen = $number;
+                $seenAt = hrtime(true);
+                $waited = waitedForProcessor($worker);
+                continue;
             }
-            $seen = $number;
+            $quiet++;
+            $elapsed = hrtime(true) - $seenAt - (waitedForProcessor($worker) - $waited);
+            $blocks = $elapsed >= 1000 * self::TICK_MICROSECONDS;
+            if (!$blocks || !flock($this->lock, LOCK_EX | LOCK_NB)) {
+                continue;
+            }
+            if (fstat($this->lock)['size'] === $seen) {
+                if ($seen !== self::BLOCKING) {
+                    $this->connection->tellConcurrency(1);
+                    ftruncate($this->lock, self::BLOCKING);
+                    $seen = self::BLOCKING;
+                }
+                $this->handBack();
+            }
+            flock($this->lock, LOCK_UN);
         }
     }
 
     private function handBack(): void
     {
-        for ($first = true; $this->connection->hasFrame(); $first = false) {
+        while ($this->connection->hasFrame()) {
             $frame = $this->connection->receive();
             if ($frame === null) {
                 self::end();
             }
             if ($frame[0]['type'] === 'request') {
-                if ($first) {
-                    $this->connection->tellConcurrency(1);
-                }
                 $this->connection->decline($frame[0]['id']);
             }
         }

@@ -7,7 +7,10 @@ namespace Minifn;
 /** Reads requests, runs the function, and answers for it when it ends the process. */
 final class Worker
 {
-    private const FATAL = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
+    /** Levels of errors that end PHP. */
+    private const FATAL =
+        E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
+    private const TIMED_OUT = 'Execution timed out.';
     private const ENDED = "The function ended its process: it called exit() or die().\n";
     /** Bytes that are kept of what the function prints while it is loaded ahead of requests. */
     private const PRINTED_LIMIT = 1_000_000;
@@ -63,28 +66,33 @@ final class Worker
         }
         $isFirst = $this->loader->main === null;
         $this->pace->enter($frame['id']);
+        $answer = null;
+        $reason = '';
         try {
             if ($this->printedAhead !== '') {
                 $call->print($this->printedAhead);
                 $this->printedAhead = '';
             }
-            if ($isFirst && !$this->load($call)) {
-                return;
+            if (!$isFirst || $this->load($call)) {
+                $request = $this->request($frame, $body);
+                $context = new \RuntimeContext($request, $this->response, $call);
+                $result = ($this->loader->main)($context);
+                $this->leaveIfForked();
+                $answer = readResult($result);
             }
-            $context = new \RuntimeContext($this->request($frame, $body), $this->response, $call);
-            $result = ($this->loader->main)($context);
-            $this->leaveIfForked();
-            $answer = readResult($result);
-            $this->collectOutput();
-            $call->answer(...$answer);
         } catch (\Throwable $error) {
             $this->leaveIfForked();
-            $this->collectOutput();
-            $call->fail($error instanceof WrongResult ? $error->getMessage() : describe($error));
-        } finally {
-            $this->call = null;
-            $this->pace->leave(counts: !$isFirst);
+            $reason = $error instanceof WrongResult ? $error->getMessage() : describe($error);
         }
+        $this->collectOutput();
+        // Before the answer: a large one must not meet a frame of the watcher.
+        $this->pace->leave(counts: !$isFirst);
+        if ($answer !== null) {
+            $call->answer(...$answer);
+        } elseif ($reason !== '') {
+            $call->fail($reason);
+        }
+        $this->call = null;
     }
 
     /** Loads the function during a call, and answers the call when that fails. */
@@ -134,7 +142,7 @@ final class Worker
         return '';
     }
 
-    /** Empties the function's own output buffers into the outermost one, and makes that anew if it is gone. */
+    /** Empties the function's own output buffers into the outermost one, which may be gone. */
     private function collectOutput(): void
     {
         $level = ob_get_level();
@@ -158,8 +166,7 @@ final class Worker
     /** Answers a call after its deadline: the handler of SIGALRM. */
     private function expire(): void
     {
-        if ($this->call !== null) {
-            $this->call->fail('Execution timed out.', more: ',"failure":"timeout","stuck":true');
+        if ($this->call?->fail(self::TIMED_OUT, more: ',"failure":"timeout","stuck":true')) {
             $this->pace->stopCalls();
             $this->declineAll();
         }
@@ -181,9 +188,12 @@ final class Worker
         $this->collectOutput();
         $error = error_get_last();
         if ($error !== null && ($error['type'] & self::FATAL)) {
-            $this->explainFatal("Fatal error: {$error['message']} in {$error['file']}:{$error['line']}");
+            $place = "{$error['file']}:{$error['line']}";
+            $this->explainFatal("Fatal error: {$error['message']} in $place");
         }
         $this->call?->finishLine();
+        // The call that is still open keeps the server from sending more.
+        $this->connection->tellConcurrency(1);
         while ($this->connection->hasFrame() && ($frame = $this->connection->receive()) !== null) {
             $this->decline($frame[0]);
         }

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
 module Minifn
-  NATIVE_NOTICE = 'Native logs detected. Use context.log() or context.error() for better experience.'
+  NATIVE_NOTICE =
+    'Native logs detected. Use context.log() or context.error() for better experience.'
 
   # One request in flight: its logs and its answer.
   class Call
@@ -33,16 +34,15 @@ module Minifn
       end
     end
 
-    # Answers once, and tells whether it did. `more` holds further members of the frame's header; with `wait`, the frame
-    # may wait for the next.
+    # Answers once, and tells whether it did. `more` holds further members of the frame's header;
+    # with `wait`, the frame may wait for the next.
     def answer(status, headers = '[]', body = '', more: '', wait: false)
       finish_line
       return false if @done
 
       @done = true
-      @connection.send(
-        %({"type":"response","id":#{@id},"statusCode":#{status},"headers":#{headers}#{more}}), body, wait: wait
-      )
+      members = %("statusCode":#{status},"headers":#{headers}#{more})
+      @connection.send(%({"type":"response","id":#{@id},#{members}}), body, wait: wait)
       true
     end
 

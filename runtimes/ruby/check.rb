@@ -4,8 +4,9 @@
 #
 #     ruby --disable-gems check.rb CODE ENTRYPOINT
 #
-# Read are the entrypoint and the function's own files that it requires at once by `require_relative`. The first that
-# does not parse ends this with exit code 1 and Ruby's message. Gems are not read.
+# It reads the entrypoint and the function's own files that this requires at once by
+# `require_relative`. The first that does not parse ends it with exit code 1 and Ruby's message.
+# Gems are not read.
 
 # A statement at the beginning of a line: not one that a condition or a method may skip.
 REQUIRE = /^require_relative[ (]*(["'])([^"'#\n]+)\1/

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Minifn
-  # The socket to the server: u32 header length | u32 body length | JSON header | body, big-endian.
+  # The socket to the server: u32 header length, u32 body length (big-endian), header, body.
   class Connection
     READ_BYTES = 256 * 1024
     LENGTHS = 8
@@ -16,7 +16,8 @@ module Minifn
       @writing = Mutex.new
     end
 
-    # Reads once and returns the complete frames as [header, body] pairs. Ends the process when the server is gone.
+    # Reads once and returns the complete frames as [header, body] pairs. Ends the process when the
+    # server is gone.
     def receive
       read
       frames = []

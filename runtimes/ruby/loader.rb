@@ -28,8 +28,8 @@ module Minifn
 
     # Returns why there is no function, "" when there is one.
     #
-    # The file is loaded again after a failure. When that fails in another way, because of what the first attempt left
-    # behind, the reason stays the first one.
+    # The file is loaded again after a failure. When that fails in another way, because of what the
+    # first attempt left behind, the reason stays the first one.
     def load
       return @failure if @main || @spent
 
@@ -42,7 +42,9 @@ module Minifn
     private
 
     def attempt
-      return "Failed to load entrypoint, file #{@entrypoint} does not exist." unless File.file?(@path)
+      unless File.file?(@path)
+        return "Failed to load entrypoint, file #{@entrypoint} does not exist."
+      end
 
       quietly { Kernel.load(@path) }
       top = TOPLEVEL_BINDING.receiver

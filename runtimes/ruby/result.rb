@@ -2,7 +2,7 @@
 
 module Minifn
   BODY_LIMIT = 20 * 1024 * 1024
-  # Most bytes of headers; escaped in a frame's header, which has its own limit, they may take six times as many.
+  # Most bytes of headers; escaped in a frame's header they may take six times as many.
   HEADERS_LIMIT = 128 * 1024
   HEADERS_MAX = 1000
   # Bytes that JSON adds to a name and a value.
@@ -20,11 +20,13 @@ module Minifn
       def read(result)
         raise WrongResult, NO_RETURN if result.nil?
         unless result.is_a?(Hash)
-          raise WrongResult, "The function returned #{result.class}. Return what a method of context.res gives."
+          raise WrongResult,
+                "The function returned #{result.class}. Return what a method of context.res gives."
         end
 
         headers = member(result, :headers) || {}
-        [status(member(result, :statusCode)), headers.empty? ? '[]' : encode(headers), body(member(result, :body))]
+        lines = headers.empty? ? '[]' : encode(headers)
+        [status(member(result, :statusCode)), lines, body(member(result, :body))]
       end
 
       private
@@ -43,9 +45,12 @@ module Minifn
 
       def body(value)
         text = value.to_s
-        return text if text.bytesize <= BODY_LIMIT
+        limit(text.bytesize, BODY_LIMIT, 'The body has %d bytes')
+        text
+      end
 
-        raise WrongResult, "The body has #{text.bytesize} bytes, the limit is #{BODY_LIMIT}."
+      def limit(size, most, words)
+        raise WrongResult, "#{format(words, size)}, the limit is #{most}." if size > most
       end
 
       def encode(headers)
@@ -53,8 +58,8 @@ module Minifn
           Array(value).compact.map { |one| [Minifn.utf8(name.to_s), Minifn.utf8(one.to_s)] }
         end
         size = pairs.sum { |name, value| name.bytesize + value.bytesize + PAIR_BYTES }
-        raise WrongResult, "There are #{pairs.size} headers, the limit is #{HEADERS_MAX}." if pairs.size > HEADERS_MAX
-        raise WrongResult, "The headers have #{size} bytes, the limit is #{HEADERS_LIMIT}." if size > HEADERS_LIMIT
+        limit(pairs.size, HEADERS_MAX, 'There are %d headers')
+        limit(size, HEADERS_LIMIT, 'The headers have %d bytes')
 
         JSON.generate(pairs)
       rescue JSON::GeneratorError, EncodingError

@@ -1,9 +1,9 @@
 # frozen_string_literal: true
 
 # One warm worker: reads requests from the inherited socket, runs the function and answers.
-# minifn/workers/protocol.py describes the frames and the environment; the handler contract is that of Open Runtimes
-# (runtimes/ruby/versions/latest/src). Requests run one at a time. It is started without RubyGems, which take longer to
-# load than all else, and loads them for a build that has gems.
+# minifn/workers/protocol.py describes the frames and the environment; the handler contract is that
+# of Open Runtimes (runtimes/ruby/versions/latest/src). Requests run one at a time. It is started
+# without RubyGems, which take longer to load than all else, and loads them for a build with gems.
 
 require 'json'
 require 'stringio'
@@ -29,13 +29,14 @@ module Minifn
 
   # Returns the headers in OPEN_RUNTIMES_HEADERS, none when it is not a JSON object.
   def self.enforced_headers
-    JSON.parse(ENV['OPEN_RUNTIMES_HEADERS'] || '{}').to_h { |name, value| [name.downcase, value.to_s] }
+    given = JSON.parse(ENV['OPEN_RUNTIMES_HEADERS'] || '{}')
+    given.to_h { |name, value| [name.downcase, value.to_s] }
   rescue JSON::ParserError, NoMethodError, TypeError
     {}
   end
 
-  # Makes the gems of the build loadable: those of its Gemfile as `bundle exec` does, and those that `gem install` put
-  # into GEM_HOME.
+  # Makes the gems of the build loadable: those of its Gemfile as `bundle exec` does, and those that
+  # `gem install` put into GEM_HOME.
   def self.use_gems(code)
     lock = File.join(code, 'Gemfile.lock')
     if File.file?(lock) && File.read(lock).match?(LOCKED_GEM)

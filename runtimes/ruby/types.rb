@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# The handler's argument, with the names of Open Runtimes (runtimes/ruby/versions/latest/src/types.rb).
+# The handler's argument, with the names of Open Runtimes
+# (runtimes/ruby/versions/latest/src/types.rb).
 
 class RuntimeRequest
   attr_accessor :body_binary, :headers, :method, :scheme, :host, :port, :path, :query_string
@@ -45,7 +46,8 @@ class RuntimeRequest
   end
 
   def body
-    return body_text unless (@headers['content-type'] || '').downcase.start_with?('application/json')
+    type = (@headers['content-type'] || '').downcase
+    return body_text unless type.start_with?('application/json')
 
     @body_binary.empty? ? {} : body_json
   end

@@ -1,14 +1,29 @@
 # frozen_string_literal: true
 
 module Minifn
-  # A thread that watches over the calls of the main thread: it answers a call after its deadline, and hands back the
-  # requests behind one that blocks. It also decides whether the server may send requests ahead: while calls are fast.
+  # The processor time that the main thread had to wait for, by Linux's accounting.
+  module Processor
+    FILE = begin
+      File.open('/proc/self/schedstat')
+    rescue SystemCallError
+      nil
+    end
+
+    # Returns the seconds that the main thread has waited for a processor, 0 where nothing tells.
+    def self.waited
+      FILE ? FILE.pread(64, 0).split[1].to_i / 1e9 : 0.0
+    end
+  end
+
+  # A thread that watches over the calls of the main thread: it answers a call after its deadline,
+  # and hands back the requests behind one that blocks. It also decides whether the server may send
+  # requests ahead: while calls are fast.
   class Watcher
     # Seconds between looks; a call seen at two looks is blocking.
     TICK = 0.004
     # Seconds between looks at a blocking call.
     BLOCKED = 0.02
-    # Fast calls in a row before requests may be sent ahead. The number doubles after each slow call.
+    # Fast calls in a row before requests may be sent ahead; doubles after each slow call.
     FAST_MIN = 8
     FAST_MAX = 64
     TIMED_OUT = 'Execution timed out.'
@@ -20,12 +35,13 @@ module Minifn
       @call = nil
       # Whether the call loads the function first, which may take its time.
       @loading = false
-      @expired = false
+      # Whether the call was seen to block, and to run past its deadline.
+      @blocked = @expired = false
       @served = 0
       # Whether the thread looks; else it waits for a call.
       @awake = false
       @wake = Thread::Queue.new
-      @began = 0.0
+      @began = @waited = 0.0
       @ahead = false
       # Whether the server knows that calls block each other.
       @blocking = false
@@ -40,6 +56,7 @@ module Minifn
     # Says that a call begins.
     def enter(call, loading:)
       @began = Minifn.now
+      @waited = Processor.waited unless @ahead
       @loading = loading
       @call = call
       return if @awake
@@ -53,9 +70,16 @@ module Minifn
       @call = nil
       @served += 1
       sleep(TICK) while @expired
-      return if @loading
+      if @blocked
+        @blocked = false
+        return slow
+      end
+      # While requests are sent ahead, the thread alone tells which calls block.
+      return if @loading || @ahead
 
-      Minifn.now - @began > TICK ? slow : fast
+      elapsed = Minifn.now - @began
+      elapsed -= Processor.waited - @waited if elapsed > TICK
+      elapsed > TICK ? slow : fast
     end
 
     # Hands back the requests that have not begun.
@@ -80,7 +104,7 @@ module Minifn
     end
 
     def fast
-      return if @ahead || (@needed -= 1).positive?
+      return if (@needed -= 1).positive?
 
       @needed_next = [FAST_MIN, @needed_next / 2].max
       @ahead = true
@@ -99,6 +123,7 @@ module Minifn
     def watch
       seen = nil
       served = -1
+      began = waited = 0.0
       while true
         call = @call
         if call.nil? && served == @served
@@ -107,16 +132,26 @@ module Minifn
           @wake.pop unless @call
           @awake = true
         elsif call && call.equal?(seen)
-          watch_blocking(call)
+          # A call that waits for the processor blocks nothing that could run.
+          now = Minifn.now
+          blocks = now - began - (Processor.waited - waited) >= TICK
+          watch_blocking(call) if blocks || call.deadline <= now
+        else
+          began = Minifn.now
+          waited = Processor.waited
+          seen = call
         end
-        seen = @call
+        seen = nil unless @call.equal?(seen)
         served = @served
         sleep(TICK)
       end
     end
 
     def watch_blocking(call)
-      tell_blocking unless @loading
+      unless @loading
+        @blocked = true
+        tell_blocking
+      end
       @connection.flush
       while @call.equal?(call)
         decline

@@ -93,8 +93,9 @@ module Minifn
       @call = nil
     rescue NoMemoryError => error
       GC.start
-      # What the function keeps may leave too little for the next call, too: a new process serves that.
-      call.fail("The function took more memory than it has: #{error.message} (NoMemoryError)", more: ',"stuck":true')
+      # What the function keeps may leave too little for the next call: a new process serves that.
+      reason = "The function took more memory than it has: #{error.message} (NoMemoryError)"
+      call.fail(reason, more: ',"stuck":true')
       decline_all
     rescue Exception => error
       exit!(1) if @forked
@@ -117,7 +118,8 @@ module Minifn
       @call = ahead = Ahead.new
       problem = @loader.load
       # After a failure the next attempt prints it again.
-      @printed_ahead = ahead.printed unless ahead.printed.empty? || (problem != '' && !@loader.spent?)
+      again = problem != '' && !@loader.spent?
+      @printed_ahead = ahead.printed unless again || ahead.printed.empty?
       @call = nil
     end
 
@@ -131,17 +133,23 @@ module Minifn
 
     # Declines every request until the server ends this process.
     def decline_all
-      while true
-        @watcher.decline
-        @reading.synchronize { @frames.concat(@connection.receive) }
-      end
+      @watcher.decline
+      read_and_decline while true
+    end
+
+    def read_and_decline
+      @reading.synchronize { @frames.concat(@connection.receive) }
+      @watcher.decline
     end
 
     # Ends the process, as the function has asked for during a call, or the server.
     def leave(status)
       if @call && !@forked
         @call.finish_line
+        # The call that is still open keeps the server from sending more.
+        @connection.tell_concurrency(1)
         @watcher.decline
+        read_and_decline while @connection.readable?(0)
         STDERR.write(ENDED)
       end
       exit(status)

@@ -181,7 +181,7 @@ def limits() -> str:
             ),
             ("time of a build", "`MINIFN_BUILD_TIMEOUT` seconds"),
             (
-                "what all functions of a toolchain share",
+                "files that functions of a toolchain share",
                 f"{toolchains.CACHE_BYTES_MAX // 10**9} GB each; made within "
                 f"{toolchains.MAKE_SECONDS:.0f} seconds, in {toolchains.MEMORY_MB // 1024} GiB of memory",
             ),

@@ -15,7 +15,7 @@ def test_it_is_listed_built_and_called(place: Path, engine: str) -> None:
             deployment = await build(client, files)
             log = deployment["buildLogs"]
             assert deployment["status"] == "ready", log
-            assert "Making what all functions of Echo 2.5.1 share" in log
+            assert "Making the files that functions of Echo 2.5.1 share" in log
             execution = await execute(client, "hello")
             assert execution["responseStatusCode"] == 200, execution
             said, program, library, env, memory, entry = execution["responseBody"].split("|")

@@ -16,7 +16,7 @@ from tests.languages.new_family import COMPILER, install_compiler, write_family
 from tests.sandbox.commands import until
 
 SOURCE = {"main.echo": "my program\n"}
-MADE = "Making what all functions of Echo 2.5.1 share"
+MADE = "Making the files that functions of Echo 2.5.1 share"
 #: What a hostile build tries on each directory where the shared files may be.
 ATTACKS = """
 for place in /shared {toolchains}/*; do
@@ -152,7 +152,7 @@ def test_a_command_that_fails_fails_the_build_with_its_output(place: Path) -> No
                 deployment = await build(client, SOURCE)
                 assert deployment["status"] == "failed"
                 assert (
-                    "What all Echo functions share could not be made (exit code 3):"
+                    "The files that all Echo functions share could not be made (exit code 3):"
                     " no library here" in deployment["buildLogs"]
                 )
             assert list(DataDir(place / "data").toolchains.glob("*~*")) == []

@@ -18,6 +18,12 @@ return function ($context) {
         case '/sleep':
             usleep((int) (1_000_000 * (float) $context->req->queryString));
             break;
+        case '/large':
+            return $context->res->binary(str_repeat('0123456789abcdef', LINES));
+        case '/exit':
+            exit(7);
+        case '/fatal':
+            trigger_error('fatal', E_USER_ERROR);
         case '/fork':
             $child = pcntl_fork();
             if ($child === 0) {
@@ -45,6 +51,12 @@ def main(context)
   case context.req.path
   when '/sleep'
     sleep(context.req.query_string.to_f)
+  when '/large'
+    return context.res.binary('0123456789abcdef' * LINES)
+  when '/exit'
+    exit(7)
+  when '/fatal'
+    raise NoMemoryError, 'fatal'
   when '/fork'
     child = fork
     return context.res.text('child') if child.nil?
@@ -61,6 +73,8 @@ end
 """,
 }
 SUFFIXES = {"php": ".php", "ruby": ".rb"}
+#: Lines of 16 bytes in the largest answer.
+LARGE_LINES = 20 * 1024 * 1024 // 16
 #: Fast calls after which requests are sent ahead.
 FAST_CALLS = 30
 
@@ -75,7 +89,7 @@ def play(
     language = Language(key=key, suffix=SUFFIXES[key], runtime=runtime, table=runtime_table)
     code = tmp_path / "code"
     code.mkdir()
-    (code / f"main{language.suffix}").write_text(SOURCES[key])
+    (code / f"main{language.suffix}").write_text(SOURCES[key].replace("LINES", str(LARGE_LINES)))
 
     def run(story: Callable[[Caller], Awaitable[None]]) -> None:
         async def go() -> None:
@@ -114,6 +128,54 @@ def test_a_slow_call_holds_up_none_behind_it(play: Play) -> None:
         assert {answer.status_code for answer in answers} == {200}
         answer = await slow
         assert (answer.status_code, answer.errors) == (200, "")
+
+    play(story)
+
+
+def test_a_large_answer_that_waits_stays_whole(play: Play) -> None:
+    async def story(call: Caller) -> None:
+        for _ in range(FAST_CALLS):
+            await call("/")
+        whole = b"0123456789abcdef" * LARGE_LINES
+        for _ in range(3):
+            large = asyncio.create_task(call("/large", seconds=30))
+            await call.until(lambda: call.pool.busy == 1)
+            await asyncio.sleep(0)
+            # The server reads nothing meanwhile, so that the answer waits half written.
+            time.sleep(0.1)  # noqa: ASYNC251
+            answer = await large
+            same = answer.body == whole
+            assert (answer.status_code, same) == (200, True)
+            assert (await call("/")).status_code == 200
+
+    play(story)
+
+
+def test_a_call_that_comes_late_is_not_held_up(play: Play) -> None:
+    async def story(call: Caller) -> None:
+        for _ in range(FAST_CALLS):
+            await call("/")
+        slow = asyncio.create_task(call("/sleep", query="4"))
+        await asyncio.sleep(1.5)
+        assert {answer.status_code for answer in [await call("/") for _ in range(5)]} == {200}
+        assert not slow.done()
+        assert (await slow).status_code == 200
+
+    play(story)
+
+
+@pytest.mark.parametrize(("path", "failure"), [("/exit", "died"), ("/fatal", "")])
+def test_the_end_of_a_worker_loses_no_call_behind_it(play: Play, path: str, failure: str) -> None:
+    async def story(call: Caller) -> None:
+        for _ in range(FAST_CALLS):
+            await call("/")
+        last = asyncio.create_task(call(path))
+        behind = [asyncio.create_task(call("/")) for _ in range(20)]
+        answers = await asyncio.gather(*behind)
+        assert {answer.status_code for answer in answers} == {200}, answers
+        ended = await last
+        assert (ended.status_code, ended.failure) == (500, failure)
+        assert ("exit" if failure else "fatal") in ended.errors
 
     play(story)
 

@@ -6,7 +6,8 @@ import pytest
 
 from minifn.models import Rule
 from minifn.store import rules
-from minifn.store.schema import MIGRATIONS, migrate, statements
+from minifn.store.migrations import MIGRATIONS
+from minifn.store.schema import migrate, statements
 
 #: The last schema in which every rule had a function.
 BEFORE_REDIRECTS = 7

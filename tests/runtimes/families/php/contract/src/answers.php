@@ -2,6 +2,12 @@
 
 const MIB = 1024 * 1024;
 
+/** Returns a route that answers `x` with headers. */
+function headed(array $headers, int $status = 200): Closure
+{
+    return fn ($context) => $context->res->text('x', $status, $headers);
+}
+
 return [
     '/text' => fn ($context) => $context->res->text('héllo'),
     '/text-201' => fn ($context) => $context->res->text('made', 201, ['X-Kept' => 'yes']),
@@ -14,14 +20,15 @@ return [
     '/empty' => fn ($context) => $context->res->empty(),
     '/send' => fn ($context) => $context->res->send('sent', 203),
     '/redirect' => fn ($context) => $context->res->redirect('https://example.com/a?b=c'),
-    '/redirect-302' => fn ($context) => $context->res->redirect('/there', 302, ['x-why' => 'moved']),
+    '/redirect-302' => fn ($context) =>
+        $context->res->redirect('/there', 302, ['x-why' => 'moved']),
     '/html' => fn ($context) => $context->res->text('<p>', 200, ['Content-Type' => 'Text/HTML']),
-    '/charset' => fn ($context) => $context->res->text('x', 200, ['content-type' => 'text/html; charset=ISO-8859-1']),
-    '/multipart' => fn ($context) => $context->res->text('x', 200, ['content-type' => 'multipart/form-data; boundary=AbC']),
-    '/hidden' => fn ($context) => $context->res->text('x', 200, ['X-Open-Runtimes-Secret' => '1', 'x-seen' => '2']),
+    '/charset' => headed(['content-type' => 'text/html; charset=ISO-8859-1']),
+    '/multipart' => headed(['content-type' => 'multipart/form-data; boundary=AbC']),
+    '/hidden' => headed(['X-Open-Runtimes-Secret' => '1', 'x-seen' => '2']),
     '/cookies' => fn ($context) => $context->res->text('x', 200, ['set-cookie' => ['a=1', 'b=2']]),
     '/number' => fn ($context) => $context->res->text('x', 200, ['x-number' => 5]),
-    '/injection' => fn ($context) => $context->res->text('x', 200, ['x-bad' => "a\r\nx-evil: 1", 'x-good' => '1']),
+    '/injection' => headed(['x-bad' => "a\r\nx-evil: 1", 'x-good' => '1']),
     '/handmade' => fn () => ['body' => 'made', 'statusCode' => 202],
     '/other-keys' => fn () => ['other' => 1],
     '/status-text' => fn () => ['body' => 'x', 'statusCode' => '201'],

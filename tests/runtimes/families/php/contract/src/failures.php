@@ -14,7 +14,8 @@ function overflow(int $depth): int
 }
 
 return [
-    '/state' => fn ($context) => $context->res->json(['calls' => ++State::$calls, 'worker' => State::$worker]),
+    '/state' => fn ($context) =>
+        $context->res->json(['calls' => ++State::$calls, 'worker' => State::$worker]),
     '/exit' => function ($context) {
         $context->log('called');
         fwrite(STDERR, "last words\n");

@@ -2,11 +2,17 @@
 
 MIB = 1024 * 1024
 
+# Returns a route that answers `x` with headers.
+def headed(headers)
+  ->(context) { context.res.text('x', 200, headers) }
+end
+
 ANSWERS = {
   '/text' => ->(context) { context.res.text('héllo') },
   '/text-201' => ->(context) { context.res.text('made', 201, { 'X-Kept' => 'yes' }) },
   '/json' => lambda do |context|
-    context.res.json({ text: 'é', list: ['a', nil, true], empty: [] }, 201, { 'Content-Type' => 'text/html' })
+    value = { text: 'é', list: ['a', nil, true], empty: [] }
+    context.res.json(value, 201, { 'Content-Type' => 'text/html' })
   end,
   '/binary' => ->(context) { context.res.binary((0..255).to_a.pack('C*')) },
   '/empty' => ->(context) { context.res.empty },
@@ -14,12 +20,12 @@ ANSWERS = {
   '/redirect' => ->(context) { context.res.redirect('https://example.com/a?b=c') },
   '/redirect-302' => ->(context) { context.res.redirect('/there', 302, { 'x-why' => 'moved' }) },
   '/html' => ->(context) { context.res.text('<p>', 200, { 'Content-Type' => 'Text/HTML' }) },
-  '/charset' => ->(context) { context.res.text('x', 200, { 'content-type' => 'text/html; charset=ISO-8859-1' }) },
-  '/multipart' => ->(context) { context.res.text('x', 200, { 'content-type' => 'multipart/form-data; boundary=AbC' }) },
-  '/hidden' => ->(context) { context.res.text('x', 200, { 'X-Open-Runtimes-Secret' => '1', 'x-seen': '2' }) },
+  '/charset' => headed({ 'content-type' => 'text/html; charset=ISO-8859-1' }),
+  '/multipart' => headed({ 'content-type' => 'multipart/form-data; boundary=AbC' }),
+  '/hidden' => headed({ 'X-Open-Runtimes-Secret' => '1', 'x-seen': '2' }),
   '/cookies' => ->(context) { context.res.text('x', 200, { 'set-cookie' => ['a=1', 'b=2'] }) },
   '/number' => ->(context) { context.res.text('x', 200, { 'x-number' => 5 }) },
-  '/injection' => ->(context) { context.res.text('x', 200, { 'x-bad' => "a\r\nx-evil: 1", 'x-good' => '1' }) },
+  '/injection' => headed({ 'x-bad' => "a\r\nx-evil: 1", 'x-good' => '1' }),
   '/handmade' => ->(_) { { 'body' => 'made', 'statusCode' => 202 } },
   '/other-keys' => ->(_) { { other: 1 } },
   '/status-text' => ->(_) { { body: 'x', statusCode: '201' } },
