@@ -22,6 +22,8 @@ from tests.serving import PROJECT, Api, Server, free_port, wait_until
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
 #: Deadline of a build: a first one of a compiled language makes the caches of the machine.
 BUILD_SECONDS = 300
+#: Beginnings of the names of examples in compiled languages.
+COMPILED = ("go-", "cpp-")
 
 
 def here(api: Api, entry: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +127,16 @@ def test_every_folder_of_examples_is_tried() -> None:
     assert {*ANSWERS, "python-welcome", "python-clock"} == set(EXAMPLES)
 
 
-@pytest.mark.parametrize("name", list(ANSWERS))
+def named(end: str = "") -> list[Any]:
+    """Return a parameter for each example whose name ends so; those that compile are slow."""
+    return [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith(COMPILED) else ())
+        for name in ANSWERS
+        if name.endswith(end)
+    ]
+
+
+@pytest.mark.parametrize("name", named())
 def test_example(name: str, server: Server, api: Api) -> None:
     entry = here(api, EXAMPLES[name])
     deployment = deploy(server, entry)
@@ -141,7 +152,7 @@ def test_example(name: str, server: Server, api: Api) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-webhook")])
+@pytest.mark.parametrize("name", named("-webhook"))
 def test_a_webhook_with_another_signature_is_refused(name: str, server: Server, api: Api) -> None:
     entry = here(api, {**EXAMPLES[name], "$id": f"{name}-2"})
     deployment = deploy(server, entry)
@@ -170,7 +181,7 @@ def test_a_webhook_with_another_signature_is_refused(name: str, server: Server, 
     assert "WEBHOOK_SECRET" in execution["errors"]
 
 
-@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-invoice")])
+@pytest.mark.parametrize("name", named("-invoice"))
 def test_an_order_that_is_none_gets_no_invoice(name: str, server: Server, api: Api) -> None:
     deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
     assert deployment["status"] == "ready", deployment["buildLogs"]
@@ -194,7 +205,7 @@ def test_an_order_that_is_none_gets_no_invoice(name: str, server: Server, api: A
     assert b"(2 x T\xe9e \\(5\\\\ 6\\): 7.00) Tj" in answer.content
 
 
-@pytest.mark.parametrize("name", [name for name in ANSWERS if name.endswith("-chatbot")])
+@pytest.mark.parametrize("name", named("-chatbot"))
 def test_a_command_needs_the_token(name: str, server: Server, api: Api) -> None:
     deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
     assert deployment["status"] == "ready", deployment["buildLogs"]

@@ -18,6 +18,18 @@ from tests.workers.harness import Language
 SUFFIXES = {"python": ".py", "node": ".js"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave compiled languages to the slow part.
+
+    What all functions of a compiler share takes it up to a minute of processor time.
+    """
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        family = callspec.params.get("site") if callspec else None
+        if isinstance(family, Family) and family.compiled:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def runtime_table() -> RuntimeTable:
     """The runtimes of this machine."""

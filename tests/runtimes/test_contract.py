@@ -20,8 +20,7 @@ def rows() -> list[object]:
     for family in families():
         for row in ROWS:
             if row.name not in family.cannot:
-                # What all functions of a compiler share takes it up to a minute of processor time.
-                slow = family.compiled or row.slow or row.name in family.slow
+                slow = row.slow or row.name in family.slow
                 marks = pytest.mark.slow if slow else ()
                 label = f"{family.key}-{row.name}"
                 found.append(pytest.param(family, row, "", id=label, marks=marks))
@@ -40,12 +39,7 @@ def test_contract(site: Site, row: Case | Load, entry: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "site",
-    [
-        pytest.param(one, id=f"{one.key}-17 MB", marks=pytest.mark.slow if one.compiled else ())
-        for one in families()
-    ],
-    indirect=True,
+    "site", [pytest.param(one, id=f"{one.key}-17 MB") for one in families()], indirect=True
 )
 def test_large_bodies_by_a_domain(site: Site) -> None:
     async def send() -> None:
