@@ -1,8 +1,12 @@
 """Brings a database to the newest schema, and has its writer tell of changes."""
 
+import secrets
 import sqlite3
 
 from minifn.store.migrations import MIGRATIONS
+
+#: Bound of the random number after which a new database counts its functions.
+FUNCTIONS_BEFORE_MAX = 1_000_000
 
 
 def _touch_trigger(table: str, column: str, event: str) -> str:
@@ -46,6 +50,12 @@ def migrate(conn: sqlite3.Connection) -> None:
         for migration in MIGRATIONS[version:]:
             for statement in statements(migration):
                 conn.execute(statement)
+        if version == 0:
+            # Users of functions follow these numbers: two servers of a machine seldom share one.
+            conn.execute(
+                "INSERT INTO sqlite_sequence VALUES ('functions', ?)",
+                (secrets.randbelow(FUNCTIONS_BEFORE_MAX),),
+            )
         conn.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         conn.execute("COMMIT")
     except BaseException:

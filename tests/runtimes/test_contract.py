@@ -130,5 +130,6 @@ async def play_load(site: Site, load: Load) -> None:
 
 
 def explanation(deployment: Deployment) -> list[str]:
-    """Return the lines of a build's log, without times."""
-    return [line.partition("] ")[2] or line for line in deployment.build_logs.splitlines()]
+    """Return the lines of a build's log, without times and the deployment's own path."""
+    log = deployment.build_logs.replace(deployment.id, "deployment")
+    return [line.partition("] ")[2] or line for line in log.splitlines()]

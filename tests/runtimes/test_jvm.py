@@ -29,7 +29,7 @@ COMMON = default_root() / "jvm"
 FUNCTION = """package io.openruntimes.java;
 
 public class Main {
-  public RuntimeOutput main(RuntimeContext context) {
+  public RuntimeOutput main(RuntimeContext context) throws Exception {
     return context.getRes().text(%s);
   }
 }
@@ -160,15 +160,20 @@ class TestJars:
         packed = tmp_path / "greetings.jar"
         command = [jar, "--create", "--file", str(packed), "-C", str(tmp_path / "classes"), "."]
         subprocess.run(command, check=True)
+        # As libraries look for classes by their names.
+        by_name = (
+            'Thread.currentThread().getContextClassLoader().loadClass("greetings.Greeting")'
+            '.getField("TEXT").get(null)'
+        )
         files = {
-            "Main.java": (FUNCTION % "greetings.Greeting.TEXT").encode(),
+            "Main.java": (FUNCTION % f"greetings.Greeting.TEXT + {by_name}").encode(),
             "lib/greetings.jar": packed.read_bytes(),
             "deps.gradle": b"dependencies {\n  implementation 'any:greetings:1'\n}\n",
         }
         built_one = site.run(built(site, "jars", files))
         assert built_one.status == "ready", built_one.build_logs
         assert "Note: any:greetings cannot be fetched" in built_one.build_logs
-        assert site.run(answer(site, "jars")) == b"from a jar"
+        assert site.run(answer(site, "jars")) == 2 * b"from a jar"
 
 
 async def answer(site: Site, function_id: str) -> bytes:

@@ -20,12 +20,8 @@ from tests.services.functions import SETTINGS, Run, Services, activate, changed
 def test_a_function_is_created_with_the_given_or_a_new_id(run: Run) -> None:
     async def scenario(services: Services) -> None:
         created = await services.functions.create("hello", changed(events=("users.*.create",)))
-        assert (created.id, created.sequence, created.live, created.events) == (
-            "hello",
-            1,
-            True,
-            ("users.*.create",),
-        )
+        assert created.sequence > 0
+        assert (created.id, created.live, created.events) == ("hello", True, ("users.*.create",))
         assert created.created_at == created.updated_at > 0
         assert await services.functions.get("hello") == created
         await services.functions.create("other", SETTINGS)

@@ -4,8 +4,8 @@ import sqlite3
 
 import pytest
 
-from minifn.models import Rule
-from minifn.store import rules
+from minifn.models import Function, Rule
+from minifn.store import functions, rules
 from minifn.store.migrations import MIGRATIONS
 from minifn.store.schema import migrate, statements
 
@@ -71,3 +71,19 @@ def test_functions_that_are_not_planned_are_found_by_index(older: sqlite3.Connec
     )
     plan = " ".join(row[3] for row in older.execute(f"EXPLAIN QUERY PLAN {sql}"))
     assert "functions_scheduled" in plan
+
+
+def test_databases_count_their_functions_from_different_numbers(
+    older: sqlite3.Connection,
+) -> None:
+    sequences = set()
+    for _ in range(8):
+        conn = sqlite3.connect(":memory:", isolation_level=None)
+        migrate(conn)
+        function = functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
+        sequences.add(function.sequence)
+    assert len(sequences) > 1
+    # A database that has functions goes on.
+    migrate(older)
+    third = older.execute("SELECT max(sequence) FROM functions").fetchone()[0]
+    assert functions.insert(older, Function(id="fn", name="fn", runtime="r")).sequence == third + 1

@@ -99,7 +99,7 @@ def test_creating_from_a_template_before_1_7(site: SiteServer, admin: httpx.Clie
     assert admin.get(f"/functions/{later['$id']}/deployments").json()["total"] == 0
 
 
-@pytest.mark.parametrize("family", ["python", "node"])
+@pytest.mark.parametrize("family", ["python", "node", "bun", "deno"])
 def test_a_starter_runs(api: Api, family: str) -> None:
     (starter,) = api.call("GET", "/functions/templates", 200)["templates"]
     found = [item for item in starter["runtimes"] if item["name"].startswith(f"{family}-")]
@@ -108,7 +108,8 @@ def test_a_starter_runs(api: Api, family: str) -> None:
             f"this server can run no {family} functions: install one that minifn doctor finds"
         )
     function_id = f"starter-{family}"
-    api.create(function_id, found[-1]["name"], commands=found[-1]["commands"])
+    fields = {name: found[-1][name] for name in ("commands", "entrypoint")}
+    api.create(function_id, found[-1]["name"], **fields)
     body = {**PYTHON, **TAG, "rootDirectory": found[-1]["providerRootDirectory"], "activate": True}
     made = api.call("POST", f"/functions/{function_id}/deployments/template", 202, json=body)
     built = api.built(function_id, made["$id"])

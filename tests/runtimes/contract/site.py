@@ -10,6 +10,7 @@ from pathlib import Path
 from minifn import Config, Minifn
 from minifn.hooks import Hooks
 from minifn.models import UNFINISHED_BUILD, Deployment
+from minifn.process_env import UID_COUNT
 from minifn.services.functions import FunctionSettings
 from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments
@@ -21,6 +22,8 @@ from tests.workers.harness import Caller
 
 #: Deadline of a build, seconds: a first one of a compiled language makes the machine's caches.
 BUILD_SECONDS = 300
+#: Functions of one server.
+FUNCTIONS_MAX = 100
 
 
 class Calm(Minifn):
@@ -99,6 +102,17 @@ class Site:
         return Caller(self.server.pool, spec)
 
 
+async def take_uids(server: Minifn) -> None:
+    """Give functions users that those of other servers of this machine do not have.
+
+    Processes count per user, so a test of many processes would disturb another.
+    """
+    await server.functions.create("uids", FunctionSettings(name="uids", runtime="python-3.11"))
+    begin = os.getpid() % (UID_COUNT // FUNCTIONS_MAX) * FUNCTIONS_MAX
+    sql = "UPDATE functions SET sequence = ? WHERE id = 'uids'"
+    await server.database.write(lambda conn: conn.execute(sql, (begin,)).rowcount)
+
+
 async def deployed(server: Minifn, function_id: str, content: bytes) -> Deployment:
     """Upload an archive for a function and return its deployment, built or failed."""
     path = server.data.run / f"upload-{function_id}"
@@ -123,6 +137,7 @@ def opened(family: Family, runtime: str, data: Path) -> Iterator[Site]:
         server = Calm(config)
         runner.run(server.__aenter__())
         try:
+            runner.run(take_uids(server))
             yield Site(family, runtime, server, runner)
         finally:
             runner.run(server.__aexit__(None, None, None))

@@ -7,13 +7,9 @@ import java.lang.reflect.Method;
 
 /** Java: {@code public RuntimeOutput main(RuntimeContext context)} of one object of the class. */
 public final class JavaFamily implements Family {
-  private static final String PACKAGE = "io.openruntimes.java.";
-  private static final String SUFFIX = ".java";
-
   @Override
   public String className(String entrypoint) {
-    int end = entrypoint.length() - (entrypoint.endsWith(SUFFIX) ? SUFFIX.length() : 0);
-    return PACKAGE + entrypoint.substring(0, end).replace('/', '.');
+    return Layout.className("io.openruntimes.java", entrypoint, ".java");
   }
 
   @Override

@@ -6,7 +6,7 @@ import java.util.Map;
 final class Answer {
   static final int BODY_LIMIT = 20 * 1024 * 1024;
   static final int HEADERS_MAX = 1000;
-  /** Bytes of all headers; escaped in a frame's header, which has its own limit, they may double. */
+  /** Bytes of all headers; escaped in a frame's header, which has a limit, they may double. */
   static final int HEADERS_LIMIT = 512 * 1024 - 64;
   /** Bytes that JSON adds to a name and a value. */
   private static final int PAIR_BYTES = 8;
@@ -68,7 +68,8 @@ final class Answer {
     void add(String name, Object value) throws WrongResult {
       if (value == null) return;
       String line = value.toString();
-      if (!isName(name)) throw new WrongResult("The response's header name " + name + " is invalid.");
+      if (!isName(name))
+        throw new WrongResult("The response's header name " + name + " is invalid.");
       if (!isValue(line))
         throw new WrongResult("The response's header " + name + " has an invalid value.");
       count++;

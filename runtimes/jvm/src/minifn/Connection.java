@@ -14,6 +14,8 @@ import java.nio.charset.StandardCharsets;
 final class Connection implements Runnable {
   private static final int LENGTHS = 8;
   private static final int BUFFER_BYTES = 65536;
+  /** Unwritten bytes from which on a thread that sends more waits. */
+  private static final int WAITING_BYTES_MAX = 1024 * 1024;
 
   private final FileInputStream input;
   private final FileOutputStream output;
@@ -25,6 +27,7 @@ final class Connection implements Runnable {
   private final byte[] block = new byte[BUFFER_BYTES];
   private Piece first;
   private Piece last;
+  private int waitingBytes;
   private boolean writing;
 
   /** Bytes that wait to be written. */
@@ -111,7 +114,7 @@ final class Connection implements Runnable {
   }
 
   /**
-   * Sends a frame soon, from any thread.
+   * Sends a frame soon, from any thread; waits while much is unwritten.
    *
    * <p>A thread whose stack is about to overflow may log: only whole frames are added, by a block
    * that calls no method, and another thread writes them.
@@ -120,6 +123,15 @@ final class Connection implements Runnable {
     add(header, body);
     synchronized (lock) {
       if (!writing) lock.notifyAll();
+      boolean interrupted = false;
+      while (waitingBytes > WAITING_BYTES_MAX) {
+        try {
+          lock.wait();
+        } catch (InterruptedException later) {
+          interrupted = true;
+        }
+      }
+      if (interrupted) Thread.currentThread().interrupt();
     }
   }
 
@@ -132,6 +144,7 @@ final class Connection implements Runnable {
       if (last == null) first = head;
       else last.next = head;
       last = tail;
+      waitingBytes += head.bytes.length + body.length;
     }
   }
 
@@ -198,6 +211,9 @@ final class Connection implements Runnable {
             done += count;
             if (done == piece.bytes.length) piece = null;
           }
+          boolean full = waitingBytes > WAITING_BYTES_MAX;
+          waitingBytes -= size;
+          if (full && waitingBytes <= WAITING_BYTES_MAX) lock.notifyAll();
           if (size == 0) {
             writing = false;
             lock.notifyAll();

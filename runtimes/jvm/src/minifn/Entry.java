@@ -3,12 +3,16 @@ package minifn;
 import java.io.File;
 import java.net.URLClassLoader;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 
 /** The function's entry class, loaded at the first call or before. */
 final class Entry {
   static final String NO_HANDLER =
       "Function signature invalid. Did you forget to export a 'main' function?";
+
+  /** Loads the function's classes, also those that libraries look for by name. */
+  private static volatile ClassLoader loader = Entry.class.getClassLoader();
 
   /** The function could not be loaded; the message is for its author. */
   static final class LoadFailure extends Exception {
@@ -21,22 +25,26 @@ final class Entry {
 
   /** Takes what loading prints ahead of the first call. */
   private final class Loading extends Printer {
+    private volatile boolean ended;
+
     @Override
     void printed(String line) {
-      lines.add(line);
+      if (!ended) lines.add(line);
     }
 
     @Override
     boolean ended() {
-      return false;
+      return ended;
     }
   }
 
   private final Family family;
   private final File code;
   private final String entrypoint;
-  private final List<String> lines = new ArrayList<>();
-  private volatile Family.Handler handler;
+  private final List<String> lines = Collections.synchronizedList(new ArrayList<>());
+  private Family.Handler handler;
+  /** Whether there is a handler, and a call has taken what loading printed. */
+  private volatile boolean ready;
 
   Entry(Family family, File code, String entrypoint) {
     this.family = family;
@@ -49,11 +57,12 @@ final class Entry {
    * call tries again, with the same explanation. Throws LoadFailure.
    */
   Family.Handler handler(Call call) throws LoadFailure {
-    if (handler != null) return handler;
+    if (ready) return handler;
     synchronized (this) {
       for (String line : lines) call.printed(line);
       lines.clear();
       if (handler == null) handler = load();
+      ready = true;
       return handler;
     }
   }
@@ -66,12 +75,18 @@ final class Entry {
     try {
       handler = load();
     } catch (LoadFailure failure) {
-      // The next call meets it again.
-      return;
-    } finally {
-      loading.endPrinting();
-      Printer.CURRENT.remove();
+      handler = null;
     }
+    Printer.CURRENT.remove();
+    loading.endPrinting();
+    loading.ended = true;
+    // The next call meets a failure again, and what it prints.
+    if (handler == null) lines.clear();
+  }
+
+  /** Lets libraries find the function's classes from the current thread. */
+  static void enter() {
+    Thread.currentThread().setContextClassLoader(loader);
   }
 
   private Family.Handler load() throws LoadFailure {
@@ -79,8 +94,8 @@ final class Entry {
     Class<?> type;
     try {
       // A new loader for each attempt: a class whose initializer failed stays failed in its own.
-      ClassLoader loader = new URLClassLoader(Layout.classPath(code), Entry.class.getClassLoader());
-      Thread.currentThread().setContextClassLoader(loader);
+      loader = new URLClassLoader(Layout.classPath(code), Entry.class.getClassLoader());
+      enter();
       type = Class.forName(name, false, loader);
     } catch (ClassNotFoundException absent) {
       throw new LoadFailure(

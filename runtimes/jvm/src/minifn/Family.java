@@ -4,7 +4,7 @@ import java.lang.reflect.Method;
 
 /** A language of this server: how its sources are compiled, and its handlers found and called. */
 public interface Family {
-  /** What {@link Handler#call} returns when the call answers later. */
+  /** The result of {@link Handler#call} for a call that answers later. */
   Object PENDING = new Object();
 
   /** The function: takes a call and returns its Output, or PENDING. */

@@ -4,7 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** What a handler returns: a description of the response; each family has a class of this kind. */
+/** The result of a handler, which describes a response; each family has a class of this kind. */
 public abstract class Output {
   private final byte[] body;
   private final int statusCode;

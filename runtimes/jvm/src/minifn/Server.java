@@ -12,7 +12,7 @@ import java.util.Map;
  * One warm worker: reads requests from the inherited socket, runs the function, each call on a
  * thread, and answers.
  *
- * <p>Arguments: the name of the {@link Family}. The server's way to say what to run is in
+ * <p>Arguments: the name of the {@link Family}. The frames are described in
  * minifn/workers/protocol.py. Code that runs before the first call avoids lambdas, which cost
  * milliseconds of a start.
  */
@@ -61,7 +61,8 @@ public final class Server {
       if (variable.getKey().startsWith("MINIFN_"))
         taken.put(variable.getKey(), variable.getValue());
     // System.getenv and child processes have their variables from this map.
-    Field variables = Class.forName("java.lang.ProcessEnvironment").getDeclaredField("theEnvironment");
+    Class<?> environment = Class.forName("java.lang.ProcessEnvironment");
+    Field variables = environment.getDeclaredField("theEnvironment");
     variables.setAccessible(true);
     Iterator<Object> names = ((Map<Object, Object>) variables.get(null)).keySet().iterator();
     while (names.hasNext()) if (names.next().toString().startsWith("MINIFN_")) names.remove();

@@ -151,6 +151,7 @@ final class Threads implements Runnable {
     public void run() {
       for (Runnable now = work; now != null; now = await()) {
         while (now != null) {
+          Entry.enter();
           now.run();
           now = next(this);
         }

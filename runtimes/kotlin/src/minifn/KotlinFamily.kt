@@ -1,20 +1,18 @@
 package minifn
 
 import io.openruntimes.kotlin.RuntimeContext
-import java.io.File
 import java.io.PrintStream
 import java.lang.reflect.Constructor
 import java.lang.reflect.InvocationTargetException
 import java.lang.reflect.Method
 import kotlin.coroutines.Continuation
 
-private const val PACKAGE = "io.openruntimes.kotlin."
 private const val COMPILER = "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"
 
 /** Kotlin: `[suspend] fun main(context: RuntimeContext): RuntimeOutput` of a new object a call. */
 class KotlinFamily : Family {
     override fun className(entrypoint: String): String =
-        PACKAGE + entrypoint.removeSuffix(".kt").replace('/', '.')
+        Layout.className("io.openruntimes.kotlin", entrypoint, ".kt")
 
     /** Compiles the Kotlin sources, which may use the Java sources beside them, and then those. */
     override fun compile(build: Compile): Boolean {

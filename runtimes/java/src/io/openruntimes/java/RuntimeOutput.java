@@ -3,7 +3,7 @@ package io.openruntimes.java;
 import java.util.Map;
 import minifn.Output;
 
-/** What a handler returns: a description of the response. */
+/** The result of a handler, which describes a response. */
 public class RuntimeOutput extends Output {
   public RuntimeOutput(byte[] body, int statusCode, Map<String, String> headers) {
     super(body, statusCode, headers);

@@ -2,6 +2,6 @@ package io.openruntimes.kotlin
 
 import minifn.Output
 
-/** What a handler returns: a description of the response. */
+/** The result of a handler, which describes a response. */
 class RuntimeOutput(body: ByteArray, statusCode: Int, headers: Map<String, String>) :
     Output(body, statusCode, headers)
