@@ -9,18 +9,11 @@ import (
 	_ "unsafe" // for go:linkname
 )
 
-const ready = `{"type":"ready","protocol":1,"concurrency":0}`
-
 // Socket is the descriptor of the connection to the server.
 var Socket = takeSocket()
 
 func init() {
 	capture()
-	// The function's own init functions are run next.
-	frame := append([]byte{0, 0, 0, byte(len(ready)), 0, 0, 0, 0}, ready...)
-	if _, err := syscall.Write(Socket, frame); err != nil {
-		syscall.Exit(0)
-	}
 	syscall.SetNonblock(Socket, true)
 	addExitHook(exitHook{run: func() { OnExit() }, runOnFailure: true})
 }

@@ -25,6 +25,10 @@ var printed = struct {
 	take    func(descriptor int, text []byte)
 }{buffer: make([]byte, readBytes)}
 
+// originals are the files that the pipes replace. Go closes the descriptors of files that nothing
+// refers to, and the runtime writes its last words to descriptor 2.
+var originals [2]*os.File
+
 // capture puts pipes into the place of os.Stdout and os.Stderr.
 func capture() {
 	for i, file := range []**os.File{&os.Stdout, &os.Stderr} {
@@ -37,7 +41,7 @@ func capture() {
 			panic(err)
 		}
 		connection.Control(func(fd uintptr) { printed.streams[i].fd = int(fd) })
-		*file = writing
+		originals[i], *file = *file, writing
 		go connection.Read(func(uintptr) bool {
 			Drain(func() {})
 			return false

@@ -18,6 +18,9 @@ import (
 // reported before the memory is used up.
 const stackShare = 4
 
+// Sent after the function's init functions: a panic in one of them is why the worker cannot start.
+const ready = `{"type":"ready","protocol":1,"concurrency":0}`
+
 // Handler is the function.
 type Handler func(openruntimes.Context) openruntimes.Response
 
@@ -48,6 +51,7 @@ func Serve(handler Handler, module string) {
 		enforced: enforcedHeaders(os.Getenv("OPEN_RUNTIMES_HEADERS")),
 		calls:    map[int]*call{},
 	}
+	w.channel.sendNow([]byte(ready), nil)
 	for {
 		header, body := w.channel.receive()
 		var frame requestFrame

@@ -38,8 +38,14 @@ FAMILY = Family(
             ),
         ),
         "raises": Difference(
-            because="a panic in an init function ends the process, before the worker is asked",
-            outcome=failed(500, says=("panic: no database", "main.go"), logs=None, failure="died"),
+            because="a panic in an init function ends the process before it takes calls",
+            outcome=failed(500, says=("panic: no database", "main.go"), logs=None, failure="start"),
+        ),
+        "endless": Difference(
+            because="an init function that never ends keeps the worker from its start",
+            outcome=failed(
+                errors="Execution timed out.\nNo worker was started in time.\n", failure="timeout"
+            ),
         ),
     },
     cannot={
