@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -168,7 +167,7 @@ class Places:
         """The values of each word of `Finder.places`."""
         around = [Path(sys.prefix), *(path.parent for path in self.search_path)]
         venvs = [path for path in around if exists(path / "pyvenv.cfg")]
-        own = {sysconfig.get_path(name) for name in ("purelib", "platlib")}
+        own = {path for path in sys.path if path.endswith(("site-packages", "dist-packages"))}
         sites = [str(path) for venv in venvs for path in venv.glob("lib*/python*/site-packages")]
         roots = [Path(sys.prefix), Path(sys.prefix).parent, Path()]
         modules = [

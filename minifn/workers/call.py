@@ -76,16 +76,18 @@ class Call:
         failure: Failure = "",
         error: str = "",
     ) -> None:
-        """Answer; `error` is added to the function's own errors."""
+        """Answer; `error` is added to the function's own errors, unless it is their last line."""
         if self.future.done():
             return
+        errors = self.text("errors", "Error") if self.kept else ""
         self.future.set_result(
             FunctionResponse(
                 status_code=status_code,
                 headers=response_headers(headers),
                 body=body,
                 logs=self.text("logs", "Log") if self.kept else "",
-                errors=self.text("errors", "Error") + error if self.kept else error,
+                # A wrapper may say at the same moment that the time is over.
+                errors=errors if error and errors.endswith(error) else errors + error,
                 failure=failure,
                 delivered=self.delivered,
                 duration_seconds=time.monotonic() - self.began,

@@ -155,10 +155,11 @@ def test_a_closed_terminal_stops_the_server_and_nohup_keeps_it(data: Path) -> No
         env=environment(),
         start_new_session=True,
     )
-    os.close(slave)
     shown = b""
     while b"key in" not in shown:
         shown += os.read(master, 4096)
+    # Not before the server has it: a terminal that no process has is closed.
+    os.close(slave)
     tree = psutil.Process(started.pid).children(recursive=True)
     os.close(master)
     assert started.wait(20) == 0

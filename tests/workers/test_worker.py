@@ -122,6 +122,15 @@ def test_a_worker_that_is_never_ready_times_out(tmp_path: Path) -> None:
     assert answer.errors == "Execution timed out.\nNo worker was started in time.\n"
 
 
+def test_the_end_of_the_time_is_said_once(tmp_path: Path) -> None:
+    """A wrapper says it, but the server ends the call before the answer comes."""
+    line = (
+        'send({"type": "log", "id": request["id"], "stream": "errors"}, b"Execution timed out.\\n")'
+    )
+    answer = first_answer(tmp_path, f"{ANSWER_ALL}    {line}\n", seconds=0.2)
+    assert (answer.failure, answer.errors) == ("timeout", "Execution timed out.\n")
+
+
 def test_a_silent_worker_is_ended_at_the_deadline_with_the_logs_so_far(tmp_path: Path) -> None:
     async def run() -> None:
         script = (
