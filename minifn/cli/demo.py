@@ -62,7 +62,7 @@ def demo(**flags: str | bool | None) -> None:
 
 
 async def show(minifn: Minifn, url: str) -> None:
-    """Deploy every example this machine can run and print how to call each."""
+    """Deploy the examples that this machine can run at once and print how to call each."""
     click.echo("\n".join(describe(minifn, url)))
     key = minifn.admin_key
     click.echo("\nDeploying the examples; each is shown as soon as it is ready.")
@@ -72,7 +72,10 @@ async def show(minifn: Minifn, url: str) -> None:
         async with asyncio.TaskGroup() as tasks:
             for entry in examples():
                 family = entry["runtime"].partition("-")[0]
-                if family in runtimes:
+                if family in runtimes and minifn.runtimes.families()[family].shared:
+                    place = examples_root() / entry["path"]
+                    click.echo(f"\n{entry['$id']}: left out, a first build takes a minute: {place}")
+                elif family in runtimes:
                     here = {**entry, "runtime": runtimes[family]}
                     tasks.create_task(
                         _deploy(remote, here, lines(minifn.config, url, key, entry), deadline)
