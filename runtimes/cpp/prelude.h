@@ -1,4 +1,4 @@
-// What Open Runtimes' own program includes before a function, which therefore works without.
+// The headers that Open Runtimes' own program includes before a function: functions rely on them.
 #include "RuntimeContext.h"
 
 #include <algorithm>

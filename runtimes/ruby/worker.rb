@@ -19,7 +19,7 @@ module Minifn
       @reading = Mutex.new
       @batched = 0
       @call = nil
-      # What the function printed while it was loaded ahead of requests.
+      # Output of the load ahead of requests.
       @printed_ahead = nil
       @watcher = Watcher.new(connection, @frames, @reading)
       @forked = false
@@ -93,7 +93,8 @@ module Minifn
       @call = nil
     rescue NoMemoryError => error
       GC.start
-      # What the function keeps may leave too little for the next call: a new process serves that.
+      # The objects that the function keeps may leave too little for the next call: a new process
+      # serves that.
       reason = "The function took more memory than it has: #{error.message} (NoMemoryError)"
       call.fail(reason, more: ',"stuck":true')
       decline_all

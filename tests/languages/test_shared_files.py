@@ -1,4 +1,4 @@
-"""What all functions of a toolchain share: made once, by no function's user, and read-only."""
+"""Files that functions of a toolchain share: made once, by no function's user, and read-only."""
 
 import asyncio
 import os

@@ -80,7 +80,7 @@ def test_builds_on_a_machine_without_any_family(
             for key in (*ABLE, *NAMES, *(one for one in FAMILIES if FAMILIES[one].like)):
                 last = (await built(server, key)).build_logs.splitlines()[-1]
                 assert FAMILIES[key].name in last
-                # What a family needs is named first.
+                # The family that it needs is named first.
                 first = next(iter(FAMILIES[key].needs.values()), FAMILIES[key].like or key)
                 assert FAMILIES[first].hint in last
 

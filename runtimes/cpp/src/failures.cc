@@ -68,7 +68,7 @@ void freeReserve() { std::free(reserve.exchange(nullptr)); }
 
 } // namespace minifn
 
-/// What GCC's -fsanitize=return calls at the end of a function that should have returned a value.
+/// Called by GCC's -fsanitize=return at the end of a function that should have returned a value.
 struct MissingReturn {
   const char *file;
   std::uint32_t line;

@@ -312,7 +312,7 @@ def test_a_function_that_a_key_changed_reaches_no_further_than_the_key(
     upload(one, lent)
     with site.client(x_appwrite_key=own_key(lent)) as client:
         assert ids(client.get("/functions"), "functions") == {lent}
-        # What the function itself makes is restricted as it is.
+        # A function that the function makes is restricted as it is.
         assert client.put(f"/functions/{lent}", json={"name": "y"}).status_code == 200
 
 

@@ -65,7 +65,7 @@ func requestUrl(frame *requestFrame, path string) string {
 	return text
 }
 
-// parseQuery returns the first value of each key. What cannot be decoded stays as it is.
+// parseQuery returns the first value of each key. Text that cannot be decoded stays as it is.
 func parseQuery(text string) map[string]string {
 	query := map[string]string{}
 	for _, pair := range strings.Split(text, "&") {
