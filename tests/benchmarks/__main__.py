@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import rates, records, startup
+from tests.benchmarks import languages, rates, records, startup
 from tests.benchmarks.report import Row, table
 from tests.serving import Server
 
@@ -20,7 +20,10 @@ def main() -> int:
     """Run the given parts and print the table of each when it is done."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="rates, server, cold, queue, lists; all by default"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="rates, server, cold, queue, lists, languages; all by default",
     )
     parser.add_argument("--seconds", type=float, default=2, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
@@ -28,6 +31,12 @@ def main() -> int:
         "--rows", type=int, default=1_000_000, help="executions in the list measurement"
     )
     parser.add_argument("--sandbox", default="auto", help="isolation engine")
+    parser.add_argument(
+        "--families",
+        default="",
+        help="families to measure besides node, such as php,go; all that the machine can run by"
+        " default",
+    )
     options = parser.parse_args()
     parts: dict[str, Callable[[Path], list[Row]]] = {
         "rates": lambda data: measure_rates(data, options),
@@ -35,6 +44,13 @@ def main() -> int:
         "cold": lambda data: startup.measure_cold(data, options.sandbox),
         "queue": lambda data: records.measure_queue(data, options.sandbox),
         "lists": lambda data: records.measure_lists(data, options.rows),
+        "languages": lambda data: languages.measure(
+            data,
+            options.sandbox,
+            options.seconds,
+            options.rounds,
+            [one for one in options.families.split(",") if one],
+        ),
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")

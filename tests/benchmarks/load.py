@@ -15,11 +15,16 @@ class Connection:
     """One keep-alive connection that sends the same bytes repeatedly."""
 
     def __init__(self, address: tuple[str, int], request: bytes) -> None:
-        self.socket = socket.create_connection(address)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address = address
         self._request = request
         self._received = b""
         self.sent_at = 0.0
+        self.open()
+
+    def open(self) -> None:
+        """Connect, in place of a connection that the server has closed."""
+        self.socket = socket.create_connection(self._address)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self) -> None:
         """Send the next request."""
@@ -54,17 +59,21 @@ def measure(job: dict[str, object]) -> dict[str, object]:
     """Run a job and return its requests, seconds, and p50 and p99 latencies in milliseconds.
 
     `job` has host, port, request, connections, seconds, limit and status. It ends after `seconds`,
-    or once `limit` requests (0 = no limit) have been sent.
+    or once `limit` requests (0 = no limit) have been sent. With `closes` the server closes a
+    connection after each answer, and the next request opens one.
     """
     address = (str(job["host"]), int(str(job["port"])))
     request = str(job["request"]).encode("latin-1")
     wanted, limit = str(job["status"]).encode(), int(str(job.get("limit", 0)))
-    connections = {}
+    connections: dict[int, Connection] = {}
     poll = select.epoll()
-    for _ in range(int(str(job["connections"]))):
-        connection = Connection(address, request)
+
+    def add(connection: Connection) -> None:
         connections[connection.socket.fileno()] = connection
         poll.register(connection.socket.fileno(), select.EPOLLIN)
+
+    for _ in range(int(str(job["connections"]))):
+        add(Connection(address, request))
     latencies: list[float] = []
     errors: dict[str, int] = {}
     began = time.perf_counter()
@@ -84,11 +93,19 @@ def measure(job: dict[str, object]) -> dict[str, object]:
             latencies.append(now - connection.sent_at)
             if status != wanted:
                 errors[status.decode("latin-1")] = errors.get(status.decode("latin-1"), 0) + 1
-            if now < end and (not limit or sent < limit):
-                connection.send()
-                sent += 1
-            else:
+            more = now < end and (not limit or sent < limit)
+            if job.get("closes") or not more:
+                poll.unregister(descriptor)
+                del connections[descriptor]
+                connection.socket.close()
+            if not more:
                 waiting -= 1
+                continue
+            if job.get("closes"):
+                connection.open()
+                add(connection)
+            connection.send()
+            sent += 1
     seconds = time.perf_counter() - began
     latencies.sort()
     return {

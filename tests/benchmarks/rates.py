@@ -52,6 +52,7 @@ def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Ra
         "connections": connections,
         "seconds": seconds,
         "limit": limit,
+        "closes": target.closes,
     }
     before = cpu_seconds(target.pid)
     done = subprocess.run(

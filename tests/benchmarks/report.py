@@ -26,7 +26,8 @@ def table(rows: Iterable[Row]) -> str:
     verdict = {None: "", True: "ok", False: "MISSED"}
     rows = list(rows)
     what = max(len(row.what) for row in rows)
-    value = max(len(row.value) for row in rows)
+    # A value without a target, such as a reason, may be longer.
+    value = max((len(row.value) for row in rows if row.target), default=0)
     return "\n".join(
         f"{row.what:<{what}}  {row.value:<{value}}  {row.target:<12} {verdict[row.passed]}".rstrip()
         for row in rows

@@ -4,7 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,10 @@ from tests.serving import FUNCTIONS, PROJECT, Server, free_port, pack, wait_unti
 
 PEERS = Path(__file__).parent / "peers"
 BODY = json.dumps({"name": "World"})
+#: The word for the port in a peer's arguments.
+PORT = "{port}"
+#: The execution of a hello that is measured.
+HELLO: Mapping[str, object] = {"body": BODY}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +30,14 @@ class Target:
     request: str
     status: int
     pid: int
+    #: Whether the server closes a connection after each answer.
+    closes: bool = False
 
 
-def http_request(path: str, host: str, body: str, headers: dict[str, str] | None = None) -> str:
-    """Return the bytes of one keep-alive POST with a JSON body, as text."""
+def http_request(
+    path: str, host: str, body: str, headers: dict[str, str] | None = None, method: str = "POST"
+) -> str:
+    """Return the bytes of one keep-alive request with a JSON body, as text."""
     lines = {
         "host": host,
         "content-type": "application/json",
@@ -37,18 +45,24 @@ def http_request(path: str, host: str, body: str, headers: dict[str, str] | None
         **(headers or {}),
     }
     return (
-        f"POST {path} HTTP/1.1\r\n"
+        f"{method} {path} HTTP/1.1\r\n"
         + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         + f"\r\n{body}"
     )
 
 
 @contextlib.contextmanager
-def peer(name: str, argv: list[str]) -> Iterator[Target]:
-    """Run a peer until the block ends, on a free port given as its last argument."""
+def peer(
+    name: str, argv: list[str], *, method: str = "POST", closes: bool = False
+) -> Iterator[Target]:
+    """Run a peer until the block ends, on a free port, which replaces PORT in its arguments.
+
+    Raises AssertionError when it does not answer within 20 seconds.
+    """
     port = free_port()
+    body = BODY if method == "POST" else ""
     process = subprocess.Popen(
-        [*argv, str(port)],
+        [word.replace(PORT, str(port)) for word in argv],
         cwd=PEERS,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -57,30 +71,30 @@ def peer(name: str, argv: list[str]) -> Iterator[Target]:
     target = Target(
         name=name,
         port=port,
-        request=http_request("/", f"127.0.0.1:{port}", BODY),
+        request=http_request("/", f"127.0.0.1:{port}", body, method=method),
         status=200,
         pid=process.pid,
+        closes=closes,
     )
     try:
-        wait_until(lambda: answers(port), 20, f"{name} answers")
+        wait_until(lambda: answers(port, method, body), 20, f"{name} answers")
         yield target
     finally:
         process.terminate()
         process.wait(20)
 
 
-def answers(port: int) -> bool:
+def answers(port: int, method: str, body: str) -> bool:
     """Tell whether a server answers on the port."""
+    url, headers = f"http://127.0.0.1:{port}/", {"content-type": "application/json"}
     with contextlib.suppress(httpx.TransportError):
-        return httpx.post(
-            f"http://127.0.0.1:{port}/", json={"name": "World"}, trust_env=False
-        ).is_success
+        return httpx.request(method, url, content=body, headers=headers, trust_env=False).is_success
     return False
 
 
 def bare_uvicorn() -> contextlib.AbstractContextManager[Target]:
     """Run the upper limit: uvicorn with an echo application, without framework and access log."""
-    options = ["--no-access-log", "--log-level", "warning", "--port"]
+    options = ["--no-access-log", "--log-level", "warning", "--port", PORT]
     return peer("bare uvicorn", [sys.executable, "-m", "uvicorn", "uvicorn_app:app", *options])
 
 
@@ -97,7 +111,7 @@ def functions_framework(*, asgi: bool) -> contextlib.AbstractContextManager[Targ
         "--target",
         target,
     ]
-    return peer(name, [*argv, *flags, "--port"])
+    return peer(name, [*argv, *flags, "--port", PORT])
 
 
 def deploy_hello(server: Server) -> None:
@@ -114,10 +128,15 @@ def deploy_hello(server: Server) -> None:
 
 
 def execution_target(
-    server: Server, function_id: str, *, queued: bool = False, note: str = ""
+    server: Server,
+    function_id: str,
+    *,
+    queued: bool = False,
+    note: str = "",
+    fields: Mapping[str, object] = HELLO,
 ) -> Target:
     """Return `POST /executions` of a function, which commits its record before the answer."""
-    body = json.dumps({"body": BODY, "async": queued})
+    body = json.dumps({**fields, "async": queued})
     headers = {"x-appwrite-project": PROJECT, "x-appwrite-key": server.key}
     path = f"/v1/functions/{function_id}/executions"
     return Target(

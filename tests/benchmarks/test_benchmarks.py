@@ -1,10 +1,15 @@
 """The benchmarks count every answer once, name wrong ones, and report missed targets."""
 
+import sys
+
 import pytest
 
+from minifn.languages.table import default_root
+from tests.benchmarks.bare import PROGRAMS
+from tests.benchmarks.language_rows import BASE, Samples, listing
 from tests.benchmarks.rates import load
 from tests.benchmarks.report import Row, at_most, table
-from tests.benchmarks.targets import Target, bare_uvicorn
+from tests.benchmarks.targets import PORT, Target, bare_uvicorn, peer
 
 
 def test_load_counts_every_answer() -> None:
@@ -24,3 +29,40 @@ def test_load_counts_every_answer() -> None:
 def test_the_table_shows_missed_targets(value: float, verdict: str) -> None:
     text = table([Row(what="no promise", value="1"), at_most("a page", value, 10, "ms")])
     assert [line.split()[-1] for line in text.splitlines()] == ["1", verdict]
+
+
+def test_load_opens_connections_that_the_server_closes() -> None:
+    # It speaks HTTP/1.0.
+    argv = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", PORT]
+    with peer("http.server", argv, method="GET", closes=True) as target:
+        rate = load(target, connections=4, seconds=5, limit=50)
+    assert (rate.requests, rate.errors) == (50, {})
+
+
+def test_every_language_has_a_server_of_its_own_to_compare_with() -> None:
+    starters = {path.parent.name for path in default_root().glob("*/starter")}
+    assert {path.stem.lower() for path in PROGRAMS.iterdir()} == starters
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, "ok"), (3.0, "MISSED")])
+def test_languages_are_compared_with_the_base(factor: float, verdict: str) -> None:
+    samples = Samples()
+    for quantity in ("cold", "rate", "cpu", "pss", "workers", "idle", "build", "compiler"):
+        for value in (1.0, 2.0, 30.0):
+            samples.add(BASE, quantity, value)
+    for quantity in ("cold", "cpu", "idle", "build"):
+        samples.add("php", quantity, 2 * factor / (2 if quantity == "idle" else 1))
+    for quantity, value in (("rate", 2 / factor), ("pss", 30 * factor), ("workers", 1)):
+        samples.add("php", quantity, value)
+    samples.add("php", "compiler", 2)
+    rows = [row for row in listing([BASE, "php"], samples) if row.what.startswith("php")]
+    assert [line.split()[-1] for line in table(rows).splitlines()] == [verdict] * 6
+
+
+def test_a_missing_figure_is_no_verdict() -> None:
+    samples = Samples()
+    samples.add(BASE, "rate", 100)
+    samples.no_server["go"] = "go exited with 1"
+    rows = listing([BASE, "go"], samples)
+    assert {row.passed for row in rows} == {None}
+    assert any("own server go exited with 1" in row.value for row in rows)
