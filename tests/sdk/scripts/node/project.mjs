@@ -36,7 +36,7 @@ async function rules(proxy, functionId) {
   await refused(409, "rule_already_exists", proxy.createAPIRule({ domain }));
   await refused(
     404,
-    "general_route_not_found",
+    "rule_resource_not_found",
     proxy.createSiteRule({ domain: `site.${domain}`, siteId: "nothing" }),
   );
   const listed = await proxy.listRules({
