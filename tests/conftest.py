@@ -27,6 +27,8 @@ FILES_BY_PARAMETER = (
     "tests/hostile/test_verdicts.py",
     "tests/runtimes/test_contract.py",
 )
+#: Files, or their folders, whose tests share nothing and take long.
+FILES_ALONE = ("tests/crash/",)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -42,12 +44,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
     """Give a group of tests to one worker, because they share servers and builds.
 
-    A group is a file; in FILES_BY_PARAMETER it is a file and the first parameter. pytest 9.2 makes
+    A group is a file; in FILES_BY_PARAMETER it is a file and the first parameter, and a test of
+    FILES_ALONE is one by itself. Groups begin in the order of the files: by size, which is the
+    default, the longest single tests come last and are waited for. pytest 9.2 makes
     `--dist loadgroup` distribute without groups (pytest-xdist#1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, test = nodeid.partition("::")
+        if path.startswith(FILES_ALONE):
+            return nodeid
         if not path.startswith(FILES_BY_PARAMETER):
             return path
         _, _, parameters = test.partition("[")
