@@ -87,7 +87,7 @@ VERDICTS = {
     "spin": "K K K K K K K K K",
     "ignore_termination": "K K K K K K K K K",
     "daemon": "S S S S S S S S S",
-    "fork_bomb": "S S S S S K S K K",
+    "fork_bomb": "S S S S S SK S K K",
     "memory_bomb": "S S S S S S S S K",
     "memory_tree": "K K K K K K K K K",
     "shared_memory": "K K K K K K K K K",
@@ -220,4 +220,5 @@ def test_verdict(column: tuple[str, dict[str, list[str]]], attack: str) -> None:
             "needs Node.js and perl below /usr: install both by the system's package manager"
         )
     verdict, seen = found[attack]
-    assert verdict == WORDS[VERDICTS[key].split()[COLUMNS.index(name)]], seen
+    # Two letters: it depends on which limit comes first.
+    assert verdict in {WORDS[letter] for letter in VERDICTS[key].split()[COLUMNS.index(name)]}, seen
