@@ -1,8 +1,8 @@
 """Poetry projects build without commands; the packages come from PyPI."""
 
-import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.serving import Api, Server, pack
@@ -52,10 +52,10 @@ build-backend = "poetry.core.masonry.api"
 
 @pytest.fixture
 def reached() -> None:
-    """Skips where PyPI cannot be reached."""
+    """Skips where PyPI cannot be reached, or its certificate is not trusted."""
     try:
-        socket.create_connection(("pypi.org", 443), 10).close()
-    except OSError as exc:
+        httpx.get(f"{INDEX}six/", timeout=10).raise_for_status()
+    except httpx.HTTPError as exc:
         pytest.skip(f"pypi.org cannot be reached: {exc}")
 
 
