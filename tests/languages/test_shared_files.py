@@ -17,7 +17,7 @@ from tests.sandbox.commands import until
 
 SOURCE = {"main.echo": "my program\n"}
 MADE = "Making the files that functions of Echo 2.5.1 share"
-#: What a hostile build tries on each directory where the shared files may be.
+#: Shell commands of a hostile build on each directory where the shared files may be.
 ATTACKS = """
 for place in /shared {toolchains}/*; do
   [ -d $place ] || continue

@@ -21,7 +21,7 @@ SUFFIXES = {"python": ".py", "node": ".js"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave compiled languages to the slow part.
 
-    What all functions of a compiler share takes it up to a minute of processor time.
+    The files that functions share take a compiler up to a minute of processor time.
     """
     for item in items:
         callspec = getattr(item, "callspec", None)
@@ -39,8 +39,8 @@ def runtime_table() -> RuntimeTable:
 class Sites:
     """The server of one family at a time: rows come family by family.
 
-    What all functions of a toolchain share is kept from session to session: compiling it takes a
-    dozen seconds for some languages. `tests/languages` tests how it is made.
+    The files that functions share are kept from session to session: compiling them takes a
+    dozen seconds for some languages. `tests/languages` tests how they are made.
     """
 
     def __init__(self, table: RuntimeTable, kept: Path) -> None:
