@@ -21,6 +21,9 @@ from .start import errand
 #: Tables of /proc/net that count queues in bytes.
 TABLES = ("tcp", "tcp6", "udp", "udp6")
 LISTENING = b"0A"
+#: Pages that a processor may use before the sum of all has them: the default of
+#: net.core.mem_pcpu_rsv, for kernels without that setting.
+RESERVE_PAGES = 256
 #: Numbers of linux/sock_diag.h and linux/unix_diag.h: the request, its flags (dump), the wanted
 #: attributes (peer, queue lengths, memory), and those of an answer.
 NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, REQUEST_DUMP, SHOWN = 4, 20, 0x301, 0x4 | 0x10 | 0x20
@@ -64,9 +67,17 @@ class Queues:
 
     @functools.cached_property
     def _most(self) -> int:
-        """The bytes that the TCP and UDP sockets of all namespaces keep."""
-        pages = re.findall(rb" mem (\d+)", proc.read("/proc/net/sockstat"))
-        return sum(map(int, pages)) * proc.PAGE_BYTES
+        """The most bytes that the TCP and UDP sockets of all namespaces keep.
+
+        Each processor counts some pages by itself before the kernel's sum has them (include/net/
+        proto_memory.h): without them the sum can say 0 beside a megabyte that waits to be read.
+        """
+        pages = [
+            int(count) for count in re.findall(rb" mem (\d+)", proc.read("/proc/net/sockstat"))
+        ]
+        reserve = int(proc.read("/proc/sys/net/core/mem_pcpu_rsv") or RESERVE_PAGES)
+        uncounted = len(pages) * reserve * (os.cpu_count() or 1)
+        return (sum(pages) + uncounted) * proc.PAGE_BYTES
 
 
 def _netlink(pid: int) -> dict[int, int]:
