@@ -83,7 +83,7 @@ def server_options(command: Command) -> Command:
     return server(key(command))
 
 
-class FunctionId(click.ParamType):
+class FunctionId(click.types.StringParamType):
     """The id of a function; a shell completes it by asking the server."""
 
     name = "function"
