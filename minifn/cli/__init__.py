@@ -13,6 +13,7 @@ from minifn import __version__
 COMMANDS = {
     "serve": "minifn.cli.serve:serve",
     "demo": "minifn.cli.demo:demo",
+    "deploy": "minifn.cli.deploy:deploy",
     "doctor": "minifn.cli.doctor:doctor",
     "keys": "minifn.cli.keys:keys",
     "token": "minifn.cli.keys:token",
