@@ -80,6 +80,8 @@ class Parts:
     builder: Builder
     toolchains: ToolchainCaches
     pool: Pool
+    #: Makes the specs of workers.
+    specs: WorkerSpecs
     executions: Executions
     git: GitService
     events: Events
@@ -253,7 +255,7 @@ class Parts:
         self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
         self.toolchains = ToolchainCaches(data, self.engine, lambda: self.spawner)
-        self._specs = WorkerSpecs(
+        self.specs = WorkerSpecs(
             config, data, self.engine, self.runtimes, self.endpoint, self.toolchains.share
         )
         self.deployments = DeploymentService(data, database, hooks, changes)
@@ -263,7 +265,7 @@ class Parts:
             database,
             self.targets,
             self.pool,
-            self._specs,
+            self.specs,
             self.tokens,
             changes,
             hooks,
@@ -284,6 +286,7 @@ class Parts:
                 spawner=self.spawner,
                 runtimes=self.runtimes,
                 toolchains=self.toolchains,
+                folders=self.deployments.folders,
                 tokens=self.tokens,
                 changes=self.changes,
                 hooks=hooks,
@@ -376,12 +379,11 @@ class Parts:
         try:
             target = await self.targets.of(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self._specs.of(target))
+                self.pool.prewarm(self.specs.of(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:
             logger.warning("%s cannot be started: %s", function_id, exc)
 
     async def _retire(self, deployment_id: str) -> None:
-        self.pool.drop(deployment_id)
-        self._specs.forget(deployment_id)
+        self.pool.drop(self.specs.forget(deployment_id))

@@ -35,6 +35,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CACHED_HEADERS_BYTES = 512
 
 
+def always() -> bool:
+    """Return True."""
+    return True
+
+
 class WorkerFailed(Exception):
     """A worker could not be started; the message says why, for the function's owner."""
 
@@ -56,7 +61,7 @@ class WorkerSpec:
     #: "" for success. A process that ends is told as well. None when nothing asks.
     on_load: Callable[[str], None] | None = field(default=None, compare=False)
     #: Whether a new process would run the same code. Otherwise the running ones get no more.
-    is_current: Callable[[], bool] = field(default=lambda: True, compare=False)
+    is_current: Callable[[], bool] = field(default=always, compare=False)
 
     @property
     def owner(self) -> str:
