@@ -11,24 +11,26 @@ from minifn.workers.specs import WorkerSpecs
 LOAD_SECONDS = 60.0
 
 
-async def reload(pool: Pool, specs: WorkerSpecs, target: Target, *, alone: bool = False) -> str:
+async def reload(pool: Pool, specs: WorkerSpecs, target: Target) -> str:
     """Have a target's workers replaced once one with the present code has imported the function.
 
     The target has a deployment that is in `specs.live`. Calls in flight end in the old workers.
-    Return why the code does not load, "" for success; the old workers then go on. With `alone` they
-    end first, because they hold what only one process can have.
+    Return why the code does not load, "" for success; without success the old workers go on.
     """
     assert target.deployment is not None
     live = specs.live[target.deployment.id]
     live.is_current = False
     outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def tell(text: str) -> None:
+        if not outcome.done():
+            outcome.set_result(text)
+
     try:
         old = specs.of(target)
-        spec = specs.renewed(target, lambda text: None if outcome.done() else outcome.set_result(text))
+        spec = specs.renewed(target, tell)
     except RuntimeUnavailable as exc:
         return str(exc)
-    if alone:
-        await pool.end(old.key)
     if not pool.prewarm(spec):
         return "No worker was started, because the server is short of memory."
     try:

@@ -5,7 +5,6 @@ import os
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from pathlib import Path
 
 import msgspec
 
@@ -13,6 +12,7 @@ from minifn.archive.folders import Folder, copy_folder
 from minifn.builder.publish import Owner, seal
 from minifn.cli.project_file import FunctionEntry
 from minifn.languages import Installed
+from minifn.models import Function
 from minifn.parts import Parts
 from minifn.process_env import CODE, function_uid
 from minifn.sandbox.command import Bind, Command
@@ -102,24 +102,25 @@ class DevFunction:
     def dependency_files(self) -> list[str]:
         """Return the existing files with which its dependencies change. Raises OSError."""
         patterns = (*LOCK_FILES, *(install.file for install in self.installed.family.install))
-        top = (name for name in self.folder.top() if any(fnmatchcase(name, one) for one in patterns))
+        top = (
+            name for name in self.folder.top() if any(fnmatchcase(name, one) for one in patterns)
+        )
         named = (word.removeprefix("./") for word in self.commands.split())
         found = sorted({*top, *named})
         return [name for name in found if (self.folder.path / name).is_file()]
 
     # What its sandbox shows
 
-    def live_code(self) -> LiveCode:
-        """Return what runs in place of its build."""
-        return LiveCode(binds=self._binds)
+    def live_code(self, built: Built) -> LiveCode:
+        """Return what runs in place of a build."""
+        return LiveCode(binds=lambda: self._binds(built))
 
-    def _binds(self) -> tuple[Bind, ...]:
+    def _binds(self, built: Built) -> tuple[Bind, ...]:
         """Return the entries of the folder, and those that the build made; () for a copy."""
         if not self.is_shown:
             return ()
-        assert self.built is not None
-        directory = self._parts.data.build(self.built.deployment_id)
-        made = (name for name in os.listdir(directory) if name not in self.built.copied)  # noqa: PTH208
+        directory = self._parts.data.build(built.deployment_id)
+        made = (one.name for one in directory.iterdir() if one.name not in built.copied)
         sources = {name: directory / name for name in made}
         sources |= {name: self.folder.path / name for name in self.folder.top()}
         return tuple(
@@ -130,25 +131,24 @@ class DevFunction:
 
     @property
     def is_shown(self) -> bool:
-        """Whether the engine can show the folder itself, readable for the function's user."""
+        """Whether the engine shows the folder itself, readable for the function's user."""
         if self._parts.engine.name != "bwrap" or len(self.folder.top()) > BINDS_MAX:
             return False
-        return not self.uid or all(
-            status.st_mode & 0o004 for _, status in self.folder.files()
-        )
+        return os.geteuid() != 0 or all(status.st_mode & 0o004 for _, status in self.folder.files())
 
-    @property
-    def uid(self) -> int:
-        """The uid of its processes, 0 for the server's."""
-        probe = Command(argv=("true",), env={}, uid=1)
-        return self._parts.engine.wrap(probe).uid
+    def copy(self, built: Built, function: Function) -> None:
+        """Copy the folder over its build, unless the engine shows it.
 
-    def copy(self) -> None:
-        """Copy the folder over the build, unless the engine shows it. Raises FolderRefused."""
-        if self.is_shown or self.built is None:
+        Raises FolderRefused, TreeRefused and OSError.
+        """
+        if self.is_shown:
             return
-        directory = self._parts.data.build(self.built.deployment_id)
+        directory = self._parts.data.build(built.deployment_id)
         self._copied = frozenset(copy_folder(self.folder, directory, self._copied))
+        probe = Command(argv=("true",), env={}, uid=function_uid(function))
+        uid = self._parts.engine.wrap(probe).uid
+        owner = Owner(builder_uid=os.geteuid(), uid=0 if uid else -1, gid=uid or -1)
+        seal(directory, owner, ("/",), limit_bytes=self._parts.config.build_limit)
 
 
 def wanted_variables(
