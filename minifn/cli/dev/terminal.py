@@ -7,6 +7,7 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
@@ -23,12 +24,12 @@ class Terminal:
     def __init__(self) -> None:
         self.level = LEVELS.index("logs")
 
-    def line(self, text: str, level: str = "failures", **style: object) -> None:
+    def line(self, text: str, level: str = "failures", **style: Any) -> None:
         """Write one line, unless the level is too low for it."""
         if LEVELS.index(level) <= self.level:
             click.secho(printable(text), **style)
 
-    def block(self, text: str, level: str = "failures", **style: object) -> None:
+    def block(self, text: str, level: str = "failures", **style: Any) -> None:
         """Write lines, indented."""
         for line in text.rstrip("\n").splitlines():
             self.line(f"  {line}", level, **style)
