@@ -1,5 +1,7 @@
 """A line for each call of a function, with its logs and errors beneath."""
 
+from collections.abc import Callable
+
 from minifn.change_feed import Change, LogPiece
 from minifn.cli.dev.terminal import Terminal
 from minifn.models import Execution
@@ -9,10 +11,17 @@ ENDED = ("completed", "failed")
 
 
 class CallLines:
-    """Follows the change feed. `names` tells whether lines name the function."""
+    """Follows the change feed."""
 
-    def __init__(self, terminal: Terminal, *, names: bool) -> None:
+    def __init__(
+        self, terminal: Terminal, readable: Callable[[str, str], str], *, names: bool
+    ) -> None:
+        """`readable(function_id, text)` returns a text with the paths of the function's folder.
+
+        `names` tells whether lines name the function.
+        """
         self._terminal = terminal
+        self._readable = readable
         self._names = names
 
     def __call__(self, change: Change | LogPiece) -> None:
@@ -30,7 +39,8 @@ class CallLines:
         # Without a status there are only the reasons.
         details = "failures" if wrong else "logs"
         self._terminal.block(execution.logs, details, dim=True)
-        self._terminal.block(execution.errors, details, fg="red")
+        errors = self._readable(execution.function_id, execution.errors)
+        self._terminal.block(errors, details, fg="red")
 
     def _headline(self, execution: Execution) -> str:
         """Return `POST /orders 200 4 ms`, and the trigger or function where it matters."""

@@ -10,18 +10,17 @@ _OTHERS = re.compile(r"([\w./@+-]+\.\w+)(?::(\d+)|\((\d+))")
 
 
 def shown(text: str, code: tuple[str, ...], folder: Path) -> str:
-    """Return a text with the paths of a sandbox, below one of `code`, as paths of the folder."""
-    for place in code:
-        text = re.sub(rf"(?<![\w/]){re.escape(place)}/", f"{display(folder)}/", text)
-    return text.replace(f"{Path.cwd()}/", "")
+    """Return a text with the paths of a function's code as paths of its folder.
+
+    `code` has patterns of the directories by which sandboxes know it.
+    """
+    place = re.compile(rf"(?<![\w/])(?:{'|'.join(code)})/")
+    return place.sub(lambda _: f"{folder}/", text).replace(f"{Path.cwd()}/", "")
 
 
 def display(path: Path) -> str:
     """Return a path as seen from the working directory, if it lies there."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    return str(path).removeprefix(f"{Path.cwd()}/")
 
 
 def location(text: str, code: tuple[str, ...], folder: Path) -> str:
@@ -29,9 +28,8 @@ def location(text: str, code: tuple[str, ...], folder: Path) -> str:
     found = [(file, line) for file, line in reversed(_PYTHON.findall(text))]
     found += [(file, first or second) for file, first, second in _OTHERS.findall(text)]
     for file, line in found:
-        for place in (*code, str(folder)):
-            file = file.removeprefix("file://").removeprefix(f"{place}/")
-        path = folder / file.removeprefix("./")
-        if not Path(file).is_absolute() and path.is_file():
+        # A relative path begins at the folder.
+        path = Path(folder, re.sub(rf"(?:{'|'.join(code)})/", f"{folder}/", file))
+        if path.is_relative_to(folder) and path.is_file():
             return f"{display(path)}:{line}"
     return ""

@@ -1,6 +1,7 @@
 """The dev loop: functions are made as the project says, and run anew when files change."""
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -211,13 +212,18 @@ class DevLoop:
         self._terminal.line(f"ready {function.id} {self.url(function)} ({took})", fg="green")
 
     def _fail(self, function: DevFunction, problem: str) -> None:
-        places = [CODE]
-        if function.built is not None:
-            places.append(str(self._parts.data.build(function.built.deployment_id)))
-        code = tuple(places)
-        where = location(problem, code, function.folder.path)
+        where = location(problem, self._places(), function.folder.path)
         self._terminal.line(f"failed {function.id} {where}".rstrip(), fg="red")
-        self._terminal.block(shown(problem, code, function.folder.path), fg="red")
+        self._terminal.block(self.readable(function.id, problem), fg="red")
+
+    def readable(self, function_id: str, text: str) -> str:
+        """Return a text in which the paths of a function's code are those of its folder."""
+        function = self.functions.get(function_id)
+        return shown(text, self._places(), function.folder.path) if function else text
+
+    def _places(self) -> tuple[str, ...]:
+        """Return patterns of the paths by which sandboxes know a function's code."""
+        return (re.escape(CODE), f"{re.escape(str(self._parts.data.builds))}/[^/]+")
 
 
 def _read(file: Path) -> dict[str, Built]:

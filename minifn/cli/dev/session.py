@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Coroutine, Sequence
@@ -10,16 +11,18 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from minifn.api.access.callers import user_caller
 from minifn.cli.dev.calls import CallLines
 from minifn.cli.dev.functions import DevFunction
 from minifn.cli.dev.loop import DevLoop
-from minifn.cli.dev.terminal import Terminal, keys
-from minifn.cli.dev.watching import changes
+from minifn.cli.dev.terminal import LEVELS, Terminal, keys
+from minifn.cli.dev.watching import State, changes, state_of
 from minifn.cli.project_file import NAMES, FunctionEntry, ProjectError, ProjectFile, bare
 from minifn.cli.remote import Remote, RemoteError
 from minifn.embed import Minifn
 from minifn.host.tasks import Tasks
 from minifn.languages import RuntimeUnavailable
+from minifn.tokens import UserClaims
 
 #: Directory of the state, in the project's.
 STATE = ".minifn"
@@ -48,6 +51,10 @@ class Session:
         self._schedules = schedules
         self._terminal = Terminal()
         self._tasks = Tasks()
+        #: The entries and variables that functions were last made with, by id.
+        self._made: dict[str, tuple[FunctionEntry, dict[str, str]]] = {}
+        #: The files as they were last seen.
+        self._known: State = {}
         self._minifn: Minifn
         self._loop: DevLoop
         #: Why it could not begin.
@@ -56,7 +63,13 @@ class Session:
     async def run(self, minifn: Minifn, url: str) -> None:
         """Make the functions, then follow changes, calls and keys until the server stops."""
         self._minifn = minifn
+        if self._user_id:
+            # With a session, so that functions get the user's JWT.
+            claims = UserClaims(user_id=self._user_id, session_id="dev", exp=0)
+            caller = user_caller(claims, session=True)
+            minifn.domain_caller = caller
         config = minifn.config
+        self._set_log_level()
         self._terminal.line(f"minifn   {url}/v1  (project {config.project})")
         self._terminal.line(f"docs     {url}/docs/")
         try:
@@ -69,10 +82,11 @@ class Session:
                 self._loop = DevLoop(
                     minifn, remote, self._terminal, state, schedules=self._schedules
                 )
-                lines = CallLines(self._terminal, names=len(entries) > 1)
+                lines = CallLines(self._terminal, self._loop.readable, names=len(entries) > 1)
                 stack.enter_context(minifn.changes.followed(lines))
                 if stack.enter_context(keys(self._press)):
                     self._terminal.line(HELP)
+                self._known |= state_of([], self._files_about(entries))
                 await self._put(entries)
                 await self._follow()
         except (ProjectError, RemoteError, RuntimeUnavailable) as error:
@@ -97,8 +111,15 @@ class Session:
         return [entry for entry in found if not self._chosen or entry.id in self._chosen]
 
     async def _put(self, entries: list[FunctionEntry]) -> None:
-        """Make functions as their entries say, and run them. Raises RemoteError."""
-        functions = [await self._loop.put(entry, self._variables(entry)) for entry in entries]
+        """Make functions as their entries say, and run those that changed. Raises RemoteError."""
+        wanted = [(entry, self._variables(entry)) for entry in entries]
+        changed = [one for one in wanted if self._made.get(one[0].id) != one]
+        functions = []
+        for entry, variables in changed:
+            functions.append(await self._loop.put(entry, variables))
+            if entry.id not in self._made:
+                self._known |= state_of([functions[-1].folder], [])
+            self._made[entry.id] = (entry, variables)
         await asyncio.gather(*map(self._loop.renew, functions))
 
     def _variables(self, entry: FunctionEntry) -> dict[str, str]:
@@ -117,9 +138,8 @@ class Session:
         while True:
             functions = list(self._loop.functions.values())
             folders = [function.folder for function in functions]
-            about = [*self._project_files(), *self._env_files]
-            about += [function.folder.path / ENV_FILE for function in functions]
-            async for changed in changes(folders, about, self._terminal.line):
+            about = self._files_about([function.entry for function in functions])
+            async for changed in changes(folders, about, self._known, self._terminal.line):
                 if changed & set(about):
                     await self._put_again()
                     break
@@ -127,11 +147,13 @@ class Session:
                     if any(path.is_relative_to(function.folder.path) for path in changed):
                         self._start(self._loop.renew(function), function)
 
-    def _project_files(self) -> list[Path]:
+    def _files_about(self, entries: list[FunctionEntry]) -> list[Path]:
+        """Return the files, existing or not, that settings and variables come from."""
         project = ProjectFile.find(self._directory)
         found = [project.path, project.list_path] if project else []
         named = [self._directory / name for name in (*NAMES, ENV_FILE)]
-        return list(dict.fromkeys([*found, *named]))
+        own = [entry.folder / ENV_FILE for entry in entries]
+        return list(dict.fromkeys([*found, *named, *own, *self._env_files]))
 
     async def _put_again(self) -> None:
         try:
@@ -154,9 +176,15 @@ class Session:
             self._terminal.clear()
         elif key == "l":
             self._terminal.line(f"shows {self._terminal.next_level()}")
+            self._set_log_level()
         elif key == "r":
             for function in self._loop.functions.values():
                 self._start(self._loop.renew(function, build=True), function)
+
+    def _set_log_level(self) -> None:
+        """Show the server's own log only where it is asked for: calls have their own lines."""
+        shown = logging.INFO if LEVELS[self._terminal.level] == "server" else logging.CRITICAL
+        logging.getLogger("minifn").setLevel(shown)
 
     def _quit(self) -> None:
         """Stop the server in order, as its signal does."""

@@ -58,19 +58,17 @@ def _below(folder: Folder, place: Path, path: str) -> Iterator[Path]:
 
 
 async def changes(
-    folders: list[Folder], files: list[Path], note: Callable[[str], None]
+    folders: list[Folder], files: list[Path], known: State, note: Callable[[str], None]
 ) -> AsyncIterator[set[Path]]:
-    """Yield the paths that changed, each time some did; never ends.
+    """Yield the paths that differ from `known`, each time some do; never ends.
 
-    `note` is told once when the kernel has no watches left and the folders are polled.
+    `known` becomes the present state. `note` is told once when the kernel has no watches left and
+    the folders are polled.
     """
-    known = state_of(folders, files)
     polls = False
     while True:
         watched = directories(folders, files)
-        now = state_of(folders, files)
-        if changed := _differing(known, now):
-            known = now
+        if changed := _update(known, state_of(folders, files)):
             yield changed
             continue
         try:
@@ -86,9 +84,7 @@ async def changes(
                 yield_on_timeout=True,
                 ignore_permission_denied=True,
             ):
-                now = state_of(folders, files)
-                if changed := _differing(known, now):
-                    known = now
+                if changed := _update(known, state_of(folders, files)):
                     yield changed
                 if directories(folders, files) != watched:
                     break
@@ -104,5 +100,9 @@ async def changes(
             )
 
 
-def _differing(before: State, now: State) -> set[Path]:
-    return {path for path in before.keys() | now.keys() if before.get(path) != now.get(path)}
+def _update(known: State, now: State) -> set[Path]:
+    """Make `known` equal to `now`, and return the paths that differed."""
+    changed = {path for path in known.keys() | now.keys() if known.get(path) != now.get(path)}
+    known.clear()
+    known.update(now)
+    return changed
