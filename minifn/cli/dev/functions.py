@@ -1,5 +1,6 @@
 """One function that is developed: its folder, its dependencies, and what its sandbox shows."""
 
+import functools
 import hashlib
 import os
 import re
@@ -9,6 +10,7 @@ from fnmatch import fnmatchcase
 import msgspec
 
 from minifn.archive.folders import Folder, copy_folder
+from minifn.archive.packing import PackingRules
 from minifn.builder.publish import Owner, seal
 from minifn.cli.project_file import FunctionEntry
 from minifn.languages import Installed
@@ -18,11 +20,10 @@ from minifn.process_env import CODE, function_uid
 from minifn.sandbox.command import Bind, Command
 from minifn.workers.specs import LiveCode
 
-#: Names that never belong to a function, and those of editors' temporary files.
-LEFT_OUT = (
-    *(".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", "runtime-env"),
-    *(".minifn", ".appwrite", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".DS_Store"),
-    *("*~", "*.swp", "*.swx", "4913", ".#*", "#*#", "*.pyc", "*.tmp.[0-9]*"),
+#: Patterns of files that editors and tools make beside the code, or that hold secrets.
+BESIDE_CODE = (
+    *("*~", "*.swp", "*.swx", "4913", ".#*", "\\#*#", "*.tmp.[0-9]*", ".env.*", "runtime-env/"),
+    *(".hg/", ".svn/", "venv/", ".mypy_cache/", ".ruff_cache/", ".pytest_cache/"),
 )
 #: Files of the folder's top, besides those that a language names, with which dependencies change.
 LOCK_FILES = (
@@ -55,6 +56,7 @@ class DevFunction:
         self._parts = parts
         self.entry = entry
         self.folder = Folder(path=entry.folder, keeps=self._keeps)
+        self.read_rules()
         self.installed: Installed = parts.runtimes.resolve(str(entry.settings["runtime"]))
         #: None until there is one that can run.
         self.built: Built | None = None
@@ -86,9 +88,13 @@ class DevFunction:
             and (self.folder.path / self.entrypoint).is_file()
         )
 
+    def read_rules(self) -> None:
+        """Read the ignore files: what git ignores is neither watched nor shown to the function."""
+        rules = PackingRules(self.folder.path, (*self.entry.ignore, *BESIDE_CODE))
+        self._leaves_out = functools.cache(rules.leaves_out)
+
     def _keeps(self, path: str, is_directory: bool) -> bool:
-        name = path.rpartition("/")[2]
-        return not (name.startswith(".env") or any(fnmatchcase(name, one) for one in LEFT_OUT))
+        return not self._leaves_out(path, directory=is_directory)
 
     def fingerprint(self) -> str:
         """Return a hash of all that its dependencies are installed from. Raises OSError."""

@@ -12,6 +12,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from minifn.api.access.callers import user_caller
+from minifn.archive.packing import IGNORE_FILES
 from minifn.cli.dev.calls import CallLines
 from minifn.cli.dev.functions import DevFunction
 from minifn.cli.dev.loop import DevLoop
@@ -144,7 +145,10 @@ class Session:
                     await self._put_again()
                     break
                 for function in functions:
-                    if any(path.is_relative_to(function.folder.path) for path in changed):
+                    inside = [path for path in changed if path.is_relative_to(function.folder.path)]
+                    if any(path.name in IGNORE_FILES for path in inside):
+                        function.read_rules()
+                    if inside:
                         self._start(self._loop.renew(function), function)
 
     def _files_about(self, entries: list[FunctionEntry]) -> list[Path]:
