@@ -94,7 +94,7 @@ def dev(node: str) -> Iterator[Dev]:
     with tempfile.TemporaryDirectory(prefix="minifn-") as name:
         Path(name).chmod(0o711)
         with Dev(project(Path(name) / "project")) as running:
-            running.terminal.expect(r"^keys +o .*q quit")
+            running.terminal.expect(r"^keys .*q quit")
             running.ready("(py|js)")
             running.ready("(py|js)")
             yield running

@@ -29,7 +29,7 @@ from minifn.tokens import UserClaims
 STATE = ".minifn"
 #: File of variables, in the project's directory and in a function's.
 ENV_FILE = ".env"
-HELP = "keys     o open the console, r rebuild, c clear, l log level, q quit"
+HELP = "keys     r rebuild, c clear, l log level, q quit"
 
 
 class Session:
