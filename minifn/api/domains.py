@@ -39,11 +39,10 @@ NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain 
 class Domains:
     """Middleware that answers for the domains of functions and redirects, outside the API."""
 
-    def __init__(self, app: ASGIApp, context: Context) -> None:
+    def __init__(self, app: ASGIApp, functions: "FunctionDomains") -> None:
         self._app = app
-        self._context = context
-        self._parts = context.parts
-        self._suffix = f".{context.parts.config.functions_domain}"
+        self._functions = functions
+        self._parts = functions.parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -67,13 +66,23 @@ class Domains:
         answer = (
             _redirect(route)
             if isinstance(route, Rule)
-            else await self._answer(route, scope, receive)
+            else await self._functions.answer(route, scope, receive)
         )
         if scope["method"] == "HEAD":
             answer.body = b""
         await deliver(answer, self._parts.budgets.answers, scope, receive, send)
 
-    async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
+
+class FunctionDomains:
+    """Answers the requests to the domains of functions."""
+
+    def __init__(self, context: Context) -> None:
+        self.parts = context.parts
+        self._context = context
+        self._suffix = f".{context.parts.config.functions_domain}"
+
+    async def answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
+        """Return a function's answer to a request; errors are answers too."""
         try:
             return await self._call(function_id, scope, receive)
         except MinifnError as exc:
@@ -85,13 +94,13 @@ class Domains:
             return _shown(unexpected_answer(exc, scope), scope)
 
     async def _call(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
-        caller = self._parts.domain_caller or GUEST
+        caller = self.parts.domain_caller or GUEST
         target = await self._target(function_id, caller)
-        budget = self._parts.budgets.bodies
+        budget = self.parts.budgets.bodies
         body = await _read(scope, receive, budget)
         try:
             request = function_http.request_of(scope, body, caller)
-            result = await self._parts.executions.execute(target, request)
+            result = await self.parts.executions.execute(target, request)
             if function_http.is_bare_error(result, scope):
                 problem = function_http.problem_of(result)
                 answer = await self._explained(problem, scope, function_id, result.execution.id)
@@ -115,7 +124,7 @@ class Domains:
             return problem
         texts = {}
         if execution_id and await self._reads_executions(scope, function_id):
-            execution = await self._parts.database.read(executions.get, function_id, execution_id)
+            execution = await self.parts.database.read(executions.get, function_id, execution_id)
             if execution is not None:
                 texts = {"Errors": execution.errors, "Logs": execution.logs}
         return page_of(problem, execution_id, {name: text for name, text in texts.items() if text})
@@ -139,7 +148,7 @@ class Domains:
         FunctionExecutePermissionMissing, in Appwrite's order.
         """
         try:
-            target = await self._parts.targets.of(function_id)
+            target = await self.parts.targets.of(function_id)
         except FunctionNotFound as exc:
             raise RuleNotFound(
                 "Nothing is here yet. Start with this domain by creating a function with the ID"
