@@ -29,7 +29,7 @@ from minifn.errors import (
 )
 from minifn.host.budget import Budget
 from minifn.limits import BODY_LIMIT_BYTES
-from minifn.models import Rule, Target
+from minifn.models import Caller, Rule, Target
 from minifn.services.executions import check_ready
 from minifn.store import executions
 
@@ -94,11 +94,12 @@ class FunctionDomains:
             return _shown(unexpected_answer(exc, scope), scope)
 
     async def _call(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
-        target = await self._target(function_id)
+        caller = self.parts.domain_caller or GUEST
+        target = await self._target(function_id, caller)
         budget = self.parts.budgets.bodies
         body = await _read(scope, receive, budget)
         try:
-            request = function_http.request_of(scope, body)
+            request = function_http.request_of(scope, body, caller)
             result = await self.parts.executions.execute(target, request)
             if function_http.is_bare_error(result, scope):
                 problem = function_http.problem_of(result)
@@ -140,8 +141,8 @@ class FunctionDomains:
             and caller.may_touch(function_id)
         )
 
-    async def _target(self, function_id: str) -> Target:
-        """Return a function that can run and is open to guests.
+    async def _target(self, function_id: str, caller: Caller) -> Target:
+        """Return a function that can run and is open to the caller, usually a guest.
 
         Raises RuleNotFound, FunctionNotFound, DeploymentNotFound, BuildNotReady and
         FunctionExecutePermissionMissing, in Appwrite's order.
@@ -162,7 +163,7 @@ class FunctionDomains:
                 "No active deployments. View deployments of this function and activate one, or"
                 " upload one."
             ) from exc
-        if GUEST.roles.isdisjoint(target.function.execute):
+        if caller.roles.isdisjoint(target.function.execute):
             raise FunctionExecutePermissionMissing(
                 "Execution not permitted. View settings of this function: callers of its domain are"
                 " guests, so its execute access must hold `any` or `guests`."
