@@ -12,6 +12,7 @@ from minifn import __version__
 #: Command -> module and name of its definition, in the order of `minifn --help`.
 COMMANDS = {
     "serve": "minifn.cli.serve:serve",
+    "dev": "minifn.cli.dev:dev",
     "demo": "minifn.cli.demo:demo",
     "deploy": "minifn.cli.deploy:deploy",
     "run": "minifn.cli.run:run",
