@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -59,10 +60,10 @@ class DevLoop:
             settings.update(schedule="", interval=0)
         path = f"/functions/{entry.id}"
         try:
-            await self._remote.call("PUT", path, json=settings)
+            await self._call("PUT", path, json=settings)
         except RemoteError:
             # It does not exist, or the settings are bad: then this says why.
-            await self._remote.call("POST", "/functions", json={"functionId": entry.id, **settings})
+            await self._call("POST", "/functions", json={"functionId": entry.id, **settings})
         await self._put_variables(entry, variables)
         function = DevFunction(self._parts, entry)
         function.built = self._builds.get(entry.id)
@@ -71,18 +72,22 @@ class DevLoop:
 
     async def _put_variables(self, entry: FunctionEntry, more: Mapping[str, str]) -> None:
         path = f"/functions/{entry.id}/variables"
-        listed = (await self._remote.call("GET", path))["variables"]
+        listed = (await self._call("GET", path))["variables"]
         wanted = wanted_variables(entry, more)
         for one in listed:
             if one["key"] not in wanted or one["secret"]:
-                await self._remote.call("DELETE", f"{path}/{one['$id']}")
+                await self._call("DELETE", f"{path}/{one['$id']}")
         present = {one["key"]: one for one in listed if not one["secret"]}
         for key, variable in wanted.items():
             known = present.get(key)
             if known is None:
-                await self._remote.call("POST", path, json=variable)
+                await self._call("POST", path, json=variable)
             elif known["value"] != variable["value"]:
-                await self._remote.call("PUT", f"{path}/{known['$id']}", json=variable)
+                await self._call("PUT", f"{path}/{known['$id']}", json=variable)
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        """Send one request in a thread: the server answers in this one. Raises RemoteError."""
+        return await asyncio.to_thread(self._remote.call, method, path, **options)
 
     # Code
 

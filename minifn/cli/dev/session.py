@@ -76,8 +76,7 @@ class Session:
         try:
             entries = self._entries()
             async with contextlib.AsyncExitStack() as stack:
-                remote = Remote(f"{url}/v1", config.project, minifn.admin_key)
-                await stack.enter_async_context(remote)
+                remote = stack.enter_context(Remote(url, config.project, minifn.admin_key))
                 stack.push_async_callback(self._tasks.end)
                 state = self._directory / STATE
                 self._loop = DevLoop(
