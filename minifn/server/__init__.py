@@ -117,7 +117,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
         _uvicorn_config(config, minifn),
-        lambda: ready(minifn, url_of(config)),
+        lambda: _announce(minifn, config, ready),
         lambda: minifn.executions.halt(),
         listeners.refuse,
     )
@@ -147,6 +147,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             )
             stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
+        stack.callback(minifn.data.address.unlink, missing_ok=True)
         await server.serve(sockets=listeners.duplicates())
         try:
             await server.announced()
@@ -154,6 +155,13 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             raise ServerFailed(f"stopped: the first lines cannot be written: {error}") from error
         if minifn.lost.done():
             raise ServerFailed(f"stopped: the {minifn.lost.result()} ended unexpectedly")
+
+
+async def _announce(minifn: Minifn, config: Config, ready: Ready) -> None:
+    """Leave the server's address for commands of this machine, then run `ready`."""
+    address = f"{url_of(config)}\n{config.project}\n"
+    await asyncio.to_thread(minifn.data.address.write_text, address)
+    await ready(minifn, url_of(config))
 
 
 def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:
