@@ -39,10 +39,9 @@ class FunctionOptions(TypedDict, total=False):
     provider_paths: Sequence[str]
 
 
-class RequestOptions(TypedDict, total=False):
-    """A request to a function."""
+class CallOptions(TypedDict, total=False):
+    """A request to a function, without its body."""
 
-    body: str | bytes
     #: A value to send as JSON instead of a body; None for none.
     json: Any
     path: str
@@ -50,3 +49,9 @@ class RequestOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     #: The user in whose name the function runs; it may be any user.
     user_id: str
+
+
+class RequestOptions(CallOptions, total=False):
+    """A request to a function."""
+
+    body: str | bytes
