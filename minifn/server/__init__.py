@@ -31,14 +31,14 @@ from minifn.sandbox.lock import DataInUse
 from minifn.server.access_log import AccessLog
 from minifn.server.connections import (
     DESCRIPTORS_MIN,
-    Connection,
     connections_max,
     hang_up_silent,
     raise_descriptors,
 )
+from minifn.server.direct import DirectConnection
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
-from minifn.server.proxies import ProxyHint, trusted
+from minifn.server.proxies import ProxyHint, naming, trusted
 from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
@@ -166,10 +166,16 @@ async def _announce(minifn: Minifn, config: Config, ready: Ready) -> None:
 
 def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:
     app: ASGIApp = minifn.app if config.proxies else ProxyHint(minifn.app)
-    most = connections_max(raise_descriptors())
+    connection = functools.partial(
+        DirectConnection,
+        minifn.app.state.direct,
+        connections_max(raise_descriptors()),
+        named=naming(config.proxies),
+        writes_log=config.access_log,
+    )
     return uvicorn.Config(
         AccessLog(app) if config.access_log else app,
-        http=cast("type[asyncio.Protocol]", functools.partial(Connection, most)),
+        http=cast("type[asyncio.Protocol]", connection),
         ws=cast("type[asyncio.Protocol]", websocket_protocol),
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,
