@@ -24,7 +24,7 @@ from minifn.cli.demo import (
 )
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.uploading import deploy as deployed
-from tests.serving import PROJECT, Api, Server, free_port, pack, wait_until
+from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
 #: Deadline of a build: a first one of a compiled language makes the caches of the machine.

@@ -30,7 +30,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "embed",
         "server",
         "sync",
-        "minifn notebook pytest_plugin testing",
+        "testing",
+        "minifn notebook pytest_plugin",
         "cli",
         "__main__",
     )
