@@ -17,6 +17,7 @@ COMMANDS = {
     "init": "minifn.cli.init:init",
     "deploy": "minifn.cli.deploy:deploy",
     "run": "minifn.cli.run:run",
+    "logs": "minifn.cli.logs:logs",
     "deployments": "minifn.cli.deployments:deployments",
     "activate": "minifn.cli.deployments:activate",
     "rollback": "minifn.cli.deployments:rollback",
