@@ -143,6 +143,7 @@ class WorkerSpecs:
             group=function.id,
             command=command,
             concurrency=concurrency,
+            forks=installed.family.forks,
             prepare=(
                 functools.partial(self._share, installed)
                 if installed.workers_share

@@ -1,0 +1,118 @@
+"""The templates of all deployments: made when a worker has answered, within a limit of memory."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from minifn.hooks import nothing
+from minifn.host.tasks import Tasks
+from minifn.sandbox.command import SandboxError
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.spawner import Spawner
+from minifn.workers.records import WorkerFailed, WorkerSpec
+from minifn.workers.template import Template
+
+logger = logging.getLogger("minifn.workers")
+
+TOO_LARGE = "its template takes more than MINIFN_TEMPLATE_MEMORY"
+ENDED = "its template was ended from within"
+DAEMONS = "its calls leave processes behind"
+
+
+class Templates:
+    """At most one template for each deployment; those that forked longest ago are ended first."""
+
+    def __init__(self, spawner: Spawner, engine: Engine, limit_bytes: int) -> None:
+        """`limit_bytes`: resident memory of all templates, 0 for no template."""
+        self._spawner = spawner
+        self._engine = engine
+        self._limit_bytes = limit_bytes
+        self._templates: dict[str, Template] = {}
+        #: Deployments that have none, with the spec for which this was found out.
+        self._refused: dict[str, WorkerSpec] = {}
+        self._tasks = Tasks()
+        #: Called when the workers that a template forked must end.
+        self.on_retired: Callable[[Template], None] = nothing
+
+    def of(self, spec: WorkerSpec) -> Template | None:
+        """Return the template that forks workers of this spec, None for none yet."""
+        template = self._templates.get(spec.key)
+        if template is not None and template.state == "ready" and template.spec == spec:
+            return template
+        return None
+
+    def want(self, spec: WorkerSpec) -> None:
+        """Make the template of a deployment, unless it has one or cannot have one."""
+        known = self._templates.get(spec.key)
+        if known is not None and known.spec != spec:
+            self.drop(spec.key)
+            known = None
+        possible = spec.forks and self._limit_bytes and self._refused.get(spec.key) != spec
+        if known is None and possible:
+            template = self._templates[spec.key] = Template(spec)
+            template.on_retired = self._retired
+            self._tasks.start(self._load(template), f"template {spec.command.label}")
+
+    def drop(self, key: str) -> None:
+        """Forget a deployment; its template ends once its workers have ended."""
+        self._refused.pop(key, None)
+        template = self._templates.pop(key, None)
+        if template is not None:
+            template.retire()
+
+    def give_way(self, but: str = "") -> Template | None:
+        """Take out the template that forked longest ago, of those without workers.
+
+        `but` is the key of a deployment whose template stays.
+        """
+        ready = (one for one in self._templates.values() if one.state == "ready")
+        idle = [one for one in ready if one.is_idle and one.spec.key != but]
+        oldest = min(idle, key=lambda one: one.used_at, default=None)
+        if oldest is not None:
+            del self._templates[oldest.spec.key]
+            oldest.on_retired = nothing
+        return oldest
+
+    async def close(self) -> None:
+        """End every template."""
+        self._limit_bytes = 0
+        await self._tasks.end()
+        await asyncio.gather(*(template.stop() for template in self._templates.values()))
+        self._templates.clear()
+
+    async def _load(self, template: Template) -> None:
+        spec = template.spec
+        try:
+            await template.load(self._spawner, self._engine)
+        except (SandboxError, WorkerFailed) as exc:
+            template.obstacle = str(exc)
+        if template.obstacle:
+            self._refuse(template, template.obstacle)
+        elif template.resident_bytes > self._limit_bytes:
+            self._refuse(template, TOO_LARGE)
+            await template.stop()
+        while self._resident_bytes() > self._limit_bytes:
+            oldest = self.give_way()
+            if oldest is None:
+                break
+            await oldest.stop()
+        logger.debug("%s: template %s", spec.command.label, template.state)
+
+    def _resident_bytes(self) -> int:
+        return sum(template.resident_bytes for template in self._templates.values())
+
+    def _refuse(self, template: Template, why: str) -> None:
+        spec = template.spec
+        if self._templates.get(spec.key) is template:
+            del self._templates[spec.key]
+            self._refused[spec.key] = spec
+            logger.info("%s: workers start without a template: %s", spec.command.label, why)
+
+    def _retired(self, template: Template) -> None:
+        """Have its workers end; make another one if they have only left files."""
+        if template.left != "files":
+            self._refuse(template, DAEMONS if template.left else ENDED)
+        elif self._templates.get(template.spec.key) is template:
+            del self._templates[template.spec.key]
+            self.want(template.spec)
+        self.on_retired(template)
