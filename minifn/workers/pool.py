@@ -69,8 +69,8 @@ class Pool:
         self._workers_max = workers_max
         self._function_workers_max = function_workers_max
         self._available_bytes = available_bytes
-        self._templates = Templates(spawner, engine, template_bytes)
-        self._templates.on_retired = self._stop_forks
+        self.templates = Templates(spawner, engine, template_bytes)
+        self.templates.on_retired = self._stop_forks
         self._deployments: dict[str, DeploymentWorkers] = {}
         #: Every worker whose process may still run, also those that left their deployment.
         self._alive: set[Worker] = set()
@@ -153,7 +153,7 @@ class Pool:
 
     def drop(self, key: str) -> None:
         """Forget a deployment: its workers finish their calls and end."""
-        self._templates.drop(key)
+        self.templates.drop(key)
         if deployment := self._deployments.pop(key, None):
             for worker in deployment.workers:
                 self._stop(worker)
@@ -174,7 +174,7 @@ class Pool:
             start.cancel()
         await asyncio.gather(*starting, return_exceptions=True)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)))
-        await self._templates.close()
+        await self.templates.close()
         await self._tasks.wait()
 
     async def _wait_for_worker(
@@ -245,7 +245,7 @@ class Pool:
         """Start the workers that the calls of a deployment need by now."""
         deployment.growth = None
         if self._deployments.get(deployment.spec.key) is deployment:
-            has_template = self._templates.of(deployment.spec) is not None
+            has_template = self.templates.of(deployment.spec) is not None
             for _ in range(deployment.missing_workers(has_template)):
                 self._grow(deployment)
 
@@ -287,7 +287,7 @@ class Pool:
 
         The deployment's own template stays: its forks need the least memory.
         """
-        template = self._templates.give_way(deployment.spec.key) if self._is_short() else None
+        template = self.templates.give_way(deployment.spec.key) if self._is_short() else None
         return template or take_longest_idle(self._deployments.values())
 
     async def _start_worker(
@@ -300,7 +300,7 @@ class Pool:
         try:
             if evicted is not None:
                 await evicted.stop()
-            template = self._templates.of(deployment.spec)
+            template = self.templates.of(deployment.spec)
             await worker.start(self._spawner, self._engine, template)
             problem = "" if worker.in_service else "The worker ended as soon as it had started.\n"
         except WorkerFailed as exc:
@@ -355,7 +355,7 @@ class Pool:
 
     def _freed(self, worker: Worker) -> None:
         if worker.answered == 1:
-            self._templates.want(worker.spec)
+            self.templates.want(worker.spec)
         deployment = self._deployments.get(worker.spec.key)
         if deployment is not None and deployment.waiters:
             deployment.wake(count=worker.slots_free)

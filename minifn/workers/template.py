@@ -61,7 +61,7 @@ class Template:
         self.forks: dict[int, Process] = {}
         self._loop = asyncio.get_running_loop()
         self._spawner: Spawner
-        self._process: Process | None = None
+        self.process: Process | None = None
         self._control: socket.socket
         self._pid = 0
         self._count = 0
@@ -92,7 +92,7 @@ class Template:
         with theirs:
             try:
                 wrapped = _wrap(self.spec, engine)
-                self._process = await spawner.spawn(wrapped, (theirs.fileno(),))
+                self.process = await spawner.spawn(wrapped, (theirs.fileno(),))
             except BaseException:
                 self._control.close()
                 raise
@@ -103,12 +103,12 @@ class Template:
         finally:
             if self.state != "loading" or self._pid == 0 or self.obstacle:
                 self.state = "retired"
-                self._process.kill_soon()
+                self.process.kill_soon()
                 self._control.close()
         if self.state == "loading":
             self.state = "ready"
             self.used_at = self._loop.time()
-            self._process.watch(False)
+            self.process.watch(False)
             self._loop.add_reader(self._control.fileno(), self._hear)
 
     async def _first_word(self) -> str:
@@ -128,7 +128,7 @@ class Template:
 
         Returns its process and the first bytes that it wrote to `ours`. Raises SandboxError.
         """
-        if self.state != "ready" or self._process is None:
+        if self.state != "ready" or self.process is None:
             raise ForkFailed("the template forks no more")
         self._count += 1
         number, mark = self._count, self._spawner.new_cookie()
@@ -144,7 +144,7 @@ class Template:
             read, pid = await first_of(receive(ours, FIRST_BYTES), failed)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
             limits = self.spec.command.limits
-            process = await self._spawner.adopt(self._process, pid, mark, limits)
+            process = await self._spawner.adopt(self.process, pid, mark, limits)
         except ForkFailed:
             raise
         except BaseException as exc:
@@ -203,8 +203,8 @@ class Template:
         """End the process and its forks."""
         self.on_retired = nothing
         self.retire()
-        if self._process is not None:
-            await self._process.kill()
+        if self.process is not None:
+            await self.process.kill()
             self._control.close()
 
 

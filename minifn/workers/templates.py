@@ -47,11 +47,15 @@ class Templates:
         if known is not None and known.spec != spec:
             self.drop(spec.key)
             known = None
-        possible = spec.forks and self._limit_bytes and self._refused.get(spec.key) != spec
+        possible = spec.forks and self._limit_bytes and not self.is_refused(spec)
         if known is None and possible:
             template = self._templates[spec.key] = Template(spec)
             template.on_retired = self._retired
             self._tasks.start(self._load(template), f"template {spec.command.label}")
+
+    def is_refused(self, spec: WorkerSpec) -> bool:
+        """Tell whether workers of this spec cannot be forked."""
+        return self._refused.get(spec.key) == spec
 
     def drop(self, key: str) -> None:
         """Forget a deployment; its template ends once its workers have ended."""
