@@ -11,8 +11,8 @@ from minifn.workers.worker import Worker
 
 #: Seconds that requests wait before another worker starts: a burst of fast calls needs none.
 GROW_SECONDS = 0.05
-#: The same for workers whose calls block.
-BLOCKING_GROW_SECONDS = 0.02
+#: The same for workers whose calls block, and for those that a template forks.
+BLOCKING_GROW_SECONDS, FORK_GROW_SECONDS = 0.02, 0.002
 #: Most workers of one deployment that start at the same time, and that are forked.
 STARTS_MAX, FORKS_MAX = 4, 32
 
@@ -37,10 +37,11 @@ class DeploymentWorkers:
         """Whether a worker takes requests, now or later."""
         return any(worker.in_service for worker in self.workers)
 
-    @property
-    def growth_seconds(self) -> float:
-        """Seconds from a wait to the start of another worker."""
-        return BLOCKING_GROW_SECONDS if self.blocking else GROW_SECONDS
+    def growth_seconds(self, has_template: bool) -> float:
+        """Return the seconds from a wait to the start of another worker."""
+        if not self.blocking:
+            return GROW_SECONDS
+        return FORK_GROW_SECONDS if has_template else BLOCKING_GROW_SECONDS
 
     def free_worker(self) -> Worker | None:
         """Return the least busy worker that takes a request, None if all are full."""

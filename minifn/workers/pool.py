@@ -238,15 +238,15 @@ class Pool:
             if not deployment.starting:
                 self._grow(deployment)
         elif deployment.growth is None:
-            loop, seconds = asyncio.get_running_loop(), deployment.growth_seconds
+            loop = asyncio.get_running_loop()
+            seconds = deployment.growth_seconds(self.templates.has(deployment.spec))
             deployment.growth = loop.call_later(seconds, self._grow_if_needed, deployment)
 
     def _grow_if_needed(self, deployment: DeploymentWorkers) -> None:
         """Start the workers that the calls of a deployment need by now."""
         deployment.growth = None
         if self._deployments.get(deployment.spec.key) is deployment:
-            has_template = self.templates.of(deployment.spec) is not None
-            for _ in range(deployment.missing_workers(has_template)):
+            for _ in range(deployment.missing_workers(self.templates.has(deployment.spec))):
                 self._grow(deployment)
 
     def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:

@@ -19,14 +19,16 @@ from minifn.hooks import nothing
 from minifn.host.tasks import Tasks
 from minifn.sandbox.command import SandboxError, Wrapped
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.launcher import proc
 from minifn.sandbox.launcher.messages import FIRST_DESCRIPTOR
-from minifn.sandbox.launcher.proc import sizes
 from minifn.sandbox.process import Process
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.records import WorkerSpec
 
 #: Seconds that an import may take, and a fork.
 LOAD_SECONDS, FORK_SECONDS = 60.0, 2.0
+#: CPU time between two looks that a template without workers may take.
+RESTLESS_SECONDS = 0.1
 #: Bytes of the longest message of a template.
 MESSAGE_BYTES = 4096
 #: Bytes of the first frame of a worker.
@@ -65,6 +67,8 @@ class Template:
         self._control: socket.socket
         self._pid = 0
         self._count = 0
+        #: CPU time of its sandbox at the last look, whether it was idle, and its forks until then.
+        self._looked = (0.0, False, 0)
         self._tasks = Tasks()
         #: Forks that were asked for and are not workers yet; done when the fork failed.
         self._asked: dict[int, asyncio.Future[None]] = {}
@@ -72,7 +76,22 @@ class Template:
     @property
     def resident_bytes(self) -> int:
         """The memory of its process, 0 when that has ended."""
-        return sizes(self._pid)[1] if self._pid else 0
+        return proc.sizes(self._pid)[1] if self._pid else 0
+
+    def is_restless(self) -> bool:
+        """Tell whether its sandbox has worked since the last look although no worker was in it.
+
+        Its function has told a lie: a process with one thread, which waits, takes no time.
+        """
+        before, is_idle, asked = self._looked
+        taken = 0.0
+        if self.process is not None and self.is_idle:
+            members = proc.family(self.process.pid)
+            taken = sum(proc.cpu_seconds(pid) for pid in members)
+        self._looked = taken, self.is_idle, self._count
+        return (
+            is_idle and self.is_idle and asked == self._count and taken > before + RESTLESS_SECONDS
+        )
 
     @property
     def is_idle(self) -> bool:
@@ -86,12 +105,14 @@ class Template:
         """
         self._spawner = spawner
         await self.spec.prepare()
+        wrapped = _wrap(self.spec, engine)
+        if not wrapped.namespaced:
+            raise ForkFailed("its sandbox has no processes of its own")
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         with theirs:
             try:
-                wrapped = _wrap(self.spec, engine)
                 self.process = await spawner.spawn(wrapped, (theirs.fileno(),))
             except BaseException:
                 self._control.close()

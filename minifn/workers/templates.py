@@ -17,6 +17,22 @@ logger = logging.getLogger("minifn.workers")
 TOO_LARGE = "its template takes more than MINIFN_TEMPLATE_MEMORY"
 ENDED = "its template was ended from within"
 DAEMONS = "its calls leave processes behind"
+RESTLESS = "its template works while it has no worker"
+#: Seconds between looks at templates.
+LOOK_SECONDS = 10.0
+#: Divisor of the memory limit that gives the default limit of templates.
+MEMORY_SHARE = 8
+
+
+def room_of(engine: Engine, template_memory: int, limit_bytes: int) -> int:
+    """Return the bytes that templates may take: those of MINIFN_TEMPLATE_MEMORY, 0 for none.
+
+    `limit_bytes` is the memory limit of the server. Only the engine `bwrap` keeps the processes of
+    a sandbox apart from all others, so that a fork can be told from other processes.
+    """
+    if engine.name != "bwrap":
+        return 0
+    return limit_bytes // MEMORY_SHARE if template_memory < 0 else template_memory * 1024 * 1024
 
 
 class Templates:
@@ -31,6 +47,7 @@ class Templates:
         #: Deployments that have none, with the spec for which this was found out.
         self._refused: dict[str, WorkerSpec] = {}
         self._tasks = Tasks()
+        self._is_looking = False
         #: Called when the workers that a template forked must end.
         self.on_retired: Callable[[Template], None] = nothing
 
@@ -40,6 +57,10 @@ class Templates:
         if template is not None and template.state == "ready" and template.spec == spec:
             return template
         return None
+
+    def has(self, spec: WorkerSpec) -> bool:
+        """Tell whether workers of this spec are forked now."""
+        return self.of(spec) is not None
 
     def want(self, spec: WorkerSpec) -> None:
         """Make the template of a deployment, unless it has one or cannot have one."""
@@ -85,7 +106,6 @@ class Templates:
         self._templates.clear()
 
     async def _load(self, template: Template) -> None:
-        spec = template.spec
         try:
             await template.load(self._spawner, self._engine)
         except (SandboxError, WorkerFailed) as exc:
@@ -95,15 +115,29 @@ class Templates:
         elif template.resident_bytes > self._limit_bytes:
             self._refuse(template, TOO_LARGE)
             await template.stop()
-        while self._resident_bytes() > self._limit_bytes:
+        elif not self._is_looking:
+            self._is_looking = True
+            self._tasks.start(self._look(), "looks at templates")
+        await self._trim()
+
+    async def _trim(self) -> None:
+        """End the oldest templates without workers until the others are within the limit."""
+        while sum(one.resident_bytes for one in self._templates.values()) > self._limit_bytes:
             oldest = self.give_way()
             if oldest is None:
                 break
             await oldest.stop()
-        logger.debug("%s: template %s", spec.command.label, template.state)
 
-    def _resident_bytes(self) -> int:
-        return sum(template.resident_bytes for template in self._templates.values())
+    async def _look(self) -> None:
+        """Look after templates while there are any."""
+        while self._templates:
+            for template in list(self._templates.values()):
+                if template.state == "ready" and template.is_restless():
+                    self._refuse(template, RESTLESS)
+                    await template.stop()
+            await self._trim()
+            await asyncio.sleep(LOOK_SECONDS)
+        self._is_looking = False
 
     def _refuse(self, template: Template, why: str) -> None:
         spec = template.spec

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("bwrap")
 Story = Callable[[Forked], Awaitable[None]]
 
 
-def play(data: DataDir, story: Story, **settings: float) -> None:
+def play(data: DataDir, story: Story, **settings: Any) -> None:
     async def run() -> None:
         async with forked(data, **settings) as function:
             await story(function)

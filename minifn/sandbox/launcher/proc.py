@@ -12,6 +12,7 @@ import os
 from collections.abc import Container
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 #: Whether the kernel has `children` files (CONFIG_PROC_CHILDREN); without them parents are read
 #: from every `stat`.
 HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110
@@ -97,6 +98,11 @@ def wait_status(pid: int) -> int | None:
     """Return the raw wait status of a process that was not reaped yet, None when it is gone."""
     fields = _stat(pid)
     return int(fields[49]) if fields else None
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of those that it has reaped, 0 when it is gone."""
+    return sum(map(int, _stat(pid)[11:15])) / TICKS_A_SECOND
 
 
 def started(pid: int) -> int:
