@@ -109,13 +109,13 @@ class Template:
 
     def _become(self, mark: str, channel: int, output: int) -> None:
         os.setsid()
-        self._control.close()
+        # The number that it has in a worker that was not forked.
+        self._worker.channel.fd = os.dup2(channel, self._control.detach(), inheritable=False)
         for number in (1, 2):
             os.dup2(output, number)
         os.close(output)
-        os.set_inheritable(channel, False)
+        os.close(channel)
         os.environ["MINIFN_TREE"] = mark
-        self._worker.channel.fd = channel
         reseed()
 
 
