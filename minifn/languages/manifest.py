@@ -166,6 +166,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     start: tuple[str, ...] = ()
     #: Whether its wrapper can be a template: see minifn/workers/template.py.
     forks: bool = False
+    #: Whether its workers answer `load`, so that new code replaces old code only once it loads.
+    reload: bool = False
     #: Directories put before PATH, for builds and workers.
     path: tuple[str, ...] = ()
     #: Directories put before those, for builds.

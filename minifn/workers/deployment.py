@@ -37,6 +37,11 @@ class DeploymentWorkers:
         """Whether a worker takes requests, now or later."""
         return any(worker.in_service for worker in self.workers)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether it has a worker, and another process would run other code."""
+        return self.in_service and not self.spec.is_current()
+
     def growth_seconds(self, has_template: bool) -> float:
         """Return the seconds from a wait to the start of another worker."""
         if not self.blocking:

@@ -78,6 +78,11 @@ class Template:
         """The memory of its process, 0 when that has ended."""
         return proc.sizes(self._pid)[1] if self._pid else 0
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process was started and has ended."""
+        return self.process is not None and self.process.exit is not None
+
     def is_restless(self) -> bool:
         """Tell whether its sandbox has worked since the last look although no worker was in it.
 
@@ -219,6 +224,11 @@ class Template:
             # Processes of unknown workers are left: these may not live on until the last call ends.
             await asyncio.wait(workers, timeout=RETIRE_SECONDS if self.left else None)
         await self.stop()
+
+    async def close(self) -> None:
+        """End the process, and wait for all that follows from its end."""
+        await self.stop()
+        await self._tasks.wait()
 
     async def stop(self) -> None:
         """End the process and its forks."""

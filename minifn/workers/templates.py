@@ -44,6 +44,8 @@ class Templates:
         self._engine = engine
         self._limit_bytes = limit_bytes
         self._templates: dict[str, Template] = {}
+        #: Those whose process may run, also the ones that fork no more.
+        self._living: set[Template] = set()
         #: Deployments that have none, with the spec for which this was found out.
         self._refused: dict[str, WorkerSpec] = {}
         self._tasks = Tasks()
@@ -71,6 +73,7 @@ class Templates:
         possible = spec.forks and self._limit_bytes and not self.is_refused(spec)
         if known is None and possible:
             template = self._templates[spec.key] = Template(spec)
+            self._living = {one for one in self._living if not one.has_ended} | {template}
             template.on_retired = self._retired
             self._tasks.start(self._load(template), f"template {spec.command.label}")
 
@@ -102,8 +105,8 @@ class Templates:
         """End every template."""
         self._limit_bytes = 0
         await self._tasks.end()
-        await asyncio.gather(*(template.stop() for template in self._templates.values()))
         self._templates.clear()
+        await asyncio.gather(*(template.close() for template in self._living))
 
     async def _load(self, template: Template) -> None:
         try:

@@ -134,6 +134,7 @@ class Worker(asyncio.Protocol):
             self._output.close()
             if not isinstance(exc, SandboxError):
                 raise
+            self.spec.tell_load(str(exc))
             raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
         finally:
             os.close(writing)
@@ -195,7 +196,7 @@ class Worker(asyncio.Protocol):
 
     def load(self) -> None:
         """Have the function imported ahead of its first request."""
-        self._send(protocol.encode(protocol.Load()))
+        self._send(protocol.encode(protocol.Load(answer=self.spec.on_load is not None)))
 
     def _send(self, frame: bytes) -> None:
         """Write a frame at the end of this turn of the loop, with all others of the turn."""
@@ -270,6 +271,8 @@ class Worker(asyncio.Protocol):
                     self.on_capacity(self)
                 elif type(frame) is Ready:
                     self._become_ready(frame)
+                elif type(frame) is protocol.Loaded:
+                    self.spec.tell_load(body.decode(errors="replace"))
         except ProtocolError as exc:
             self._kill(f"The worker broke the protocol: {exc}.\n")
 
@@ -290,8 +293,7 @@ class Worker(asyncio.Protocol):
     def _set_slots(self, concurrency: int) -> None:
         if self._retired or self._reason:
             return
-        most = self.spec.concurrency
-        self._granted = min(most, concurrency) if concurrency > 0 else most
+        self._granted = min(self.spec.concurrency, concurrency if concurrency > 0 else 1 << 31)
         self.slots = 1 if self._careful else self._granted
 
     def _give_back(self, frame: Decline) -> None:
@@ -391,6 +393,7 @@ class Worker(asyncio.Protocol):
         if not self.ready.done():
             self.ready.set_exception(WorkerFailed(reason + self._output.since(0)))
             self.ready.exception()
+        self.spec.tell_load(reason + self._output.since(0))
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.finish(failure="died", error=reason + self._output.since(call.output_mark))
