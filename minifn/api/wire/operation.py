@@ -119,12 +119,16 @@ class Context:
     @functools.cached_property
     def limits(self) -> Limits:
         """Limits in the rules of parameters."""
-        config = self.parts.config
-        return Limits(
-            timeout_max_seconds=config.timeout_max,
-            specifications=tuple(item.slug for item in offered(config)),
-            runtimes=frozenset(runtime.id for runtime in self.parts.runtimes.all()),
-        )
+        return limits_of(self.parts)
+
+
+def limits_of(parts: Parts) -> Limits:
+    """Return the limits in the rules of parameters of one server."""
+    return Limits(
+        timeout_max_seconds=parts.config.timeout_max,
+        specifications=tuple(item.slug for item in offered(parts.config)),
+        runtimes=frozenset(runtime.id for runtime in parts.runtimes.all()),
+    )
 
 
 class Call:
