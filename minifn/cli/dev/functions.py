@@ -126,7 +126,9 @@ class DevFunction:
         if not self.is_shown:
             return ()
         directory = self._parts.data.build(built.deployment_id)
-        made = (one.name for one in directory.iterdir() if one.name not in built.copied)
+        # Bytecode is that of the copied files.
+        known = {*built.copied, "__pycache__"}
+        made = (one.name for one in directory.iterdir() if one.name not in known)
         sources = {name: directory / name for name in made}
         sources |= {name: self.folder.path / name for name in self.folder.top()}
         return tuple(
