@@ -86,6 +86,11 @@ def main() -> None:
     sys.stdout, sys.stderr = Native(worker, 1), Native(worker, 2)
     builtins.exit = builtins.quit = sys.exit
     function.prepare()
+    inspected = os.environ.pop("MINIFN_INSPECT", "")
+    if inspected.isdecimal():
+        import minifn_inspect
+
+        minifn_inspect.listen(int(inspected))
     channel.send('{"type":"ready","protocol":1,"concurrency":0}', b"")
     worker.run()
 

@@ -97,11 +97,19 @@ class DevFunction:
         return not self._leaves_out(path, directory=is_directory)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that its dependencies are installed from. Raises OSError."""
+        """Return a hash of all that its build is made from. Raises OSError.
+
+        Those are all its files, or only those of its dependencies when it runs from its folder.
+        """
         version = self.installed.interpreter.version_text
         facts = (self.installed.runtime.id, version, self.commands, self.entrypoint)
         digest = hashlib.sha256(repr(facts).encode())
-        for name in self.dependency_files():
+        files = (
+            self.dependency_files()
+            if self.runs_from_folder
+            else [path for path, _ in self.folder.files()]
+        )
+        for name in files:
             digest.update(name.encode() + b"\0" + (self.folder.path / name).read_bytes() + b"\0")
         return digest.hexdigest()
 
