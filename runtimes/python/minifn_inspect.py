@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
+HOST = "127.0.0.1"
 #: Seconds between attempts while the worker before this one still holds the port.
 RETRY_SECONDS = 0.1
 
@@ -19,9 +21,17 @@ def _listen(port: int) -> None:
         import debugpy
     except ImportError:
         return
-    while True:
+    # A call of debugpy's that fails cannot be repeated.
+    while not _is_free(port):
+        time.sleep(RETRY_SECONDS)
+    debugpy.listen((HOST, port), in_process_debug_adapter=True)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            debugpy.listen(("127.0.0.1", port), in_process_debug_adapter=True)
-            return
-        except (OSError, RuntimeError):
-            time.sleep(RETRY_SECONDS)
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True

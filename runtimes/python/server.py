@@ -53,6 +53,11 @@ THREADS = int(CONCURRENCY) if CONCURRENCY.isascii() and CONCURRENCY.isdigit() el
 if THREADS > 1:
     from minifn_threads import CallThreads
 
+#: Port for an editor's debugger, "" for none.
+INSPECTED = os.environ.pop("MINIFN_INSPECT", "")
+if INSPECTED.isdecimal():
+    import minifn_inspect
+
 sys.path[:1] = PYTHONPATH
 
 #: Default stack size of a thread in bytes: that of Python on Alpine Linux, the base of Open
@@ -86,11 +91,8 @@ def main() -> None:
     sys.stdout, sys.stderr = Native(worker, 1), Native(worker, 2)
     builtins.exit = builtins.quit = sys.exit
     function.prepare()
-    inspected = os.environ.pop("MINIFN_INSPECT", "")
-    if inspected.isdecimal():
-        import minifn_inspect
-
-        minifn_inspect.listen(int(inspected))
+    if INSPECTED.isdecimal():
+        minifn_inspect.listen(int(INSPECTED))
     channel.send('{"type":"ready","protocol":1,"concurrency":0}', b"")
     worker.run()
 
