@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "minifn.cli.serve:serve",
     "dev": "minifn.cli.dev:dev",
     "demo": "minifn.cli.demo:demo",
+    "deploy": "minifn.cli.deploy:deploy",
     "doctor": "minifn.cli.doctor:doctor",
     "keys": "minifn.cli.keys:keys",
     "token": "minifn.cli.keys:token",

@@ -22,6 +22,10 @@ class NoServer(Exception):
     """A server cannot be found; the message is one line with the remedy."""
 
 
+class BadAddress(NoServer):
+    """The address of a server is none; the message is one line that names its source."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """A server: its address without `/v1`, its project and a key, "" without one."""
@@ -65,13 +69,13 @@ def find_server(start: Path, environ: Mapping[str, str], *, url: str = "", key: 
 
 
 def address(url: str, source: str) -> str:
-    """Return a server's address without a final slash and `/v1`. Raises NoServer for another."""
+    """Return a server's address without a final slash and `/v1`. Raises BadAddress for another."""
     shortened = url.strip().rstrip("/").removesuffix("/v1")
     parts = urlsplit(shortened)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise NoServer(f"{source} must be an address such as http://127.0.0.1:8000, not {url!r}")
+        raise BadAddress(f"{source} must be an address such as http://127.0.0.1:8000, not {url!r}")
     if "@" in parts.netloc:
-        raise NoServer(f"{source} holds a password: give the key with --key or MINIFN_API_KEY")
+        raise BadAddress(f"{source} holds a password: give the key with --key or MINIFN_API_KEY")
     return shortened
 
 

@@ -46,7 +46,7 @@ class FunctionEntry:
     folder: Path
     #: Parameters of the API: those of the file, or of a bare folder name, runtime and entrypoint.
     settings: Mapping[str, Any]
-    #: Parameters of its variables: key, value, perhaps secret.
+    #: Parameters of its variables: key, value and secret.
     variables: tuple[Mapping[str, Any], ...] = ()
     #: Patterns of files that are not uploaded.
     ignore: tuple[str, ...] = SECRET_FILES
@@ -130,7 +130,10 @@ class ProjectFile:
             given = [{"key": key, "value": str(value)} for key, value in given.items()]
         if all(isinstance(one, dict) and {"key", "value"} <= one.keys() for one in given):
             kept = ("key", "value", "secret")
-            return tuple({name: one[name] for name in kept if name in one} for one in given)
+            plain = {"secret": False}
+            return tuple(
+                {**plain, **{name: one[name] for name in kept if name in one}} for one in given
+            )
         raise ProjectError(f"{self.list_path}: vars of {own} must be a list of key and value")
 
 

@@ -67,7 +67,7 @@ def test_both_generations_of_fields_are_read(name: str, tmp_path: Path) -> None:
     )
     assert mail.settings["specification"] == "s-1vcpu-512mb"
     assert (mail.variables, mail.ignore) == (
-        ({"key": "FROM", "value": "ada@example.com"},),
+        ({"secret": False, "key": "FROM", "value": "ada@example.com"},),
         (".env", "tests", "*.log"),
     )
 
@@ -75,7 +75,7 @@ def test_both_generations_of_fields_are_read(name: str, tmp_path: Path) -> None:
 def test_the_oldest_variables_are_an_object(tmp_path: Path) -> None:
     entry = {"$id": "a", "path": "a", "variables": {"DEPTH": 3}}
     [found] = chosen(["a"], project(tmp_path, entry), runtimes=RUNTIMES)
-    assert found.variables == ({"key": "DEPTH", "value": "3"},)
+    assert found.variables == ({"secret": False, "key": "DEPTH", "value": "3"},)
 
 
 def test_the_newer_name_wins(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -60,7 +61,7 @@ class DevLoop:
         """Delete the functions that an earlier project made and this one does not have."""
         for function_id in self._builds.keys() - function_ids:
             with contextlib.suppress(RemoteError):
-                await self._remote.call("DELETE", f"/functions/{function_id}")
+                await self._call("DELETE", f"/functions/{function_id}")
             del self._builds[function_id]
             self.functions.pop(function_id, None)
 
@@ -76,10 +77,10 @@ class DevLoop:
         settings.update(self._overrides)
         path = f"/functions/{entry.id}"
         try:
-            await self._remote.call("PUT", path, json=settings)
+            await self._call("PUT", path, json=settings)
         except RemoteError:
             # It does not exist, or the settings are bad: then this says why.
-            await self._remote.call("POST", "/functions", json={"functionId": entry.id, **settings})
+            await self._call("POST", "/functions", json={"functionId": entry.id, **settings})
         await self._put_variables(entry, variables)
         function = DevFunction(self._parts, entry)
         function.built = self._builds.get(entry.id)
@@ -88,18 +89,22 @@ class DevLoop:
 
     async def _put_variables(self, entry: FunctionEntry, more: Mapping[str, str]) -> None:
         path = f"/functions/{entry.id}/variables"
-        listed = (await self._remote.call("GET", path))["variables"]
+        listed = (await self._call("GET", path))["variables"]
         wanted = wanted_variables(entry, more)
         for one in listed:
             if one["key"] not in wanted or one["secret"]:
-                await self._remote.call("DELETE", f"{path}/{one['$id']}")
+                await self._call("DELETE", f"{path}/{one['$id']}")
         present = {one["key"]: one for one in listed if not one["secret"]}
         for key, variable in wanted.items():
             known = present.get(key)
             if known is None:
-                await self._remote.call("POST", path, json=variable)
+                await self._call("POST", path, json=variable)
             elif known["value"] != variable["value"]:
-                await self._remote.call("PUT", f"{path}/{known['$id']}", json=variable)
+                await self._call("PUT", f"{path}/{known['$id']}", json=variable)
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        """Send one request in a thread: the server answers in this one. Raises RemoteError."""
+        return await asyncio.to_thread(self._remote.call, method, path, **options)
 
     # Code
 

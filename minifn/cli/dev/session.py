@@ -98,8 +98,7 @@ class Session:
         """Make the functions and follow calls and keys. Raises ProjectError and RemoteError."""
         minifn, options = self._minifn, self._options
         entries = self._entries()
-        remote = Remote(f"{url}/v1", minifn.config.project, minifn.admin_key)
-        await stack.enter_async_context(remote)
+        remote = stack.enter_context(Remote(url, minifn.config.project, minifn.admin_key))
         stack.push_async_callback(self._tasks.end)
         state = options.directory / STATE
         self._loop = DevLoop(minifn, remote, self._terminal, state, options.overrides)
