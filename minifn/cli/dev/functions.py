@@ -172,4 +172,5 @@ def wanted_variables(
 ) -> dict[str, Mapping[str, object]]:
     """Return the variables of a function by key; those of `more` win."""
     own = {str(one["key"]): one for one in entry.variables}
-    return {**own, **{key: {"key": key, "value": value} for key, value in more.items()}}
+    given = {key: {"key": key, "value": value, "secret": False} for key, value in more.items()}
+    return {**own, **given}

@@ -17,6 +17,7 @@ from minifn.cli.dev.locations import location, shown
 from minifn.cli.dev.terminal import Terminal
 from minifn.cli.project_file import FunctionEntry
 from minifn.cli.remote import Remote, RemoteError
+from minifn.cli.uploading import save_variable
 from minifn.host.space import TreeRefused
 from minifn.ids import new_id
 from minifn.models import UNFINISHED_BUILD, Deployment
@@ -92,15 +93,11 @@ class DevLoop:
         listed = (await self._call("GET", path))["variables"]
         wanted = wanted_variables(entry, more)
         for one in listed:
-            if one["key"] not in wanted or one["secret"]:
+            if one["key"] not in wanted:
                 await self._call("DELETE", f"{path}/{one['$id']}")
-        present = {one["key"]: one for one in listed if not one["secret"]}
+        known = {one["key"]: one for one in listed}
         for key, variable in wanted.items():
-            known = present.get(key)
-            if known is None:
-                await self._call("POST", path, json=variable)
-            elif known["value"] != variable["value"]:
-                await self._call("PUT", f"{path}/{known['$id']}", json=variable)
+            await asyncio.to_thread(save_variable, self._remote, path, known.get(key), variable)
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:
         """Send one request in a thread: the server answers in this one. Raises RemoteError."""
