@@ -103,7 +103,7 @@ class Session:
         state = options.directory / STATE
         self._loop = DevLoop(minifn, remote, self._terminal, state, options.overrides)
         lines = CallLines(self._terminal, self._loop.readable, names=len(entries) > 1)
-        stack.enter_context(minifn.changes.followed(lines))
+        stack.enter_context(minifn.changes.watched(lines))
         if stack.enter_context(keys(self._press)):
             self._terminal.line(HELP)
         self._known |= state_of([], self._files_about(entries))
