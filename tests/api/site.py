@@ -150,8 +150,8 @@ class SiteServer:
 
     def __init__(self, data: Path, *, direct: bool = True, **settings: Any) -> None:
         self.site = Site(data, **settings)
-        # asyncio sends small pieces at once only where the protocol is named: else each answer waits
-        # 40 ms for the client's acknowledgment.
+        # asyncio sends small pieces at once only where the protocol is named: else answers wait
+        # 40 ms for the acknowledgment of the client.
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self._socket.listen()
