@@ -82,7 +82,7 @@ class Session:
         if self._options.user_id:
             # With a session, so that functions get the user's JWT.
             claims = UserClaims(user_id=self._options.user_id, session_id="dev", exp=0)
-            minifn.domain_caller = user_caller(claims, session=True)
+            minifn.domains.caller = user_caller(claims, session=True)
         self._set_log_level()
         self._terminal.line(f"minifn   {url}/v1  (project {minifn.config.project})")
         self._terminal.line(f"docs     {url}/docs/")
