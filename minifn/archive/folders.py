@@ -1,5 +1,6 @@
 """Folders of this machine that are developed: their files are copied, and no archive is made."""
 
+import glob
 import os
 import shutil
 import stat
@@ -70,6 +71,9 @@ def _copy(source: Path, status: os.stat_result, target: Path) -> None:
         if (known.st_size, known.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
             return
         target.unlink()
+        # Python compares times by the second, and would take the bytecode of the old file.
+        for compiled in target.parent.glob(f"__pycache__/{glob.escape(target.stem)}.*.pyc"):
+            compiled.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
     if stat.S_ISLNK(status.st_mode):
         target.symlink_to(source.readlink())

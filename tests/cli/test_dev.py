@@ -1,5 +1,6 @@
 """`minifn dev` on a real terminal: saved files run, code that does not load leaves the old code."""
 
+import contextlib
 import json
 import os
 import sys
@@ -7,6 +8,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -258,3 +260,42 @@ def test_the_first_answer_of_new_code_is_fast(dev: Dev) -> None:
         dev.ready("py")
     # 0.1 s on an idle machine; other tests run beside this one.
     assert min(seconds) < 0.3 * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_logs_of_a_long_call_come_while_it_runs(dev: Dev) -> None:
+    code = (
+        "import os, time\n"
+        "def main(context):\n"
+        '    context.log("begun")\n'
+        "    time.sleep(3)\n"
+        '    context.error("ended")\n'
+        '    return context.res.text("done")\n'
+    )
+    (dev.folder / "py/main.py").write_text(code)
+    dev.ready("py")
+    with ThreadPoolExecutor() as calls:
+        answer = calls.submit(dev.call, "py", "/long")
+        dev.terminal.expect(r"^GET /long \.\.\. py\n  begun$")
+        assert not answer.done()
+        dev.terminal.expect(r"^  ended\nGET /long 200 3\d\d\d ms py$")
+        assert answer.result().text == "done"
+
+
+def test_a_debugger_listens_where_the_variable_says(dev: Dev) -> None:
+    port = free_port()
+    (dev.folder / "js/.env").write_text(f"MINIFN_INSPECT={port}\n")
+    dev.ready("js")
+    for text in ("first", "second"):
+        (dev.folder / "js/main.js").write_text(NODE.format(text))
+        dev.ready("js")
+        url = f"http://127.0.0.1:{port}/json/version"
+        wait_until(lambda url=url: _answer(dev.http, url), 10, "the debugger listens")  # type: ignore[misc]
+        assert dev.call("js").text == text
+    (dev.folder / "js/.env").unlink()
+    dev.ready("js")
+
+
+def _answer(http: httpx.Client, url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return "node.js" in http.get(url).text
+    return False
