@@ -6,7 +6,7 @@ from pathlib import Path
 #: Python's frames: the innermost comes last.
 _PYTHON = re.compile(r'File "([^"\n]+)", line (\d+)')
 #: Other languages and compilers: the innermost comes first.
-_OTHERS = re.compile(r"([\w./@+-]+\.\w+)(?::(\d+)|\((\d+)| on line (\d+))")
+_OTHERS = re.compile(r"([^\s\"'()]{1,300}\.\w{1,10})(?::(\d+)|\((\d+)| on line (\d+))")
 
 
 def shown(text: str, code: tuple[str, ...], folder: Path) -> str:

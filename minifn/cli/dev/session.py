@@ -23,6 +23,7 @@ from minifn.cli.dev.terminal import LEVELS, Terminal, keys
 from minifn.cli.dev.watching import State, changes, state_of
 from minifn.cli.project_file import NAMES, FunctionEntry, ProjectError, ProjectFile, bare
 from minifn.cli.remote import Remote, RemoteError
+from minifn.cli.serve import describe
 from minifn.embed import Minifn
 from minifn.host.tasks import Tasks
 from minifn.languages import RuntimeUnavailable
@@ -84,8 +85,8 @@ class Session:
             claims = UserClaims(user_id=self._options.user_id, session_id="dev", exp=0)
             minifn.domains.caller = user_caller(claims, session=True)
         self._set_log_level()
-        self._terminal.line(f"minifn   {url}/v1  (project {minifn.config.project})")
-        self._terminal.line(f"docs     {url}/docs/")
+        for line in describe(minifn, url):
+            self._terminal.line(line)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._begin(stack, url)
