@@ -29,7 +29,8 @@ def location(text: str, code: tuple[str, ...], folder: Path) -> str:
     found += [(file, "".join(numbers)) for file, *numbers in _OTHERS.findall(text)]
     for file, line in found:
         # A relative path begins at the folder.
-        path = Path(folder, re.sub(rf"(?:{'|'.join(code)})/", f"{folder}/", file))
+        plain = file.removeprefix("file://")
+        path = Path(folder, re.sub(rf"^(?:{'|'.join(code)})/", lambda _: f"{folder}/", plain))
         if path.is_relative_to(folder) and path.is_file():
             return f"{display(path)}:{line}"
     return ""
