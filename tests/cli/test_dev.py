@@ -29,7 +29,7 @@ class Dev:
         self.folder = folder
         self.port = free_port()
         argv = [sys.executable, "-m", "minifn", "dev", "--port", str(self.port), *options]
-        self.terminal = PseudoTerminal(argv, folder, environment(NO_PROXY="*"))
+        self.terminal = PseudoTerminal(argv, folder, environment())
         self.http = httpx.Client(trust_env=False, timeout=30)
 
     def __enter__(self) -> "Dev":
@@ -209,6 +209,17 @@ def test_keys_rebuild_and_choose_what_is_shown(dev: Dev) -> None:
     for level in ("server", "failures", "calls", "logs"):
         dev.terminal.press("l")
         dev.terminal.expect(rf"^shows {level}$")
+
+
+def test_a_key_leads_to_the_console(dev: Dev) -> None:
+    dev.terminal.press("o")
+    token = dev.terminal.expect(r"^console  http://\S+/console/\?token=(\S+)$")[1]
+    answer = dev.http.post(
+        f"http://127.0.0.1:{dev.port}/v1/minifn/session",
+        json={"token": token},
+        headers={"x-appwrite-project": "minifn", "x-minifn-console": "1"},
+    )
+    assert answer.is_success, answer.text
 
 
 @pytest.fixture
