@@ -6,11 +6,13 @@ import functools
 import logging
 import os
 import signal
+import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from dotenv import dotenv_values
 
 from minifn.api.access.callers import user_caller
@@ -23,18 +25,22 @@ from minifn.cli.dev.terminal import LEVELS, Terminal, keys
 from minifn.cli.dev.watching import State, changes, state_of
 from minifn.cli.project_file import NAMES, FunctionEntry, ProjectError, ProjectFile, bare
 from minifn.cli.remote import Remote, RemoteError
+from minifn.cli.serve import console_link, describe
 from minifn.embed import Minifn
 from minifn.host.tasks import Tasks
 from minifn.languages import RuntimeUnavailable
 from minifn.process_env import CODE
 from minifn.sandbox.command import Bind
+from minifn.server import url_of
 from minifn.tokens import UserClaims
 
 #: Directory of the state, in the project's.
 STATE = ".minifn"
 #: File of variables, in the project's directory and in a function's.
 ENV_FILE = ".env"
-HELP = "keys     r rebuild, c clear, l log level, q quit"
+#: Variables of a session with a browser.
+DESKTOP = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
+HELP = "keys     o open the console, r rebuild, c clear, l log level, q quit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +90,8 @@ class Session:
             claims = UserClaims(user_id=self._options.user_id, session_id="dev", exp=0)
             minifn.domains.caller = user_caller(claims, session=True)
         self._set_log_level()
-        self._terminal.line(f"minifn   {url}/v1  (project {minifn.config.project})")
-        self._terminal.line(f"docs     {url}/docs/")
+        for line in describe(minifn, url):
+            self._terminal.line(line)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await self._begin(stack, url)
@@ -240,6 +246,8 @@ class Session:
     def _press(self, key: str) -> None:
         if key == "q":
             self._quit()
+        elif key == "o":
+            self._open_console()
         elif key == "c":
             self._terminal.clear()
         elif key == "l":
@@ -248,6 +256,13 @@ class Session:
         elif key == "r":
             for function in self._loop.functions.values():
                 self._start(self._loop.renew(function, build=True), function)
+
+    def _open_console(self) -> None:
+        """Write a link to the console, and open it in a browser where there is a desktop."""
+        link = console_link(self._minifn, url_of(self._minifn.config))
+        self._terminal.line(f"console  {link}")
+        if sys.platform == "darwin" or os.environ.keys() & DESKTOP:
+            click.launch(link)
 
     def _set_log_level(self) -> None:
         """Show the server's own log only where it is asked for: calls have their own lines."""
