@@ -18,6 +18,7 @@ COMMANDS = {
     "deploy": "minifn.cli.deploy:deploy",
     "run": "minifn.cli.run:run",
     "logs": "minifn.cli.logs:logs",
+    "replay": "minifn.cli.replay:replay",
     "deployments": "minifn.cli.deployments:deployments",
     "activate": "minifn.cli.deployments:activate",
     "rollback": "minifn.cli.deployments:rollback",
