@@ -20,9 +20,11 @@ from minifn.api.operations import (
     build_logs,
     catalog,
     console,
+    console_session,
     deployments,
     events,
     executions,
+    function_overview,
     functions,
     health,
     live_logs,
@@ -64,7 +66,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *health.OPERATIONS,
     *all_executions.OPERATIONS,
     *live_logs.OPERATIONS,
+    *function_overview.OPERATIONS,
     *build_logs.OPERATIONS,
+    *console_session.OPERATIONS,
     *openapi.OPERATIONS,
 )
 
