@@ -17,6 +17,8 @@ COMMANDS = {
     "init": "minifn.cli.init:init",
     "deploy": "minifn.cli.deploy:deploy",
     "run": "minifn.cli.run:run",
+    "ls": "minifn.cli.functions:list_functions",
+    "show": "minifn.cli.functions:show",
     "logs": "minifn.cli.logs:logs",
     "replay": "minifn.cli.replay:replay",
     "deployments": "minifn.cli.deployments:deployments",

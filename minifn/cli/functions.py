@@ -10,7 +10,7 @@ from minifn.cli.options import fail
 from minifn.cli.tables import Column, ago, duration, show_facts, show_table
 
 COLUMNS = (
-    Column(heading="function"),
+    Column(heading="function", cut=16),
     Column(heading="state"),
     Column(heading="runtime", drop=5),
     Column(heading="deployed", drop=4),

@@ -55,7 +55,9 @@ def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
         },
     )
     after = execute(session.remote, before["functionId"], call)
-    changes = list(differences(before, after)) if diff else []
+    # The stored one, because fewer headers of an answer are stored.
+    stored = session.remote.call("GET", f"/minifn/executions/{after['$id']}") if diff else {}
+    changes = differences(before, stored) if diff else []
     if session.as_json:
         text = after["responseBody"].decode(errors="replace")
         session.show([{**after, "responseBody": text, **({"diff": changes} if diff else {})}])
@@ -69,11 +71,11 @@ def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
         sys.exit(1)
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> "list[str]":
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return the lines of a unified difference of two executions, none when they are the same."""
-    texts = [_described(one).splitlines() for one in (before, after)]
-    names = (before["$id"], after["$id"])
-    return list(difflib.unified_diff(*texts, *names, lineterm="", n=1))
+    old, new = (_described(one).splitlines() for one in (before, after))
+    lines = difflib.unified_diff(old, new, before["$id"], after["$id"], lineterm="", n=1)
+    return list(lines)
 
 
 def _described(execution: Mapping[str, Any]) -> str:
