@@ -26,7 +26,6 @@ from minifn.host.reloader import unwatched_place, watched_folder, watching_proce
 from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
-from minifn.languages.table import default_search_path
 from minifn.models import Caller, Deployment, Function
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
@@ -41,6 +40,7 @@ from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
+from minifn.services.sign_in_links import SignInLinks
 from minifn.services.targets import Targets
 from minifn.services.uploads import Uploads
 from minifn.services.variables import VariableService
@@ -48,7 +48,9 @@ from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
-from minifn.workers.pool import WORKER_BYTES, Pool
+from minifn.workers.interface import Workers
+from minifn.workers.machine import load_runtimes, make_pool
+from minifn.workers.pool import Pool
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
@@ -79,7 +81,10 @@ class Parts:
     uploads: Uploads
     builder: Builder
     toolchains: ToolchainCaches
+    #: The workers of this machine.
     pool: Pool
+    #: The workers that run executions: the pool, or those of a cluster's nodes.
+    workers: Workers
     #: Makes the specs of workers.
     specs: WorkerSpecs
     executions: Executions
@@ -91,6 +96,8 @@ class Parts:
     changes: ChangeFeed
     #: Resolves to the name of the first essential part that died.
     lost: asyncio.Future[str]
+    #: Set when the server stops: answers that go on end.
+    stopping: asyncio.Event
     #: The secret of the key with every scope, and whether this start made it.
     admin_key: str
     admin_key_is_new: bool
@@ -107,6 +114,7 @@ class Parts:
         self.changes = ChangeFeed()
         self.budgets = Budgets(memory_limit.look().limit_bytes)
         self.endpoint = ApiEndpoint(config)
+        self.sign_in_links = SignInLinks()
         #: Whether everything is started, and not yet stopped.
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
@@ -127,6 +135,7 @@ class Parts:
 
     async def __aexit__(self, *error: object) -> None:
         self.running = False
+        self.stopping.set()
         try:
             await self._stack.aclose()
         finally:
@@ -149,6 +158,7 @@ class Parts:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.lost = asyncio.get_running_loop().create_future()
+        self.stopping = asyncio.Event()
         await self.open_data(stack)
         await self.open_machine(stack)
         self.make_services()
@@ -218,17 +228,11 @@ class Parts:
         self.engine = await choose(config.sandbox, self.spawner, self.data, Network(config.network))
         before = await self.database.write(settings.swap, "engine", self.engine.name)
         self.stronger_before = before if is_weaker(self.engine.name, before) else ""
-        self.runtimes = await asyncio.to_thread(self._load_runtimes)
+        self.runtimes = await asyncio.to_thread(load_runtimes, config, self.data, self.engine)
         self.pool = await stack.enter_async_context(
-            Pool(
-                self.spawner,
-                self.engine,
-                idle_seconds=config.idle_seconds,
-                workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
-                function_workers_max=config.function_workers,
-                available_bytes=lambda: memory_limit.look().available_bytes,
-            )
+            make_pool(Pool, config, self.spawner, self.engine)
         )
+        self.workers = self.pool
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""
@@ -266,7 +270,7 @@ class Parts:
             config,
             database,
             self.targets,
-            self.pool,
+            self.workers,
             self.specs,
             self.tokens,
             changes,
@@ -362,18 +366,6 @@ class Parts:
                 await asyncio.to_thread(self._point_out_watcher)
         raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
 
-    def _load_runtimes(self) -> RuntimeTable:
-        """Return the runtimes.
-
-        For functions with their own uid and without a separate file system, the wrappers are copied
-        to where every uid may read them.
-        """
-        table = RuntimeTable.load(
-            search_path=default_search_path(self.config.runtime_paths), memory=self.data.versions
-        )
-        drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
-        return table.public(self.data.runtimes) if drops else table
-
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
         self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")
 
@@ -381,11 +373,11 @@ class Parts:
         try:
             target = await self.targets.of(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self.specs.of(target))
+                self.workers.prewarm(self.specs.of(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:
             logger.warning("%s cannot be started: %s", function_id, exc)
 
     async def _retire(self, deployment_id: str) -> None:
-        self.pool.drop(self.specs.forget(deployment_id))
+        self.workers.drop(self.specs.forget(deployment_id))
