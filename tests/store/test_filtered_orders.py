@@ -65,14 +65,15 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
 
 
 def holds(method: Method, value: Any, bound: Any) -> bool:
-    return {
+    known: dict[Method, bool] = {
         Method.EQUAL: value == bound,
         Method.NOT_EQUAL: value != bound,
         Method.LESS_THAN: value < bound,
         Method.LESS_THAN_EQUAL: value <= bound,
         Method.GREATER_THAN: value > bound,
         Method.GREATER_THAN_EQUAL: value >= bound,
-    }[method]
+    }
+    return known[method]
 
 
 def expected(column: str, query: Query) -> list[str]:
