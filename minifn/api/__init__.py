@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from minifn.api import docs
+from minifn.api import console_pages, docs
 from minifn.api.cors import Cors
 from minifn.api.domains import Domains
 from minifn.api.fast_route import FastRoute
@@ -63,9 +63,9 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API, git and the documentation as one ASGI application.
+    """Return the API, git, the console and the documentation as one ASGI application.
 
-    They lie below /v1, /git and /docs. The lifespan of the application starts and stops `parts`, of
+    They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops `parts`, of
     which nothing is used before the first request.
     """
 
@@ -77,6 +77,7 @@ def create_app(parts: Parts) -> Starlette:
             *routes,
             WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
             Mount("/git", GitHttp(context)),
+            *console_pages.ROUTES,
             *docs.ROUTES,
         ],
         middleware=[

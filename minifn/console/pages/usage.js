@@ -1,0 +1,126 @@
+// @ts-check
+// Executions, failures and run time by hour or day, of all functions or of one.
+import { get } from "../api.js";
+import { h, part, put } from "../parts/dom.js";
+import { choose } from "../parts/form.js";
+import { facts } from "../parts/small.js";
+import { empty } from "../parts/state.js";
+import "../parts/time-chart.js";
+import { clock, day, duration, number, size } from "../parts/words.js";
+
+const RANGES = [
+	["24h", "24 hours, by the hour"],
+	["30d", "30 days, by the day"],
+	["90d", "90 days, by the day"],
+];
+const HOUR_MS = 3_600_000;
+
+/** @param {import("../app.js").Page} page @param {Record<string, any>} [func] */
+export default async function usage({ main, query, signal, title, setQuery }, func) {
+	if (!func) title("Usage");
+	const range = choose("range", RANGES, query.get("range") || "24h");
+	range.setAttribute("aria-label", "Range");
+	const all = func ? [] : (await get("minifn/functions", { hours: 1 }, signal)).functions;
+	const which = choose("function", [["", "all functions"], ...all.map((/** @type {any} */ one) => [one.functionId, one.name])], query.get("function") || "");
+	which.setAttribute("aria-label", "Function");
+	const place = h("div", {});
+	const draw = async () => {
+		setQuery({ range: range.value === "24h" ? "" : range.value, function: which.value });
+		put(place, ...(await charts(func?.$id || which.value, range.value, signal)));
+	};
+	range.addEventListener("change", draw);
+	which.addEventListener("change", draw);
+	await draw();
+	put(main, func ? null : h("h1", {}, "Usage"), h("div", { class: "filters" }, range, func ? null : which), place);
+}
+
+/** @param {string} functionId @param {string} range @param {AbortSignal} signal */
+async function charts(functionId, range, signal) {
+	const [used, failed] = await Promise.all([
+		get(functionId ? `functions/${functionId}/usage` : "functions/usage", { range }, signal),
+		range === "24h" ? failures(functionId, signal) : Promise.resolve(new Map()),
+	]);
+	if (!used.executionsTotal && !used.buildsTotal) return [empty("Nothing was used yet", "Charts begin with the first execution.")];
+	const named = range === "24h" ? clock : day;
+	const points = used.executions.map((/** @type {any} */ one) => ({
+		at: one.date,
+		value: one.value,
+		bad: failed.get(Math.floor(Date.parse(one.date) / HOUR_MS)) || 0,
+	}));
+	const times = used.executionsTime.map((/** @type {any} */ one) => ({
+		at: one.date,
+		value: one.value / 1000,
+	}));
+	return [
+		chart("Executions", points, number, named),
+		chart("Run time", times, duration, named),
+		h("h2", {}, "In all"),
+		facts([
+			["executions", number(used.executionsTotal)],
+			["run time", duration(used.executionsTimeTotal / 1000)],
+			["builds", `${number(used.buildsTotal)}, ${number(used.buildsFailedTotal)} failed`],
+			["stored code", size(used.deploymentsStorageTotal)],
+			["stored builds", size(used.buildsStorageTotal)],
+		]),
+		table(points, times, named, range === "24h"),
+	];
+}
+
+/** @param {string} title @param {any[]} points @param {(value: number) => string} said @param {(at: string) => string} named */
+const chart = (title, points, said, named) =>
+	h("section", { class: "card chart", "aria-label": title }, h("h2", {}, title), part("time-chart", { points, label: title, said, named }));
+
+/** Return the failures of each hour of a day: hours since the epoch -> failures. @param {string} functionId @param {AbortSignal} signal */
+async function failures(functionId, signal) {
+	const { functions } = await get("minifn/functions", { hours: 24 }, signal);
+	const last = Math.floor(Date.now() / HOUR_MS);
+	/** @type {Map<number, number>} */
+	const sums = new Map();
+	for (const one of functions) {
+		if (functionId && one.functionId !== functionId) continue;
+		one.series.forEach(([, bad] = [0, 0], /** @type {number} */ place) => {
+			const hour = last - one.series.length + 1 + place;
+			sums.set(hour, (sums.get(hour) || 0) + bad);
+		});
+	}
+	return sums;
+}
+
+/** @param {any[]} points @param {any[]} times @param {(at: string) => string} named @param {boolean} hourly */
+function table(points, times, named, hourly) {
+	const rows = points
+		.map((one, place) => [one, times[place]])
+		.filter(([one]) => one.value)
+		.reverse();
+	return h(
+		"div",
+		{ class: "plain" },
+		h(
+			"table",
+			{},
+			h(
+				"thead",
+				{},
+				h(
+					"tr",
+					{},
+					["When", "Executions", ...(hourly ? ["Failed"] : []), "Run time"].map((name) => h("th", { scope: "col" }, name)),
+				),
+			),
+			h(
+				"tbody",
+				{},
+				rows.map(([one, time]) =>
+					h(
+						"tr",
+						{},
+						h("th", { scope: "row" }, hourly ? `${day(one.at)} ${named(one.at)}` : named(one.at)),
+						h("td", {}, number(one.value)),
+						hourly ? h("td", { class: one.bad ? "bad" : "" }, number(one.bad)) : null,
+						h("td", {}, duration(time.value)),
+					),
+				),
+			),
+		),
+	);
+}
