@@ -1,9 +1,6 @@
 // @ts-check
 // Calls of the HTTP API: JSON, event streams, and what to do while the server does not answer.
 
-/** @typedef {Record<string, any>} Json */
-/** @typedef {Record<string, string | number | boolean | string[] | undefined>} Query */
-
 /** The API's address, which ends with a slash. */
 export const root = new URL("../v1/", document.baseURI);
 /** Headers of every call. The custom header shows the server that no other host's page called. */

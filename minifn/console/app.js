@@ -10,7 +10,7 @@ import { current, signIn, signOut, takeToken } from "./session.js";
 /**
  * What a page gets. `query` is the query of the address; `setQuery` changes it without a new page.
  * @typedef {{params: string[], query: URLSearchParams, main: HTMLElement, signal: AbortSignal,
- *   session: import("./session.js").Session, title: (text: string) => void, go: (path: string, replace?: boolean) => void,
+ *   session: Session, title: (text: string) => void, go: (path: string, replace?: boolean) => void,
  *   reload: () => void, setQuery: (changes: Record<string, string>) => void}} Page
  */
 
@@ -30,7 +30,7 @@ const APPWRITE = /^project-[^/]+(?:\/functions(?:\/function-([^/]+)(?:\/deployme
 const base = new URL(document.baseURI);
 const main = h("main", { id: "main", tabindex: -1 });
 let leaving = new AbortController();
-/** @type {import("./session.js").Session | null} */
+/** @type {Session | null} */
 let session = null;
 
 /** @param {string} path */
@@ -119,10 +119,10 @@ async function askForKey(problem = "") {
 	const { default: page } = await import("./pages/sign-in.js");
 	title("Sign in");
 	put(document.body, offlineBar(), main);
-	page(main, problem, async (/** @type {string} */ key) => enter(await signIn({ key })));
+	page(main, problem, async (key) => enter(await signIn({ key })));
 }
 
-/** @param {import("./session.js").Session} found */
+/** @param {Session} found */
 function enter(found) {
 	session = found;
 	frame(found, main, { signOut: leave, help });

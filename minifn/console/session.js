@@ -2,8 +2,6 @@
 // Who is signed in, and how to sign in: with the admin key, or with a link that is good once.
 import { ApiError, call, headers } from "./api.js";
 
-/** @typedef {{project: string, engine: string, version: string, endpoint: string}} Session */
-
 const PATH = "minifn/session";
 
 /** Take the one-time token out of the address, so that no history, log or copy of it keeps it. */

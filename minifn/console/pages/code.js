@@ -15,7 +15,7 @@ import { upload } from "./deployments.js";
 const FILES_MAX = 40;
 const BYTES_MAX = 500_000;
 
-/** @param {import("../app.js").Page} page @param {Record<string, any>} func */
+/** @param {Page} page @param {Json} func */
 export default async function editor({ main, query, signal, setQuery }, func) {
 	const found = await load(func, signal);
 	if (typeof found === "string") return void put(main, empty("This code is edited elsewhere", found, h("pre", {}, `minifn deploy ${func.$id}`)));
@@ -119,7 +119,7 @@ function keys(event, area, save) {
 	} else delete area.dataset.leave;
 }
 
-/** Return the files of the active deployment, the starter of a new function, or why not. @param {Record<string, any>} func @param {AbortSignal} signal @returns {Promise<Record<string, string> | string>} */
+/** Return the files of the active deployment, the starter of a new function, or why not. @param {Json} func @param {AbortSignal} signal @returns {Promise<Record<string, string> | string>} */
 async function load(func, signal) {
 	const from = func.deploymentId || func.latestDeploymentId;
 	if (!from) {
@@ -128,11 +128,9 @@ async function load(func, signal) {
 	}
 	const path = `minifn/deployments/${from}/files`;
 	const { files } = await get(path, {}, signal);
-	if (files.some((/** @type {any} */ one) => one.binary)) return "It has files that are not text. Deploy the folder from a terminal:";
-	const bytes = files.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.size, 0);
+	if (files.some((one) => one.binary)) return "It has files that are not text. Deploy the folder from a terminal:";
+	const bytes = files.reduce((sum, one) => sum + one.size, 0);
 	if (files.length > FILES_MAX || bytes > BYTES_MAX) return "It has too many files for this editor. Deploy the folder from a terminal:";
-	const contents = await Promise.all(
-		files.map(async (/** @type {any} */ one) => [one.path, (await get(`${path}/content`, { path: one.path }, signal)).content]),
-	);
+	const contents = await Promise.all(files.map(async (one) => [one.path, (await get(`${path}/content`, { path: one.path }, signal)).content]));
 	return Object.fromEntries(contents);
 }

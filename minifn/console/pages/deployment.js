@@ -10,17 +10,15 @@ import { size, span } from "../parts/words.js";
 import { download, source } from "./deployments.js";
 import { heading } from "./function.js";
 
-/** @typedef {Record<string, any>} Deployment */
-
 const OVER = ["ready", "failed", "canceled"];
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function deployment(page) {
 	const { params, main, signal, title, reload, go } = page;
 	const [functionId, deploymentId] = params;
 	const path = `functions/${functionId}/deployments/${deploymentId}`;
 	let func = await get(`functions/${functionId}`, {}, signal);
-	/** @type {Deployment} */
+	/** @type {Json} */
 	let one = await get(path, {}, signal);
 	const log = part("log-view", { label: "Build log", empty: "The build has printed nothing." });
 	const head = h("div", {});
@@ -46,7 +44,7 @@ export default async function deployment(page) {
 		.catch(() => {});
 }
 
-/** Show the build log, live, or whole when the build is over. @param {any} log @param {string} deploymentId @param {Deployment} one @param {AbortSignal} signal */
+/** Show the build log, live, or whole when the build is over. @param {any} log @param {string} deploymentId @param {Json} one @param {AbortSignal} signal */
 async function follow(log, deploymentId, one, signal) {
 	try {
 		await stream(
@@ -65,7 +63,6 @@ async function follow(log, deploymentId, one, signal) {
 	log.end();
 }
 
-/** @param {Deployment} one @param {Record<string, any>} func */
 function summary(one, func) {
 	const active = one.$id === func.deploymentId;
 	const built = one.buildDuration ? ` · built in ${span(one.buildDuration)}` : "";
@@ -100,7 +97,7 @@ function failedBecause(logs) {
 	return `Build failed: ${said.trim().slice(0, 300)}`;
 }
 
-/** @param {Deployment} one @param {Record<string, any>} func @param {{path: string, reload: () => void, go: (path: string) => void}} page */
+/** @param {Json} one @param {Json} func @param {{path: string, reload: () => void, go: (path: string) => void}} page */
 function actions(one, func, { path, reload, go }) {
 	const active = one.$id === func.deploymentId;
 	const older = func.deploymentCreatedAt && one.$createdAt < func.deploymentCreatedAt;
@@ -155,17 +152,14 @@ async function save(functionId, deploymentId) {
 	URL.revokeObjectURL(url);
 }
 
-/** @param {HTMLElement} place @param {Deployment} one @param {Record<string, any>} func @param {AbortSignal} signal */
+/** @param {HTMLElement} place @param {Json} one @param {Json} func @param {AbortSignal} signal */
 async function showFiles(place, one, func, signal) {
 	const path = `minifn/deployments/${one.$id}/files`;
 	const { files } = await get(path, {}, signal);
 	const shown = h("div", {});
-	const open = async (/** @type {string} */ name) =>
+	const open = async (name) =>
 		put(shown, h("h3", { class: "mono" }, name), h("pre", { tabindex: 0 }, (await get(`${path}/content`, { path: name }, signal)).content));
-	const rows = files.map((/** @type {any} */ file) => [
-		file.binary ? file.path : h("button", { class: "link", onclick: () => open(file.path) }, file.path),
-		size(file.size),
-	]);
+	const rows = files.map((file) => [file.binary ? file.path : h("button", { class: "link", onclick: () => open(file.path) }, file.path), size(file.size)]);
 	const other = func.deploymentId && func.deploymentId !== one.$id;
 	const diff = other && h("button", { onclick: async () => put(shown, await difference(func.deploymentId, one.$id, signal)) }, "Diff with active");
 	put(

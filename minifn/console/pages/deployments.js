@@ -8,47 +8,45 @@ import { size, span } from "../parts/words.js";
 
 const EVERY_MS = 3000;
 
-/** @typedef {Record<string, any>} Deployment */
-
-/** Where a deployment came from. @param {Deployment} one */
+/** Where a deployment came from. @param {Json} one */
 export function source(one) {
 	if (one.providerCommitHash) return `${one.providerCommitHash.slice(0, 7)} ${one.providerCommitMessage}`;
 	return { cli: "from a terminal", vcs: "from git", manual: "uploaded" }[/** @type {"cli"} */ (one.type)] || one.type;
 }
 
-/** The deployments of a function, newest first. @param {import("../app.js").Page} page @param {Record<string, any>} func */
+/** The deployments of a function, newest first. @param {Page} page @param {Json} func */
 export default async function deployments({ main, signal, go }, func) {
 	let active = func.deploymentId;
-	const href = (/** @type {Deployment} */ one) => `functions/${func.$id}/deployments/${one.$id}`;
+	const href = (one) => `functions/${func.$id}/deployments/${one.$id}`;
 	const columns = [
 		{
 			key: "status",
 			title: "Status",
-			cell: (/** @type {Deployment} */ one) => status(one.status, one.$id === active ? "active" : ""),
+			cell: (one) => status(one.status, one.$id === active ? "active" : ""),
 		},
 		{
 			key: "id",
 			title: "Deployment",
-			cell: (/** @type {Deployment} */ one) => h("a", { href: href(one) }, one.$id),
+			cell: (one) => h("a", { href: href(one) }, one.$id),
 		},
-		{ key: "source", title: "Source", cell: (/** @type {Deployment} */ one) => source(one) },
+		{ key: "source", title: "Source", cell: (one) => source(one) },
 		{
 			key: "time",
 			title: "Build",
 			number: true,
-			cell: (/** @type {Deployment} */ one) => (one.buildDuration ? span(one.buildDuration) : ""),
+			cell: (one) => (one.buildDuration ? span(one.buildDuration) : ""),
 		},
 		{
 			key: "size",
 			title: "Size",
 			number: true,
-			cell: (/** @type {Deployment} */ one) => size(one.totalSize),
+			cell: (one) => size(one.totalSize),
 		},
 		{
 			key: "when",
 			title: "Created",
 			number: true,
-			cell: (/** @type {Deployment} */ one) => since(one.$createdAt),
+			cell: (one) => since(one.$createdAt),
 		},
 	];
 	const table = part("data-table", { columns, hrefOf: href, label: "Deployments", empty: nothing(func) }, { class: "deployments" });
@@ -88,7 +86,7 @@ function uploader(functionId, go) {
 	return h("span", {}, button, file);
 }
 
-/** Upload an archive and return the deployment. @param {string} functionId @param {Blob} archive @param {string} name @returns {Promise<Deployment>} */
+/** Upload an archive and return the deployment. @param {string} functionId @param {Blob} archive @param {string} name @returns {Promise<Json>} */
 export function upload(functionId, archive, name) {
 	const form = new FormData();
 	form.append("code", archive, name);
@@ -96,7 +94,6 @@ export function upload(functionId, archive, name) {
 	return call("POST", `functions/${functionId}/deployments`, { form });
 }
 
-/** @param {Record<string, any>} func */
 function nothing(func) {
 	return empty(
 		"No deployment yet",

@@ -10,14 +10,12 @@ import { timeline } from "../parts/timeline.js";
 import { curl } from "../parts/snippets.js";
 import { errorLine } from "../parts/words.js";
 
-/** @typedef {Record<string, any>} Execution */
-
 const FINAL = ["completed", "failed"];
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function execution(page) {
 	const { params, main, signal, title, go, session } = page;
-	/** @type {Execution} */
+	/** @type {Json} */
 	let one = await get(`minifn/executions/${params[0]}`, {}, signal);
 	title(`${one.functionId} · ${one.status}`);
 	const log = part("log-view", { label: "Logs and errors" });
@@ -88,7 +86,6 @@ export default async function execution(page) {
 	const timer = setInterval(() => (FINAL.includes(one.status) || signal.aborted ? clearInterval(timer) : refresh()), 3000);
 }
 
-/** @param {any} log @param {Execution} one */
 function printed(log, one) {
 	log.empty = "The function printed nothing.";
 	log.print(one.logs);
@@ -97,13 +94,11 @@ function printed(log, one) {
 	log.end();
 }
 
-/** @param {Execution} one */
 function summary(one) {
 	const error = one.status === "failed" && one.errors ? h("p", { class: "bad problem-line" }, errorLine(one.errors)) : null;
 	return h("div", { class: "summary" }, h("p", {}, status(one.status), " · ", one.trigger, " · ", since(one.$createdAt)), error);
 }
 
-/** @param {Execution} one */
 function request(one) {
 	const sent = answers.get(one.$id)?.request;
 	const body = sent ? bodyView(new TextEncoder().encode(sent.body), "text/plain") : h("p", { class: "muted" }, "Bodies of requests are not kept.");
@@ -117,10 +112,9 @@ function request(one) {
 	);
 }
 
-/** @param {Execution} one */
 function answer(one) {
 	const got = answers.get(one.$id);
-	const type = (got?.headers || one.responseHeaders || []).find((/** @type {any} */ header) => header.name === "content-type")?.value || "";
+	const type = (got?.headers || one.responseHeaders || []).find((header) => header.name === "content-type")?.value || "";
 	const body = got
 		? bodyView(new TextEncoder().encode(got.body), type)
 		: h("p", { class: "muted" }, one.status === "completed" ? "Bodies of answers are not kept. Run it again to see one." : "");
@@ -135,13 +129,13 @@ function answer(one) {
 	);
 }
 
-/** @param {{name: string, value: string}[]} list */
+/** @param {Header[]} list */
 function headers(list) {
 	if (!list?.length) return h("p", { class: "muted" }, "No headers were kept.");
 	return facts(list.map(({ name, value }) => [name, value]));
 }
 
-/** Return the headers that a caller sets; the server adds the others again. @param {{name: string, value: string}[]} list */
+/** Return the headers that a caller sets; the server adds the others again. @param {Header[]} list */
 const own = (list) =>
 	Object.fromEntries(
 		(list || [])
@@ -149,7 +143,6 @@ const own = (list) =>
 			.map(({ name, value }) => [name, value]),
 	);
 
-/** @param {Execution} one */
 const asked = (one) => ({
 	method: one.requestMethod,
 	path: one.requestPath,

@@ -2,7 +2,7 @@
 import { h, put } from "../parts/dom.js";
 import { executionList } from "../parts/execution-list.js";
 
-/** Executions of all functions. @param {import("../app.js").Page} page */
+/** Executions of all functions. @param {Page} page */
 export default async function executions(page) {
 	page.title("Executions");
 	const place = h("section", { "aria-label": "Executions" });

@@ -5,8 +5,6 @@ import { h, put } from "../parts/dom.js";
 import { executionList } from "../parts/execution-list.js";
 import { id, since, status } from "../parts/small.js";
 
-/** @typedef {Record<string, any>} Func */
-
 /** Tab of the address -> its name and its module. @type {Record<string, [string, string]>} */
 const TABS = {
 	executions: ["Executions", ""],
@@ -18,7 +16,7 @@ const TABS = {
 	code: ["Code", "code"],
 };
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function functionPage(page) {
 	const { params, main, signal, title } = page;
 	const tab = TABS[params[1]] ? params[1] : "executions";
@@ -31,7 +29,7 @@ export default async function functionPage(page) {
 	if (!signal.aborted) put(main, heading(one, tab), place);
 }
 
-/** @param {Func} one @param {string} current */
+/** @param {Json} one @param {string} current */
 export function heading(one, current) {
 	const links = Object.entries(TABS).map(([tab, [name]]) =>
 		h("a", { href: `functions/${one.$id}/${tab}`, "aria-current": tab === current ? "page" : undefined }, name),
@@ -44,7 +42,6 @@ export function heading(one, current) {
 	);
 }
 
-/** @param {Func} one */
 function state(one) {
 	const when = one.deploymentCreatedAt ? [" · deployed ", since(one.deploymentCreatedAt)] : [];
 	const word = !one.enabled ? "disabled" : one.deploymentId ? "ready" : "empty";

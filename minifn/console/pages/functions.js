@@ -8,12 +8,6 @@ import "../parts/spark-line.js";
 import { empty } from "../parts/state.js";
 import { ago, counted, duration, number } from "../parts/words.js";
 
-/**
- * @typedef {{functionId: string, name: string, runtime: string, enabled: boolean, state: string, stateText: string,
- *   deploymentId: string, deployedAt: string, schedule: string, nextRunAt: string, calls: number, failures: number,
- *   p50: number, p95: number, series: [number, number][], lastError: string, lastErrorAt: string, url: string}} Overview
- */
-
 const EVERY_MS = 5000;
 
 /** One sentence: what is wrong, else what comes next, else when the code came. @param {Overview} one */
@@ -29,7 +23,7 @@ function note(one) {
 /** @param {Overview} one */
 const state = (one) => (one.state === "ready" && one.failures ? "warn" : one.state);
 
-/** @type {import("../parts/data-table.js").Column<Overview>[]} */
+/** @type {Column<Overview>[]} */
 const COLUMNS = [
 	{
 		key: "name",
@@ -58,7 +52,7 @@ const COLUMNS = [
 	{ key: "note", title: "", cell: note },
 ];
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function functions({ main, query, signal, title, setQuery, session }) {
 	title("Functions");
 	let all = await load(signal);
@@ -72,8 +66,8 @@ export default async function functions({ main, query, signal, title, setQuery, 
 		"data-table",
 		{
 			columns: COLUMNS,
-			idOf: (/** @type {Overview} */ one) => one.functionId,
-			hrefOf: (/** @type {Overview} */ one) => `functions/${one.functionId}`,
+			idOf: (one) => one.functionId,
+			hrefOf: (one) => `functions/${one.functionId}`,
 			label: "Functions",
 		},
 		{ class: "functions" },
@@ -107,7 +101,7 @@ function summary(all) {
 	return `${number(all.length)} · ${counted(calls, "call")} and ${number(failures)} failed in the last hour`;
 }
 
-/** @param {import("../session.js").Session} session */
+/** @param {Session} session */
 function first(session) {
 	return empty(
 		"No function yet",

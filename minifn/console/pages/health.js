@@ -5,9 +5,7 @@ import { h, put } from "../parts/dom.js";
 import { facts, status } from "../parts/small.js";
 import { number, size, span, stated } from "../parts/words.js";
 
-/** @typedef {{name: string, state: string, text: string, remedy: string}} Check */
-
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function health({ main, signal, title }) {
 	title("Health");
 	const place = h("div", {});
@@ -20,7 +18,6 @@ export default async function health({ main, signal, title }) {
 	every(10_000, signal, draw);
 }
 
-/** @param {Record<string, any>} found */
 function numbers(found) {
 	return h(
 		"div",
@@ -50,7 +47,6 @@ function numbers(found) {
 	);
 }
 
-/** @param {Check} one */
 function line(one) {
 	const fine = stated(one.state)[0] === "ok";
 	return h(

@@ -10,8 +10,6 @@ import { since } from "../parts/small.js";
 import { empty } from "../parts/state.js";
 import { counted } from "../parts/words.js";
 
-/** @typedef {Record<string, any>} Key */
-
 const SCOPES = [
 	"functions.read",
 	"functions.write",
@@ -26,38 +24,37 @@ const SCOPES = [
 ];
 const BEGIN = ["functions.read", "functions.write", "execution.read", "execution.write"];
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function keys({ main, signal, title, reload }) {
 	title("Keys");
 	const { keys: all } = await get("minifn/keys", {}, signal);
 	const columns = [
-		{ key: "name", title: "Name", cell: (/** @type {Key} */ one) => one.name },
+		{ key: "name", title: "Name", cell: (one) => one.name },
 		{
 			key: "scopes",
 			title: "Scopes",
-			cell: (/** @type {Key} */ one) =>
-				h("span", { title: one.scopes.join(", ") }, one.scopes.length > 2 ? counted(one.scopes.length, "scope") : one.scopes.join(", ")),
+			cell: (one) => h("span", { title: one.scopes.join(", ") }, one.scopes.length > 2 ? counted(one.scopes.length, "scope") : one.scopes.join(", ")),
 		},
 		{
 			key: "functions",
 			title: "Functions",
-			cell: (/** @type {Key} */ one) => (one.functions?.length ? one.functions.join(", ") : h("span", { class: "muted" }, "all")),
+			cell: (one) => (one.functions?.length ? one.functions.join(", ") : h("span", { class: "muted" }, "all")),
 		},
 		{
 			key: "used",
 			title: "Last use",
-			cell: (/** @type {Key} */ one) => (one.accessedAt ? since(one.accessedAt) : h("span", { class: "muted" }, "not yet")),
+			cell: (one) => (one.accessedAt ? since(one.accessedAt) : h("span", { class: "muted" }, "not yet")),
 		},
 		{
 			key: "when",
 			title: "Created",
 			number: true,
-			cell: (/** @type {Key} */ one) => since(one.$createdAt),
+			cell: (one) => since(one.$createdAt),
 		},
 		{
 			key: "acts",
 			title: "",
-			cell: (/** @type {Key} */ one) => h("button", { class: "quiet", "aria-label": `Delete ${one.name}`, onclick: () => remove(one) }, "Delete"),
+			cell: (one) => h("button", { class: "quiet", "aria-label": `Delete ${one.name}`, onclick: () => remove(one) }, "Delete"),
 		},
 	];
 	const table = part(
@@ -73,7 +70,6 @@ export default async function keys({ main, signal, title, reload }) {
 		},
 		{ class: "keys" },
 	);
-	/** @param {Key} one */
 	const remove = (one) =>
 		confirmed(
 			{
@@ -115,7 +111,6 @@ export default async function keys({ main, signal, title, reload }) {
 		});
 	}
 
-	/** @param {Key} made */
 	function show(made) {
 		const dialog = h(
 			"dialog",

@@ -2,7 +2,7 @@
 import { h, put } from "../parts/dom.js";
 import { empty } from "../parts/state.js";
 
-/** The page of an address that leads nowhere. @param {import("../app.js").Page} page */
+/** The page of an address that leads nowhere. @param {Page} page */
 export default function missing({ main, title }) {
 	title("Not found");
 	put(

@@ -6,11 +6,11 @@ import { check, choose, field, submits, text, ticked } from "../parts/form.js";
 import { starter } from "../parts/starters.js";
 import { upload } from "./deployments.js";
 
-/** A new function, with first code when its language has some. @param {import("../app.js").Page} page */
+/** A new function, with first code when its language has some. @param {Page} page */
 export default async function newFunction({ main, signal, title, go }) {
 	title("New function");
 	const { runtimes } = await get("functions/runtimes", {}, signal);
-	const preferred = runtimes.find((/** @type {any} */ one) => one.key === "python") || runtimes[0];
+	const preferred = runtimes.find((one) => one.key === "python") || runtimes[0];
 	const name = h("input", { name: "name", autocomplete: "off", required: true });
 	const id = h("input", {
 		name: "functionId",
@@ -20,7 +20,7 @@ export default async function newFunction({ main, signal, title, go }) {
 	});
 	const runtime = choose(
 		"runtime",
-		runtimes.map((/** @type {any} */ one) => [one.$id, `${one.name} ${one.version}`]),
+		runtimes.map((one) => [one.$id, `${one.name} ${one.version}`]),
 		preferred?.$id,
 	);
 	const code = check("code", "Begin with an example", true);

@@ -5,16 +5,13 @@ import { h, put, svg } from "../parts/dom.js";
 import { empty } from "../parts/state.js";
 import { clock, counted, day, stated, utc } from "../parts/words.js";
 
-/** @typedef {{functionId: string, at: string, past: boolean, status: string, executionId: string}} Run */
-/** @typedef {{now: string, runs: Run[], functions: {functionId: string, schedule: string, next: string[]}[]}} Schedule */
-
 const HOUR_MS = 3_600_000;
 /** Hours shown before and after now. */
 const [BEFORE, AFTER] = [6, 18];
 const WIDTH = 960;
 const LINE = 28;
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function schedule({ main, signal, title }) {
 	title("Schedule");
 	const place = h("div", {});
@@ -34,7 +31,7 @@ export default async function schedule({ main, signal, title }) {
 function strip({ now, runs, functions }) {
 	const middle = Date.parse(now);
 	const start = middle - BEFORE * HOUR_MS;
-	const x = (/** @type {string | number} */ at) => ((new Date(at).getTime() - start) / ((BEFORE + AFTER) * HOUR_MS)) * WIDTH;
+	const x = (at) => ((new Date(at).getTime() - start) / ((BEFORE + AFTER) * HOUR_MS)) * WIDTH;
 	const hours = Array.from({ length: BEFORE + AFTER }, (_, hour) => Math.ceil(start / HOUR_MS) * HOUR_MS + hour * HOUR_MS);
 	const tall = functions.length * LINE;
 	const ticks = hours

@@ -6,18 +6,17 @@ import { announce, h, put } from "../parts/dom.js";
 import { check, choose, field, lines, submits, text, ticked } from "../parts/form.js";
 import { clock, day, utc } from "../parts/words.js";
 
-/** @param {import("../app.js").Page} page @param {Record<string, any>} func */
+/** @param {Page} page @param {Json} func */
 export default async function settings({ main, signal, go, reload }, func) {
 	const [{ runtimes }, { specifications }] = await Promise.all([get("functions/runtimes", {}, signal), get("functions/specifications", {}, signal)]);
-	const input = (/** @type {string} */ name, /** @type {any} */ value, /** @type {any} */ more = {}) =>
-		h("input", { name, value, spellcheck: "false", ...more });
-	const area = (/** @type {string} */ name, /** @type {string[]} */ value, rows = 2) => {
+	const input = (name, value, /** @type {any} */ more = {}) => h("input", { name, value, spellcheck: "false", ...more });
+	const area = (name, value, rows = 2) => {
 		const control = h("textarea", { name, rows, spellcheck: "false" });
 		control.value = value.join("\n");
 		return control;
 	};
-	const known = runtimes.some((/** @type {any} */ one) => one.$id === func.runtime) ? [] : [[func.runtime, `${func.runtime} (not on this machine)`]];
-	const sizes = specifications.filter((/** @type {any} */ one) => one.enabled).map((/** @type {any} */ one) => [one.slug, `${one.cpus} CPU, ${one.memory} MB`]);
+	const known = runtimes.some((one) => one.$id === func.runtime) ? [] : [[func.runtime, `${func.runtime} (not on this machine)`]];
+	const sizes = specifications.filter((one) => one.enabled).map((one) => [one.slug, `${one.cpus} CPU, ${one.memory} MB`]);
 	const schedule = input("schedule", func.schedule, { placeholder: "*/5 * * * *" });
 	const runs = h("span");
 	const form = h(
@@ -28,7 +27,7 @@ export default async function settings({ main, signal, go, reload }, func) {
 		h(
 			"div",
 			{ class: "split" },
-			field("Runtime", choose("runtime", [...known, ...runtimes.map((/** @type {any} */ one) => [one.$id, `${one.name} ${one.version}`])], func.runtime)),
+			field("Runtime", choose("runtime", [...known, ...runtimes.map((one) => [one.$id, `${one.name} ${one.version}`])], func.runtime)),
 			field("Specification", choose("runtimeSpecification", sizes, func.runtimeSpecification)),
 		),
 		h(
@@ -87,7 +86,7 @@ export default async function settings({ main, signal, go, reload }, func) {
 	showRuns(runs, schedule.value, signal);
 }
 
-/** Settings that this page does not show and an update would reset. @param {Record<string, any>} func */
+/** Settings that this page does not show and an update would reset. @param {Json} func */
 function kept(func) {
 	const names = [
 		"installationId",
@@ -127,7 +126,7 @@ export async function showRuns(place, expression, signal) {
 		put(
 			place,
 			"Next: ",
-			next.map((/** @type {string} */ at) => h("time", { datetime: at, title: `${utc(at)} UTC`, class: "run" }, `${day(at)} ${clock(at)}`)),
+			next.map((at) => h("time", { datetime: at, title: `${utc(at)} UTC`, class: "run" }, `${day(at)} ${clock(at)}`)),
 		);
 	} catch (error) {
 		if (!signal.aborted) put(place, h("span", { class: "bad" }, /** @type {Error} */ (error).message));

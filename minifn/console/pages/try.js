@@ -18,9 +18,7 @@ const WHOM = [
 	["jwt", "a user, by a JWT"],
 ];
 
-/** @typedef {import("../parts/calls.js").Asked} Asked */
-
-/** @param {import("../app.js").Page} page @param {Record<string, any>} one */
+/** @param {Page} page @param {Json} one */
 export default async function tryIt({ main, query, session, signal }, one) {
 	const kept = `try:${one.$id}`;
 	const before = await start(kept, query.get("execution"), signal);
@@ -102,12 +100,12 @@ async function start(kept, executionId, signal) {
 	const last = { ...first, ...JSON.parse(localStorage.getItem(kept) || "{}") };
 	if (!executionId) return last;
 	const found = await get(`minifn/executions/${executionId}`, {}, signal);
-	const own = found.requestHeaders.filter((/** @type {any} */ one) => /^(content-type|accept|authorization)$/.test(one.name));
+	const own = found.requestHeaders.filter((one) => /^(content-type|accept|authorization)$/.test(one.name));
 	return {
 		...last,
 		method: found.requestMethod || "POST",
 		path: found.requestPath || "/",
-		headers: Object.fromEntries(own.map((/** @type {any} */ one) => [one.name, one.value])),
+		headers: Object.fromEntries(own.map((one) => [one.name, one.value])),
 	};
 }
 
@@ -120,9 +118,8 @@ const headersOf = (lines) =>
 			.map((line) => [line.slice(0, line.indexOf(":")).trim().toLowerCase(), line.slice(line.indexOf(":") + 1).trim()]),
 	);
 
-/** @param {Record<string, any>} got */
 function shown(got) {
-	const type = got.responseHeaders.find((/** @type {any} */ one) => one.name === "content-type")?.value || "";
+	const type = got.responseHeaders.find((one) => one.name === "content-type")?.value || "";
 	const log = part("log-view", {
 		label: "Logs and errors",
 		empty: "The function printed nothing.",
@@ -146,11 +143,11 @@ function shown(got) {
 		bodyView(new TextEncoder().encode(got.responseBody), type),
 		h("h3", {}, "Logs"),
 		log,
-		h("details", {}, h("summary", {}, "Headers of the answer"), facts(got.responseHeaders.map((/** @type {any} */ one) => [one.name, one.value]))),
+		h("details", {}, h("summary", {}, "Headers of the answer"), facts(got.responseHeaders.map((one) => [one.name, one.value]))),
 	);
 }
 
-/** @param {import("../session.js").Session} session @param {string} id @param {Asked} asked */
+/** @param {Session} session @param {string} id @param {Asked} asked */
 function snippets(session, id, asked) {
 	/** @type {[string, string][]} */
 	const all = [
@@ -167,7 +164,7 @@ function snippets(session, id, asked) {
 			{
 				class: "quiet",
 				"aria-pressed": String(name === chosen),
-				onclick: (/** @type {Event} */ event) => {
+				onclick: (event) => {
 					localStorage.setItem("snippet", name);
 					for (const one of buttons) one.setAttribute("aria-pressed", String(one === event.target));
 					put(place, code(text));

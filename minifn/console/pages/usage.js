@@ -15,13 +15,13 @@ const RANGES = [
 ];
 const HOUR_MS = 3_600_000;
 
-/** @param {import("../app.js").Page} page @param {Record<string, any>} [func] */
+/** @param {Page} page @param {Json} [func] */
 export default async function usage({ main, query, signal, title, setQuery }, func) {
 	if (!func) title("Usage");
 	const range = choose("range", RANGES, query.get("range") || "24h");
 	range.setAttribute("aria-label", "Range");
 	const all = func ? [] : (await get("minifn/functions", { hours: 1 }, signal)).functions;
-	const which = choose("function", [["", "all functions"], ...all.map((/** @type {any} */ one) => [one.functionId, one.name])], query.get("function") || "");
+	const which = choose("function", [["", "all functions"], ...all.map((one) => [one.functionId, one.name])], query.get("function") || "");
 	which.setAttribute("aria-label", "Function");
 	const place = h("div", {});
 	const draw = async () => {
@@ -42,12 +42,12 @@ async function charts(functionId, range, signal) {
 	]);
 	if (!used.executionsTotal && !used.buildsTotal) return [empty("Nothing was used yet", "Charts begin with the first execution.")];
 	const named = range === "24h" ? clock : day;
-	const points = used.executions.map((/** @type {any} */ one) => ({
+	const points = used.executions.map((one) => ({
 		at: one.date,
 		value: one.value,
 		bad: failed.get(Math.floor(Date.parse(one.date) / HOUR_MS)) || 0,
 	}));
-	const times = used.executionsTime.map((/** @type {any} */ one) => ({
+	const times = used.executionsTime.map((one) => ({
 		at: one.date,
 		value: one.value / 1000,
 	}));
@@ -78,7 +78,7 @@ async function failures(functionId, signal) {
 	const sums = new Map();
 	for (const one of functions) {
 		if (functionId && one.functionId !== functionId) continue;
-		one.series.forEach(([, bad] = [0, 0], /** @type {number} */ place) => {
+		one.series.forEach(([, bad] = [0, 0], place) => {
 			const hour = last - one.series.length + 1 + place;
 			sums.set(hour, (sums.get(hour) || 0) + bad);
 		});

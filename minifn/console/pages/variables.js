@@ -9,29 +9,27 @@ import { since } from "../parts/small.js";
 import { empty } from "../parts/state.js";
 import { counted } from "../parts/words.js";
 
-/** @typedef {Record<string, any>} Variable */
-
-/** @param {import("../app.js").Page} page @param {Record<string, any>} func */
+/** @param {Page} page @param {Json} func */
 export default async function variables({ main, signal, reload }, func) {
 	const path = `functions/${func.$id}/variables`;
 	const { variables: all } = await get(path, {}, signal);
 	const columns = [
-		{ key: "key", title: "Name", cell: (/** @type {Variable} */ one) => h("code", {}, one.key) },
+		{ key: "key", title: "Name", cell: (one) => h("code", {}, one.key) },
 		{
 			key: "value",
 			title: "Value",
-			cell: (/** @type {Variable} */ one) => (one.secret ? h("span", { class: "muted" }, "secret") : h("code", {}, one.value)),
+			cell: (one) => (one.secret ? h("span", { class: "muted" }, "secret") : h("code", {}, one.value)),
 		},
 		{
 			key: "when",
 			title: "Changed",
 			number: true,
-			cell: (/** @type {Variable} */ one) => since(one.$updatedAt),
+			cell: (one) => since(one.$updatedAt),
 		},
 		{
 			key: "acts",
 			title: "",
-			cell: (/** @type {Variable} */ one) => [
+			cell: (one) => [
 				h("button", { class: "quiet", "aria-label": `Change ${one.key}`, onclick: () => change(one) }, "Change"),
 				h("button", { class: "quiet", "aria-label": `Delete ${one.key}`, onclick: () => remove(one) }, "Delete"),
 			],
@@ -51,7 +49,7 @@ export default async function variables({ main, signal, reload }, func) {
 		{ class: "variables" },
 	);
 
-	/** @param {Variable} [one] */
+	/** @param {Json} [one] */
 	function change(one) {
 		const key = h("input", {
 			name: "key",
@@ -83,7 +81,6 @@ export default async function variables({ main, signal, reload }, func) {
 		});
 	}
 
-	/** @param {Variable} one */
 	const remove = (one) =>
 		confirmed(
 			{
@@ -113,7 +110,7 @@ export default async function variables({ main, signal, reload }, func) {
 					value: value.replace(/^(["'])(.*)\1$/, "$2"),
 					secret: ticked(form, "secret"),
 				};
-				const old = all.find((/** @type {Variable} */ one) => one.key === key);
+				const old = all.find((one) => one.key === key);
 				if (old)
 					await call("PUT", `${path}/${old.$id}`, {
 						json: { ...json, secret: old.secret || json.secret },

@@ -7,8 +7,6 @@ import "../parts/spark-line.js";
 import { empty } from "../parts/state.js";
 import { counted } from "../parts/words.js";
 
-/** @typedef {import("./functions.js").Overview} Overview */
-
 /** How much a function needs help; most first. @param {Overview} one */
 function need(one) {
 	if (one.state === "failed") return 3;
@@ -16,7 +14,7 @@ function need(one) {
 	return one.state === "empty" ? 1 : 0;
 }
 
-/** @param {import("../app.js").Page} page */
+/** @param {Page} page */
 export default async function wall({ main, query, signal, title, setQuery }) {
 	title("Wall");
 	const search = h("input", {

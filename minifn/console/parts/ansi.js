@@ -5,8 +5,6 @@ import { h } from "./dom.js";
 /** CSI sequences, OSC and other strings, two-character escapes, and control characters but tab. */
 const CONTROL = /\x1b\[([0-9;:]*)([ -/]*[@-~])|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)|\x1b[ -/]*[0-~]?|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
-/** @typedef {{color: string, back: string, bold: boolean, dim: boolean, italic: boolean, underline: boolean}} Style */
-
 /** @returns {Style} */
 export const plain = () => ({
 	color: "",
@@ -36,7 +34,7 @@ export function colored(line, style) {
 	/** @type {(string | HTMLElement)[]} */
 	const nodes = [];
 	let at = 0;
-	const add = (/** @type {number} */ end) => {
+	const add = (end) => {
 		if (end <= at) return;
 		const name = classes(style);
 		nodes.push(name ? h("span", { class: name }, last.slice(at, end)) : last.slice(at, end));

@@ -2,9 +2,6 @@
 // Runs functions, and remembers what was sent and answered: the server keeps no bodies.
 import { address, call, send } from "../api.js";
 
-/** @typedef {{method: string, path: string, headers: Record<string, string>, body: string}} Asked */
-/** @typedef {{request: Asked, body: string, headers: {name: string, value: string}[]}} Answered */
-
 /** Execution id -> what this tab sent and got. @type {Map<string, Answered>} */
 export const answers = new Map();
 const ANSWERS_MAX = 50;

@@ -2,9 +2,6 @@
 // A table of any length: only the rows in sight are in the document. Every row has the same height.
 import { h, put } from "./dom.js";
 
-/** @typedef {import("./dom.js").Child} Child */
-/** @template T @typedef {{key: string, title: string, cell: (row: T) => Child | Child[], number?: boolean}} Column */
-
 /** Rows kept ready above and below the window. */
 const BEYOND = 8;
 

@@ -8,13 +8,10 @@ import { empty } from "./state.js";
 const LINES_MAX = 3000;
 const AROUND = 3;
 
-/** @typedef {{path: string, size: number, binary: boolean}} File */
-/** @typedef {[" " | "+" | "-", string]} Line */
-
 /** Return what changed from one deployment to another. @param {string} before @param {string} after @param {AbortSignal} signal */
 export async function difference(before, after, signal) {
 	const [old, now] = await Promise.all([before, after].map(async (id) => (await get(`minifn/deployments/${id}/files`, {}, signal)).files));
-	const names = [...new Set([...old, ...now].map((/** @type {File} */ file) => file.path))].sort();
+	const names = [...new Set([...old, ...now].map((file) => file.path))].sort();
 	const parts = [];
 	for (const name of names) {
 		const [left, right] = await Promise.all([content(before, old, name, signal), content(after, now, name, signal)]);
@@ -23,7 +20,7 @@ export async function difference(before, after, signal) {
 	return parts.length ? h("div", { class: "difference" }, parts) : empty("No difference", "Both deployments have the same files.");
 }
 
-/** @param {string} id @param {File[]} files @param {string} path @param {AbortSignal} signal */
+/** @param {string} id @param {StoredFile[]} files @param {string} path @param {AbortSignal} signal */
 async function content(id, files, path, signal) {
 	const file = files.find((one) => one.path === path);
 	if (!file) return "";
@@ -36,7 +33,7 @@ function shown(left, right) {
 	const [before, after] = [left, right].map((text) => (text ? text.replace(/\n$/, "").split("\n") : []));
 	if (before.length + after.length > LINES_MAX) return h("p", { class: "muted" }, "The file is too long to compare here.");
 	const lines = compared(before, after);
-	const near = (/** @type {number} */ place) => lines.slice(Math.max(0, place - AROUND), place + AROUND + 1).some(([sign]) => sign !== " ");
+	const near = (place) => lines.slice(Math.max(0, place - AROUND), place + AROUND + 1).some(([sign]) => sign !== " ");
 	const rows = lines.flatMap(([sign, text], place) => {
 		if (near(place)) return [h("div", { class: sign === "+" ? "added" : sign === "-" ? "removed" : "" }, `${sign} ${text}`)];
 		return place && near(place - 1) ? [h("div", { class: "muted" }, "…")] : [];

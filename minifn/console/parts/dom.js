@@ -1,12 +1,9 @@
 // @ts-check
 // Elements from plain values. Text is always text: there is no way to pass markup.
 
-/** @typedef {Node | string | number | null | undefined | false} Child */
-/** @typedef {Record<string, any>} Props `onclick` and the like are listeners, all others attributes */
-
 const SVG = "http://www.w3.org/2000/svg";
 
-/** @param {Element} element @param {Props} props @param {(Child | Child[])[]} children */
+/** @param {Element} element @param {Props} props @param {(Children)[]} children */
 function fill(element, props, children) {
 	for (const [name, value] of Object.entries(props)) {
 		if (value === undefined || value === null || value === false) continue;
@@ -22,24 +19,24 @@ function fill(element, props, children) {
 
 /**
  * @template {keyof HTMLElementTagNameMap} K
- * @param {K} tag @param {Props} [props] @param {...(Child | Child[])} children
+ * @param {K} tag @param {Props} [props] @param {...(Children)} children
  * @returns {HTMLElementTagNameMap[K]}
  */
 export function h(tag, props = {}, ...children) {
 	return /** @type {any} */ (fill(document.createElement(tag), props, children));
 }
 
-/** Make an element of SVG. @param {string} tag @param {Props} [props] @param {...(Child | Child[])} children */
+/** Make an element of SVG. @param {string} tag @param {Props} [props] @param {...(Children)} children */
 export function svg(tag, props = {}, ...children) {
 	return fill(document.createElementNS(SVG, tag), props, children);
 }
 
-/** Make one of the console's own elements with its properties. @param {string} tag @param {Record<string, any>} values @param {Props} [props] @returns {any} */
+/** Make one of the console's own elements with its properties. @param {string} tag @param {Json} values @param {Props} [props] @returns {any} */
 export function part(tag, values, props = {}) {
 	return Object.assign(fill(document.createElement(tag), props, []), values);
 }
 
-/** @param {Element} element @param {...(Child | Child[])} children */
+/** @param {Element} element @param {...(Children)} children */
 export function put(element, ...children) {
 	element.replaceChildren();
 	return fill(element, {}, children);

@@ -7,15 +7,13 @@ import { since, status } from "./small.js";
 import { empty } from "./state.js";
 import { duration, errorLine, firstLine } from "./words.js";
 
-/** @typedef {Record<string, any>} Execution */
-
 const PAGE_ROWS = 200;
 const FILTERS = {
 	status: ["completed", "failed", "processing", "waiting", "scheduled"],
 	trigger: ["http", "schedule", "event"],
 };
 
-/** @type {import("./data-table.js").Column<Execution>[]} */
+/** @type {Column<Execution>[]} */
 const COLUMNS = [
 	{ key: "status", title: "Status", cell: (one) => status(one.status) },
 	{
@@ -45,11 +43,11 @@ const COLUMNS = [
 
 /**
  * Show the executions of all functions, or those of one.
- * @param {HTMLElement} place @param {import("../app.js").Page} page @param {string} [functionId]
+ * @param {HTMLElement} place @param {Page} page @param {string} [functionId]
  */
 export async function executionList(place, { query, signal, setQuery }, functionId = "") {
-	/** @type {Execution[]} */ let rows = [];
-	/** @type {Execution[]} */ let fresh = [];
+	/** @type {Json[]} */ let rows = [];
+	/** @type {Json[]} */ let fresh = [];
 	let over = false;
 	let busy = false;
 	let turn = 0;
@@ -70,7 +68,7 @@ export async function executionList(place, { query, signal, setQuery }, function
 		"data-table",
 		{
 			columns: functionId ? COLUMNS_OF_ONE : COLUMNS,
-			hrefOf: (/** @type {Execution} */ one) => `executions/${one.$id}`,
+			hrefOf: (one) => `executions/${one.$id}`,
 			label: "Executions",
 			onend: load,
 		},
@@ -81,7 +79,6 @@ export async function executionList(place, { query, signal, setQuery }, function
 		...Object.fromEntries(selects.map((one) => [one.name, one.value])),
 	});
 
-	/** @param {Execution} one */
 	const fits = (one) => {
 		const wanted = /** @type {Record<string, string>} */ (filters());
 		const text = `${one.$id} ${one.functionId} ${one.requestPath} ${one.logs} ${one.errors}`.toLowerCase();
@@ -125,7 +122,7 @@ export async function executionList(place, { query, signal, setQuery }, function
 		table.rows = rows;
 	}
 
-	/** @param {Execution} one an execution that began or ended */
+	/** @param {Json} one an execution that began or ended */
 	function take(one) {
 		const place = rows.findIndex((row) => row.$id === one.$id);
 		if (place >= 0) {
@@ -165,7 +162,7 @@ const COLUMNS_OF_ONE = COLUMNS.map((column) =>
 		? {
 				...column,
 				title: "Execution",
-				cell: (/** @type {Execution} */ one) => h("a", { href: `executions/${one.$id}` }, one.$id.slice(-8)),
+				cell: (one) => h("a", { href: `executions/${one.$id}` }, one.$id.slice(-8)),
 			}
 		: column,
 );

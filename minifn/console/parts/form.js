@@ -3,14 +3,12 @@
 import { ApiError } from "../api.js";
 import { h } from "./dom.js";
 
-/** @typedef {import("./dom.js").Child} Child */
-
 let count = 0;
 
 /**
  * A control with its label, a hint, and room for a problem.
  * @param {string} title @param {HTMLElement} control its `name` is the API's param
- * @param {{hint?: Child | Child[]}} [more]
+ * @param {{hint?: Children}} [more]
  */
 export function field(title, control, { hint } = {}) {
 	const id = `field-${++count}`;

@@ -3,8 +3,6 @@
 import { events, knock } from "../api.js";
 import { h, icon, put } from "./dom.js";
 
-/** @typedef {import("../session.js").Session} Session */
-
 /** Address, name and second key after `g` of each page in the navigation. */
 export const PLACES = /** @type {const} */ ([
 	["./", "Functions", "f"],

@@ -56,7 +56,7 @@ export const id = (text, most) =>
 		{
 			class: "id",
 			title: `Copy ${text}`,
-			onclick: async (/** @type {Event} */ event) => {
+			onclick: async (event) => {
 				event.stopPropagation();
 				await navigator.clipboard.writeText(text);
 				announce(`Copied ${text}`);
@@ -65,7 +65,7 @@ export const id = (text, most) =>
 		shortened(text, most),
 	);
 
-/** Names with values, one below the other. @param {[string, import("./dom.js").Child | import("./dom.js").Child[]][]} pairs */
+/** Names with values, one below the other. @param {[string, Children][]} pairs */
 export const facts = (pairs) =>
 	h(
 		"dl",

@@ -1,9 +1,6 @@
 // @ts-check
 // The same call for a terminal and for programs. No line has a key in it.
 
-/** @typedef {import("../session.js").Session} Session */
-/** @typedef {import("./calls.js").Asked} Asked */
-
 /** Quote a word for a shell. @param {string} text */
 const quoted = (text) => (/^[\w./:=@%-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 

@@ -19,8 +19,8 @@ class SparkLine extends HTMLElement {
 		const said = `${counted(calls, "call")} ${this.span}, ${failed} failed`;
 		const bars = steps.flatMap(([count, bad], place) => {
 			const x = place * width;
-			const tall = (/** @type {number} */ of) => (of ? Math.max(2, (of / most) * HEIGHT) : 0);
-			const rect = (/** @type {string} */ name, /** @type {number} */ high) =>
+			const tall = (of) => (of ? Math.max(2, (of / most) * HEIGHT) : 0);
+			const rect = (name, high) =>
 				high
 					? svg("rect", {
 							class: name,

@@ -2,8 +2,6 @@
 // What stands where data will be: a skeleton, nothing yet, an error with a retry.
 import { h } from "./dom.js";
 
-/** @typedef {import("./dom.js").Child} Child */
-
 /** Lines in place of rows; shown only when loading takes long. @param {number} count */
 export const skeleton = (count = 6) =>
 	h(

@@ -20,7 +20,7 @@ function member(name, content) {
 		if (bytes.length > room) throw new Error(`The name ${name} is too long.`);
 		header.set(bytes, at);
 	};
-	const octal = (/** @type {number} */ value, /** @type {number} */ digits) => value.toString(8).padStart(digits, "0");
+	const octal = (value, digits) => value.toString(8).padStart(digits, "0");
 	const [folder, file] = parted(name);
 	write(file, 0, 100);
 	write(octal(0o644, 7), 100, 8);

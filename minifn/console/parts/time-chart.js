@@ -2,8 +2,6 @@
 // Bars over time with axes; the numbers show on hover and are in the table beneath.
 import { h, put, svg } from "./dom.js";
 
-/** @typedef {{at: string, value: number, bad?: number}} Point */
-
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [960, 200, 56, 24];
 
 class TimeChart extends HTMLElement {
@@ -15,7 +13,7 @@ class TimeChart extends HTMLElement {
 	connectedCallback() {
 		const most = rounded(Math.max(...this.points.map((one) => one.value), 1));
 		const width = (WIDTH - LEFT) / Math.max(1, this.points.length);
-		const y = (/** @type {number} */ value) => HEIGHT - (value / most) * (HEIGHT - 12);
+		const y = (value) => HEIGHT - (value / most) * (HEIGHT - 12);
 		const lines = [0, 0.5, 1].map((share) =>
 			svg(
 				"g",
@@ -48,7 +46,7 @@ class TimeChart extends HTMLElement {
 
 	/** @param {Point} one @param {number} x @param {number} width @param {(value: number) => number} y @param {HTMLElement} tip */
 	#bar(one, x, width, y, tip) {
-		const bar = (/** @type {string} */ name, /** @type {number} */ value) =>
+		const bar = (name, value) =>
 			value
 				? svg("rect", {
 						class: name,

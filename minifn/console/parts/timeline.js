@@ -3,7 +3,6 @@
 import { h } from "./dom.js";
 import { duration } from "./words.js";
 
-/** @param {Record<string, any>} one */
 export function timeline(one) {
 	if (one.status !== "completed" && one.status !== "failed") return h("div", { class: "timeline running", role: "img", "aria-label": "not over yet" }, h("i"));
 	const begun = Date.parse(one.scheduledAt || one.$createdAt);

@@ -71,7 +71,6 @@ export const utc = (iso) => iso.replace("T", " ").replace(/(:\d\d)(:00)?(\.\d+)?
 /** Shorten an id in its middle. @param {string} id @param {number} [most] */
 export const shortened = (id, most = 14) => (id.length <= most ? id : `${id.slice(0, most - 5)}…${id.slice(-4)}`);
 
-/** @typedef {"ok" | "bad" | "warn" | "busy" | "off"} Tone */
 /** @type {Record<string, [Tone, string]>} */
 const STATES = {
 	completed: ["ok", "completed"],
