@@ -65,8 +65,8 @@ OPERATIONS: tuple[Operation, ...] = (
 def create_app(parts: Parts) -> Starlette:
     """Return the API, git, the console and the documentation as one ASGI application.
 
-    They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops `parts`, of
-    which nothing is used before the first request.
+    They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops
+    `parts`, of which nothing is used before the first request.
     """
 
     context = Context(parts, OPERATIONS)

@@ -13,6 +13,7 @@ const EVERY_MS = 5000;
 /** One sentence: what is wrong, else what comes next, else when the code came. @param {Overview} one */
 function note(one) {
 	if (one.state === "failed") return h("span", { class: "bad", title: one.stateText }, one.stateText);
+	if (one.failures && one.lastError) return h("span", { class: "bad", title: one.lastError }, one.lastError);
 	if (one.state === "building") return "building now";
 	if (one.state === "empty") return "no code yet";
 	if (one.state === "disabled") return "disabled";
@@ -39,7 +40,7 @@ const COLUMNS = [
 		key: "calls",
 		title: "Calls",
 		number: true,
-		cell: (one) => (one.calls ? `${number(one.calls)} /h` : h("span", { class: "muted" }, "none")),
+		cell: (one) => (one.calls ? `${number(one.calls)} /h` : h("span", { class: "muted" }, "0")),
 	},
 	{
 		key: "failed",
@@ -98,7 +99,7 @@ function summary(all) {
 	if (!all.length) return "";
 	const calls = all.reduce((sum, one) => sum + one.calls, 0);
 	const failures = all.reduce((sum, one) => sum + one.failures, 0);
-	return `${number(all.length)} · ${counted(calls, "call")} and ${number(failures)} failed in the last hour`;
+	return `${counted(all.length, "function")} · ${counted(calls, "call")} and ${number(failures)} failed in the last hour`;
 }
 
 /** @param {Session} session */

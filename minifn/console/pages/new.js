@@ -10,7 +10,7 @@ import { upload } from "./deployments.js";
 export default async function newFunction({ main, signal, title, go }) {
 	title("New function");
 	const { runtimes } = await get("functions/runtimes", {}, signal);
-	const preferred = runtimes.find((one) => one.key === "python") || runtimes[0];
+	const preferred = runtimes.findLast((one) => one.key === "python") || runtimes[0];
 	const name = h("input", { name: "name", autocomplete: "off", required: true });
 	const id = h("input", {
 		name: "functionId",

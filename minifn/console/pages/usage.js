@@ -31,7 +31,7 @@ export default async function usage({ main, query, signal, title, setQuery }, fu
 	range.addEventListener("change", draw);
 	which.addEventListener("change", draw);
 	await draw();
-	put(main, func ? null : h("h1", {}, "Usage"), h("div", { class: "filters" }, range, func ? null : which), place);
+	put(main, h("div", { class: "bar" }, func ? null : h("h1", {}, "Usage"), h("span", { class: "space" }), func ? null : which, range), place);
 }
 
 /** @param {string} functionId @param {string} range @param {AbortSignal} signal */

@@ -13,7 +13,7 @@ const FILTERS = {
 	trigger: ["http", "schedule", "event"],
 };
 
-/** @type {Column<Execution>[]} */
+/** @type {Column<Json>[]} */
 const COLUMNS = [
 	{ key: "status", title: "Status", cell: (one) => status(one.status) },
 	{

@@ -40,7 +40,7 @@ export function frame(session, main, actions) {
 	const theme = h("button", { class: "quiet", title: "Theme", "aria-label": "Theme: system" }, icon(HALF));
 	theme.addEventListener("click", () => theme.setAttribute("aria-label", `Theme: ${nextTheme()}`));
 	theme.setAttribute("aria-label", `Theme: ${localStorage.getItem("theme") || "system"}`);
-	const place = h("span", { class: "where" }, h("span", { title: "project" }, session.project), h("span", { title: "sandbox" }, session.engine), live());
+	const place = h("span", { class: "where" }, h("span", {}, `project ${session.project}`), h("span", { title: "sandbox" }, session.engine), live());
 	const header = h(
 		"header",
 		{ class: "top" },

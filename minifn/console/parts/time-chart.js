@@ -2,7 +2,7 @@
 // Bars over time with axes; the numbers show on hover and are in the table beneath.
 import { h, put, svg } from "./dom.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [960, 200, 56, 24];
+const [HEIGHT, LEFT, BOTTOM] = [160, 56, 24];
 
 class TimeChart extends HTMLElement {
 	/** @type {Point[]} */ points = [];
@@ -10,19 +10,30 @@ class TimeChart extends HTMLElement {
 	/** @type {(value: number) => string} */ said = String;
 	/** @type {(at: string) => string} */ named = String;
 
+	#sizes = new ResizeObserver(() => this.#draw());
+
 	connectedCallback() {
+		this.#sizes.observe(this);
+	}
+
+	disconnectedCallback() {
+		this.#sizes.disconnect();
+	}
+
+	#draw() {
+		const wide = this.clientWidth;
 		const most = rounded(Math.max(...this.points.map((one) => one.value), 1));
-		const width = (WIDTH - LEFT) / Math.max(1, this.points.length);
+		const width = (wide - LEFT) / Math.max(1, this.points.length);
 		const y = (value) => HEIGHT - (value / most) * (HEIGHT - 12);
 		const lines = [0, 0.5, 1].map((share) =>
 			svg(
 				"g",
 				{ class: "axis" },
-				svg("line", { x1: LEFT, x2: WIDTH, y1: y(most * share), y2: y(most * share) }),
+				svg("line", { x1: LEFT, x2: wide, y1: y(most * share), y2: y(most * share) }),
 				svg("text", { x: LEFT - 8, y: y(most * share) + 4, class: "end" }, this.said(most * share)),
 			),
 		);
-		const every = Math.ceil(this.points.length / 8);
+		const every = Math.ceil(this.points.length / Math.max(2, Math.floor(wide / 110)));
 		const names = this.points.map((one, place) =>
 			place % every ? null : svg("text", { x: LEFT + (place + 0.5) * width, y: HEIGHT + 18 }, this.named(one.at)),
 		);
@@ -32,7 +43,7 @@ class TimeChart extends HTMLElement {
 		const picture = svg(
 			"svg",
 			{
-				viewBox: `0 0 ${WIDTH} ${HEIGHT + BOTTOM}`,
+				viewBox: `0 0 ${wide} ${HEIGHT + BOTTOM}`,
 				role: "img",
 				"aria-label": `${this.label}: ${total} in all. The table has each number.`,
 			},
@@ -60,7 +71,7 @@ class TimeChart extends HTMLElement {
 		area.addEventListener("pointerenter", () => {
 			tip.textContent = `${this.named(one.at)}: ${this.said(one.value)}${one.bad ? `, ${this.said(one.bad)} failed` : ""}`;
 			tip.hidden = false;
-			tip.style.left = `${(Math.min(Math.max(x + width / 2, 80), WIDTH - 80) / WIDTH) * 100}%`;
+			tip.style.left = `${Math.min(Math.max(x + width / 2, 90), this.clientWidth - 90)}px`;
 		});
 		return svg("g", { class: "bar" }, area, bar("value", one.value), bar("failures", one.bad || 0));
 	}
