@@ -50,7 +50,7 @@ const COLUMNS = [
 	},
 	{ key: "p50", title: "p50", number: true, cell: (one) => (one.calls ? duration(one.p50) : "") },
 	{ key: "p95", title: "p95", number: true, cell: (one) => (one.calls ? duration(one.p95) : "") },
-	{ key: "note", title: "", cell: note },
+	{ key: "note", title: "Latest", cell: note },
 ];
 
 /** @param {Page} page */

@@ -53,7 +53,7 @@ export default async function keys({ main, signal, title, reload }) {
 		},
 		{
 			key: "acts",
-			title: "",
+			title: "Actions",
 			cell: (one) => h("button", { class: "quiet", "aria-label": `Delete ${one.name}`, onclick: () => remove(one) }, "Delete"),
 		},
 	];

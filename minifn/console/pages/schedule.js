@@ -56,7 +56,7 @@ function strip({ now, runs, functions }) {
 		h(
 			"div",
 			{ class: "scroll", tabindex: 0, role: "group", "aria-label": "24 hours" },
-			svg("svg", { viewBox: `0 0 ${WIDTH} ${tall + 24}`, role: "img", "aria-label": said }, ticks, line, marks),
+			svg("svg", { viewBox: `0 0 ${WIDTH} ${tall + 24}`, role: "group", "aria-label": said }, ticks, line, marks),
 		),
 	);
 }

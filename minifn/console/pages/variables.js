@@ -28,7 +28,7 @@ export default async function variables({ main, signal, reload }, func) {
 		},
 		{
 			key: "acts",
-			title: "",
+			title: "Actions",
 			cell: (one) => [
 				h("button", { class: "quiet", "aria-label": `Change ${one.key}`, onclick: () => change(one) }, "Change"),
 				h("button", { class: "quiet", "aria-label": `Delete ${one.key}`, onclick: () => remove(one) }, "Delete"),

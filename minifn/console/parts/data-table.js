@@ -16,15 +16,17 @@ export class DataTable extends HTMLElement {
 	/** @type {any[]} */ #rows = [];
 	/** @type {Map<string, {row: any, element: HTMLElement}>} */ #shown = new Map();
 	/** @type {Child} */ empty = "";
+	#none = h("div");
+	#head = h("div", { role: "rowgroup" });
 	#body = h("div", { role: "rowgroup", class: "rows" });
 	#frame = 0;
 	#height = 32;
 
 	connectedCallback() {
-		this.setAttribute("role", "table");
 		this.setAttribute("aria-label", this.label);
 		const titles = this.columns.map((column) => h("span", { role: "columnheader", class: `c-${column.key}${column.number ? " n" : ""}` }, column.title));
-		put(this, h("div", { role: "rowgroup" }, h("div", { role: "row", class: "head" }, titles)), this.#body);
+		put(this.#head, h("div", { role: "row", class: "head" }, titles));
+		put(this, this.#head, this.#body, this.#none);
 		this.#body.addEventListener("click", (event) => this.#open(event));
 		addEventListener("scroll", this.#later, { passive: true });
 		addEventListener("resize", this.#resized);
@@ -79,7 +81,13 @@ export class DataTable extends HTMLElement {
 	#draw() {
 		if (!this.isConnected) return;
 		const count = this.#rows.length;
-		this.setAttribute("aria-rowcount", String(count + 1));
+		const none = !count && Boolean(this.empty);
+		// A screen reader meets a table only when there are rows.
+		this.setAttribute("role", none ? "group" : "table");
+		this.#head.hidden = this.#body.hidden = none;
+		put(this.#none, none && this.empty);
+		if (none) this.removeAttribute("aria-rowcount");
+		else this.setAttribute("aria-rowcount", String(count + 1));
 		this.#body.style.height = `${count * this.#height}px`;
 		const top = -this.#body.getBoundingClientRect().top;
 		const first = Math.max(0, Math.floor(top / this.#height) - BEYOND);
@@ -109,8 +117,6 @@ export class DataTable extends HTMLElement {
 			if (!element.isConnected) this.#body.insertBefore(element, before ? before.nextSibling : this.#body.firstChild);
 			before = element;
 		}
-		if (!this.#rows.length && this.empty) put(this.#body, this.empty);
-		else if (this.#rows.length) this.#body.querySelector(":scope > :not(.row)")?.remove();
 	}
 
 	/** @param {any} row @param {HTMLElement} [element] one to use again, so that focus stays */

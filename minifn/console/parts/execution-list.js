@@ -7,7 +7,8 @@ import { since, status } from "./small.js";
 import { empty } from "./state.js";
 import { duration, errorLine, firstLine } from "./words.js";
 
-const PAGE_ROWS = 200;
+/** Rows of the first page, which is seen at once, and of those that scrolling loads. */
+const [FIRST_ROWS, PAGE_ROWS] = [100, 500];
 const FILTERS = {
 	status: ["completed", "failed", "processing", "waiting", "scheduled"],
 	trigger: ["http", "schedule", "event"],
@@ -35,7 +36,7 @@ const COLUMNS = [
 	},
 	{
 		key: "note",
-		title: "",
+		title: "Output",
 		cell: (one) => h("span", { class: one.errors ? "bad" : "muted" }, one.errors ? errorLine(one.errors) : firstLine(one.logs || "")),
 	},
 	{ key: "when", title: "Started", number: true, cell: (one) => since(one.$createdAt) },
@@ -90,7 +91,7 @@ export async function executionList(place, { query, signal, setQuery }, function
 		busy = true;
 		const mine = turn;
 		const wanted = /** @type {Record<string, string>} */ (filters());
-		const queries = [where("limit", [PAGE_ROWS]), where("orderDesc", [], "$createdAt")];
+		const queries = [where("limit", [rows.length ? PAGE_ROWS : FIRST_ROWS]), where("orderDesc", [], "$createdAt")];
 		for (const name of Object.keys(FILTERS)) if (wanted[name]) queries.push(where("equal", [wanted[name]], name));
 		if (functionId) queries.push(where("equal", [functionId], "functionId"));
 		if (rows.length) queries.push(where("cursorAfter", [rows[rows.length - 1].$id]));
