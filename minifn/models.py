@@ -18,7 +18,8 @@ DeploymentStatus = Literal["waiting", "processing", "building", "ready", "cancel
 #: final.
 ExecutionStatus = Literal["waiting", "processing", "completed", "failed", "scheduled"]
 Trigger = Literal["http", "schedule", "event"]
-DeploymentType = Literal["manual", "cli", "vcs"]
+#: `folder` = a folder of this machine that is developed; it has no archive.
+DeploymentType = Literal["manual", "cli", "vcs", "folder"]
 RuleType = Literal["deployment", "redirect", "api"]
 Headers = tuple[tuple[str, str], ...]
 

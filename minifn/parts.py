@@ -27,7 +27,7 @@ from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.languages.table import default_search_path
-from minifn.models import Deployment, Function
+from minifn.models import Caller, Deployment, Function
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
@@ -80,6 +80,8 @@ class Parts:
     builder: Builder
     toolchains: ToolchainCaches
     pool: Pool
+    #: Makes the specs of workers.
+    specs: WorkerSpecs
     executions: Executions
     git: GitService
     events: Events
@@ -109,6 +111,8 @@ class Parts:
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
         self.on_stop: list[Callable[[], None]] = []
+        #: The user who calls functions' domains, None for guests; for development alone.
+        self.domain_caller: Caller | None = None
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
@@ -253,7 +257,7 @@ class Parts:
         self.variables = VariableService(database, changes)
         self.domains = DomainService(database, config.functions_domain)
         self.toolchains = ToolchainCaches(data, self.engine, lambda: self.spawner)
-        self._specs = WorkerSpecs(
+        self.specs = WorkerSpecs(
             config, data, self.engine, self.runtimes, self.endpoint, self.toolchains.share
         )
         self.deployments = DeploymentService(data, database, hooks, changes)
@@ -263,7 +267,7 @@ class Parts:
             database,
             self.targets,
             self.pool,
-            self._specs,
+            self.specs,
             self.tokens,
             changes,
             hooks,
@@ -284,6 +288,7 @@ class Parts:
                 spawner=self.spawner,
                 runtimes=self.runtimes,
                 toolchains=self.toolchains,
+                folders=self.deployments.folders,
                 tokens=self.tokens,
                 changes=self.changes,
                 hooks=hooks,
@@ -376,12 +381,11 @@ class Parts:
         try:
             target = await self.targets.of(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self._specs.of(target))
+                self.pool.prewarm(self.specs.of(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:
             logger.warning("%s cannot be started: %s", function_id, exc)
 
     async def _retire(self, deployment_id: str) -> None:
-        self.pool.drop(deployment_id)
-        self._specs.forget(deployment_id)
+        self.pool.drop(self.specs.forget(deployment_id))

@@ -27,6 +27,10 @@ FILES_BY_PARAMETER = (
     "tests/hostile/test_verdicts.py",
     "tests/runtimes/test_contract.py",
 )
+#: Parameters that name an engine, and the engines that the slow part tests where bubblewrap, which
+#: most servers use, is there.
+ENGINE_PARAMETERS = frozenset({"called", "column", "engine", "engine_name", "spied"})
+OTHER_ENGINES = frozenset({"sandlock", "process", "none"})
 #: Files, or their folders, whose tests share nothing and take long.
 FILES_ALONE = ("tests/crash/",)
 
@@ -58,6 +62,17 @@ class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
             return path
         _, _, parameters = test.partition("[")
         return f"{path}[{parameters.partition('-')[0]}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave engines to the slow part, except the one that most servers use."""
+    if not find_bwrap():
+        return
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        for name, value in callspec.params.items() if callspec else ():
+            if name in ENGINE_PARAMETERS and value in OTHER_ENGINES:
+                item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from starlette.routing import Route
 from minifn import Config, Minifn, __version__
 from minifn.api import OPERATIONS, docs
 from minifn.change_feed import NAMES
-from minifn.cli import main
-from minifn.cli.options import FIELDS, OPTIONS, flag
+from minifn.cli import COMMANDS, main
+from minifn.cli.options import CLIENT_VARIABLES, FIELDS, OPTIONS, flag
 from minifn.config import ENGINES, variable
 from minifn.languages.manifest import load_families
 from minifn.models import Deployment, Execution, Function, Variable
@@ -52,9 +52,7 @@ def test_options_named_anywhere_exist() -> None:
     shown = {
         (path.name, word)
         for path, text in TEXTS.items()
-        for line in re.findall(
-            r"(?<!/)\bminifn (?:serve|demo|doctor|keys|token|git|backup|restore)\b[^\n`|]*", text
-        )
+        for line in re.findall(rf"(?<!/)\bminifn (?:{'|'.join(COMMANDS)})\b[^\n`|]*", text)
         for word in LONG_OPTION.findall(line)
     }
     assert {(name, word) for name, word in shown if word not in options} == set()
@@ -62,7 +60,7 @@ def test_options_named_anywhere_exist() -> None:
 
 
 def test_settings_named_anywhere_exist() -> None:
-    known = {variable(item) for item in FIELDS.values()} | OF_FUNCTIONS
+    known = {*map(variable, FIELDS.values()), *OF_FUNCTIONS, *CLIENT_VARIABLES}
     texts = {**TEXTS, ROOT / "CONTRIBUTING.md": (ROOT / "CONTRIBUTING.md").read_text()}
     named = {
         (path.name, word)

@@ -157,6 +157,7 @@ def test_domains_come_before_the_apps_own_routes(folder: Path) -> None:
         assert app.get("/v1/nothing").json()["type"] == "general_route_not_found"
 
 
+@pytest.mark.slow
 def test_a_reloader_sees_the_apps_changes_and_no_builds(folder: Path) -> None:
     app = App(folder, "*minifn.routes(), Route('/', own)")
     with app.running("--reload", "--reload-dir", str(folder)):

@@ -103,6 +103,7 @@ def test_functions_that_need_more_than_there_is_take_turns(api: Api) -> None:
         assert (execution["status"], execution["responseBody"]) == ("completed", "24"), execution
 
 
+@pytest.mark.slow
 def test_the_kernel_ends_functions_and_not_the_server(api: Api) -> None:
     executions = called(api, FUNCTIONS[:4], 160)
     killed = [execution for execution in executions if execution["status"] == "failed"]

@@ -8,8 +8,9 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from minifn.api import console_pages, docs
 from minifn.api.cors import Cors
-from minifn.api.domains import Domains
-from minifn.api.fast_route import FastRoute
+from minifn.api.direct import Direct
+from minifn.api.domains import Domains, FunctionDomains
+from minifn.api.fast_route import FastRoute, FastRoutes
 from minifn.api.git_http import GitHttp
 from minifn.api.hosts import path_below
 from minifn.api.mounts import refusal
@@ -66,36 +67,44 @@ def create_app(parts: Parts) -> Starlette:
     """Return the API, git, the console and the documentation as one ASGI application.
 
     They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops
-    `parts`, of which nothing is used before the first request.
+    `parts`, of which nothing is used before the first request. `state.direct` answers the requests
+    that come most without ASGI, for a server that can use it.
     """
 
     context = Context(parts, OPERATIONS)
-    routes = [_route(operation, context) for operation in OPERATIONS]
-    fast = [route for route, operation in zip(routes, OPERATIONS, strict=True) if operation.fast]
+    endpoints = [Endpoint(operation, context) for operation in OPERATIONS]
+    fast = tuple(
+        FastRoute(endpoint, f"{ROOT}{endpoint.operation.path}")
+        for endpoint in endpoints
+        if endpoint.operation.fast
+    )
+    functions = FunctionDomains(context)
     app = Starlette(
         routes=[
-            *routes,
+            *map(_route, endpoints),
             WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
             Mount("/git", GitHttp(context)),
             *console_pages.ROUTES,
             *docs.ROUTES,
         ],
         middleware=[
-            Middleware(Domains, context),
+            Middleware(Domains, functions),
             Middleware(Cors),
-            *(Middleware(FastRoute, route) for route in fast),
+            Middleware(FastRoutes, fast),
         ],
         exception_handlers={405: _no_route, 404: _no_route},
         lifespan=parts.lifespan,
     )
     app.router.redirect_slashes = False
+    app.state.direct = Direct(parts, functions, fast)
     return app
 
 
-def _route(operation: Operation, context: Context) -> Route:
+def _route(endpoint: Endpoint) -> Route:
+    operation = endpoint.operation
     return Route(
         f"{ROOT}{operation.path}",
-        Endpoint(operation, context),
+        endpoint,
         methods=[operation.method],
         name=operation.name,
     )

@@ -2,7 +2,7 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from minifn.api.wire.answers import no_content
+from minifn.api.wire.answers import RawHeaders, no_content
 
 ALLOW_METHODS = "GET, POST, PUT, PATCH, DELETE"
 #: Request headers of the web SDK, in all its versions.
@@ -48,17 +48,24 @@ class Cors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        preflight = scope["method"] == "OPTIONS"
-        extra = [*_ALWAYS, *_CROSS_ORIGIN] if preflight else _ALWAYS
-        for name, value in scope["headers"]:
-            if name == b"origin":
-                extra = [*_ALWAYS, (b"access-control-allow-origin", value), *_CROSS_ORIGIN]
-                break
+        app = no_content() if scope["method"] == "OPTIONS" else self._app
+        await app(scope, receive, sending_too(send, headers_for(scope)))
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *extra]
-            await send(message)
 
-        app = no_content() if preflight else self._app
-        await app(scope, receive, send_with_headers)
+def headers_for(scope: Scope) -> RawHeaders:
+    """Return the headers that the answer to a request has besides its own."""
+    for name, value in scope["headers"]:
+        if name == b"origin":
+            return [*_ALWAYS, (b"access-control-allow-origin", value), *_CROSS_ORIGIN]
+    return [*_ALWAYS, *_CROSS_ORIGIN] if scope["method"] == "OPTIONS" else _ALWAYS
+
+
+def sending_too(send: Send, extra: RawHeaders) -> Send:
+    """Return a `send` that adds headers to the answer."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *extra]
+        await send(message)
+
+    return send_with_headers

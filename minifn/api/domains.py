@@ -29,7 +29,7 @@ from minifn.errors import (
 )
 from minifn.host.budget import Budget
 from minifn.limits import BODY_LIMIT_BYTES
-from minifn.models import Rule, Target
+from minifn.models import Caller, Rule, Target
 from minifn.services.executions import check_ready
 from minifn.store import executions
 
@@ -39,11 +39,10 @@ NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain 
 class Domains:
     """Middleware that answers for the domains of functions and redirects, outside the API."""
 
-    def __init__(self, app: ASGIApp, context: Context) -> None:
+    def __init__(self, app: ASGIApp, functions: "FunctionDomains") -> None:
         self._app = app
-        self._context = context
-        self._parts = context.parts
-        self._suffix = f".{context.parts.config.functions_domain}"
+        self._functions = functions
+        self._parts = functions.parts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -67,13 +66,23 @@ class Domains:
         answer = (
             _redirect(route)
             if isinstance(route, Rule)
-            else await self._answer(route, scope, receive)
+            else await self._functions.answer(route, scope, receive)
         )
         if scope["method"] == "HEAD":
             answer.body = b""
         await deliver(answer, self._parts.budgets.answers, scope, receive, send)
 
-    async def _answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
+
+class FunctionDomains:
+    """Answers the requests to the domains of functions."""
+
+    def __init__(self, context: Context) -> None:
+        self.parts = context.parts
+        self._context = context
+        self._suffix = f".{context.parts.config.functions_domain}"
+
+    async def answer(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
+        """Return a function's answer to a request; errors are answers too."""
         try:
             return await self._call(function_id, scope, receive)
         except MinifnError as exc:
@@ -85,12 +94,13 @@ class Domains:
             return _shown(unexpected_answer(exc, scope), scope)
 
     async def _call(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
-        target = await self._target(function_id)
-        budget = self._parts.budgets.bodies
+        caller = self.parts.domain_caller or GUEST
+        target = await self._target(function_id, caller)
+        budget = self.parts.budgets.bodies
         body = await _read(scope, receive, budget)
         try:
-            request = function_http.request_of(scope, body)
-            result = await self._parts.executions.execute(target, request)
+            request = function_http.request_of(scope, body, caller)
+            result = await self.parts.executions.execute(target, request)
             if function_http.is_bare_error(result, scope):
                 problem = function_http.problem_of(result)
                 answer = await self._explained(problem, scope, function_id, result.execution.id)
@@ -114,7 +124,7 @@ class Domains:
             return problem
         texts = {}
         if execution_id and await self._reads_executions(scope, function_id):
-            execution = await self._parts.database.read(executions.get, function_id, execution_id)
+            execution = await self.parts.database.read(executions.get, function_id, execution_id)
             if execution is not None:
                 texts = {"Errors": execution.errors, "Logs": execution.logs}
         return page_of(problem, execution_id, {name: text for name, text in texts.items() if text})
@@ -131,14 +141,14 @@ class Domains:
             and caller.may_touch(function_id)
         )
 
-    async def _target(self, function_id: str) -> Target:
-        """Return a function that can run and is open to guests.
+    async def _target(self, function_id: str, caller: Caller) -> Target:
+        """Return a function that can run and is open to the caller, usually a guest.
 
         Raises RuleNotFound, FunctionNotFound, DeploymentNotFound, BuildNotReady and
         FunctionExecutePermissionMissing, in Appwrite's order.
         """
         try:
-            target = await self._parts.targets.of(function_id)
+            target = await self.parts.targets.of(function_id)
         except FunctionNotFound as exc:
             raise RuleNotFound(
                 "Nothing is here yet. Start with this domain by creating a function with the ID"
@@ -153,7 +163,7 @@ class Domains:
                 "No active deployments. View deployments of this function and activate one, or"
                 " upload one."
             ) from exc
-        if GUEST.roles.isdisjoint(target.function.execute):
+        if caller.roles.isdisjoint(target.function.execute):
             raise FunctionExecutePermissionMissing(
                 "Execution not permitted. View settings of this function: callers of its domain are"
                 " guests, so its execute access must hold `any` or `guests`."

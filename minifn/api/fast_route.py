@@ -1,33 +1,50 @@
 """Answers the operation called most without Starlette's router, which costs as much as it does."""
 
-from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minifn.api.wire.operation import Endpoint
 
 
 class FastRoute:
-    """Middleware that calls the endpoint of `route`, and passes everything else to the router.
+    """Tells the requests for `endpoint` by their path, which has one parameter.
 
-    It must be the innermost middleware. The path of `route` has one parameter. Its endpoint answers
-    its own errors, so the router's error handling is not needed.
+    `path` is that of the route, with the parameter in braces.
     """
 
-    def __init__(self, app: ASGIApp, route: Route) -> None:
+    def __init__(self, endpoint: Endpoint, path: str) -> None:
+        self.endpoint = endpoint
+        self._method = endpoint.operation.method
+        self._before, _, rest = path.partition("{")
+        self._param, _, self._after = rest.partition("}")
+
+    def takes(self, scope: Scope) -> bool:
+        """Tell whether a request is for the endpoint, and note the path's parameter in `scope`."""
+        path: str = scope["path"]
+        if scope["method"] != self._method or scope.get("root_path"):
+            return False
+        if not path.endswith(self._after) or not path.startswith(self._before):
+            return False
+        value = path[len(self._before) : -len(self._after)]
+        if not value or "/" in value:
+            return False
+        scope["path_params"] = {self._param: value}
+        return True
+
+
+class FastRoutes:
+    """Middleware that answers for fast routes, and passes everything else to the router.
+
+    It must be the innermost middleware. The endpoints answer their own errors, so the router's
+    error handling is not needed.
+    """
+
+    def __init__(self, app: ASGIApp, routes: tuple[FastRoute, ...]) -> None:
         self._app = app
-        self._endpoint = route.app
-        self._methods: set[str] = route.methods or set()
-        (self._param,) = route.param_convertors
-        self._before, self._after = route.path.split(f"{{{self._param}}}")
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and scope["method"] in self._methods
-            and not scope.get("root_path")
-        ):
-            before, after, path = self._before, self._after, scope["path"]
-            if path.endswith(after) and path.startswith(before):
-                value = path[len(before) : -len(after)]
-                if value and "/" not in value:
-                    scope["path_params"] = {self._param: value}
-                    return await self._endpoint(scope, receive, send)
+        if scope["type"] == "http":
+            for route in self._routes:
+                if route.takes(scope):
+                    return await route.endpoint(scope, receive, send)
         await self._app(scope, receive, send)

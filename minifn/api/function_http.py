@@ -5,7 +5,7 @@ from starlette.types import Scope
 from minifn.api.hosts import path_below
 from minifn.api.wire.answers import Answer, RawHeaders, problem_answer
 from minifn.errors import MinifnError
-from minifn.models import ExecutionRequest, ExecutionResult, Headers
+from minifn.models import Caller, ExecutionRequest, ExecutionResult, Headers
 
 #: Headers of one connection, which are not forwarded (RFC 9110, 7.6.1).
 HOP_BY_HOP = frozenset(
@@ -21,7 +21,7 @@ _NOT_ANSWERED = HOP_BY_HOP | {"content-length", "date"}
 _WITHOUT_BODY = frozenset({204, 304})
 
 
-def request_of(scope: Scope, body: bytes) -> ExecutionRequest:
+def request_of(scope: Scope, body: bytes, caller: Caller) -> ExecutionRequest:
     """Return a request to a function's domain as the request for the function."""
     path = path_below(scope)
     query = scope["query_string"].decode("latin-1")
@@ -31,6 +31,8 @@ def request_of(scope: Scope, body: bytes) -> ExecutionRequest:
         path=f"{path}?{query}" if query else path,
         headers=_forwarded(scope["headers"]),
         body=body,
+        user_id=caller.user_id,
+        session_id=caller.session_id,
         client_ip=str(client[0]) if client else "",
     )
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
+from minifn.archive.folders import FolderRefused, copy_folder
 from minifn.archive.unpack_main import shown
 from minifn.builder.caches import mark_used
 from minifn.builder.commands import BuildCommands, BuildError
@@ -71,6 +72,8 @@ class Build:
         self._directory = context.data.build(deployment.id)
         self._cache = context.data.cache(function.id)
         self._scratch = context.data.scratch(deployment.id)
+        #: The folder that is built, None for an archive.
+        self._folder = context.folders.get(deployment.id)
         self._passed = passed_through(context.environ, context.config.build_env_passthrough)
         self._limit_bytes = context.config.build_limit
         self._size = specification(function.build_specification)
@@ -91,7 +94,7 @@ class Build:
         """Build, and return the size of the published tree. Raises BuildError and Superseded."""
         try:
             return await self._steps(variables)
-        except (RuntimeUnavailable, ToolchainFailed, TreeRefused) as exc:
+        except (RuntimeUnavailable, ToolchainFailed, TreeRefused, FolderRefused) as exc:
             raise BuildError(str(exc)) from exc
         except SandboxError as exc:
             raise BuildError(f"The build could not be started: {exc}") from exc
@@ -132,12 +135,14 @@ class Build:
         """Put the source into the build's directory. Raises BuildError and Superseded."""
         context, deployment = self._context, self._deployment
         interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
-        self._log.note(
-            f"Environment preparation started: {interpreter},"
-            f" {deployment.source_size_bytes:,} bytes of source."
-        )
+        size = f"{deployment.source_size_bytes:,} bytes of source"
+        source = self._folder.path if self._folder else size
+        self._log.note(f"Environment preparation started: {interpreter}, {source}.")
         await asyncio.to_thread(self._make_room, installed)
-        await self._unpack()
+        if self._folder:
+            await asyncio.to_thread(copy_folder, self._folder, self._directory)
+        else:
+            await self._unpack()
         await asyncio.to_thread(self._hand_over)
         building = await context.database.write(deployments.start_building, deployment.id, now_ms())
         if building is None:
@@ -169,7 +174,8 @@ class Build:
         """Make the empty directories of a build; files of an interrupted build are removed."""
         data = self._context.data
         check_space(data.builds)
-        if not uploads.complete(data.upload(self._deployment.id), data.source(self._deployment.id)):
+        own = self._deployment.id
+        if not self._folder and not uploads.complete(data.upload(own), data.source(own)):
             raise BuildError("The source of the deployment is missing.")
         remove_tree(self._directory)
         self._directory.mkdir(mode=0o700)

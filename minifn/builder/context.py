@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from minifn.archive.folders import Folder
 from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config
@@ -29,6 +30,8 @@ class BuildContext:
     spawner: Spawner
     runtimes: RuntimeTable
     toolchains: ToolchainCaches
+    #: Deployment -> the folder that it is built from, in place of an archive.
+    folders: Mapping[str, Folder] = field(default_factory=dict)
     #: Mints the API keys of builds.
     tokens: Tokens
     changes: ChangeFeed = field(default_factory=ChangeFeed)

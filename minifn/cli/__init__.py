@@ -12,7 +12,9 @@ from minifn import __version__
 #: Command -> module and name of its definition, in the order of `minifn --help`.
 COMMANDS = {
     "serve": "minifn.cli.serve:serve",
+    "dev": "minifn.cli.dev:dev",
     "demo": "minifn.cli.demo:demo",
+    "deploy": "minifn.cli.deploy:deploy",
     "doctor": "minifn.cli.doctor:doctor",
     "keys": "minifn.cli.keys:keys",
     "token": "minifn.cli.keys:token",

@@ -1,21 +1,25 @@
 """`minifn demo`: a server on a temporary data directory, with the examples and lines to paste."""
 
 import asyncio
+import concurrent.futures
+import dataclasses
 import hashlib
 import hmac
 import json
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from minifn.cli.options import configuration, settings
+from minifn.cli.project_file import FunctionEntry, ProjectFile
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.serve import describe, serve_until_signal
+from minifn.cli.uploading import deploy
 from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.log_text import printable
@@ -67,8 +71,9 @@ async def show(minifn: Minifn, url: str) -> None:
     key = minifn.admin_key
     click.echo("\nDeploying the examples; each is shown as soon as it is ready.")
     deadline = time.monotonic() + BUILD_SECONDS
-    async with Remote(f"{url}/v1", minifn.config.project, key) as remote:
-        runtimes = {runtime["key"]: runtime["$id"] for runtime in await remote.runtimes()}
+    with Remote(url, minifn.config.project, key) as remote:
+        listed = await _apart(remote.call, "GET", "/functions/runtimes")
+        runtimes = {runtime["key"]: runtime["$id"] for runtime in listed["runtimes"]}
         async with asyncio.TaskGroup() as tasks:
             for entry in examples():
                 family = entry["runtime"].partition("-")[0]
@@ -76,7 +81,7 @@ async def show(minifn: Minifn, url: str) -> None:
                     place = examples_root() / entry["path"]
                     click.echo(f"\n{entry['$id']}: left out, a first build takes a minute: {place}")
                 elif family in runtimes:
-                    here = {**entry, "runtime": runtimes[family]}
+                    here = example(entry["$id"], runtimes[family])
                     tasks.create_task(
                         _deploy(remote, here, lines(minifn.config, url, key, entry), deadline)
                     )
@@ -130,24 +135,23 @@ def headers_argv(headers: Mapping[str, str]) -> list[str]:
     return [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
 
 
-async def _deploy(remote: Remote, entry: dict[str, Any], shown: list[str], deadline: float) -> None:
+async def _deploy(remote: Remote, entry: FunctionEntry, shown: list[str], deadline: float) -> None:
     started = time.monotonic()
     try:
-        deployment = await remote.deploy(entry, examples_root() / entry["path"], deadline)
+        deployment = await _apart(deploy, remote, entry, deadline)
     except RemoteError as error:
-        click.echo(printable(f"\n{entry['$id']}: {error}"))
+        click.echo(printable(f"\n{entry.id}: {error}"))
         return
     if deployment["status"] == "ready":
-        click.echo(
-            f"\n{entry['$id']}: {entry['name']}, ready after {time.monotonic() - started:.1f} s"
-        )
+        seconds = time.monotonic() - started
+        click.echo(f"\n{entry.id}: {entry.settings['name']}, ready after {seconds:.1f} s")
         click.echo("\n".join(f"  {line}" for line in shown))
     else:
         tail = printable(deployment["buildLogs"]).strip().splitlines()[-BUILD_LOG_LINES:]
         click.echo(
             "\n".join(
                 [
-                    f"\n{entry['$id']}: the build {deployment['status']}",
+                    f"\n{entry.id}: the build {deployment['status']}",
                     *(f"  {line}" for line in tail),
                 ]
             )
@@ -164,3 +168,19 @@ def examples() -> list[dict[str, Any]]:
     """Return the entries of the examples' `appwrite.json`."""
     described = json.loads((examples_root() / "appwrite.json").read_text())
     return list(described["functions"])
+
+
+async def _apart(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Return what `work` does in a thread of its own: the loop's threads serve its requests."""
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
+    finally:
+        pool.shutdown(wait=False)
+
+
+def example(function_id: str, runtime: str) -> FunctionEntry:
+    """Return an example as a function of a project, with a runtime of this machine."""
+    listed = ProjectFile(examples_root() / "appwrite.json").functions()
+    [entry] = [one for one in listed if one.id == function_id]
+    return dataclasses.replace(entry, settings={**entry.settings, "runtime": runtime})

@@ -24,6 +24,9 @@ OPTIONS = tuple(name for name, item in FIELDS.items() if not item.metadata.get("
 #: Settings whose URLs may contain passwords.
 WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.get("password"))
 
+#: Variables of the commands that talk to a server.
+CLIENT_VARIABLES = ("MINIFN_SERVER",)
+
 
 def flag(name: str) -> str:
     """Return the option of a setting: `--sync-timeout`."""
@@ -112,7 +115,8 @@ def signing_secret(config: Config) -> str:
 
 def point_out_mistyped(environ: Mapping[str, str]) -> None:
     """Write a line to stderr for each variable that looks like a setting and is none."""
-    known = {variable(item).removeprefix("MINIFN_") for item in FIELDS.values()}
+    named = (*map(variable, FIELDS.values()), *CLIENT_VARIABLES)
+    known = {name.removeprefix("MINIFN_") for name in named}
     for name in sorted(environ):
         given = name.removeprefix("MINIFN_")
         if given != name and given not in known:

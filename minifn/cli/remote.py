@@ -1,108 +1,157 @@
-"""A small client of the public HTTP API, which deploys a folder as a function."""
+"""A client of the public HTTP API: requests, lists page by page, and streams of events."""
 
-import asyncio
-import io
-import tarfile
-import time
-from collections.abc import Mapping
-from pathlib import Path
+import ipaddress
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-#: Statuses of a deployment whose build has ended.
-FINAL = ("ready", "failed", "canceled")
-#: Folders that a build makes again or does not use.
-LEFT_OUT = frozenset({"node_modules", "__pycache__", ".git", ".venv", ".appwrite"})
-#: Keys of an entry of `appwrite.json` that are parameters of a function; others are about its code.
-SETTINGS = (
-    "name", "runtime", "specification", "execute", "events", "scopes", "schedule", "timeout",
-    "enabled", "logging", "entrypoint", "commands",
-)  # fmt: skip
+#: Seconds to wait for a connection, and for each part of an answer.
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+#: Rows of a page of a list.
+PAGE_ROWS = 100
 
 
 class RemoteError(Exception):
-    """The server answered with an error, or did not answer; the message is one line."""
+    """The server answered with an error, or did not answer; the message is one line.
+
+    `status` is the HTTP status, 0 without an answer; `type` that of Appwrite, such as
+    `function_not_found`.
+    """
+
+    def __init__(self, message: str, status: int = 0, type: str = "") -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = status
+        self.type = type
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event of a stream: its name, and its data from JSON."""
+
+    name: str
+    data: Any
 
 
 class Remote:
-    """Calls a server with a project's key. An async context manager. `endpoint` ends in `/v1`."""
+    """Calls the server at `url`, which has no `/v1`, with a project's key. A context manager."""
 
-    def __init__(self, endpoint: str, project: str, key: str) -> None:
-        headers = {"x-appwrite-project": project, "x-appwrite-key": key}
-        self._http = httpx.AsyncClient(
-            base_url=endpoint, headers=headers, timeout=60, trust_env=False
+    def __init__(self, url: str, project: str, key: str, seconds: float = ANSWER_SECONDS) -> None:
+        """`seconds` is the longest silence of the server."""
+        self.url = url
+        headers = {"x-appwrite-project": project, "x-sdk-language": "cli"}
+        if key:
+            headers["x-appwrite-key"] = key
+        self._http = httpx.Client(
+            base_url=f"{url}/v1",
+            headers=headers,
+            timeout=httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)),
+            # A proxy of the environment does not reach this machine's own addresses.
+            trust_env=not _is_local(url),
+            # Reading the certificates takes 20 ms, and plain HTTP needs none.
+            verify=url.startswith("https:"),
         )
 
-    async def __aenter__(self) -> "Remote":
+    def __enter__(self) -> "Remote":
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._http.aclose()
+        self._http.close()
 
-    async def call(self, method: str, path: str, **options: Any) -> Any:
-        """Send one request and return its JSON. Raises RemoteError."""
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one request and return its answer. Raises RemoteError."""
         try:
-            answer = await self._http.request(method, path, **options)
+            answer = self._http.request(method, path, **options)
         except httpx.HTTPError as exc:
-            raise RemoteError(f"{method} {path}: {exc or type(exc).__name__}") from exc
+            raise self._unanswered(exc) from exc
         if answer.is_error:
-            raise RemoteError(f"{method} {path}: {answer.status_code} {_message(answer)}")
-        return answer.json() if answer.content else None
+            raise _refused(answer)
+        return answer
 
-    async def runtimes(self) -> list[dict[str, Any]]:
-        """Return the runtimes this server can run."""
-        listed = await self.call("GET", "/functions/runtimes")
-        return list(listed["runtimes"])
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """Send one request and return its JSON, None without any. Raises RemoteError."""
+        answer = self.request(method, path, **options)
+        try:
+            return answer.json() if answer.content else None
+        except ValueError as exc:
+            raise RemoteError(f"{self.url} does not answer as a minifn server does") from exc
 
-    async def deploy(
-        self, entry: Mapping[str, Any], folder: Path, deadline: float
-    ) -> dict[str, Any]:
-        """Create the function of `entry` from the code in `folder`; return its built deployment.
+    def pages(self, path: str, name: str, queries: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a list, page by page. Raises RemoteError."""
+        asked = [*queries, query("limit", PAGE_ROWS)]
+        while True:
+            rows = self.call("GET", path, params={"queries[]": asked, "total": "false"})[name]
+            yield from rows
+            if len(rows) < PAGE_ROWS:
+                return
+            asked = [*queries, query("limit", PAGE_ROWS), query("cursorAfter", rows[-1]["$id"])]
 
-        `entry` is one of `functions` in `appwrite.json`; `deadline` is on the clock of
-        `time.monotonic`. Raises RemoteError.
-        """
-        function_id = entry["$id"]
-        settings = {name: entry[name] for name in SETTINGS if name in entry}
-        await self.call("POST", "/functions", json={"functionId": function_id, **settings})
-        for variable in entry.get("vars", ()):
-            await self.call("POST", f"/functions/{function_id}/variables", json=variable)
-        path = f"/functions/{function_id}/deployments"
-        code = await asyncio.to_thread(pack, folder)
-        deployment = await self.call(
-            "POST", path, files={"code": ("code.tar.gz", code)}, data={"activate": "true"}
-        )
-        pause_seconds = 0.02
-        while deployment["status"] not in FINAL:
-            if time.monotonic() > deadline:
-                raise RemoteError(f"the build of {function_id} is still {deployment['status']}")
-            await asyncio.sleep(pause_seconds)
-            pause_seconds = min(pause_seconds * 1.3, 1)
-            deployment = await self.call("GET", f"{path}/{deployment['$id']}")
-        return dict(deployment)
+    def events(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Event]:
+        """Yield the events of a stream until the server ends it. Raises RemoteError."""
+        try:
+            with self._http.stream("GET", path, params=params) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refused(answer)
+                yield from _events(answer.iter_lines())
+        except httpx.HTTPError as exc:
+            raise self._unanswered(exc) from exc
 
-
-def pack(folder: Path) -> bytes:
-    """Return a `.tar.gz` of the content of `folder`, except LEFT_OUT."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-        archive.add(folder, arcname=".", filter=_kept)
-    return packed.getvalue()
+    def _unanswered(self, error: httpx.HTTPError) -> RemoteError:
+        if isinstance(error, httpx.ConnectError):
+            return RemoteError(
+                f"no server answers at {self.url}: start it with `minifn serve`, or name another"
+                f" with --server ({error})"
+            )
+        reason = str(error) or type(error).__name__
+        return RemoteError(f"{self.url} did not answer: {reason}")
 
 
-def _kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    return None if Path(member.name).name in LEFT_OUT else member
+def query(method: str, *values: object, attribute: str = "") -> str:
+    """Return a query of a list, in Appwrite's syntax."""
+    named = {"attribute": attribute} if attribute else {}
+    return json.dumps({"method": method, **named, "values": values})
 
 
-def _message(answer: httpx.Response) -> str:
+def _events(lines: Iterator[str]) -> Iterator[Event]:
+    """Yield the events in the lines of a `text/event-stream` (WHATWG HTML, 9.2.6)."""
+    name, data = "message", list[str]()
+    for line in lines:
+        field, _, value = line.partition(":")
+        if line and field == "event":
+            name = value.removeprefix(" ")
+        elif line and field == "data":
+            data.append(value.removeprefix(" "))
+        elif not line and data:
+            yield Event(name, json.loads("\n".join(data)))
+        if not line:
+            name, data = "message", []
+
+
+def _refused(answer: httpx.Response) -> RemoteError:
     try:
-        return str(answer.json()["message"])
+        error = answer.json()
+        message, type = str(error["message"]), str(error["type"])
     except (ValueError, KeyError, TypeError):
-        return answer.text[:200]
+        message, type = f"{answer.status_code} {answer.reason_phrase}", ""
+    if answer.status_code in (401, 403):
+        message += " (the key is that of --key, MINIFN_API_KEY or `minifn link`)"
+    return RemoteError(message, answer.status_code, type)
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

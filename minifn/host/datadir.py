@@ -28,6 +28,8 @@ class DataDir:
         self.run = root / "run"
         #: The versions of programs that an earlier start found.
         self.versions = self.run / "versions.json"
+        #: The URL of the server that serves this directory, and its project, while it runs.
+        self.address = self.run / "address"
         #: `<function id>/`: git repositories to which functions are pushed.
         self.repositories = root / "repositories"
         self.admin_key = root / "admin.key"

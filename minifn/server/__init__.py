@@ -31,14 +31,14 @@ from minifn.sandbox.lock import DataInUse
 from minifn.server.access_log import AccessLog
 from minifn.server.connections import (
     DESCRIPTORS_MIN,
-    Connection,
     connections_max,
     hang_up_silent,
     raise_descriptors,
 )
+from minifn.server.direct import DirectConnection
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
 from minifn.server.memory import Allocator
-from minifn.server.proxies import ProxyHint, trusted
+from minifn.server.proxies import ProxyHint, naming, trusted
 from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
 from minifn.store.schema import DatabaseTooNew
@@ -117,7 +117,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
     minifn = Minifn(config)
     server = Server(
         _uvicorn_config(config, minifn),
-        lambda: ready(minifn, url_of(config)),
+        lambda: _announce(minifn, config, ready),
         lambda: minifn.executions.halt(),
         listeners.refuse,
     )
@@ -147,6 +147,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             )
             stack.callback(faulthandler.unregister, number)
         minifn.lost.add_done_callback(lambda _: server.handle_exit(signal.SIGTERM, None))
+        stack.callback(minifn.data.address.unlink, missing_ok=True)
         await server.serve(sockets=listeners.duplicates())
         try:
             await server.announced()
@@ -156,12 +157,25 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
             raise ServerFailed(f"stopped: the {minifn.lost.result()} ended unexpectedly")
 
 
+async def _announce(minifn: Minifn, config: Config, ready: Ready) -> None:
+    """Leave the server's address for commands of this machine, then run `ready`."""
+    address = f"{url_of(config)}\n{config.project}\n"
+    await asyncio.to_thread(minifn.data.address.write_text, address)
+    await ready(minifn, url_of(config))
+
+
 def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:
     app: ASGIApp = minifn.app if config.proxies else ProxyHint(minifn.app)
-    most = connections_max(raise_descriptors())
+    connection = functools.partial(
+        DirectConnection,
+        minifn.app.state.direct,
+        connections_max(raise_descriptors()),
+        named=naming(config.proxies),
+        writes_log=config.access_log,
+    )
     return uvicorn.Config(
         AccessLog(app) if config.access_log else app,
-        http=cast("type[asyncio.Protocol]", functools.partial(Connection, most)),
+        http=cast("type[asyncio.Protocol]", connection),
         ws=cast("type[asyncio.Protocol]", websocket_protocol),
         ws_max_size=MESSAGE_BYTES_MAX,
         ws_per_message_deflate=False,

@@ -23,27 +23,36 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 0
+        await logged(self._app, scope, receive, send, time.monotonic())
 
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
 
-        began = time.monotonic()
-        try:
-            await self._app(scope, receive, noted)
-        finally:
-            logger.info(
-                '%s - "%s %s HTTP/%s" %s %.1f ms',
-                _client(scope),
-                scope["method"],
-                _target(scope),
-                scope["http_version"],
-                status or "-",
-                1000 * (time.monotonic() - began),
-            )
+async def logged(app: ASGIApp, scope: Scope, receive: Receive, send: Send, began: float) -> None:
+    """Run an application, and write a line when its answer to a request has ended."""
+    status = 0
+
+    async def noted(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+        await send(message)
+
+    try:
+        await app(scope, receive, noted)
+    finally:
+        write_line(scope, status, began)
+
+
+def write_line(scope: Scope, status: int, began: float) -> None:
+    """Write the line of a request that came at `began` on the monotonic clock."""
+    logger.info(
+        '%s - "%s %s HTTP/%s" %s %.1f ms',
+        _client(scope),
+        scope["method"],
+        _target(scope),
+        scope["http_version"],
+        status or "-",
+        1000 * (time.monotonic() - began),
+    )
 
 
 def _target(scope: Scope) -> str:

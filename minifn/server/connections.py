@@ -145,6 +145,11 @@ class Connection(Watched, HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Called by the parser. Raising Refused ends the connection."""
+        self.check_head()
+        self.run_app()
+
+    def check_head(self) -> None:
+        """Raise Refused for a head that is malformed, or has too much ahead of it."""
         self._head_bytes = 0
         headers = self.headers
         if len(headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
@@ -152,6 +157,9 @@ class Connection(Watched, HttpToolsProtocol):
         if len(dict(headers)) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
             # RFC 9112, 3.2: one Host could be checked and another one used.
             raise Refused
+
+    def run_app(self) -> None:
+        """Have the application answer the request whose head is complete, after those ahead."""
         before = self.cycle
         super().on_headers_complete()
         if self.pipeline:
@@ -159,8 +167,12 @@ class Connection(Watched, HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""
-        self._head_bytes = 0
+        self.body_came()
         super().on_body(body)
+
+    def body_came(self) -> None:
+        """Note that a piece of a body came, so that trailers are counted anew."""
+        self._head_bytes = 0
 
     def handle_websocket_upgrade(self) -> None:
         """Called for a handshake.

@@ -6,9 +6,16 @@ it too, and could name another client address with each request.
 
 import ipaddress
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from minifn.hooks import nothing_async
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 logger = logging.getLogger("minifn.server")
 
@@ -23,6 +30,17 @@ def trusted(proxies: Iterable[str]) -> list[str]:
         f"::ffff:{one.network_address}/{96 + one.prefixlen}" for one in networks if one.version == 4
     ]
     return [*map(str, networks), *mapped]
+
+
+def naming(proxies: Sequence[str]) -> ASGIApp | None:
+    """Return an application that only sets the client's address in a scope; None without proxies.
+
+    uvicorn does the same before it calls the application of a server.
+    """
+    if not proxies:
+        return None
+    nothing = cast("ASGI3Application", nothing_async)
+    return cast("ASGIApp", ProxyHeadersMiddleware(nothing, trusted(proxies)))
 
 
 class ProxyHint:

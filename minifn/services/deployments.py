@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from minifn.archive import pack, uploads
+from minifn.archive.folders import Folder
 from minifn.change_feed import ChangeFeed
 from minifn.errors import DeploymentNotFound, FunctionNotFound
 from minifn.hooks import Hooks
@@ -57,6 +58,8 @@ class DeploymentService:
         self._database = database
         self._hooks = hooks
         self._changes = changes or ChangeFeed()
+        #: Deployment -> the folder that it is built from, in place of an archive.
+        self.folders: dict[str, Folder] = {}
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
         #: Builds are removed, or a deployment becomes active.
@@ -93,6 +96,14 @@ class DeploymentService:
         return await self.add(
             msgspec.structs.replace(deployment, source_size_bytes=archive.stat().st_size), archive
         )
+
+    async def add_folder(self, deployment: Deployment, folder: Folder) -> Deployment:
+        """Store a new deployment of a folder of this machine, and queue its build.
+
+        The build copies the folder when it begins. Raises FunctionNotFound.
+        """
+        self.folders[deployment.id] = folder
+        return await self._insert(deployment, lambda *_: None, folder.path)
 
     async def _insert(
         self, deployment: Deployment, store: Callable[[Path, Path], None], archive: Path
@@ -274,6 +285,7 @@ class DeploymentService:
     async def _discard(self, deployment_id: str) -> None:
         await self._hooks.interrupt(deployment_id)
         await self._hooks.retire(deployment_id)
+        self.folders.pop(deployment_id, None)
         await asyncio.to_thread(self._data.remove_deployment, deployment_id)
 
     async def _both(self, function_id: str, deployment_id: str) -> tuple[Function, Deployment]:

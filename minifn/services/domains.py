@@ -1,6 +1,7 @@
 """Domains: the function, redirect or API at each host name, and the rules that add domains."""
 
 import asyncio
+from collections.abc import Mapping
 
 import msgspec
 
@@ -44,7 +45,15 @@ class DomainService:
         None is the API. Another name below the functions domain is the id of a function, which may
         not exist. Suspends only after a change of the rules.
         """
-        routes = self._routes if self._routes is not None else await self._read()
+        return self._route(self._routes if self._routes is not None else await self._read(), host)
+
+    def route_at_once(self, host: str) -> str | Rule | None:
+        """Do what `route_of` does. Raises LookupError when the routes must be read."""
+        if self._routes is None:
+            raise LookupError("a rule or a function has changed")
+        return self._route(self._routes, host)
+
+    def _route(self, routes: Mapping[str, str | Rule], host: str) -> str | Rule | None:
         route = routes.get(host)
         if route is None and host.endswith(self._suffix):
             return host[: -len(self._suffix)]

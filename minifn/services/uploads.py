@@ -60,6 +60,8 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     entrypoint: str | None = None
     #: None = the function's.
     commands: str | None = None
+    #: A note about the deployment.
+    message: str = ""
     #: The header Content-Range; None when the archive comes whole.
     content_range: str | None = None
     #: The header x-appwrite-id; ignored without Content-Range.
@@ -114,6 +116,7 @@ class Uploads:
             entrypoint=entrypoint,
             commands=function.commands if upload.commands is None else upload.commands,
             activate=upload.activate,
+            provider_commit_message=upload.message,
             source_size_bytes=total_bytes,
         )
         if chunk is None:

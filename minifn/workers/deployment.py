@@ -36,6 +36,11 @@ class DeploymentWorkers:
         return any(worker.in_service for worker in self.workers)
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether it has a worker, and another process would run other code."""
+        return self.in_service and not self.spec.is_current()
+
+    @property
     def growth_seconds(self) -> float:
         """Seconds from a wait to the start of another worker."""
         return BLOCKING_GROW_SECONDS if self.blocking else GROW_SECONDS

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Self, cast
 
+from minifn.host.tasks import end
 from minifn.log_text import one_line
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
@@ -134,15 +135,17 @@ class Pool:
             return failed("died", "The function's workers handed the request back too often.\n")
         return lasting_since(response, began) if declines else response
 
-    def prewarm(self, spec: WorkerSpec) -> None:
+    def prewarm(self, spec: WorkerSpec) -> bool:
         """Start a worker ahead of the first request and have it import the function.
 
-        Does nothing while memory is short, because the worker would displace a useful one.
+        Return False, and do nothing, while memory is short: it would displace a useful one.
         """
-        if not self._closing and not self._crowded and not self._is_short():
-            deployment = self._deployment(spec)
-            if not deployment.workers and not deployment.starting:
-                self._grow(deployment, load=True)
+        if self._closing or self._crowded or self._is_short():
+            return False
+        deployment = self._deployment(spec)
+        if not deployment.workers and not deployment.starting:
+            self._grow(deployment, load=True)
+        return True
 
     def drop(self, key: str) -> None:
         """Forget a deployment: its workers finish their calls and end."""
@@ -162,10 +165,7 @@ class Pool:
         for deployment in self._deployments.values():
             deployment.wake(failed("stopped", STOPPING))
         self._deployments.clear()
-        starting = list(self._starting)
-        for start in starting:
-            start.cancel()
-        await asyncio.gather(*starting, return_exceptions=True)
+        await end(*self._starting)
         await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
 
     async def _wait_for_worker(
@@ -248,7 +248,7 @@ class Pool:
 
     def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:
         """Start one more worker if the limits allow it."""
-        if self._closing or self._crowded:
+        if self._closing or self._crowded or deployment.is_outdated:
             return
         owner = deployment.spec.owner
         of_function = sum(worker.spec.owner == owner for worker in self._alive)

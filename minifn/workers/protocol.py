@@ -31,8 +31,9 @@ Server to worker:
     `id`: the caller has gone. Stop the call if the language can, and answer when it no longer
     occupies the worker; the answer is dropped.
 `load`
-    Import the function now, before the first request; no answer. Output of the import is kept and
-    logged with the first request. The next request tries a failed import again, and reports it.
+    Import the function now, before the first request. Output of the import is kept and logged with
+    the first request. The next request tries a failed import again, and reports it. With the
+    optional member `answer`, a wrapper whose manifest says `reload` answers with `loaded`.
 `stop`
     Take no more requests, finish those in flight, exit with status 0. The end of the stream means:
     exit at once.
@@ -58,6 +59,9 @@ Worker to server:
 `capacity`
     `concurrency` (as in `ready`): the number of requests it takes at once from now on. It still
     handles requests that the server sent before it read this.
+`loaded`
+    The answer to a `load` with `answer`. Body: why the import failed, with the trace; empty when
+    the function is imported.
 `decline`
     `id`: the request has not begun and is returned, for another worker or for later.
 
@@ -115,6 +119,9 @@ class Cancel(msgspec.Struct, tag_field="type", tag="cancel", frozen=True):
 class Load(msgspec.Struct, tag_field="type", tag="load", frozen=True):
     """Import the function ahead of the first request."""
 
+    #: Whether the worker tells the outcome by `loaded`.
+    answer: bool = False
+
 
 class Stop(msgspec.Struct, tag_field="type", tag="stop", frozen=True):
     """Finish and exit."""
@@ -133,6 +140,10 @@ class Capacity(msgspec.Struct, tag_field="type", tag="capacity", frozen=True):
 
     #: Requests at once, 0 = any number.
     concurrency: int
+
+
+class Loaded(msgspec.Struct, tag_field="type", tag="loaded", frozen=True):
+    """The function was imported, or could not be: then the body says why."""
 
 
 class Decline(msgspec.Struct, tag_field="type", tag="decline", frozen=True):
@@ -163,7 +174,7 @@ class Response(msgspec.Struct, tag_field="type", tag="response", frozen=True):
 
 
 ServerFrame: TypeAlias = Request | Cancel | Load | Stop
-WorkerFrame: TypeAlias = Ready | Capacity | Decline | Log | Response
+WorkerFrame: TypeAlias = Ready | Capacity | Loaded | Decline | Log | Response
 
 _encode_header = msgspec.json.Encoder().encode
 _decode_worker_frame: Callable[[bytes], WorkerFrame] = msgspec.json.Decoder(WorkerFrame).decode

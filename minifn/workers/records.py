@@ -35,6 +35,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _CACHED_HEADERS_BYTES = 512
 
 
+def always() -> bool:
+    """Return True."""
+    return True
+
+
 class WorkerFailed(Exception):
     """A worker could not be started; the message says why, for the function's owner."""
 
@@ -52,11 +57,21 @@ class WorkerSpec:
     concurrency: int = 64
     #: Awaited before each start of a process. Raises WorkerFailed.
     prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
+    #: Told how the function's import ended, when it was imported ahead of requests: why it failed,
+    #: "" for success. A process that ends is told as well. None when nothing asks.
+    on_load: Callable[[str], None] | None = field(default=None, compare=False)
+    #: Whether a new process would run the same code. Otherwise the running ones get no more.
+    is_current: Callable[[], bool] = field(default=always, compare=False)
 
     @property
     def owner(self) -> str:
         """The id under which workers are counted."""
         return self.group or self.key
+
+    def tell_load(self, problem: str) -> None:
+        """Call `on_load`, if there is one."""
+        if self.on_load is not None:
+            self.on_load(problem)
 
 
 class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):

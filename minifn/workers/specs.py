@@ -1,8 +1,10 @@
 """Specs of workers: the command, environment, paths and limits of a function's processes."""
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from minifn.config import NETWORKS, Config
 from minifn.endpoint import ApiEndpoint
@@ -13,7 +15,7 @@ from minifn.models import Deployment, Specification, Target, specification
 from minifn.process_env import CODE, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Limits, Network
 from minifn.sandbox.engines import Engine
-from minifn.workers.records import WorkerSpec
+from minifn.workers.records import WorkerSpec, always
 from minifn.workers.runtime_folders import folders, places, shown
 
 #: Variable by which a function gives up network.
@@ -60,6 +62,18 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
+@dataclass(kw_only=True, slots=True)
+class LiveCode:
+    """A folder that runs in place of a deployment's build, while it is developed."""
+
+    #: Returns what a sandbox shows of it; () shows the build as usual.
+    binds: Callable[[], tuple[Bind, ...]]
+    #: Whether the folder has the code of the version that answers.
+    is_current: bool = True
+    #: Counts the versions of the code that have answered.
+    version: int = 0
+
+
 class WorkerSpecs:
     """Makes the spec of a function's workers from the function and its active deployment."""
 
@@ -82,6 +96,8 @@ class WorkerSpecs:
         self._tmp_mb = max(1, min(config.tmp, disk_mb // TMP_DISK_SHARE))
         self.endpoint = endpoint
         self._share = share
+        #: Deployment -> the folder that runs in place of its build.
+        self.live: dict[str, LiveCode] = {}
         #: Deployment -> the target that its worker was described for, with the URL of the API and
         #: the number of changes of the runtimes at that time.
         self._specs: dict[str, tuple[Target, tuple[str, int], WorkerSpec]] = {}
@@ -96,19 +112,40 @@ class WorkerSpecs:
         known = self._specs.get(key)
         world = (self.endpoint.url, self._runtimes.changes)
         if known is None or known[0] is not target or known[1] != world:
-            spec = self._describe(target, target.deployment)
+            live = self.live.get(key)
+            spec = self._describe(target, target.deployment, live.version if live else 0)
             # An equal spec stays the same object, so warm workers survive a change without effect.
             if known is not None and known[2] == spec:
                 spec = known[2]
             known = self._specs[key] = (target, world, spec)
         return known[2]
 
-    def forget(self, deployment_id: str) -> None:
-        """Forget a deleted deployment."""
-        self._specs.pop(deployment_id, None)
+    def forget(self, deployment_id: str) -> str:
+        """Forget a deleted deployment, and return the key of its workers."""
+        _, _, spec = self._specs.pop(deployment_id, (None, None, None))
+        self.live.pop(deployment_id, None)
+        return spec.key if spec is not None else deployment_id
 
-    def _describe(self, target: Target, deployment: Deployment) -> WorkerSpec:
+    def renewed(self, target: Target, on_load: Callable[[str], None]) -> WorkerSpec:
+        """Return the spec of workers with the present code of a folder, for `renew`.
+
+        Raises RuntimeUnavailable.
+        """
+        assert target.deployment is not None
+        version = self.live[target.deployment.id].version + 1
+        spec = self._describe(target, target.deployment, version)
+        return dataclasses.replace(spec, on_load=on_load)
+
+    def renew(self, target: Target, spec: WorkerSpec) -> None:
+        """Have `of` return the spec that `renewed` made: its workers answer from now on."""
+        assert target.deployment is not None
+        self.live[target.deployment.id].version += 1
+        world = (self.endpoint.url, self._runtimes.changes)
+        self._specs[target.deployment.id] = (target, world, spec)
+
+    def _describe(self, target: Target, deployment: Deployment, version: int) -> WorkerSpec:
         function = target.function
+        live = self.live.get(deployment.id)
         installed = self._runtimes.resolve(function.runtime)
         size = specification(function.runtime_specification)
         code = Bind(source=self._data.build(deployment.id), target=CODE)
@@ -116,6 +153,8 @@ class WorkerSpecs:
         if not installed.workers_share:
             binds.pop("shared", None)
         place = Place(**places(self._engine, binds), tmp=self._engine.tmp)
+        code_binds = (live.binds() if live else ()) or (binds.pop("code"),)
+        binds.pop("code", None)
         system = system_variables(
             function,
             deployment,
@@ -131,7 +170,7 @@ class WorkerSpecs:
             argv=start.argv,
             env={**start.defaults, **own, **options, **system, **start.env},
             cwd=place.code,
-            binds=(*binds.values(), *shown(installed)),
+            binds=(*code_binds, *binds.values(), *shown(installed)),
             limits=self._limits(size, target, installed),
             network=network_of(self._config.network, target.variables),
             uid=function_uid(function),
@@ -139,7 +178,7 @@ class WorkerSpecs:
         )
         concurrency = concurrency_of(target.variables)
         return WorkerSpec(
-            key=deployment.id,
+            key=f"{deployment.id}~{version}" if version else deployment.id,
             group=function.id,
             command=command,
             concurrency=concurrency,
@@ -148,6 +187,7 @@ class WorkerSpecs:
                 if installed.workers_share
                 else nothing_async
             ),
+            is_current=(lambda: live.is_current) if live else always,
         )
 
     def _limits(self, size: Specification, target: Target, installed: Installed) -> Limits:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import cast
@@ -28,6 +27,7 @@ from minifn.workers.records import (
     WorkerSpec,
     failed,
 )
+from minifn.workers.socket_pair import socket_pair
 
 #: Seconds that a worker may take to be ready.
 START_SECONDS = 60.0
@@ -39,7 +39,6 @@ SETTLE_SECONDS = 10.0
 STOP_GRACE_SECONDS = 2.0
 #: Seconds from the end of the socket to that of the process, or the reverse.
 CLOSE_SECONDS = 0.5
-SOCKET_BUFFER_BYTES = 1024 * 1024
 #: Bytes that the smallest frame counts for in a flood, because it costs work.
 FRAME_BYTES = 64
 #: Most requests declined in a row without an open call. One may cross an answer; more mean that an
@@ -123,11 +122,9 @@ class Worker(asyncio.Protocol):
     async def start(self, spawner: Spawner, engine: Engine) -> None:
         """Start the process and wait until it takes requests. Raises WorkerFailed."""
         await self.spec.prepare()
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket_pair()
         reading, writing = os.pipe()
         self._output = OutputTail(reading, self._flooded)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         env = {**self.spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
         try:
             wrapped = engine.wrap(dataclasses.replace(self.spec.command, env=env))
@@ -139,6 +136,7 @@ class Worker(asyncio.Protocol):
             self._output.close()
             if not isinstance(exc, SandboxError):
                 raise
+            self.spec.tell_load(str(exc))
             raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
         finally:
             theirs.close()
@@ -198,7 +196,7 @@ class Worker(asyncio.Protocol):
 
     def load(self) -> None:
         """Have the function imported ahead of its first request."""
-        self._send(protocol.encode(protocol.Load()))
+        self._send(protocol.encode(protocol.Load(answer=self.spec.on_load is not None)))
 
     def _send(self, frame: bytes) -> None:
         """Write a frame at the end of this turn of the loop, with all others of the turn."""
@@ -273,6 +271,8 @@ class Worker(asyncio.Protocol):
                     self.on_capacity(self)
                 elif type(frame) is Ready:
                     self._become_ready(frame)
+                elif type(frame) is protocol.Loaded:
+                    self.spec.tell_load(body.decode(errors="replace"))
         except ProtocolError as exc:
             self._kill(f"The worker broke the protocol: {exc}.\n")
 
@@ -293,8 +293,7 @@ class Worker(asyncio.Protocol):
     def _set_slots(self, concurrency: int) -> None:
         if self._retired or self._reason:
             return
-        most = self.spec.concurrency
-        self._granted = min(most, concurrency) if concurrency > 0 else most
+        self._granted = min(self.spec.concurrency, concurrency if concurrency > 0 else 1 << 31)
         self.slots = 1 if self._careful else self._granted
 
     def _give_back(self, frame: Decline) -> None:
@@ -394,6 +393,7 @@ class Worker(asyncio.Protocol):
         if not self.ready.done():
             self.ready.set_exception(WorkerFailed(reason + self._output.since(0)))
             self.ready.exception()
+        self.spec.tell_load(reason + self._output.since(0))
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.finish(failure="died", error=reason + self._output.since(call.output_mark))

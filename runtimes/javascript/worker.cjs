@@ -148,7 +148,12 @@ function onFrame(frame, body) {
     // The function may go on; its answer is ignored.
     calls.get(frame.id)?.answer(500, [], "");
   } else if (frame.type === "load") {
-    if (!handler) importHandler().catch(() => {});
+    const imported = handler ? Promise.resolve() : importHandler();
+    const tell = frame.answer ? (text) => connection.sendNow('{"type":"loaded"}', text) : () => {};
+    imported.then(
+      () => tell(""),
+      (error) => tell(error instanceof LoadFailure ? error.message : format([error])),
+    );
   } else if (frame.type === "stop") {
     stopping = true;
     if (calls.size === 0) connection.finish();

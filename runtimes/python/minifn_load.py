@@ -30,6 +30,8 @@ class Function:
     def __init__(self, code: str, entrypoint: str) -> None:
         self.main = None
         self.is_coroutine = False
+        #: Where the last import failed, "" unless an exception ended it.
+        self.trace = ""
         self._code = code
         self._entrypoint = entrypoint
         self._path = os.path.normpath(os.path.join(code, entrypoint))
@@ -66,16 +68,20 @@ class Function:
         entrypoint = self._entrypoint
         if not os.path.isfile(self._path):
             return f"Failed to load entrypoint, file {entrypoint} does not exist."
+        self.trace = ""
         name = "function." + os.path.splitext(os.path.normpath(entrypoint))[0].replace("/", ".")
         try:
             __import__(name)
             main = getattr(sys.modules[name], "main", None)
         except ModuleNotFoundError as exc:
+            self.trace = describe(exc)
             return f"Module not found: {exc.name}"
         except SyntaxError as exc:
+            self.trace = describe(exc)
             return f"Syntax error in {exc.filename}:{exc.lineno}: {exc.msg}"
         except BaseException as exc:
-            return f"Failed to load module: {describe(exc)}"
+            self.trace = describe(exc)
+            return f"Failed to load module: {self.trace}"
         if not callable(main):
             del sys.modules[name]
             return NO_MAIN

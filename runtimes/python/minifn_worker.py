@@ -160,16 +160,23 @@ class Worker:
             if call is not None and call._task is not None:
                 # Later, because a task that has not begun would end without an answer.
                 self._loop.call_soon(call._task.cancel)
-        elif kind == "load" and self._function.main is None:
-            load = Load()
-            current.set(load)
-            self._function.load()
-            current.set(None)
-            self._printed_ahead = load.printed
+        elif kind == "load":
+            problem = "" if self._function.main is not None else self._load_ahead()
+            if frame.get("answer"):
+                self.channel.send('{"type":"loaded"}', problem.encode("utf-8", "replace"))
         elif kind == "stop":
             self._stopping = True
             self._leave_when_done()
         return None
+
+    def _load_ahead(self) -> str:
+        """Import the function before its first call. Returns why that failed, "" for success."""
+        load = Load()
+        current.set(load)
+        problem = self._function.load()
+        current.set(None)
+        self._printed_ahead = load.printed
+        return (self._function.trace or problem) if problem else ""
 
     def _load_for(self, call: Context) -> bool:
         """Import the function during the first call, and answer the call when that fails."""

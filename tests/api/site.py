@@ -9,7 +9,7 @@ import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import httpx
 import uvicorn
@@ -22,6 +22,7 @@ from minifn.languages import RuntimeTable
 from minifn.models import Execution
 from minifn.parts import Parts
 from minifn.sandbox.engines.none import NoEngine
+from minifn.server.direct import DirectConnection
 from minifn.store import deployments, executions
 from minifn.store.database import Database
 from minifn.store.deployments import BuildResult
@@ -139,14 +140,20 @@ class Site(Parts):
 
 
 class SiteServer:
-    """A site behind uvicorn, in a thread of its own."""
+    """A site in a thread of its own, behind minifn's connections, or behind those of uvicorn.
 
-    def __init__(self, data: Path, **settings: Any) -> None:
+    Only minifn's own answer some requests without ASGI (`direct`).
+    """
+
+    def __init__(self, data: Path, *, direct: bool = True, **settings: Any) -> None:
         self.site = Site(data, **settings)
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
+        app = create_app(self.site)
+        connection = functools.partial(DirectConnection, app.state.direct, 1000)
         config = uvicorn.Config(
-            create_app(self.site),
+            app,
+            http=cast("type[asyncio.Protocol]", connection) if direct else "httptools",
             host="127.0.0.1",
             port=self.port,
             log_level="warning",

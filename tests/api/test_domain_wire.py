@@ -13,6 +13,8 @@ from minifn.api import create_app
 from minifn.limits import BODY_LIMIT_BYTES
 from tests.api.site import SiteServer, deploy
 
+pytestmark = pytest.mark.both_ways
+
 DOMAIN = "functions.localhost"
 NEWEST = '{"method":"orderDesc","attribute":"","values":[]}'
 

@@ -1,21 +1,23 @@
 """Creating an execution skips the router; every other request goes through it."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from minifn.api import OPERATIONS
-from minifn.api.fast_route import FastRoute
+from minifn.api.fast_route import FastRoute, FastRoutes
+from minifn.api.wire.operation import Endpoint
 
 
 def receiver(scope: dict[str, Any]) -> tuple[str, Any]:
     """Return what receives the request, `endpoint` or `router`, and the path's parameters."""
     seen: list[tuple[str, Any]] = []
 
-    class Endpoint:
+    class Noted:
+        operation = next(operation for operation in OPERATIONS if operation.fast)
+
         async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
             seen.append(("endpoint", scope.get("path_params")))
 
@@ -25,9 +27,9 @@ def receiver(scope: dict[str, Any]) -> tuple[str, Any]:
     async def unused(*_: Any) -> Any:
         raise AssertionError
 
-    (operation,) = (operation for operation in OPERATIONS if operation.fast)
-    route = Route(f"/v1{operation.path}", Endpoint(), methods=[operation.method])
-    asyncio.run(FastRoute(router, route)(scope, unused, unused))
+    endpoint = Noted()
+    route = FastRoute(cast("Endpoint", endpoint), f"/v1{endpoint.operation.path}")
+    asyncio.run(FastRoutes(router, (route,))(scope, unused, unused))
     return seen[0]
 
 

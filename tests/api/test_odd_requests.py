@@ -14,6 +14,8 @@ from minifn.api import create_app
 from minifn.api.wire.answers import unexpected_answer
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, deploy, refusal
 
+pytestmark = pytest.mark.both_ways
+
 
 @pytest.fixture(autouse=True)
 def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Iterator[None]:

@@ -30,6 +30,8 @@ WARM_SECONDS = 1.0
 IDLE_SECONDS = 5.0
 #: Deadline of a build, seconds: a first one of a compiled language makes the machine's caches.
 BUILD_SECONDS = 300
+#: Specification of builds, with the processors of the machine that the figures are about.
+BUILD_SPECIFICATION = "s-2vcpu-2gb"
 #: Files of starters that list no dependency, for which a build would run a package manager.
 EMPTY_LISTS = ("requirements.txt", "Gemfile")
 MEGABYTE = 1_000_000
@@ -52,8 +54,13 @@ class Hello:
         return {"path": "/" if self.family == "static" else "/ping", "method": "GET"}
 
     def changed(self, number: int) -> dict[str, bytes]:
-        """Return its files with an entry that differs for each number."""
-        return {**self.files, self.entrypoint: self.files[self.entrypoint] + b"\n" * number}
+        """Return its files with a program that differs for each number.
+
+        A new line alone would not do: Go links nothing when the compiled package is the same.
+        """
+        entry = self.files[self.entrypoint].replace(b"It works.", f"It works {number}.".encode())
+        assert entry != self.files[self.entrypoint]
+        return {**self.files, self.entrypoint: entry}
 
 
 def measure(
@@ -113,12 +120,17 @@ def measure_builds(
 ) -> dict[str, str]:
     """Time later builds of each function, and its compiler; return family -> last deployment.
 
-    The first build and the compiler's first run fill caches, and are not counted.
+    The first build and the compiler's first run fill caches, and are not counted. Builds get as
+    many processors as the compiler has.
     """
     deployments = {}
     with server.api as api, tempfile.TemporaryDirectory() as folder:
         for hello in hellos:
-            settings = {"execute": ["any"], "entrypoint": hello.entrypoint}
+            settings = {
+                "execute": ["any"],
+                "entrypoint": hello.entrypoint,
+                "buildSpecification": BUILD_SPECIFICATION,
+            }
             api.create(hello.family, hello.installed.runtime.id, **settings)
         for number in range(rounds + 1):
             for hello in hellos:

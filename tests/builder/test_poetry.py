@@ -66,6 +66,7 @@ def built(api: Api, files: dict[str, bytes]) -> str:
 
 
 @pytest.mark.usefixtures("reached")
+@pytest.mark.slow
 def test_a_project_with_and_without_a_package(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", INDEX)
     with Server(data) as server, server.api as api:

@@ -19,6 +19,8 @@ from tests.crash.invariants import check_database, check_files
 from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, prepare, send_chunk
 from tests.serving import FUNCTIONS, Api, Server, pack, wait_until
 
+pytestmark = pytest.mark.slow
+
 DISK_BYTES = 96 * 1024 * 1024
 
 

@@ -5,7 +5,7 @@ The words after a block's language say what it is:
     bash run            run in one session with the page's other blocks; must succeed
     bash setup          the same, and before the blocks of every other page
     bash serve          run in the background until the next `serve` or the end of the page;
-                        must answer on port 8000
+                        must answer on port 8000, and `minifn dev` say that a function is ready
     python run          a program; `javascript run` as well
     python file=NAME    the file NAME
     text output         what the block before it printed; `...` stands for anything
@@ -144,14 +144,14 @@ class Reader:
                 stderr=log,
                 start_new_session=True,
             )
-        wait_until(self._answers, START_SECONDS, f"{text} answers")
+        wait_until(lambda: self._answers(text), START_SECONDS, f"{text} answers")
 
-    def _answers(self) -> bool:
+    def _answers(self, text: str) -> bool:
         assert self._serving is not None
         assert self._serving.poll() is None, self.log()
         with contextlib.suppress(httpx.TransportError):
             httpx.get(f"http://127.0.0.1:{self.port}/", trust_env=False)
-            return True
+            return "minifn dev" not in text or "\nready " in self.log()
         return False
 
     def log(self) -> str:

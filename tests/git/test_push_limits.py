@@ -145,6 +145,7 @@ def test_deep_names_that_are_there_break_no_later_push(
     assert not (git_server.data / "repositories" / function_id).exists()
 
 
+@pytest.mark.slow
 def test_many_packs_are_put_together(
     api: Api, git_server: Server, repository: Repository, tmp_path: Path
 ) -> None:

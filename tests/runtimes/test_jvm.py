@@ -97,6 +97,7 @@ SCRAPS = st.text(alphabet='{}[]",:\\u0123456789.eE+-truefalsn \n', max_size=12)
 
 @settings(deadline=None)
 @given(OBJECTS, st.booleans())
+@pytest.mark.slow
 def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only)
     own, gson = reader.read(text)
@@ -105,6 +106,7 @@ def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> N
 
 @settings(deadline=None, max_examples=500)
 @given(SCRAPS)
+@pytest.mark.slow
 def test_own_json_refuses_what_is_none(reader: Reader, text: str) -> None:
     try:
         expected = json.loads(text, parse_int=float, parse_float=finite)

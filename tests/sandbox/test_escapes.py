@@ -3,6 +3,8 @@
 import asyncio
 import sys
 
+import pytest
+
 from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.spawner import run
@@ -60,6 +62,7 @@ def test_a_deep_directory_is_counted_and_removed(place: DataDir) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_deep_directory_of_a_killed_server_is_removed(place: DataDir) -> None:
     left = place.run / "tmp" / "1"
     left.mkdir(parents=True)

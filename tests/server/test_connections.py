@@ -141,6 +141,7 @@ def test_a_websocket_does_not_make_the_server_collect(
         assert process.memory_info().rss - before < 30_000_000
 
 
+@pytest.mark.slow
 def test_one_long_event_for_many_slow_clients(data: Path) -> None:
     code = b"def main(context): return context.res.text('x' * 5_000_000)"
     with Server(data) as server, server.api as api, contextlib.ExitStack() as clients:

@@ -71,6 +71,7 @@ def test_no_function_takes_the_port(
         assert api.execute("taker", path="/?seconds=0")["responseBody"] == "[]"
 
 
+@pytest.mark.slow
 def test_no_function_takes_the_port_of_a_server_that_stops(data: Path) -> None:
     """Clients that retry would reach the function while requests in flight have ten seconds."""
     server = Server(data).start()

@@ -92,6 +92,7 @@ def test_a_crowd_is_served_or_refused_at_once(paused: Server) -> None:
     assert len(rows) == statuses[201] + 1
 
 
+@pytest.mark.slow
 def test_memory_of_a_crowd_is_given_back(data: Path) -> None:
     """glibc keeps hundreds of megabytes of freed memory until it is trimmed."""
     code = b"def main(context):\n    return context.res.binary(context.req.body_binary)\n"
@@ -148,6 +149,7 @@ def open_connections(port: int) -> int:
     return sum(one.status in states and getattr(one.laddr, "port", 0) == port for one in found)
 
 
+@pytest.mark.slow
 def test_a_request_is_not_kept_as_many_values(paused: Server) -> None:
     """Lists in memory are twenty times as long as their text."""
 

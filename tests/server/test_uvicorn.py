@@ -12,20 +12,26 @@ from uvicorn import _types
 from uvicorn.protocols.http import flow_control, httptools_impl
 from uvicorn.protocols.websockets import websockets_sansio_impl
 
+from minifn.server.direct import DirectCycle
+
 ROOT = Path(__file__).parents[2]
 #: Class -> the attributes and methods of it that minifn/server reads, sets, calls or overrides.
 USED: dict[type, set[str]] = {
     httptools_impl.HttpToolsProtocol: {
         *("connections", "cycle", "flow", "headers", "loop", "pipeline", "scope", "transport"),
+        *("logger", "on_response_complete", "parser", "server_state", "shutdown", "tasks", "url"),
+        "on_message_complete",
         *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade"),
         *("on_body", "on_headers_complete", "on_message_begin", "pause_writing", "resume_writing"),
         "send_400_response",
     },
     httptools_impl.RequestResponseCycle: {
         *("disconnected", "message_event", "more_body", "response_complete", "response_started"),
-        "scope",
+        *("access_log", "body", "chunked_encoding", "default_headers", "expected_content_length"),
+        *("flow", "keep_alive", "logger", "on_response", "receive", "scope", "send"),
+        *("send_500_response", "transport", "waiting_for_100_continue"),
     },
-    flow_control.FlowControl: {"read_paused"},
+    flow_control.FlowControl: {"read_paused", "write_paused"},
     websockets_sansio_impl.WebSocketsSansIOProtocol: {
         *("frames", "handle_cont", "handle_ping", "loop", "send", "transport", "writable"),
     },
@@ -35,7 +41,10 @@ USED: dict[type, set[str]] = {
     },
 }
 #: Names of minifn's own on the same objects.
-OWN = {"hang_up", "heard_at", "is_late", "paused_at"}
+OWN = {
+    *("body_came", "check_head", "hang_up", "heard_at", "is_late", "paused_at", "receive_too"),
+    *("run_app", "write"),
+}
 
 
 def defined(kind: type) -> set[str]:
@@ -52,10 +61,26 @@ def test_this_uvicorn_has_every_attribute_in_use(kind: type) -> None:
     assert USED[kind] - defined(kind) == set()
 
 
+def test_a_direct_cycle_has_every_attribute_of_a_cycle() -> None:
+    set_there = re.findall(
+        r"\bself\.(\w+) = ", inspect.getsource(httptools_impl.RequestResponseCycle.__init__)
+    ) + re.findall(
+        r"\bself\.(\w+): [^=]+ = ", inspect.getsource(httptools_impl.RequestResponseCycle.__init__)
+    )
+    set_here = {*vars(DirectCycle)} | set(
+        re.findall(r"\bself\.(\w+) = ", inspect.getsource(DirectCycle.__init__))
+    )
+    # Those of uvicorn's own access log, which is off.
+    assert set(set_there) - set_here <= {"access_logger"}
+    assert len(set_there) > 10
+    assert httptools_impl.STATUS_LINE[201].startswith(b"HTTP/1.1 201")
+    assert httptools_impl.HEADER_VALUE_RE.search(b"\r\n")
+
+
 def test_every_attribute_in_use_is_named_here() -> None:
     """Attributes of `self`, a cycle, a flow or a connection, as minifn/server/ writes them."""
     named = OWN.union(*USED.values())
-    for name in ("connections.py", "websockets.py"):
+    for name in ("connections.py", "direct.py", "websockets.py"):
         for node in ast.walk(ast.parse((ROOT / "minifn" / "server" / name).read_text())):
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in (
                 "self",

@@ -337,6 +337,7 @@ def changed(kept: DataDir, tmp_path: Path, *statements: str) -> Path:
     return rewritten(file, change)
 
 
+@pytest.mark.slow
 def test_a_live_server_under_writes(data: Path, tmp_path: Path) -> None:
     """A copy of any moment is complete; a server started on it answers."""
     ended = threading.Event()

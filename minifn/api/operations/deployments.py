@@ -51,6 +51,8 @@ class CreateDeployment(Params, frozen=True, kw_only=True):
     entrypoint: Annotated[str | None, Text(1028)] = None
     commands: Annotated[str | None, Text(8192, 0)] = None
     activate: Annotated[bool, Boolean(loose=True)]
+    #: minifn's own: a note, in the field of a commit's message.
+    message: Annotated[str, Text(1000, 0)] = ""
 
 
 class ListDeployments(Params, frozen=True, kw_only=True):
@@ -94,6 +96,7 @@ async def create(call: Call, params: CreateDeployment) -> ASGIApp:
         entrypoint=params.entrypoint,
         commands=params.commands,
         content_range=call.header(b"content-range") or None,
+        message=params.message,
         deployment_id=call.header(b"x-appwrite-id"),
         sdk_language=call.header(b"x-sdk-language"),
     )

@@ -19,7 +19,7 @@ from minifn.api.access.operators import Operators
 from minifn.api.access.origins import Origins
 from minifn.api.access.rates import Allowance, Rate
 from minifn.api.wire import bodies
-from minifn.api.wire.answers import BUFFERED_BYTES, Answer, deliver, error_answer, unexpected_answer
+from minifn.api.wire.answers import Answer, deliver, error_answer, unexpected_answer
 from minifn.api.wire.body_stream import THREAD_BYTES, read_bytes
 from minifn.api.wire.formats import Shape, shape_of
 from minifn.api.wire.forms import upload
@@ -221,6 +221,11 @@ class Endpoint:
         return Reader(self.operation.params, self._context.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self.answer(scope, receive)
+        await deliver(answer, self._context.parts.budgets.answers, scope, receive, send)
+
+    async def answer(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """Return the answer to a request; its errors are answers too."""
         call = Call(self._context, scope, dict(scope["headers"]))
         old = call.shape < Shape.V1_3
         endpoint = self._before_1_3 if old and self._before_1_3 is not None else self
@@ -233,10 +238,7 @@ class Endpoint:
             answer = unexpected_answer(exc, scope, typed=not old)
         if call.allowance is not None and isinstance(answer, Answer):
             answer.headers += call.allowance.headers()
-        if isinstance(answer, Answer) and len(answer.body) <= BUFFERED_BYTES:
-            await answer(scope, receive, send)
-            return
-        await deliver(answer, call.parts.budgets.answers, scope, receive, send)
+        return answer
 
     async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
         operation = self.operation

@@ -14,6 +14,8 @@ from minifn.instants import now_ms
 from minifn.tokens import UserClaims
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, create_function, deploy, refusal
 
+pytestmark = pytest.mark.both_ways
+
 SCOPE = (401, "general_unauthorized_scope")
 
 

@@ -9,6 +9,8 @@ from minifn.api.access.origins import Origins
 from minifn.errors import UnknownOrigin
 from tests.api.site import ADMIN_KEY, PROJECT, RUNTIME, SiteServer, deploy, refusal
 
+pytestmark = pytest.mark.both_ways
+
 EVIL = {"origin": "http://evil.test"}
 REFUSED = (403, "general_unknown_origin")
 

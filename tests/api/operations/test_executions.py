@@ -15,6 +15,8 @@ from minifn.tokens import Team, UserClaims
 from tests.api.site import SiteServer, create_function, deploy, refusal
 from tests.serving import wait_until
 
+pytestmark = pytest.mark.both_ways
+
 
 @pytest.fixture(scope="module")
 def function_id(site: SiteServer) -> Iterator[str]:

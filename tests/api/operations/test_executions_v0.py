@@ -12,6 +12,8 @@ from minifn.tokens import UserClaims
 from tests.api.site import RUNTIME, SiteServer, create_function, deploy
 from tests.serving import wait_until
 
+pytestmark = pytest.mark.both_ways
+
 KEYS_0_8 = {
     "$id",
     "functionId",

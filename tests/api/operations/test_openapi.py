@@ -116,6 +116,7 @@ def known_ids(server: Server) -> dict[str, str]:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("caller", ["administrator", "guest"])
 def test_a_real_server_keeps_to_it(caller: str) -> None:
     """Guests ask for records that do not exist, the administrator for ones that do."""

@@ -1,0 +1,61 @@
+"""The command: its options, and the server that it runs in."""
+
+import os
+from pathlib import Path
+
+import click
+
+from minifn.cli.dev.session import STATE, Session
+from minifn.cli.options import configuration, fail, settings
+from minifn.cli.serve import serve_until_signal
+from minifn.ids import is_id
+
+#: Seconds until an idle worker is stopped, unless MINIFN_IDLE_SECONDS says otherwise: code that no
+#: longer loads could not start again.
+IDLE_SECONDS = 86_400
+
+
+@click.command()
+@click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
+@settings(("host", "port", "sandbox"))
+@click.option("--function", "chosen", multiple=True, metavar="ID", help="only this function")
+@click.option(
+    "--env-file",
+    "env_files",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="file of variables for all functions; wins over .env",
+)
+@click.option("--user", "user_id", metavar="ID", help="call functions' addresses as this user")
+@click.option("--no-schedule", is_flag=True, help="run nothing by a schedule")
+def dev(
+    directory: Path,
+    chosen: tuple[str, ...],
+    env_files: tuple[Path, ...],
+    user_id: str | None,
+    no_schedule: bool,
+    **flags: str | bool | None,
+) -> None:
+    """Serve the functions of DIRECTORY, and run them anew when a file is saved."""
+    directory = directory.resolve()
+    if not directory.is_dir():
+        fail(f"{directory} is no directory", status=2)
+    if user_id is not None and not is_id(user_id):
+        fail(f"--user must be an id, not {user_id!r}", status=2)
+    os.environ.setdefault("MINIFN_IDLE_SECONDS", str(IDLE_SECONDS))
+    config = configuration(**flags, data=str(state_directory(directory) / "data"))
+    session = Session(directory, chosen, env_files, user_id or "", schedules=not no_schedule)
+    serve_until_signal(config, session.run)
+    if session.problem:
+        fail(session.problem)
+
+
+def state_directory(directory: Path) -> Path:
+    """Return the directory `.minifn` of a project, which git ignores; it is made."""
+    state = directory / STATE
+    # Functions with their own uid must be able to pass through.
+    state.mkdir(mode=0o711, exist_ok=True)
+    ignore = state / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+    return state

@@ -1,0 +1,165 @@
+"""One function that is developed: its folder, its dependencies, and what its sandbox shows."""
+
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from minifn.archive.folders import Folder, copy_folder
+from minifn.archive.packing import PackingRules
+from minifn.builder.publish import Owner, seal
+from minifn.cli.project_file import FunctionEntry
+from minifn.languages import Installed
+from minifn.models import Function
+from minifn.parts import Parts
+from minifn.process_env import CODE, function_uid
+from minifn.sandbox.command import Bind, Command
+from minifn.workers.specs import LiveCode
+
+#: Patterns of files that editors and tools make beside the code, or that hold secrets.
+BESIDE_CODE = (
+    *("*~", "*.swp", "*.swx", "4913", ".#*", "\\#*#", "*.tmp.[0-9]*", ".env.*", "runtime-env/"),
+    *(".hg/", ".svn/", "venv/", ".mypy_cache/", ".ruff_cache/", ".pytest_cache/"),
+)
+#: Files of the folder's top, besides those that a language names, with which dependencies change.
+LOCK_FILES = (
+    *("*.lock", "*-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "bun.lockb", ".npmrc"),
+    *("requirements*.txt", "constraints*.txt", "setup.py", "setup.cfg", ".python-version"),
+)
+#: A command that only installs dependencies.
+_INSTALLS = re.compile(
+    r"(npm (install|i|ci)|yarn( install)?|pnpm (install|i)|bun (install|i)"
+    r"|(python3? -m )?pip3? install|uv (sync|pip (install|sync))|poetry install)\b[^|<>]*"
+)
+#: Most entries of a folder that a sandbox shows one by one.
+BINDS_MAX = 200
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """The build that the dependencies of a function come from."""
+
+    deployment_id: str
+    #: Hash of the files that it depends on.
+    fingerprint: str
+    #: Names of the folder's entries when it was copied for the build.
+    copied: tuple[str, ...]
+
+
+class DevFunction:
+    """A function of the project."""
+
+    def __init__(self, parts: Parts, entry: FunctionEntry) -> None:
+        self._parts = parts
+        self.entry = entry
+        self.folder = Folder(path=entry.folder, keeps=self._keeps)
+        self.read_rules()
+        self.installed: Installed = parts.runtimes.resolve(str(entry.settings["runtime"]))
+        #: None until there is one that can run.
+        self.built: Built | None = None
+        #: Files of the folder that were copied over the build, where no sandbox shows the folder.
+        self._copied: frozenset[str] = frozenset()
+
+    @property
+    def id(self) -> str:
+        """The function's id."""
+        return self.entry.id
+
+    @property
+    def entrypoint(self) -> str:
+        """The entry file, relative to the folder."""
+        return str(self.entry.settings.get("entrypoint", ""))
+
+    @property
+    def commands(self) -> str:
+        """The function's build commands."""
+        return str(self.entry.settings.get("commands", ""))
+
+    @property
+    def runs_from_folder(self) -> bool:
+        """Whether its code needs no build: only dependencies are installed."""
+        commands = filter(None, map(str.strip, re.split(r"&&|;|\n", self.commands)))
+        return (
+            self.installed.family.reload
+            and all(_INSTALLS.fullmatch(command) for command in commands)
+            and (self.folder.path / self.entrypoint).is_file()
+        )
+
+    def read_rules(self) -> None:
+        """Read the ignore files: what git ignores is neither watched nor shown to the function."""
+        rules = PackingRules(self.folder.path, (*self.entry.ignore, *BESIDE_CODE))
+        self._leaves_out = functools.cache(rules.leaves_out)
+
+    def _keeps(self, path: str, is_directory: bool) -> bool:
+        return not self._leaves_out(path, directory=is_directory)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that its dependencies are installed from. Raises OSError."""
+        version = self.installed.interpreter.version_text
+        facts = (self.installed.runtime.id, version, self.commands, self.entrypoint)
+        digest = hashlib.sha256(repr(facts).encode())
+        for name in self.dependency_files():
+            digest.update(name.encode() + b"\0" + (self.folder.path / name).read_bytes() + b"\0")
+        return digest.hexdigest()
+
+    def dependency_files(self) -> list[str]:
+        """Return the existing files with which its dependencies change. Raises OSError."""
+        patterns = (*LOCK_FILES, *(install.file for install in self.installed.family.install))
+        top = (
+            name for name in self.folder.top() if any(fnmatchcase(name, one) for one in patterns)
+        )
+        named = (word.removeprefix("./") for word in self.commands.split())
+        found = sorted({*top, *named})
+        return [name for name in found if (self.folder.path / name).is_file()]
+
+    # What its sandbox shows
+
+    def live_code(self, built: Built) -> LiveCode:
+        """Return what runs in place of a build."""
+        return LiveCode(binds=lambda: self._binds(built))
+
+    def _binds(self, built: Built) -> tuple[Bind, ...]:
+        """Return the entries of the folder, and those that the build made; () for a copy."""
+        if not self.is_shown:
+            return ()
+        directory = self._parts.data.build(built.deployment_id)
+        made = (one.name for one in directory.iterdir() if one.name not in built.copied)
+        sources = {name: directory / name for name in made}
+        sources |= {name: self.folder.path / name for name in self.folder.top()}
+        return tuple(
+            Bind(source=source, target=f"{CODE}/{name}")
+            for name, source in sources.items()
+            if source.exists()
+        )
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the engine shows the folder itself, readable for the function's user."""
+        if self._parts.engine.name != "bwrap" or len(self.folder.top()) > BINDS_MAX:
+            return False
+        return os.geteuid() != 0 or all(status.st_mode & 0o004 for _, status in self.folder.files())
+
+    def copy(self, built: Built, function: Function) -> None:
+        """Copy the folder over its build, unless the engine shows it.
+
+        Raises FolderRefused, TreeRefused and OSError.
+        """
+        if self.is_shown:
+            return
+        directory = self._parts.data.build(built.deployment_id)
+        self._copied = frozenset(copy_folder(self.folder, directory, self._copied))
+        probe = Command(argv=("true",), env={}, uid=function_uid(function))
+        uid = self._parts.engine.wrap(probe).uid
+        owner = Owner(builder_uid=os.geteuid(), uid=0 if uid else -1, gid=uid or -1)
+        seal(directory, owner, ("/",), limit_bytes=self._parts.config.build_limit)
+
+
+def wanted_variables(
+    entry: FunctionEntry, more: Mapping[str, str]
+) -> dict[str, Mapping[str, object]]:
+    """Return the variables of a function by key; those of `more` win."""
+    own = {str(one["key"]): one for one in entry.variables}
+    return {**own, **{key: {"key": key, "value": value} for key, value in more.items()}}

@@ -1,0 +1,135 @@
+"""Tables and times for people: they fit the terminal, and colours are for terminals alone."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from minifn.log_text import printable
+
+#: Width of output that is not printed to a terminal, characters.
+WIDTH = 200
+#: Spaces between two columns.
+GAP = 2
+#: State -> its colour.
+COLOURS = {
+    "ready": "green",
+    "active": "green",
+    "completed": "green",
+    "building": "yellow",
+    "processing": "yellow",
+    "waiting": "yellow",
+    "failed": "red",
+    "disabled": "dim",
+    "empty": "dim",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table."""
+
+    heading: str
+    right: bool = False
+    #: Columns with high numbers are left out first when the terminal is narrow; 0 = never.
+    drop: int = 0
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console; a file or a pipe has no width, and no line of theirs is wrapped."""
+    stream = sys.stderr if stderr else sys.stdout
+    shown = stream.isatty() or "COLUMNS" in os.environ
+    width = shutil.get_terminal_size().columns if shown else WIDTH
+    return Console(file=stream, highlight=False, width=width)
+
+
+def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], styled: int = -1) -> None:
+    """Print rows of texts, with the colours of states in the column number `styled`.
+
+    Columns are left out, then cells cut, until the table fits.
+    """
+    screen = console()
+    cells = [[_line(text) for text in row] for row in rows]
+    kept = _fitting(columns, cells, screen.width)
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
+    for number in kept:
+        column = columns[number]
+        table.add_column(
+            column.heading,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+    for row in cells:
+        table.add_row(
+            *(
+                Text(row[number], style=COLOURS.get(row[number], "") if number == styled else "")
+                for number in kept
+            )
+        )
+    screen.print(table)
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Print names and values, one a line."""
+    screen = console()
+    width = max(map(len, facts), default=0) + GAP
+    for name, value in facts.items():
+        text = Text.assemble((name.ljust(width), "bold"), printable(value).rstrip())
+        screen.print(text, soft_wrap=True)
+
+
+def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """Return the numbers of the columns that fit into `width`."""
+    kept = list(range(len(columns)))
+    widths = [
+        max(map(cell_len, (column.heading, *(row[number] for row in rows)))) + GAP
+        for number, column in enumerate(columns)
+    ]
+    for number in sorted(kept, key=lambda number: -columns[number].drop):
+        if sum(widths[one] for one in kept) - GAP > width and columns[number].drop:
+            kept.remove(number)
+    return kept
+
+
+def _line(text: str) -> str:
+    return " ".join(printable(text).split())
+
+
+def ago(instant: str, now: datetime | None = None) -> str:
+    """Return how far an ISO 8601 instant is away: `3 min ago`, `in 2 h`; "" for none."""
+    if not instant:
+        return ""
+    now = now or datetime.now(UTC)
+    seconds = (now - datetime.fromisoformat(instant)).total_seconds()
+    shown = _rounded(abs(seconds))
+    return f"{shown} ago" if seconds >= 0 else f"in {shown}"
+
+
+def _rounded(seconds: float) -> str:
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration: `4 ms`, `1.25 s`, `2 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def size(count: int) -> str:
+    """Return bytes in a unit: `1.2 kB`, `3.4 MB`."""
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return f"{count} B"

@@ -1,0 +1,226 @@
+"""A connection that answers the requests that come most itself, without ASGI.
+
+That takes a request as it usually is: whole and short, and alone on its connection. Every other one
+goes to the ASGI application, as if this module did not exist.
+"""
+
+import asyncio
+import functools
+import time
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, RequestResponseCycle
+
+from minifn.api.direct import Direct, Reply, Replying
+from minifn.api.wire.answers import BUFFERED_BYTES, Answer, RawHeaders
+from minifn.hooks import nothing_async
+from minifn.server import access_log
+from minifn.server.connections import Connection
+
+#: Bytes of the longest body; uvicorn stops reading at the same length.
+BODY_BYTES_MAX = 64 * 1024
+#: Seconds that the rest of a body is waited for before the application gets the request.
+REST_SECONDS = 0.05
+#: Headers of requests that the application gets.
+_UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+#: Headers of proxies, which the application's middleware reads.
+_FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+
+
+class _Ended:
+    """The event of a cycle that nothing waits for."""
+
+    def set(self) -> None:
+        """Part of asyncio.Event."""
+
+
+class DirectCycle(RequestResponseCycle):
+    """A request that is being answered. It becomes a whole cycle of uvicorn by `receive_too`."""
+
+    access_log = False
+    body = b""  # type: ignore[assignment]
+    chunked_encoding = None
+    disconnected = False
+    expected_content_length = 0
+    keep_alive = True
+    message_event = cast("asyncio.Event", _Ended())
+    more_body = False
+    response_complete = False
+    response_started = False
+    waiting_for_100_continue = False
+
+    def __init__(self, connection: "DirectConnection") -> None:
+        self.scope = connection.scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.default_headers = connection.server_state.default_headers
+        self.logger = connection.logger
+        self.on_response = connection.on_response_complete
+
+    def receive_too(self) -> None:
+        """Prepare `receive`, which short answers do without."""
+        self.message_event = asyncio.Event()
+
+    def write(self, answer: Answer, extra: RawHeaders) -> bool:
+        """Send a short answer at once; tell whether that was possible."""
+        headers = [*self.default_headers, *answer.headers, *extra]
+        if self.flow.write_paused or HEADER_VALUE_RE.search(b"".join([one[1] for one in headers])):
+            return False
+        self.response_started = self.response_complete = True
+        if self.disconnected or self.transport.is_closing():
+            return True
+        head = [b"%b: %b\r\n" % item for item in headers]
+        close = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((STATUS_LINE[answer.status], *head, close, answer.body)))
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+        return True
+
+
+class DirectConnection(Connection):
+    """A connection that has `direct` answer what it can.
+
+    `named` sets a client's address in the scope as a trusted proxy gives it; None trusts no proxy.
+    """
+
+    def __init__(
+        self,
+        direct: Direct,
+        connections_max: int,
+        *,
+        named: ASGIApp | None = None,
+        writes_log: bool = False,
+        **server: Any,
+    ) -> None:
+        super().__init__(connections_max, **server)
+        self._direct = direct
+        self._named = named
+        self._writes_log = writes_log
+        #: Answers the request whose body is still arriving.
+        self._replying: Replying | None = None
+        self._arrived = b""
+        self._rest_timer: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio.Protocol."""
+        super().data_received(data)
+        if self._replying is not None and self._rest_timer is None:
+            self._rest_timer = self.loop.call_later(REST_SECONDS, self._leave_to_app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio.Protocol."""
+        self._take_arrived()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Called when the server stops."""
+        self._leave_to_app()
+        super().shutdown()
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser. Raising Refused ends the connection."""
+        self.check_head()
+        self._replying = (
+            self._direct.replying(cast("Scope", self.scope)) if self._is_usual() else None
+        )
+        if self._replying is None:
+            self.run_app()
+
+    def _is_usual(self) -> bool:
+        """Tell whether a request can be answered directly; fill its scope in, as uvicorn does."""
+        cycle, parser, headers = self.cycle, self.parser, dict(self.headers)
+        length = headers.get(b"content-length", b"0")
+        if (
+            (cycle is not None and not cycle.response_complete)
+            or len(headers) < len(self.headers)
+            or not _UNUSUAL.isdisjoint(headers)
+            or (self._named is None and not _FORWARDED.isdisjoint(headers))
+            or not length.isdigit()
+            or int(length[:6]) > BODY_BYTES_MAX
+            or not self.url.startswith(b"/")
+            or parser.get_http_version() != "1.1"
+            or (method := parser.get_method().decode("ascii")) in ("HEAD", "CONNECT")
+        ):
+            return False
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["method"] = method
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+        return True
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        super().on_body(body) if self._replying is None else self._keep(body)
+
+    def _keep(self, body: bytes) -> None:
+        self.body_came()
+        self._arrived += body
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        replying = self._replying
+        if replying is None:
+            super().on_message_complete()
+            return
+        body = self._take_arrived()
+        self.cycle = cycle = DirectCycle(self)
+        cycle.keep_alive = self.parser.should_keep_alive()
+        task = self.loop.create_task(self._answer(cycle, replying, body))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _take_arrived(self) -> bytes:
+        """Return what has arrived of the body, and wait for no more."""
+        body, self._arrived, self._replying = self._arrived, b"", None
+        if self._rest_timer is not None:
+            self._rest_timer.cancel()
+            self._rest_timer = None
+        return body
+
+    def _leave_to_app(self) -> None:
+        """Have the application answer the request whose body does not come at once."""
+        if self._replying is not None:
+            body = self._take_arrived()
+            self.run_app()
+            if body:
+                super().on_body(body)
+
+    async def _answer(self, cycle: DirectCycle, replying: Replying, body: bytes) -> None:
+        began = time.monotonic() if self._writes_log else 0.0
+        scope = cast("Scope", cycle.scope)
+        try:
+            if self._named is not None:
+                await self._named(scope, cast("Receive", nothing_async), nothing_async)
+            reply = await replying(scope, body)
+            answer, extra = reply
+            if (
+                isinstance(answer, Answer)
+                and len(answer.body) <= BUFFERED_BYTES
+                and cycle.write(answer, extra)
+            ):
+                if self._writes_log:
+                    access_log.write_line(scope, answer.status, began)
+                return
+            await self._deliver(cycle, scope, reply, began)
+        except BaseException as exc:
+            self.logger.error("A request could not be answered", exc_info=exc)
+            if cycle.response_started:
+                self.transport.close()
+            else:
+                await cycle.send_500_response()
+
+    async def _deliver(self, cycle: DirectCycle, scope: Scope, reply: Reply, began: float) -> None:
+        """Send an answer piece by piece, through uvicorn."""
+        cycle.receive_too()
+        app = functools.partial(self._direct.deliver, reply)
+        receive, send = cast("Receive", cycle.receive), cast("Send", cycle.send)
+        if self._writes_log:
+            await access_log.logged(app, scope, receive, send, began)
+        else:
+            await app(scope, receive, send)

@@ -1,0 +1,83 @@
+"""A program on a pseudo-terminal of its own: what it writes, and keys for it."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+import termios
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: Escape sequences of colours and of a cleared screen.
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class PseudoTerminal:
+    """Runs a program as the foreground of a new terminal; leaving the `with` ends it."""
+
+    def __init__(
+        self, argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._master, slave = pty.openpty()
+        self.mode = termios.tcgetattr(slave)
+        #: All that was written so far, without escape sequences.
+        self.text = ""
+        self._seen = 0
+        self.process = subprocess.Popen(
+            ["setsid", "--ctty", *argv],
+            cwd=folder,
+            env=None if environ is None else dict(environ),
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+        )
+        self._slave = slave
+
+    def __enter__(self) -> "PseudoTerminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for descriptor in (self._master, self._slave):
+            os.close(descriptor)
+
+    def press(self, keys: str) -> None:
+        """Type keys."""
+        os.write(self._master, keys.encode())
+
+    def expect(self, pattern: str, seconds: float = 20) -> "re.Match[str]":
+        """Return the next match of a pattern after the last one.
+
+        Raises AssertionError with what was written.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            found = re.compile(pattern, re.MULTILINE).search(self.text, self._seen)
+            if found is not None:
+                self._seen = found.end()
+                return found
+            left = deadline - time.monotonic()
+            assert left > 0, f"not within {seconds} s: {pattern}\n{self.text[self._seen :]}"
+            self._read(left)
+
+    def _read(self, seconds: float) -> None:
+        readable, _, _ = select.select([self._master], [], [], seconds)
+        if readable:
+            piece = os.read(self._master, 65536).decode(errors="replace")
+            self.text += ESCAPES.sub("", piece.replace("\r\n", "\n"))
+
+    def ended(self, seconds: float = 20) -> int:
+        """Return the exit code of the program once it has ended."""
+        return self.process.wait(seconds)
+
+    def mode_now(self) -> "list[int | list[bytes | int]]":
+        """Return the settings of the terminal."""
+        return termios.tcgetattr(self._slave)
