@@ -91,6 +91,8 @@ class Parts:
     changes: ChangeFeed
     #: Resolves to the name of the first essential part that died.
     lost: asyncio.Future[str]
+    #: Set when the server stops: answers that go on end.
+    stopping: asyncio.Event
     #: The secret of the key with every scope, and whether this start made it.
     admin_key: str
     admin_key_is_new: bool
@@ -127,11 +129,16 @@ class Parts:
 
     async def __aexit__(self, *error: object) -> None:
         self.running = False
+        self.stopping.set()
         try:
             await self._stack.aclose()
         finally:
             for forget in self.on_stop:
                 forget()
+
+    def end_streams(self) -> None:
+        """End the answers that go on: a server calls it before it waits for its connections."""
+        self.stopping.set()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -149,6 +156,7 @@ class Parts:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.lost = asyncio.get_running_loop().create_future()
+        self.stopping = asyncio.Event()
         await self.open_data(stack)
         await self.open_machine(stack)
         self.make_services()

@@ -16,6 +16,8 @@ from minifn.api.hosts import path_below
 from minifn.api.mounts import refusal
 from minifn.api.operations import (
     account,
+    all_executions,
+    build_logs,
     catalog,
     console,
     deployments,
@@ -23,6 +25,7 @@ from minifn.api.operations import (
     executions,
     functions,
     health,
+    live_logs,
     openapi,
     project,
     project_keys,
@@ -59,6 +62,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *account.OPERATIONS,
     *console.OPERATIONS,
     *health.OPERATIONS,
+    *all_executions.OPERATIONS,
+    *live_logs.OPERATIONS,
+    *build_logs.OPERATIONS,
     *openapi.OPERATIONS,
 )
 

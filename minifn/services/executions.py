@@ -15,7 +15,7 @@ from types import TracebackType
 
 import msgspec
 
-from minifn.change_feed import ChangeFeed
+from minifn.change_feed import Begun, Change, ChangeFeed
 from minifn.config import Config
 from minifn.errors import (
     BuildNotReady,
@@ -81,12 +81,12 @@ class Executions:
         self._targets = targets
         self._pool = pool
         self._specs = specs
-        self._calls = FunctionCalls(tokens, specs.endpoint)
+        self._changes = changes or ChangeFeed()
+        self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
         self._running = Tasks()
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
-        self._changes = changes or ChangeFeed()
         self._limits = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         self._hooks = hooks
@@ -150,6 +150,9 @@ class Executions:
         execution = records.begin(function, request, trigger)
         response = await self._call(target, execution, request, cap)
         if response.failure == "overloaded":
+            if self._changes.live:
+                refused = records.refuse(execution, Overloaded.default_message())
+                self._changes.tell_watchers(Change(action="create", record=refused))
             raise Overloaded
         capped = response.failure == "timeout" and cap < function.timeout_seconds
         if capped:
@@ -322,6 +325,8 @@ class Executions:
         queue_unbounded: bool = False,
     ) -> FunctionResponse:
         deadline = time.monotonic() + timeout_seconds
+        if self._changes.live:
+            self._changes.tell_watchers(Begun(execution=execution))
         try:
             spec = self._specs.of(target)
         except RuntimeUnavailable as exc:

@@ -166,7 +166,7 @@ class Worker(asyncio.Protocol):
         call = Call(
             self._loop.create_future(),
             deadline + DEADLINE_GRACE_SECONDS,
-            request.logging,
+            request,
             self._output.total,
         )
         remaining = deadline - call.began

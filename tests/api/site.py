@@ -41,7 +41,8 @@ T = TypeVar("T")
 class EchoPool(Pool):
     """Replaces warm processes: answers with the request that a function would get.
 
-    The path decides: `/binary` answers with bytes, `/fail` fails, `/slow` times out.
+    The path decides: `/binary` answers with bytes, `/fail` fails, `/slow` times out, `/refused`
+    finds no worker.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,8 @@ class EchoPool(Pool):
             return FunctionResponse(
                 status_code=500, errors="it broke", failure="died", delivered=True
             )
+        if request.path == "/refused":
+            return FunctionResponse(status_code=500, failure="overloaded")
         if request.path == "/slow":
             return FunctionResponse(
                 status_code=500, errors="slow", failure="timeout", delivered=True

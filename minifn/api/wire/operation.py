@@ -159,6 +159,19 @@ class Call:
         return self.caller.scopes is None or not self.caller.scopes.isdisjoint(scopes)
 
 
+async def authenticate(call: Call) -> None:
+    """Set the caller and `in_project`. Raises what `Authenticator.identify` raises."""
+    project = call.headers.get(b"x-appwrite-project", b"")
+    query = call.scope["query_string"]
+    if b"project=" in query:
+        given = bodies.parse_query(query).get("project")
+        if isinstance(given, str):
+            project = given.encode()
+    credentials = call.context.origins.credentials(call.headers)
+    call.caller = await call.context.authenticator.identify(credentials, project)
+    call.in_project = project not in (b"", b"console")
+
+
 Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
 
 
@@ -179,6 +192,8 @@ class Operation:
     #: Keys that are restricted to functions may call it, though its path names none: its handler
     #: heeds `caller.reach`, or it concerns no function.
     for_restricted: bool = False
+    #: Users and guests may not call it, although they have the scope for what is their own.
+    keys_only: bool = False
     #: A token in the query, which the handler checks, can replace the scope.
     presigned: bool = False
     #: The multipart body has files.
@@ -245,12 +260,14 @@ class Endpoint:
         has_key = bool(call.headers.get(b"x-appwrite-key"))
         if not has_key:
             self._context.origins.check(scope["method"], call.headers)
-        await self._authenticate(call)
+        await authenticate(call)
         if has_key and not call.caller.privileged:
             # The key is unknown, so the caller is trusted no more than a page.
             self._context.origins.check(scope["method"], call.headers)
         if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
+        if operation.keys_only and not call.caller.privileged:
+            raise scope_missing(call.caller, operation.scopes[0])
         if call.caller.reach:
             await self._check_reach(call, scope["path_params"])
         if self._rate is not None:
@@ -290,18 +307,6 @@ class Endpoint:
 
     def _read(self, body: bytes, content_type: str, path_params: dict[str, Any]) -> Params:
         return self._reader.read({**bodies.decode(body, content_type), **path_params})
-
-    async def _authenticate(self, call: Call) -> None:
-        """Set the caller and `in_project`."""
-        project = call.headers.get(b"x-appwrite-project", b"")
-        query = call.scope["query_string"]
-        if b"project=" in query:
-            given = bodies.parse_query(query).get("project")
-            if isinstance(given, str):
-                project = given.encode()
-        credentials = self._context.origins.credentials(call.headers)
-        call.caller = await self._context.authenticator.identify(credentials, project)
-        call.in_project = project not in (b"", b"console")
 
     def _check_token(self, call: Call) -> None:
         """Raise UnauthorizedScope unless the caller sent a token that replaces the scope."""
