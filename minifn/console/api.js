@@ -5,7 +5,7 @@
 export const root = new URL("../v1/", document.baseURI);
 /** Headers of every call. The custom header shows the server that no other host's page called. */
 export const headers = /** @type {Record<string, string>} */ ({ "x-minifn-console": "1" });
-/** Tells of `offline`, `online` and `signed-out`. */
+/** Tells of `offline`, `online` and `unauthorized`. */
 export const events = new EventTarget();
 /** Seconds until the first new attempt, and most seconds between two. */
 const RETRY_SECONDS = [1, 10];
@@ -60,7 +60,7 @@ export async function send(method, url, { json, form, signal, headers: more, cre
 	goOnline();
 	if (answer.ok) return answer;
 	const problem = await answer.json().catch(() => ({}));
-	if (answer.status === 401 && !url.pathname.endsWith("/minifn/session")) events.dispatchEvent(new CustomEvent("signed-out", { detail: problem.message }));
+	if (answer.status === 401 && !url.pathname.endsWith("/minifn/session")) events.dispatchEvent(new Event("unauthorized"));
 	throw new ApiError(answer.status, problem);
 }
 

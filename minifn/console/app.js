@@ -115,6 +115,7 @@ async function leave() {
 
 /** @param {string} [problem] */
 async function askForKey(problem = "") {
+	session = null;
 	leaving.abort();
 	const { default: page } = await import("./pages/sign-in.js");
 	title("Sign in");
@@ -155,5 +156,8 @@ async function start() {
 document.addEventListener("click", follow);
 addEventListener("popstate", show);
 listen((path) => session && go(path));
-events.addEventListener("signed-out", () => askForKey("The session has ended."));
+events.addEventListener("unauthorized", async () => {
+	// A key with few scopes is refused as well; then its session goes on.
+	if (session && !(await current())) askForKey("The session has ended.");
+});
 start();

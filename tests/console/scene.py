@@ -51,14 +51,10 @@ BROKEN = b"def main(context):\n    return context.res.text('never'\n"
 def deploy(api: Api) -> None:
     """Deploy the functions; a failing build is among them."""
     runtime = api.runtime("python")
-    for name, settings in {
-        "hello": {"execute": ["any"], "description": "Greets."},
-        "orders": {},
-        "report": {"schedule": "0 5 * * *"},
-        "draft": {},
-        "empty": {},
-    }.items():
-        api.create(name, runtime, entrypoint="main.py", **settings)
+    api.create("hello", runtime, entrypoint="main.py", execute=["any"], description="Greets.")
+    api.create("report", runtime, entrypoint="main.py", schedule="0 5 * * *")
+    for name in ("orders", "draft", "empty"):
+        api.create(name, runtime, entrypoint="main.py")
     code = pack(extra={"main.py": HELLO})
     for name, archive in {
         "hello": code,
