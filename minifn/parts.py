@@ -41,6 +41,7 @@ from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
+from minifn.services.sign_in_links import SignInLinks
 from minifn.services.targets import Targets
 from minifn.services.uploads import Uploads
 from minifn.services.variables import VariableService
@@ -109,6 +110,7 @@ class Parts:
         self.changes = ChangeFeed()
         self.budgets = Budgets(memory_limit.look().limit_bytes)
         self.endpoint = ApiEndpoint(config)
+        self.sign_in_links = SignInLinks()
         #: Whether everything is started, and not yet stopped.
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
@@ -135,10 +137,6 @@ class Parts:
         finally:
             for forget in self.on_stop:
                 forget()
-
-    def end_streams(self) -> None:
-        """End the answers that go on: a server calls it before it waits for its connections."""
-        self.stopping.set()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

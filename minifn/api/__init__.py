@@ -20,6 +20,7 @@ from minifn.api.operations import (
     build_logs,
     catalog,
     console,
+    console_session,
     deployments,
     events,
     executions,
@@ -65,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *all_executions.OPERATIONS,
     *live_logs.OPERATIONS,
     *build_logs.OPERATIONS,
+    *console_session.OPERATIONS,
     *openapi.OPERATIONS,
 )
 

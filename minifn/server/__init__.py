@@ -123,7 +123,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         _uvicorn_config(config, minifn),
         lambda: _announce(minifn, config, ready),
         lambda: minifn.executions.halt(),
-        minifn.end_streams,
+        lambda: minifn.stopping.set(),
         listeners.refuse,
     )
     loop = asyncio.get_running_loop()

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from types import TracebackType
 
 import msgspec
@@ -30,8 +31,16 @@ from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
 from minifn.languages import RuntimeUnavailable
 from minifn.log_text import headline
-from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function, Target, Trigger
-from minifn.services import execution_records as records
+from minifn.models import (
+    Execution,
+    ExecutionRequest,
+    ExecutionResult,
+    ExecutionStatus,
+    Function,
+    Target,
+    Trigger,
+)
+from minifn.services import execution_lists, execution_records as records
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
@@ -253,6 +262,23 @@ class Executions:
         execution = records.refuse(records.caused(function, request), reason)
         await self._database.write(executions.insert, execution)
         self._changes.tell("create", execution)
+
+    async def __call__(
+        self,
+        function_id: str,
+        *,
+        status: ExecutionStatus | None = None,
+        trigger: Trigger | None = None,
+        since: datetime | None = None,
+    ) -> AsyncIterator[Execution]:
+        """Yield the executions of a function that fit, the newest first.
+
+        A `since` without a time zone is local time. Raises FunctionNotFound.
+        """
+        await self._targets.of(function_id)
+        query = execution_lists.query_of(status, trigger, since)
+        async for execution in execution_lists.each(self._database, function_id, query):
+            yield execution
 
     async def delete(self, function_id: str, execution_id: str) -> Execution:
         """Delete a finished or scheduled execution and return it.

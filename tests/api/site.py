@@ -150,7 +150,11 @@ class SiteServer:
 
     def __init__(self, data: Path, *, direct: bool = True, **settings: Any) -> None:
         self.site = Site(data, **settings)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends small pieces at once only where the protocol is named: else answers wait
+        # 40 ms for the acknowledgment of the client.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
         self.port = self._socket.getsockname()[1]
         app = create_app(self.site)
         connection = functools.partial(DirectConnection, app.state.direct, 1000)

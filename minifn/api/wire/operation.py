@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.api.access.callers import GUEST, Authenticator, scope_missing
+from minifn.api.access.console_sessions import ConsoleSessions
 from minifn.api.access.operators import Operators
 from minifn.api.access.origins import Origins
 from minifn.api.access.rates import Allowance, Rate
@@ -76,7 +77,7 @@ class Context:
 
     def _forget(self) -> None:
         """Look everything up again at the first request after the next start."""
-        for name in ("authenticator", "operators", "origins", "limits"):
+        for name in ("authenticator", "operators", "consoles", "origins", "limits"):
             self.__dict__.pop(name, None)
         self.made.clear()
 
@@ -90,12 +91,24 @@ class Context:
             keys=parts.keys,
             tokens=parts.tokens,
             operators=self.operators,
+            consoles=self.consoles,
         )
 
     @functools.cached_property
     def operators(self) -> Operators:
         """Signs operators in and out."""
         return Operators(self.parts.database, self.parts.admin_key, self.parts.rate_clock)
+
+    @functools.cached_property
+    def consoles(self) -> ConsoleSessions:
+        """Sessions of the console."""
+        parts = self.parts
+        return ConsoleSessions(
+            operators=self.operators,
+            admin_key=parts.admin_key,
+            keys=parts.keys,
+            links=parts.sign_in_links,
+        )
 
     @functools.cached_property
     def origins(self) -> Origins:
@@ -106,12 +119,16 @@ class Context:
     @functools.cached_property
     def limits(self) -> Limits:
         """Limits in the rules of parameters."""
-        config = self.parts.config
-        return Limits(
-            timeout_max_seconds=config.timeout_max,
-            specifications=tuple(item.slug for item in offered(config)),
-            runtimes=frozenset(runtime.id for runtime in self.parts.runtimes.all()),
-        )
+        return limits_of(self.parts)
+
+
+def limits_of(parts: Parts) -> Limits:
+    """Return the limits in the rules of parameters of one server."""
+    return Limits(
+        timeout_max_seconds=parts.config.timeout_max,
+        specifications=tuple(item.slug for item in offered(parts.config)),
+        runtimes=frozenset(runtime.id for runtime in parts.runtimes.all()),
+    )
 
 
 class Call:

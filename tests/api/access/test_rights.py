@@ -24,6 +24,9 @@ OPEN = {
     "account.get",  # the handler requires a user
     "account.createJWT",  # the handler requires a user
     "account.deleteSession",  # the handler requires a user
+    "minifn.createSession",  # takes a key or the token of a link
+    "minifn.getSession",  # the handler requires a key or a session
+    "minifn.deleteSession",  # ends the caller's own
     "health.get",  # shows keys more
     "health.getVersion",
     "ping",
