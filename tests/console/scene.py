@@ -106,7 +106,7 @@ def history(data: Path, function_id: str, count: int, *, failing: float = 0.0) -
 
 def sign_in_link(server: Server) -> str:
     """Return the one-time link that the server printed at its start."""
-    found = re.search(r"^console  (http\S+)$", server.log.read_text(), re.MULTILINE)
+    found = re.search(r"^console  (http\S+)", server.log.read_text(), re.MULTILINE)
     assert found, server.log_tail()
     return found[1]
 

@@ -12,6 +12,10 @@ interface Session {
 	engine: string;
 	version: string;
 	endpoint: string;
+	functionsDomain: string;
+	/** The key that the session was begun with; empty for the operator. */
+	keyName: string;
+	operator: boolean;
 }
 
 /** What a page gets. `query` is that of the address; `setQuery` changes it without a new page. */

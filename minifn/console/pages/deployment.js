@@ -27,7 +27,7 @@ export default async function deployment(page) {
 		title(`${func.name} · ${one.status}`);
 		put(head, summary(one, func), actions(one, func, { path, reload, go }));
 	};
-	put(main, heading(func, "deployments"), head, h("h2", {}, "Build log"), log, files);
+	put(main, heading(func, "deployments", page.session), head, h("h2", {}, "Build log"), log, files);
 	draw();
 	showFiles(files, one, func, signal);
 	const refresh = async () => {

@@ -36,11 +36,18 @@ function nextTheme() {
  * @param {Session} session @param {HTMLElement} main @param {{signOut: () => void, help: () => void}} actions
  */
 export function frame(session, main, actions) {
-	const links = PLACES.map(([href, name]) => h("a", { href }, name));
+	const places = PLACES.filter(([href]) => session.operator || href !== "keys");
+	const links = places.map(([href, name]) => h("a", { href }, name));
 	const theme = h("button", { class: "quiet", title: "Theme", "aria-label": "Theme: system" }, icon(HALF));
 	theme.addEventListener("click", () => theme.setAttribute("aria-label", `Theme: ${nextTheme()}`));
 	theme.setAttribute("aria-label", `Theme: ${localStorage.getItem("theme") || "system"}`);
-	const place = h("span", { class: "where" }, h("span", {}, `project ${session.project}`), h("span", { title: "sandbox" }, session.engine), live());
+	const place = h(
+		"span",
+		{ class: "where" },
+		h("span", {}, session.keyName ? `key ${session.keyName}` : `project ${session.project}`),
+		h("span", { title: "sandbox" }, session.engine),
+		live(),
+	);
 	const header = h(
 		"header",
 		{ class: "top" },
@@ -101,6 +108,8 @@ export function offlineBar() {
 export function mark(path) {
 	const name = path === "functions" || path === "new" ? "./" : path || "./";
 	for (const link of document.querySelectorAll("header.top nav a"))
-		if (link.getAttribute("href") === name) link.setAttribute("aria-current", "page");
-		else link.removeAttribute("aria-current");
+		if (link.getAttribute("href") === name) {
+			link.setAttribute("aria-current", "page");
+			link.scrollIntoView({ block: "nearest", inline: "center" });
+		} else link.removeAttribute("aria-current");
 }

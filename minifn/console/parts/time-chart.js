@@ -22,7 +22,7 @@ class TimeChart extends HTMLElement {
 
 	#draw() {
 		const wide = this.clientWidth;
-		const most = rounded(Math.max(...this.points.map((one) => one.value), 1));
+		const most = rounded(Math.max(...this.points.map((one) => one.value)) || 1);
 		const width = (wide - LEFT) / Math.max(1, this.points.length);
 		const y = (value) => HEIGHT - (value / most) * (HEIGHT - 12);
 		const lines = [0, 0.5, 1].map((share) =>
