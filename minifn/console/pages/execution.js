@@ -88,6 +88,7 @@ export default async function execution(page) {
 
 function printed(log, one) {
 	log.empty = "The function printed nothing.";
+	log.following = false;
 	log.print(one.logs);
 	log.end();
 	log.print(one.errors, "errors");

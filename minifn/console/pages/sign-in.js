@@ -1,12 +1,12 @@
 // @ts-check
-import { h, put } from "../parts/dom.js";
+import { h, marked, put } from "../parts/dom.js";
 
 /**
  * Ask for the admin key.
  * @param {HTMLElement} main @param {string} problem @param {(key: string) => Promise<void>} enter
  */
 export default function signIn(main, problem, enter) {
-	const error = h("p", { class: "problem", role: "alert", id: "problem", hidden: !problem }, problem);
+	const error = h("p", { class: "problem", role: "alert", id: "problem", hidden: !problem }, marked(problem));
 	const key = h("input", {
 		type: "password",
 		id: "key",
@@ -39,7 +39,7 @@ export default function signIn(main, problem, enter) {
 		try {
 			await enter(key.value.trim());
 		} catch (problem) {
-			error.textContent = /** @type {Error} */ (problem).message;
+			put(error, marked(/** @type {Error} */ (problem).message));
 			error.hidden = false;
 			key.select();
 		}

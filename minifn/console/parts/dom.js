@@ -45,6 +45,9 @@ export function put(element, ...children) {
 /** Return a small picture by its path in a square of 16. @param {string} d */
 export const icon = (d) => svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d }));
 
+/** Return a message of the server with its `names` as code. @param {string} text */
+export const marked = (text) => text.split("`").map((part, place) => (place % 2 ? h("code", {}, part) : part));
+
 /** Copy a text and say so on the button. @param {HTMLElement} button @param {string} text */
 export async function copy(button, text) {
 	await navigator.clipboard.writeText(text);

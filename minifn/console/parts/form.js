@@ -1,7 +1,7 @@
 // @ts-check
 // Fields with their names, hints and problems; the server's rules are said at the field they are about.
 import { ApiError } from "../api.js";
-import { h } from "./dom.js";
+import { h, marked, put } from "./dom.js";
 
 let count = 0;
 
@@ -67,7 +67,7 @@ function blame(form, general, error) {
 	const field = control?.closest(".field");
 	const place = field?.querySelector(".problem") || general;
 	field?.classList.add("wrong");
-	place.textContent = error.message.replace(/^Invalid `\w+` param: /, "");
+	put(place, marked(error.message.replace(/^Invalid `\w+` param: /, "")));
 	if (control instanceof HTMLElement) control.focus();
 }
 

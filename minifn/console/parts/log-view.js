@@ -8,11 +8,13 @@ const LINES_MAX = 20_000;
 const BLOCK_LINES = 200;
 const CHARS_MAX = 4000;
 
-/** `print` text; `follow` keeps the end in sight until the reader scrolls up. */
+/** `print` text; the end stays in sight until the reader scrolls up. */
 export class LogView extends HTMLElement {
 	label = "Log";
 	/** Shown while there is no line. */
 	empty = "Nothing was printed.";
+	/** Whether the end stays in sight while lines come. */
+	following = true;
 	#lines = 0;
 	#dropped = 0;
 	/** @type {{text: string, stream: string}[]} */ #waiting = [];
@@ -62,7 +64,7 @@ export class LogView extends HTMLElement {
 		}
 		this.#note.textContent = this.#dropped ? `${this.#dropped} earlier lines are not shown.` : this.#lines ? "" : this.empty;
 		this.#note.hidden = !this.#note.textContent;
-		if (atEnd) box.scrollTop = box.scrollHeight;
+		if (atEnd && this.following) box.scrollTop = box.scrollHeight;
 	}
 
 	/** @param {string} text @param {string} stream */

@@ -1,6 +1,6 @@
 // @ts-check
 // What stands where data will be: a skeleton, nothing yet, an error with a retry.
-import { h } from "./dom.js";
+import { h, marked } from "./dom.js";
 
 /** Lines in place of rows; shown only when loading takes long. @param {number} count */
 export const skeleton = (count = 6) =>
@@ -19,5 +19,5 @@ export const empty = (title, text, ...more) => h("div", { class: "empty" }, h("h
 /** @param {unknown} error @param {() => void} [retry] */
 export function failure(error, retry) {
 	const message = error instanceof Error ? error.message : String(error);
-	return h("div", { class: "failure", role: "alert" }, h("p", {}, message), retry && h("button", { onclick: retry }, "Try again"));
+	return h("div", { class: "failure", role: "alert" }, h("p", {}, marked(message)), retry && h("button", { onclick: retry }, "Try again"));
 }

@@ -15,7 +15,7 @@ export function timeline(one) {
 	const said = parts.map(([, word, seconds]) => `${word} ${duration(seconds)}`).join(", ");
 	const bars = parts.map(([name, , seconds]) => {
 		const bar = h("i", { class: name });
-		bar.style.flexGrow = String(Math.max(seconds / (whole || 1), 0.01));
+		bar.style.flexGrow = String(1 + (100 * seconds) / whole);
 		return bar;
 	});
 	return h(
