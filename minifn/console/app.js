@@ -137,7 +137,7 @@ async function start() {
 	try {
 		if (token) await signIn({ token });
 	} catch (error) {
-		problem = `${/** @type {Error} */ (error).message} A link is good once, for ten minutes; the server prints a new one at its next start.`;
+		problem = /** @type {Error} */ (error).message;
 	}
 	try {
 		const found = await current();

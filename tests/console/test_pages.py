@@ -153,7 +153,7 @@ def test_a_link_signs_in_once_and_leaves_no_token(
     browser: "Browser", staged_server: Server
 ) -> None:
     link = sign_in_link(staged_server)
-    for text in ("New function", "A link is good once"):
+    for text in ("New function", "The link was used"):
         context = browser.new_context()
         tab = Console(context, staged_server)
         tab.page.goto(link)

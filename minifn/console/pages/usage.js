@@ -13,6 +13,8 @@ const RANGES = [
 	["30d", "30 days, by the day"],
 	["90d", "90 days, by the day"],
 ];
+/** Hours of a range for which failures are counted. @type {Record<string, number>} */
+const HOURS = { "24h": 24, "30d": 720 };
 const HOUR_MS = 3_600_000;
 
 /** @param {Page} page @param {Json} [func] */
@@ -36,16 +38,18 @@ export default async function usage({ main, query, signal, title, setQuery }, fu
 
 /** @param {string} functionId @param {string} range @param {AbortSignal} signal */
 async function charts(functionId, range, signal) {
+	const hours = HOURS[range];
+	const unit = range === "24h" ? HOUR_MS : 24 * HOUR_MS;
 	const [used, failed] = await Promise.all([
 		get(functionId ? `functions/${functionId}/usage` : "functions/usage", { range }, signal),
-		range === "24h" ? failures(functionId, signal) : Promise.resolve(new Map()),
+		hours ? failures(functionId, hours, unit, signal) : new Map(),
 	]);
 	if (!used.executionsTotal && !used.buildsTotal) return [empty("Nothing was used yet", "Charts begin with the first execution.")];
 	const named = range === "24h" ? clock : day;
 	const points = used.executions.map((one) => ({
 		at: one.date,
 		value: one.value,
-		bad: failed.get(Math.floor(Date.parse(one.date) / HOUR_MS)) || 0,
+		bad: failed.get(Math.floor(Date.parse(one.date) / unit)) || 0,
 	}));
 	const times = used.executionsTime.map((one) => ({
 		at: one.date,
@@ -62,7 +66,7 @@ async function charts(functionId, range, signal) {
 			["stored code", size(used.deploymentsStorageTotal)],
 			["stored builds", size(used.buildsStorageTotal)],
 		]),
-		table(points, times, named, range === "24h"),
+		table(points, times, range === "24h" ? (at) => `${day(at)} ${clock(at)}` : day, Boolean(hours)),
 	];
 }
 
@@ -70,24 +74,27 @@ async function charts(functionId, range, signal) {
 const chart = (title, points, said, named) =>
 	h("section", { class: "card chart", "aria-label": title }, h("h2", {}, title), part("time-chart", { points, label: title, said, named }));
 
-/** Return the failures of each hour of a day: hours since the epoch -> failures. @param {string} functionId @param {AbortSignal} signal */
-async function failures(functionId, signal) {
-	const { functions } = await get("minifn/functions", { hours: 24 }, signal);
+/**
+ * Return the failures of each point of a range: units since the epoch -> failures.
+ * @param {string} functionId @param {number} hours @param {number} unit milliseconds @param {AbortSignal} signal
+ * @returns {Promise<Map<number, number>>}
+ */
+async function failures(functionId, hours, unit, signal) {
+	const { functions } = await get("minifn/functions", { hours }, signal);
 	const last = Math.floor(Date.now() / HOUR_MS);
-	/** @type {Map<number, number>} */
 	const sums = new Map();
 	for (const one of functions) {
 		if (functionId && one.functionId !== functionId) continue;
-		one.series.forEach(([, bad] = [0, 0], place) => {
-			const hour = last - one.series.length + 1 + place;
-			sums.set(hour, (sums.get(hour) || 0) + bad);
-		});
+		for (const [place, [, bad]] of one.series.entries()) {
+			const at = Math.floor(((last - one.series.length + 1 + place) * HOUR_MS) / unit);
+			sums.set(at, (sums.get(at) || 0) + bad);
+		}
 	}
 	return sums;
 }
 
-/** @param {any[]} points @param {any[]} times @param {(at: string) => string} named @param {boolean} hourly */
-function table(points, times, named, hourly) {
+/** @param {any[]} points @param {any[]} times @param {(at: string) => string} named @param {boolean} counted whether failures are known */
+function table(points, times, named, counted) {
 	const rows = points
 		.map((one, place) => [one, times[place]])
 		.filter(([one]) => one.value)
@@ -104,7 +111,7 @@ function table(points, times, named, hourly) {
 				h(
 					"tr",
 					{},
-					["When", "Executions", ...(hourly ? ["Failed"] : []), "Run time"].map((name) => h("th", { scope: "col" }, name)),
+					["When", "Executions", ...(counted ? ["Failed"] : []), "Run time"].map((name) => h("th", { scope: "col" }, name)),
 				),
 			),
 			h(
@@ -114,9 +121,9 @@ function table(points, times, named, hourly) {
 					h(
 						"tr",
 						{},
-						h("th", { scope: "row" }, hourly ? `${day(one.at)} ${named(one.at)}` : named(one.at)),
+						h("th", { scope: "row" }, named(one.at)),
 						h("td", {}, number(one.value)),
-						hourly ? h("td", { class: one.bad ? "bad" : "" }, number(one.bad)) : null,
+						counted ? h("td", { class: one.bad ? "bad" : "" }, number(one.bad)) : null,
 						h("td", {}, duration(time.value)),
 					),
 				),
