@@ -51,6 +51,7 @@ from minifn.store.database import Database
 from minifn.tokens import Tokens
 from minifn.workers.pool import WORKER_BYTES, Pool
 from minifn.workers.specs import WorkerSpecs
+from minifn.workers.templates import room_of
 
 logger = logging.getLogger("minifn.parts")
 
@@ -225,14 +226,16 @@ class Parts:
         before = await self.database.write(settings.swap, "engine", self.engine.name)
         self.stronger_before = before if is_weaker(self.engine.name, before) else ""
         self.runtimes = await asyncio.to_thread(self._load_runtimes)
+        limit_bytes = memory_limit.look().limit_bytes
         self.pool = await stack.enter_async_context(
             Pool(
                 self.spawner,
                 self.engine,
                 idle_seconds=config.idle_seconds,
-                workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
+                workers_max=max(8, limit_bytes // 2 // WORKER_BYTES),
                 function_workers_max=config.function_workers,
                 available_bytes=lambda: memory_limit.look().available_bytes,
+                template_bytes=room_of(self.engine, config.template_memory, limit_bytes),
             )
         )
 

@@ -12,16 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.cli.demo import (
-    BODIES,
-    EVENT,
-    ORDER,
-    WEBHOOK,
-    example,
-    examples,
-    examples_root,
-    signed_headers,
-)
+from minifn.cli.demo import BODIES, EVENT, ORDER, WEBHOOK, signed_headers
+from minifn.cli.examples import example, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.uploading import deploy as deployed
 from tests.serving import PROJECT, Api, Server, free_port, wait_until

@@ -58,6 +58,8 @@ class WorkerSpec:
     group: str = ""
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
+    #: Whether the wrapper can be a template, whose forks are workers.
+    forks: bool = False
     #: Awaited before each start of a process. Raises WorkerFailed.
     prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
     #: Told how the function's import ended, when it was imported ahead of requests: why it failed,

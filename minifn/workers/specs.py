@@ -182,6 +182,8 @@ class WorkerSpecs:
             group=function.id,
             command=command,
             concurrency=concurrency,
+            # A folder that is developed may change before the template forks.
+            forks=installed.family.forks and live is None,
             prepare=(
                 functools.partial(self._share, installed)
                 if installed.workers_share
