@@ -320,6 +320,7 @@ def test_the_keyboard_alone_leads_to_an_execution(tab: Console) -> None:
     tab.page.keyboard.press("?")
     tab.see("Keyboard")
     tab.page.keyboard.press("Escape")
+    tab.page.locator("dialog").wait_for(state="detached")
     tab.page.keyboard.press("g")
     tab.page.keyboard.press("e")
     tab.see("Started")
@@ -332,7 +333,7 @@ def test_the_keyboard_alone_leads_to_an_execution(tab: Console) -> None:
 
 
 def test_a_stopped_server_is_said_and_found_again(tab: Console) -> None:
-    tab.open("wall", "needs help")
+    tab.open("wall", "need help")
     bar = tab.page.locator(".offline")
     assert bar.is_hidden()
     tab.page.context.set_offline(True)
