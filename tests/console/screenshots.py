@@ -55,7 +55,6 @@ def show(browser: "Browser", server: Server, folder: Path, *, docs: bool) -> Non
                 names = {name: paths.get(path, path) for name, path in DOCS.items()}
             for name, path in names.items():
                 tab.open(path, PAGES.get(path, ""))
-                tab.page.wait_for_load_state("networkidle" if path in ("new",) else "load")
                 tab.page.locator("main > *").first.wait_for()
                 tab.page.wait_for_timeout(300)
                 tab.page.screenshot(path=folder / name)

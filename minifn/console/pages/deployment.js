@@ -6,6 +6,7 @@ import { difference } from "../parts/difference.js";
 import { announce, h, part, put } from "../parts/dom.js";
 import "../parts/log-view.js";
 import { facts, id, since, status } from "../parts/small.js";
+import { failure } from "../parts/state.js";
 import { size, span } from "../parts/words.js";
 import { download, source } from "./deployments.js";
 import { heading } from "./function.js";
@@ -29,7 +30,7 @@ export default async function deployment(page) {
 	};
 	put(main, heading(func, "deployments", page.session), head, h("h2", {}, "Build log"), log, files);
 	draw();
-	showFiles(files, one, func, signal);
+	showFiles(files, one, func, signal).catch((error) => signal.aborted || put(files, failure(error)));
 	const refresh = async () => {
 		one = await get(path, {}, signal);
 		func = await get(`functions/${functionId}`, {}, signal);
