@@ -83,8 +83,9 @@ def history(data: Path, function_id: str, count: int, *, failing: float = 0.0) -
     now = int(time.time() * 1000)
     with contextlib.closing(connect(data / "minifn.db")) as conn:
         conn.execute("BEGIN IMMEDIATE")
-        for number in range(count):
-            at = now - MINUTE_MS - number * 59 * MINUTE_MS // count
+        ages = sorted(numbers.betavariate(1.2, 1.6) * 58 + 1 for _ in range(count))
+        for number, minutes in enumerate(ages):
+            at = now - round(minutes * MINUTE_MS)
             failed = numbers.random() < failing
             seconds = round(0.002 + numbers.random() ** 6 * 0.2, 4)
             execution = Execution(

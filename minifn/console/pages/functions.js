@@ -22,7 +22,7 @@ function note(one) {
 }
 
 /** @param {Overview} one */
-const state = (one) => (one.state === "ready" && one.failures ? "warn" : one.state);
+const state = (one) => (one.state === "ready" && one.failures ? "warning" : one.state);
 
 /** @type {Column<Overview>[]} */
 const COLUMNS = [
@@ -30,7 +30,7 @@ const COLUMNS = [
 		key: "name",
 		title: "Function",
 		cell: (one) => [
-			dot(state(one), state(one) === "warn" ? `${one.failures} failed` : one.stateText || one.state),
+			dot(state(one), state(one) === "warning" ? `${one.failures} failed` : one.stateText || one.state),
 			h("a", { href: `functions/${one.functionId}`, title: one.functionId }, one.name),
 		],
 	},

@@ -15,7 +15,7 @@ export default async function health({ main, signal, title }) {
 	};
 	await draw();
 	put(main, h("div", { class: "bar" }, h("h1", {}, "Health"), h("p", { class: "sum" }, "The same as ", h("code", {}, "minifn doctor"))), place);
-	every(10_000, signal, draw);
+	every(60_000, signal, draw);
 }
 
 function numbers(found) {

@@ -83,12 +83,10 @@ const STATES = {
 	canceled: ["off", "canceled"],
 	disabled: ["off", "disabled"],
 	empty: ["off", "no code yet"],
-	pass: ["ok", "fine"],
-	ok: ["ok", "fine"],
-	warn: ["warn", "warning"],
 	warning: ["warn", "warning"],
-	fail: ["bad", "failed"],
-	missing: ["warn", "missing"],
+	ON: ["ok", "fine"],
+	DEGRADED: ["warn", "degraded"],
+	OFF: ["warn", "off"],
 };
 
 /** Return the tone and the word of a state. @param {string} state @returns {[Tone, string]} */
