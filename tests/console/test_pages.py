@@ -36,6 +36,15 @@ PAGES = {
     "functions/draft": "No execution yet",
     "nowhere/at/all": "There is no page",
 }
+Theme = Literal["light", "dark"]
+VIEWS: tuple[tuple[int, Theme], ...] = (
+    (1280, "light"),
+    (1280, "dark"),
+    (360, "light"),
+    (360, "dark"),
+)
+#: axe-core costs most, so it looks at each width and each theme once.
+AXE_VIEWS = (VIEWS[0], VIEWS[3])
 WAIT_MS = 10_000
 
 
@@ -58,6 +67,20 @@ class Console:
     def open(self, path: str, text: str = "") -> None:
         """Open a page and wait for a text."""
         self.page.goto(self.url + path)
+        self.see(text)
+
+    def follow(self, path: str, text: str = "") -> None:
+        """Follow a link to a page, without loading the document again, and wait for a text."""
+        self.page.evaluate(
+            """path => {
+                const link = document.createElement("a");
+                link.href = path;
+                document.body.append(link);
+                link.click();
+                link.remove();
+            }""",
+            path or "./",
+        )
         self.see(text)
 
     def see(self, text: str) -> None:
@@ -84,26 +107,30 @@ def tab(session: "BrowserContext", staged_server: Server) -> Iterator[Console]:
     assert opened.problems == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-def test_every_page_is_readable(
-    width: int, theme: Literal["light", "dark"], tab: Console, axe: str
-) -> None:
-    tab.page.set_viewport_size({"width": width, "height": 800})
-    tab.page.emulate_media(color_scheme=theme)
-    problems = {}
+def test_every_page_is_readable(tab: Console, axe: str) -> None:
+    """At two widths and in both themes: names, headings, tables, contrast, nothing too wide."""
+    problems: dict[tuple[str, int, str], list[str]] = {}
+    tab.open("", "New function")
     for path, text in PAGES.items():
-        tab.open(path, text)
-        problems[path] = tab.page.evaluate(CHECKS)
-        if axe and (width == 1280) == (theme == "light"):
-            tab.page.evaluate(axe)
-            found = tab.page.evaluate("axe.run({resultTypes: ['violations']})")
-            problems[path] += [
-                f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
-                for one in found["violations"]
-                for node in one["nodes"]
-            ]
-    assert {path: found for path, found in problems.items() if found} == {}
+        tab.follow(path, text)
+        for width, theme in VIEWS:
+            tab.page.set_viewport_size({"width": width, "height": 800})
+            tab.page.emulate_media(color_scheme=theme)
+            problems[path, width, theme] = tab.page.evaluate(CHECKS)
+            if axe and (width, theme) in AXE_VIEWS:
+                problems[path, width, theme] += violations(tab.page, axe)
+    assert {view: found for view, found in problems.items() if found} == {}
+
+
+def violations(page: "Page", axe: str) -> list[str]:
+    """Return what axe-core finds against a page."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [
+        f"{one['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
 
 
 def test_colours_of_text_have_contrast() -> None:

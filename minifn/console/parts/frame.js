@@ -51,6 +51,7 @@ export function frame(session, main, actions) {
 	const header = h(
 		"header",
 		{ class: "top" },
+		h("button", { class: "skip", onclick: () => main.focus() }, "Skip to the content"),
 		h("a", { class: "brand", href: "./", title: `minifn ${session.version}` }, "minifn"),
 		h("nav", { "aria-label": "Pages" }, links),
 		place,
@@ -67,7 +68,7 @@ export function frame(session, main, actions) {
 		theme,
 		h("button", { class: "quiet", onclick: actions.signOut }, "Sign out"),
 	);
-	put(document.body, h("a", { class: "skip", href: location.href + "#main" }, "Skip to the content"), header, offlineBar(), main, announcer());
+	put(document.body, header, offlineBar(), main, announcer());
 }
 
 function live() {
