@@ -26,8 +26,7 @@ from minifn.host.reloader import unwatched_place, watched_folder, watching_proce
 from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
-from minifn.languages.table import default_search_path
-from minifn.models import Caller, Deployment, Function
+from minifn.models import Deployment, Function
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
@@ -49,9 +48,10 @@ from minifn.store import settings
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
-from minifn.workers.pool import WORKER_BYTES, Pool
+from minifn.workers.interface import Workers
+from minifn.workers.machine import load_runtimes, make_pool
+from minifn.workers.pool import Pool
 from minifn.workers.specs import WorkerSpecs
-from minifn.workers.templates import room_of
 
 logger = logging.getLogger("minifn.parts")
 
@@ -81,7 +81,10 @@ class Parts:
     uploads: Uploads
     builder: Builder
     toolchains: ToolchainCaches
+    #: The workers of this machine.
     pool: Pool
+    #: The workers that run executions: the pool, or those of a cluster's nodes.
+    workers: Workers
     #: Makes the specs of workers.
     specs: WorkerSpecs
     executions: Executions
@@ -116,8 +119,6 @@ class Parts:
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
         self.on_stop: list[Callable[[], None]] = []
-        #: The user who calls functions' domains, None for guests; for development alone.
-        self.domain_caller: Caller | None = None
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
@@ -225,19 +226,11 @@ class Parts:
         self.engine = await choose(config.sandbox, self.spawner, self.data, Network(config.network))
         before = await self.database.write(settings.swap, "engine", self.engine.name)
         self.stronger_before = before if is_weaker(self.engine.name, before) else ""
-        self.runtimes = await asyncio.to_thread(self._load_runtimes)
-        limit_bytes = memory_limit.look().limit_bytes
+        self.runtimes = await asyncio.to_thread(load_runtimes, config, self.data, self.engine)
         self.pool = await stack.enter_async_context(
-            Pool(
-                self.spawner,
-                self.engine,
-                idle_seconds=config.idle_seconds,
-                workers_max=max(8, limit_bytes // 2 // WORKER_BYTES),
-                function_workers_max=config.function_workers,
-                available_bytes=lambda: memory_limit.look().available_bytes,
-                template_bytes=room_of(self.engine, config.template_memory, limit_bytes),
-            )
+            make_pool(Pool, config, self.spawner, self.engine)
         )
+        self.workers = self.pool
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""
@@ -275,7 +268,7 @@ class Parts:
             config,
             database,
             self.targets,
-            self.pool,
+            self.workers,
             self.specs,
             self.tokens,
             changes,
@@ -371,18 +364,6 @@ class Parts:
                 await asyncio.to_thread(self._point_out_watcher)
         raise FileNotFoundError(errno.ENOENT, "removed or replaced while the server ran", missing)
 
-    def _load_runtimes(self) -> RuntimeTable:
-        """Return the runtimes.
-
-        For functions with their own uid and without a separate file system, the wrappers are copied
-        to where every uid may read them.
-        """
-        table = RuntimeTable.load(
-            search_path=default_search_path(self.config.runtime_paths), memory=self.data.versions
-        )
-        drops = os.geteuid() == 0 and self.engine.name in ("sandlock", "process")
-        return table.public(self.data.runtimes) if drops else table
-
     def _prewarm(self, function: Function, deployment: Deployment) -> None:
         self._tasks.start(self._prewarm_later(function.id), f"minifn-prewarm-{function.id}")
 
@@ -390,11 +371,11 @@ class Parts:
         try:
             target = await self.targets.of(function_id)
             if target.deployment is not None:
-                self.pool.prewarm(self.specs.of(target))
+                self.workers.prewarm(self.specs.of(target))
         except FunctionNotFound:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:
             logger.warning("%s cannot be started: %s", function_id, exc)
 
     async def _retire(self, deployment_id: str) -> None:
-        self.pool.drop(self.specs.forget(deployment_id))
+        self.workers.drop(self.specs.forget(deployment_id))

@@ -19,7 +19,7 @@ COLUMNS = (
     Column(heading="build", right=True, drop=2),
     Column(heading="size", right=True, drop=3),
     Column(heading="from", drop=4),
-    Column(heading="note", drop=1),
+    Column(heading="note", drop=1, cut=16),
 )
 
 

@@ -19,7 +19,7 @@ from minifn.log_text import printable
 ACTIONS = ("list", "set", "unset", "import", "export")
 COLUMNS = (
     Column(heading="variable"),
-    Column(heading="value"),
+    Column(heading="value", cut=20),
     Column(heading="changed", drop=1),
 )
 #: The text instead of the value of a secret variable.

@@ -48,7 +48,7 @@ from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
-from minifn.workers.pool import Pool
+from minifn.workers.interface import Workers
 from minifn.workers.records import FunctionResponse
 from minifn.workers.specs import WorkerSpecs
 
@@ -79,7 +79,7 @@ class Executions:
         config: Config,
         database: Database,
         targets: Targets,
-        pool: Pool,
+        workers: Workers,
         specs: WorkerSpecs,
         tokens: Tokens,
         changes: ChangeFeed | None = None,
@@ -88,7 +88,7 @@ class Executions:
         self._config = config
         self._database = database
         self._targets = targets
-        self._pool = pool
+        self._workers = workers
         self._specs = specs
         self._changes = changes or ChangeFeed()
         self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
@@ -134,7 +134,7 @@ class Executions:
         """
         self._halted = True
         self._wake.set()
-        await self._pool.close()
+        await self._workers.close()
 
     async def ready(self, function_id: str) -> Target:
         """Return the target of a function that can run.
@@ -178,6 +178,11 @@ class Executions:
             timeout.execution_id = result.execution.id
             raise timeout
         return result
+
+    @property
+    def waiting(self) -> int:
+        """Number of executions that wait in the queue; may be too high for some seconds."""
+        return self._limits.waiting
 
     @property
     def overloaded(self) -> bool:
@@ -265,17 +270,18 @@ class Executions:
 
     async def __call__(
         self,
-        function_id: str,
+        function_id: str = "",
         *,
         status: ExecutionStatus | None = None,
         trigger: Trigger | None = None,
         since: datetime | None = None,
     ) -> AsyncIterator[Execution]:
-        """Yield the executions of a function that fit, the newest first.
+        """Yield the executions that fit, of a function or of all, the newest first.
 
         A `since` without a time zone is local time. Raises FunctionNotFound.
         """
-        await self._targets.of(function_id)
+        if function_id:
+            await self._targets.of(function_id)
         query = execution_lists.query_of(status, trigger, since)
         async for execution in execution_lists.each(self._database, function_id, query):
             yield execution
@@ -360,7 +366,7 @@ class Executions:
                 status_code=500, errors=f"{exc}\nError Code: 500", failure="start"
             )
         call = self._calls.make(target.function, execution, request)
-        return await self._pool.call(spec, call, deadline, queue_unbounded=queue_unbounded)
+        return await self._workers.call(spec, call, deadline, queue_unbounded=queue_unbounded)
 
 
 def _report(execution: Execution) -> None:
