@@ -115,7 +115,7 @@ def test_every_page_is_readable(tab: Console, axe: str) -> None:
         tab.follow(path, text)
         for width, theme in VIEWS:
             tab.page.set_viewport_size({"width": width, "height": 800})
-            tab.page.emulate_media(color_scheme=theme)
+            tab.page.emulate_media(color_scheme=theme, reduced_motion="reduce")
             problems[path, width, theme] = tab.page.evaluate(CHECKS)
             if axe and (width, theme) in AXE_VIEWS:
                 problems[path, width, theme] += violations(tab.page, axe)
