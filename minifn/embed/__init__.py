@@ -4,20 +4,22 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import msgspec
 
-from minifn.embed.options import FunctionOptions, RequestOptions
 from minifn.errors import NotRunning
 from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function
 from minifn.parts import Parts
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
     from minifn.embed.news import LogLine
+    from minifn.embed.options import FunctionOptions, RequestOptions
     from minifn.embed.records import DeployedFunction
 
 
@@ -56,7 +58,7 @@ class Minifn(Parts):
         ignore: Iterable[str] = (),
         activate: bool = True,
         on_log: Callable[[str], None] | None = None,
-        **options: Unpack[FunctionOptions],
+        **options: "Unpack[FunctionOptions]",
     ) -> "DeployedFunction":
         """Create or change a function, upload the code in `folder`, and wait for its build.
 
@@ -95,7 +97,7 @@ class Minifn(Parts):
         *,
         background: Literal[False] = False,
         at: None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> ExecutionResult: ...
 
     @overload
@@ -105,7 +107,7 @@ class Minifn(Parts):
         *,
         background: Literal[True],
         at: datetime | None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> Execution: ...
 
     @overload
@@ -115,7 +117,7 @@ class Minifn(Parts):
         *,
         background: bool = True,
         at: datetime,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> Execution: ...
 
     async def execute(
@@ -124,7 +126,7 @@ class Minifn(Parts):
         *,
         background: bool = False,
         at: datetime | None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> ExecutionResult | Execution:
         """Run a function, whatever its execute access, and return its finished execution.
 
