@@ -1,6 +1,6 @@
 """minifn inside another program: the class that an embedding app uses."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
+    from minifn.embed.news import LogLine
     from minifn.embed.records import DeployedFunction
 
 
@@ -141,6 +142,18 @@ class Minifn(Parts):
         if background:
             return await self.executions.enqueue(target.function, sent)
         return await self.executions.execute(target, sent)
+
+    def logs(
+        self, function_id: str = "", *, execution_id: str = ""
+    ) -> "AsyncGenerator[LogLine, None]":
+        """Yield the lines that functions log, as they log them, until this object stops.
+
+        It begins with the first step of the iteration. "" follows every function and every
+        execution. Raises NotRunning and FunctionNotFound.
+        """
+        from minifn.embed.news import log_lines
+
+        return log_lines(self, function_id, execution_id)
 
     async def emit(
         self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = ""

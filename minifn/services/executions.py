@@ -265,17 +265,18 @@ class Executions:
 
     async def __call__(
         self,
-        function_id: str,
+        function_id: str = "",
         *,
         status: ExecutionStatus | None = None,
         trigger: Trigger | None = None,
         since: datetime | None = None,
     ) -> AsyncIterator[Execution]:
-        """Yield the executions of a function that fit, the newest first.
+        """Yield the executions that fit, of a function or of all, the newest first.
 
         A `since` without a time zone is local time. Raises FunctionNotFound.
         """
-        await self._targets.of(function_id)
+        if function_id:
+            await self._targets.of(function_id)
         query = execution_lists.query_of(status, trigger, since)
         async for execution in execution_lists.each(self._database, function_id, query):
             yield execution

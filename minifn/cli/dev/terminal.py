@@ -27,7 +27,9 @@ class Terminal:
     def line(self, text: str, level: str = "failures", **style: Any) -> None:
         """Write one line, unless the level is too low for it."""
         if LEVELS.index(level) <= self.level:
-            click.secho(printable(text), **style)
+            # A reader that has gone must not end calls, which tell of themselves here.
+            with contextlib.suppress(OSError):
+                click.secho(printable(text), **style)
 
     def block(self, text: str, level: str = "failures", **style: Any) -> None:
         """Write lines, indented."""
