@@ -4,20 +4,22 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import msgspec
 
-from minifn.embed.options import FunctionOptions, RequestOptions
 from minifn.errors import NotRunning
 from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function
 from minifn.parts import Parts
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
     from minifn.embed.news import LogLine
+    from minifn.embed.options import FunctionOptions, RequestOptions
     from minifn.embed.records import DeployedFunction
 
 
@@ -55,15 +57,17 @@ class Minifn(Parts):
         secrets: Mapping[str, str] | None = None,
         ignore: Iterable[str] = (),
         activate: bool = True,
+        rebuild: bool = False,
         on_log: Callable[[str], None] | None = None,
-        **options: Unpack[FunctionOptions],
+        **options: "Unpack[FunctionOptions]",
     ) -> "DeployedFunction":
         """Create or change a function, upload the code in `folder`, and wait for its build.
 
         Settings that are not named keep their value. A new function gets a runtime and an
         entrypoint that fit the folder. `variables` and `secrets` are set, others stay; secrets are
         never shown by the API. The folder is packed as git would take it, without what `ignore`
-        names; `on_log` gets the build log as it grows, on this event loop. Raises NotRunning,
+        names. Code that runs already with the same settings is not built again, unless `rebuild`
+        asks for it. `on_log` gets the build log as it grows, on this event loop. Raises NotRunning,
         BuildFailed, TypeError for a setting that there is not, and the errors of the API.
         """
         # Imported on first use, with the rules of the API.
@@ -78,6 +82,7 @@ class Minifn(Parts):
             secrets=secrets or {},
             ignore=tuple(ignore),
             activate=activate,
+            rebuild=rebuild,
         )
         return await deploy(self, order, on_log)
 
@@ -95,7 +100,7 @@ class Minifn(Parts):
         *,
         background: Literal[False] = False,
         at: None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> ExecutionResult: ...
 
     @overload
@@ -105,7 +110,7 @@ class Minifn(Parts):
         *,
         background: Literal[True],
         at: datetime | None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> Execution: ...
 
     @overload
@@ -115,7 +120,7 @@ class Minifn(Parts):
         *,
         background: bool = True,
         at: datetime,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> Execution: ...
 
     async def execute(
@@ -124,7 +129,7 @@ class Minifn(Parts):
         *,
         background: bool = False,
         at: datetime | None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> ExecutionResult | Execution:
         """Run a function, whatever its execute access, and return its finished execution.
 

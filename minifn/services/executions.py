@@ -40,7 +40,7 @@ from minifn.models import (
     Target,
     Trigger,
 )
-from minifn.services import execution_lists, execution_records as records
+from minifn.services import execution_records as records
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
@@ -180,6 +180,11 @@ class Executions:
         return result
 
     @property
+    def waiting(self) -> int:
+        """Number of executions that wait in the queue; may be too high for some seconds."""
+        return self._limits.waiting
+
+    @property
     def overloaded(self) -> bool:
         """Whether as many executions wait as the server accepts."""
         return self._limits.full
@@ -275,6 +280,9 @@ class Executions:
 
         A `since` without a time zone is local time. Raises FunctionNotFound.
         """
+        # Imported on first use: a server lists executions by clients' queries alone.
+        from minifn.services import execution_lists
+
         if function_id:
             await self._targets.of(function_id)
         query = execution_lists.query_of(status, trigger, since)

@@ -108,6 +108,7 @@ def dev(node: str) -> Iterator[Dev]:
 )
 def test_a_saved_file_answers_with_new_code(dev: Dev, name: str, file: str, code: str) -> None:
     assert dev.call(name).status_code == 200
+    assert dev.api(f"/functions/{name}").json()["schedule"] == "0 0 1 1 *"
     (dev.folder / name / file).write_text(code.format("second"))
     dev.ready(name)
     assert dev.call(name).text == "second"
@@ -232,7 +233,8 @@ def bare(place: Path) -> Path:
         "import os\n"
         "def main(context):\n"
         '    user = context.req.headers.get("x-appwrite-user-id")\n'
-        '    return context.res.json([user, os.environ.get("FROM_FILE")])\n'
+        '    known = bool(context.req.headers.get("x-appwrite-user-jwt"))\n'
+        '    return context.res.json([user, known, os.environ.get("FROM_FILE")])\n'
     )
     (folder / "main.py").write_text(code)
     return folder
@@ -241,13 +243,13 @@ def bare(place: Path) -> Path:
 def test_a_bare_folder_runs_as_a_user_and_its_state_is_used_again(bare: Path, place: Path) -> None:
     variables = place / "more.env"
     variables.write_text("FROM_FILE=given\n")
-    options = ("--env-file", str(variables), "--user", "ada", "--no-schedule")
+    options = ("--env-file", str(variables), "--user", "ada")
     for attempt in range(2):
         with Dev(bare, *options) as dev:
             dev.ready("who")
             built = "build who" in dev.terminal.text
             assert built is (attempt == 0)
-            assert dev.call("who").json() == ["ada", "given"]
+            assert dev.call("who").json() == ["ada", True, "given"]
             assert dev.terminal.mode_now() != dev.terminal.mode
             dev.terminal.press("q" if attempt else "\x03")
             assert dev.terminal.ended() == 0
@@ -329,17 +331,18 @@ def test_folders_run_from_copies_and_builds_where_no_sandbox_shows_them(place: P
     (place / "built/source.py").write_text(PYTHON.format("first"))
     runtime = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
     listed: list[dict[str, Any]] = [
-        {"$id": "copied", "entrypoint": "main.py"},
+        {"$id": "copied", "entrypoint": "main.py", "schedule": "0 0 1 1 *"},
         {"$id": "built", "entrypoint": "main.py", "commands": "cp source.py main.py"},
     ]
     for one in listed:
         one.update(path=one["$id"], name=one["$id"], runtime=runtime, execute=["any"])
     described = place / "appwrite.json"
     described.write_text(json.dumps({"functions": listed}))
-    with Dev(place, "--sandbox", "process") as dev:
+    with Dev(place, "--sandbox", "process", "--no-schedule") as dev:
         dev.ready("(copied|built)")
         dev.ready("(copied|built)")
         assert [dev.call(name).text for name in ("copied", "built")] == ["first", "first"]
+        assert dev.api("/functions/copied").json()["schedule"] == ""
         (place / "built/source.py").write_text(PYTHON.format("second"))
         dev.terminal.expect("^build built$")
         dev.ready("built")

@@ -28,10 +28,14 @@ from minifn.store import deployments
 
 #: File of the builds that the next start uses again, beside the data directory.
 BUILDS_FILE = "builds.json"
-#: Most lines that are shown of a problem; a build's log was shown before.
+#: Most lines that are shown of a problem.
 PROBLEM_LINES = 30
 #: Beginning of a line of minifn's in a build log.
 _NOTE = re.compile(r"^\[\d\d:\d\d:\d\d\] \[minifn\] ", re.MULTILINE)
+
+
+class BuildText(str):
+    """The log of a build that failed."""
 
 
 class DevLoop:
@@ -54,6 +58,8 @@ class DevLoop:
         self.functions: dict[str, DevFunction] = {}
         #: One change of a function at a time.
         self._locks: dict[str, asyncio.Lock] = {}
+        #: Functions whose next change waits for the present one.
+        self._waiting: set[str] = set()
         self._builds = _read(self._file)
 
     # Settings and variables
@@ -111,7 +117,12 @@ class DevLoop:
         It is built when it needs that, when its dependencies changed, or with `build`.
         """
         started = time.monotonic()
+        if function.id in self._waiting and not build:
+            # It will run the code as it is then.
+            return
+        self._waiting.add(function.id)
         async with self._locks.setdefault(function.id, asyncio.Lock()):
+            self._waiting.discard(function.id)
             try:
                 problem = await self._run(function, build)
             except (OSError, FolderRefused, TreeRefused) as exc:
@@ -179,7 +190,7 @@ class DevLoop:
         )
         ended = await self._follow(function, deployment)
         if ended.status != "ready":
-            return ended.build_logs
+            return BuildText(ended.build_logs)
         built = Built(deployment_id=ended.id, fingerprint=fingerprint, copied=copied)
         function.built = self._builds[function.id] = built
         self._file.write_bytes(msgspec.json.encode(self._builds))
@@ -232,6 +243,9 @@ class DevLoop:
     def _fail(self, function: DevFunction, problem: str) -> None:
         where = location(problem, self._places(), function.folder.path)
         self._terminal.line(f"failed {function.id} {where}".rstrip(), fg="red")
+        if isinstance(problem, BuildText) and self._terminal.shows("logs"):
+            # It was shown while the build ran.
+            return
         lines = _NOTE.sub("", self.readable(function.id, problem)).splitlines()
         self._terminal.block("\n".join(lines[-PROBLEM_LINES:]), fg="red")
 
