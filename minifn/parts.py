@@ -226,7 +226,16 @@ class Parts:
         self.pool = await stack.enter_async_context(
             make_pool(Pool, config, self.spawner, self.engine)
         )
-        self.workers = self.pool
+        self.workers = await self._open_cluster(stack) if config.cluster else self.pool
+
+    async def _open_cluster(self, stack: AsyncExitStack) -> Workers:
+        """Join the cluster. Raises ClusterUnavailable, which is an OSError."""
+        # Imported here, because only this needs Ray.
+        from minifn.cluster.pool import ClusterPool
+
+        return await stack.enter_async_context(
+            ClusterPool(self.config, self.data, self.endpoint, self.runtimes)
+        )
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""

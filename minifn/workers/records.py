@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from minifn.hooks import nothing_async
-from minifn.models import Headers
+from minifn.models import Headers, Target
 from minifn.sandbox.command import Command
 from minifn.workers.protocol import decode_headers
 
@@ -55,6 +55,8 @@ class WorkerSpec:
     group: str = ""
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
+    #: What it was described for; another machine describes it anew.
+    target: Target | None = field(default=None, compare=False)
     #: Awaited before each start of a process. Raises WorkerFailed.
     prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
     #: Told how the function's import ended, when it was imported ahead of requests: why it failed,

@@ -182,6 +182,7 @@ class WorkerSpecs:
             group=function.id,
             command=command,
             concurrency=concurrency,
+            target=target,
             prepare=(
                 functools.partial(self._share, installed)
                 if installed.workers_share

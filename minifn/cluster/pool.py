@@ -1,0 +1,462 @@
+"""The workers of a cluster: each call goes to a node, and its answer comes back."""
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import platform
+from typing import Self
+from urllib.parse import urlsplit
+
+from minifn.cluster import connection
+from minifn.cluster.connection import NodeLost
+from minifn.cluster.member import Member
+from minifn.cluster.messages import (
+    Answer,
+    Ask,
+    Call,
+    Drop,
+    Grant,
+    Logged,
+    Missing,
+    Parked,
+    Prewarm,
+    Removed,
+    Request,
+    Settings,
+    Status,
+    ToServer,
+    Withdraw,
+)
+from minifn.cluster.pending import PLACES_MAX, Pending
+from minifn.cluster.placement import Load, Needs, best, misfit
+from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
+from minifn.host.datadir import DataDir
+from minifn.host.tasks import Tasks
+from minifn.languages import RuntimeTable
+from minifn.models import Target
+from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
+from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
+
+logger = logging.getLogger("minifn.cluster")
+
+#: Seconds between two looks for nodes that joined or left.
+LOOK_SECONDS = 1.0
+#: Seconds between two looks for calls that wait and could wait at one more node.
+SPREAD_SECONDS = 0.1
+#: Seconds that a call waits at one node before another starts its first worker for it.
+COLD_SECONDS = 2.0
+#: Seconds after its deadline that the answer of a call may come.
+GRACE_SECONDS = 2.0
+
+
+class ClusterPool:
+    """The pool of a server whose functions run on the nodes of a cluster."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: DataDir,
+        endpoint: ApiEndpoint,
+        runtimes: RuntimeTable,
+    ) -> None:
+        self._config = config
+        self._data = data
+        self._endpoint = endpoint
+        self._runtimes = runtimes
+        #: Nodes by id.
+        self.members: dict[str, Member] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._calls: dict[int, Pending] = {}
+        self._ids = itertools.count(1)
+        #: Deployment -> the spec that was seen last, and the number that nodes know it by.
+        self._numbers: dict[str, tuple[WorkerSpec, int]] = {}
+        self._tasks = Tasks()
+        self._spreading: asyncio.TimerHandle | None = None
+        self._closing = False
+        #: The address of the cluster's head.
+        self.head = ""
+
+    async def __aenter__(self) -> Self:
+        """Join the cluster. Raises ClusterUnavailable."""
+        config = self._config
+        self.head = await asyncio.to_thread(
+            connection.join, config.cluster, allow_public=config.cluster_public
+        )
+        self._tasks.start(self._watch(), "watch over the nodes")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+        await asyncio.to_thread(connection.leave)
+
+    @property
+    def workers(self) -> int:
+        """Number of processes that run on all nodes."""
+        return sum(one.status.workers for one in self.members.values() if one.status)
+
+    @property
+    def busy(self) -> int:
+        """Number of requests in flight."""
+        return len(self._calls)
+
+    async def call(
+        self,
+        spec: WorkerSpec,
+        request: FunctionRequest,
+        deadline: float,
+        *,
+        queue_unbounded: bool = False,
+    ) -> FunctionResponse:
+        """Run the function of a deployment; see `Workers.call`."""
+        if self._closing:
+            return failed("stopped", STOPPING)
+        call = Pending(next(self._ids), spec, request, deadline, queue_unbounded=queue_unbounded)
+        self._calls[call.id] = call
+        try:
+            self._place(call)
+            async with asyncio.timeout(max(0.0, call.seconds_left) + GRACE_SECONDS):
+                return await call.future
+        except TimeoutError:
+            return call.late()
+        finally:
+            del self._calls[call.id]
+            self._withdraw(call)
+
+    def prewarm(self, spec: WorkerSpec) -> bool:
+        """Start a worker on the least loaded node; return False without a node for it."""
+        nodes = self._usable(spec)
+        node = best(nodes, spec.key)
+        if node is None:
+            return False
+        self._warm_up(node, spec)
+        return True
+
+    def drop(self, key: str) -> None:
+        """Forget a deployment: its workers finish their calls and end, its builds are removed."""
+        self._numbers.pop(key, None)
+        for member in self.members.values():
+            if member.has_build(key):
+                member.forget_build(key)
+                member.send(Drop(key=key))
+
+    async def close(self) -> None:
+        """End every worker; requests in flight fail."""
+        self._closing = True
+        if self._spreading is not None:
+            self._spreading.cancel()
+        for call in self._calls.values():
+            call.finish(failed("stopped", STOPPING))
+        await self._tasks.end()
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        members, self.members = list(self.members.values()), {}
+        await asyncio.gather(*(member.stop() for member in members))
+
+    # Nodes
+
+    async def _watch(self) -> None:
+        """Have a member for each living node."""
+        while True:
+            try:
+                found = {one.id: one for one in await asyncio.to_thread(connection.nodes)}
+            except NodeLost as exc:
+                logger.warning("the cluster does not answer: %s", exc)
+            else:
+                for gone in self.members.keys() - found.keys():
+                    member = self.members.pop(gone)
+                    self._running.pop(gone).cancel()
+                    member.gone()
+                for own in found.keys() - self.members.keys():
+                    member = self.members[own] = Member(found[own], self._settings(), self)
+                    self._running[own] = asyncio.create_task(member.run(), name=f"node {own}")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _settings(self) -> Settings:
+        config = self._config
+        names = ("project", "sandbox", "network", "idle_seconds", "function_workers", "tmp")
+        return Settings(
+            server=hashlib.sha256(f"{platform.node()} {self._data.root}".encode()).hexdigest()[:16],
+            endpoint=reachable(self._endpoint.url, config.host, connection.own_address()),
+            build_limit=config.build_limit,
+            **{name: getattr(config, name) for name in names},
+        )
+
+    def ready(self, member: Member) -> None:
+        """Give a ready node the calls that found none."""
+        for call in list(self._calls.values()):
+            if not call.is_placed:
+                self._place(call)
+
+    def lost(self, member: Member, reason: str) -> None:
+        """Fail what ran on a node; what waited there goes to another one."""
+        for call in list(self._calls.values()):
+            if call.owner is member:
+                call.owner = None
+                call.fail_with(str(member), reason)
+            elif member in call.held:
+                self._let_go(call, member)
+                self._place_anew(call)
+
+    def drain(self, member: Member) -> None:
+        """Give a node no more calls; what waits there goes elsewhere."""
+        member.state = "draining"
+        for call in list(self._calls.values()):
+            if member in call.held:
+                member.send(Withdraw(id=call.id))
+                self._let_go(call, member)
+                self._place_anew(call)
+
+    # Placement
+
+    def _usable(self, spec: WorkerSpec) -> list[Member]:
+        """Return the ready nodes that fit a target."""
+        assert spec.target is not None
+        needs = self._needs(spec.target)
+        return [
+            one for one in self.members.values() if one.state == "ready" and not misfit(one, needs)
+        ]
+
+    def _needs(self, target: Target) -> Needs:
+        installed = self._runtimes.resolve(target.function.runtime)
+        return Needs.of(target, installed.interpreter.version_text)
+
+    def _place_anew(self, call: Pending) -> None:
+        """Place a call that no node has any more."""
+        if not call.is_placed and not call.future.done():
+            self._place(call)
+
+    def _place(self, call: Pending, without: Member | None = None) -> None:
+        """Send a call to the best node; to a warm one first, while the best one warms up."""
+        call.places += 1
+        nodes = [one for one in self._usable(call.spec) if one is not without]
+        node = best(nodes, call.key)
+        if node is None or call.places > PLACES_MAX:
+            self._place_nowhere(call)
+            return
+        if call.key not in node.load.warm:
+            warm = best([one for one in nodes if call.key in one.load.warm], call.key)
+            if warm is not None:
+                self._warm_up(node, call.spec)
+                node = warm
+        if node.has_build(call.key):
+            self._send(call, node)
+        else:
+            call.awaited = node
+            _count(node.load, call.key, 1)
+            node.load.coming.add(call.key)
+            self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
+
+    def _place_nowhere(self, call: Pending) -> None:
+        """Let a call wait for a node, unless all are known and none fits, or too many wait."""
+        members = self.members.values()
+        settled = members and all(one.state not in ("starting", "lost") for one in members)
+        needs = self._needs(call.target)
+        reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
+        if settled or call.places > PLACES_MAX:
+            text = "; ".join(reasons)
+            call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
+        elif not call.queue_unbounded and len(self._calls) > WAITING_MAX:
+            call.finish(failed("overloaded", OVERLOADED))
+
+    async def _send_after_build(self, call: Pending, member: Member) -> None:
+        problem = await self._prepare(member, call.spec)
+        _count(member.load, call.key, -1)
+        if call.awaited is not member or call.future.done():
+            return
+        call.awaited = None
+        if problem or member.state != "ready":
+            self._place(call, without=member)
+        else:
+            self._send(call, member)
+
+    async def _prepare(self, member: Member, spec: WorkerSpec) -> str:
+        """Copy a build to a node, unless it is there; return why it is not, "" for success."""
+        assert spec.target is not None
+        assert spec.target.deployment is not None
+        deployment_id = spec.target.deployment.id
+        try:
+            directory = self._data.build(deployment_id)
+            await member.prepare(spec.key, directory, spec.target.function)
+        except (NodeLost, OSError) as exc:
+            member.load.coming.discard(spec.key)
+            logger.warning("build %s was not copied to node %s: %s", deployment_id, member, exc)
+            return str(exc)
+        except asyncio.CancelledError:
+            if member.has_build(spec.key) or self._closing:
+                raise
+            return "the node was lost"
+        return ""
+
+    def _warm_up(self, member: Member, spec: WorkerSpec) -> None:
+        """Start a worker on a node, once."""
+        if spec.key not in member.load.coming:
+            member.load.coming.add(spec.key)
+            self._tasks.start(self._warm_up_later(member, spec), f"warm up {spec.key}")
+
+    async def _warm_up_later(self, member: Member, spec: WorkerSpec) -> None:
+        if not await self._prepare(member, spec):
+            member.send(Prewarm(number=self._introduce(member, spec)))
+
+    def _introduce(self, member: Member, spec: WorkerSpec) -> int:
+        """Have a node know a spec's target, and return its number."""
+        assert spec.target is not None
+        known, number = self._numbers.get(spec.key, (None, 0))
+        if known is not spec:
+            number = next(self._ids)
+            self._numbers[spec.key] = (spec, number)
+        member.introduce(spec.key, number, spec.target)
+        return number
+
+    def _send(self, call: Pending, member: Member, *, offer: bool = False) -> None:
+        """Send a call to a node that has its build: to run it, or to offer it."""
+        number = self._introduce(member, call.spec)
+        request = None if offer else Request.of(call.request)
+        if offer:
+            call.held.add(member)
+            _count(member.load, call.key, 1)
+        else:
+            call.owner = call.carrier = member
+            member.load.running += 1
+        member.send(
+            Call(
+                id=call.id,
+                number=number,
+                seconds=call.seconds_left,
+                request=request,
+                queue_unbounded=call.queue_unbounded,
+            )
+        )
+
+    def _let_go(self, call: Pending, member: Member) -> None:
+        call.held.discard(member)
+        _count(member.load, call.key, -1)
+
+    def _withdraw(self, call: Pending) -> None:
+        """Have every node forget a call."""
+        if call.owner is not None:
+            call.owner.load.running -= 1
+            call.owner.send(Withdraw(id=call.id))
+            call.owner = None
+        for member in tuple(call.held):
+            member.send(Withdraw(id=call.id))
+            self._let_go(call, member)
+        call.awaited = None
+
+    # News of nodes
+
+    def hear(self, member: Member, message: ToServer) -> None:
+        """Take a message of a node."""
+        match message:
+            case Status():
+                member.status = message
+                member.load.warm = set(message.warm)
+                member.load.coming -= member.load.warm
+                return
+            case Removed():
+                member.forget_build(message.key)
+                return
+        call = self._calls.get(message.id)
+        if call is None:
+            if isinstance(message, Ask):
+                member.send(Withdraw(id=message.id))
+            return
+        match message:
+            case Answer():
+                self._answer(call, member, message.response)
+            case Logged():
+                call.hear(message.stream, message.text)
+            case Parked():
+                self._park(call, member)
+            case Ask():
+                self._grant(call, member)
+            case Missing():
+                member.forget_build(message.key)
+                self._release(call, member)
+                self._place_anew(call)
+
+    def _release(self, call: Pending, member: Member) -> None:
+        """Note that a node no longer has a call."""
+        if call.owner is member:
+            call.owner = None
+            member.load.running -= 1
+        elif member in call.held:
+            self._let_go(call, member)
+
+    def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
+        self._release(call, member)
+        if response.delivered:
+            member.load.warm.add(call.key)
+        elif response.failure == "overloaded" and call.held:
+            return
+        call.finish(response)
+
+    def _park(self, call: Pending, member: Member) -> None:
+        if call.owner is member:
+            self._release(call, member)
+            call.held.add(member)
+            _count(member.load, call.key, 1)
+        self._spread_soon()
+
+    def _grant(self, call: Pending, member: Member) -> None:
+        if call.owner is not None or member not in call.held or call.future.done():
+            member.send(Withdraw(id=call.id))
+            return
+        self._let_go(call, member)
+        for other in tuple(call.held):
+            other.send(Withdraw(id=call.id))
+            self._let_go(call, other)
+        call.owner = member
+        member.load.running += 1
+        known = call.carrier is member
+        member.send(Grant(id=call.id, request=None if known else Request.of(call.request)))
+
+    def _spread_soon(self) -> None:
+        if self._spreading is None and not self._closing:
+            loop = asyncio.get_running_loop()
+            self._spreading = loop.call_later(SPREAD_SECONDS, self._spread)
+
+    def _spread(self) -> None:
+        """Offer each call that waits to one more node; workers there start as they are needed."""
+        self._spreading = None
+        loop_time = asyncio.get_running_loop().time
+        started = loop_time()
+        for call in list(self._calls.values()):
+            if not call.held or call.owner is not None:
+                continue
+            self._spread_soon()
+            others = [one for one in self._usable(call.spec) if one not in call.held]
+            node = best(others, call.key)
+            is_warm = any(call.key in one.load.warm for one in self.members.values())
+            if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
+                continue
+            if call.key in node.load.warm and node.has_build(call.key):
+                self._send(call, node, offer=True)
+            else:
+                self._warm_up(node, call.spec)
+            if loop_time() - started > SPREAD_SECONDS / 4:
+                break
+
+
+def _count(load: Load, key: str, change: int) -> None:
+    """Change how many calls of a deployment wait on a node."""
+    count = load.parked.get(key, 0) + change
+    if count > 0:
+        load.parked[key] = count
+    else:
+        load.parked.pop(key, None)
+
+
+def reachable(url: str, host: str, address: str) -> str:
+    """Return the URL of the API for functions on other machines.
+
+    A server on every address is told to functions by its `address` in the cluster; one on loopback
+    alone cannot be reached from other machines.
+    """
+    parts = urlsplit(url)
+    if host not in ("0.0.0.0", "::") or parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        return url
+    shown = f"[{address}]" if ":" in address else address
+    return parts._replace(netloc=f"{shown}:{parts.port}" if parts.port else shown).geturl()
