@@ -7,6 +7,8 @@ import contextlib
 import importlib
 import ipaddress
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -73,6 +75,15 @@ def join(address: str, *, allow_public: bool) -> str:
             " MINIFN_CLUSTER_PUBLIC=true if a firewall closes its ports"
         )
     return head
+
+
+def take_back_signals() -> None:
+    """Undo Ray's handlers of signals, which print a trace before the server's own run."""
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            handler = signal.getsignal(number)
+            if handler is not None:
+                signal.signal(number, handler)
 
 
 def is_public(address: str) -> bool:

@@ -84,6 +84,7 @@ class ClusterPool:
         self.head = await asyncio.to_thread(
             connection.join, config.cluster, allow_public=config.cluster_public
         )
+        connection.take_back_signals()
         self._tasks.start(self._watch(), "watch over the nodes")
         return self
 
