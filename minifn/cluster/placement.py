@@ -50,6 +50,16 @@ class Load:
     #: Deployments that get their first one.
     coming: set[str] = field(default_factory=set)
 
+    def park(self, key: str) -> None:
+        """Count a call of a deployment that waits."""
+        self.parked[key] = self.parked.get(key, 0) + 1
+
+    def leave(self, key: str) -> None:
+        """Count one less."""
+        self.parked[key] = self.parked.get(key, 0) - 1
+        if self.parked[key] <= 0:
+            del self.parked[key]
+
 
 class Candidate(Protocol):
     """A node, as far as the choice goes."""

@@ -1,16 +1,14 @@
 """The workers of a cluster: each call goes to a node, and its answer comes back."""
 
 import asyncio
-import hashlib
 import itertools
 import logging
-import platform
 from typing import Self
-from urllib.parse import urlsplit
 
 from minifn.cluster import connection
 from minifn.cluster.connection import NodeLost
 from minifn.cluster.member import Member
+from minifn.cluster.membership import Membership
 from minifn.cluster.messages import (
     Answer,
     Ask,
@@ -23,13 +21,12 @@ from minifn.cluster.messages import (
     Prewarm,
     Removed,
     Request,
-    Settings,
     Status,
     ToServer,
     Withdraw,
 )
 from minifn.cluster.pending import PLACES_MAX, Pending
-from minifn.cluster.placement import Load, Needs, best, misfit
+from minifn.cluster.placement import Needs, best, misfit
 from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
@@ -41,8 +38,6 @@ from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 
 logger = logging.getLogger("minifn.cluster")
 
-#: Seconds between two looks for nodes that joined or left.
-LOOK_SECONDS = 1.0
 #: Seconds between two looks for calls that wait and could wait at one more node.
 SPREAD_SECONDS = 0.1
 #: Seconds that a call waits at one node before another starts its first worker for it.
@@ -63,11 +58,8 @@ class ClusterPool:
     ) -> None:
         self._config = config
         self._data = data
-        self._endpoint = endpoint
         self._runtimes = runtimes
-        #: Nodes by id.
-        self.members: dict[str, Member] = {}
-        self._running: dict[str, asyncio.Task[None]] = {}
+        self.membership = Membership(config, data, endpoint, self)
         self._calls: dict[int, Pending] = {}
         self._ids = itertools.count(1)
         #: Deployment -> the spec that was seen last, and the number that nodes know it by.
@@ -85,7 +77,7 @@ class ClusterPool:
             connection.join, config.cluster, allow_public=config.cluster_public
         )
         connection.take_back_signals()
-        self._tasks.start(self._watch(), "watch over the nodes")
+        self._tasks.start(self.membership.watch(), "watch over the nodes")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -95,7 +87,7 @@ class ClusterPool:
     @property
     def workers(self) -> int:
         """Number of processes that run on all nodes."""
-        return sum(one.status.workers for one in self.members.values() if one.status)
+        return sum(one.status.workers for one in self.membership.members.values() if one.status)
 
     @property
     def busy(self) -> int:
@@ -137,7 +129,7 @@ class ClusterPool:
     def drop(self, key: str) -> None:
         """Forget a deployment: its workers finish their calls and end, its builds are removed."""
         self._numbers.pop(key, None)
-        for member in self.members.values():
+        for member in self.membership.members.values():
             if member.has_build(key):
                 member.forget_build(key)
                 member.send(Drop(key=key))
@@ -150,40 +142,9 @@ class ClusterPool:
         for call in self._calls.values():
             call.finish(failed("stopped", STOPPING))
         await self._tasks.end()
-        for task in self._running.values():
-            task.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
-        members, self.members = list(self.members.values()), {}
-        await asyncio.gather(*(member.stop() for member in members))
+        await self.membership.close()
 
     # Nodes
-
-    async def _watch(self) -> None:
-        """Have a member for each living node."""
-        while True:
-            try:
-                found = {one.id: one for one in await asyncio.to_thread(connection.nodes)}
-            except NodeLost as exc:
-                logger.warning("the cluster does not answer: %s", exc)
-            else:
-                for gone in self.members.keys() - found.keys():
-                    member = self.members.pop(gone)
-                    self._running.pop(gone).cancel()
-                    member.gone()
-                for own in found.keys() - self.members.keys():
-                    member = self.members[own] = Member(found[own], self._settings(), self)
-                    self._running[own] = asyncio.create_task(member.run(), name=f"node {own}")
-            await asyncio.sleep(LOOK_SECONDS)
-
-    def _settings(self) -> Settings:
-        config = self._config
-        names = ("project", "sandbox", "network", "idle_seconds", "function_workers", "tmp")
-        return Settings(
-            server=hashlib.sha256(f"{platform.node()} {self._data.root}".encode()).hexdigest()[:16],
-            endpoint=reachable(self._endpoint.url, config.host, connection.own_address()),
-            build_limit=config.build_limit,
-            **{name: getattr(config, name) for name in names},
-        )
 
     def ready(self, member: Member) -> None:
         """Give a ready node the calls that found none."""
@@ -216,9 +177,7 @@ class ClusterPool:
         """Return the ready nodes that fit a target."""
         assert spec.target is not None
         needs = self._needs(spec.target)
-        return [
-            one for one in self.members.values() if one.state == "ready" and not misfit(one, needs)
-        ]
+        return [one for one in self.membership.ready if not misfit(one, needs)]
 
     def _needs(self, target: Target) -> Needs:
         installed = self._runtimes.resolve(target.function.runtime)
@@ -246,13 +205,13 @@ class ClusterPool:
             self._send(call, node)
         else:
             call.awaited = node
-            _count(node.load, call.key, 1)
+            node.load.park(call.key)
             node.load.coming.add(call.key)
             self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
 
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
-        members = self.members.values()
+        members = self.membership.members.values()
         settled = members and all(one.state not in ("starting", "lost") for one in members)
         needs = self._needs(call.target)
         reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
@@ -264,7 +223,7 @@ class ClusterPool:
 
     async def _send_after_build(self, call: Pending, member: Member) -> None:
         problem = await self._prepare(member, call.spec)
-        _count(member.load, call.key, -1)
+        member.load.leave(call.key)
         if call.awaited is not member or call.future.done():
             return
         call.awaited = None
@@ -317,7 +276,7 @@ class ClusterPool:
         request = None if offer else Request.of(call.request)
         if offer:
             call.held.add(member)
-            _count(member.load, call.key, 1)
+            member.load.park(call.key)
         else:
             call.owner = call.carrier = member
             member.load.running += 1
@@ -333,7 +292,7 @@ class ClusterPool:
 
     def _let_go(self, call: Pending, member: Member) -> None:
         call.held.discard(member)
-        _count(member.load, call.key, -1)
+        member.load.leave(call.key)
 
     def _withdraw(self, call: Pending) -> None:
         """Have every node forget a call."""
@@ -398,7 +357,7 @@ class ClusterPool:
         if call.owner is member:
             self._release(call, member)
             call.held.add(member)
-            _count(member.load, call.key, 1)
+            member.load.park(call.key)
         self._spread_soon()
 
     def _grant(self, call: Pending, member: Member) -> None:
@@ -430,7 +389,7 @@ class ClusterPool:
             self._spread_soon()
             others = [one for one in self._usable(call.spec) if one not in call.held]
             node = best(others, call.key)
-            is_warm = any(call.key in one.load.warm for one in self.members.values())
+            is_warm = any(call.key in one.load.warm for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
                 continue
             if call.key in node.load.warm and node.has_build(call.key):
@@ -439,25 +398,3 @@ class ClusterPool:
                 self._warm_up(node, call.spec)
             if loop_time() - started > SPREAD_SECONDS / 4:
                 break
-
-
-def _count(load: Load, key: str, change: int) -> None:
-    """Change how many calls of a deployment wait on a node."""
-    count = load.parked.get(key, 0) + change
-    if count > 0:
-        load.parked[key] = count
-    else:
-        load.parked.pop(key, None)
-
-
-def reachable(url: str, host: str, address: str) -> str:
-    """Return the URL of the API for functions on other machines.
-
-    A server on every address is told to functions by its `address` in the cluster; one on loopback
-    alone cannot be reached from other machines.
-    """
-    parts = urlsplit(url)
-    if host not in ("0.0.0.0", "::") or parts.hostname not in ("127.0.0.1", "::1", "localhost"):
-        return url
-    shown = f"[{address}]" if ":" in address else address
-    return parts._replace(netloc=f"{shown}:{parts.port}" if parts.port else shown).geturl()
