@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minifn.config import Config, ConfigError
     from minifn.embed import Minifn
+    from minifn.embed.records import BuildFailed, DeployedFunction
     from minifn.errors import (
         ArgumentInvalid,
         BuildNotReady,
@@ -16,25 +17,32 @@ if TYPE_CHECKING:
         NotRunning,
         Overloaded,
     )
-    from minifn.models import Execution, ExecutionResult
+    from minifn.models import Deployment, Execution, ExecutionResult, Function, Variable
     from minifn.sandbox.lock import DataInUse
+    from minifn.sync import SyncMinifn
 
 __version__ = "0.2.0.dev0"
 __all__ = [
     "ArgumentInvalid",
+    "BuildFailed",
     "BuildNotReady",
     "Config",
     "ConfigError",
     "DataInUse",
+    "DeployedFunction",
+    "Deployment",
     "DeploymentNotFound",
     "Execution",
     "ExecutionResult",
+    "Function",
     "FunctionNotFound",
     "FunctionSynchronousTimeout",
     "Minifn",
     "MinifnError",
     "NotRunning",
     "Overloaded",
+    "SyncMinifn",
+    "Variable",
     "__version__",
 ]
 
@@ -51,13 +59,18 @@ _HOMES = {
         ),
         "minifn.errors",
     ),
+    **dict.fromkeys(("BuildFailed", "DeployedFunction"), "minifn.embed.records"),
+    **dict.fromkeys(
+        ("Deployment", "Execution", "ExecutionResult", "Function", "Variable"), "minifn.models"
+    ),
     "Config": "minifn.config",
     "ConfigError": "minifn.config",
     "DataInUse": "minifn.sandbox.lock",
-    "Execution": "minifn.models",
-    "ExecutionResult": "minifn.models",
     "Minifn": "minifn.embed",
     "MinifnError": "minifn.errors",
+    "SyncMinifn": "minifn.sync",
+    # `%load_ext minifn` of IPython.
+    "load_ipython_extension": "minifn.notebook",
 }
 
 

@@ -1,7 +1,8 @@
-"""A feed of changes to minifn's own records; the realtime API and pushes listen to it.
+"""A feed of changes to minifn's own records; the realtime API, pushes and live logs listen to it.
 
 Each change has the name of an Appwrite event (`app/config/events.php`). Functions cannot subscribe
-to these events, so a change costs nothing while there is no listener.
+to these events, so a change costs nothing while there is no listener. Followers also hear of builds
+while they run, watchers of executions.
 """
 
 import contextlib
@@ -57,6 +58,27 @@ class LogPiece(msgspec.Struct, frozen=True, kw_only=True):
 
     deployment_id: str
     text: str
+    #: Characters of the stored log, which ends with the piece.
+    stored_chars: int = 0
+
+
+class Begun(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution that begins to run; its end is a Change."""
+
+    execution: Execution
+
+
+class Printed(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines that a function has just logged."""
+
+    execution_id: str
+    function_id: str
+    stream: Literal["logs", "errors"]
+    text: str
+
+
+#: All that a watcher hears.
+News = Change | LogPiece | Begun | Printed
 
 
 class ChangeFeed:
@@ -65,6 +87,9 @@ class ChangeFeed:
     def __init__(self) -> None:
         self._listeners: list[Callable[[Change], None]] = []
         self._followers: list[Callable[[Change | LogPiece], None]] = []
+        self._watchers: list[Callable[[News], None]] = []
+        #: Whether there is a watcher: only then do executions tell what happens while they run.
+        self.live = False
 
     @property
     def heard(self) -> bool:
@@ -91,10 +116,28 @@ class ChangeFeed:
         finally:
             self._followers.remove(follower)
 
-    def tell_log(self, deployment_id: str, text: str) -> None:
-        """Publish `text` that was appended to the log of a deployment."""
+    @contextlib.contextmanager
+    def watched(self, watcher: Callable[[News], None]) -> Iterator[None]:
+        """Have `watcher` follow, and hear also of executions while they run."""
+        with self.followed(watcher):
+            self._watchers.append(watcher)
+            self.live = True
+            try:
+                yield
+            finally:
+                self._watchers.remove(watcher)
+                self.live = bool(self._watchers)
+
+    def tell_log(self, deployment_id: str, text: str, stored_chars: int = 0) -> None:
+        """Publish `text`, with which the stored log of a deployment now ends."""
+        piece = LogPiece(deployment_id=deployment_id, text=text, stored_chars=stored_chars)
         for follower in tuple(self._followers):
-            follower(LogPiece(deployment_id=deployment_id, text=text))
+            follower(piece)
+
+    def tell_watchers(self, news: News) -> None:
+        """Publish what only watchers hear. Ask `live` before news is made that is frequent."""
+        for watcher in tuple(self._watchers):
+            watcher(news)
 
     def tell(
         self,

@@ -132,6 +132,12 @@ class Config:
     upload_limit: int = _setting(30_000_000, "largest deployment archive, bytes", minimum=1)
     build_limit: int = _setting(4_000_000_000, "largest build, bytes of its files", minimum=1)
     idle_seconds: int = _setting(60, "seconds until an idle worker is stopped", minimum=1)
+    template_memory: int = _setting(
+        -1,
+        "most MiB of templates, from which workers are forked; 0 = none, -1 = an eighth of the"
+        " memory limit",
+        minimum=-1,
+    )
     function_workers: int = _setting(32, "most workers of one function", minimum=1)
     tmp: int = _setting(512, "most MB in the /tmp of a function", minimum=1)
     cpus: float = _setting(0.0, "largest specification offered, CPUs; 0 = no limit", minimum=0)

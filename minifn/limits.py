@@ -15,6 +15,8 @@ ANSWERS_BYTES_MAX = 512 * 1024 * 1024
 UPLOADS_MAX = 64
 #: Most requests of git clients that are served at once.
 GIT_REQUESTS_MAX = 64
+#: Most readers of live logs and build logs.
+STREAMS_MAX = 256
 #: Queries of one list.
 QUERIES_MAX = 100
 #: Characters of one query.

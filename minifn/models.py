@@ -5,7 +5,7 @@ Instants are integer milliseconds (see `instants`). `sequence` is the row's crea
 
 import enum
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -172,6 +172,30 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     #: Every header of the answer, lower-case.
     headers: Headers = ()
+
+    @property
+    def status(self) -> int:
+        """The status code of the answer."""
+        return self.execution.response_status_code
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, with a replacement for each wrong byte."""
+        return self.body.decode(errors="replace")
+
+    @property
+    def logs(self) -> str:
+        """What the function logged."""
+        return self.execution.logs
+
+    @property
+    def errors(self) -> str:
+        """What the function logged as errors, and why it failed."""
+        return self.execution.errors
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON. Raises ValueError."""
+        return msgspec.json.decode(self.body)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
+from minifn.services.sign_in_links import SignInLinks
 from minifn.services.targets import Targets
 from minifn.services.uploads import Uploads
 from minifn.services.variables import VariableService
@@ -95,6 +96,8 @@ class Parts:
     changes: ChangeFeed
     #: Resolves to the name of the first essential part that died.
     lost: asyncio.Future[str]
+    #: Set when the server stops: answers that go on end.
+    stopping: asyncio.Event
     #: The secret of the key with every scope, and whether this start made it.
     admin_key: str
     admin_key_is_new: bool
@@ -111,6 +114,7 @@ class Parts:
         self.changes = ChangeFeed()
         self.budgets = Budgets(memory_limit.look().limit_bytes)
         self.endpoint = ApiEndpoint(config)
+        self.sign_in_links = SignInLinks()
         #: Whether everything is started, and not yet stopped.
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
@@ -131,6 +135,7 @@ class Parts:
 
     async def __aexit__(self, *error: object) -> None:
         self.running = False
+        self.stopping.set()
         try:
             await self._stack.aclose()
         finally:
@@ -153,6 +158,7 @@ class Parts:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.lost = asyncio.get_running_loop().create_future()
+        self.stopping = asyncio.Event()
         await self.open_data(stack)
         await self.open_machine(stack)
         self.make_services()

@@ -7,7 +7,7 @@ session.
 
 import hashlib
 import time
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jwt
 import msgspec
@@ -71,22 +71,42 @@ class DownloadClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     exp: int
 
 
-class OperatorTokens:
-    """Mints and checks the operator's sessions. Another admin key ends them all."""
+class ConsoleClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The claims of a session of the console."""
 
-    def __init__(self, admin_key: str) -> None:
-        self._secret = hashlib.sha256(f"operator {admin_key}".encode()).hexdigest()
+    #: The API key that it was begun with, "" for the admin key.
+    key_id: str
+    session_id: str
+    exp: int
 
-    def mint(self, claims: OperatorClaims) -> str:
+
+C = TypeVar("C", bound=msgspec.Struct)
+
+
+class SessionTokens(Generic[C]):
+    """Mints and checks sessions of one `kind`. Another admin key ends them all."""
+
+    def __init__(self, admin_key: str, kind: str, claims: type[C]) -> None:
+        self._secret = hashlib.sha256(f"{kind} {admin_key}".encode()).hexdigest()
+        self._claims = claims
+
+    def mint(self, claims: C) -> str:
         """Return a token for `claims`."""
         return jwt.encode(msgspec.to_builtins(claims), self._secret, _ALGORITHM)
 
-    def verify(self, token: str) -> OperatorClaims | None:
+    def verify(self, token: str) -> C | None:
         """Return the claims of `token`, None when it is forged, expired or malformed."""
         try:
-            return msgspec.convert(_decode(token, self._secret), OperatorClaims)
+            return msgspec.convert(_decode(token, self._secret), self._claims)
         except msgspec.ValidationError:
             return None
+
+
+class OperatorTokens(SessionTokens[OperatorClaims]):
+    """Mints and checks the operator's sessions."""
+
+    def __init__(self, admin_key: str) -> None:
+        super().__init__(admin_key, "operator", OperatorClaims)
 
 
 class Tokens:

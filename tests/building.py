@@ -49,7 +49,7 @@ class World(Parts):
         self.engine = await choose(self.config.sandbox, self.spawner, self.data)
         if self.engine.name == "process" and os.geteuid() == 0:
             self.runtimes = self.runtimes.public(self.data.run / "runtimes")
-        self.pool = Pool(self.spawner, self.engine)
+        self.pool = self.workers = Pool(self.spawner, self.engine)
 
     def hooks(self) -> Hooks:
         return dataclasses.replace(

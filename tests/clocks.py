@@ -49,7 +49,7 @@ class World(Parts):
     async def open_machine(self, stack: AsyncExitStack) -> None:
         self.engine = NoEngine()
         self.runtimes = RuntimeTable({}, {}, self.data.root)
-        self.pool = Pool(cast("Spawner", None), self.engine)
+        self.pool = self.workers = Pool(cast("Spawner", None), self.engine)
 
     def make_services(self) -> None:
         super().make_services()

@@ -86,7 +86,8 @@ class Server:
         self.log = data.with_name(data.name + ".log")
         #: Put before the command; it must become the command, or start it and end.
         self.wrapper: tuple[str, ...] = ()
-        self._settings = settings
+        #: Templates of Python would count as workers here, and cost each test a start.
+        self._settings = {"template_memory": 0, **settings}
         self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 

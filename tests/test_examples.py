@@ -12,19 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from minifn.cli.demo import (
-    BODIES,
-    EVENT,
-    ORDER,
-    WEBHOOK,
-    example,
-    examples,
-    examples_root,
-    signed_headers,
-)
+from minifn.cli.demo import BODIES, EVENT, ORDER, WEBHOOK, signed_headers
+from minifn.cli.examples import example, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.uploading import deploy as deployed
-from tests.serving import PROJECT, Api, Server, free_port, pack, wait_until
+from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
 #: Deadline of a build: a first one of a compiled language makes the caches of the machine.
@@ -272,10 +264,9 @@ def test_deploying_names_what_the_server_said(server: Server) -> None:
 
 
 @pytest.fixture
-def embedding(tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """The embedding example under uvicorn: its URL and its admin key."""
+def embedding(data: Path) -> Iterator[str]:
+    """The embedding example under uvicorn: its URL."""
     port = free_port()
-    data = tmp_path / "data"
     app = [
         "-m",
         "uvicorn",
@@ -292,7 +283,7 @@ def embedding(tmp_path: Path) -> Iterator[tuple[str, str]]:
     ) as process:
         try:
             wait_until(lambda: process.poll() is not None or _answers(url), 20, "the app answers")
-            yield url, (data / "admin.key").read_text().strip()
+            yield url
         finally:
             process.terminate()
 
@@ -304,12 +295,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_embedding(embedding: tuple[str, str]) -> None:
-    url, key = embedding
-    assert httpx.get(url, trust_env=False).text == "This page is the app's own.\n"
-    with Api(f"{url}/v1", key) as api:
-        entry = EXAMPLES["python-hello"]
-        api.create("python-hello", api.runtime("python"), entrypoint=entry["entrypoint"])
-        api.deploy("python-hello", pack(examples_root() / entry["path"]))
-    answer = httpx.post(f"{url}/greet", content="Ada", trust_env=False)
+def test_embedding(embedding: str) -> None:
+    assert httpx.get(embedding, trust_env=False).text == "This page is the app's own.\n"
+    answer = httpx.post(f"{embedding}/greet", content="Ada", trust_env=False)
     assert answer.json() == {"message": "Hello, Ada!", "method": "POST", "path": "/greet"}

@@ -19,6 +19,7 @@ import minifn
 from minifn import cron, event_names, git_names, jsontext
 from minifn.api import hosts
 from minifn.api.access.callers import Authenticator
+from minifn.api.access.console_sessions import ConsoleSessions
 from minifn.api.access.operators import Operators
 from minifn.api.access.origins import Origins, is_same_host
 from minifn.api.operations import executions, vcs
@@ -39,6 +40,7 @@ from minifn.models import Caller
 from minifn.server import MESSAGE_BYTES_MAX
 from minifn.server.connections import HEAD_BYTES_MAX
 from minifn.services.keys import Keys
+from minifn.services.sign_in_links import SignInLinks
 from minifn.store.database import Database
 from minifn.store.search import matches_words
 from minifn.tokens import OperatorTokens, Tokens
@@ -54,12 +56,17 @@ FORM = b'--X\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
 TOKENS = Tokens("s" * 32, "minifn")
 #: Neither is asked before a token was found to be good.
 NO_DATABASE = cast("Database", None)
+OPERATORS = Operators(NO_DATABASE, "k", time.time)
+CONSOLES = ConsoleSessions(
+    operators=OPERATORS, admin_key="k", keys=Keys(NO_DATABASE), links=SignInLinks()
+)
 AUTHENTICATOR = Authenticator(
     project="minifn",
     admin_key="k",
     keys=Keys(NO_DATABASE),
     tokens=TOKENS,
-    operators=Operators(NO_DATABASE, "k", time.time),
+    operators=OPERATORS,
+    consoles=CONSOLES,
 )
 ORIGINS = Origins(("*.a.*.example", "*a*a*a", "*.*"), "functions.localhost")
 GLOBS = ("**/a" * 30 + "b", "*?" * 60 + "b")

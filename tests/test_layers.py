@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for row in (
         "config endpoint errors models ids instants limits log_text event_names git_names cron"
         " tokens"
-        " change_feed hooks process_env jsontext intervals scopes",
+        " change_feed hooks process_env jsontext intervals scopes handler",
         "host",
         "store sandbox languages",
         "archive workers",
@@ -29,7 +29,10 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "parts",
         "api doctor",
         "embed",
-        "minifn server",
+        "server",
+        "sync",
+        "testing",
+        "minifn notebook pytest_plugin",
         "cli",
         "__main__",
     )

@@ -16,13 +16,17 @@ from minifn.api.hosts import path_below
 from minifn.api.mounts import refusal
 from minifn.api.operations import (
     account,
+    all_executions,
+    build_logs,
     catalog,
     console,
+    console_session,
     deployments,
     events,
     executions,
     functions,
     health,
+    live_logs,
     openapi,
     project,
     project_keys,
@@ -59,6 +63,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *account.OPERATIONS,
     *console.OPERATIONS,
     *health.OPERATIONS,
+    *all_executions.OPERATIONS,
+    *live_logs.OPERATIONS,
+    *build_logs.OPERATIONS,
+    *console_session.OPERATIONS,
     *openapi.OPERATIONS,
 )
 

@@ -9,7 +9,8 @@ from minifn.builder.publish import check_usage
 from minifn.host.space import TreeRefused, check_space, measure
 from minifn.sandbox.command import Command, Exit
 from minifn.sandbox.engines import Engine
-from minifn.sandbox.spawner import Process, Spawner
+from minifn.sandbox.process import Process
+from minifn.sandbox.spawner import Spawner
 
 #: Seconds to wait for the rest of a command's output after its processes have ended.
 DRAIN_SECONDS = 1.0

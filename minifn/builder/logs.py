@@ -56,11 +56,11 @@ class BuildLog:
             if not text:
                 return
             kept = text[-LOG_LIMIT_CHARS:]
-            stored: bool = await self._database.insist(
+            stored_chars = await self._database.insist(
                 deployments.append_logs, self._deployment_id, kept
             )
-            if stored:
-                self._changes.tell_log(self._deployment_id, text)
+            if stored_chars is not None:
+                self._changes.tell_log(self._deployment_id, text, stored_chars)
 
     def _add(self, text: str) -> None:
         if not text:

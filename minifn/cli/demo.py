@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import dataclasses
 import hashlib
 import hmac
 import json
@@ -15,8 +14,9 @@ from typing import Any
 
 import click
 
+from minifn.cli.examples import example, examples, examples_root
 from minifn.cli.options import configuration, settings
-from minifn.cli.project_file import FunctionEntry, ProjectFile
+from minifn.cli.project_file import FunctionEntry
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.serve import describe, serve_until_signal
 from minifn.cli.uploading import deploy
@@ -28,7 +28,6 @@ from minifn.log_text import printable
 BUILD_SECONDS = 180
 #: Lines shown of a failed build's log.
 BUILD_LOG_LINES = 8
-PACKAGE = Path(__file__).parents[1]
 #: Event sent to the examples that subscribe to events.
 EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
 #: Body that the webhooks get, signed with the secret of their entry.
@@ -158,18 +157,6 @@ async def _deploy(remote: Remote, entry: FunctionEntry, shown: list[str], deadli
         )
 
 
-def examples_root() -> Path:
-    """Return the examples' folder: inside an installed package, or beside it in a checkout."""
-    installed = PACKAGE / "_examples"
-    return installed if installed.is_dir() else PACKAGE.parent / "examples"
-
-
-def examples() -> list[dict[str, Any]]:
-    """Return the entries of the examples' `appwrite.json`."""
-    described = json.loads((examples_root() / "appwrite.json").read_text())
-    return list(described["functions"])
-
-
 async def _apart(work: Callable[..., Any], *arguments: Any) -> Any:
     """Return what `work` does in a thread of its own: the loop's threads serve its requests."""
     pool = concurrent.futures.ThreadPoolExecutor(1)
@@ -177,10 +164,3 @@ async def _apart(work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
     finally:
         pool.shutdown(wait=False)
-
-
-def example(function_id: str, runtime: str) -> FunctionEntry:
-    """Return an example as a function of a project, with a runtime of this machine."""
-    listed = ProjectFile(examples_root() / "appwrite.json").functions()
-    [entry] = [one for one in listed if one.id == function_id]
-    return dataclasses.replace(entry, settings={**entry.settings, "runtime": runtime})

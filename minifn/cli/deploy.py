@@ -143,7 +143,11 @@ class Work:
         done = sent == total
         doing = f"building {self._function_id}" if done else f"uploading {self._function_id}"
         self._progress.update(
-            self._task, description=doing, completed=sent, total=None if done else total
+            self._task,
+            description=doing,
+            completed=sent,
+            total=None if done else total,
+            refresh=True,
         )
 
     def log(self, text: str) -> None:

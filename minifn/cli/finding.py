@@ -35,6 +35,8 @@ class Found:
     key: str
     #: The option, variable or file that named it.
     source: str
+    #: The data directory, None for a server that was named.
+    data: DataDir | None = None
 
 
 def find_server(start: Path, environ: Mapping[str, str], *, url: str = "", key: str = "") -> Found:
@@ -61,6 +63,7 @@ def find_server(start: Path, environ: Mapping[str, str], *, url: str = "", key: 
             project=project or found.project,
             key=key or found.key or outside,
             source=found.source,
+            data=found.data,
         )
     raise NoServer(
         "no server found: start one with `minifn serve` in this directory, or name it with"
@@ -130,7 +133,7 @@ def _serving(place: Path) -> Found | None:
         return None
     url, _, project = data.address.read_text().strip().partition("\n")
     key = data.admin_key.read_text().strip() if _own(data.admin_key) else ""
-    return Found(url=url, project=project or PROJECT, key=key, source=str(place))
+    return Found(url=url, project=project or PROJECT, key=key, source=str(place), data=data)
 
 
 def _own(path: Path) -> bool:

@@ -2,14 +2,20 @@
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import click
 
-from minifn.cli.options import configuration, existing_data, fail, settings, signing_secret
+from minifn.cli.options import (
+    configuration,
+    existing_data,
+    fail,
+    seconds,
+    settings,
+    signing_secret,
+)
 from minifn.config import Config
 from minifn.ids import is_id, is_reach
 from minifn.instants import format_instant, parse_instant
@@ -21,9 +27,6 @@ from minifn.store.database import Database
 from minifn.tokens import Team, Tokens, UserClaims
 
 Result = TypeVar("Result")
-
-_DURATION = re.compile(r"(\d+)([smhd]?)")
-_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.group()
@@ -140,20 +143,12 @@ def token(
     secret = signing_secret(config)
     claims = UserClaims(
         user_id=user,
-        exp=int(time.time()) + seconds(ttl),
+        exp=int(time.time()) + seconds("--ttl", ttl),
         verified=verified,
         labels=labels,
         teams=tuple(_team(text) for text in teams),
     )
     click.echo(Tokens(secret, config.project).mint_user(claims))
-
-
-def seconds(duration: str) -> int:
-    """Return a duration such as `15m` in seconds; end the process with 2 for another text."""
-    match = _DURATION.fullmatch(duration)
-    if match is None:
-        fail(f"--ttl must be like 30s, 15m, 2h or 1d, not {duration!r}", status=2)
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 def with_keys(config: Config, use: Callable[[Keys], Awaitable[Result]]) -> Result:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, TypeVar
@@ -26,6 +27,8 @@ WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.ge
 
 #: Variables of the commands that talk to a server.
 CLIENT_VARIABLES = ("MINIFN_SERVER",)
+_DURATION = re.compile(r"(\d+)([smhd]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def flag(name: str) -> str:
@@ -123,6 +126,14 @@ def point_out_mistyped(environ: Mapping[str, str]) -> None:
             near = next(iter(difflib.get_close_matches(given, sorted(known), n=1)), "")
             hint = f"; did you mean MINIFN_{near}?" if near else ""
             click.echo(printable(f"minifn: {name} is not a setting{hint}"), err=True)
+
+
+def seconds(flag: str, duration: str) -> int:
+    """Return a duration such as `15m` in seconds; end the process with 2 for another text."""
+    match = _DURATION.fullmatch(duration)
+    if match is None:
+        fail(f"{flag} must be like 30s, 15m, 2h or 1d, not {duration!r}", status=2)
+    return int(match[1]) * _UNIT_SECONDS[match[2]]
 
 
 def fail(message: str, status: int = 1) -> NoReturn:

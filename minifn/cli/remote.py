@@ -2,7 +2,7 @@
 
 import ipaddress
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -86,23 +86,39 @@ class Remote:
         except ValueError as exc:
             raise RemoteError(f"{self.url} does not answer as a minifn server does") from exc
 
-    def pages(self, path: str, name: str, queries: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-        """Yield the rows of a list, page by page. Raises RemoteError."""
-        asked = [*queries, query("limit", PAGE_ROWS)]
+    def pages(
+        self, path: str, name: str, queries: Sequence[str] = (), count: int = PAGE_ROWS
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a list. A page has as many as are expected, `count`.
+
+        Raises RemoteError.
+        """
+        limit = max(1, min(count, PAGE_ROWS))
+        asked = [*queries, query("limit", limit)]
         while True:
             rows = self.call("GET", path, params={"queries[]": asked, "total": "false"})[name]
             yield from rows
-            if len(rows) < PAGE_ROWS:
+            if len(rows) < limit:
                 return
-            asked = [*queries, query("limit", PAGE_ROWS), query("cursorAfter", rows[-1]["$id"])]
+            asked = [*queries, query("limit", limit), query("cursorAfter", rows[-1]["$id"])]
 
-    def events(self, path: str, params: Mapping[str, Any] | None = None) -> Iterator[Event]:
-        """Yield the events of a stream until the server ends it. Raises RemoteError."""
+    def events(
+        self,
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        opened: Callable[[], None] | None = None,
+    ) -> Iterator[Event]:
+        """Yield the events of a stream until the server ends it. Raises RemoteError.
+
+        `opened` is called once nothing more is missed.
+        """
         try:
             with self._http.stream("GET", path, params=params) as answer:
                 if answer.is_error:
                     answer.read()
                     raise _refused(answer)
+                if opened is not None:
+                    opened()
                 yield from _events(answer.iter_lines())
         except httpx.HTTPError as exc:
             raise self._unanswered(exc) from exc

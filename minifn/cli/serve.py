@@ -53,12 +53,18 @@ def describe(minifn: Minifn, url: str) -> list[str]:
     return [
         f"minifn   {url}/v1  (project {minifn.config.project})",
         f"docs     {url}/docs/",
+        f"console  {console_link(minifn, url)}  (good once, for ten minutes)",
         f"data     {minifn.data.root}",
         f"sandbox  {minifn.engine.name}: {minifn.engine.strength}",
         f"key in   {key_file}",
         *(warning if exposed else ()),
         *(weaker if minifn.stronger_before else ()),
     ]
+
+
+def console_link(minifn: Minifn, url: str) -> str:
+    """Return the address of the console that signs its first visitor in."""
+    return f"{url}/console/?token={minifn.sign_in_links.new()}"
 
 
 def is_loopback(host: str) -> bool:

@@ -40,6 +40,8 @@ class Column:
     right: bool = False
     #: Columns with high numbers are left out first when the terminal is narrow; 0 = never.
     drop: int = 0
+    #: Characters to which a long text may be cut; 0 = never.
+    cut: int = 0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -57,12 +59,13 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], styled:
     """
     screen = console()
     cells = [[_line(text) for text in row] for row in rows]
-    kept = _fitting(columns, cells, screen.width)
+    widths = _fitting(columns, cells, screen.width)
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="bold")
-    for number in kept:
+    for number, width in widths.items():
         column = columns[number]
         table.add_column(
             column.heading,
+            width=width,
             justify="right" if column.right else "left",
             no_wrap=True,
             overflow="ellipsis",
@@ -71,7 +74,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], styled:
         table.add_row(
             *(
                 Text(row[number], style=COLOURS.get(row[number], "") if number == styled else "")
-                for number in kept
+                for number in widths
             )
         )
     screen.print(table)
@@ -86,17 +89,28 @@ def show_facts(facts: Mapping[str, str]) -> None:
         screen.print(text, soft_wrap=True)
 
 
-def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> list[int]:
-    """Return the numbers of the columns that fit into `width`."""
-    kept = list(range(len(columns)))
-    widths = [
-        max(map(cell_len, (column.heading, *(row[number] for row in rows)))) + GAP
+def _fitting(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
+) -> dict[int, int]:
+    """Return the numbers of the columns that fit into `width`, and their widths."""
+    natural = [
+        max(map(cell_len, (column.heading, *(row[number] for row in rows))))
         for number, column in enumerate(columns)
     ]
-    for number in sorted(kept, key=lambda number: -columns[number].drop):
-        if sum(widths[one] for one in kept) - GAP > width and columns[number].drop:
-            kept.remove(number)
-    return kept
+    widths = {
+        number: min(natural[number], column.cut or natural[number])
+        for number, column in enumerate(columns)
+    }
+    for number in sorted(widths, key=lambda number: -columns[number].drop):
+        if columns[number].drop and _total(widths) > width:
+            del widths[number]
+    for number in widths:
+        widths[number] += max(0, min(natural[number] - widths[number], width - _total(widths)))
+    return widths
+
+
+def _total(widths: Mapping[int, int]) -> int:
+    return sum(widths.values()) + GAP * (len(widths) - 1)
 
 
 def _line(text: str) -> str:

@@ -128,20 +128,10 @@ def follow(
 
     Raises RemoteError.
     """
-    shown = False
-    try:
-        for event in remote.events(f"/minifn/build-logs/{deployment['$id']}"):
-            if event.name == "log":
-                show(str(event.data["text"]))
-                shown = True
-    except RemoteError as error:
-        # An older server has no such stream.
-        if error.status != 404:
-            raise
-    ended = built(remote, deployment)
-    if not shown:
-        show(ended["buildLogs"])
-    return ended
+    for event in remote.events(f"/minifn/build-logs/{deployment['$id']}"):
+        if event.name == "log":
+            show(str(event.data["text"]))
+    return built(remote, deployment)
 
 
 def built(

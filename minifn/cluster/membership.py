@@ -1,6 +1,7 @@
 """The nodes of a cluster: a member for each that joins, until it leaves."""
 
 import asyncio
+import dataclasses
 import hashlib
 import ipaddress
 import logging
@@ -19,6 +20,8 @@ from minifn.host.tasks import end
 
 logger = logging.getLogger("minifn.cluster")
 
+#: Names of the server's settings.
+FIELDS = frozenset(item.name for item in dataclasses.fields(Config))
 #: Seconds between two looks for nodes that joined or left.
 LOOK_SECONDS = 1.0
 
@@ -85,12 +88,11 @@ class Membership:
                 " address that they reach",
                 endpoint,
             )
-        names = ("project", "sandbox", "network", "idle_seconds", "function_workers", "tmp")
-        given: dict[str, Any] = {name: getattr(config, name) for name in names}
+        taken = {name for name in Settings.__struct_fields__ if name in FIELDS}
+        given: dict[str, Any] = {name: getattr(config, name) for name in taken - {"endpoint"}}
         return Settings(
             server=hashlib.sha256(f"{platform.node()} {self._data.root}".encode()).hexdigest()[:16],
             endpoint=endpoint,
-            build_limit=config.build_limit,
             **given,
         )
 

@@ -10,11 +10,13 @@ and none runs twice.
 import platform
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from minifn import __version__
-from minifn.models import Headers, Target
+from minifn.change_feed import ChangeFeed
+from minifn.models import Execution, Headers, Target
 from minifn.workers.records import FunctionRequest, FunctionResponse
 
 #: Version of these messages.
@@ -57,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     network: str
     idle_seconds: int
     function_workers: int
+    template_memory: int
     tmp: int
     build_limit: int
 
@@ -91,9 +94,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         """Return the request as it travels."""
         return cls(**{name: getattr(request, name) for name in cls.__struct_fields__})
 
-    def unpacked(self) -> FunctionRequest:
-        """Return the request as the pool takes it."""
-        return FunctionRequest(**msgspec.structs.asdict(self))
+    def unpacked(self, number: int, changes: ChangeFeed) -> FunctionRequest:
+        """Return the request of call `number` as the pool takes it; `changes` hears its logs."""
+        execution = Execution(id=str(number), function_id="")
+        return FunctionRequest(**msgspec.structs.asdict(self), execution=execution, changes=changes)
 
 
 # Server to node.
@@ -162,7 +166,7 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Lines of a call that runs."""
 
     id: int
-    stream: str
+    stream: Literal["logs", "errors"]
     text: str
 
 

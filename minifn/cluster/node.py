@@ -8,9 +8,11 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 
 import msgspec
 
+from minifn.change_feed import ChangeFeed, News, Printed
 from minifn.cluster.messages import (
     Answer,
     Ask,
@@ -18,6 +20,7 @@ from minifn.cluster.messages import (
     Drop,
     Grant,
     Known,
+    Logged,
     Missing,
     Parked,
     Prewarm,
@@ -38,7 +41,7 @@ from minifn.host.tasks import Tasks, end
 from minifn.languages import RuntimeUnavailable
 from minifn.models import Function, Target
 from minifn.sandbox.launcher.confine import forbid_dumps
-from minifn.workers.records import WorkerSpec, failed
+from minifn.workers.records import LOG_LIMIT_BYTES, WorkerSpec, failed
 
 logger = logging.getLogger("minifn.cluster.node")
 
@@ -222,7 +225,8 @@ class Node:
             request = await self._granted(call, spec) or request
         if request is None:
             return
-        response = await pool.call(spec, request.unpacked(), deadline, queue_unbounded=True)
+        heard = request.unpacked(call.id, LogFeed(call.id, self._tell))
+        response = await pool.call(spec, heard, deadline, queue_unbounded=True)
         self._tell(Answer(id=call.id, response=response))
 
     async def _granted(self, call: Call, spec: WorkerSpec) -> Request | None:
@@ -236,3 +240,21 @@ class Node:
             self._asked.pop(call.id, None)
             self._ready().pool.pass_on(spec)
             raise
+
+
+class LogFeed(ChangeFeed):
+    """Sends the lines of one call to the server as they are logged."""
+
+    def __init__(self, number: int, tell: Callable[[ToServer], None]) -> None:
+        super().__init__()
+        self.live = True
+        self._number = number
+        self._tell_server = tell
+        #: Characters that are sent; the rest comes with the answer, within the limit of logs.
+        self._left = LOG_LIMIT_BYTES
+
+    def tell_watchers(self, news: News) -> None:
+        """Send lines."""
+        if isinstance(news, Printed) and self._left > 0:
+            self._left -= len(news.text)
+            self._tell_server(Logged(id=self._number, stream=news.stream, text=news.text))

@@ -97,6 +97,7 @@ class NodeParts:
             network=given.network,
             idle_seconds=given.idle_seconds,
             function_workers=given.function_workers,
+            template_memory=given.template_memory,
             tmp=given.tmp,
             build_limit=given.build_limit,
         )

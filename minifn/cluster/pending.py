@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from minifn.change_feed import Printed
 from minifn.models import Target
 from minifn.workers.records import (
-    LOG_LIMIT_BYTES,
     TIMED_OUT,
     FunctionRequest,
     FunctionResponse,
@@ -73,10 +73,18 @@ class Pending:
         """Whether a node has it, or gets it."""
         return bool(self.owner or self.awaited or self.held)
 
-    def hear(self, stream: str, text: str) -> None:
-        """Keep lines that its function has logged, in case its node dies."""
-        if len(self._logs[stream]) < LOG_LIMIT_BYTES:
-            self._logs[stream] += text
+    def hear(self, stream: Literal["logs", "errors"], text: str) -> None:
+        """Pass on lines that its function has logged, and keep them in case its node dies."""
+        self._logs[stream] += text
+        request = self.request
+        if request.changes.live and request.execution is not None:
+            news = Printed(
+                execution_id=request.execution.id,
+                function_id=request.execution.function_id,
+                stream=stream,
+                text=text,
+            )
+            request.changes.tell_watchers(news)
 
     def finish(self, response: FunctionResponse) -> None:
         """Answer the caller."""

@@ -192,7 +192,7 @@ class FetchQueue:
             git_sources.failed, deployment.id, log, now_ms()
         )
         if stored is not None:
-            self._context.changes.tell_log(stored.id, log)
+            self._context.changes.tell_log(stored.id, log, len(stored.build_logs))
             self._context.changes.tell("update", stored)
 
 

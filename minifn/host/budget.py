@@ -37,3 +37,5 @@ class Budgets:
         self.uploads = Budget(limits.UPLOADS_MAX)
         #: Requests of git clients.
         self.git_requests = Budget(limits.GIT_REQUESTS_MAX)
+        #: Answers that go on until their reader leaves.
+        self.streams = Budget(limits.STREAMS_MAX)

@@ -54,7 +54,7 @@ class Tasks:
 
     def start(
         self, work: Coroutine[Any, Any, None], name: str, ended: Callable[[], None] | None = None
-    ) -> None:
+    ) -> "asyncio.Task[None]":
         """Run `work` in the background; `ended` is called after it, however it ends."""
 
         def forget(task: asyncio.Task[None]) -> None:
@@ -68,6 +68,7 @@ class Tasks:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(forget)
+        return task
 
     @property
     def names(self) -> frozenset[str]:

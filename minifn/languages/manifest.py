@@ -164,6 +164,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     threads_allowance: int = 0
     #: Command of a worker; empty when minifn has no wrapper for the language.
     start: tuple[str, ...] = ()
+    #: Whether its wrapper can be a template: see minifn/workers/template.py.
+    forks: bool = False
     #: Whether its workers answer `load`, so that new code replaces old code only once it loads.
     reload: bool = False
     #: Directories put before PATH, for builds and workers.

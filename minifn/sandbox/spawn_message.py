@@ -3,8 +3,8 @@
 import dataclasses
 import json
 
-from .command import PRIVATE_TMP, Confinement, Wrapped
-from .launcher.messages import Confine, Spawn
+from .command import PRIVATE_TMP, Confinement, Limits, Wrapped
+from .launcher.messages import Adopt, Confine, Spawn
 from .launcher.tree import COOKIE
 
 
@@ -35,6 +35,22 @@ def spawn_message(wrapped: Wrapped, number: int, descriptors: int, cookie: str, 
         "memory_bytes": limits.memory_bytes,
         "processes": limits.processes,
         "tmp_bytes": limits.tmp_bytes,
+        "cpus": limits.cpus,
+        "nice": limits.nice,
+        "oom_score_adj": limits.oom_score_adj,
+    }
+
+
+def adopt_message(limits: Limits, number: int, tree: int, pid: int, cookie: str) -> Adopt:
+    """Return the message that makes a fork of the command `tree` a tree of its own."""
+    return {
+        "op": "adopt",
+        "id": number,
+        "tree": tree,
+        "pid": pid,
+        "cookie": cookie,
+        "memory_bytes": limits.memory_bytes,
+        "processes": limits.processes,
         "cpus": limits.cpus,
         "nice": limits.nice,
         "oom_score_adj": limits.oom_score_adj,

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from .command import Exit, SpawnFailed, Wrapped
+from .command import Exit, Limits, SpawnFailed, Wrapped
 from .launcher.messages import (
     FIRST_DATA_DESCRIPTOR,
     FIRST_DESCRIPTOR,
@@ -38,14 +38,12 @@ from .launcher.messages import (
     ToServer,
 )
 from .lock import acquire, yield_soon
-from .spawn_message import spawn_message
+from .process import Process
+from .spawn_message import adopt_message, spawn_message
 from .strays import kill_strays
 
 logger = logging.getLogger("minifn.sandbox")
 
-#: Seconds that a process is still watched closely once it idles: a busy one then costs no message
-#: per request.
-LINGER_SECONDS = 2.0
 #: Seconds that the launcher may take to end.
 STOP_SECONDS = 8.0
 #: The launcher's program, under `-I -S`. This package comes last on the path, where it hides no
@@ -55,70 +53,6 @@ sys.path.append(sys.argv[1])
 from minifn.sandbox.launcher.main import main
 main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5]))
 """
-
-
-class Process:
-    """A started command."""
-
-    def __init__(self, spawner: "Spawner", number: int, label: str) -> None:
-        self.label = label
-        self.pid = 0
-        #: Clock ticks since boot. Together with the pid they name the process uniquely.
-        self.started = 0
-        #: Whether it has a control group of its own.
-        self.grouped = False
-        self._spawner = spawner
-        self._number = number
-        self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
-        self._fast = True
-        self._busy = True
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def exit(self) -> Exit | None:
-        """The end of the process, None while it runs."""
-        return self._exit.result() if self._exit.done() else None
-
-    async def wait(self) -> Exit:
-        """Wait until nothing of its tree is left and return how it ended."""
-        return await asyncio.shield(self._exit)
-
-    async def kill(self) -> Exit:
-        """Kill the whole tree and return once it is gone."""
-        self.kill_soon()
-        return await self.wait()
-
-    def kill_soon(self) -> None:
-        """Begin to kill the whole tree."""
-        self._spawner.send({"op": "kill", "id": self._number})
-
-    def watch(self, fast: bool) -> None:
-        """Set whether it works (its memory is checked every 100 ms) or idles (every second).
-
-        A new process counts as working. Cheap enough for two calls per request.
-        """
-        self._busy = fast
-        if fast:
-            if not self._fast:
-                self._set_fast(True)
-        elif self._fast and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._idle)
-
-    def _idle(self) -> None:
-        self._timer = None
-        if not self._busy and not self._exit.done():
-            self._set_fast(False)
-
-    def _set_fast(self, fast: bool) -> None:
-        self._fast = fast
-        self._spawner.send({"op": "watch", "id": self._number, "fast": fast})
-
-    def ended(self, exit: Exit) -> None:
-        """Note how it ended; the spawner calls this once."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if not self._exit.done():
-            self._exit.set_result(exit)
 
 
 class Spawner:
@@ -229,30 +163,48 @@ class Spawner:
             raise SpawnFailed(f"{wrapped.label}: too many descriptors")
         if self._stopping or self.lost.done():
             raise SpawnFailed(f"{wrapped.label}: the spawner has stopped")
-        self._count += 1
-        number = self._count
-        process = Process(self, number, wrapped.label)
-        started: asyncio.Future[Spawned | Failed] = self._loop.create_future()
-        self._processes[number], self._starting[number] = process, started
+        process = self._new(wrapped.label)
         # A device never blocks.
         with open(os.devnull, "wb", buffering=0) as null:  # noqa: ASYNC230, PTH123
             output = [null.fileno() if item is None else item for item in (stdout, stderr)]
             everything = (*output, *descriptors)
-            self.send(self._message(wrapped, number, len(everything)), everything)
+            self.send(self._message(wrapped, process.number, len(everything)), everything)
+        return await self._started(process)
+
+    async def adopt(self, template: Process, pid: int, cookie: str, limits: Limits) -> Process:
+        """Look after a fork of a namespaced command as after a command. Raises SpawnFailed.
+
+        `pid` must come from the kernel (SCM_CREDENTIALS). `cookie`, from `new_cookie`, is in the
+        fork's variable MINIFN_TREE. The command reaps it when its `wait` has returned.
+        """
+        process = self._new(template.label)
+        self.send(adopt_message(limits, process.number, template.number, pid, cookie))
+        return await self._started(process)
+
+    def _new(self, label: str) -> Process:
+        self._count += 1
+        process = Process(self.send, self._count, label)
+        self._processes[process.number] = process
+        self._starting[process.number] = self._loop.create_future()
+        return process
+
+    async def _started(self, process: Process) -> Process:
         try:
-            answer = await asyncio.shield(started)
+            answer = await asyncio.shield(self._starting[process.number])
         except asyncio.CancelledError:
             process.kill_soon()
             raise
         if answer["op"] == "failed":
-            raise SpawnFailed(f"{wrapped.label}: {answer['error']}")
+            raise SpawnFailed(f"{process.label}: {answer['error']}")
         return process
 
+    def new_cookie(self) -> str:
+        """Return a mark for processes. One that escapes is known by it, so none can be guessed."""
+        return f"{self._cookie}.{secrets.token_hex(8)}"
+
     def _message(self, wrapped: Wrapped, number: int, descriptors: int) -> Spawn:
-        # An escaped process is known by its cookie, so no command may guess that of another.
-        cookie = f"{self._cookie}.{secrets.token_hex(8)}"
         tmp = str(self.tmp_dir / str(number)) if wrapped.private_tmp else ""
-        return spawn_message(wrapped, number, descriptors, cookie, tmp)
+        return spawn_message(wrapped, number, descriptors, self.new_cookie(), tmp)
 
     def send(self, message: ToLauncher, descriptors: Sequence[int] = ()) -> None:
         """Send a message to the launcher, later when its socket is full.
@@ -308,7 +260,12 @@ class Spawner:
         number = message["id"]
         if message["op"] == "exited":
             self._processes.pop(number).ended(
-                Exit(code=message["code"], signal=message["signal"], reason=message["reason"])
+                Exit(
+                    code=message["code"],
+                    signal=message["signal"],
+                    reason=message["reason"],
+                    left=message["left"],
+                )
             )
             return
         if message["op"] == "spawned":

@@ -31,8 +31,10 @@ from minifn.sandbox.lock import DataInUse
 from minifn.server.access_log import AccessLog
 from minifn.server.connections import (
     DESCRIPTORS_MIN,
+    Unread,
     connections_max,
     hang_up_silent,
+    hang_up_unread,
     raise_descriptors,
 )
 from minifn.server.direct import DirectConnection
@@ -47,6 +49,8 @@ from minifn.store.schema import DatabaseTooNew
 GRACE_SECONDS = 10
 #: Seconds callers then have to receive the failure.
 ANSWER_SECONDS = 3
+#: Seconds within which the reader of an answer must read on while the server stops.
+UNREAD_SECONDS = 2.0
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
 #: Descriptor of standard error, even when it is closed.
@@ -119,6 +123,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         _uvicorn_config(config, minifn),
         lambda: _announce(minifn, config, ready),
         lambda: minifn.executions.halt(),
+        lambda: minifn.stopping.set(),
         listeners.refuse,
     )
     loop = asyncio.get_running_loop()
@@ -213,12 +218,15 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         ready: Callable[[], Coroutine[None, None, None]],
         halt: Callable[[], Coroutine[None, None, None]],
+        end_streams: Callable[[], None],
         refuse: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._ready = ready
         #: Ends running executions when the grace period is over.
         self._halt = halt
+        #: Ends the answers that go on.
+        self._end_streams = end_streams
         #: Refuses new connections.
         self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
@@ -252,10 +260,19 @@ class Server(uvicorn.Server):
         if self._announcing:
             self._announcing.cancel()
         self._refuse()
-        halting = asyncio.create_task(self._halt_after_grace())
+        self._end_streams()
+        ends = [asyncio.create_task(end) for end in (self._halt_after_grace(), self._cut_unread())]
         await super().shutdown(sockets=sockets)
-        halting.cancel()
-        await asyncio.wait([halting])
+        for end in ends:
+            end.cancel()
+        await asyncio.wait(ends)
+
+    async def _cut_unread(self) -> None:
+        """Close connections whose clients have stopped reading: the stop would wait for them."""
+        unread: Unread = {}
+        while True:
+            await asyncio.sleep(UNREAD_SECONDS)
+            unread = hang_up_unread(self.server_state.connections, unread)
 
     async def _halt_after_grace(self) -> None:
         # A second signal sets `force_exit`, with which uvicorn does not wait.

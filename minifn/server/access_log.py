@@ -1,6 +1,7 @@
 """The access log of `minifn serve`: a line for each request, with its duration."""
 
 import logging
+import re
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +10,8 @@ from minifn.log_text import one_line
 
 logger = logging.getLogger("minifn.access")
 
+#: Tokens of links to the console and to archives.
+_TOKEN = re.compile(r"\btoken=[^&]*")
 #: Most characters of a path with its query.
 PATH_CHARS_MAX = 2000
 
@@ -57,7 +60,7 @@ def write_line(scope: Scope, status: int, began: float) -> None:
 
 def _target(scope: Scope) -> str:
     path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-    query = scope["query_string"].decode("latin-1")
+    query = _TOKEN.sub("token=...", scope["query_string"].decode("latin-1"))
     return one_line(f"{path}?{query}" if query else path, PATH_CHARS_MAX)
 
 

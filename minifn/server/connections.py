@@ -2,7 +2,7 @@
 
 import asyncio
 import resource
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -216,3 +216,24 @@ def hang_up_silent(
     for connection in late:
         connection.hang_up()
     return len(late)
+
+
+#: By connection: when its client stopped reading, and the bytes that wait for it.
+Unread = Mapping[Watched, tuple[float | None, int]]
+
+
+def hang_up_unread(connections: Iterable[object], before: Unread) -> Unread:
+    """Close the connections whose clients have read nothing of an answer since `before`.
+
+    Return what is unread now, for the next look.
+    """
+    unread = {
+        connection: (connection.paused_at, size_bytes)
+        for connection in connections
+        if isinstance(connection, Watched)
+        and (size_bytes := connection.transport.get_write_buffer_size())
+    }
+    for connection, state in unread.items():
+        if before.get(connection) == state:
+            connection.hang_up()
+    return unread

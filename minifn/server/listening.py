@@ -133,7 +133,9 @@ def _bind(
     """
     with contextlib.ExitStack() as stack:
         try:
-            bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            # asyncio sends small pieces at once only where the protocol is named.
+            tcp = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            bound = stack.enter_context(tcp)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not both)

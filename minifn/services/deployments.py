@@ -180,7 +180,7 @@ class DeploymentService:
         deployment = await self._database.write(
             deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
-        self._changes.tell_log(deployment_id, f"{CANCELED}\n")
+        self._changes.tell_log(deployment_id, f"{CANCELED}\n", len(deployment.build_logs))
         self._changes.tell("update", deployment)
         await self._hooks.interrupt(deployment_id)
         return deployment

@@ -10,12 +10,13 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from types import TracebackType
 
 import msgspec
 
-from minifn.change_feed import ChangeFeed
+from minifn.change_feed import Begun, Change, ChangeFeed
 from minifn.config import Config
 from minifn.errors import (
     BuildNotReady,
@@ -30,8 +31,16 @@ from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
 from minifn.languages import RuntimeUnavailable
 from minifn.log_text import headline
-from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function, Target, Trigger
-from minifn.services import execution_records as records
+from minifn.models import (
+    Execution,
+    ExecutionRequest,
+    ExecutionResult,
+    ExecutionStatus,
+    Function,
+    Target,
+    Trigger,
+)
+from minifn.services import execution_lists, execution_records as records
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
@@ -81,12 +90,12 @@ class Executions:
         self._targets = targets
         self._workers = workers
         self._specs = specs
-        self._calls = FunctionCalls(tokens, specs.endpoint)
+        self._changes = changes or ChangeFeed()
+        self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
         self._running = Tasks()
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
-        self._changes = changes or ChangeFeed()
         self._limits = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
         self._hooks = hooks
@@ -150,6 +159,9 @@ class Executions:
         execution = records.begin(function, request, trigger)
         response = await self._call(target, execution, request, cap)
         if response.failure == "overloaded":
+            if self._changes.live:
+                refused = records.refuse(execution, Overloaded.default_message())
+                self._changes.tell_watchers(Change(action="create", record=refused))
             raise Overloaded
         capped = response.failure == "timeout" and cap < function.timeout_seconds
         if capped:
@@ -251,6 +263,23 @@ class Executions:
         await self._database.write(executions.insert, execution)
         self._changes.tell("create", execution)
 
+    async def __call__(
+        self,
+        function_id: str,
+        *,
+        status: ExecutionStatus | None = None,
+        trigger: Trigger | None = None,
+        since: datetime | None = None,
+    ) -> AsyncIterator[Execution]:
+        """Yield the executions of a function that fit, the newest first.
+
+        A `since` without a time zone is local time. Raises FunctionNotFound.
+        """
+        await self._targets.of(function_id)
+        query = execution_lists.query_of(status, trigger, since)
+        async for execution in execution_lists.each(self._database, function_id, query):
+            yield execution
+
     async def delete(self, function_id: str, execution_id: str) -> Execution:
         """Delete a finished or scheduled execution and return it.
 
@@ -322,6 +351,8 @@ class Executions:
         queue_unbounded: bool = False,
     ) -> FunctionResponse:
         deadline = time.monotonic() + timeout_seconds
+        if self._changes.live:
+            self._changes.tell_watchers(Begun(execution=execution))
         try:
             spec = self._specs.of(target)
         except RuntimeUnavailable as exc:

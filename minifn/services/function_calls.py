@@ -2,6 +2,7 @@
 
 import time
 
+from minifn.change_feed import ChangeFeed
 from minifn.endpoint import ApiEndpoint
 from minifn.ids import split_authority
 from minifn.models import APPWRITE_VERSION, Execution, ExecutionRequest, Function
@@ -13,9 +14,12 @@ from minifn.workers.records import FunctionRequest
 class FunctionCalls:
     """Makes requests to functions. `endpoint` gives the Host header when the caller sent none."""
 
-    def __init__(self, tokens: Tokens, endpoint: ApiEndpoint) -> None:
+    def __init__(
+        self, tokens: Tokens, endpoint: ApiEndpoint, changes: ChangeFeed | None = None
+    ) -> None:
         self._tokens = tokens
         self._endpoint = endpoint
+        self._changes = changes or ChangeFeed()
 
     def make(
         self, function: Function, execution: Execution, request: ExecutionRequest
@@ -39,6 +43,8 @@ class FunctionCalls:
             body=request.body,
             timeout_seconds=function.timeout_seconds,
             logging=function.logging,
+            execution=execution,
+            changes=self._changes,
         )
 
     def _headers(

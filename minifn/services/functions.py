@@ -1,7 +1,7 @@
 """Functions: the rules for creating, changing and deleting them."""
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 import msgspec
 
@@ -94,6 +94,11 @@ class FunctionService:
     async def get(self, function_id: str) -> Function:
         """Return one function. Raises FunctionNotFound."""
         return await self._database.read(existing, function_id)
+
+    async def __call__(self) -> AsyncIterator[Function]:
+        """Yield every function in order of creation."""
+        for function in await self._database.read(functions.every):
+            yield function
 
     async def update(self, function_id: str, settings: FunctionSettings) -> Function:
         """Change the settings of a function.

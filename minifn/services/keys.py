@@ -109,9 +109,11 @@ class Keys:
         key, looked_at = self._trusted.get(secret_hash, (None, 0.0))
         if key is None or time.monotonic() - looked_at > TRUST_SECONDS:
             key = await self._look(secret_hash)
-        if key is not None and 0 < key.expire_at <= now_ms():
-            raise ProjectKeyExpired
-        return key
+        return _current(key)
+
+    async def known(self, key_id: str) -> ApiKey | None:
+        """Return a key by its id, None for an unknown one. Raises ProjectKeyExpired."""
+        return _current(await self._database.read(api_keys.get, key_id))
 
     async def _look(self, secret_hash: str) -> ApiKey | None:
         looked_at = time.monotonic()
@@ -122,6 +124,13 @@ class Keys:
                 self._trusted.clear()
             self._trusted[secret_hash] = (key, looked_at)
         return key
+
+
+def _current(key: ApiKey | None) -> ApiKey | None:
+    """Return a key. Raises ProjectKeyExpired."""
+    if key is not None and 0 < key.expire_at <= now_ms():
+        raise ProjectKeyExpired
+    return key
 
 
 def _update(conn: sqlite3.Connection, key_id: str, changes: dict[str, Any], now: int) -> ApiKey:

@@ -1,10 +1,11 @@
 """Variables of functions and of the project: the rules for creating and changing them."""
 
 import sqlite3
+from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 
-from minifn.change_feed import ChangeFeed
+from minifn.change_feed import Action, ChangeFeed
 from minifn.errors import VariableCannotUnsetSecret, VariableNotFound
 from minifn.ids import new_id
 from minifn.instants import now_ms
@@ -61,6 +62,24 @@ class VariableService:
         self._changes.tell("create", created)
         return created
 
+    async def set(
+        self, function_id: str, values: Mapping[str, str], *, secret: bool = False
+    ) -> None:
+        """Create variables, or change their values.
+
+        A secret variable stays one. Raises FunctionNotFound.
+        """
+        if not values:
+            return
+        changes = await self._database.write(_set, function_id, values, secret, now_ms())
+        for action, variable in changes:
+            self._changes.tell(action, variable)
+
+    async def __call__(self, function_id: str = "") -> AsyncIterator[Variable]:
+        """Yield the variables of a function, or of the project. Raises FunctionNotFound."""
+        for variable in await self._database.read(_all, function_id):
+            yield variable
+
     async def get(self, function_id: str, variable_id: str) -> Variable:
         """Return one variable. Raises FunctionNotFound and VariableNotFound."""
         return await self._database.read(_get, function_id, variable_id)
@@ -96,6 +115,40 @@ def _create(conn: sqlite3.Connection, variable: Variable) -> Variable:
     created = variables.insert(conn, variable)
     functions.mark_stale(conn, variable.function_id)
     return created
+
+
+def _all(conn: sqlite3.Connection, function_id: str) -> list[Variable]:
+    _check_owner(conn, function_id)
+    return variables.of_function(conn, function_id)
+
+
+def _set(
+    conn: sqlite3.Connection, function_id: str, values: Mapping[str, str], secret: bool, now: int
+) -> list[tuple[Action, Variable]]:
+    known = {variable.key: variable for variable in _all(conn, function_id)}
+    changes: list[tuple[Action, Variable]] = []
+    for key, value in values.items():
+        stored = known.get(key)
+        if stored is None:
+            new = Variable(
+                id=new_id(),
+                created_at=now,
+                updated_at=now,
+                function_id=function_id,
+                key=key,
+                value=value,
+                secret=secret,
+            )
+            changes.append(("create", variables.insert(conn, new)))
+        elif stored.value != value or (secret and not stored.secret):
+            changed = msgspec.structs.replace(
+                stored, value=value, secret=secret or stored.secret, updated_at=now
+            )
+            variables.update(conn, changed)
+            changes.append(("update", changed))
+    if changes:
+        functions.mark_stale(conn, function_id)
+    return changes
 
 
 def _get(conn: sqlite3.Connection, function_id: str, variable_id: str) -> Variable:

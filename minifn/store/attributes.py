@@ -55,6 +55,9 @@ EXECUTIONS: Attributes = {
     for name in names
 } | {"sequence": Attribute("sequence", Kind.INTEGER, "executions_function")}
 
+#: Attributes of the executions of all functions.
+ALL_EXECUTIONS: Attributes = {**EXECUTIONS, **_columns(Kind.STRING, "function_id")}
+
 VARIABLES: Attributes = {
     **_BASE,
     **_columns(Kind.STRING, "key function_id"),

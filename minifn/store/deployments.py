@@ -156,17 +156,17 @@ def start_building(conn: sqlite3.Connection, deployment_id: str, now: int) -> De
     return _move(conn, deployment_id, ("processing",), "status = 'building', updated_at = ?", now)
 
 
-def append_logs(conn: sqlite3.Connection, deployment_id: str, text: str) -> bool:
+def append_logs(conn: sqlite3.Connection, deployment_id: str, text: str) -> int | None:
     """Append to the build logs, which keep their last LOG_LIMIT_CHARS characters.
 
-    Return False when the build has ended.
+    Return the number of characters kept, None when the build has ended.
     """
-    changed = conn.execute(
+    row = conn.execute(
         "UPDATE deployments SET build_logs = substr(build_logs || ?, ?)"
-        " WHERE id = ? AND status IN ('processing', 'building')",
+        " WHERE id = ? AND status IN ('processing', 'building') RETURNING length(build_logs)",
         (text, -LOG_LIMIT_CHARS, deployment_id),
-    )
-    return changed.rowcount > 0
+    ).fetchone()
+    return None if row is None else int(row[0])
 
 
 def finish(

@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 
 import msgspec
@@ -11,11 +12,19 @@ import msgspec
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution
 from minifn.store import late_indexes, usage
-from minifn.store.attributes import EXECUTIONS
-from minifn.store.conditions import Condition, join
+from minifn.store.attributes import ALL_EXECUTIONS, EXECUTIONS, FUNCTIONS
+from minifn.store.conditions import Condition, condition, join, within
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
-from minifn.store.queries import Combination, Comparison, Filter, Method, Query
+from minifn.store.queries import (
+    Attribute,
+    Combination,
+    Comparison,
+    Filter,
+    Kind,
+    Method,
+    Query,
+)
 from minifn.store.search import matches_words, words
 from minifn.store.table import Table
 
@@ -30,6 +39,7 @@ _INSERT = (
     " ?, ?, ?, ?, ?)"
 )
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
+_FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, "executions_function")
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
@@ -89,6 +99,65 @@ def page(
     if query.search and not matches_words(function_id, query.search):
         query = replace(query, filters=(*query.filters, _id_search(query.search)))
     return list_page(conn, TABLE, query, scope, count=count)
+
+
+def find(
+    conn: sqlite3.Connection, execution_id: str, reach: Sequence[str] = ()
+) -> Execution | None:
+    """Return one execution of any function within `reach` (`ids.reaches`)."""
+    where = join([_of(within("id", reach)), Condition("id = ?", (execution_id,))])
+    return TABLE.first(conn, where.sql, *where.values)
+
+
+def page_of_all(
+    conn: sqlite3.Connection, query: Query, reach: Sequence[str] = (), *, count: bool = True
+) -> Page[Execution]:
+    """Return a page of the executions of all functions within `reach` (`ids.reaches`).
+
+    A search finds executions by their ids, and by the ids and names of their functions.
+    """
+    named = [item for item in query.filters if _names_functions(item)]
+    chosen = join([within("id", reach), *(_on_functions(item) for item in named)])
+    rows = conn.execute(
+        f"SELECT sequence, id, name FROM functions WHERE {chosen.sql}", chosen.values
+    ).fetchall()
+    query = replace(query, filters=tuple(item for item in query.filters if item not in named))
+    if query.search:
+        found = tuple(row[0] for row in rows if matches_words(f"{row[1]} {row[2]}", query.search))
+        query = replace(query, filters=(*query.filters, _search(query.search, found)), search="")
+    if len(rows) == 1:
+        return page(conn, rows[0][1], query, count=count)
+    prefix = _of(chosen)
+    scope = Scope(prefix, prefix, late_indexes.BY_SEQUENCE, several=True)
+    return list_page(conn, TABLE, query, scope, count=count)
+
+
+def _of(chosen: Condition) -> Condition:
+    """Return the condition that an execution belongs to one of the functions that are chosen."""
+    sql = f"function IN (SELECT sequence FROM functions WHERE {chosen.sql})"
+    return Condition(sql, chosen.values)
+
+
+def _names_functions(item: Filter) -> bool:
+    return (
+        isinstance(item, Comparison)
+        and item.method is Method.EQUAL
+        and item.attribute == ALL_EXECUTIONS["function_id"]
+    )
+
+
+def _on_functions(item: Filter) -> Condition:
+    """Return a filter of executions by functions as a condition on the functions."""
+    assert isinstance(item, Comparison)
+    return condition(replace(item, attribute=FUNCTIONS["id"]))
+
+
+def _search(search: str, functions: tuple[int, ...]) -> Filter:
+    """Return the filter of a search that matches `functions`, by their sequences."""
+    by_id = _id_search(search)
+    if not functions:
+        return by_id
+    return Combination("or", (Comparison(Method.EQUAL, _FUNCTION_COLUMN, functions), by_id))
 
 
 def _id_search(search: str) -> Filter:

@@ -20,6 +20,8 @@ COLUMNS = (
 ROWS = 4_000
 #: Inserted rows between two looks at the length of the tail.
 LOOK_ROWS = 1_000
+#: Stands for the order of the table's own rows where the name of an index is asked for.
+BY_SEQUENCE = "sequence"
 #: Name of the setting that holds the mark.
 MARK = "executions_indexed"
 
@@ -51,6 +53,8 @@ def sources(table: str, index: str, through: int, *, keys: bool = False) -> list
     """
     if not index:
         return [(table, ALWAYS)]
+    if index == BY_SEQUENCE:
+        return [(f"{table} NOT INDEXED", ALWAYS)]
     if not is_late(index):
         return [(f"{table} INDEXED BY {index}", ALWAYS)]
     tail = Condition("sequence > ?", (through,))

@@ -47,7 +47,7 @@ def page(
     """
     found = plans.candidates(conn, table.name, query, scope)
     matches = plans.where(query, scope)
-    orders = _orders(query)
+    orders = _orders(query, scope)
     name = table.name
     total = _count(conn, plans.for_count(conn, name, matches, query.filters, found)) if count else 0
     plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
@@ -89,7 +89,7 @@ def _count(conn: sqlite3.Connection, plan: Plan | int) -> int:
     return int(conn.execute(sql, found.values).fetchone()[0])
 
 
-def _orders(query: Query) -> Orders:
+def _orders(query: Query, scope: Scope) -> Orders:
     """Return the columns of the order; `sequence` comes last, in the direction of the last order.
 
     Within a range of times, creation is ordered by time first: an index then finds the range in
@@ -99,7 +99,7 @@ def _orders(query: Query) -> Orders:
     for order in query.orders or (Order(),):
         column = order.attribute.column
         if column == CREATION.column:
-            if not orders and _time_range(query):
+            if not orders and _time_range(query, scope):
                 orders.append((_TIME, order.descending))
             return [*orders, (column, order.descending)]
         if column not in [known for known, _ in orders]:
@@ -107,8 +107,10 @@ def _orders(query: Query) -> Orders:
     return [*orders, (CREATION.column, orders[-1][1])]
 
 
-def _time_range(query: Query) -> Attribute | None:
-    """Return the attribute of the creation's time if a filter compares it."""
+def _time_range(query: Query, scope: Scope) -> Attribute | None:
+    """Return the attribute of the creation's time if a filter compares it, in one index's order."""
+    if scope.several:
+        return None
     attributes = (item.attribute for item in query.filters if isinstance(item, Comparison))
     return next((attribute for attribute in attributes if attribute.column == _TIME), None)
 
@@ -117,9 +119,9 @@ def _order_index(query: Query, scope: Scope) -> str:
     """Return the index that finds rows in the query's order, "" for none."""
     first = query.orders[0].attribute if query.orders else CREATION
     if first.column == CREATION.column:
-        time = _time_range(query)
+        time = _time_range(query, scope)
         return time.index if time else scope.index
-    return first.index if len(query.orders) == 1 else ""
+    return first.index if len(query.orders) == 1 and not scope.several else ""
 
 
 def _keys(orders: Orders) -> str:

@@ -43,11 +43,13 @@ class Scope:
 
     In a long table `prefix` fixes the first columns of every index, and `index` serves the whole
     `condition` in order of creation. Without an `index` the table is short and SQLite plans alone.
+    When `prefix` allows `several` values, the indexes still find rows, but in no order.
     """
 
     condition: Condition = ALWAYS
     prefix: Condition = ALWAYS
     index: str = ""
+    several: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,14 +115,15 @@ def _of_filter(
     select = _select(table, in_scope, through)
     indexes = {index for index, _ in parts}
     method = None if isinstance(item, Combination) else item.method
-    ordered = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
+    single = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
+    ordered = single and not scope.several
     return Candidate(
         select=select,
         rows=_count(conn, select),
         index=indexes.pop() if len(indexes) == 1 else "",
         ordered=ordered,
         exact=method is not None and scope.condition == scope.prefix,
-        contiguous=ordered or (len(parts) == 1 and method in _RANGES),
+        contiguous=not scope.several and (ordered or (len(parts) == 1 and method in _RANGES)),
     )
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
+from typing import Literal
 
+from minifn.change_feed import Printed
 from minifn.sandbox.command import Exit
 from minifn.workers import protocol
 from minifn.workers.records import (
@@ -19,17 +21,22 @@ class Call:
 
     __slots__ = (
         *("began", "crowded", "deadline", "delivered", "future", "kept", "kept_bytes"),
-        *("logged", "logging", "output_mark"),
+        *("logged", "logging", "output_mark", "request"),
     )
 
     def __init__(
-        self, future: "asyncio.Future[FunctionResponse]", deadline: float, logging: bool, mark: int
+        self,
+        future: "asyncio.Future[FunctionResponse]",
+        deadline: float,
+        request: FunctionRequest,
+        mark: int,
     ) -> None:
         self.future = future
+        self.request = request
         self.began = time.monotonic()
         self.deadline = deadline
         self.delivered = False
-        self.logging = logging
+        self.logging = request.logging
         #: Bytes logged, kept or not.
         self.logged = 0
         self.kept: dict[str, bytearray] | None = None
@@ -39,11 +46,13 @@ class Call:
         #: Bytes that the process had written to its own output when the call began.
         self.output_mark = mark
 
-    def log(self, stream: str, text: bytes, budget: int) -> int:
+    def log(self, stream: Literal["logs", "errors"], text: bytes, budget: int) -> int:
         """Keep logged bytes within the stream's limit and `budget`; return how many were kept."""
         self.logged += len(text)
         if not self.logging:
             return 0
+        if self.request.changes.live:
+            self._tell(stream, text)
         if self.kept is None:
             self.kept = {"logs": bytearray(), "errors": bytearray()}
         kept = self.kept[stream]
@@ -57,6 +66,18 @@ class Call:
         kept += text
         self.kept_bytes += len(text)
         return len(text)
+
+    def _tell(self, stream: Literal["logs", "errors"], text: bytes) -> None:
+        """Have the watchers of the server's changes hear of logged bytes at once."""
+        execution = self.request.execution
+        if execution is not None:
+            news = Printed(
+                execution_id=execution.id,
+                function_id=execution.function_id,
+                stream=stream,
+                text=text.decode(errors="replace"),
+            )
+            self.request.changes.tell_watchers(news)
 
     def text(self, stream: str, name: str) -> str:
         """Return the kept part of a stream; a cut one ends with Open Runtimes' note on `name`."""

@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from minifn.workers.records import FunctionResponse, WorkerSpec
+from minifn.workers.template import Template
 from minifn.workers.worker import Worker
 
 #: Seconds that requests wait before another worker starts: a burst of fast calls needs none.
 GROW_SECONDS = 0.05
-#: The same for workers whose calls block.
-BLOCKING_GROW_SECONDS = 0.02
-#: Most workers of one deployment that start at the same time.
-STARTS_MAX = 4
+#: The same for workers whose calls block, and for those that a template forks.
+BLOCKING_GROW_SECONDS, FORK_GROW_SECONDS = 0.02, 0.002
+#: Most workers of one deployment that start at the same time, and that are forked.
+STARTS_MAX, FORKS_MAX = 4, 32
 
 
 @dataclass(kw_only=True, slots=True)
@@ -40,10 +42,11 @@ class DeploymentWorkers:
         """Whether it has a worker, and another process would run other code."""
         return self.in_service and not self.spec.is_current()
 
-    @property
-    def growth_seconds(self) -> float:
-        """Seconds from a wait to the start of another worker."""
-        return BLOCKING_GROW_SECONDS if self.blocking else GROW_SECONDS
+    def growth_seconds(self, has_template: bool) -> float:
+        """Return the seconds from a wait to the start of another worker."""
+        if not self.blocking:
+            return GROW_SECONDS
+        return FORK_GROW_SECONDS if has_template else BLOCKING_GROW_SECONDS
 
     def free_worker(self) -> Worker | None:
         """Return the least busy worker that takes a request, None if all are full."""
@@ -70,8 +73,28 @@ class DeploymentWorkers:
         self.waiters.append(waiter)
         return waiter
 
-    def missing_workers(self) -> int:
-        """Return how many workers to start now.
+    def why_late(self, is_short: bool) -> str:
+        """Return why no worker took a call in time; `is_short` of memory."""
+        if self.workers:
+            return "No worker was free in time.\n"
+        if not self.starting and is_short:
+            return "No worker was started in time, because the server is short of memory.\n"
+        return "No worker was started in time.\n"
+
+    def take_idle(self, since: float) -> list[Worker]:
+        """Take out the workers that are idle since then or longer."""
+        taken = [one for one in self.workers if one.busy == 0 and one.idle_since <= since]
+        self.workers = [one for one in self.workers if one not in taken]
+        return taken
+
+    def take_forks(self, template: Template) -> list[Worker]:
+        """Take out the workers that a template forked."""
+        taken = [one for one in self.workers if one.template is template]
+        self.workers = [one for one in self.workers if one not in taken]
+        return taken
+
+    def missing_workers(self, has_template: bool = False) -> int:
+        """Return how many workers to start now; more at once if a template forks them.
 
         That is one for each call that waits, or as many as take them together; and a spare one when
         calls that block keep all workers busy.
@@ -80,4 +103,19 @@ class DeploymentWorkers:
         wanted = waiting if self.blocking else -(-waiting // self.spec.concurrency)
         if self.blocking and not waiting and self.free_worker() is None:
             wanted = 1
-        return max(0, min(wanted, STARTS_MAX) - len(self.starting))
+        return max(0, min(wanted, FORKS_MAX if has_template else STARTS_MAX) - len(self.starting))
+
+
+def take_longest_idle(deployments: Iterable[DeploymentWorkers]) -> Worker | None:
+    """Take the worker that was idle longest out of its deployment; None if all are busy."""
+    idle = [
+        (worker.idle_since, deployment, worker)
+        for deployment in deployments
+        for worker in deployment.workers
+        if worker.busy == 0 and not deployment.waiting
+    ]
+    if not idle:
+        return None
+    _, deployment, worker = min(idle, key=lambda found: found[0])
+    deployment.workers.remove(worker)
+    return worker

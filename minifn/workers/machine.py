@@ -11,6 +11,7 @@ from minifn.languages.table import default_search_path
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import WORKER_BYTES, Pool
+from minifn.workers.templates import room_of
 
 OnePool = TypeVar("OnePool", bound=Pool)
 
@@ -30,11 +31,13 @@ def load_runtimes(config: Config, data: DataDir, engine: Engine) -> RuntimeTable
 
 def make_pool(kind: type[OnePool], config: Config, spawner: Spawner, engine: Engine) -> OnePool:
     """Return a pool, within the memory of this machine."""
+    limit_bytes = memory_limit.look().limit_bytes
     return kind(
         spawner,
         engine,
         idle_seconds=config.idle_seconds,
-        workers_max=max(8, memory_limit.look().limit_bytes // 2 // WORKER_BYTES),
+        workers_max=max(8, limit_bytes // 2 // WORKER_BYTES),
         function_workers_max=config.function_workers,
         available_bytes=lambda: memory_limit.look().available_bytes,
+        template_bytes=room_of(engine, config.template_memory, limit_bytes),
     )

@@ -4,14 +4,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from typing import Self, cast
+from collections.abc import Callable
+from typing import Self, TypeAlias, cast
 
-from minifn.host.tasks import end
+from minifn.host.tasks import Tasks, end
 from minifn.log_text import one_line
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.workers.deployment import DeploymentWorkers
+from minifn.workers.deployment import DeploymentWorkers, take_longest_idle
 from minifn.workers.records import (
     TIMED_OUT,
     FunctionRequest,
@@ -21,6 +21,8 @@ from minifn.workers.records import (
     failed,
     lasting_since,
 )
+from minifn.workers.template import Template
+from minifn.workers.templates import Templates
 from minifn.workers.worker import Worker
 
 logger = logging.getLogger("minifn.workers")
@@ -38,6 +40,7 @@ OVERLOADED = "Too many requests wait for a worker.\n"
 WORKER_BYTES = 64 * 1024 * 1024
 #: Seconds between looks for memory while calls wait for it.
 LOOK_AGAIN_SECONDS = 0.25
+Evicted: TypeAlias = Worker | Template | None
 
 
 class Pool:
@@ -45,7 +48,8 @@ class Pool:
 
     `workers_max` limits all workers, `function_workers_max` those of one function. At the limit an
     idle worker of another deployment is stopped first. So it is while `available_bytes` is less
-    than a worker needs, except that one worker may always run.
+    than a worker needs, except that one worker may always run. Templates take up to
+    `template_bytes` and end before workers.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Pool:
         workers_max: int = 64,
         function_workers_max: int = 32,
         available_bytes: Callable[[], int] = lambda: 1 << 62,
+        template_bytes: int = 0,
     ) -> None:
         self._spawner = spawner
         self._engine = engine
@@ -64,10 +69,12 @@ class Pool:
         self._workers_max = workers_max
         self._function_workers_max = function_workers_max
         self._available_bytes = available_bytes
+        self.templates = Templates(spawner, engine, template_bytes)
+        self.templates.on_retired = self._stop_forks
         self._deployments: dict[str, DeploymentWorkers] = {}
         #: Every worker whose process may still run, also those that left their deployment.
         self._alive: set[Worker] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         #: The tasks that start a worker.
         self._starting: dict[asyncio.Task[None], Worker] = {}
         #: Calls that wait for a worker.
@@ -113,9 +120,8 @@ class Pool:
         attempts = declines = 0
         while True:
             deployment = self._deployments.get(spec.key)
-            if deployment is not None and deployment.spec is not spec:
-                deployment = None
-            worker = deployment.free_worker() if deployment is not None else None
+            is_present = deployment is not None and deployment.spec is spec
+            worker = deployment.free_worker() if deployment is not None and is_present else None
             if deployment is not None and worker is not None:
                 if deployment.blocking:
                     self._consider_growth(deployment)
@@ -149,10 +155,10 @@ class Pool:
 
     def drop(self, key: str) -> None:
         """Forget a deployment: its workers finish their calls and end."""
-        deployment = self._deployments.pop(key, None)
-        if deployment is not None:
+        self.templates.drop(key)
+        if deployment := self._deployments.pop(key, None):
             for worker in deployment.workers:
-                self._run(worker.stop())
+                self._stop(worker)
             deployment.workers.clear()
             deployment.wake()
 
@@ -166,7 +172,9 @@ class Pool:
             deployment.wake(failed("stopped", STOPPING))
         self._deployments.clear()
         await end(*self._starting)
-        await asyncio.gather(*(worker.kill() for worker in list(self._alive)), *self._tasks)
+        await asyncio.gather(*(worker.kill() for worker in list(self._alive)))
+        await self.templates.close()
+        await self._tasks.wait()
 
     async def _wait_for_worker(
         self, spec: WorkerSpec, deadline: float, queue_unbounded: bool
@@ -207,17 +215,10 @@ class Pool:
                     deployment.waiters.remove(waiter)
                 if not isinstance(exc, TimeoutError):
                     raise
-                return failed("timeout", f"{TIMED_OUT}{self._why_late(deployment)}\n")
+                return failed("timeout", TIMED_OUT + deployment.why_late(self._is_short()))
             if answer is not None:
                 return answer
             deployment = self._deployments.get(spec.key) or self._deployment(spec)
-
-    def _why_late(self, deployment: DeploymentWorkers) -> str:
-        if deployment.workers:
-            return "No worker was free in time."
-        if not deployment.starting and self._is_short():
-            return "No worker was started in time, because the server is short of memory."
-        return "No worker was started in time."
 
     def _deployment(self, spec: WorkerSpec) -> DeploymentWorkers:
         """Return the deployment; its workers of an older spec (other variables or size) end."""
@@ -236,14 +237,15 @@ class Pool:
             if not deployment.starting:
                 self._grow(deployment)
         elif deployment.growth is None:
-            loop, seconds = asyncio.get_running_loop(), deployment.growth_seconds
+            loop = asyncio.get_running_loop()
+            seconds = deployment.growth_seconds(self.templates.has(deployment.spec))
             deployment.growth = loop.call_later(seconds, self._grow_if_needed, deployment)
 
     def _grow_if_needed(self, deployment: DeploymentWorkers) -> None:
         """Start the workers that the calls of a deployment need by now."""
         deployment.growth = None
         if self._deployments.get(deployment.spec.key) is deployment:
-            for _ in range(deployment.missing_workers()):
+            for _ in range(deployment.missing_workers(self.templates.has(deployment.spec))):
                 self._grow(deployment)
 
     def _grow(self, deployment: DeploymentWorkers, load: bool = False) -> None:
@@ -259,7 +261,7 @@ class Pool:
             if deployment.workers and not deployment.waiters:
                 # A spare worker displaces no other.
                 return
-            evicted = self._evict()
+            evicted = self._evict(deployment)
             if evicted is None:
                 self._crowded = True
                 loop = asyncio.get_running_loop()
@@ -268,7 +270,8 @@ class Pool:
         worker = Worker(deployment.spec, careful=deployment.blocking)
         # Counted from now on, because one turn of the loop may start many.
         self._alive.add(worker)
-        task = self._run(self._start_worker(deployment, worker, load, evicted))
+        start = self._start_worker(deployment, worker, load, evicted)
+        task = self._tasks.start(start, f"start of a worker of {deployment.spec.key}")
         deployment.starting.add(task)
         self._starting[task] = worker
         task.add_done_callback(self._end_start)
@@ -278,32 +281,26 @@ class Pool:
         growing = sum(not worker.settled for worker in self._alive)
         return self._available_bytes() < (growing + 1) * WORKER_BYTES
 
-    def _evict(self) -> Worker | None:
-        """Take the worker that was idle longest out of its deployment; None if all are busy."""
-        idle = [
-            (worker.idle_since, other, worker)
-            for other in self._deployments.values()
-            for worker in other.workers
-            if worker.busy == 0 and not other.waiting
-        ]
-        if idle:
-            _, other, worker = min(idle, key=lambda found: found[0])
-            other.workers.remove(worker)
-            return worker
-        return None
+    def _evict(self, deployment: DeploymentWorkers) -> Evicted:
+        """Take out what was idle longest, templates first if memory is short; None for nothing.
+
+        The deployment's own template stays: its forks need the least memory.
+        """
+        template = self.templates.give_way(deployment.spec.key) if self._is_short() else None
+        return template or take_longest_idle(self._deployments.values())
 
     async def _start_worker(
-        self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Worker | None
+        self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Evicted
     ) -> None:
         """Start `worker` after the `evicted` one has ended and freed its memory."""
-        worker.on_exit = self._exited
-        worker.on_free = self._freed
+        worker.on_exit, worker.on_free = self._exited, self._freed
         worker.on_capacity = self._changed
         problem = "The worker could not be started.\n"
         try:
             if evicted is not None:
                 await evicted.stop()
-            await worker.start(self._spawner, self._engine)
+            template = self.templates.of(deployment.spec)
+            await worker.start(self._spawner, self._engine, template)
             problem = "" if worker.in_service else "The worker ended as soon as it had started.\n"
         except WorkerFailed as exc:
             problem = str(exc)
@@ -316,8 +313,9 @@ class Pool:
                     deployment.wake(failed("start", problem))
         if problem:
             return
-        if self._deployments.get(deployment.spec.key) is not deployment:
-            self._run(worker.stop())
+        dropped = self._deployments.get(deployment.spec.key) is not deployment
+        if dropped or (worker.template is not None and worker.template.state == "retired"):
+            self._stop(worker)
             deployment.wake()
             return
         deployment.workers.append(worker)
@@ -345,7 +343,18 @@ class Pool:
             # The task may have been cancelled before its first step.
             self._alive.discard(worker)
 
+    def _stop_forks(self, template: Template) -> None:
+        """Have the workers that a template forked finish their calls and end."""
+        if deployment := self._deployments.get(template.spec.key):
+            for worker in deployment.take_forks(template):
+                self._stop(worker)
+
+    def _stop(self, worker: Worker) -> None:
+        self._tasks.start(worker.stop(), f"end of a worker of {worker.spec.key}")
+
     def _freed(self, worker: Worker) -> None:
+        if worker.answered == 1:
+            self.templates.want(worker.spec)
         deployment = self._deployments.get(worker.spec.key)
         if deployment is not None and deployment.waiters:
             deployment.wake(count=worker.slots_free)
@@ -380,21 +389,11 @@ class Pool:
         now = time.monotonic()
         next_due = float("inf")
         for deployment in list(self._deployments.values()):
-            for worker in list(deployment.workers):
-                due = worker.idle_since + self._idle_seconds
-                if worker.busy == 0 and due <= now + 0.001:
-                    deployment.workers.remove(worker)
-                    self._run(worker.stop())
-                elif worker.busy == 0:
-                    next_due = min(next_due, due)
+            for worker in deployment.take_idle(now - self._idle_seconds + 0.001):
+                self._stop(worker)
+            idle = (worker.idle_since for worker in deployment.workers if worker.busy == 0)
+            next_due = min(next_due, min(idle, default=next_due) + self._idle_seconds)
             if not deployment.workers and not deployment.waiters and not deployment.starting:
                 del self._deployments[deployment.spec.key]
         if next_due != float("inf"):
             self._reaper = asyncio.get_running_loop().call_later(next_due - now, self._reap)
-
-    def _run(self, coroutine: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run a task in the background; the reference keeps it from being collected."""
-        task = asyncio.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from minifn.change_feed import ChangeFeed
 from minifn.hooks import nothing_async
-from minifn.models import Headers, Target
+from minifn.models import Execution, Headers, Target
 from minifn.sandbox.command import Command
 from minifn.workers.protocol import decode_headers
 
@@ -24,6 +25,8 @@ FLOOD_LIMIT_BYTES = 64 * 1024 * 1024
 #: Seconds within which a worker that sends FLOOD_LIMIT_BYTES outside any call is killed.
 FLOOD_SECONDS = 10.0
 TIMED_OUT = "Execution timed out.\n"
+#: A feed without watchers.
+UNHEARD = ChangeFeed()
 
 #: "" the function answered; `timeout` it ran out of time; `start` no worker could be started;
 #: `died` its process ended before it answered; `stopped` the server stops; `overloaded` too many
@@ -57,6 +60,8 @@ class WorkerSpec:
     concurrency: int = 64
     #: What it was described for; another machine describes it anew.
     target: Target | None = field(default=None, compare=False)
+    #: Whether the wrapper can be a template, whose forks are workers.
+    forks: bool = False
     #: Awaited before each start of a process. Raises WorkerFailed.
     prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
     #: Told how the function's import ended, when it was imported ahead of requests: why it failed,
@@ -92,6 +97,10 @@ class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     timeout_seconds: float = 15
     logging: bool = True
+    #: The execution that the call belongs to, None for one without a record.
+    execution: Execution | None = None
+    #: Hears of lines as they are logged.
+    changes: ChangeFeed = UNHEARD
 
 
 class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):

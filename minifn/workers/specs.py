@@ -183,6 +183,8 @@ class WorkerSpecs:
             command=command,
             concurrency=concurrency,
             target=target,
+            # A folder that is developed may change before the template forks.
+            forks=installed.family.forks and live is None,
             prepare=(
                 functools.partial(self._share, installed)
                 if installed.workers_share

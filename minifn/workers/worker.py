@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -11,8 +10,8 @@ from typing import cast
 from minifn.hooks import nothing
 from minifn.sandbox.command import SandboxError
 from minifn.sandbox.engines import Engine
-from minifn.sandbox.launcher.messages import FIRST_DESCRIPTOR
-from minifn.sandbox.spawner import Process, Spawner
+from minifn.sandbox.process import Process
+from minifn.sandbox.spawner import Spawner
 from minifn.workers import protocol
 from minifn.workers.call import Call, describe_exit, request_frame
 from minifn.workers.output import Meter, OutputTail
@@ -27,7 +26,8 @@ from minifn.workers.records import (
     WorkerSpec,
     failed,
 )
-from minifn.workers.socket_pair import socket_pair
+from minifn.workers.starting import start_process
+from minifn.workers.template import Template
 
 #: Seconds that a worker may take to be ready.
 START_SECONDS = 60.0
@@ -55,6 +55,8 @@ class Worker(asyncio.Protocol):
         self._careful = careful
         #: Number of requests answered.
         self.answered = 0
+        #: The template that forked its process, None for none.
+        self.template: Template | None = None
         #: Called after a slot became free.
         self.on_free: Callable[[Worker], None] = nothing
         #: Called when it takes fewer requests than before, because its calls block, or more.
@@ -119,29 +121,27 @@ class Worker(asyncio.Protocol):
         """The pid of the process on the host."""
         return self._process.pid
 
-    async def start(self, spawner: Spawner, engine: Engine) -> None:
+    async def start(
+        self, spawner: Spawner, engine: Engine, template: Template | None = None
+    ) -> None:
         """Start the process and wait until it takes requests. Raises WorkerFailed."""
         await self.spec.prepare()
-        ours, theirs = socket_pair()
         reading, writing = os.pipe()
         self._output = OutputTail(reading, self._flooded)
-        env = {**self.spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
         try:
-            wrapped = engine.wrap(dataclasses.replace(self.spec.command, env=env))
-            self._process = await spawner.spawn(
-                wrapped, (theirs.fileno(),), stdout=writing, stderr=writing
-            )
+            started = await start_process(self.spec, spawner, engine, template, writing)
         except BaseException as exc:
-            ours.close()
             self._output.close()
             if not isinstance(exc, SandboxError):
                 raise
             self.spec.tell_load(str(exc))
             raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
         finally:
-            theirs.close()
             os.close(writing)
-        await self._loop.create_unix_connection(lambda: self, sock=ours)
+        self._process, self.template = started.process, started.template
+        await self._loop.create_unix_connection(lambda: self, sock=started.socket)
+        if started.read:
+            self.data_received(started.read)
         self._supervisor = asyncio.create_task(
             self._supervise(), name=f"worker {self.spec.command.label}"
         )
@@ -166,7 +166,7 @@ class Worker(asyncio.Protocol):
         call = Call(
             self._loop.create_future(),
             deadline + DEADLINE_GRACE_SECONDS,
-            request.logging,
+            request,
             self._output.total,
         )
         remaining = deadline - call.began

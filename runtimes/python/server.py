@@ -52,6 +52,10 @@ CONCURRENCY = os.environ.get("MINIFN_CONCURRENCY", "1")
 THREADS = int(CONCURRENCY) if CONCURRENCY.isascii() and CONCURRENCY.isdigit() else 1
 if THREADS > 1:
     from minifn_threads import CallThreads
+#: Whether workers are forked from this process.
+IS_TEMPLATE = os.environ.pop("MINIFN_TEMPLATE", "") != ""
+if IS_TEMPLATE:
+    from minifn_template import Template
 
 sys.path[:1] = PYTHONPATH
 
@@ -69,7 +73,8 @@ def enforced_headers(text: str) -> dict[str, str]:
 
 
 def main() -> None:
-    channel = Channel(int(os.environ.pop("MINIFN_SOCKET")[len("fd:") :]))
+    socket = int(os.environ.pop("MINIFN_SOCKET")[len("fd:") :])
+    channel = Channel(-1 if IS_TEMPLATE else socket)
     function = Function(
         os.environ.pop("MINIFN_CODE"), os.environ.get("OPEN_RUNTIMES_ENTRYPOINT", "")
     )
@@ -81,11 +86,14 @@ def main() -> None:
     )
     # The memory limit counts untouched stacks, too: it allows few of 8 MiB.
     _thread.stack_size(STACK_BYTES)
-    os.set_inheritable(channel.fd, False)
-    os.register_at_fork(after_in_child=worker.forget)
     sys.stdout, sys.stderr = Native(worker, 1), Native(worker, 2)
     builtins.exit = builtins.quit = sys.exit
     function.prepare()
+    if IS_TEMPLATE:
+        Template(socket, worker, function).run()
+    else:
+        os.set_inheritable(socket, False)
+    os.register_at_fork(after_in_child=worker.forget)
     channel.send('{"type":"ready","protocol":1,"concurrency":0}', b"")
     worker.run()
 

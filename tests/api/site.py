@@ -41,7 +41,8 @@ T = TypeVar("T")
 class EchoPool(Pool):
     """Replaces warm processes: answers with the request that a function would get.
 
-    The path decides: `/binary` answers with bytes, `/fail` fails, `/slow` times out.
+    The path decides: `/binary` answers with bytes, `/fail` fails, `/slow` times out, `/refused`
+    finds no worker.
     """
 
     def __init__(self) -> None:
@@ -65,6 +66,8 @@ class EchoPool(Pool):
             return FunctionResponse(
                 status_code=500, errors="it broke", failure="died", delivered=True
             )
+        if request.path == "/refused":
+            return FunctionResponse(status_code=500, failure="overloaded")
         if request.path == "/slow":
             return FunctionResponse(
                 status_code=500, errors="slow", failure="timeout", delivered=True
@@ -148,7 +151,11 @@ class SiteServer:
 
     def __init__(self, data: Path, *, direct: bool = True, **settings: Any) -> None:
         self.site = Site(data, **settings)
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        # asyncio sends small pieces at once only where the protocol is named: else answers wait
+        # 40 ms for the acknowledgment of the client.
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
         self.port = self._socket.getsockname()[1]
         app = create_app(self.site)
         connection = functools.partial(DirectConnection, app.state.direct, 1000)

@@ -18,12 +18,19 @@ class PseudoTerminal:
     """Runs a program as the foreground of a new terminal; leaving the `with` ends it."""
 
     def __init__(
-        self, argv: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        folder: Path,
+        environ: Mapping[str, str] | None = None,
+        columns: int = 80,
     ) -> None:
         self._master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, columns))
         self.mode = termios.tcgetattr(slave)
         #: All that was written so far, without escape sequences.
         self.text = ""
+        #: The same with them.
+        self.raw = ""
         self._seen = 0
         self.process = subprocess.Popen(
             ["setsid", "--ctty", *argv],
@@ -72,7 +79,16 @@ class PseudoTerminal:
         readable, _, _ = select.select([self._master], [], [], seconds)
         if readable:
             piece = os.read(self._master, 65536).decode(errors="replace")
+            self.raw += piece
             self.text += ESCAPES.sub("", piece.replace("\r\n", "\n"))
+
+    def read_all(self) -> str:
+        """Return all that the program writes until it ends, without escape sequences."""
+        while self.process.poll() is None:
+            self._read(0.05)
+        while select.select([self._master], [], [], 0)[0]:
+            self._read(0)
+        return self.text
 
     def ended(self, seconds: float = 20) -> int:
         """Return the exit code of the program once it has ended."""

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import jwt
 import pytest
 
@@ -119,8 +120,19 @@ def test_the_first_start_shows_the_key_and_the_second_does_not(data: Path) -> No
     assert f"\ndocs     {server.url}/docs/\n" in first
     assert re.search(r"^sandbox  (bwrap|process): \w", first, re.MULTILINE)
     assert first.count(server.key) == 1
-    with server:
-        pass
+    [token] = re.findall(
+        rf"^console  {server.url}/console/\?token=([\w-]{{32}}) ", first, re.MULTILINE
+    )
+    with server, httpx.Client(headers={"x-minifn-console": "1"}, trust_env=False) as browser:
+        # Links end with the server that made them.
+        answer = browser.post(f"{server.endpoint}/minifn/session", json={"token": token})
+        assert answer.status_code == 401
+        [token] = re.findall(
+            r"^console  .*token=([\w-]{32}) ", server.log.read_text(), re.MULTILINE
+        )[1:]
+        answer = browser.post(f"{server.endpoint}/minifn/session", json={"token": token})
+        assert answer.status_code == 201
+        assert browser.get(f"{server.endpoint}/functions?project={PROJECT}").status_code == 200
     second = server.log.read_text().removeprefix(first)
     assert server.url in second
     assert server.key not in second

@@ -25,6 +25,7 @@ from minifn.limits import (
     QUERY_CHARS_MAX,
     QUERY_LEVELS_MAX,
     QUERY_VALUES_MAX,
+    STREAMS_MAX,
     UPLOAD_PAUSE_SECONDS_MAX,
     UPLOADS_MAX,
     URLENCODED_BYTES_MAX,
@@ -96,6 +97,7 @@ def limits() -> str:
             ),
             ("uploads at once", f"{UPLOADS_MAX}"),
             ("git requests at once", f"{GIT_REQUESTS_MAX}"),
+            ("readers of live logs and build logs", f"{STREAMS_MAX}"),
             (
                 "connections",
                 f"{connections.CONNECTIONS_MAX:,}, or half of the server's open files; half of them WebSockets",

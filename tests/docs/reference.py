@@ -61,6 +61,7 @@ as an OpenAPI 3.1 document.
 - A user is known by `x-appwrite-jwt`, by a session cookie, or by `x-appwrite-session`. A request with none of these
   comes from a guest.
 - Parameters are sent as JSON, as a form or as multipart; with `GET`, in the query string.
+- Operations below `/minifn` are minifn's own. They are for API keys and operators.
 - Lists take `queries[]` in Appwrite's syntax, such as `{"method":"limit","values":[10]}`.
 
 An error is JSON: `{"message", "code", "type", "version"}`. [Errors](errors.md) lists the types.
@@ -93,7 +94,7 @@ get a page instead. Clients before 1.3 get no `type`. [Troubleshooting](troubles
 |---|---|---|
 """
 #: Titles of operations that are not their name with a capital.
-TITLES = {"vcs": "Repositories", "openapi": "OpenAPI", "proxy": "Domains"}
+TITLES = {"vcs": "Repositories", "openapi": "OpenAPI", "proxy": "Domains", "minifn": "minifn's own"}
 RUNTIMES = """\
 # Runtimes
 

@@ -30,7 +30,8 @@ from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
-from minifn.sandbox.spawner import Output, Process, Spawner, run
+from minifn.sandbox.process import Process
+from minifn.sandbox.spawner import Output, Spawner, run
 from tests.sandbox.commands import command_line
 
 PROGRAMS = Path(__file__).parent / "programs"

@@ -69,7 +69,12 @@ def column(request: pytest.FixtureRequest) -> Iterator[Column]:
     request.getfixturevalue("node")
     with tempfile.TemporaryDirectory(prefix="minifn-") as folder:
         Path(folder).chmod(0o711)
-        settings = {"sandbox": request.param, "network": "host", "build_limit": 2_000_000_000}
+        settings = {
+            "sandbox": request.param,
+            "network": "host",
+            "build_limit": 2_000_000_000,
+            "template_memory": -1,
+        }
         server = Server(Path(folder) / "data", **settings)
         with server, server.api as api:
             deploy(api, "python", "good", (PROGRAMS / "good.py").read_bytes())

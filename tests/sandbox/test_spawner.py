@@ -19,7 +19,8 @@ from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.launcher.messages import ToLauncher
 from minifn.sandbox.lock import DataInUse
-from minifn.sandbox.spawner import Process, Spawner, run
+from minifn.sandbox.process import Process
+from minifn.sandbox.spawner import Spawner, run
 from minifn.sandbox.strays import kill_strays
 from tests.sandbox.commands import (
     PATH,

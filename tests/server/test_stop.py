@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.models import ExecutionRequest
 from minifn.store import executions
+from tests.api.event_reader import reading
 from tests.crash.invariants import check_database, check_files, gone, relatives
 from tests.crash.pressure import FUNCTION, prepare
 from tests.services.test_executions import deploy, finished, until
-from tests.serving import Server, wait_until
+from tests.serving import Server, pack, wait_until
 
 
 def test_sigterm_answers_running_executions_and_keeps_waiting_ones(data: Path) -> None:
@@ -110,3 +112,42 @@ def test_when_the_grace_is_over_sync_executions_fail_and_queued_ones_go_back(dat
             ] * 4
 
     asyncio.run(main())
+
+
+def test_streams_end_and_do_not_hold_the_stop_up(data: Path) -> None:
+    """Of the readers one reads, one does not read what waits, and one reads nothing at all."""
+    server = Server(data).start()
+    with server.api as api, ExitStack() as clients:
+        api.create("loud", api.runtime("python"), entrypoint="main.py")
+        api.deploy("loud", pack(extra={"main.py": LOUD}))
+        asks = f"GET /v1/minifn/logs HTTP/1.1\r\nHost: x\r\nX-Appwrite-Key: {server.key}\r\n\r\n"
+        stuck = [
+            clients.enter_context(socket.create_connection(("127.0.0.1", server.port), 10))
+            for _ in range(2)
+        ]
+        for client in stuck:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.sendall(asks.encode())
+            assert client.recv(1000).startswith(b"HTTP/1.1 200")
+        with reading(api.http, "/minifn/logs") as reader:
+            api.enqueue("loud")
+            assert reader.next("end")[1]["status"] == "completed"
+            began = time.monotonic()
+            server.process.terminate()
+            assert reader.rest() == []
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - began < 9
+        assert "without completing" not in server.log_tail()
+
+
+LOUD = b"""
+import time
+
+def main(context):
+    for number in range(3000):
+        context.log("x" * 7000)
+        if number % 100 == 0:
+            # A reader of Python keeps up.
+            time.sleep(0.05)
+    return context.res.empty()
+"""

@@ -115,7 +115,7 @@ def test_canceled_stays_canceled(conn: sqlite3.Connection, claimed: bool) -> Non
     assert canceled.build_id == canceled.id
     assert deployments.start_building(conn, deployment.id, 9000) is None
     assert deployments.finish(conn, deployment.id, READY, 9000) is None
-    assert not deployments.append_logs(conn, deployment.id, "late")
+    assert deployments.append_logs(conn, deployment.id, "late") is None
     assert deployments.cancel(conn, "fn", deployment.id, 9500) == canceled
     assert function(conn).deployment_id == ""
     assert function(conn).latest_deployment_status == "canceled"
@@ -168,8 +168,8 @@ def test_activation_needs_a_ready_deployment_of_the_function(conn: sqlite3.Conne
 def test_build_logs_keep_their_end(conn: sqlite3.Connection) -> None:
     deployment = upload(conn)
     deployments.claim(conn, 5)
-    assert deployments.append_logs(conn, deployment.id, "a" * LOG_LIMIT_CHARS)
-    assert deployments.append_logs(conn, deployment.id, "the end")
+    assert deployments.append_logs(conn, deployment.id, "a" * LOG_LIMIT_CHARS) == LOG_LIMIT_CHARS
+    assert deployments.append_logs(conn, deployment.id, "the end") == LOG_LIMIT_CHARS
     stored = deployments.get(conn, "fn", deployment.id)
     assert stored is not None
     assert len(stored.build_logs) == LOG_LIMIT_CHARS

@@ -167,14 +167,17 @@ def compares_time(item: Filter) -> bool:
     return isinstance(item, Comparison) and item.attribute.column == "created_at"
 
 
-def expected(query: Query, rows: list[Execution]) -> list[Execution]:
-    """Return the whole list in order; ties by creation, in the direction of the last order."""
+def expected(query: Query, rows: list[Execution], *, by_time: bool = True) -> list[Execution]:
+    """Return the whole list in order; ties by creation, in the direction of the last order.
+
+    With `by_time`, a filter of the time of creation makes time come before creation.
+    """
     found = [row for row in rows if all(holds(item, row) for item in query.filters)]
     keys: list[tuple[str, bool]] = []
     for order in query.orders or (Order(),):
         column = order.attribute.column
         if column == "sequence":
-            if not keys and any(map(compares_time, query.filters)):
+            if by_time and not keys and any(map(compares_time, query.filters)):
                 keys.append(("created_at", order.descending))
             keys.append(("sequence", order.descending))
             break
@@ -223,6 +226,25 @@ def test_pages_and_cursors_visit_every_row_once_in_order(
     assert first.total == min(len(whole), thresholds)
     assert list(read(replace(query, offset=3)).items) == whole[3 : 3 + query.limit]
     assert executions.page(conn, "fn", query, user_id=user_id, count=False) == Page(0, first.items)
+    assert walk(read, query, backwards=False) == ids
+    assert walk(read, query, backwards=True) == ids
+
+
+@hypothesis_settings(fixture_is_read_only, max_examples=25)
+@given(query=queries)
+def test_pages_of_all_functions_visit_every_row_once_in_order(
+    rows: tuple[sqlite3.Connection, list[Execution]], thresholds: int, query: Query
+) -> None:
+    conn, _ = rows
+    whole = expected(query, executions.TABLE.all(conn, "1 ORDER BY sequence"), by_time=False)
+
+    def read(query: Query) -> Page[Execution]:
+        return executions.page_of_all(conn, query)
+
+    first = read(query)
+    ids = [row.id for row in whole]
+    assert [row.id for row in first.items] == ids[: query.limit]
+    assert first.total == min(len(whole), thresholds)
     assert walk(read, query, backwards=False) == ids
     assert walk(read, query, backwards=True) == ids
 

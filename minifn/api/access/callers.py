@@ -14,6 +14,7 @@ import msgspec
 
 from minifn import jsontext
 from minifn.api.access import cookies
+from minifn.api.access.console_sessions import ConsoleSessions
 from minifn.api.access.operators import Operators
 from minifn.errors import (
     ProjectNotFound,
@@ -22,7 +23,7 @@ from minifn.errors import (
     UserJwtInvalid,
 )
 from minifn.ids import new_id
-from minifn.models import Caller, CallerKind
+from minifn.models import ApiKey, Caller, CallerKind
 from minifn.services.keys import Keys
 from minifn.tokens import Tokens, UserClaims
 
@@ -65,13 +66,21 @@ class Authenticator:
     """Finds the caller of a request from its headers."""
 
     def __init__(
-        self, *, project: str, admin_key: str, keys: Keys, tokens: Tokens, operators: Operators
+        self,
+        *,
+        project: str,
+        admin_key: str,
+        keys: Keys,
+        tokens: Tokens,
+        operators: Operators,
+        consoles: ConsoleSessions,
     ) -> None:
         self._project = project.encode()
         self._admin_key = admin_key.encode()
         self._keys = keys
         self._tokens = tokens
         self._operators = operators
+        self._consoles = consoles
         self._users: dict[str, tuple[int, Caller]] = {}
         name = cookies.session_name(project)
         self._cookie_names = (name, f"{name}_legacy")
@@ -106,10 +115,17 @@ class Authenticator:
         )
 
     async def _operator(self, headers: Mapping[bytes, bytes], project: bytes) -> Caller | None:
-        """Return the operator: in `console`, and in this project for clients in admin mode."""
-        if b"cookie" not in headers or (
-            project == self._project and headers.get(b"x-appwrite-mode") != b"admin"
-        ):
+        """Return the operator: in `console`, and in this project for clients in admin mode.
+
+        A visitor of minifn's own console is one too, with the rights of a key.
+        """
+        if b"cookie" not in headers:
+            return None
+        visitor = await self._consoles.identify(headers)
+        if visitor is not None:
+            key = await self._consoles.key_of(visitor) if visitor.key_id else None
+            return _key_caller(key) if key is not None else None if visitor.key_id else ADMIN
+        if project == self._project and headers.get(b"x-appwrite-mode") != b"admin":
             return None
         claims = await self._operators.identify(headers)
         if claims is None:
@@ -129,13 +145,7 @@ class Authenticator:
                 kind=CallerKind.KEY, scopes=scopes, depth=claims.depth, reach=claims.reach
             )
         key = await self._keys.verify(text)
-        if key is None:
-            return GUEST
-        return Caller(
-            kind=CallerKind.KEY,
-            scopes=frozenset(key.scopes) | _KEY_SCOPES,
-            reach=(" ".join(key.functions),) if key.functions else (),
-        )
+        return GUEST if key is None else _key_caller(key)
 
     def _user(self, headers: Mapping[bytes, bytes]) -> Caller | None:
         token = headers.get(b"x-appwrite-jwt")
@@ -176,6 +186,14 @@ class Authenticator:
                 self._users.clear()
             self._users[slot] = (ends, caller)
         return caller
+
+
+def _key_caller(key: ApiKey) -> Caller:
+    return Caller(
+        kind=CallerKind.KEY,
+        scopes=frozenset(key.scopes) | _KEY_SCOPES,
+        reach=(" ".join(key.functions),) if key.functions else (),
+    )
 
 
 def user_caller(claims: UserClaims, *, session: bool) -> Caller:

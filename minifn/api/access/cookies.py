@@ -16,9 +16,16 @@ def parse(header: bytes) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def setting(scope: Scope, name: str, value: str, seconds: int) -> tuple[bytes, bytes]:
-    """Return the header that sets a cookie for `seconds`; 0 deletes it. Scripts cannot read it."""
-    path = mount_of(scope) or "/"
+def setting(
+    scope: Scope, name: str, value: str, seconds: int, *, path: str = "", same_site: str = "lax"
+) -> tuple[bytes, bytes]:
+    """Return the header that sets a cookie for `seconds`; 0 deletes it. Scripts cannot read it.
+
+    It is sent to `path` below the mount.
+    """
+    place = f"{mount_of(scope)}{path}" or "/"
     secure = "; secure" if scope.get("scheme") == "https" else ""
-    cookie = f"{name}={value}; path={path}; max-age={seconds}; httponly; samesite=lax{secure}"
+    cookie = (
+        f"{name}={value}; path={place}; max-age={seconds}; httponly; samesite={same_site}{secure}"
+    )
     return b"set-cookie", cookie.encode()

@@ -49,15 +49,23 @@ class Operators:
         Raises UserInvalidCredentials, and RateLimitExceeded after FAILURES_MAX wrong passwords
         from `address`.
         """
-        if self._failures.look(address).used >= FAILURES_MAX:
-            raise RateLimitExceeded
+        self.check_failures(address)
         if not hmac.compare_digest(password.encode(), self._admin_key):
-            self._failures.count(address)
+            self.count_failure(address)
             raise UserInvalidCredentials
         claims = OperatorClaims(
             operator=email, session_id=new_id(), exp=int(time.time()) + SESSION_SECONDS
         )
         return claims, self._tokens.mint(claims)
+
+    def check_failures(self, address: str) -> None:
+        """Raise RateLimitExceeded after FAILURES_MAX wrong passwords from `address`."""
+        if self._failures.look(address).used >= FAILURES_MAX:
+            raise RateLimitExceeded
+
+    def count_failure(self, address: str) -> None:
+        """Count a wrong password, key or link from `address`."""
+        self._failures.count(address)
 
     async def identify(self, headers: Mapping[bytes, bytes]) -> OperatorClaims | None:
         """Return the claims of the session in a request's cookie.
@@ -68,7 +76,11 @@ class Operators:
         if _MARK not in cookie or not is_same_host(headers):
             return None
         claims = self._tokens.verify(cookies.parse(cookie).get(COOKIE, ""))
-        return None if claims is None or claims.session_id in await self._load_ended() else claims
+        return None if claims is None or await self.has_ended(claims.session_id) else claims
+
+    async def has_ended(self, session_id: str) -> bool:
+        """Tell whether a session was signed out."""
+        return session_id in await self._load_ended()
 
     async def sign_out(self, session_id: str) -> None:
         """End a session."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Annotated
 
+import msgspec
 from starlette.types import ASGIApp
 
 from minifn.api.operations import templates
@@ -131,20 +132,28 @@ class OneFunction(Params, frozen=True, kw_only=True):
 def _settings(
     call: Call, params: CreateFunction, runtime: str, default: str | None
 ) -> FunctionSettings:
-    """Return the settings in a request. Raises ArgumentInvalid for ones that exclude each other.
+    """Return the settings in a request (`settings_of`).
 
-    `runtime` is the runtime that the function will have. `default` is the specification for
-    requests without one; None keeps the stored one.
+    `runtime` is the runtime that the function will have.
     """
-    _check_settings(params)
+    settings = settings_of(params, call.context.limits, default)
     if call.caller.reach and params.installation_id:
         # The installation's password opens the repositories of other functions too.
         raise UserUnauthorized(
             "An API key that is restricted to functions connects no repositories."
         )
-    commands = params.commands
     if call.shape <= Shape.V1_3:
         commands = call.parts.runtimes.old_commands(runtime)
+        return msgspec.structs.replace(settings, commands=commands)
+    return settings
+
+
+def settings_of(params: CreateFunction, limits: Limits, default: str | None) -> FunctionSettings:
+    """Return the settings in params. Raises ArgumentInvalid for ones that exclude each other.
+
+    `default` is the specification when none is named; None keeps the stored one.
+    """
+    _check_settings(params)
     old = params.specification or default
     return FunctionSettings(
         name=params.name,
@@ -157,9 +166,9 @@ def _settings(
         schedule=params.schedule,
         interval_minutes=params.interval,
         # Params check the timeout, but not its default, against the limit.
-        timeout_seconds=min(params.timeout, call.context.limits.timeout_max_seconds),
+        timeout_seconds=min(params.timeout, limits.timeout_max_seconds),
         entrypoint=params.entrypoint,
-        commands=commands,
+        commands=params.commands,
         installation_id=params.installation_id,
         provider_repository_id=params.provider_repository_id,
         provider_branch=params.provider_branch,
@@ -196,7 +205,7 @@ async def create(call: Call, params: CreateFromTemplate) -> ASGIApp:
             f"This API key is restricted to functions with the IDs {' '.join(call.caller.reach)}:"
             " use such an ID."
         )
-    settings = _settings(call, params, params.runtime, _default_specification(call))
+    settings = _settings(call, params, params.runtime, default_specification(call.context.limits))
     template = None if call.shape >= Shape.V1_8 else _template(call, params)
     if isinstance(template, Source) and not settings.entrypoint:
         raise FunctionEntrypointMissing
@@ -223,9 +232,9 @@ def _template(call: Call, params: CreateFromTemplate) -> Template | Source | Non
     return templates.find(call, wanted)
 
 
-def _default_specification(call: Call) -> str:
+def default_specification(limits: Limits) -> str:
     """Return Appwrite's default specification, or the largest offered one below it."""
-    offered = call.context.limits.specifications
+    offered = limits.specifications
     return DEFAULT_SPECIFICATION if DEFAULT_SPECIFICATION in offered or not offered else offered[-1]
 
 
@@ -234,7 +243,7 @@ async def update(call: Call, params: UpdateFunction) -> ASGIApp:
     runtime = params.runtime
     if not runtime and call.shape <= Shape.V1_3:
         runtime = (await call.parts.functions.get(params.function_id)).runtime
-    default = None if call.shape is Shape.FULL else _default_specification(call)
+    default = None if call.shape is Shape.FULL else default_specification(call.context.limits)
     settings = _settings(call, params, runtime, default)
     before = await call.parts.functions.get(params.function_id)
     function = await call.parts.functions.update(params.function_id, settings)

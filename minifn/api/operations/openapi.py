@@ -16,6 +16,7 @@ from minifn.api.access.callers import GUEST_SCOPES, USER_SCOPES
 from minifn.api.hosts import mount_of
 from minifn.api.wire import responses
 from minifn.api.wire.answers import Answer
+from minifn.api.wire.event_stream import CONTENT_TYPE
 from minifn.api.wire.formats import Shape
 from minifn.api.wire.operation import PUBLIC, Call, Operation
 from minifn.api.wire.params import Field, Limits, NoParams, fields_of
@@ -244,6 +245,9 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _answered(operation: Operation) -> dict[str, Any]:
+    if CONTENT_TYPE in operation.content_types:
+        # A schema would be that of each event, whose name decides its content.
+        return {}
     if "application/json" not in operation.content_types:
         return {"type": "string"}
     model = operation.model

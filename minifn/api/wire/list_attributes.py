@@ -60,19 +60,18 @@ DEPLOYMENTS = _named(
     },
 )
 
-EXECUTIONS = _named(
-    attributes.EXECUTIONS,
-    {
-        **_BASE,
-        "trigger": "trigger",
-        "status": "status",
-        "responseStatusCode": "response_status_code",
-        "duration": "duration_seconds",
-        "requestMethod": "request_method",
-        "requestPath": "request_path",
-        "deploymentId": "deployment_id",
-    },
-)
+_EXECUTION = {
+    **_BASE,
+    "trigger": "trigger",
+    "status": "status",
+    "responseStatusCode": "response_status_code",
+    "duration": "duration_seconds",
+    "requestMethod": "request_method",
+    "requestPath": "request_path",
+    "deploymentId": "deployment_id",
+}
+EXECUTIONS = _named(attributes.EXECUTIONS, _EXECUTION)
+ALL_EXECUTIONS = _named(attributes.ALL_EXECUTIONS, {**_EXECUTION, "functionId": "function_id"})
 
 VARIABLES = _named(
     attributes.VARIABLES,

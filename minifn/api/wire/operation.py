@@ -15,6 +15,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minifn.api.access.callers import GUEST, Authenticator, scope_missing
+from minifn.api.access.console_sessions import ConsoleSessions
 from minifn.api.access.operators import Operators
 from minifn.api.access.origins import Origins
 from minifn.api.access.rates import Allowance, Rate
@@ -76,7 +77,7 @@ class Context:
 
     def _forget(self) -> None:
         """Look everything up again at the first request after the next start."""
-        for name in ("authenticator", "operators", "origins", "limits"):
+        for name in ("authenticator", "operators", "consoles", "origins", "limits"):
             self.__dict__.pop(name, None)
         self.made.clear()
 
@@ -90,12 +91,24 @@ class Context:
             keys=parts.keys,
             tokens=parts.tokens,
             operators=self.operators,
+            consoles=self.consoles,
         )
 
     @functools.cached_property
     def operators(self) -> Operators:
         """Signs operators in and out."""
         return Operators(self.parts.database, self.parts.admin_key, self.parts.rate_clock)
+
+    @functools.cached_property
+    def consoles(self) -> ConsoleSessions:
+        """Sessions of the console."""
+        parts = self.parts
+        return ConsoleSessions(
+            operators=self.operators,
+            admin_key=parts.admin_key,
+            keys=parts.keys,
+            links=parts.sign_in_links,
+        )
 
     @functools.cached_property
     def origins(self) -> Origins:
@@ -106,12 +119,16 @@ class Context:
     @functools.cached_property
     def limits(self) -> Limits:
         """Limits in the rules of parameters."""
-        config = self.parts.config
-        return Limits(
-            timeout_max_seconds=config.timeout_max,
-            specifications=tuple(item.slug for item in offered(config)),
-            runtimes=frozenset(runtime.id for runtime in self.parts.runtimes.all()),
-        )
+        return limits_of(self.parts)
+
+
+def limits_of(parts: Parts) -> Limits:
+    """Return the limits in the rules of parameters of one server."""
+    return Limits(
+        timeout_max_seconds=parts.config.timeout_max,
+        specifications=tuple(item.slug for item in offered(parts.config)),
+        runtimes=frozenset(runtime.id for runtime in parts.runtimes.all()),
+    )
 
 
 class Call:
@@ -159,6 +176,19 @@ class Call:
         return self.caller.scopes is None or not self.caller.scopes.isdisjoint(scopes)
 
 
+async def authenticate(call: Call) -> None:
+    """Set the caller and `in_project`. Raises what `Authenticator.identify` raises."""
+    project = call.headers.get(b"x-appwrite-project", b"")
+    query = call.scope["query_string"]
+    if b"project=" in query:
+        given = bodies.parse_query(query).get("project")
+        if isinstance(given, str):
+            project = given.encode()
+    credentials = call.context.origins.credentials(call.headers)
+    call.caller = await call.context.authenticator.identify(credentials, project)
+    call.in_project = project not in (b"", b"console")
+
+
 Handler = Callable[[Call, Any], Awaitable[ASGIApp]]
 
 
@@ -179,6 +209,8 @@ class Operation:
     #: Keys that are restricted to functions may call it, though its path names none: its handler
     #: heeds `caller.reach`, or it concerns no function.
     for_restricted: bool = False
+    #: Users and guests may not call it, although they have the scope for what is their own.
+    keys_only: bool = False
     #: A token in the query, which the handler checks, can replace the scope.
     presigned: bool = False
     #: The multipart body has files.
@@ -245,12 +277,14 @@ class Endpoint:
         has_key = bool(call.headers.get(b"x-appwrite-key"))
         if not has_key:
             self._context.origins.check(scope["method"], call.headers)
-        await self._authenticate(call)
+        await authenticate(call)
         if has_key and not call.caller.privileged:
             # The key is unknown, so the caller is trusted no more than a page.
             self._context.origins.check(scope["method"], call.headers)
         if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
+        if operation.keys_only and not call.caller.privileged:
+            raise scope_missing(call.caller, operation.scopes[0])
         if call.caller.reach:
             await self._check_reach(call, scope["path_params"])
         if self._rate is not None:
@@ -290,18 +324,6 @@ class Endpoint:
 
     def _read(self, body: bytes, content_type: str, path_params: dict[str, Any]) -> Params:
         return self._reader.read({**bodies.decode(body, content_type), **path_params})
-
-    async def _authenticate(self, call: Call) -> None:
-        """Set the caller and `in_project`."""
-        project = call.headers.get(b"x-appwrite-project", b"")
-        query = call.scope["query_string"]
-        if b"project=" in query:
-            given = bodies.parse_query(query).get("project")
-            if isinstance(given, str):
-                project = given.encode()
-        credentials = self._context.origins.credentials(call.headers)
-        call.caller = await self._context.authenticator.identify(credentials, project)
-        call.in_project = project not in (b"", b"console")
 
     def _check_token(self, call: Call) -> None:
         """Raise UnauthorizedScope unless the caller sent a token that replaces the scope."""

@@ -19,9 +19,10 @@ import sys
 import time
 
 from . import cgroup, confine, overdue, proc, tree
+from .branches import AdoptionRefused, Branch, Sandbox
 from .closer import Closer
 from .control import Control
-from .messages import Exited, Spawn, ToLauncher
+from .messages import Adopt, Exited, Spawn, ToLauncher
 from .start import PARKED_DESCRIPTOR, Starter, errand
 from .tree import Tree
 
@@ -53,6 +54,10 @@ class Launcher:
         self.starter = Starter()
         self.trees: dict[int, Tree] = {}
         self.by_pid: dict[int, Tree] = {}
+        #: The sandboxes with adopted processes, by the number of their tree; and those processes,
+        #: by a descriptor (pidfd) that becomes readable when one ends.
+        self.sandboxes: dict[int, Sandbox] = {}
+        self.branches: dict[int, Branch] = {}
         #: Children of the launcher's own that do long work.
         self.errands: set[int] = set()
         #: Adopted children and the cookie in their environment, which names their tree.
@@ -73,6 +78,10 @@ class Launcher:
             if server in ready:
                 self.stopping = True
             self.reap()
+            for descriptor in ready & self.branches.keys():
+                self.poll.unregister(descriptor)
+                self.branches.pop(descriptor).end()
+                os.close(descriptor)
             for descriptor in ready & self.closer.running.keys():
                 for item, reason in self.closer.receive(descriptor, time.monotonic()):
                     self.condemn(item, reason)
@@ -95,6 +104,8 @@ class Launcher:
         """Carry out one message."""
         if message["op"] == "spawn":
             self.spawn(message)
+        elif message["op"] == "adopt":
+            self.adopt_fork(message)
         elif item := self.trees.get(message["id"]):
             if message["op"] == "watch":
                 item.watch(message["fast"], time.monotonic())
@@ -117,9 +128,7 @@ class Launcher:
             for descriptor in given:
                 os.close(descriptor)
         if spawn["nice"]:
-            niceness = os.getpriority(os.PRIO_PROCESS, 0) + spawn["nice"]
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, pid, min(NICE_MAX, niceness))
+            renice(pid, spawn["nice"])
         item = Tree(spawn, pid, time.monotonic())
         item.expose(proc.family(pid))
         if self.groups is not None:
@@ -129,17 +138,47 @@ class Launcher:
         record = f"{self.records}/{pid}"
         with contextlib.suppress(OSError), open(record, "w") as file:  # noqa: PTH123
             file.write(f"{item.started} {spawn['cookie']}\n")
+        self.tell_start(item)
+
+    def tell_start(self, item: Tree) -> None:
+        """Report that a tree is watched."""
         self.control.send(
             {
                 "op": "spawned",
                 "id": item.id,
-                "pid": pid,
+                "pid": item.pid,
                 "started": item.started,
                 "grouped": item.group is not None,
             }
         )
 
-    def enclose(self, item: Tree, spawn: Spawn, groups: cgroup.Groups) -> None:
+    def adopt_fork(self, adopt: Adopt) -> None:
+        """Make a fork of a command a tree of its own, or report the reason why it cannot be."""
+        pid, now = adopt["pid"], time.monotonic()
+        try:
+            root = self.trees.get(adopt["tree"])
+            if root is None or root.dying or not root.namespaced:
+                raise AdoptionRefused("its sandbox has ended")
+            ended = os.pidfd_open(pid)
+            try:
+                sandbox = self.sandboxes.get(root.id) or Sandbox(root, proc.parent(pid))
+                sandbox.refuse(pid)
+            except AdoptionRefused:
+                os.close(ended)
+                raise
+        except (OSError, ValueError) as error:
+            self.control.send({"op": "failed", "id": adopt["id"], "error": str(error)})
+            return
+        self.sandboxes[root.id] = sandbox
+        self.trees[adopt["id"]] = self.branches[ended] = item = Branch(adopt, sandbox, now)
+        self.poll.register(ended, select.POLLIN)
+        renice(pid, adopt["nice"])
+        self.starter.narrow(adopt["cpus"], pid)
+        if self.groups is not None:
+            self.enclose(item, adopt, self.groups)
+        self.tell_start(item)
+
+    def enclose(self, item: Tree, spawn: Spawn | Adopt, groups: cgroup.Groups) -> None:
         """Move a tree that has just started to a group of its own.
 
         Without one the watchdog remains.
@@ -175,7 +214,8 @@ class Launcher:
         if not due:
             return
         # Orphans are sought thoroughly before an end is reported.
-        strays = self.adopt(sure=any(item.status is not None for item in due))
+        ended = (item for item in due if item.status is not None)
+        strays = self.adopt(sure=any(not isinstance(item, Branch) for item in ended))
         for item in due:
             if not item.dying:
                 self.condemn(item, item.check(now, len(self.trees)))
@@ -231,6 +271,7 @@ class Launcher:
         if strays or item.lives_on():
             return
         del self.trees[item.id]
+        self.sandboxes.pop(item.id, None)
         self.remove(item.tmp)
         # On a read-only disk the record stays: no process has its pid and start.
         with contextlib.suppress(OSError):
@@ -282,7 +323,18 @@ def exited(item: Tree, status: int) -> Exited:
         "code": code if code >= 0 else None,
         "signal": -code if code < 0 else None,
         "reason": reason,
+        "left": item.left,
     }
+
+
+def renice(pid: int, nice: int) -> None:
+    """Set the niceness of a process to the launcher's and `nice` more.
+
+    Without root it can only rise.
+    """
+    niceness = min(NICE_MAX, os.getpriority(os.PRIO_PROCESS, 0) + nice)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
 
 
 def close_on_exec() -> None:

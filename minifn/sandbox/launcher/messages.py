@@ -11,6 +11,11 @@ FIRST_DESCRIPTOR = 3
 FIRST_DATA_DESCRIPTOR = 64
 
 
+#: The leftovers of an adopted process in its sandbox: processes that may be those of another, or
+#: files.
+Left = Literal["", "processes", "files"]
+
+
 class GroupLimits(TypedDict):
     """The limits that a control group can hold, 0 for none."""
 
@@ -58,6 +63,20 @@ class Spawn(GroupLimits):
     oom_score_adj: int
 
 
+class Adopt(GroupLimits):
+    """Look after a process that a command forked as after a command of its own."""
+
+    op: Literal["adopt"]
+    #: The number of its tree in all other messages, and that of the command's tree.
+    id: int
+    tree: int
+    pid: int
+    #: Value of the variable that marks the programs it starts.
+    cookie: str
+    nice: int
+    oom_score_adj: int
+
+
 class Watch(TypedDict):
     """Look at a tree often, because it works, or seldom."""
 
@@ -101,7 +120,8 @@ class Exited(TypedDict):
     code: int | None
     signal: int | None
     reason: str
+    left: Left
 
 
-ToLauncher = Spawn | Watch | Kill
+ToLauncher = Spawn | Adopt | Watch | Kill
 ToServer = Spawned | Failed | Exited

@@ -9,8 +9,10 @@ Without a /proc (macOS) every answer is empty, and only process groups can be ki
 import contextlib
 import ctypes
 import os
+from collections.abc import Container
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 #: Whether the kernel has `children` files (CONFIG_PROC_CHILDREN); without them parents are read
 #: from every `stat`.
 HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # noqa: PTH110
@@ -59,12 +61,12 @@ def children(pid: int, *, sure: bool = False) -> list[int]:
     return [int(child) for found in lists for child in found.split()]
 
 
-def descendants(pid: int) -> list[int]:
-    """Return the tree below a process, without itself."""
+def descendants(pid: int, without: Container[int] = ()) -> list[int]:
+    """Return the tree below a process, without itself and without the families in `without`."""
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        below = children(waiting.pop())
+        below = [child for child in children(waiting.pop()) if child not in without]
         found += below
         waiting += below
     return found
@@ -84,6 +86,23 @@ def parent(pid: int) -> int:
     """Return the parent's pid, 0 when the process is gone."""
     fields = _stat(pid)
     return int(fields[1]) if fields else 0
+
+
+def session(pid: int) -> int:
+    """Return the process that leads its session, 0 when the process is gone."""
+    fields = _stat(pid)
+    return int(fields[3]) if fields else 0
+
+
+def wait_status(pid: int) -> int | None:
+    """Return the raw wait status of a process that was not reaped yet, None when it is gone."""
+    fields = _stat(pid)
+    return int(fields[49]) if fields else None
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of those that it has reaped, 0 when it is gone."""
+    return sum(map(int, _stat(pid)[11:15])) / TICKS_A_SECOND
 
 
 def started(pid: int) -> int:

@@ -1,5 +1,6 @@
 """Starts one process: the descriptors it gets, and the rules it lays upon itself first."""
 
+import contextlib
 import errno
 import fcntl
 import math
@@ -41,18 +42,18 @@ class Starter:
         }
         try:
             os.chdir(spawn["cwd"])
-            self._narrow(spawn["cpus"])
+            self.narrow(spawn["cpus"])
             if spawn["confine"] is None:
                 return start_plain(program, spawn, places)
             return start_confined(program, spawn, spawn["confine"], places)
         finally:
             os.chdir("/")
-            self._narrow(0)
+            self.narrow(0)
             for descriptor in data:
                 os.close(descriptor)
 
-    def _narrow(self, cpus: float) -> None:
-        """Set the cores that the next child inherits, 0 for all.
+    def narrow(self, cpus: float, pid: int = 0) -> None:
+        """Set the cores of a process, 0 for all; pid 0: those that the next child inherits.
 
         They are a window that moves on with each start.
         """
@@ -60,10 +61,12 @@ class Starter:
         if not self._cores or wanted >= len(self._cores):
             return
         if wanted <= 0:
-            os.sched_setaffinity(0, self._cores)
+            os.sched_setaffinity(pid, self._cores)
             return
         first, count = self._next_core, len(self._cores)
-        os.sched_setaffinity(0, [self._cores[(first + at) % count] for at in range(wanted)])
+        window = [self._cores[(first + at) % count] for at in range(wanted)]
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, window)
         self._next_core = (first + wanted) % count
 
 

@@ -4,13 +4,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import NamedTuple
 
 from . import proc
 from .cgroup import Group, write
 from .hidden_use import NOTHING, held
-from .messages import Spawn
+from .messages import Left, Spawn
 from .sockets import Queues
 
 #: Name of the variable that marks every process of a tree, unless the process hides it.
@@ -84,6 +84,10 @@ class Tree:
         self.status: int | None = None
         #: Its orphans, which the launcher adopted and updates.
         self.adopted: list[int] = []
+        #: Processes that were made trees of their own: neither they nor theirs are its members.
+        self.apart: Callable[[], Container[int]] = tuple
+        #: Its leftovers in a sandbox that lives on.
+        self.left: Left = ""
         self.fast = True
         self.check_at = now
         #: Whether a cheap look cannot tell that the tree is within its memory limit.
@@ -102,7 +106,7 @@ class Tree:
     def members(self) -> list[int]:
         """Return every process of the tree."""
         found = [] if self.status is not None else [self.pid]
-        found += proc.descendants(self.pid)
+        found += proc.descendants(self.pid, self.apart())
         for pid in self.adopted:
             found.append(pid)
             found += proc.descendants(pid)

@@ -14,6 +14,7 @@ from minifn.api import OPERATIONS
 from minifn.api.wire.operation import Operation
 from minifn.ids import is_reach, reaches
 from minifn.scopes import SCOPES
+from tests.api.event_reader import ask
 from tests.api.realtime_client import admin_listening, listening
 from tests.api.site import RUNTIME, SiteServer, create_function, deploy, refusal, upload
 from tests.serving import pack
@@ -82,7 +83,7 @@ def test_every_operation_refuses_what_belongs_to_others(
     """A new operation is refused until it says that it heeds the restriction."""
     path = operation.path.replace("{functionId}", theirs[0])
     path = path.replace("{deploymentId}", theirs[1])
-    answer = one.request(operation.method, re.sub(r"\{[A-Za-z]+\}", theirs[0], path), json={})
+    answer = ask(one, operation.method, re.sub(r"\{[A-Za-z]+\}", theirs[0], path), json={})
     if "{functionId}" in operation.path:
         assert refusal(answer) == NOT_FOUND
     elif operation.scopes and not operation.for_restricted:
@@ -99,6 +100,10 @@ def test_operations_that_concern_no_function_are_listed() -> None:
         "functions.create",
         "functions.list",
         "functions.listSpecifications",
+        "minifn.followBuildLogs",
+        "minifn.followLogs",
+        "minifn.getExecution",
+        "minifn.listExecutions",
         "project.get",
         "proxy.createFunctionRule",
         "proxy.createRedirectRule",

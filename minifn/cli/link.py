@@ -1,0 +1,72 @@
+"""`minifn link` and `minifn open`: the server of a directory, and its console."""
+
+import os
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from minifn.cli.connecting import FunctionId, Session, json_option, with_server
+from minifn.cli.finding import BadAddress, Found, NoServer, address, find_server, shown, write_link
+from minifn.cli.options import fail
+from minifn.cli.remote import Remote, RemoteError
+
+
+@click.command()
+@click.argument("url", metavar="URL")
+@click.option("--key", metavar="KEY", help="an API key  [default: asked for]")
+@json_option
+def link(url: str, key: str | None, as_json: bool) -> None:
+    """Remember a server and a key for this directory and those below it.
+
+    They are kept in .minifn/link.json, which only you can read and git ignores.
+    """
+    try:
+        named = address(url, "URL")
+    except BadAddress as error:
+        fail(str(error), status=2)
+    secret = key or os.environ.get("MINIFN_API_KEY") or _asked()
+    project = os.environ.get("MINIFN_PROJECT", "minifn")
+    found = Found(url=named, project=project, key=secret, source="")
+    try:
+        with Remote(named, project, secret) as remote:
+            remote.call(
+                "GET", "/functions", params={"queries[]": '{"method":"limit","values":[1]}'}
+            )
+        path = write_link(Path.cwd(), found)
+        found = find_server(Path.cwd(), {})
+    except (RemoteError, NoServer, OSError) as error:
+        fail(str(error))
+    if as_json:
+        Session(remote, found, as_json).show([shown(found)])
+    else:
+        click.echo(f"{path.parent.parent} is linked to {named}")
+
+
+@click.command("open")
+@click.argument(
+    "function_id", metavar="[FUNCTION]", type=FunctionId(), default=None, required=False
+)
+@with_server
+def open_console(session: Session, function_id: str | None) -> None:
+    """Open the console in the browser, at a function's page with FUNCTION, and print its address.
+
+    Without a terminal it is only printed.
+    """
+    url = f"{session.found.url}/console/"
+    if function_id:
+        session.remote.call("GET", f"/functions/{function_id}")
+        url += f"project-{quote(session.found.project)}/functions/function-{function_id}"
+    if session.as_json:
+        session.show([{"url": url}])
+        return
+    click.echo(url)
+    if sys.stdout.isatty():
+        click.launch(url)
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().strip()
+    return str(click.prompt("API key", hide_input=True, err=True))

@@ -1,0 +1,81 @@
+"""The commands on a real terminal: widths, colours, progress, and hostile text."""
+
+import os
+import re
+import sys
+
+import pytest
+
+from tests.cli.conftest import Here
+from tests.cli.pseudo_terminal import PseudoTerminal
+from tests.cli.test_cli import environment
+from tests.packing import packed_files
+from tests.serving import Api, Server
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+HELLO = 'def main(context):\n    return context.res.text("\\x1b]0;evil\\x07\\x1b[31mhi")\n'
+
+
+@pytest.fixture(scope="module")
+def function(server: Server) -> str:
+    """A function whose deployment has a long note with control characters."""
+    with server.api as api:
+        api.create("terminal", api.runtime("python"), entrypoint="main.py")
+        api.deploy("terminal", packed_files({"main.py": HELLO}), message="\x1b[2J" + "long " * 40)
+        api.create("terminal-" + "x" * 27, api.runtime("python"))
+    return "terminal"
+
+
+def shown(here: Here, *arguments: str, columns: int = 80) -> PseudoTerminal:
+    """Return the terminal of a command that has ended."""
+    settings = environment(TERM="xterm-256color")
+    del settings["COLUMNS"]
+    command = [sys.executable, "-m", "minifn", *arguments]
+    with PseudoTerminal(command, here.folder, settings, columns) as terminal:
+        terminal.read_all()
+    return terminal
+
+
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_tables_fit_the_terminal(here: Here, function: str, columns: int) -> None:
+    terminal = shown(here, "deployments", function, columns=columns)
+    lines = terminal.text.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= columns
+    assert ("note" in lines[0]) is (columns > 40)
+    assert "active" in lines[1]
+    assert COLOUR.search(terminal.raw)
+    assert "\x1b[2J" not in terminal.raw
+
+
+def test_colours_are_for_terminals_alone(here: Here, function: str) -> None:
+    assert "\x1b" not in here.run("deployments", function).output
+
+
+def test_progress_and_the_build_log_are_shown(here: Here, api: Api) -> None:
+    here.file("terminal-deploy/main.py", HELLO)
+    (here.folder / "terminal-deploy/noise").write_bytes(os.urandom(6 * 1024 * 1024))
+    terminal = shown(here, "deploy", "terminal-deploy")
+    for words in ("packing terminal-deploy", "uploading terminal-deploy", "building terminal-depl"):
+        assert words in terminal.text
+    assert "[minifn]" in terminal.text
+    assert re.search(r"terminal-deploy  ready in [\d.]+ m?s", terminal.text.splitlines()[-1])
+
+
+def test_a_body_never_reaches_the_terminal_raw(here: Here, function: str) -> None:
+    terminal = shown(here, "run", function)
+    assert terminal.raw == "hi\r\n"
+    terminal = shown(here, "logs", function, "-n", "1")
+    assert "POST / 200" in terminal.text
+    assert "\x1b]" not in terminal.raw
+
+
+def test_a_secret_is_asked_for_and_not_echoed(here: Here, function: str, api: Api) -> None:
+    command = [sys.executable, "-m", "minifn", "vars", function, "set", "TOKEN", "--secret"]
+    with PseudoTerminal(command, here.folder, environment()) as terminal:
+        terminal.expect("value of TOKEN: ")
+        terminal.press("hush-hush\n")
+        terminal.expect("terminal: TOKEN set")
+    assert "hush-hush" not in terminal.raw
+    variables = api.call("GET", f"/functions/{function}/variables", 200)["variables"]
+    assert [one["secret"] for one in variables] == [True]
