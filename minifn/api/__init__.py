@@ -27,6 +27,7 @@ from minifn.api.operations import (
     functions,
     health,
     live_logs,
+    nodes,
     openapi,
     project,
     project_keys,
@@ -66,6 +67,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *all_executions.OPERATIONS,
     *live_logs.OPERATIONS,
     *build_logs.OPERATIONS,
+    *nodes.OPERATIONS,
     *console_session.OPERATIONS,
     *openapi.OPERATIONS,
 )

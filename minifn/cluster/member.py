@@ -26,6 +26,7 @@ from minifn.cluster.messages import (
 from minifn.cluster.placement import Load
 from minifn.host.tasks import Tasks
 from minifn.models import Function, Target
+from minifn.workers.nodes import NodeState
 
 logger = logging.getLogger("minifn.cluster")
 
@@ -97,6 +98,24 @@ class Member:
     def runtimes(self) -> Mapping[str, str]:
         """Runtime -> version of its interpreter."""
         return self.facts.runtimes if self.facts else {}
+
+    def shown(self) -> NodeState:
+        """Return its state and load."""
+        facts, status = self.facts, self.status
+        return NodeState(
+            id=self.found.id,
+            host=self.found.host,
+            address=self.found.address,
+            state=self.state,
+            reason=self.reason,
+            resources=self.found.resources,
+            workers=status.workers if status else 0,
+            running=self.load.running,
+            waiting=sum(self.load.parked.values()),
+            available_bytes=status.available_bytes if status else 0,
+            engine=facts.engine if facts else "",
+            protections=facts.protections if facts else (),
+        )
 
     async def run(self) -> None:
         """Start the node, and hear it until it is lost; then again."""

@@ -33,6 +33,7 @@ from minifn.host.datadir import DataDir
 from minifn.host.tasks import Tasks
 from minifn.languages import RuntimeTable
 from minifn.models import Target
+from minifn.workers.nodes import NodeState
 from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
 
@@ -162,14 +163,24 @@ class ClusterPool:
                 self._let_go(call, member)
                 self._place_anew(call)
 
-    def drain(self, member: Member) -> None:
-        """Give a node no more calls; what waits there goes elsewhere."""
+    def nodes(self) -> list[NodeState]:
+        """Return every node, by host."""
+        shown = [one.shown() for one in self.membership.members.values()]
+        return sorted(shown, key=lambda one: (one.host, one.id))
+
+    def drain(self, name: str) -> NodeState | None:
+        """Give a node no more calls; see `Cluster.drain`."""
+        named = self.membership.named(name)
+        if len(named) != 1:
+            return None
+        member = named[0]
         member.state = "draining"
         for call in list(self._calls.values()):
             if member in call.held:
                 member.send(Withdraw(id=call.id))
                 self._let_go(call, member)
                 self._place_anew(call)
+        return member.shown()
 
     # Placement
 
