@@ -3,14 +3,16 @@
 No other module of minifn imports Ray.
 """
 
+import asyncio
+import atexit
 import contextlib
 import importlib
 import ipaddress
 import logging
 import signal
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -31,6 +33,9 @@ JOIN_SECONDS = 20
 INLINE_BYTES = 64 * 1024
 
 
+Result = TypeVar("Result")
+
+
 class ClusterUnavailable(ConnectionError):
     """The server cannot join the cluster; the message is one line."""
 
@@ -49,10 +54,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     resources: dict[str, float]
 
 
-def join(address: str, *, allow_public: bool) -> str:
-    """Join a cluster and return the address of its head; blocks. Raises ClusterUnavailable."""
+def join(address: str, *, allow_public: bool) -> None:
+    """Join a cluster; blocks. Raises ClusterUnavailable."""
     if ray is None:
         raise ClusterUnavailable("Ray is not installed: pip install 'minifn[ray]'")
+    # Ray prints the last lines of other machines' logs when a node dies; `member` says it in one.
+    private = importlib.import_module("ray._private.worker")
+    if hasattr(private, "print_to_stdstream"):
+        private.print_to_stdstream = lambda *_, **__: None
     try:
         ray.init(
             address=address,
@@ -74,7 +83,6 @@ def join(address: str, *, allow_public: bool) -> str:
             " Ray's ports controls the cluster: start Ray in a private network, or set"
             " MINIFN_CLUSTER_PUBLIC=true if a firewall closes its ports"
         )
-    return head
 
 
 def take_back_signals() -> None:
@@ -97,8 +105,32 @@ def is_public(address: str) -> bool:
 
 def leave() -> None:
     """End the connection, and with it the actors of this server; blocks."""
-    if ray is not None:
-        ray.shutdown()
+    # It would wait once more at the end of the process for a head that is gone.
+    atexit.unregister(ray.shutdown)
+    ray.shutdown()
+
+
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Run what may block for long in a thread that the end of the process does not wait for."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Result] = loop.create_future()
+
+    def tell(finish: Callable[[Any], None], outcome: object) -> None:
+        if not done.done():
+            finish(outcome)
+
+    def run() -> None:
+        # The loop may be closed by the time it ends.
+        with contextlib.suppress(RuntimeError):
+            try:
+                result = work()
+            except Exception as exc:
+                loop.call_soon_threadsafe(tell, done.set_exception, exc)
+            else:
+                loop.call_soon_threadsafe(tell, done.set_result, result)
+
+    threading.Thread(target=run, name="ray", daemon=True).start()
+    return await done
 
 
 def own_address() -> str:
@@ -170,10 +202,11 @@ def _errors() -> Iterator[None]:
 
 
 def headline(error: Exception) -> str:
-    """Return what matters of an error of Ray, in one line."""
+    """Return what an error of Ray means, in one line."""
     text = str(error)
     if "ModuleNotFoundError" in text and "minifn" in text:
         return "minifn is not installed there, or is another version"
-    cause = getattr(error, "cause", None)
-    lines = [line.strip() for line in str(cause or text).splitlines() if line.strip()]
-    return lines[-1] if cause is None and "Traceback" in text else (lines or [""])[0]
+    if isinstance(error, ray.exceptions.RayActorError) and "creation task" not in text:
+        return "its process ended or cannot be reached"
+    # The last line of a trace names the error.
+    return ([line.strip() for line in text.splitlines() if line.strip()] or [""])[-1]

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from minifn.cluster.builds import pack
-from minifn.cluster.connection import Actor, Found, NodeLost
+from minifn.cluster.connection import Actor, Found, NodeLost, in_thread
 from minifn.cluster.messages import (
     Facts,
     Identity,
@@ -124,7 +124,7 @@ class Member:
             try:
                 actor = self._actor
                 if actor is None:
-                    actor = await asyncio.to_thread(Actor, self.found.id)
+                    actor = await in_thread(functools.partial(Actor, self.found.id))
                 self._actor = actor
                 await self._start(actor)
                 self._listener.ready(self)
@@ -214,7 +214,7 @@ class Member:
             raise NodeLost(self.reason or "it is not ready")
         await actor.ask("begin_build", key)
         send = functools.partial(actor.ask_here, "receive_build", key)
-        digest = await asyncio.to_thread(pack, directory, send)
+        digest = await in_thread(functools.partial(pack, directory, send))
         await actor.ask("finish_build", key, digest, msgspec.msgpack.encode(function))
 
     # Messages

@@ -58,7 +58,7 @@ class Membership:
         """Have a member for each living node."""
         while True:
             try:
-                found = {one.id: one for one in await asyncio.to_thread(connection.nodes)}
+                found = {one.id: one for one in await connection.in_thread(connection.nodes)}
             except NodeLost as exc:
                 logger.warning("the cluster does not answer: %s", exc)
             else:

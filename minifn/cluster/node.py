@@ -216,15 +216,14 @@ class Node:
                 self._tell(Missing(id=call.id, key=key))
             return
         pool, request = self._ready().pool, call.request
-        if request is None or not pool.has_room(spec):
+        while request is None or not pool.has_room(spec):
             self._tell(Parked(id=call.id))
             problem = await pool.wait(spec, deadline, queue_unbounded=call.queue_unbounded)
             if problem is not None:
                 self._tell(Answer(id=call.id, response=problem))
                 return
+            # Another call may take the worker before the grant comes.
             request = await self._granted(call, spec) or request
-        if request is None:
-            return
         heard = request.unpacked(call.id, LogFeed(call.id, self._tell))
         response = await pool.call(spec, heard, deadline, queue_unbounded=True)
         self._tell(Answer(id=call.id, response=response))

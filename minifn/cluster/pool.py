@@ -1,12 +1,12 @@
 """The workers of a cluster: each call goes to a node, and its answer comes back."""
 
 import asyncio
+import contextlib
+import functools
 import itertools
-import logging
 from typing import Self
 
 from minifn.cluster import connection
-from minifn.cluster.connection import NodeLost
 from minifn.cluster.member import Member
 from minifn.cluster.membership import Membership
 from minifn.cluster.messages import (
@@ -18,7 +18,6 @@ from minifn.cluster.messages import (
     Logged,
     Missing,
     Parked,
-    Prewarm,
     Removed,
     Request,
     Status,
@@ -27,6 +26,7 @@ from minifn.cluster.messages import (
 )
 from minifn.cluster.pending import PLACES_MAX, Pending
 from minifn.cluster.placement import Needs, best, misfit
+from minifn.cluster.preparation import Preparation
 from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
@@ -37,12 +37,12 @@ from minifn.workers.nodes import NodeState
 from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
 
-logger = logging.getLogger("minifn.cluster")
-
 #: Seconds between two looks for calls that wait and could wait at one more node.
 SPREAD_SECONDS = 0.1
 #: Seconds that a call waits at one node before another starts its first worker for it.
 COLD_SECONDS = 2.0
+#: Seconds that the farewell to the cluster may take.
+LEAVE_SECONDS = 5.0
 #: Seconds after its deadline that the answer of a call may come.
 GRACE_SECONDS = 2.0
 
@@ -58,32 +58,31 @@ class ClusterPool:
         runtimes: RuntimeTable,
     ) -> None:
         self._config = config
-        self._data = data
         self._runtimes = runtimes
         self.membership = Membership(config, data, endpoint, self)
         self._calls: dict[int, Pending] = {}
         self._ids = itertools.count(1)
-        #: Deployment -> the spec that was seen last, and the number that nodes know it by.
-        self._numbers: dict[str, tuple[WorkerSpec, int]] = {}
+        self._preparation = Preparation(data)
         self._tasks = Tasks()
         self._spreading: asyncio.TimerHandle | None = None
         self._closing = False
-        #: The address of the cluster's head.
-        self.head = ""
 
     async def __aenter__(self) -> Self:
         """Join the cluster. Raises ClusterUnavailable."""
         config = self._config
-        self.head = await asyncio.to_thread(
+        join = functools.partial(
             connection.join, config.cluster, allow_public=config.cluster_public
         )
+        await connection.in_thread(join)
         connection.take_back_signals()
         self._tasks.start(self.membership.watch(), "watch over the nodes")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-        await asyncio.to_thread(connection.leave)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await connection.in_thread(connection.leave)
 
     @property
     def workers(self) -> int:
@@ -124,12 +123,12 @@ class ClusterPool:
         node = best(nodes, spec.key)
         if node is None:
             return False
-        self._warm_up(node, spec)
+        self._preparation.warm_up(node, spec)
         return True
 
     def drop(self, key: str) -> None:
         """Forget a deployment: its workers finish their calls and end, its builds are removed."""
-        self._numbers.pop(key, None)
+        self._preparation.forget(key)
         for member in self.membership.members.values():
             if member.has_build(key):
                 member.forget_build(key)
@@ -143,6 +142,7 @@ class ClusterPool:
         for call in self._calls.values():
             call.finish(failed("stopped", STOPPING))
         await self._tasks.end()
+        await self._preparation.close()
         await self.membership.close()
 
     # Nodes
@@ -210,14 +210,13 @@ class ClusterPool:
         if call.key not in node.load.warm:
             warm = best([one for one in nodes if call.key in one.load.warm], call.key)
             if warm is not None:
-                self._warm_up(node, call.spec)
+                self._preparation.warm_up(node, call.spec)
                 node = warm
         if node.has_build(call.key):
             self._send(call, node)
         else:
             call.awaited = node
             node.load.park(call.key)
-            node.load.coming.add(call.key)
             self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
 
     def _place_nowhere(self, call: Pending) -> None:
@@ -233,7 +232,7 @@ class ClusterPool:
             call.finish(failed("overloaded", OVERLOADED))
 
     async def _send_after_build(self, call: Pending, member: Member) -> None:
-        problem = await self._prepare(member, call.spec)
+        problem = await self._preparation.build(member, call.spec)
         member.load.leave(call.key)
         if call.awaited is not member or call.future.done():
             return
@@ -243,47 +242,9 @@ class ClusterPool:
         else:
             self._send(call, member)
 
-    async def _prepare(self, member: Member, spec: WorkerSpec) -> str:
-        """Copy a build to a node, unless it is there; return why it is not, "" for success."""
-        assert spec.target is not None
-        assert spec.target.deployment is not None
-        deployment_id = spec.target.deployment.id
-        try:
-            directory = self._data.build(deployment_id)
-            await member.prepare(spec.key, directory, spec.target.function)
-        except (NodeLost, OSError) as exc:
-            member.load.coming.discard(spec.key)
-            logger.warning("build %s was not copied to node %s: %s", deployment_id, member, exc)
-            return str(exc)
-        except asyncio.CancelledError:
-            if member.has_build(spec.key) or self._closing:
-                raise
-            return "the node was lost"
-        return ""
-
-    def _warm_up(self, member: Member, spec: WorkerSpec) -> None:
-        """Start a worker on a node, once."""
-        if spec.key not in member.load.coming:
-            member.load.coming.add(spec.key)
-            self._tasks.start(self._warm_up_later(member, spec), f"warm up {spec.key}")
-
-    async def _warm_up_later(self, member: Member, spec: WorkerSpec) -> None:
-        if not await self._prepare(member, spec):
-            member.send(Prewarm(number=self._introduce(member, spec)))
-
-    def _introduce(self, member: Member, spec: WorkerSpec) -> int:
-        """Have a node know a spec's target, and return its number."""
-        assert spec.target is not None
-        known, number = self._numbers.get(spec.key, (None, 0))
-        if known is not spec:
-            number = next(self._ids)
-            self._numbers[spec.key] = (spec, number)
-        member.introduce(spec.key, number, spec.target)
-        return number
-
     def _send(self, call: Pending, member: Member, *, offer: bool = False) -> None:
         """Send a call to a node that has its build: to run it, or to offer it."""
-        number = self._introduce(member, call.spec)
+        number = self._preparation.introduce(member, call.spec)
         request = None if offer else Request.of(call.request)
         if offer:
             call.held.add(member)
@@ -381,8 +342,9 @@ class ClusterPool:
             self._let_go(call, other)
         call.owner = member
         member.load.running += 1
-        known = call.carrier is member
-        member.send(Grant(id=call.id, request=None if known else Request.of(call.request)))
+        request = None if call.carrier is member else Request.of(call.request)
+        call.carrier = member
+        member.send(Grant(id=call.id, request=request))
 
     def _spread_soon(self) -> None:
         if self._spreading is None and not self._closing:
@@ -406,6 +368,6 @@ class ClusterPool:
             if call.key in node.load.warm and node.has_build(call.key):
                 self._send(call, node, offer=True)
             else:
-                self._warm_up(node, call.spec)
+                self._preparation.warm_up(node, call.spec)
             if loop_time() - started > SPREAD_SECONDS / 4:
                 break
