@@ -59,7 +59,7 @@ def join(address: str, *, allow_public: bool) -> None:
     if ray is None:
         raise ClusterUnavailable("Ray is not installed: pip install 'minifn[ray]'")
     # Ray prints the last lines of other machines' logs when a node dies; `member` says it in one.
-    private = importlib.import_module("ray._private.worker")
+    private: Any = importlib.import_module("ray._private.worker")
     if hasattr(private, "print_to_stdstream"):
         private.print_to_stdstream = lambda *_, **__: None
     try:
