@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from minifn.config import Config, ConfigError
     from minifn.embed import Minifn
+    from minifn.embed.news import LogLine
     from minifn.embed.records import BuildFailed, DeployedFunction
     from minifn.errors import (
         ArgumentInvalid,
@@ -37,6 +38,7 @@ __all__ = [
     "Function",
     "FunctionNotFound",
     "FunctionSynchronousTimeout",
+    "LogLine",
     "Minifn",
     "MinifnError",
     "NotRunning",
@@ -66,6 +68,7 @@ _HOMES = {
     "Config": "minifn.config",
     "ConfigError": "minifn.config",
     "DataInUse": "minifn.sandbox.lock",
+    "LogLine": "minifn.embed.news",
     "Minifn": "minifn.embed",
     "MinifnError": "minifn.errors",
     "SyncMinifn": "minifn.sync",

@@ -26,7 +26,7 @@ from minifn.host.reloader import unwatched_place, watched_folder, watching_proce
 from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
-from minifn.models import Caller, Deployment, Function
+from minifn.models import Deployment, Function
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
 from minifn.sandbox.engines import Engine
@@ -122,8 +122,6 @@ class Parts:
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
         self.on_stop: list[Callable[[], None]] = []
-        #: The user who calls functions' domains, None for guests; for development alone.
-        self.domain_caller: Caller | None = None
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False

@@ -27,6 +27,8 @@ logger = logging.getLogger("minifn.sync")
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
+#: Seconds that calls in flight have to end when everything has stopped.
+STOP_SECONDS = 2.0
 
 
 class _Waiting(Generic[S, P, T]):
@@ -66,9 +68,10 @@ class _Iterating(Generic[S, P, T]):
             try:
                 while found := twin.wait(lambda: _next(items)):
                     yield found[0]
-            finally:
+            except GeneratorExit:
                 if isinstance(items, AsyncGenerator):
                     twin.wait(items.aclose)
+                raise
 
         call.__doc__ = self.__doc__
         return call
@@ -104,6 +107,7 @@ class SyncMinifn:
     delete = _Waiting(lambda minifn: minifn, Minifn.delete)
     emit = _Waiting(lambda minifn: minifn, Minifn.emit)
     set_variables = _Waiting(lambda minifn: minifn.variables, VariableService.set)
+    logs = _Iterating(lambda minifn: minifn, Minifn.logs)
     functions = _Iterating(lambda minifn: minifn.functions, FunctionService.__call__)
     variables = _Iterating(lambda minifn: minifn.variables, VariableService.__call__)
     executions = _Iterating(lambda minifn: minifn.executions, Executions.__call__)
@@ -230,3 +234,6 @@ class SyncMinifn:
             self._loop = asyncio.get_running_loop()
             started.set_result(None)
             await self._stop.wait()
+        # Calls that wait for news have been told of the stop.
+        if calls := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(calls, timeout=STOP_SECONDS)

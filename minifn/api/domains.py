@@ -94,7 +94,7 @@ class FunctionDomains:
             return _shown(unexpected_answer(exc, scope), scope)
 
     async def _call(self, function_id: str, scope: Scope, receive: Receive) -> Answer:
-        caller = self.parts.domain_caller or GUEST
+        caller = self.parts.domains.caller or GUEST
         target = await self._target(function_id, caller)
         budget = self.parts.budgets.bodies
         body = await _read(scope, receive, budget)

@@ -1,5 +1,7 @@
 """Folders of this machine that are developed: their files are copied, and no archive is made."""
 
+import contextlib
+import glob
 import os
 import shutil
 import stat
@@ -30,12 +32,19 @@ class Folder:
             return sorted(one.name for one in entries if self.keeps(one.name, one.is_dir()))
 
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield the path and status of every kept regular file and link. Raises OSError."""
+        """Yield the path and status of every kept regular file and link.
+
+        What is removed meanwhile or cannot be read is left out.
+        """
         return self._below("")
 
     def _below(self, place: str) -> Iterator[tuple[str, os.stat_result]]:
-        with os.scandir(self.path / place) as found:
-            entries = sorted(found, key=lambda one: one.name)
+        try:
+            with os.scandir(self.path / place) as found:
+                entries = sorted(found, key=lambda one: one.name)
+        except (FileNotFoundError, PermissionError):
+            # Removed meanwhile, or not meant for functions.
+            return
         for one in entries:
             path = f"{place}{one.name}"
             is_directory = one.is_dir(follow_symlinks=False)
@@ -44,7 +53,8 @@ class Folder:
             if is_directory:
                 yield from self._below(f"{path}/")
             elif one.is_file(follow_symlinks=False) or one.is_symlink():
-                yield path, one.stat(follow_symlinks=False)
+                with contextlib.suppress(FileNotFoundError):
+                    yield path, one.stat(follow_symlinks=False)
 
 
 def copy_folder(folder: Folder, directory: Path, before: frozenset[str] = frozenset()) -> set[str]:
@@ -70,6 +80,9 @@ def _copy(source: Path, status: os.stat_result, target: Path) -> None:
         if (known.st_size, known.st_mtime_ns) == (status.st_size, status.st_mtime_ns):
             return
         target.unlink()
+        # Python compares times by the second, and would take the bytecode of the old file.
+        for compiled in target.parent.glob(f"__pycache__/{glob.escape(target.stem)}.*.pyc"):
+            compiled.unlink()
     target.parent.mkdir(parents=True, exist_ok=True)
     if stat.S_ISLNK(status.st_mode):
         target.symlink_to(source.readlink())

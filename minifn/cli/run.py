@@ -84,7 +84,7 @@ def run(
         show_body(execution["responseBody"])
     if verbose:
         _show(call, execution)
-    if not later and _failed(execution):
+    if not later and failed(execution):
         _explain(execution, verbose)
         sys.exit(1)
 
@@ -200,7 +200,8 @@ def _execution(answer: httpx.Response) -> dict[str, Any]:
     }
 
 
-def _failed(execution: Mapping[str, Any]) -> bool:
+def failed(execution: Mapping[str, Any]) -> bool:
+    """Tell whether an execution failed, or answered with a status of 400 or more."""
     return bool(execution["status"] == "failed" or execution["responseStatusCode"] >= 400)
 
 

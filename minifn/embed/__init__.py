@@ -1,22 +1,25 @@
 """minifn inside another program: the class that an embedding app uses."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import msgspec
 
-from minifn.embed.options import FunctionOptions, RequestOptions
 from minifn.errors import NotRunning
 from minifn.models import Execution, ExecutionRequest, ExecutionResult, Function
 from minifn.parts import Parts
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from starlette.applications import Starlette
     from starlette.routing import BaseRoute
 
+    from minifn.embed.news import LogLine
+    from minifn.embed.options import FunctionOptions, RequestOptions
     from minifn.embed.records import DeployedFunction
 
 
@@ -55,7 +58,7 @@ class Minifn(Parts):
         ignore: Iterable[str] = (),
         activate: bool = True,
         on_log: Callable[[str], None] | None = None,
-        **options: Unpack[FunctionOptions],
+        **options: "Unpack[FunctionOptions]",
     ) -> "DeployedFunction":
         """Create or change a function, upload the code in `folder`, and wait for its build.
 
@@ -94,7 +97,7 @@ class Minifn(Parts):
         *,
         background: Literal[False] = False,
         at: None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> ExecutionResult: ...
 
     @overload
@@ -104,7 +107,7 @@ class Minifn(Parts):
         *,
         background: Literal[True],
         at: datetime | None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> Execution: ...
 
     @overload
@@ -114,7 +117,7 @@ class Minifn(Parts):
         *,
         background: bool = True,
         at: datetime,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> Execution: ...
 
     async def execute(
@@ -123,7 +126,7 @@ class Minifn(Parts):
         *,
         background: bool = False,
         at: datetime | None = None,
-        **request: Unpack[RequestOptions],
+        **request: "Unpack[RequestOptions]",
     ) -> ExecutionResult | Execution:
         """Run a function, whatever its execute access, and return its finished execution.
 
@@ -141,6 +144,18 @@ class Minifn(Parts):
         if background:
             return await self.executions.enqueue(target.function, sent)
         return await self.executions.execute(target, sent)
+
+    def logs(
+        self, function_id: str = "", *, execution_id: str = ""
+    ) -> "AsyncGenerator[LogLine, None]":
+        """Yield the lines that functions log, as they log them, until this object stops.
+
+        It begins with the first step of the iteration. "" follows every function and every
+        execution. Raises NotRunning and FunctionNotFound.
+        """
+        from minifn.embed.news import log_lines
+
+        return log_lines(self, function_id, execution_id)
 
     async def emit(
         self, event: str, payload: Mapping[str, Any] | bytes, *, user_id: str = ""

@@ -1,8 +1,7 @@
 """`Minifn.deploy`: settings, variables, upload and build of a function in one call."""
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 from minifn.archive.packing import NothingToPack, pack_folder
 from minifn.change_feed import Change, LogPiece
 from minifn.embed import settings
+from minifn.embed.news import followed
 from minifn.embed.records import BuildFailed, DeployedFunction
 from minifn.errors import ArgumentInvalid, DeploymentNotFound, FunctionNotFound, NotRunning
 from minifn.ids import new_id
@@ -41,7 +41,7 @@ async def deploy(
     function = await _put(parts, order)
     await parts.variables.set(function.id, order.variables)
     await parts.variables.set(function.id, order.secrets, secret=True)
-    with _news(parts) as news:
+    with followed(parts) as news:
         uploaded = await _upload(parts, function, order)
         deployment = await _built(news, uploaded, on_log)
     if deployment.status != "ready":
@@ -99,22 +99,6 @@ def _pack(folder: Path, archive: Path, ignore: Iterable[str]) -> int:
     except NothingToPack as exc:
         raise ArgumentInvalid(str(exc)) from exc
     return archive.stat().st_size
-
-
-@contextlib.contextmanager
-def _news(parts: Parts) -> Iterator["asyncio.Queue[object]"]:
-    """Collect the news of the server; None when it stops."""
-    news: asyncio.Queue[object] = asyncio.Queue()
-
-    def stopped() -> None:
-        news.put_nowait(None)
-
-    parts.on_stop.append(stopped)
-    try:
-        with parts.changes.followed(news.put_nowait):
-            yield news
-    finally:
-        parts.on_stop.remove(stopped)
 
 
 async def _built(

@@ -8,7 +8,7 @@ import msgspec
 from minifn.errors import ArgumentInvalid
 from minifn.ids import new_id
 from minifn.instants import now_ms
-from minifn.models import Rule
+from minifn.models import Caller, Rule
 from minifn.store import rules, settings
 from minifn.store.database import Database
 from minifn.store.paging import Page
@@ -26,6 +26,8 @@ class DomainService:
         self._database = database
         self._functions_domain = functions_domain
         self._suffix = f".{functions_domain}"
+        #: The user who calls functions' domains, None for guests; for development alone.
+        self.caller: Caller | None = None
         #: Domain -> function id or rule; None = must be read.
         self._routes: dict[str, str | Rule] | None = None
         #: The routes that were read last.

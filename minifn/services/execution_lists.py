@@ -31,13 +31,16 @@ def query_of(
 
 
 async def each(database: Database, function_id: str, query: Query) -> AsyncIterator[Execution]:
-    """Yield the executions of a query, page by page.
+    """Yield the executions of a query, page by page; with the function id "" of all functions.
 
     The next page begins below the last row and not at its id: it may be deleted meanwhile.
     """
     page = query
     while True:
-        found = await database.read_list(executions.page, function_id, page, count=False)
+        if function_id:
+            found = await database.read_list(executions.page, function_id, page, count=False)
+        else:
+            found = await database.read_list(executions.page_of_all, page, count=False)
         for execution in found.items:
             yield execution
         if len(found.items) < query.limit:

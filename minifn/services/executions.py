@@ -40,7 +40,7 @@ from minifn.models import (
     Target,
     Trigger,
 )
-from minifn.services import execution_lists, execution_records as records
+from minifn.services import execution_records as records
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
@@ -265,17 +265,21 @@ class Executions:
 
     async def __call__(
         self,
-        function_id: str,
+        function_id: str = "",
         *,
         status: ExecutionStatus | None = None,
         trigger: Trigger | None = None,
         since: datetime | None = None,
     ) -> AsyncIterator[Execution]:
-        """Yield the executions of a function that fit, the newest first.
+        """Yield the executions that fit, of a function or of all, the newest first.
 
         A `since` without a time zone is local time. Raises FunctionNotFound.
         """
-        await self._targets.of(function_id)
+        # Imported on first use: a server lists executions by clients' queries alone.
+        from minifn.services import execution_lists
+
+        if function_id:
+            await self._targets.of(function_id)
         query = execution_lists.query_of(status, trigger, since)
         async for execution in execution_lists.each(self._database, function_id, query):
             yield execution

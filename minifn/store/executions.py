@@ -64,8 +64,9 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
             raise FunctionNotFound from exc
         raise
     sequence = cursor.lastrowid or 0
-    if sequence % late_indexes.LOOK_ROWS == 0:
-        late_indexes.fill(conn)
+    if sequence % late_indexes.LOOK_ROWS == 0 and late_indexes.fill(conn):
+        # Counted along, so that a look at the usage never finds much to count.
+        usage.count_next(conn)
     return sequence
 
 

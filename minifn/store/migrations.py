@@ -356,4 +356,22 @@ MIGRATIONS = (
             ("updated_at", "INTEGER"),
         )
     ),
+    """
+    ALTER TABLE usage ADD COLUMN executions_failed INTEGER NOT NULL DEFAULT 0;
+    UPDATE usage SET executions_failed = failed.count FROM (
+        SELECT function, updated_at / 3600000 AS hour, count(*) AS count FROM executions
+        WHERE status = 'failed' AND sequence <= coalesce(
+            (SELECT CAST(value AS INTEGER) FROM settings WHERE name = 'usage_counted'), 0)
+        GROUP BY 1, 2
+    ) AS failed WHERE usage.function = failed.function AND usage.hour = failed.hour;
+
+    -- Executions that ended in the newest minutes, by minute since the epoch.
+    CREATE TABLE usage_minutes (
+        minute INTEGER NOT NULL,
+        function INTEGER NOT NULL REFERENCES functions (sequence) ON DELETE CASCADE,
+        executions INTEGER NOT NULL,
+        executions_failed INTEGER NOT NULL,
+        PRIMARY KEY (minute, function)
+    ) WITHOUT ROWID;
+    """,
 )

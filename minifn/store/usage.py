@@ -1,8 +1,8 @@
 """Usage of functions: one row for each function and hour, kept when executions are deleted.
 
-Writing an execution does no work for it. Executions are counted later, once each, in the order of
-their rows; the setting `_MARK` is the last sequence that was counted. An execution that ends behind
-the mark, or is deleted ahead of it, is counted at once. Builds are few and counted as they end.
+Executions are counted later than they are written, once each, in the order of their rows; the
+setting `_MARK` is the last sequence that was counted. An execution that ends behind the mark, or is
+deleted ahead of it, is counted at once. Builds are few and counted as they end.
 """
 
 import sqlite3
@@ -16,6 +16,9 @@ from minifn.store.database import Database
 from minifn.store.queries import Filter
 
 HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+#: Newest minutes that are kept one by one.
+MINUTES_KEPT = 120
 #: Rows counted in one transaction, which takes a few milliseconds.
 ROWS_MAX = 4_000
 
@@ -39,6 +42,7 @@ class Used:
     builds_failed: int = 0
     builds_ms: float = 0.0
     builds_mb_seconds: float = 0.0
+    executions_failed: int = 0
 
 
 @dataclass(frozen=True)
@@ -199,16 +203,39 @@ def _mark(conn: sqlite3.Connection) -> int:
 
 def _count(conn: sqlite3.Connection, where: str, *values: int) -> None:
     rows = conn.execute(
-        "SELECT function, hour, count, seconds, runtime_specification FROM ("
+        "SELECT function, hour, count, failed, seconds, runtime_specification FROM ("
         f" SELECT function, updated_at / {HOUR_MS} AS hour, count(*) AS count,"
-        "  sum(duration_seconds) AS seconds FROM executions NOT INDEXED"
+        "  sum(status = 'failed') AS failed, sum(duration_seconds) AS seconds"
+        "  FROM executions NOT INDEXED"
         f" WHERE {where} AND status IN ('completed', 'failed') GROUP BY 1, 2"
         ") JOIN functions ON functions.sequence = function",
         values,
     ).fetchall()
-    for function, hour, count, seconds, specification in rows:
+    for function, hour, count, failed, seconds, specification in rows:
         memory_seconds = seconds * _memory(specification)
-        _add(conn, function, hour, Used(count, seconds * 1000, memory_seconds))
+        used = Used(count, seconds * 1000, memory_seconds, executions_failed=failed)
+        _add(conn, function, hour, used)
+    if rows:
+        _count_minutes(conn, where, *values)
+
+
+def _count_minutes(conn: sqlite3.Connection, where: str, *values: int) -> None:
+    ended = f"FROM executions NOT INDEXED WHERE {where} AND status IN ('completed', 'failed')"
+    newest = conn.execute(
+        f"SELECT max(m) FROM (SELECT max(updated_at / {MINUTE_MS}) AS m {ended}"
+        " UNION ALL SELECT max(minute) FROM usage_minutes)",
+        values,
+    ).fetchone()[0]
+    first = newest - MINUTES_KEPT + 1
+    conn.execute("DELETE FROM usage_minutes WHERE minute < ?", (first,))
+    conn.execute(
+        f"INSERT INTO usage_minutes SELECT updated_at / {MINUTE_MS}, function, count(*),"
+        f" sum(status = 'failed') {ended} AND updated_at >= ?"
+        "  AND function IN (SELECT sequence FROM functions) GROUP BY 1, 2"
+        " ON CONFLICT DO UPDATE SET executions = executions + excluded.executions,"
+        " executions_failed = executions_failed + excluded.executions_failed",
+        (*values, first * MINUTE_MS),
+    )
 
 
 def _memory(specification: str) -> float:

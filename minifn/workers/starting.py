@@ -1,7 +1,7 @@
 """Starts a worker's process: in a sandbox of its own, or by a fork of its deployment's template."""
 
-import contextlib
 import dataclasses
+import logging
 import socket
 
 from minifn.sandbox.command import SandboxError
@@ -12,6 +12,8 @@ from minifn.sandbox.spawner import Spawner
 from minifn.workers.records import WorkerSpec
 from minifn.workers.socket_pair import socket_pair
 from minifn.workers.template import Template
+
+logger = logging.getLogger("minifn.workers")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +37,10 @@ async def start_process(
     SandboxError.
     """
     if template is not None:
-        with contextlib.suppress(SandboxError):
+        try:
             return await _fork(template, output)
+        except SandboxError as exc:
+            logger.info("%s: a worker starts without its template: %s", spec.command.label, exc)
     ours, theirs = socket_pair()
     env = {**spec.command.env, "MINIFN_SOCKET": f"fd:{FIRST_DESCRIPTOR}"}
     try:

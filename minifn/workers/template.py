@@ -84,19 +84,20 @@ class Template:
         return self.process is not None and self.process.exit is not None
 
     def is_restless(self) -> bool:
-        """Tell whether its sandbox has worked since the last look although no worker was in it.
+        """Tell whether its sandbox is not at rest although no worker is in it.
 
-        Its function has told a lie: a process with one thread, which waits, takes no time.
+        Its function has told a lie then: a process with one thread, which waits, takes no time
+        between two looks, and has no children. Takes milliseconds for a large sandbox.
         """
-        before, is_idle, asked = self._looked
-        taken = 0.0
-        if self.process is not None and self.is_idle:
-            members = proc.family(self.process.pid)
-            taken = sum(proc.cpu_seconds(pid) for pid in members)
+        before, was_idle, asked = self._looked
+        members = proc.family(self.process.pid) if self.process is not None else []
+        taken = sum(proc.cpu_seconds(pid) for pid in members)
         self._looked = taken, self.is_idle, self._count
-        return (
-            is_idle and self.is_idle and asked == self._count and taken > before + RESTLESS_SECONDS
-        )
+        if not (was_idle and self.is_idle and asked == self._count):
+            return False
+        above = set(proc.ancestors(self._pid))
+        others = any(proc.alive(pid) for pid in members if pid not in above | {self._pid})
+        return others or taken > before + RESTLESS_SECONDS
 
     @property
     def is_idle(self) -> bool:
@@ -260,13 +261,13 @@ async def receive(end: socket.socket, most: int) -> tuple[bytes, int]:
 
     Raises OSError. Descriptors that come along are closed.
     """
-    loop = asyncio.get_running_loop()
+    loop, descriptor = asyncio.get_running_loop(), end.fileno()
     readable = loop.create_future()
-    loop.add_reader(end.fileno(), settle, readable)
+    loop.add_reader(descriptor, settle, readable)
     try:
         await readable
     finally:
-        loop.remove_reader(end.fileno())
+        loop.remove_reader(descriptor)
     data, ancillary, _, _ = end.recvmsg(most, socket.CMSG_SPACE(CREDENTIALS.size) + 256)
     pid = 0
     for level, kind, content in ancillary:
@@ -298,3 +299,5 @@ async def first_of(
         return read, pid
     finally:
         coming.cancel()
+        # It gives up the socket before that is closed.
+        await asyncio.wait((coming,))

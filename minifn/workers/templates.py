@@ -17,7 +17,7 @@ logger = logging.getLogger("minifn.workers")
 TOO_LARGE = "its template takes more than MINIFN_TEMPLATE_MEMORY"
 ENDED = "its template was ended from within"
 DAEMONS = "its calls leave processes behind"
-RESTLESS = "its template works while it has no worker"
+RESTLESS = "its template is not at rest while it has no worker"
 #: Seconds between looks at templates.
 LOOK_SECONDS = 10.0
 #: Divisor of the memory limit that gives the default limit of templates.
@@ -135,7 +135,7 @@ class Templates:
         """Look after templates while there are any."""
         while self._templates:
             for template in list(self._templates.values()):
-                if template.state == "ready" and template.is_restless():
+                if template.state == "ready" and await asyncio.to_thread(template.is_restless):
                     self._refuse(template, RESTLESS)
                     await template.stop()
             await self._trim()

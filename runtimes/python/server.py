@@ -57,6 +57,11 @@ IS_TEMPLATE = os.environ.pop("MINIFN_TEMPLATE", "") != ""
 if IS_TEMPLATE:
     from minifn_template import Template
 
+#: Port for an editor's debugger, "" for none.
+INSPECTED = os.environ.pop("MINIFN_INSPECT", "")
+if INSPECTED.isdecimal():
+    import minifn_inspect
+
 sys.path[:1] = PYTHONPATH
 
 #: Default stack size of a thread in bytes: that of Python on Alpine Linux, the base of Open
@@ -94,6 +99,8 @@ def main() -> None:
     else:
         os.set_inheritable(socket, False)
     os.register_at_fork(after_in_child=worker.forget)
+    if INSPECTED.isdecimal():
+        minifn_inspect.listen(int(INSPECTED))
     channel.send('{"type":"ready","protocol":1,"concurrency":0}', b"")
     worker.run()
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import languages, rates, records, startup
+from tests.benchmarks import dev, languages, rates, records, startup, templates
 from tests.benchmarks.report import Row, table
 from tests.serving import Server
 
@@ -23,7 +23,7 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="rates, server, cold, queue, lists, languages; all by default",
+        help="rates, server, cold, templates, queue, lists, languages, dev; all by default",
     )
     parser.add_argument("--seconds", type=float, default=2, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
@@ -42,6 +42,7 @@ def main() -> int:
         "rates": lambda data: measure_rates(data, options),
         "server": lambda data: startup.measure_server(data, options.sandbox),
         "cold": lambda data: startup.measure_cold(data, options.sandbox),
+        "templates": lambda data: templates.measure(data, options.sandbox, options.rounds),
         "queue": lambda data: records.measure_queue(data, options.sandbox),
         "lists": lambda data: records.measure_lists(data, options.rows),
         "languages": lambda data: languages.measure(
@@ -51,6 +52,7 @@ def main() -> int:
             options.rounds,
             [one for one in options.families.split(",") if one],
         ),
+        "dev": lambda data: dev.measure(data, options.sandbox, options.rounds),
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")

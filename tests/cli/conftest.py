@@ -45,6 +45,6 @@ class Here:
 def here(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Here:
     """A directory whose commands find the shared server."""
     for name in os.environ:
-        if name.startswith("MINIFN_"):
+        if name.startswith("MINIFN_") or name == "COLUMNS":
             monkeypatch.delenv(name)
     return Here(tmp_path, server)

@@ -1,5 +1,6 @@
 """`minifn dev` on a real terminal: saved files run, code that does not load leaves the old code."""
 
+import contextlib
 import json
 import os
 import sys
@@ -7,7 +8,9 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -27,7 +30,7 @@ class Dev:
         self.folder = folder
         self.port = free_port()
         argv = [sys.executable, "-m", "minifn", "dev", "--port", str(self.port), *options]
-        self.terminal = PseudoTerminal(argv, folder, environment(NO_PROXY="*"))
+        self.terminal = PseudoTerminal(argv, folder, environment())
         self.http = httpx.Client(trust_env=False, timeout=30)
 
     def __enter__(self) -> "Dev":
@@ -105,6 +108,7 @@ def dev(node: str) -> Iterator[Dev]:
 )
 def test_a_saved_file_answers_with_new_code(dev: Dev, name: str, file: str, code: str) -> None:
     assert dev.call(name).status_code == 200
+    assert dev.api(f"/functions/{name}").json()["schedule"] == "0 0 1 1 *"
     (dev.folder / name / file).write_text(code.format("second"))
     dev.ready(name)
     assert dev.call(name).text == "second"
@@ -209,6 +213,17 @@ def test_keys_rebuild_and_choose_what_is_shown(dev: Dev) -> None:
         dev.terminal.expect(rf"^shows {level}$")
 
 
+def test_a_key_leads_to_the_console(dev: Dev) -> None:
+    dev.terminal.press("o")
+    token = dev.terminal.expect(r"^console  http://\S+/console/\?token=(\S+)$")[1]
+    answer = dev.http.post(
+        f"http://127.0.0.1:{dev.port}/v1/minifn/session",
+        json={"token": token},
+        headers={"x-appwrite-project": "minifn", "x-minifn-console": "1"},
+    )
+    assert answer.is_success, answer.text
+
+
 @pytest.fixture
 def bare(place: Path) -> Path:
     """A bare folder with a Python function that says who calls it."""
@@ -218,7 +233,8 @@ def bare(place: Path) -> Path:
         "import os\n"
         "def main(context):\n"
         '    user = context.req.headers.get("x-appwrite-user-id")\n'
-        '    return context.res.json([user, os.environ.get("FROM_FILE")])\n'
+        '    known = bool(context.req.headers.get("x-appwrite-user-jwt"))\n'
+        '    return context.res.json([user, known, os.environ.get("FROM_FILE")])\n'
     )
     (folder / "main.py").write_text(code)
     return folder
@@ -227,13 +243,13 @@ def bare(place: Path) -> Path:
 def test_a_bare_folder_runs_as_a_user_and_its_state_is_used_again(bare: Path, place: Path) -> None:
     variables = place / "more.env"
     variables.write_text("FROM_FILE=given\n")
-    options = ("--env-file", str(variables), "--user", "ada", "--no-schedule")
+    options = ("--env-file", str(variables), "--user", "ada")
     for attempt in range(2):
         with Dev(bare, *options) as dev:
             dev.ready("who")
             built = "build who" in dev.terminal.text
             assert built is (attempt == 0)
-            assert dev.call("who").json() == ["ada", "given"]
+            assert dev.call("who").json() == ["ada", True, "given"]
             assert dev.terminal.mode_now() != dev.terminal.mode
             dev.terminal.press("q" if attempt else "\x03")
             assert dev.terminal.ended() == 0
@@ -258,3 +274,85 @@ def test_the_first_answer_of_new_code_is_fast(dev: Dev) -> None:
         dev.ready("py")
     # 0.1 s on an idle machine; other tests run beside this one.
     assert min(seconds) < 0.3 * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def test_logs_of_a_long_call_come_while_it_runs(dev: Dev) -> None:
+    code = (
+        "import os, time\n"
+        "def main(context):\n"
+        '    context.log("begun")\n'
+        "    time.sleep(3)\n"
+        '    context.error("ended")\n'
+        '    return context.res.text("done")\n'
+    )
+    (dev.folder / "py/main.py").write_text(code)
+    dev.ready("py")
+    with ThreadPoolExecutor() as calls:
+        answer = calls.submit(dev.call, "py", "/long")
+        dev.terminal.expect(r"^GET /long \.\.\. py\n  begun$")
+        assert not answer.done()
+        dev.terminal.expect(r"^  ended\nGET /long 200 3\d\d\d ms py$")
+        assert answer.result().text == "done"
+
+
+def test_a_debugger_listens_where_the_variable_says(dev: Dev) -> None:
+    port = free_port()
+    (dev.folder / "js/.env").write_text(f"MINIFN_INSPECT={port}\n")
+    dev.ready("js")
+    for text in ("first", "second"):
+        (dev.folder / "js/main.js").write_text(NODE.format(text))
+        dev.ready("js")
+        url = f"http://127.0.0.1:{port}/json/version"
+        wait_until(lambda url=url: _answer(dev.http, url), 10, "the debugger listens")  # type: ignore[misc]
+        assert dev.call("js").text == text
+    (dev.folder / "js/.env").unlink()
+    dev.ready("js")
+
+
+def _answer(http: httpx.Client, url: str) -> bool:
+    with contextlib.suppress(httpx.TransportError):
+        return "node.js" in http.get(url).text
+    return False
+
+
+def test_folders_run_from_copies_and_builds_where_no_sandbox_shows_them(place: Path) -> None:
+    (place / "copied").mkdir()
+    (place / "built").mkdir()
+    (place / "copied/part.py").write_text("TEXT = 'first'\n")
+    code = (
+        "def main(context):\n"
+        "    try:\n"
+        "        import part\n"
+        "    except ImportError:\n"
+        "        return context.res.text('gone')\n"
+        "    return context.res.text(part.TEXT)\n"
+    )
+    (place / "copied/main.py").write_text(code)
+    (place / "built/source.py").write_text(PYTHON.format("first"))
+    runtime = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
+    listed: list[dict[str, Any]] = [
+        {"$id": "copied", "entrypoint": "main.py", "schedule": "0 0 1 1 *"},
+        {"$id": "built", "entrypoint": "main.py", "commands": "cp source.py main.py"},
+    ]
+    for one in listed:
+        one.update(path=one["$id"], name=one["$id"], runtime=runtime, execute=["any"])
+    described = place / "appwrite.json"
+    described.write_text(json.dumps({"functions": listed}))
+    with Dev(place, "--sandbox", "process", "--no-schedule") as dev:
+        dev.ready("(copied|built)")
+        dev.ready("(copied|built)")
+        assert [dev.call(name).text for name in ("copied", "built")] == ["first", "first"]
+        assert dev.api("/functions/copied").json()["schedule"] == ""
+        (place / "built/source.py").write_text(PYTHON.format("second"))
+        dev.terminal.expect("^build built$")
+        dev.ready("built")
+        assert dev.call("built").text == "second"
+        (place / "built/source.py").write_text("def main(\n")
+        dev.terminal.expect(r"^failed built$")
+        assert dev.call("built").text == "second"
+        (place / "copied/part.py").unlink()
+        dev.ready("copied")
+        assert dev.call("copied").text == "gone"
+        described.write_text(json.dumps({"functions": listed[:1]}))
+        wait_until(lambda: dev.call("built").status_code == 404, 10, "the function is deleted")
+        assert dev.call("copied").text == "gone"

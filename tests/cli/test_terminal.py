@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,30 @@ def test_tables_fit_the_terminal(here: Here, function: str, columns: int) -> Non
     assert "active" in lines[1]
     assert COLOUR.search(terminal.raw)
     assert "\x1b[2J" not in terminal.raw
+
+
+@pytest.mark.parametrize("columns", [44, 80])
+def test_the_list_of_functions_fits(here: Here, function: str, columns: int) -> None:
+    terminal = shown(here, "ls", columns=columns)
+    lines = [line.rstrip() for line in terminal.text.splitlines()]
+    assert max(map(len, lines)) <= columns
+    assert any(line.startswith("terminal-xxxxxx") and "…" in line for line in lines)
+    assert "calls" in lines[0]
+    assert ("p50" in lines[0]) is (columns == 80)
+
+
+def test_bash_completes_ids_at_the_tab_key(here: Here, function: str) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not on PATH")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    settings = environment(PATH=path, PS1="ready> ", TERM="dumb")
+    with PseudoTerminal([bash, "--norc", "--noprofile", "-i"], here.folder, settings) as terminal:
+        terminal.expect("ready> ")
+        terminal.press('eval "$(minifn completion bash)" && echo loaded\n')
+        terminal.expect("^loaded$")
+        terminal.press("minifn show terminal-\t")
+        terminal.expect("minifn show terminal-x{27}")
 
 
 def test_colours_are_for_terminals_alone(here: Here, function: str) -> None:

@@ -102,6 +102,7 @@ def test_executions_are_filtered_and_paged(sync: SyncMinifn, echo: str) -> None:
     assert next(sync.executions(echo)).id == first.id
     assert list(sync.executions(echo, since=datetime.now() + timedelta(days=1))) == []
     assert list(sync.executions(echo, trigger="schedule", status="completed")) == []
+    assert len(list(sync.executions(since=since, status="failed"))) == 20
 
 
 def test_events_and_lists(sync: SyncMinifn, echo: str) -> None:

@@ -1,12 +1,15 @@
 """Imports of Python and Node.js: errors that a build reports first, and the module path."""
 
 import asyncio
+import dataclasses
 import json
 from pathlib import Path
 
+import pytest
+
 from minifn.workers.records import FunctionResponse
 from tests.runtimes.contract.table import failed
-from tests.workers.harness import FUNCTIONS, Language, function
+from tests.workers.harness import FUNCTIONS, Language, function, pool_of
 
 BROKEN = "def main(context:\n" * 2
 MISSING = {"python": "import not_there_at_all\n", "node": 'require("not_there_at_all");\n'}
@@ -53,3 +56,38 @@ def test_imports_beside_the_entry_file_and_above(language: Language, tmp_path: P
         assert found == ["beside", "beside", "top level", "parts", "deep"]
     else:
         assert found == ["beside", "top level"]
+
+
+WORKING = {
+    "python": "def main(context):\n    return context.res.empty()\n",
+    "node": "module.exports = (context) => context.res.empty();\n",
+}
+ENDS = {"python": "import os\nos._exit(3)\n", "node": "process.exit(3);\n"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("works", ()),
+        ("broken", ("main", "SyntaxError")),
+        ("missing", ("main", "not_there_at_all")),
+        ("ends", ("exited with code 3",)),
+    ],
+)
+def test_a_worker_tells_how_its_import_ended(
+    language: Language, tmp_path: Path, kind: str, says: tuple[str, ...]
+) -> None:
+    texts = {"works": WORKING, "missing": MISSING, "ends": ENDS}
+    text = texts[kind][language.key] if kind in texts else BROKEN
+    spec = language.spec(written(language, tmp_path, text), "main")
+
+    async def ask() -> str:
+        told: asyncio.Queue[str] = asyncio.Queue()
+        async with pool_of(tmp_path / "run") as pool:
+            assert pool.prewarm(dataclasses.replace(spec, on_load=told.put_nowait))
+            return await asyncio.wait_for(told.get(), 20)
+
+    problem = asyncio.run(ask())
+    assert bool(problem) is bool(says)
+    for part in says:
+        assert part in problem

@@ -69,21 +69,20 @@ def test_the_end_of_a_worker_is_reported(place: DataDir) -> None:
     play(place, story)
 
 
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        ("/fill", "MemoryError"),
-        ("/fill_together", "memory limit exceeded (96 MB)"),
-        ("/spin", "Execution timed out."),
-    ],
-)
-def test_a_worker_is_killed_alone(place: DataDir, path: str, words: str) -> None:
+def test_a_worker_is_killed_alone(place: DataDir) -> None:
+    bad = {
+        "/fill": "MemoryError",
+        "/fill_together": "memory limit exceeded (96 MB)",
+        "/spin": "Execution timed out.",
+    }
+
     async def story(function: Forked) -> None:
         template = await function.forked()
-        good = asyncio.create_task(function.who("/sleep", query="4"))
+        good = asyncio.create_task(function.who("/sleep", query="5"))
         await function.until(lambda: function.pool.busy == 1)
-        bad = await function.call(path, seconds=2 if path == "/spin" else 20)
-        assert words in bad.errors, bad
+        answers = await asyncio.gather(*(function.call(path, seconds=4) for path in bad))
+        for answer, words in zip(answers, bad.values(), strict=True):
+            assert words in answer.errors, answer
         await good
         assert await function.template() is template
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from minifn.cli.dev.session import STATE, Session
+from minifn.cli.dev.inspecting import TIMEOUT_SECONDS
+from minifn.cli.dev.session import STATE, Options, Session
 from minifn.cli.options import configuration, fail, settings
 from minifn.cli.serve import serve_until_signal
 from minifn.ids import is_id
@@ -13,6 +14,12 @@ from minifn.ids import is_id
 #: Seconds until an idle worker is stopped, unless MINIFN_IDLE_SECONDS says otherwise: code that no
 #: longer loads could not start again.
 IDLE_SECONDS = 86_400
+#: Settings with a debugger: a call may wait at a breakpoint, and all calls are to meet it.
+DEBUGGED = {
+    "MINIFN_SYNC_TIMEOUT": str(TIMEOUT_SECONDS),
+    "MINIFN_TIMEOUT_MAX": str(TIMEOUT_SECONDS),
+    "MINIFN_FUNCTION_WORKERS": "1",
+}
 
 
 @click.command()
@@ -27,12 +34,14 @@ IDLE_SECONDS = 86_400
     help="file of variables for all functions; wins over .env",
 )
 @click.option("--user", "user_id", metavar="ID", help="call functions' addresses as this user")
+@click.option("--inspect", is_flag=True, help="let an editor's debugger attach to functions")
 @click.option("--no-schedule", is_flag=True, help="run nothing by a schedule")
 def dev(
     directory: Path,
     chosen: tuple[str, ...],
     env_files: tuple[Path, ...],
     user_id: str | None,
+    inspect: bool,
     no_schedule: bool,
     **flags: str | bool | None,
 ) -> None:
@@ -43,8 +52,19 @@ def dev(
     if user_id is not None and not is_id(user_id):
         fail(f"--user must be an id, not {user_id!r}", status=2)
     os.environ.setdefault("MINIFN_IDLE_SECONDS", str(IDLE_SECONDS))
+    if inspect:
+        os.environ.update(DEBUGGED)
     config = configuration(**flags, data=str(state_directory(directory) / "data"))
-    session = Session(directory, chosen, env_files, user_id or "", schedules=not no_schedule)
+    session = Session(
+        Options(
+            directory=directory,
+            chosen=chosen,
+            env_files=tuple(path.resolve() for path in env_files),
+            user_id=user_id or "",
+            schedules=not no_schedule,
+            inspect=inspect,
+        )
+    )
     serve_until_signal(config, session.run)
     if session.problem:
         fail(session.problem)

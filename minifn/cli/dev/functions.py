@@ -97,11 +97,19 @@ class DevFunction:
         return not self._leaves_out(path, directory=is_directory)
 
     def fingerprint(self) -> str:
-        """Return a hash of all that its dependencies are installed from. Raises OSError."""
+        """Return a hash of all that its build is made from. Raises OSError.
+
+        Those are all its files, or only those of its dependencies when it runs from its folder.
+        """
         version = self.installed.interpreter.version_text
         facts = (self.installed.runtime.id, version, self.commands, self.entrypoint)
         digest = hashlib.sha256(repr(facts).encode())
-        for name in self.dependency_files():
+        files = (
+            self.dependency_files()
+            if self.runs_from_folder
+            else [path for path, _ in self.folder.files()]
+        )
+        for name in files:
             digest.update(name.encode() + b"\0" + (self.folder.path / name).read_bytes() + b"\0")
         return digest.hexdigest()
 
@@ -126,7 +134,9 @@ class DevFunction:
         if not self.is_shown:
             return ()
         directory = self._parts.data.build(built.deployment_id)
-        made = (one.name for one in directory.iterdir() if one.name not in built.copied)
+        # Bytecode is that of the copied files.
+        known = {*built.copied, "__pycache__"}
+        made = (one.name for one in directory.iterdir() if one.name not in known)
         sources = {name: directory / name for name in made}
         sources |= {name: self.folder.path / name for name in self.folder.top()}
         return tuple(
@@ -162,4 +172,5 @@ def wanted_variables(
 ) -> dict[str, Mapping[str, object]]:
     """Return the variables of a function by key; those of `more` win."""
     own = {str(one["key"]): one for one in entry.variables}
-    return {**own, **{key: {"key": key, "value": value} for key, value in more.items()}}
+    given = {key: {"key": key, "value": value, "secret": False} for key, value in more.items()}
+    return {**own, **given}

@@ -6,7 +6,7 @@ from pathlib import Path
 #: Python's frames: the innermost comes last.
 _PYTHON = re.compile(r'File "([^"\n]+)", line (\d+)')
 #: Other languages and compilers: the innermost comes first.
-_OTHERS = re.compile(r"([\w./@+-]+\.\w+)(?::(\d+)|\((\d+))")
+_OTHERS = re.compile(r"([^\s\"'()]{1,300}\.\w{1,10})(?::(\d+)|\((\d+)| on line (\d+))")
 
 
 def shown(text: str, code: tuple[str, ...], folder: Path) -> str:
@@ -26,10 +26,11 @@ def display(path: Path) -> str:
 def location(text: str, code: tuple[str, ...], folder: Path) -> str:
     """Return FILE:LINE of the first cause in a text, "" when it names none of the folder."""
     found = [(file, line) for file, line in reversed(_PYTHON.findall(text))]
-    found += [(file, first or second) for file, first, second in _OTHERS.findall(text)]
+    found += [(file, "".join(numbers)) for file, *numbers in _OTHERS.findall(text)]
     for file, line in found:
         # A relative path begins at the folder.
-        path = Path(folder, re.sub(rf"(?:{'|'.join(code)})/", f"{folder}/", file))
+        plain = file.removeprefix("file://")
+        path = Path(folder, re.sub(rf"^(?:{'|'.join(code)})/", lambda _: f"{folder}/", plain))
         if path.is_relative_to(folder) and path.is_file():
             return f"{display(path)}:{line}"
     return ""

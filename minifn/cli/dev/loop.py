@@ -1,6 +1,7 @@
 """The dev loop: functions are made as the project says, and run anew when files change."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from minifn.cli.dev.locations import location, shown
 from minifn.cli.dev.terminal import Terminal
 from minifn.cli.project_file import FunctionEntry
 from minifn.cli.remote import Remote, RemoteError
+from minifn.cli.uploading import save_variable
 from minifn.host.space import TreeRefused
 from minifn.ids import new_id
 from minifn.models import UNFINISHED_BUILD, Deployment
@@ -26,26 +28,49 @@ from minifn.store import deployments
 
 #: File of the builds that the next start uses again, beside the data directory.
 BUILDS_FILE = "builds.json"
+#: Most lines that are shown of a problem.
+PROBLEM_LINES = 30
+#: Beginning of a line of minifn's in a build log.
+_NOTE = re.compile(r"^\[\d\d:\d\d:\d\d\] \[minifn\] ", re.MULTILINE)
+
+
+class BuildText(str):
+    """The log of a build that failed."""
 
 
 class DevLoop:
     """Runs the functions of a project, and runs them anew when their files change."""
 
     def __init__(
-        self, parts: Parts, remote: Remote, terminal: Terminal, state: Path, *, schedules: bool
+        self,
+        parts: Parts,
+        remote: Remote,
+        terminal: Terminal,
+        state: Path,
+        overrides: Mapping[str, object],
     ) -> None:
-        """`state` is the directory `.minifn`; without `schedules` functions get none."""
+        """`state` is the directory `.minifn`; `overrides` are settings that all functions get."""
         self._parts = parts
         self._remote = remote
         self._terminal = terminal
         self._file = state / BUILDS_FILE
-        self._schedules = schedules
+        self._overrides = overrides
         self.functions: dict[str, DevFunction] = {}
         #: One change of a function at a time.
         self._locks: dict[str, asyncio.Lock] = {}
+        #: Functions whose next change waits for the present one.
+        self._waiting: set[str] = set()
         self._builds = _read(self._file)
 
     # Settings and variables
+
+    async def keep_only(self, function_ids: set[str]) -> None:
+        """Delete the functions that an earlier project made and this one does not have."""
+        for function_id in self._builds.keys() - function_ids:
+            with contextlib.suppress(RemoteError):
+                await self._call("DELETE", f"/functions/{function_id}")
+            del self._builds[function_id]
+            self.functions.pop(function_id, None)
 
     async def put(self, entry: FunctionEntry, variables: Mapping[str, str]) -> DevFunction:
         """Create or change a function as its entry says. Raises RemoteError."""
@@ -56,8 +81,7 @@ class DevLoop:
         }
         if entry.file is None:
             settings["execute"] = ["any"]
-        if not self._schedules:
-            settings.update(schedule="", interval=0)
+        settings.update(self._overrides)
         path = f"/functions/{entry.id}"
         try:
             await self._call("PUT", path, json=settings)
@@ -75,15 +99,11 @@ class DevLoop:
         listed = (await self._call("GET", path))["variables"]
         wanted = wanted_variables(entry, more)
         for one in listed:
-            if one["key"] not in wanted or one["secret"]:
+            if one["key"] not in wanted:
                 await self._call("DELETE", f"{path}/{one['$id']}")
-        present = {one["key"]: one for one in listed if not one["secret"]}
+        known = {one["key"]: one for one in listed}
         for key, variable in wanted.items():
-            known = present.get(key)
-            if known is None:
-                await self._call("POST", path, json=variable)
-            elif known["value"] != variable["value"]:
-                await self._call("PUT", f"{path}/{known['$id']}", json=variable)
+            await asyncio.to_thread(save_variable, self._remote, path, known.get(key), variable)
 
     async def _call(self, method: str, path: str, **options: Any) -> Any:
         """Send one request in a thread: the server answers in this one. Raises RemoteError."""
@@ -91,13 +111,18 @@ class DevLoop:
 
     # Code
 
-    async def renew(self, function: DevFunction, *, build: bool = False) -> bool:
-        """Run the present code of a function, and tell whether it loads.
+    async def renew(self, function: DevFunction, *, build: bool = False) -> None:
+        """Run the present code of a function, and say whether it loads.
 
         It is built when it needs that, when its dependencies changed, or with `build`.
         """
         started = time.monotonic()
+        if function.id in self._waiting and not build:
+            # It will run the code as it is then.
+            return
+        self._waiting.add(function.id)
         async with self._locks.setdefault(function.id, asyncio.Lock()):
+            self._waiting.discard(function.id)
             try:
                 problem = await self._run(function, build)
             except (OSError, FolderRefused, TreeRefused) as exc:
@@ -106,18 +131,16 @@ class DevLoop:
             self._fail(function, problem)
         else:
             self._say_ready(function, time.monotonic() - started)
-        return not problem
 
     async def _run(self, function: DevFunction, build: bool) -> str:
         """Return why the present code does not run, "" for success."""
-        if not function.runs_from_folder:
-            return await self._build(function)
+        live = function.runs_from_folder
         fingerprint = await asyncio.to_thread(function.fingerprint)
         built = function.built
         deployment = await self._deployment(built.deployment_id) if built else None
         if build or built is None or built.fingerprint != fingerprint or deployment is None:
-            return await self._build(function, fingerprint=fingerprint)
-        return await self._reload(function, built, deployment)
+            return await self._build(function, fingerprint, live=live)
+        return await self._reload(function, built, deployment) if live else ""
 
     async def _deployment(self, deployment_id: str) -> Deployment | None:
         """Return a deployment that is ready, without its logs."""
@@ -151,10 +174,10 @@ class DevLoop:
             await self._keep_only(function, deployment.id)
         return problem
 
-    async def _build(self, function: DevFunction, *, fingerprint: str = "") -> str:
+    async def _build(self, function: DevFunction, fingerprint: str, *, live: bool) -> str:
         """Build the folder; return why the build failed or its code does not load.
 
-        Without a `fingerprint` the build itself is what runs.
+        With `live` the folder is what runs, otherwise the build.
         """
         copied = tuple(function.folder.top())
         deployment = Deployment(
@@ -163,18 +186,19 @@ class DevLoop:
             type="folder",
             entrypoint=function.entrypoint,
             commands=function.commands,
-            activate=not fingerprint,
+            activate=not live,
         )
         ended = await self._follow(function, deployment)
         if ended.status != "ready":
-            return ended.build_logs
-        if not fingerprint:
-            await self._keep_only(function, ended.id)
-            return ""
+            return BuildText(ended.build_logs)
         built = Built(deployment_id=ended.id, fingerprint=fingerprint, copied=copied)
         function.built = self._builds[function.id] = built
         self._file.write_bytes(msgspec.json.encode(self._builds))
-        return await self._reload(function, built, msgspec.structs.replace(ended, build_logs=""))
+        if live:
+            deployment = msgspec.structs.replace(ended, build_logs="")
+            return await self._reload(function, built, deployment)
+        await self._keep_only(function, ended.id)
+        return ""
 
     async def _keep_only(self, function: DevFunction, deployment_id: str) -> None:
         """Delete all deployments of a function but one."""
@@ -190,7 +214,7 @@ class DevLoop:
         def follow(change: Change | LogPiece) -> None:
             if isinstance(change, LogPiece):
                 if change.deployment_id == deployment.id:
-                    self._terminal.block(change.text, "logs", dim=True)
+                    self._terminal.block(_NOTE.sub("", change.text), "logs", dim=True)
                 return
             record = change.record
             mine = isinstance(record, Deployment) and record.id == deployment.id
@@ -219,7 +243,11 @@ class DevLoop:
     def _fail(self, function: DevFunction, problem: str) -> None:
         where = location(problem, self._places(), function.folder.path)
         self._terminal.line(f"failed {function.id} {where}".rstrip(), fg="red")
-        self._terminal.block(self.readable(function.id, problem), fg="red")
+        if isinstance(problem, BuildText) and self._terminal.shows("logs"):
+            # It was shown while the build ran.
+            return
+        lines = _NOTE.sub("", self.readable(function.id, problem)).splitlines()
+        self._terminal.block("\n".join(lines[-PROBLEM_LINES:]), fg="red")
 
     def readable(self, function_id: str, text: str) -> str:
         """Return a text in which the paths of a function's code are those of its folder."""

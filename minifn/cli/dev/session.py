@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
-from collections.abc import Coroutine, Sequence
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 from dotenv import dotenv_values
 
 from minifn.api.access.callers import user_caller
 from minifn.archive.packing import IGNORE_FILES
+from minifn.cli.dev import inspecting
 from minifn.cli.dev.calls import CallLines
 from minifn.cli.dev.functions import DevFunction
 from minifn.cli.dev.loop import DevLoop
@@ -20,36 +25,52 @@ from minifn.cli.dev.terminal import LEVELS, Terminal, keys
 from minifn.cli.dev.watching import State, changes, state_of
 from minifn.cli.project_file import NAMES, FunctionEntry, ProjectError, ProjectFile, bare
 from minifn.cli.remote import Remote, RemoteError
+from minifn.cli.serve import console_link, describe
 from minifn.embed import Minifn
 from minifn.host.tasks import Tasks
 from minifn.languages import RuntimeUnavailable
+from minifn.process_env import CODE
+from minifn.sandbox.command import Bind
+from minifn.server import url_of
 from minifn.tokens import UserClaims
 
 #: Directory of the state, in the project's.
 STATE = ".minifn"
 #: File of variables, in the project's directory and in a function's.
 ENV_FILE = ".env"
-HELP = "keys     r rebuild, c clear, l log level, q quit"
+#: Variables of a session with a browser.
+DESKTOP = {"DISPLAY", "WAYLAND_DISPLAY", "BROWSER"}
+HELP = "keys     o open the console, r rebuild, c clear, l log level, q quit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of the command."""
+
+    directory: Path
+    #: Ids of functions, () for all.
+    chosen: tuple[str, ...] = ()
+    env_files: tuple[Path, ...] = ()
+    #: The user who calls functions' addresses, "" for guests.
+    user_id: str = ""
+    schedules: bool = True
+    #: Whether an editor can attach to functions.
+    inspect: bool = False
+
+    @property
+    def overrides(self) -> dict[str, object]:
+        """The settings that all functions get."""
+        return {
+            **({} if self.schedules else {"schedule": "", "interval": 0}),
+            **({"timeout": inspecting.TIMEOUT_SECONDS} if self.inspect else {}),
+        }
 
 
 class Session:
     """One run of `minifn dev`."""
 
-    def __init__(
-        self,
-        directory: Path,
-        chosen: Sequence[str],
-        env_files: Sequence[Path],
-        user_id: str,
-        *,
-        schedules: bool,
-    ) -> None:
-        """`chosen`: ids of functions, () for all; `user_id`: who calls their addresses."""
-        self._directory = directory
-        self._chosen = chosen
-        self._env_files = tuple(path.resolve() for path in env_files)
-        self._user_id = user_id
-        self._schedules = schedules
+    def __init__(self, options: Options) -> None:
+        self._options = options
         self._terminal = Terminal()
         self._tasks = Tasks()
         #: The entries and variables that functions were last made with, by id.
@@ -64,39 +85,44 @@ class Session:
     async def run(self, minifn: Minifn, url: str) -> None:
         """Make the functions, then follow changes, calls and keys until the server stops."""
         self._minifn = minifn
-        if self._user_id:
+        if self._options.user_id:
             # With a session, so that functions get the user's JWT.
-            claims = UserClaims(user_id=self._user_id, session_id="dev", exp=0)
-            caller = user_caller(claims, session=True)
-            minifn.domain_caller = caller
-        config = minifn.config
+            claims = UserClaims(user_id=self._options.user_id, session_id="dev", exp=0)
+            minifn.domains.caller = user_caller(claims, session=True)
         self._set_log_level()
-        self._terminal.line(f"minifn   {url}/v1  (project {config.project})")
-        self._terminal.line(f"docs     {url}/docs/")
+        for line in describe(minifn, url):
+            self._terminal.line(line)
         try:
-            entries = self._entries()
             async with contextlib.AsyncExitStack() as stack:
-                remote = stack.enter_context(Remote(url, config.project, minifn.admin_key))
-                stack.push_async_callback(self._tasks.end)
-                state = self._directory / STATE
-                self._loop = DevLoop(
-                    minifn, remote, self._terminal, state, schedules=self._schedules
-                )
-                lines = CallLines(self._terminal, self._loop.readable, names=len(entries) > 1)
-                stack.enter_context(minifn.changes.followed(lines))
-                if stack.enter_context(keys(self._press)):
-                    self._terminal.line(HELP)
-                self._known |= state_of([], self._files_about(entries))
-                await self._put(entries)
+                await self._begin(stack, url)
                 await self._follow()
-        except (ProjectError, RemoteError, RuntimeUnavailable) as error:
+        except (ProjectError, RemoteError) as error:
             self.problem = str(error)
             self._quit()
 
+    async def _begin(self, stack: contextlib.AsyncExitStack, url: str) -> None:
+        """Make the functions and follow calls and keys. Raises ProjectError and RemoteError."""
+        minifn, options = self._minifn, self._options
+        entries = self._entries()
+        remote = stack.enter_context(Remote(url, minifn.config.project, minifn.admin_key))
+        stack.push_async_callback(self._tasks.end)
+        state = options.directory / STATE
+        self._loop = DevLoop(minifn, remote, self._terminal, state, options.overrides)
+        lines = CallLines(self._terminal, self._loop.readable, names=len(entries) > 1)
+        stack.enter_context(minifn.changes.watched(lines))
+        if stack.enter_context(keys(self._press)):
+            self._terminal.line(HELP)
+        self._known |= state_of([], self._files_about(entries))
+        await self._put(entries)
+        if not self._loop.functions:
+            raise ProjectError("no function can run here")
+        if options.inspect:
+            self._point_out_debuggers()
+
     def _entries(self) -> list[FunctionEntry]:
         """Return the functions of the project, or the bare folder. Raises ProjectError."""
-        project = ProjectFile.find(self._directory)
-        place = self._directory
+        place = self._options.directory
+        project = ProjectFile.find(place)
         listed = project.functions() if project else []
         found = [
             entry
@@ -106,30 +132,75 @@ class Session:
         if not found:
             runtimes = {one.key: one.id for one in self._minifn.runtimes.runnable()}
             found = [bare(place, runtimes)]
-        if unknown := set(self._chosen) - {entry.id for entry in found}:
+        if unknown := set(self._options.chosen) - {entry.id for entry in found}:
             raise ProjectError(f"there is no function {', '.join(sorted(unknown))} in {place}")
-        return [entry for entry in found if not self._chosen or entry.id in self._chosen]
+        return found
 
     async def _put(self, entries: list[FunctionEntry]) -> None:
-        """Make functions as their entries say, and run those that changed. Raises RemoteError."""
-        wanted = [(entry, self._variables(entry)) for entry in entries]
-        changed = [one for one in wanted if self._made.get(one[0].id) != one]
+        """Make functions as their entries say, and run those that changed.
+
+        One that cannot run here is pointed out.
+        """
+        await self._loop.keep_only({entry.id for entry in entries})
         functions = []
-        for entry, variables in changed:
-            functions.append(await self._loop.put(entry, variables))
+        chosen = self._options.chosen
+        for entry in entries:
+            if chosen and entry.id not in chosen:
+                continue
+            made = (entry, self._variables(entry))
+            if self._made.get(entry.id) == made:
+                continue
+            try:
+                function = await self._loop.put(*made)
+            except (RemoteError, RuntimeUnavailable) as error:
+                self._terminal.line(f"failed {entry.id}", fg="red")
+                self._terminal.block(str(error), fg="red")
+                continue
             if entry.id not in self._made:
-                self._known |= state_of([functions[-1].folder], [])
-            self._made[entry.id] = (entry, variables)
+                self._known |= state_of([function.folder], [])
+            self._made[entry.id] = made
+            functions.append(function)
         await asyncio.gather(*map(self._loop.renew, functions))
 
     def _variables(self, entry: FunctionEntry) -> dict[str, str]:
         """Return the variables of a function's files; later files win."""
-        own = (self._directory / ENV_FILE, entry.folder / ENV_FILE)
+        own = (self._options.directory / ENV_FILE, entry.folder / ENV_FILE)
         values: dict[str, str] = {}
-        for path in (*dict.fromkeys(own), *self._env_files):
+        for path in (*dict.fromkeys(own), *self._options.env_files):
             given = dotenv_values(path) if path.is_file() else {}
             values.update({name: value or "" for name, value in given.items()})
+        if port := self._ports.get(entry.id):
+            values[inspecting.PORT_VARIABLE] = str(port)
         return values
+
+    @functools.cached_property
+    def _ports(self) -> dict[str, int]:
+        """The ports of debuggers by function."""
+        if not self._options.inspect:
+            return {}
+        return inspecting.ports(
+            (entry.id, str(entry.settings["runtime"]).rpartition("-")[0])
+            for entry in self._entries()
+        )
+
+    def _point_out_debuggers(self) -> None:
+        """Write what an editor needs to attach to each function."""
+        data, place = self._minifn.data, self._minifn.engine.place
+        for function in self._loop.functions.values():
+            port = self._ports.get(function.id)
+            if port is None or function.built is None:
+                continue
+            build = data.build(function.built.deployment_id)
+            if not inspecting.has_debugger(function.installed, build):
+                self._terminal.line(
+                    f"inspect  {function.id} has no debugger: add debugpy to its requirements.txt"
+                )
+                continue
+            code = place(Bind(source=build, target=CODE))
+            for line in inspecting.lines(
+                function.id, function.installed, port, function.folder.path, code
+            ):
+                self._terminal.line(line)
 
     # Changes of files
 
@@ -152,16 +223,16 @@ class Session:
 
     def _files_about(self, entries: list[FunctionEntry]) -> list[Path]:
         """Return the files, existing or not, that settings and variables come from."""
-        project = ProjectFile.find(self._directory)
+        project = ProjectFile.find(self._options.directory)
         found = [project.path, project.list_path] if project else []
-        named = [self._directory / name for name in (*NAMES, ENV_FILE)]
+        named = [self._options.directory / name for name in (*NAMES, ENV_FILE)]
         own = [entry.folder / ENV_FILE for entry in entries]
-        return list(dict.fromkeys([*found, *named, *own, *self._env_files]))
+        return list(dict.fromkeys([*found, *named, *own, *self._options.env_files]))
 
     async def _put_again(self) -> None:
         try:
             await self._put(self._entries())
-        except (ProjectError, RemoteError, RuntimeUnavailable) as error:
+        except (ProjectError, RemoteError) as error:
             self._terminal.line(f"failed {error}", fg="red")
 
     def _start(self, work: Coroutine[Any, Any, object], function: DevFunction) -> None:
@@ -175,6 +246,8 @@ class Session:
     def _press(self, key: str) -> None:
         if key == "q":
             self._quit()
+        elif key == "o":
+            self._open_console()
         elif key == "c":
             self._terminal.clear()
         elif key == "l":
@@ -183,6 +256,13 @@ class Session:
         elif key == "r":
             for function in self._loop.functions.values():
                 self._start(self._loop.renew(function, build=True), function)
+
+    def _open_console(self) -> None:
+        """Write a link to the console, and open it in a browser where there is a desktop."""
+        link = console_link(self._minifn, url_of(self._minifn.config))
+        self._terminal.line(f"console  {link}")
+        if sys.platform == "darwin" or os.environ.keys() & DESKTOP:
+            click.launch(link)
 
     def _set_log_level(self) -> None:
         """Show the server's own log only where it is asked for: calls have their own lines."""

@@ -26,8 +26,14 @@ class Terminal:
 
     def line(self, text: str, level: str = "failures", **style: Any) -> None:
         """Write one line, unless the level is too low for it."""
-        if LEVELS.index(level) <= self.level:
-            click.secho(printable(text), **style)
+        if self.shows(level):
+            # A reader that has gone must not end calls, which tell of themselves here.
+            with contextlib.suppress(OSError):
+                click.secho(printable(text), **style)
+
+    def shows(self, level: str) -> bool:
+        """Tell whether lines of this level are written."""
+        return LEVELS.index(level) <= self.level
 
     def block(self, text: str, level: str = "failures", **style: Any) -> None:
         """Write lines, indented."""

@@ -50,8 +50,13 @@ def directories(folders: list[Folder], files: list[Path]) -> set[Path]:
 
 
 def _below(folder: Folder, place: Path, path: str) -> Iterator[Path]:
+    try:
+        entries = list(place.iterdir())
+    except OSError:
+        # Removed meanwhile, or not meant for functions.
+        return
     yield place
-    for one in place.iterdir():
+    for one in entries:
         below = f"{path}{one.name}"
         if one.is_dir() and not one.is_symlink() and folder.keeps(below, True):
             yield from _below(folder, one, f"{below}/")

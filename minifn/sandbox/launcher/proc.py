@@ -88,6 +88,14 @@ def parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
+def ancestors(pid: int) -> list[int]:
+    """Return the processes above a process, the nearest first."""
+    found: list[int] = []
+    while pid := parent(pid):
+        found.append(pid)
+    return found
+
+
 def session(pid: int) -> int:
     """Return the process that leads its session, 0 when the process is gone."""
     fields = _stat(pid)

@@ -104,6 +104,7 @@ def test_operations_that_concern_no_function_are_listed() -> None:
         "minifn.followLogs",
         "minifn.getExecution",
         "minifn.listExecutions",
+        "minifn.listFunctions",
         "project.get",
         "proxy.createFunctionRule",
         "proxy.createRedirectRule",

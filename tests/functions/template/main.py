@@ -50,7 +50,7 @@ def fill(context):
 
 def fill_together(context):
     """More memory than the limit, in children that each stay below it."""
-    for _ in range(4):
+    for _ in range(6):
         if os.fork() == 0:
             kept = bytearray(os.urandom(24 << 20))
             time.sleep(60 + len(kept))
