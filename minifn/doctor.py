@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,8 @@ from minifn.languages import RuntimeTable
 from minifn.languages.table import default_search_path
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import EngineUnavailable, Network, NetworkUnavailable
-from minifn.sandbox.protections import USE_HOST, protections
+from minifn.sandbox.engines import Engine
+from minifn.sandbox.protections import USE_HOST, Protection, protections
 from minifn.sandbox.spawner import Spawner
 
 State = Literal["ON", "DEGRADED", "OFF"]
@@ -107,17 +108,39 @@ def examine(config: Config) -> Report:
     )
 
 
+def examine_running(
+    config: Config, engine: Engine, found: Sequence[Protection], table: RuntimeTable
+) -> tuple[Check, ...]:
+    """Return the checks of a server that runs with these parts. It blocks for a moment."""
+    return (
+        _engine(engine),
+        *map(_protection, found),
+        *check_runtimes(table),
+        *_shared_files(config),
+        *_machine(config),
+    )
+
+
+def _engine(engine: Engine) -> Check:
+    return Check(
+        group="sandbox",
+        name="engine",
+        state="ON",
+        detail=f"{engine.name}: {engine.strength}",
+        required=True,
+    )
+
+
+def _protection(one: Protection) -> Check:
+    return Check(
+        group="sandbox", name=one.name, state=one.state, detail=one.reason, remedy=one.remedy
+    )
+
+
 async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
     async with Spawner(data.run) as spawner:
         try:
-            engine = await choose(name, spawner, data, network)
-            chosen = Check(
-                group="sandbox",
-                name="engine",
-                state="ON",
-                detail=f"{engine.name}: {engine.strength}",
-                required=True,
-            )
+            chosen = _engine(await choose(name, spawner, data, network))
         except EngineUnavailable as error:
             chosen = Check(
                 group="sandbox",
@@ -128,19 +151,7 @@ async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
                 required=True,
             )
         found = await protections(spawner, data, name, network)
-    return [
-        chosen,
-        *(
-            Check(
-                group="sandbox",
-                name=one.name,
-                state=one.state,
-                detail=one.reason,
-                remedy=one.remedy,
-            )
-            for one in found
-        ),
-    ]
+    return [chosen, *map(_protection, found)]
 
 
 def check_runtimes(table: RuntimeTable) -> list[Check]:

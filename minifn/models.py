@@ -228,6 +228,8 @@ class ApiKey(Record, frozen=True, kw_only=True):
     description: str = ""
     #: The functions that it may touch: ids, and beginnings of ids with a `*`; () for all.
     functions: tuple[str, ...] = ()
+    #: When it was used last, within a minute; 0 = never.
+    accessed_at: int = 0
 
 
 class Rule(Record, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from minifn.api import docs
+from minifn.api import console_pages, docs
 from minifn.api.cors import Cors
 from minifn.api.direct import Direct
 from minifn.api.domains import Domains, FunctionDomains
@@ -21,6 +21,7 @@ from minifn.api.operations import (
     catalog,
     console,
     console_session,
+    deployment_files,
     deployments,
     events,
     executions,
@@ -30,9 +31,12 @@ from minifn.api.operations import (
     live_logs,
     nodes,
     openapi,
+    operator_keys,
+    planned_runs,
     project,
     project_keys,
     rules,
+    server_health,
     templates,
     usage,
     usage_metrics,
@@ -68,6 +72,10 @@ OPERATIONS: tuple[Operation, ...] = (
     *all_executions.OPERATIONS,
     *live_logs.OPERATIONS,
     *function_overview.OPERATIONS,
+    *deployment_files.OPERATIONS,
+    *server_health.OPERATIONS,
+    *planned_runs.OPERATIONS,
+    *operator_keys.OPERATIONS,
     *build_logs.OPERATIONS,
     *nodes.OPERATIONS,
     *console_session.OPERATIONS,
@@ -76,11 +84,11 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API, git and the documentation as one ASGI application.
+    """Return the API, git, the console and the documentation as one ASGI application.
 
-    They lie below /v1, /git and /docs. The lifespan of the application starts and stops `parts`, of
-    which nothing is used before the first request. `state.direct` answers the requests that come
-    most without ASGI, for a server that can use it.
+    They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops
+    `parts`, of which nothing is used before the first request. `state.direct` answers the requests
+    that come most without ASGI, for a server that can use it.
     """
 
     context = Context(parts, OPERATIONS)
@@ -96,6 +104,7 @@ def create_app(parts: Parts) -> Starlette:
             *map(_route, endpoints),
             WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
             Mount("/git", GitHttp(context)),
+            *console_pages.ROUTES,
             *docs.ROUTES,
         ],
         middleware=[

@@ -7,14 +7,21 @@ that the builder confines. Packing reads only published builds.
 import gzip
 import os
 import secrets
+import subprocess
 import tarfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
+from typing import Any
 
+from minifn import jsontext
 from minifn.sandbox.own_python import own_interpreter
 
 #: The program that unpacks; it imports nothing of minifn.
 UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
+#: The program that lists the files of an archive; it imports nothing of minifn.
+LIST_PROGRAM = Path(__file__).with_name("list_main.py")
+#: Seconds that it may take.
+LIST_SECONDS = 15
 #: gzip's level for packed builds: nearly the size of the highest level in a third of the time.
 PACK_LEVEL = 5
 
@@ -26,6 +33,28 @@ def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
     that is left out, or exits with 1 and prints the reason.
     """
     return (str(own_interpreter()), "-I", "-S", program, archive, target)
+
+
+class ArchiveUnreadable(Exception):
+    """The files of an archive are not shown; the message says why."""
+
+
+def read_files(archive: Path, *wanted: str) -> Any:
+    """Return the files of an untrusted archive, or the one that is wanted, as `list_main.py` does.
+
+    It blocks. Raises ArchiveUnreadable.
+    """
+    argv = [str(own_interpreter()), "-I", "-S", str(LIST_PROGRAM), str(archive), *wanted]
+    try:
+        done = subprocess.run(
+            argv, env={}, capture_output=True, timeout=LIST_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        raise ArchiveUnreadable("The archive takes too long to read.") from None
+    if done.returncode == 0:
+        return jsontext.decode(done.stdout)
+    said = done.stdout.decode(errors="replace").strip() if done.returncode == 1 else ""
+    raise ArchiveUnreadable(said or "The archive takes too long to read.")
 
 
 def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:

@@ -9,10 +9,11 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from minifn.archive import pack, uploads
+from minifn.archive import pack, read_files, uploads
 from minifn.archive.folders import Folder
 from minifn.change_feed import ChangeFeed
 from minifn.errors import DeploymentNotFound, FunctionNotFound
@@ -62,6 +63,8 @@ class DeploymentService:
         self.folders: dict[str, Folder] = {}
         #: One build is packed for download at a time.
         self._packing = asyncio.Lock()
+        #: The files of one archive are read at a time.
+        self._listing = asyncio.Lock()
         #: Builds are removed, or a deployment becomes active.
         self._removing = asyncio.Lock()
 
@@ -208,6 +211,15 @@ class DeploymentService:
         if not (deployment.uploaded and path.exists()):
             raise DeploymentNotFound
         return path
+
+    async def files(self, function_id: str, deployment_id: str, *wanted: str) -> Any:
+        """Return the files of the uploaded archive, or the content of one.
+
+        Raises what `source` raises, and ArchiveUnreadable.
+        """
+        path = await self.source(function_id, deployment_id)
+        async with self._listing:
+            return await asyncio.to_thread(read_files, path, *wanted)
 
     async def output(self, function_id: str, deployment_id: str) -> Path:
         """Return the packed build; it is packed the first time.

@@ -180,6 +180,11 @@ class Executions:
         return result
 
     @property
+    def waiting(self) -> int:
+        """Number of executions that wait in the queue; may be too high for some seconds."""
+        return self._limits.waiting
+
+    @property
     def overloaded(self) -> bool:
         """Whether as many executions wait as the server accepts."""
         return self._limits.full

@@ -1,5 +1,6 @@
 """API keys: made, listed, deleted and verified; only the hash of a secret is kept."""
 
+import contextlib
 import hashlib
 import secrets
 import sqlite3
@@ -20,6 +21,8 @@ from minifn.store.queries import Query
 
 #: Most seconds between two looks at a verified key: another process may have deleted it.
 TRUST_SECONDS = 1.0
+#: Milliseconds between two notes of a key's use.
+USE_MS = 60_000
 _CACHED_MAX = 1000
 
 
@@ -123,7 +126,15 @@ class Keys:
             if len(self._trusted) >= _CACHED_MAX:
                 self._trusted.clear()
             self._trusted[secret_hash] = (key, looked_at)
+            await self._note_use(key)
         return key
+
+    async def _note_use(self, key: ApiKey) -> None:
+        now = now_ms()
+        if now - key.accessed_at >= USE_MS:
+            # A disk that is full does not stop a request.
+            with contextlib.suppress(sqlite3.Error):
+                await self._database.write(api_keys.touch, key.id, now)
 
 
 def _current(key: ApiKey | None) -> ApiKey | None:

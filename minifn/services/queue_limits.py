@@ -88,6 +88,11 @@ class QueueLimits:
         await self._count()
 
     @property
+    def waiting(self) -> int:
+        """Number of executions that wait for a slot; may be too high."""
+        return self._waiting
+
+    @property
     def full(self) -> bool:
         """Whether as many executions wait as the limit allows."""
         return self._waiting + self._storing_waiting >= self._count_max

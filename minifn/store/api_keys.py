@@ -43,6 +43,11 @@ def every(conn: sqlite3.Connection) -> list[ApiKey]:
     return TABLE.all(conn, "1 ORDER BY sequence")
 
 
+def touch(conn: sqlite3.Connection, key_id: str, now: int) -> None:
+    """Note that a key was used."""
+    conn.execute("UPDATE api_keys SET accessed_at = ? WHERE id = ?", (now, key_id))
+
+
 def delete(conn: sqlite3.Connection, key_id: str) -> bool:
     """Delete one key; return False if it does not exist."""
     return conn.execute("DELETE FROM api_keys WHERE id = ?", (key_id,)).rowcount > 0

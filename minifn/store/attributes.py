@@ -71,7 +71,7 @@ KEYS: Attributes = {
     **_BASE,
     **_columns(Kind.STRING, "name scopes"),
     "expire_at": Attribute("NULLIF(expire_at, 0)", Kind.INSTANT),
-    "accessed_at": Attribute("NULL", Kind.INSTANT),
+    "accessed_at": Attribute("NULLIF(accessed_at, 0)", Kind.INSTANT),
 }
 
 #: Attributes of functions, joined to their usage.

@@ -374,4 +374,5 @@ MIGRATIONS = (
         PRIMARY KEY (minute, function)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE api_keys ADD COLUMN accessed_at INTEGER NOT NULL DEFAULT 0;",
 )

@@ -5,15 +5,19 @@ deployment it stays planned until the next tick.
 """
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
-from minifn.models import Execution, ExecutionRequest
-from minifn.store import execution_queue
+from minifn.models import Execution, ExecutionRequest, Function
+from minifn.store import execution_queue, functions, late_indexes
+from minifn.store.conditions import Condition, within
 
 _COLUMNS = "id, deployment_id, schedule, interval_minutes, schedule_next, schedule_previous"
 _RECURS = "(schedule <> '' OR interval_minutes > 0)"
 _UNPLANNED = f"{_RECURS} AND deployment_id <> '' AND schedule_next = 0"
+#: Most executions of one function that `ran` returns.
+RAN_MAX = 300
 _PLANNED = f"schedule_next > 0 AND {_RECURS}"
 
 
@@ -43,6 +47,42 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     to_at: int
     #: The execution of the tick `from_at`; None when it is skipped.
     execution: Execution | None = None
+
+
+class Ran(msgspec.Struct, frozen=True, array_like=True):
+    """An execution that a schedule caused."""
+
+    id: str
+    function_id: str
+    created_at: int
+    status: str
+
+
+def recurring(conn: sqlite3.Connection, reach: Sequence[str] = ()) -> list[Function]:
+    """Return the functions within `reach` that have a schedule or an interval, by creation."""
+    where = within("id", reach)
+    return functions.TABLE.all(conn, f"{_RECURS} AND {where.sql} ORDER BY sequence", *where.values)
+
+
+def ran(conn: sqlite3.Connection, sequences: Sequence[int], since: int) -> list[Ran]:
+    """Return executions that schedules of functions caused since an instant, oldest first.
+
+    Of each function these are the newest RAN_MAX.
+    """
+    through = late_indexes.mark(conn)
+    sources = late_indexes.sources(
+        "executions", late_indexes.index_of("trigger"), through, keys=True
+    )
+    found = []
+    for function in sequences:
+        caused = Condition("function = ? AND trigger = 'schedule'", (function,))
+        newest = late_indexes.rows("sequence", sources, caused)
+        found += conn.execute(
+            "SELECT id, function_id, created_at, status FROM executions WHERE created_at >= ?"
+            f" AND sequence IN ({newest.sql} ORDER BY sequence DESC LIMIT ?)",
+            (since, *newest.values, RAN_MAX),
+        ).fetchall()
+    return sorted((Ran(*row) for row in found), key=lambda one: one.created_at)
 
 
 def pending(conn: sqlite3.Connection, now: int, limit: int) -> list[Plan]:

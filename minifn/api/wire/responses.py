@@ -291,7 +291,7 @@ def api_key(record: ApiKey, secret: str = "") -> dict[str, Any]:
         "expire": _instant(record.expire_at),
         "scopes": record.scopes,
         "secret": secret,
-        "accessedAt": "",
+        "accessedAt": _instant(record.accessed_at),
         "sdks": [],
     }
 
