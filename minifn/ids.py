@@ -2,25 +2,35 @@
 
 import os
 import re
+import struct
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 #: Two labels or more; the last one is not a number, which excludes addresses.
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?!\d+$){_LABEL}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,35}")
+#: Random numbers that the system gives at once, because a call of it costs more than an id.
+_RANDOM_COUNT = 256
 _id_lock = threading.Lock()
 _last_id_us = 0
+_random: Iterator[tuple[int]] = iter(())
 
 
 def new_id() -> str:
     """Return 20 lowercase hex characters: 13 of unique microseconds and 7 random ones."""
-    global _last_id_us
+    global _last_id_us, _random
     with _id_lock:
-        _last_id_us = max(_last_id_us + 1, time.time_ns() // 1000)
-        microseconds = _last_id_us
-    return f"{microseconds:013x}{int.from_bytes(os.urandom(4)) >> 4:07x}"
+        microseconds = time.time_ns() // 1000
+        if microseconds <= _last_id_us:
+            microseconds = _last_id_us + 1
+        _last_id_us = microseconds
+        found = next(_random, None)
+        if found is None:
+            _random = struct.iter_unpack("I", os.urandom(4 * _RANDOM_COUNT))
+            found = next(_random)
+    return f"{microseconds:013x}{found[0] >> 4:07x}"
 
 
 def is_id(value: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from starlette.routing import Route
 
 from minifn import Config, Minifn, __version__
-from minifn.api import OPERATIONS, docs
+from minifn.api import OPERATIONS, console_pages, docs
 from minifn.change_feed import NAMES
 from minifn.cli import COMMANDS, main
 from minifn.cli.options import CLIENT_VARIABLES, FIELDS, OPTIONS, flag
@@ -86,7 +86,7 @@ def test_every_route_is_an_operation_or_a_page(tmp_path: Path) -> None:
     routes = Minifn(Config(data=tmp_path / "data")).app.routes
     paths = {route.path for route in routes if isinstance(route, Route)}
     assert paths == {f"/v1{operation.path}" for operation in OPERATIONS} | {
-        route.path for route in docs.ROUTES
+        route.path for route in (*console_pages.ROUTES, *docs.ROUTES)
     }
 
 
@@ -179,6 +179,9 @@ def test_links_between_pages_lead_to_headings(name: str) -> None:
     links = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
     assert name in pages, "index.md does not list this page"
     for link in links:
+        if link.endswith(".png"):
+            assert (PAGES / link).stat().st_size < 60_000, link
+            continue
         page, _, anchor = link.partition("#")
         page = page.removesuffix(".md") or name
         assert page in pages, link

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
 
-from minifn.api import docs
+from minifn.api import console_pages, docs
 from minifn.api.cors import Cors
 from minifn.api.direct import Direct
 from minifn.api.domains import Domains, FunctionDomains
@@ -82,11 +82,11 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def create_app(parts: Parts) -> Starlette:
-    """Return the API, git and the documentation as one ASGI application.
+    """Return the API, git, the console and the documentation as one ASGI application.
 
-    They lie below /v1, /git and /docs. The lifespan of the application starts and stops `parts`, of
-    which nothing is used before the first request. `state.direct` answers the requests that come
-    most without ASGI, for a server that can use it.
+    They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops
+    `parts`, of which nothing is used before the first request. `state.direct` answers the requests
+    that come most without ASGI, for a server that can use it.
     """
 
     context = Context(parts, OPERATIONS)
@@ -102,6 +102,7 @@ def create_app(parts: Parts) -> Starlette:
             *map(_route, endpoints),
             WebSocketRoute(f"{ROOT}/realtime", Realtime(context)),
             Mount("/git", GitHttp(context)),
+            *console_pages.ROUTES,
             *docs.ROUTES,
         ],
         middleware=[

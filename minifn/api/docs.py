@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 PLACE = Path(__file__).parents[1] / "docs"
 #: The page that lists the others: its lists are the menu of every page.
 INDEX = "index"
-FILES = {".css": "text/css", ".md": "text/markdown; charset=utf-8", ".svg": "image/svg+xml"}
+FILES = {
+    ".css": "text/css",
+    ".md": "text/markdown; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

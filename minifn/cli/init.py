@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from minifn.cli.connecting import json_option
 from minifn.cli.examples import examples, examples_root
+from minifn.cli.handler_types import add_types
 from minifn.cli.options import fail
 from minifn.cli.project_file import NAMES, ProjectError, ProjectFile, id_for
 from minifn.ids import is_id
@@ -107,6 +108,10 @@ def init(
         if own in {entry.id for entry in project.functions()}:
             fail(f"{project.path} has a function {own} already: choose another with --id")
         written = [] if beginning.folder == folder else _copy(beginning.folder, folder)
+        if written and not template:
+            family = beginning.runtime.rpartition("-")[0]
+            made = add_types(folder / beginning.settings["entrypoint"], family)
+            written += [path.relative_to(folder).as_posix() for path in made]
         entry = {
             "$id": own,
             "name": folder.name,

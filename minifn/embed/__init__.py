@@ -57,6 +57,7 @@ class Minifn(Parts):
         secrets: Mapping[str, str] | None = None,
         ignore: Iterable[str] = (),
         activate: bool = True,
+        rebuild: bool = False,
         on_log: Callable[[str], None] | None = None,
         **options: "Unpack[FunctionOptions]",
     ) -> "DeployedFunction":
@@ -65,7 +66,8 @@ class Minifn(Parts):
         Settings that are not named keep their value. A new function gets a runtime and an
         entrypoint that fit the folder. `variables` and `secrets` are set, others stay; secrets are
         never shown by the API. The folder is packed as git would take it, without what `ignore`
-        names; `on_log` gets the build log as it grows, on this event loop. Raises NotRunning,
+        names. Code that runs already with the same settings is not built again, unless `rebuild`
+        asks for it. `on_log` gets the build log as it grows, on this event loop. Raises NotRunning,
         BuildFailed, TypeError for a setting that there is not, and the errors of the API.
         """
         # Imported on first use, with the rules of the API.
@@ -80,6 +82,7 @@ class Minifn(Parts):
             secrets=secrets or {},
             ignore=tuple(ignore),
             activate=activate,
+            rebuild=rebuild,
         )
         return await deploy(self, order, on_log)
 

@@ -1,6 +1,7 @@
 """`Minifn.deploy`: settings, variables, upload and build of a function in one call."""
 
 import asyncio
+import filecmp
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from minifn.ids import new_id
 from minifn.models import UNFINISHED_BUILD, Deployment, Function
 from minifn.parts import Parts
 from minifn.services.uploads import Upload, UploadedFile
+from minifn.store import deployments
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +32,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Mapping[str, str]
     ignore: tuple[str, ...]
     activate: bool
+    #: Whether code that has not changed is built again.
+    rebuild: bool
 
 
 async def deploy(
@@ -38,12 +42,23 @@ async def deploy(
     """Carry out an order; `on_log` gets the build log in pieces, as it grows."""
     if not order.folder.is_dir():
         raise ArgumentInvalid(f"{order.folder} is not a folder")
-    function = await _put(parts, order)
+    function, was_live = await _put(parts, order)
     await parts.variables.set(function.id, order.variables)
     await parts.variables.set(function.id, order.secrets, secret=True)
-    with followed(parts) as news:
-        uploaded = await _upload(parts, function, order)
-        deployment = await _built(news, uploaded, on_log)
+    function = await parts.functions.get(function.id)
+    archive = parts.data.upload(new_id())
+    try:
+        size = await asyncio.to_thread(_pack, order.folder, archive, order.ignore)
+        code = UploadedFile(path=archive, size_bytes=size, filename="code.tar.gz")
+        is_live = was_live and function.live and order.activate and not order.rebuild
+        deployment = await _same(parts, function, archive) if is_live else None
+        if deployment is None:
+            upload = Upload(function_id=function.id, code=code, activate=order.activate)
+            with followed(parts) as news:
+                uploaded = await parts.uploads.take(upload)
+                deployment = await _built(news, uploaded, on_log)
+    finally:
+        archive.unlink(missing_ok=True)
     if deployment.status != "ready":
         raise BuildFailed(deployment)
     return DeployedFunction(
@@ -53,8 +68,24 @@ async def deploy(
     )
 
 
-async def _put(parts: Parts, order: Order) -> Function:
-    """Create the function, or change its settings."""
+async def _same(parts: Parts, function: Function, archive: Path) -> Deployment | None:
+    """Return the active deployment if it was built of the same archive and can run."""
+    active = await parts.database.read(deployments.get, function.id, function.deployment_id)
+    if active is None or active.status != "ready":
+        return None
+    source = parts.data.source(active.id)
+    try:
+        same = await asyncio.to_thread(filecmp.cmp, source, archive, shallow=False)
+    except FileNotFoundError:
+        return None
+    return active if same else None
+
+
+async def _put(parts: Parts, order: Order) -> tuple[Function, bool]:
+    """Create the function, or change its settings.
+
+    Return it, and whether its active deployment was built with the settings before.
+    """
     settings.check_variables(parts, order.function_id, {**order.variables, **order.secrets})
     try:
         stored = await parts.functions.get(order.function_id)
@@ -73,23 +104,7 @@ async def _put(parts: Parts, order: Order) -> Function:
         function = await parts.functions.update(stored.id, changed)
     if function.provider_repository_id or (stored and stored.provider_repository_id):
         await parts.git.follow(function, stored)
-    return function
-
-
-async def _upload(parts: Parts, function: Function, order: Order) -> Deployment:
-    """Pack the folder and queue its build."""
-    archive = parts.data.upload(new_id())
-    try:
-        size = await asyncio.to_thread(_pack, order.folder, archive, order.ignore)
-        return await parts.uploads.take(
-            Upload(
-                function_id=function.id,
-                code=UploadedFile(path=archive, size_bytes=size, filename="code.tar.gz"),
-                activate=order.activate,
-            )
-        )
-    finally:
-        archive.unlink(missing_ok=True)
+    return function, stored is not None and stored.live and function.live
 
 
 def _pack(folder: Path, archive: Path, ignore: Iterable[str]) -> int:

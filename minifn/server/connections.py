@@ -148,15 +148,20 @@ class Connection(Watched, HttpToolsProtocol):
         self.check_head()
         self.run_app()
 
-    def check_head(self) -> None:
-        """Raise Refused for a head that is malformed, or has too much ahead of it."""
+    def check_head(self) -> dict[bytes, bytes]:
+        """Return the headers, the last one of a name.
+
+        Raises Refused for a head that is malformed, or has too much ahead of it.
+        """
         self._head_bytes = 0
         headers = self.headers
         if len(headers) > HEADERS_MAX or len(self.pipeline) >= PIPELINE_MAX:
             raise Refused
-        if len(dict(headers)) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
+        by_name = dict(headers)
+        if len(by_name) < len(headers) and [name for name, _ in headers].count(b"host") > 1:
             # RFC 9112, 3.2: one Host could be checked and another one used.
             raise Refused
+        return by_name
 
     def run_app(self) -> None:
         """Have the application answer the request whose head is complete, after those ahead."""

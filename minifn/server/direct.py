@@ -52,13 +52,15 @@ class DirectCycle(RequestResponseCycle):
     response_started = False
     waiting_for_100_continue = False
 
+    task: "asyncio.Task[None]"
+
     def __init__(self, connection: "DirectConnection") -> None:
         self.scope = connection.scope
         self.transport = connection.transport
         self.flow = connection.flow
         self.default_headers = connection.server_state.default_headers
         self.logger = connection.logger
-        self.on_response = connection.on_response_complete
+        self.on_response = connection.on_answered
 
     def receive_too(self) -> None:
         """Prepare `receive`, which short answers do without."""
@@ -104,6 +106,9 @@ class DirectConnection(Connection):
         self._replying: Replying | None = None
         self._arrived = b""
         self._rest_timer: asyncio.TimerHandle | None = None
+        #: When the last answer ended, on the loop's clock.
+        self._answered_at = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
@@ -114,6 +119,8 @@ class DirectConnection(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
         self._take_arrived()
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -121,18 +128,46 @@ class DirectConnection(Connection):
         self._leave_to_app()
         super().shutdown()
 
+    def on_answered(self) -> None:
+        """Called when an answer has ended; does what uvicorn does, with one timer for many answers.
+
+        A timer for each answer costs as much as all headers of an answer.
+        """
+        if self.pipeline or self.flow.read_paused:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._answered_at = self.loop.time()
+        if self._idle_timer is None:
+            self._await_idle(self.timeout_keep_alive)
+
+    def _await_idle(self, seconds: float) -> None:
+        self._idle_timer = self.loop.call_later(seconds, self._close_idle)
+
+    def _close_idle(self) -> None:
+        """Close the connection if nothing came since the last answer, and that is long ago."""
+        self._idle_timer = None
+        cycle = self.cycle
+        if not cycle.response_complete or cycle.scope is not self.scope:
+            return
+        left = self._answered_at + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._await_idle(left)
+        elif self.heard_at <= self._answered_at:
+            self.timeout_keep_alive_handler()
+
     def on_headers_complete(self) -> None:
         """Called by the parser. Raising Refused ends the connection."""
-        self.check_head()
-        self._replying = (
-            self._direct.replying(cast("Scope", self.scope)) if self._is_usual() else None
-        )
+        headers = self.check_head()
+        self._replying = None
+        if self._is_usual(headers):
+            self._replying = self._direct.replying(cast("Scope", self.scope))
         if self._replying is None:
             self.run_app()
 
-    def _is_usual(self) -> bool:
+    def _is_usual(self, headers: dict[bytes, bytes]) -> bool:
         """Tell whether a request can be answered directly; fill its scope in, as uvicorn does."""
-        cycle, parser, headers = self.cycle, self.parser, dict(self.headers)
+        cycle, parser = self.cycle, self.parser
         length = headers.get(b"content-length", b"0")
         if (
             (cycle is not None and not cycle.response_complete)
@@ -171,9 +206,8 @@ class DirectConnection(Connection):
         body = self._take_arrived()
         self.cycle = cycle = DirectCycle(self)
         cycle.keep_alive = self.parser.should_keep_alive()
-        task = self.loop.create_task(self._answer(cycle, replying, body))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        cycle.task = self.loop.create_task(self._answer(cycle, replying, body))
+        self.tasks.add(cycle.task)
 
     def _take_arrived(self) -> bytes:
         """Return what has arrived of the body, and wait for no more."""
@@ -214,6 +248,9 @@ class DirectConnection(Connection):
                 self.transport.close()
             else:
                 await cycle.send_500_response()
+        finally:
+            # A callback of the task would cost a turn of the loop.
+            self.tasks.discard(cycle.task)
 
     async def _deliver(self, cycle: DirectCycle, scope: Scope, reply: Reply, began: float) -> None:
         """Send an answer piece by piece, through uvicorn."""

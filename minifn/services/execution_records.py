@@ -82,17 +82,15 @@ def caused(function: Function, request: ExecutionRequest) -> Execution:
 def finish(target: Target, execution: Execution, response: FunctionResponse) -> ExecutionResult:
     """Return an execution that ended with `response`, and the answer for its caller."""
     logged = target.function.logging
-    headers: Headers = (
-        *((name, value) for name, value in response.headers if name != "x-appwrite-execution-id"),
-        ("x-appwrite-execution-id", execution.id),
-    )
+    kept = [item for item in response.headers if item[0] != "x-appwrite-execution-id"]
+    headers: Headers = (*kept, ("x-appwrite-execution-id", execution.id))
     finished = msgspec.structs.replace(
         execution,
         updated_at=now_ms(),
         deployment_id=target.function.deployment_id,
         status="failed" if response.failure or response.status_code >= 500 else "completed",
         response_status_code=response.status_code,
-        response_headers=tuple(item for item in headers if item[0] in STORED_RESPONSE_HEADERS),
+        response_headers=tuple([item for item in kept if item[0] in STORED_RESPONSE_HEADERS]),
         logs=keep_tail(response.logs, "Logs") if logged else "",
         errors=keep_tail(response.errors, "Errors") if logged else "",
         # Rounded to microseconds: some SDKs turn numbers with more than 15 digits into strings.

@@ -1,7 +1,7 @@
 """SQL of filters: identifiers come from attributes, values are bound to `?`."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,11 +74,14 @@ def holds(conn: sqlite3.Connection, filters: Sequence[Filter]) -> bool:
     return conn.execute(f"SELECT 1 WHERE {test.sql}", test.values).fetchone() is not None
 
 
-def condition(item: Filter) -> Condition:
-    """Return the SQL of one filter."""
+def condition(item: Filter, unsought: Collection[str] = ()) -> Condition:
+    """Return the SQL of one filter. SQLite does not seek by the columns that are `unsought`."""
     if isinstance(item, Combination):
-        return join([condition(inner) for inner in item.filters], item.operator.upper())
+        inner = [condition(one, unsought) for one in item.filters]
+        return join(inner, item.operator.upper())
     column, values = item.attribute.column, item.values
+    if column in unsought:
+        column = f"+{column}"
     if item.method is Method.EQUAL:
         test = "= ?" if len(values) == 1 else f"IN ({', '.join('?' * len(values))})"
         return Condition(f"{column} {test}", values)

@@ -12,7 +12,7 @@ from minifn.store import plans
 from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.late_indexes import rows
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
-from minifn.store.queries import CREATION, Attribute, Comparison, Order, Query
+from minifn.store.queries import CREATION, Attribute, Comparison, Method, Order, Query
 from minifn.store.table import Table
 
 R = TypeVar("R", bound=Record)
@@ -53,8 +53,8 @@ def page(
     plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
-    beyond = _beyond(conn, table.name, scope, query, orders)
-    sequences = _sequences(plan, beyond, orders)
+    parts = _parts(conn, table.name, scope, query, orders)
+    sequences = _sequences(plan, parts, orders, query, scope)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
@@ -128,16 +128,25 @@ def _keys(orders: Orders) -> str:
     return ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column, descending in orders)
 
 
-def _beyond(
-    conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders
-) -> list[Condition]:
-    """Return the conditions of the rows beyond the cursor's, exclusive, nearest rows first.
+@dataclass(frozen=True)
+class Part:
+    """A part of a list: its condition, and the columns that have one value in it."""
 
-    No two rows share the last key. For keys a and b the conditions are `a = ? AND b > ?`, `a > ?`.
+    condition: Condition = ALWAYS
+    fixed: frozenset[str] = frozenset()
+
+
+def _parts(
+    conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders
+) -> list[Part]:
+    """Return the parts of a page, none of which overlap; with a cursor those beyond its row.
+
+    For keys a and b, of which no two rows share the last, they are `a = ? AND b > ?` and `a > ?`.
+    A filter that compares a key decides here which parts there are: SQLite would seek by it.
     """
-    if not query.cursor:
-        return [ALWAYS]
     columns = [column for column, _ in orders]
+    if not query.cursor:
+        return [Part(one) for one in _further(query, *orders[0], None)]
     of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
     sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {of_cursor.sql}"
     row = conn.execute(sql, of_cursor.values).fetchone()
@@ -145,26 +154,63 @@ def _beyond(
         raise CursorNotFound
     if None in row:
         raise QueryOrderNull
-    beyond: list[Condition] = []
+    equal = _compared(query, Method.EQUAL)
+    parts: list[Part] = []
     for place in reversed(range(len(orders))):
-        column, descending = orders[place]
-        same = [
-            Condition(f"{known} = ?", (row[index],)) for index, known in enumerate(columns[:place])
-        ]
-        further = Condition(f"{column} {'<' if descending else '>'} ?", (row[place],))
-        beyond.append(join([*same, further]))
-    return beyond
+        known = dict(zip(columns[:place], row, strict=False))
+        if all(equal.get(column, value) == value for column, value in known.items()):
+            same = [Condition(f"{column} = ?", (value,)) for column, value in known.items()]
+            parts += [
+                Part(join([*same, further]), frozenset(known))
+                for further in _further(query, *orders[place], row[place])
+            ]
+    return parts or [Part(Condition("0"))]
 
 
-def _sequences(plan: Plan, beyond: Sequence[Condition], orders: Orders) -> Condition:
+def _further(query: Query, column: str, descending: bool, value: Any) -> list[Condition]:
+    """Return the ranges of a column beyond `value`, None for all, that a filter leaves of it."""
+    beyond, before = ("<", ">") if descending else (">", "<")
+    further = [] if value is None else [Condition(f"{column} {beyond} ?", (value,))]
+
+    def is_beyond(bound: Any) -> bool:
+        return value is None or bool(bound < value if descending else bound > value)
+
+    equal = _compared(query, Method.EQUAL).get(column)
+    if equal is not None:
+        return [ALWAYS] if is_beyond(equal) else []
+    apart = _compared(query, Method.NOT_EQUAL).get(column)
+    if apart is not None and is_beyond(apart):
+        nearer = join([*further, Condition(f"{column} {before} ?", (apart,))])
+        return [nearer, Condition(f"{column} {beyond} ?", (apart,))]
+    return [join(further)]
+
+
+def _compared(query: Query, method: Method) -> dict[str, Any]:
+    """Return the columns that a filter compares with one value, and these values."""
+    return {
+        item.attribute.column: item.values[0]
+        for item in query.filters
+        if isinstance(item, Comparison) and item.method is method and len(item.values) == 1
+    }
+
+
+def _sequences(
+    plan: Plan, parts: Sequence[Part], orders: Orders, query: Query, scope: Scope
+) -> Condition:
     """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values."""
-    if not plan.in_order or (len(beyond) == 1 and len(plan.sources) == 1):
-        found = rows("sequence", plan.sources, join([join(beyond, "OR"), plan.where]))
+    if not plan.in_order:
+        beyond = join([part.condition for part in parts], "OR")
+        found = rows("sequence", plan.sources, join([beyond, plan.where]))
         return Condition(f"{found.sql} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?", found.values)
     # Each part is a range of an index, and SQLite merges them lazily; it would test an OR row by
     # row. Of two bounds of one column, SQLite seeks to the first: the cursor's is the nearer one.
+    # By a filter of a column that has one value in the part it would seek as well.
     columns = ", ".join(column for column, _ in orders)
-    parts = [rows(columns, plan.sources, join([part, plan.where])) for part in beyond]
-    union = " UNION ALL ".join(part.sql for part in parts)
+    wheres = [join([part.condition, plans.where(query, scope, part.fixed)]) for part in parts]
+    if len(parts) == len(plan.sources) == 1:
+        found = rows("sequence", plan.sources, wheres[0])
+        return Condition(f"{found.sql} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?", found.values)
+    selects = [rows(columns, plan.sources, where) for where in wheres]
+    union = " UNION ALL ".join(select.sql for select in selects)
     sql = f"SELECT sequence FROM ({union} ORDER BY {_keys(orders)} LIMIT ? OFFSET ?)"
-    return Condition(sql, tuple(value for part in parts for value in part.values))
+    return Condition(sql, tuple(value for select in selects for value in select.values))

@@ -5,12 +5,13 @@ filter that leaves few rows (FEW) drives the query, and its rows are sorted. Wit
 matches are frequent, and a page is found soon by reading in the list's order.
 
 A page of a million rows then takes milliseconds. These take longer, up to some tenths of a second:
-parts of a text (CONTAINS, ENDS_WITH), which no index finds; a long range of `updated_at` in order
-of creation; and the count of rows when two conditions are each frequent and seldom hold together.
+parts of a text (CONTAINS, ENDS_WITH), which no index finds; a long range of `id`, `deployment_id`
+or `updated_at` in order of creation; and the count of rows when two conditions are each frequent
+and seldom hold together.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
@@ -142,9 +143,12 @@ def _count(conn: sqlite3.Connection, select: Condition) -> int:
     return int(conn.execute(sql, select.values).fetchone()[0])
 
 
-def where(query: Query, scope: Scope) -> Condition:
-    """Return the condition of the whole list, without the cursor of a page."""
-    return join([scope.condition, *(condition(item) for item in query.filters)])
+def where(query: Query, scope: Scope, unsought: Collection[str] = ()) -> Condition:
+    """Return the condition of the whole list, without the cursor of a page.
+
+    SQLite does not seek by filters of the columns that are `unsought`.
+    """
+    return join([scope.condition, *(condition(item, unsought) for item in query.filters)])
 
 
 def for_page(

@@ -120,7 +120,6 @@ def request_frame(
     number: int, request: FunctionRequest, remaining_seconds: float
 ) -> protocol.Request:
     """Return the frame of a request."""
-    headers = (pair for pair in request.headers if not pair[0].startswith("x-open-runtimes-"))
     return protocol.Request(
         id=number,
         method=request.method,
@@ -129,7 +128,11 @@ def request_frame(
         port=request.port,
         path=request.path,
         query=request.query,
-        headers=dict(headers),
+        headers={
+            name: value
+            for name, value in request.headers
+            if not name.startswith("x-open-runtimes-")
+        },
         timeout=min(request.timeout_seconds or remaining_seconds, remaining_seconds),
         logging=request.logging,
     )

@@ -20,6 +20,8 @@ HEADERS_LIMIT_BYTES = 128 * 1024
 HEADERS_MAX = 1000
 #: Bytes that JSON adds to a name and a value.
 PAIR_BYTES = 8
+#: Most encoded headers that are kept, and their bytes each: most answers have the same ones.
+KEPT_HEADERS_MAX, KEPT_HEADERS_BYTES = 64, 512
 LOG_LIMIT_CHARS = 8000
 LOAD_LOG_LIMIT_CHARS = 1_000_000
 NATIVE_NOTICE = (
@@ -30,6 +32,7 @@ TIMED_OUT = "Execution timed out."
 NO_RETURN = "Return statement missing. return context.res.empty() if no response is expected."
 
 dump_json = json.JSONEncoder(separators=(",", ":")).encode
+_encoded: dict[tuple[tuple[str, str], ...], str] = {}
 current: contextvars.ContextVar = contextvars.ContextVar("call", default=None)
 
 
@@ -229,13 +232,20 @@ def normalize(output: object) -> tuple[int, str, bytes]:
 
 def encode_headers(pairs: list[tuple[str, str]]) -> str:
     """Return the headers as JSON. Raises ValueError above the limits of a frame."""
+    key = tuple(pairs)
+    known = _encoded.get(key)
+    if known is not None:
+        return known
     if len(pairs) > HEADERS_MAX:
         raise ValueError(f"there are {len(pairs)} headers, the limit is {HEADERS_MAX}")
     size = len("".join([name + value for name, value in pairs]).encode("utf-8"))
     size += PAIR_BYTES * len(pairs)
     if size > HEADERS_LIMIT_BYTES:
         raise ValueError(f"the headers have {size} bytes, the limit is {HEADERS_LIMIT_BYTES}")
-    return dump_json(pairs)
+    text = dump_json(pairs)
+    if size <= KEPT_HEADERS_BYTES and len(_encoded) < KEPT_HEADERS_MAX:
+        _encoded[key] = text
+    return text
 
 
 def describe(exc: BaseException) -> str:

@@ -186,6 +186,25 @@ def test_a_refusal_does_not_wait_for_the_body(sites: tuple[SiteServer, SiteServe
             assert client.recv(65536).startswith(b"HTTP/1.1 403")
 
 
+def test_an_idle_connection_is_closed(
+    sites: tuple[SiteServer, SiteServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for site in sites:
+        config = site._server.config
+        monkeypatch.setattr(config, "timeout_keep_alive", seconds := 0.3)
+        with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
+            began = time.monotonic()
+            for _ in range(3):
+                client.sendall(USUAL["key"])
+                received = b""
+                while not received.endswith(b"}"):
+                    received += client.recv(65536)
+                # The pause is what is tested: each answer begins the time anew.
+                time.sleep(seconds / 2)
+            assert client.recv(65536) == b""
+            assert 2 * seconds <= time.monotonic() - began < 10
+
+
 def test_an_execution_is_stored_although_its_client_has_gone(
     sites: tuple[SiteServer, SiteServer], directly: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

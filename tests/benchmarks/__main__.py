@@ -11,8 +11,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import dev, languages, rates, records, startup, templates
-from tests.benchmarks.report import Row, table
+from tests.benchmarks import (
+    dev,
+    languages,
+    parts as parts_of_call,
+    rates,
+    records,
+    startup,
+    templates,
+)
+from tests.benchmarks.report import Row, compared, read, table, write
 from tests.serving import Server
 
 
@@ -23,7 +31,7 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="rates, server, cold, templates, queue, lists, languages, dev; all by default",
+        help="rates, parts, server, cold, templates, queue, lists, languages, dev; all by default",
     )
     parser.add_argument("--seconds", type=float, default=2, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
@@ -37,9 +45,14 @@ def main() -> int:
         help="families to measure besides node, such as php,go; all that the machine can run by"
         " default",
     )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="an earlier --json file")
     options = parser.parse_args()
     parts: dict[str, Callable[[Path], list[Row]]] = {
         "rates": lambda data: measure_rates(data, options),
+        "parts": lambda data: parts_of_call.measure(
+            data, options.sandbox, options.seconds, options.rounds
+        ),
         "server": lambda data: startup.measure_server(data, options.sandbox),
         "cold": lambda data: startup.measure_cold(data, options.sandbox),
         "templates": lambda data: templates.measure(data, options.sandbox, options.rounds),
@@ -60,12 +73,16 @@ def main() -> int:
         f"Python {platform.python_version()}, {platform.system()} {platform.release()},"
         f" sandbox {options.sandbox}"
     )
-    missed = 0
+    earlier = read(options.compare) if options.compare else {}
+    done: dict[str, list[Row]] = {}
     for name in options.parts or parts:
         with tempfile.TemporaryDirectory() as folder:
-            rows = parts[name](Path(folder) / "data")
-        missed += sum(row.passed is False for row in rows)
+            done[name] = parts[name](Path(folder) / "data")
+        rows = compared(done[name], earlier.get(name, {}))
         print(f"\n{name}\n{table(rows)}", flush=True)
+        if options.json:
+            write(options.json, done)
+    missed = sum(row.passed is False for rows in done.values() for row in rows)
     print(f"\n{missed} targets missed")
     return 1 if missed else 0
 

@@ -6,10 +6,11 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.benchmarks import wrk
 from tests.benchmarks.report import Row
 from tests.benchmarks.targets import (
     Target,
@@ -19,6 +20,7 @@ from tests.benchmarks.targets import (
     domain_target,
     execution_target,
     functions_framework,
+    node_peers,
 )
 from tests.serving import Server
 
@@ -55,14 +57,8 @@ def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Ra
         "closes": target.closes,
     }
     before = cpu_seconds(target.pid)
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", str(LOAD)],
-        input=json.dumps(job),
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    result = json.loads(done.stdout)
+    by_wrk = wrk.is_there() and not limit and not target.closes
+    result = wrk.measure(job) if by_wrk else json.loads(_generate(job))
     return Rate(
         per_second=(result["requests"] - sum(result["errors"].values())) / result["seconds"],
         p50_ms=result["p50_ms"],
@@ -72,6 +68,17 @@ def load(target: Target, connections: int, seconds: float, limit: int = 0) -> Ra
         seconds=result["seconds"],
         errors=result["errors"],
     )
+
+
+def _generate(job: Mapping[str, object]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(LOAD)],
+        input=json.dumps(job),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout
 
 
 def measure(server: Server, unflushed: Server, seconds: float, rounds: int) -> list[Row]:
@@ -84,11 +91,9 @@ def measure(server: Server, unflushed: Server, seconds: float, rounds: int) -> l
             stack.enter_context(bare_uvicorn()),
             stack.enter_context(functions_framework(asgi=False)),
             stack.enter_context(functions_framework(asgi=True)),
-            execution_target(server, "hello"),
-            execution_target(server, "hello-async"),
-            domain_target(server, "hello-async"),
-            execution_target(unflushed, "hello", note=UNFLUSHED),
-            execution_target(unflushed, "hello-async", note=UNFLUSHED),
+            *map(stack.enter_context, node_peers(server.data.with_name("npm"))),
+            *own_targets(server),
+            *own_targets(unflushed, UNFLUSHED),
         ]
         for target in targets:
             load(target, 16, 0.5)
@@ -99,21 +104,35 @@ def measure(server: Server, unflushed: Server, seconds: float, rounds: int) -> l
     return [*listing(found, targets), *verdicts(found)]
 
 
+def own_targets(server: Server, note: str = "") -> Iterator[Target]:
+    """Yield the functions of a server: by the API, and by their domains."""
+    with server.api as api:
+        for name in ("hello", "hello-async", "hello-node"):
+            if api.http.get(f"/functions/{name}").is_success:
+                yield execution_target(server, name, note=note)
+                yield domain_target(server, name, note=note)
+
+
 def median(rates: Sequence[Rate], field: str) -> float:
     """Return the median of one field over the rounds."""
     return float(statistics.median(getattr(rate, field) for rate in rates))
 
 
 def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> list[Row]:
-    """Return one row per target and number of connections."""
+    """Return one row per target and number of connections; CPU also as multiple of the first's."""
     rows = []
     for target in targets:
         for connections in CONNECTIONS:
             rates = found[target.name, connections]
             errors = sum(sum(rate.errors.values()) for rate in rates)
+            bare = median(found[targets[0].name, connections], "cpu_us")
+            figures = {
+                name: median(rates, name) for name in ("per_second", "p50_ms", "p99_ms", "cpu_us")
+            }
             text = (
-                f"{median(rates, 'per_second'):7,.0f}/s   p50 {median(rates, 'p50_ms'):6.2f} ms   "
-                f"p99 {median(rates, 'p99_ms'):6.2f} ms   cpu {median(rates, 'cpu_us'):5.0f} us"
+                f"{figures['per_second']:7,.0f}/s   p50 {figures['p50_ms']:6.2f} ms   "
+                f"p99 {figures['p99_ms']:6.2f} ms   cpu {figures['cpu_us']:5.0f} us"
+                f"   {figures['cpu_us'] / bare:5.1f}x"
             )
             noted = text + (f"   {errors} WRONG ANSWERS" if errors else "")
             rows.append(
@@ -121,6 +140,7 @@ def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> 
                     what=f"{target.name}, {connections} connections",
                     value=noted,
                     passed=False if errors else None,
+                    figures=figures,
                 )
             )
     return rows
@@ -152,14 +172,17 @@ def verdicts(found: dict[tuple[str, int], list[Rate]]) -> list[Row]:
         )
 
     # The disk bounds single calls; the peers store nothing.
-    ratio(f"minifn hello{UNFLUSHED}", "functions-framework", 1, 1.0)
+    ratio(f"minifn hello-async{UNFLUSHED}", "functions-framework", 1, 1.2)
     for connections in (16, 64):
-        for note in ("", UNFLUSHED):
-            ratio(f"minifn hello{note}", "functions-framework", connections, 5.0)
-            ratio(f"minifn hello-async{note}", "functions-framework --asgi", connections, 0.7)
+        ratio("minifn hello", "functions-framework", connections, 4.0)
+        ratio("minifn hello-async", "functions-framework --asgi", connections, 0.8)
+        if ("workerd", connections) in found:
+            ratio("minifn hello-async", "workerd", connections, 1.0)
         ratio("minifn hello-async domain", "minifn hello-async", connections, 1.0)
-    for name in ("minifn hello", "minifn hello-async"):
-        limit(name, "p99_ms", 1, 5, "ms")
-        limit(name, "p99_ms", 64, 30, "ms")
-        limit(name, "cpu_us", 64, 130, "us")
+    bare = median(found["bare uvicorn", 64], "cpu_us")
+    for name in ("minifn hello-async", "minifn hello-async domain"):
+        limit(name, "cpu_us", 64, round(2 * bare), "us")
+    peers = ("functions-framework --asgi", "workerd")
+    slowest = [median(found[peer, 64], "p99_ms") for peer in peers if (peer, 64) in found]
+    limit("minifn hello-async", "p99_ms", 64, round(min(slowest), 1), "ms")
     return rows

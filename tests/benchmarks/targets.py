@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from tests.serving import FUNCTIONS, PROJECT, Server, free_port, pack, wait_unti
 
 PEERS = Path(__file__).parent / "peers"
 BODY = json.dumps({"name": "World"})
+#: Programs of Node.js's peers.
+PROGRAMS = ("functions-framework", "workerd")
 #: The word for the port in a peer's arguments.
 PORT = "{port}"
 #: The execution of a hello that is measured.
@@ -114,6 +117,26 @@ def functions_framework(*, asgi: bool) -> contextlib.AbstractContextManager[Targ
     return peer(name, [*argv, *flags, "--port", PORT])
 
 
+def node_peers(folder: Path) -> list[contextlib.AbstractContextManager[Target]]:
+    """Return functions-framework for Node.js and workerd, installed into `folder` by npm.
+
+    The list is empty where npm is missing or cannot install them.
+    """
+    packages = ["@google-cloud/functions-framework", "workerd"]
+    quiet = ["--no-audit", "--no-fund", "--silent"]
+    command = ["npm", "install", *quiet, "--prefix", str(folder), *packages]
+    if shutil.which("npm") is None or subprocess.run(command, check=False).returncode:
+        print("no peers for Node.js: npm is missing or could not install them", file=sys.stderr)
+        return []
+    framework, workerd = (str(folder / f"node_modules/.bin/{name}") for name in PROGRAMS)
+    options = ["--source=node", "--target=hello", f"--port={PORT}"]
+    address = f"--socket-addr=http=127.0.0.1:{PORT}"
+    return [
+        peer("functions-framework for Node.js", [framework, *options]),
+        peer("workerd", [workerd, "serve", "node/workerd.capnp", address]),
+    ]
+
+
 def deploy_hello(server: Server) -> None:
     """Deploy the measured functions: `hello` (def), `hello-async` (async def), `hello-node`."""
     with server.api as api:
@@ -148,12 +171,12 @@ def execution_target(
     )
 
 
-def domain_target(server: Server, function_id: str) -> Target:
+def domain_target(server: Server, function_id: str, note: str = "") -> Target:
     """Return a request to the function's own domain."""
     host = f"{function_id}.functions.localhost:{server.port}"
     request = http_request("/", host, BODY)
     return Target(
-        name=f"minifn {function_id} domain",
+        name=f"minifn {function_id} domain{note}",
         port=server.port,
         request=request,
         status=200,

@@ -1,14 +1,16 @@
 """The benchmarks count every answer once, name wrong ones, and report missed targets."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from minifn.languages.table import default_root
+from tests.benchmarks import parts, wrk
 from tests.benchmarks.bare import PROGRAMS
 from tests.benchmarks.language_rows import BASE, Samples, listing
 from tests.benchmarks.rates import load
-from tests.benchmarks.report import Row, at_most, table
+from tests.benchmarks.report import Row, at_most, compared, read, table, write
 from tests.benchmarks.targets import PORT, Target, bare_uvicorn, peer
 
 
@@ -29,6 +31,42 @@ def test_load_counts_every_answer() -> None:
 def test_the_table_shows_missed_targets(value: float, verdict: str) -> None:
     text = table([Row(what="no promise", value="1"), at_most("a page", value, 10, "ms")])
     assert [line.split()[-1] for line in text.splitlines()] == ["1", verdict]
+
+
+def test_wrk_counts_like_the_generator_of_the_tests() -> None:
+    if not wrk.is_there():
+        pytest.skip("wrk is not on PATH: install the package wrk")
+    with bare_uvicorn() as target:
+        job = {"host": "127.0.0.1", "port": target.port, "connections": 2, "seconds": 1}
+        right = wrk.measure({**job, "request": target.request})
+        assert right["requests"] > 10
+        assert right["errors"] == {}
+        assert 0 < right["p50_ms"] <= right["p99_ms"]
+        wrong = wrk.measure({**job, "request": target.request.replace("name", "mane")})
+        assert wrong["errors"]["status"] > 0
+
+
+def test_a_run_is_compared_with_an_earlier_one(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    write(file, {"rates": [Row.of("a", {"cpu_us": 40.0}), Row(what="b", value="no figures")]})
+    later = [Row.of("a", {"cpu_us": 20.0, "p99_ms": 1.0}), Row.of("new", {"cpu_us": 1.0})]
+    texts = [row.value for row in compared(later, read(file)["rates"])]
+    assert texts[0].endswith("(earlier: cpu 0.50x)")
+    assert "earlier" not in texts[1]
+
+
+def test_a_row_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "ROWS_BEFORE", 64)
+    monkeypatch.setattr(parts, "ROWS", 64)
+    cpu, log = parts.row_alone(tmp_path / "rows.db")
+    assert 0 < cpu.figures["value_us"] < 10_000
+    assert 300 < log.figures["value_bytes"] < 100_000
+
+
+@pytest.mark.parametrize("words", [[], ["hop"]], ids=["alone", "hop"])
+def test_the_floor_answers_as_the_peers_do(words: list[str]) -> None:
+    with peer("floor", [sys.executable, "protocol.py", PORT, *words]) as target:
+        assert load(target, connections=2, seconds=5, limit=50).errors == {}
 
 
 def test_load_opens_connections_that_the_server_closes() -> None:

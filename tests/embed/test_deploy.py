@@ -103,6 +103,23 @@ def test_a_failed_build_raises_the_end_of_its_log(sync: SyncMinifn, hello: Path)
     assert sync.execute("breaks", body="Bob").text == "Hello, Bob!\n"
 
 
+def test_code_that_runs_already_is_not_built_again(sync: SyncMinifn, hello: Path) -> None:
+    """An app deploys at each start. Other code, settings and variables are built."""
+    built = [sync.deploy("same", hello, variables={"NAME": "Ada"}).deployment.id]
+    again = sync.deploy("same", hello, variables={"NAME": "Ada"}, timeout=20)
+    assert (again.deployment.id, again.function.timeout_seconds) == (built[0], 20)
+    (hello / "other.py").write_text("")
+    built.append(sync.deploy("same", hello).deployment.id)
+    built.append(sync.deploy("same", hello, variables={"NAME": "Bob"}).deployment.id)
+    sync.set_variables("same", {"NAME": "Eve"})
+    built.append(sync.deploy("same", hello).deployment.id)
+    built.append(sync.deploy("same", hello, commands="true").deployment.id)
+    built.append(sync.deploy("same", hello, rebuild=True).deployment.id)
+    assert len(set(built)) == 6
+    unused = sync.deploy("same", hello, activate=False).deployment.id
+    assert unused != sync.deploy("same", hello).deployment.id == built[-1]
+
+
 def test_a_deployment_that_is_deleted_while_it_is_built(sync: SyncMinifn, hello: Path) -> None:
     """`deploy` ends, as it does when the server stops."""
     begun = threading.Event()

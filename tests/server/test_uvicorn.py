@@ -20,7 +20,7 @@ USED: dict[type, set[str]] = {
     httptools_impl.HttpToolsProtocol: {
         *("connections", "cycle", "flow", "headers", "loop", "pipeline", "scope", "transport"),
         *("logger", "on_response_complete", "parser", "server_state", "shutdown", "tasks", "url"),
-        "on_message_complete",
+        *("on_message_complete", "timeout_keep_alive", "timeout_keep_alive_handler"),
         *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade"),
         *("on_body", "on_headers_complete", "on_message_begin", "pause_writing", "resume_writing"),
         "send_400_response",
@@ -43,7 +43,7 @@ USED: dict[type, set[str]] = {
 #: Names of minifn's own on the same objects.
 OWN = {
     *("body_came", "check_head", "hang_up", "heard_at", "is_late", "paused_at", "receive_too"),
-    *("run_app", "write"),
+    *("on_answered", "run_app", "task", "write"),
 }
 
 

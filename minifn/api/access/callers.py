@@ -37,6 +37,9 @@ USER_SCOPES = GUEST_SCOPES | {"execution.read", "executions.read", "account"}
 GUEST = Caller(kind=CallerKind.GUEST, roles=frozenset({"any", "guests"}), scopes=GUEST_SCOPES)
 ADMIN = Caller(kind=CallerKind.KEY, scopes=None)
 
+#: Headers without which a request has neither a session nor a JWT.
+_OF_USERS = frozenset({b"cookie", b"x-appwrite-jwt", b"x-appwrite-session", b"x-fallback-cookies"})
+
 #: Appwrite's words for kinds of callers, in errors.
 _ROLE_LABELS = {
     CallerKind.KEY: "applications",
@@ -93,7 +96,9 @@ class Authenticator:
         """
         if project != self._project and project not in (b"", b"console"):
             raise ProjectNotFound
-        user = await self._operator(headers, project) or self._user(headers)
+        user = None
+        if not _OF_USERS.isdisjoint(headers):
+            user = await self._operator(headers, project) or self._user(headers)
         secret = headers.get(b"x-appwrite-key")
         if not secret:
             return user or GUEST

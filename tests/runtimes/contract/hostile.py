@@ -108,7 +108,7 @@ async def survive(call: Caller) -> None:
         answer = await shell(call, f'{start}sh -c "{stay}" > /dev/null 2>&1 & echo started')
         assert answer.body == b"started\n", shown(answer)
     # The shell may still be about to become one of them.
-    await call.until(lambda: marked(word), GONE_SECONDS)
+    await call.until(lambda: bool(marked(word)), GONE_SECONDS)
     assert (await call("/exit")).failure == "died"
     await gone(call, word)
     assert (await call("/text")).status_code == 200
