@@ -78,7 +78,7 @@ class Cluster:
     def actors(self) -> list[psutil.Process]:
         """The processes of minifn's actors, one a node."""
         below = psutil.Process(self._process.pid).children(recursive=True)
-        return [one for one in below if one.cmdline()[:1] == ["ray::Node"]]
+        return [one for one in below if "".join(one.cmdline()[:1]).startswith("ray::Node")]
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The nodes by id, as the server lists them."""

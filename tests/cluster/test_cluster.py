@@ -170,6 +170,7 @@ def test_a_node_whose_process_dies_is_started_again(
     said(api.execute(talking, path="/?say=before"))
     actors = cluster.actors()
     pids = {one.pid for one in actors}
+    assert len(pids) >= 3
     for one in actors:
         one.kill()
     wait_until(lambda: pids.isdisjoint(one.pid for one in cluster.actors()), 20, "all are gone")
