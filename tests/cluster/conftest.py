@@ -77,8 +77,12 @@ class Cluster:
 
     def actors(self) -> list[psutil.Process]:
         """The processes of minifn's actors, one a node."""
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        return [one for one in below if "".join(one.cmdline()[:1]).startswith("ray::Node")]
+        found = []
+        for one in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "".join(one.cmdline()[:1]).startswith("ray::Node"):
+                    found.append(one)
+        return found
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The nodes by id, as the server lists them."""
