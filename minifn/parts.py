@@ -328,6 +328,8 @@ class Parts:
         await self.deployments.tidy()
         await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
+        if self.cluster is not None:
+            await self.run_loop(stack, self.cluster.watch(), "connection to the cluster")
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")
         await stack.enter_async_context(self.executions)

@@ -57,6 +57,7 @@ def describe(minifn: Minifn, url: str) -> list[str]:
         f"data     {minifn.data.root}",
         f"sandbox  {minifn.engine.name}: {minifn.engine.strength}",
         f"key in   {key_file}",
+        *([f"cluster  {minifn.config.cluster}: `minifn nodes` lists it"] if minifn.cluster else ()),
         *(warning if exposed else ()),
         *(weaker if minifn.stronger_before else ()),
     ]

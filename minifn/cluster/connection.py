@@ -58,6 +58,7 @@ def join(address: str, *, allow_public: bool) -> None:
     """Join a cluster; blocks. Raises ClusterUnavailable."""
     if ray is None:
         raise ClusterUnavailable("Ray is not installed: pip install 'minifn[ray]'")
+    logging.getLogger("ray").setLevel(logging.ERROR)
     # Ray prints the last lines of other machines' logs when a node dies; `member` says it in one.
     private: Any = importlib.import_module("ray._private.worker")
     if hasattr(private, "print_to_stdstream"):

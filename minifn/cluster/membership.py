@@ -6,11 +6,13 @@ import hashlib
 import ipaddress
 import logging
 import platform
+import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from minifn.cluster import connection
-from minifn.cluster.connection import NodeLost
+from minifn.cluster.connection import Found, NodeLost
 from minifn.cluster.member import Listener, Member
 from minifn.cluster.messages import Settings
 from minifn.config import Config
@@ -24,6 +26,8 @@ logger = logging.getLogger("minifn.cluster")
 FIELDS = frozenset(item.name for item in dataclasses.fields(Config))
 #: Seconds between two looks for nodes that joined or left.
 LOOK_SECONDS = 1.0
+#: Seconds without an answer after which the head of the cluster counts as dead.
+HEAD_SECONDS = 20.0
 
 
 class Membership:
@@ -55,21 +59,32 @@ class Membership:
         ]
 
     async def watch(self) -> None:
-        """Have a member for each living node."""
+        """Have a member for each living node.
+
+        Raises ConnectionError once the head has not answered for HEAD_SECONDS: Ray would end this
+        process soon after.
+        """
+        answered = time.monotonic()
         while True:
             try:
-                found = {one.id: one for one in await connection.in_thread(connection.nodes)}
-            except NodeLost as exc:
-                logger.warning("the cluster does not answer: %s", exc)
-            else:
-                for gone in self.members.keys() - found.keys():
-                    self._running.pop(gone).cancel()
-                    self.members.pop(gone).gone()
-                for own in found.keys() - self.members.keys():
-                    member = Member(found[own], self._settings(found[own].address), self._listener)
-                    self.members[own] = member
-                    self._running[own] = asyncio.create_task(member.run(), name=f"node {own}")
+                async with asyncio.timeout(HEAD_SECONDS):
+                    found = {one.id: one for one in await connection.in_thread(connection.nodes)}
+                answered = time.monotonic()
+                self._follow(found)
+            except (NodeLost, TimeoutError) as exc:
+                if time.monotonic() - answered >= HEAD_SECONDS:
+                    raise ConnectionError("the head of the cluster does not answer") from exc
             await asyncio.sleep(LOOK_SECONDS)
+
+    def _follow(self, found: Mapping[str, Found]) -> None:
+        """Make members of the nodes that joined, and end those of nodes that left."""
+        for gone in self.members.keys() - found.keys():
+            self._running.pop(gone).cancel()
+            self.members.pop(gone).gone()
+        for own in found.keys() - self.members.keys():
+            member = Member(found[own], self._settings(found[own].address), self._listener)
+            self.members[own] = member
+            self._running[own] = asyncio.create_task(member.run(), name=f"node {own}")
 
     async def close(self) -> None:
         """End every node's functions and processes."""

@@ -75,8 +75,11 @@ class ClusterPool:
         )
         await connection.in_thread(join)
         connection.take_back_signals()
-        self._tasks.start(self.membership.watch(), "watch over the nodes")
         return self
+
+    async def watch(self) -> None:
+        """Follow the nodes that join and leave; raises ConnectionError without the head."""
+        await self.membership.watch()
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()

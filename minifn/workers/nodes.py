@@ -32,6 +32,10 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
 class Cluster(Protocol):
     """The nodes of a server."""
 
+    async def watch(self) -> None:
+        """Follow the nodes that join and leave; raises ConnectionError without the head."""
+        ...
+
     def nodes(self) -> list[NodeState]:
         """Return every node, by host."""
         ...

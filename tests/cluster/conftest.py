@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.serving import Api, Server, pack, wait_until
@@ -73,6 +74,15 @@ class Cluster:
             yield added
         finally:
             self.remove(added)
+
+    def actors(self) -> list[psutil.Process]:
+        """The processes of minifn's actors, one a node."""
+        found = []
+        for one in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "".join(one.cmdline()[:1]).startswith("ray::Node"):
+                    found.append(one)
+        return found
 
     def nodes(self) -> dict[str, dict[str, Any]]:
         """The nodes by id, as the server lists them."""

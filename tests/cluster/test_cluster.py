@@ -164,6 +164,37 @@ def test_a_node_that_dies_costs_what_ran_there(
     assert set(witness.seen.values()) == {1}
 
 
+def test_a_node_whose_process_dies_is_started_again(
+    cluster: Cluster, api: Api, talking: str
+) -> None:
+    said(api.execute(talking, path="/?say=before"))
+    actors = cluster.actors()
+    pids = {one.pid for one in actors}
+    assert len(pids) >= 3
+    for one in actors:
+        one.kill()
+    wait_until(lambda: pids.isdisjoint(one.pid for one in cluster.actors()), 20, "all are gone")
+    wait_until(
+        lambda: all(one["state"] == "ready" for one in cluster.nodes().values()),
+        20,
+        "all are ready",
+    )
+    assert said(api.execute(talking, path="/?say=after")) == "after"
+
+
+def test_an_event_runs_a_function(api: Api, talking: str) -> None:
+    settings = {"name": talking, "timeout": 30, "events": ["orders.*.create"]}
+    api.call("PUT", f"/functions/{talking}", 200, json=settings)
+    api.call("POST", "/events", 202, json={"event": "orders.42.create", "payload": {}})
+    query = {"queries[]": '{"method":"equal","attribute":"trigger","values":["event"]}'}
+
+    def caused() -> bool:
+        listed = api.call("GET", f"/functions/{talking}/executions", 200, params=query)
+        return [one["status"] for one in listed["executions"]] == ["completed"]
+
+    wait_until(caused, 10, "the event has run it")
+
+
 def test_a_node_with_another_version_is_refused(
     cluster: Cluster, api: Api, talking: str, tmp_path: Path
 ) -> None:
