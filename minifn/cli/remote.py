@@ -88,7 +88,8 @@ class Remote:
         try:
             return answer.json() if answer.content else None
         except ValueError as exc:
-            raise RemoteError(f"{self.url} does not answer as a minifn server does") from exc
+            message = f"{self.url} does not answer as a server of Appwrite's API does"
+            raise RemoteError(message) from exc
 
     def pages(
         self,

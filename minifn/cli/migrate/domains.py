@@ -31,6 +31,10 @@ class Domains:
             if known.get(domain) == function["$id"]:
                 report.domains.same += 1
                 continue
+            if domain in known:
+                owner = known[domain] or "something else"
+                report.problems.append(f"domain {domain}: at the target it leads to {owner}")
+                continue
             try:
                 self._create(rule, target, report)
             except RemoteError as error:
