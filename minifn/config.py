@@ -86,6 +86,12 @@ class Config:
         secret=True,
     )
     sandbox: str = _setting("auto", "isolation engine", choices=("auto", *ENGINES))
+    cluster: str = _setting(
+        "",
+        "functions run on the nodes of a Ray cluster: the address of its head, or `auto`",
+        shown="this machine alone",
+    )
+    cluster_public: bool = _setting(False, "accept a cluster whose head has a public address")
     runtime_paths: tuple[str, ...] = _setting(
         (), "directories with interpreters and compilers, searched before PATH"
     )

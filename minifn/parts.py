@@ -50,6 +50,7 @@ from minifn.store.database import Database
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
 from minifn.workers.machine import load_runtimes, make_pool
+from minifn.workers.nodes import Cluster
 from minifn.workers.pool import Pool
 from minifn.workers.specs import WorkerSpecs
 
@@ -85,6 +86,8 @@ class Parts:
     pool: Pool
     #: The workers that run executions: the pool, or those of a cluster's nodes.
     workers: Workers
+    #: The nodes of the cluster, None without one.
+    cluster: Cluster | None
     #: Makes the specs of workers.
     specs: WorkerSpecs
     executions: Executions
@@ -230,7 +233,13 @@ class Parts:
         self.pool = await stack.enter_async_context(
             make_pool(Pool, config, self.spawner, self.engine)
         )
-        self.workers = self.pool
+        self.workers, self.cluster = self.pool, None
+        if config.cluster:
+            # Imported here, because only this needs Ray. Raises an OSError.
+            from minifn.cluster.pool import ClusterPool
+
+            nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
+            self.workers = self.cluster = await stack.enter_async_context(nodes)
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""

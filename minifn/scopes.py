@@ -1,7 +1,5 @@
 """Scopes: the rights of API keys, and of the keys that functions get for an execution."""
 
-import difflib
-
 #: Resources with a scope to read them and one to write them.
 _RESOURCES = """
     analytics apps archives attributes avatars backups.policies buckets collections columns
@@ -31,4 +29,7 @@ SCOPES_MAX = 200
 
 def nearest(scope: str) -> str:
     """Return the known scope that is spelled most like `scope`, "" when none is similar."""
+    # A server needs it for a mistyped scope alone.
+    import difflib
+
     return next(iter(difflib.get_close_matches(scope, sorted(SCOPES), n=1)), "")

@@ -11,6 +11,7 @@ from minifn.api import OPERATIONS, console_pages, docs
 from minifn.change_feed import NAMES
 from minifn.cli import COMMANDS, main
 from minifn.cli.options import CLIENT_VARIABLES, FIELDS, OPTIONS, flag
+from minifn.cluster.placement import NODE_VARIABLE
 from minifn.config import ENGINES, variable
 from minifn.languages.manifest import load_families
 from minifn.models import Deployment, Execution, Function, Variable
@@ -25,7 +26,7 @@ FRONT = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 LONG_OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 README_LINES_MAX = 160
 #: Variables that only functions have.
-OF_FUNCTIONS = {CONCURRENCY_VARIABLE}
+OF_FUNCTIONS = {CONCURRENCY_VARIABLE, NODE_VARIABLE}
 CONTRIBUTING_LINES_MAX = 80
 
 

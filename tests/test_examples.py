@@ -1,18 +1,20 @@
 """Every example is deployed over the public API and called."""
 
+import dataclasses
+import hashlib
+import hmac
 import os
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from minifn.cli.demo import BODIES, EVENT, ORDER, WEBHOOK, signed_headers
 from minifn.cli.examples import example, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.uploading import deploy as deployed
@@ -23,6 +25,43 @@ EXAMPLES = {entry["$id"]: entry for entry in examples()}
 BUILD_SECONDS = 300
 #: Beginnings of the names of examples in compiled languages.
 COMPILED = ("go-", "cpp-")
+#: Event sent to the examples that subscribe to events.
+EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
+#: Body that the webhooks get, signed with the secret of their entry.
+WEBHOOK = '{"repository": {"full_name": "ada/site"}}'
+#: Order that the invoices are made of.
+ORDER = '{"number": "7", "to": "Ada", "items": [{"text": "Tea", "count": 2, "price": 3.5}]}'
+#: Command that the chat bots get, with the token of their entry.
+COMMAND = "token=change+me&text=2d6&user_name=ada"
+#: Example -> the body of its request.
+BODIES = {
+    "python-hello": "Ada",
+    "python-qrcode": "minifn",
+    "node-hello": "Ada",
+    "node-markdown": "*Hello* **Ada**",
+    "python-webhook": WEBHOOK,
+    "node-webhook": WEBHOOK,
+    "go-webhook": WEBHOOK,
+    "python-invoice": ORDER,
+    "node-invoice": ORDER,
+    "cpp-invoice": ORDER,
+    "python-chatbot": COMMAND,
+    "node-chatbot": COMMAND,
+    "go-chatbot": COMMAND,
+}
+
+
+def signed_headers(entry: Mapping[str, Any], body: str) -> dict[str, str]:
+    """Return the headers of a webhook with this body, none for another example."""
+    secrets = {one["key"]: one["value"] for one in entry.get("vars", ())}
+    if "WEBHOOK_SECRET" not in secrets:
+        return {}
+    digest = hmac.new(secrets["WEBHOOK_SECRET"].encode(), body.encode(), hashlib.sha256)
+    return {
+        "content-type": "application/json",
+        "x-github-event": "push",
+        "x-hub-signature-256": f"sha256={digest.hexdigest()}",
+    }
 
 
 def here(api: Api, entry: dict[str, Any]) -> dict[str, Any]:
@@ -36,7 +75,9 @@ def here(api: Api, entry: dict[str, Any]) -> dict[str, Any]:
 
 def deploy(server: Server, entry: dict[str, Any]) -> dict[str, Any]:
     with Remote(server.url, PROJECT, server.key) as remote:
-        code = example(entry["$id"], entry["runtime"])
+        # The function may have an id of its own.
+        (name,) = (name for name, one in EXAMPLES.items() if one["path"] == entry["path"])
+        code = dataclasses.replace(example(name, entry["runtime"]), id=entry["$id"])
         return deployed(remote, code, time.monotonic() + BUILD_SECONDS)
 
 

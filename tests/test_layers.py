@@ -24,6 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store sandbox languages",
         "archive workers",
         "builder git",
+        "cluster",
         "services",
         "parts",
         "doctor",

@@ -29,6 +29,7 @@ from minifn.api.operations import (
     functions,
     health,
     live_logs,
+    nodes,
     openapi,
     operator_keys,
     planned_runs,
@@ -76,6 +77,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *planned_runs.OPERATIONS,
     *operator_keys.OPERATIONS,
     *build_logs.OPERATIONS,
+    *nodes.OPERATIONS,
     *console_session.OPERATIONS,
     *openapi.OPERATIONS,
 )

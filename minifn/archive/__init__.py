@@ -8,13 +8,15 @@ import gzip
 import os
 import secrets
 import subprocess
-import tarfile
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minifn import jsontext
 from minifn.sandbox.own_python import own_interpreter
+
+if TYPE_CHECKING:
+    import tarfile
 
 #: The program that unpacks; it imports nothing of minifn.
 UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
@@ -63,8 +65,9 @@ def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
     Symbolic links stay links and owners are left out. Sockets, pipes and devices are skipped, as
     are entries whose name is in `skip`.
     """
+    import tarfile
 
-    def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    def kept(member: "tarfile.TarInfo") -> "tarfile.TarInfo | None":
         return None if PurePosixPath(member.name).name in skip else _anonymous(member)
 
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
@@ -88,7 +91,7 @@ def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+def _anonymous(member: "tarfile.TarInfo") -> "tarfile.TarInfo | None":
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         return None
     member.uid = member.gid = 0

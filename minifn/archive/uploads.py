@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from minifn.archive.unpack_main import ZIP_MAGICS
 from minifn.errors import StorageInvalidContentRange
 from minifn.host.datadir import sync_directory
 from minifn.limits import CHUNK_BYTES
@@ -60,6 +59,9 @@ def parse_content_range(header: str) -> Chunk:
 
 def kind_of(path: Path) -> str:
     """Return `gzip` or `zip` by a file's first bytes, "" for another file. Raises OSError."""
+    # Imported on first use, as wherever its rules are asked: an idle server does without tarfile.
+    from minifn.archive.unpack_main import ZIP_MAGICS
+
     with path.open("rb") as file:
         start = file.read(4)
     return "gzip" if start.startswith(GZIP_MAGIC) else "zip" if start in ZIP_MAGICS else ""

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 
 from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
 from minifn.archive.folders import FolderRefused, copy_folder
-from minifn.archive.unpack_main import shown
 from minifn.builder.caches import mark_used
 from minifn.builder.commands import BuildCommands, BuildError
 from minifn.builder.context import BuildContext
@@ -121,6 +120,8 @@ class Build:
             entrypoint=entrypoint,
             memory_mb=self._memory_bytes // _MIB,
         )
+        from minifn.archive.unpack_main import shown
+
         for note in plan.notes:
             self._log.note(note)
         if unset := [

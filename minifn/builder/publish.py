@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from minifn.archive.unpack_main import leads_outside, shown
 from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, check_level
 
@@ -124,6 +123,8 @@ def _take_over(
     taken: set[tuple[int, int]],
 ) -> None:
     """Change the owner of an entry of the directory `descriptor`. Raises TreeRefused."""
+    from minifn.archive.unpack_main import shown
+
     number = (status.st_dev, status.st_ino)
     if status.st_uid != owner.builder_uid and number not in taken:
         raise TreeRefused(f"{shown(str(path))} belongs to another user (uid {status.st_uid})")
@@ -149,6 +150,8 @@ def _set_mode(name: str, descriptor: int, mode: int, others: int) -> bool:
 
 
 def _check_link(path: Path, link: str, roots: tuple[str, ...]) -> None:
+    from minifn.archive.unpack_main import leads_outside, shown
+
     if link.startswith("/"):
         inside = ".." not in link.split("/") and any(
             Path(link).is_relative_to(root) for root in roots

@@ -28,6 +28,8 @@ COMMANDS = {
     "link": "minifn.cli.link:link",
     "open": "minifn.cli.link:open_console",
     "completion": "minifn.cli.completion:completion",
+    "nodes": "minifn.cli.nodes:nodes",
+    "drain": "minifn.cli.nodes:drain",
     "service": "minifn.cli.service:service",
     "doctor": "minifn.cli.doctor:doctor",
     "keys": "minifn.cli.keys:keys",

@@ -2,13 +2,11 @@
 
 import asyncio
 import concurrent.futures
-import hashlib
-import hmac
-import json
 import shlex
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,6 @@ from minifn.cli.project_file import FunctionEntry
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.serve import describe, serve_until_signal
 from minifn.cli.uploading import deploy
-from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.log_text import printable
 
@@ -28,30 +25,9 @@ from minifn.log_text import printable
 BUILD_SECONDS = 180
 #: Lines shown of a failed build's log.
 BUILD_LOG_LINES = 8
-#: Event sent to the examples that subscribe to events.
-EVENT = {"event": "users.42.create", "payload": {"name": "Ada", "email": "ada@example.com"}}
-#: Body that the webhooks get, signed with the secret of their entry.
-WEBHOOK = '{"repository": {"full_name": "ada/site"}}'
-#: Order that the invoices are made of.
-ORDER = '{"number": "7", "to": "Ada", "items": [{"text": "Tea", "count": 2, "price": 3.5}]}'
-#: Command that the chat bots get, with the token of their entry.
-COMMAND = "token=change+me&text=2d6&user_name=ada"
-#: Example -> the body of its request.
-BODIES = {
-    "python-hello": "Ada",
-    "python-qrcode": "minifn",
-    "node-hello": "Ada",
-    "node-markdown": "*Hello* **Ada**",
-    "python-webhook": WEBHOOK,
-    "node-webhook": WEBHOOK,
-    "go-webhook": WEBHOOK,
-    "python-invoice": ORDER,
-    "node-invoice": ORDER,
-    "cpp-invoice": ORDER,
-    "python-chatbot": COMMAND,
-    "node-chatbot": COMMAND,
-    "go-chatbot": COMMAND,
-}
+#: Examples that greet, the one that is called first.
+GREETERS = ("python-hello", "node-hello")
+PAGE = "python-page"
 
 
 @click.command()
@@ -61,100 +37,86 @@ def demo(**flags: str | bool | None) -> None:
     with tempfile.TemporaryDirectory(prefix="minifn-demo-", ignore_cleanup_errors=True) as place:
         # Functions with their own uid must be able to pass through.
         Path(place).chmod(0o711)
-        serve_until_signal(configuration(**flags, data=f"{place}/data"), show)
+        serve_until_signal(configuration(**flags, data=f"{place}/minifn-data"), show)
 
 
 async def show(minifn: Minifn, url: str) -> None:
-    """Deploy the examples that this machine can run at once and print how to call each."""
+    """Deploy the examples that this machine can run at once, and print what to try."""
     click.echo("\n".join(describe(minifn, url)))
-    key = minifn.admin_key
-    click.echo("\nDeploying the examples; each is shown as soon as it is ready.")
+    click.echo("\nDeploying the examples.")
     deadline = time.monotonic() + BUILD_SECONDS
-    with Remote(url, minifn.config.project, key) as remote:
+    with Remote(url, minifn.config.project, minifn.admin_key) as remote:
         listed = await _apart(remote.call, "GET", "/functions/runtimes")
         runtimes = {runtime["key"]: runtime["$id"] for runtime in listed["runtimes"]}
+        begun = []
         async with asyncio.TaskGroup() as tasks:
             for entry in examples():
                 family = entry["runtime"].partition("-")[0]
                 if family in runtimes and minifn.runtimes.families()[family].shared:
                     place = examples_root() / entry["path"]
-                    click.echo(f"\n{entry['$id']}: left out, a first build takes a minute: {place}")
+                    click.echo(f"{entry['$id']}: left out, a first build takes a minute: {place}")
                 elif family in runtimes:
                     here = example(entry["$id"], runtimes[family])
-                    tasks.create_task(
-                        _deploy(remote, here, lines(minifn.config, url, key, entry), deadline)
-                    )
+                    begun.append(tasks.create_task(_deploy(remote, here, deadline)))
                 else:
-                    click.echo(f"\n{entry['$id']}: left out, no {family} found on this machine")
+                    click.echo(f"{entry['$id']}: left out, no {family} found on this machine")
+    ready = {name for task in begun if (name := task.result())}
+    headers = await asyncio.to_thread(write_headers, minifn)
+    program = shutil.which("curl")
+    click.echo("\n".join(("", *lines(minifn, url, ready, headers if program else None))))
     click.echo("\nCtrl-C stops the server and removes its directory.")
 
 
-def lines(config: Config, url: str, key: str, entry: Mapping[str, Any]) -> list[str]:
-    """Return command lines for an example: a call of its domain and of the API, or an event."""
-    function_id = entry["$id"]
-    executions = f"{url}/v1/functions/{function_id}/executions"
-
-    def call(target: str, body: Mapping[str, Any] | None = None) -> str:
-        headers = {"x-appwrite-project": config.project, "x-appwrite-key": key}
-        given: tuple[str, ...] = ()
-        if body is not None:
-            headers["content-type"] = "application/json"
-            given = ("-d", json.dumps(body))
-        return shlex.join(["curl", "-s", *headers_argv(headers), *given, target])
-
-    if entry["events"]:
-        return [call(f"{url}/v1/events", EVENT), call(executions)]
-    if entry["schedule"]:
-        return [call(executions)]
-    body = BODIES.get(function_id, "")
-    headers = signed_headers(entry, body)
-    sent = [*headers_argv(headers), *(("-d", body) if body else ())]
-    direct = f"http://{function_id}.{config.functions_domain}:{config.port}/"
-    return [
-        shlex.join(["curl", "-s", *sent, direct]),
-        call(executions, {"body": body, **({"headers": headers} if headers else {})}),
-    ]
+def write_headers(minifn: Minifn) -> Path:
+    """Write the headers that name the project and the key to a file, for `curl -H @FILE`."""
+    path = minifn.data.root.parent / "headers"
+    path.touch(0o600)
+    path.write_text(
+        f"x-appwrite-project: {minifn.config.project}\nx-appwrite-key: {minifn.admin_key}\n"
+    )
+    return path
 
 
-def signed_headers(entry: Mapping[str, Any], body: str) -> dict[str, str]:
-    """Return the headers of a webhook with this body, none for another example."""
-    secrets = {one["key"]: one["value"] for one in entry.get("vars", ())}
-    if "WEBHOOK_SECRET" not in secrets:
-        return {}
-    digest = hmac.new(secrets["WEBHOOK_SECRET"].encode(), body.encode(), hashlib.sha256)
-    return {
-        "content-type": "application/json",
-        "x-github-event": "push",
-        "x-hub-signature-256": f"sha256={digest.hexdigest()}",
-    }
+def lines(minifn: Minifn, url: str, ready: Collection[str], headers: Path | None) -> list[str]:
+    """Return what to try: a page and three command lines, without `headers` not of curl."""
+    config = minifn.config
+
+    def direct(name: str) -> str:
+        return f"http://{name}.{config.functions_domain}:{config.port}/"
+
+    shown = [f"page     {direct(PAGE)}"] if PAGE in ready else []
+    hello = next((name for name in GREETERS if name in ready), "")
+    if not hello:
+        return shown
+    if headers is None:
+        place = shlex.quote(str(minifn.data.root.parent))
+        calls = [f"cd {place}", f"minifn run {hello} Ada", "minifn ls"]
+    else:
+        given = f"curl -s -H @{shlex.quote(str(headers))}"
+        calls = [
+            f"curl -s -d Ada {direct(hello)}",
+            f"{given} -d body=Ada {url}/v1/functions/{hello}/executions",
+            f"{given} {url}/v1/minifn/functions",
+        ]
+    return [*shown, f"try      {calls[0]}", *(f"         {call}" for call in calls[1:])]
 
 
-def headers_argv(headers: Mapping[str, str]) -> list[str]:
-    """Return the arguments by which curl sends headers."""
-    return [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
-
-
-async def _deploy(remote: Remote, entry: FunctionEntry, shown: list[str], deadline: float) -> None:
+async def _deploy(remote: Remote, entry: FunctionEntry, deadline: float) -> str:
+    """Deploy an example; return its id when it is ready, else ""."""
     started = time.monotonic()
     try:
         deployment = await _apart(deploy, remote, entry, deadline)
     except RemoteError as error:
-        click.echo(printable(f"\n{entry.id}: {error}"))
-        return
+        click.echo(printable(f"{entry.id}: {error}"))
+        return ""
     if deployment["status"] == "ready":
         seconds = time.monotonic() - started
-        click.echo(f"\n{entry.id}: {entry.settings['name']}, ready after {seconds:.1f} s")
-        click.echo("\n".join(f"  {line}" for line in shown))
-    else:
-        tail = printable(deployment["buildLogs"]).strip().splitlines()[-BUILD_LOG_LINES:]
-        click.echo(
-            "\n".join(
-                [
-                    f"\n{entry.id}: the build {deployment['status']}",
-                    *(f"  {line}" for line in tail),
-                ]
-            )
-        )
+        click.echo(f"{entry.id}: {entry.settings['name']}, ready after {seconds:.1f} s")
+        return entry.id
+    tail = printable(deployment["buildLogs"]).strip().splitlines()[-BUILD_LOG_LINES:]
+    click.echo(f"{entry.id}: the build {deployment['status']}")
+    click.echo("\n".join(f"  {line}" for line in tail))
+    return ""
 
 
 async def _apart(work: Callable[..., Any], *arguments: Any) -> Any:

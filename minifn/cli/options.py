@@ -1,7 +1,6 @@
 """Command-line options, made from the settings that Config declares."""
 
 import dataclasses
-import difflib
 import os
 import re
 import sys
@@ -123,6 +122,9 @@ def point_out_mistyped(environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         given = name.removeprefix("MINIFN_")
         if given != name and given not in known:
+            # Servers seldom need it.
+            import difflib
+
             near = next(iter(difflib.get_close_matches(given, sorted(known), n=1)), "")
             hint = f"; did you mean MINIFN_{near}?" if near else ""
             click.echo(printable(f"minifn: {name} is not a setting{hint}"), err=True)

@@ -27,6 +27,8 @@ def save(remote: Remote, entry: FunctionEntry) -> None:
 
     An existing function keeps all settings when it is deployed from a bare folder.
     """
+    if not entry.folder.is_dir():
+        raise RemoteError(f"the folder of {entry.id} is missing: {entry.folder}")
     path = f"/functions/{entry.id}"
     try:
         current = remote.call("GET", path)

@@ -18,7 +18,6 @@ appwrite/runtimes). Argument lists, commands, globs and environments may contain
 Each word of `needs` names the program of another family, `{<word>_prefix}` its root.
 """
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,6 +104,9 @@ class Install(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             return False
         if not self.keys:
             return True
+        # A server needs it for such a file alone.
+        import tomllib
+
         try:
             content: object = (
                 tomllib.loads(file.read_text(encoding="utf-8"))

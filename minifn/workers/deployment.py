@@ -13,6 +13,8 @@ from minifn.workers.worker import Worker
 GROW_SECONDS = 0.05
 #: The same for workers whose calls block, and for those that a template forks.
 BLOCKING_GROW_SECONDS, FORK_GROW_SECONDS = 0.02, 0.002
+#: Divisor of a worker's slots: with fewer free ones, the next worker starts ahead of need.
+SPARE_SLOTS_SHARE = 4
 #: Most workers of one deployment that start at the same time, and that are forked.
 STARTS_MAX, FORKS_MAX = 4, 32
 
@@ -97,13 +99,18 @@ class DeploymentWorkers:
         """Return how many workers to start now; more at once if a template forks them.
 
         That is one for each call that waits, or as many as take them together; and a spare one when
-        calls that block keep all workers busy.
+        all workers are nearly full or calls that block keep them busy.
         """
         waiting = len(self.waiters)
         wanted = waiting if self.blocking else -(-waiting // self.spec.concurrency)
-        if self.blocking and not waiting and self.free_worker() is None:
-            wanted = 1
+        if not waiting and all(map(is_nearly_full, self.workers)):
+            wanted = 1 if self.blocking or self.spec.concurrency > 1 else 0
         return max(0, min(wanted, FORKS_MAX if has_template else STARTS_MAX) - len(self.starting))
+
+
+def is_nearly_full(worker: Worker) -> bool:
+    """Tell whether a worker takes few further requests, so that another one will be needed."""
+    return worker.busy >= worker.slots - worker.slots // SPARE_SLOTS_SHARE
 
 
 def take_longest_idle(deployments: Iterable[DeploymentWorkers]) -> Worker | None:

@@ -11,7 +11,7 @@ from minifn.host.tasks import Tasks, end
 from minifn.log_text import one_line
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.workers.deployment import DeploymentWorkers, take_longest_idle
+from minifn.workers.deployment import DeploymentWorkers, is_nearly_full, take_longest_idle
 from minifn.workers.records import (
     TIMED_OUT,
     FunctionRequest,
@@ -123,7 +123,7 @@ class Pool:
             is_present = deployment is not None and deployment.spec is spec
             worker = deployment.free_worker() if deployment is not None and is_present else None
             if deployment is not None and worker is not None:
-                if deployment.blocking:
+                if deployment.blocking or is_nearly_full(worker):
                     self._consider_growth(deployment)
                 response = await worker.call(request, deadline)
             else:

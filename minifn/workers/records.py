@@ -11,7 +11,7 @@ import msgspec
 
 from minifn.change_feed import ChangeFeed
 from minifn.hooks import nothing_async
-from minifn.models import Execution, Headers
+from minifn.models import Execution, Headers, Target
 from minifn.sandbox.command import Command
 from minifn.workers.protocol import decode_headers
 
@@ -58,6 +58,8 @@ class WorkerSpec:
     group: str = ""
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
+    #: What it was described for; another machine describes it anew.
+    target: Target | None = field(default=None, compare=False)
     #: Whether the wrapper can be a template, whose forks are workers.
     forks: bool = False
     #: Awaited before each start of a process. Raises WorkerFailed.

@@ -182,6 +182,7 @@ class WorkerSpecs:
             group=function.id,
             command=command,
             concurrency=concurrency,
+            target=target,
             # A folder that is developed may change before the template forks.
             forks=installed.family.forks and live is None,
             prepare=(

@@ -7,6 +7,7 @@ in the same sandbox.
 
 import array
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -70,6 +71,8 @@ class Template:
         #: CPU time of its sandbox at the last look, whether it was idle, and its forks until then.
         self._looked = (0.0, False, 0)
         self._tasks = Tasks()
+        #: Set while it has no forks; seen only once it is retired.
+        self._idle = asyncio.Event()
         #: Forks that were asked for and are not workers yet; done when the fork failed.
         self._asked: dict[int, asyncio.Future[None]] = {}
 
@@ -165,6 +168,7 @@ class Template:
         descriptors = array.array("i", (theirs.fileno(), output))
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
         self._asked[number] = failed = self._loop.create_future()
+        self._idle.clear()
         try:
             self._control.sendmsg([json.dumps({"fork": number, "mark": mark}).encode()], rights)
             theirs.close()
@@ -180,9 +184,11 @@ class Template:
             if not isinstance(exc, OSError | SandboxError):
                 raise
             raise ForkFailed(f"the template did not fork: {exc}") from exc
+        else:
+            self.forks[number] = process
         finally:
             del self._asked[number]
-        self.forks[number] = process
+            self._note_idle()
         self._tasks.start(self._follow(number, process), f"worker {self.spec.command.label}")
         return process, read
 
@@ -202,6 +208,7 @@ class Template:
     async def _follow(self, number: int, process: Process) -> None:
         exit = await process.wait()
         del self.forks[number]
+        self._note_idle()
         if exit.left:
             self.left = exit.left
             self.retire()
@@ -210,6 +217,10 @@ class Template:
                 self._control.send(json.dumps({"reap": number}).encode())
             except OSError:
                 self.retire()
+
+    def _note_idle(self) -> None:
+        if self.is_idle:
+            self._idle.set()
 
     def retire(self) -> None:
         """Fork no more; end the sandbox once its workers have ended."""
@@ -220,10 +231,11 @@ class Template:
             self.on_retired(self)
 
     async def _end(self) -> None:
-        workers = [asyncio.ensure_future(process.wait()) for process in self.forks.values()]
-        if workers:
-            # Processes of unknown workers are left: these may not live on until the last call ends.
-            await asyncio.wait(workers, timeout=RETIRE_SECONDS if self.left else None)
+        with contextlib.suppress(TimeoutError):
+            if not self.is_idle:
+                # Processes of unknown workers may not live on until the last call ends.
+                seconds = RETIRE_SECONDS if self.left == "processes" else None
+                await asyncio.wait_for(self._idle.wait(), seconds)
         await self.stop()
 
     async def close(self) -> None:

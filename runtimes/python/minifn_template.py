@@ -72,7 +72,13 @@ class Template:
         """Return why no worker can be forked, "" if nothing is in the way."""
         if self._function.main is None:
             return "its import failed"
-        if len(os.listdir("/proc/self/task")) > 1:
+        if has_threads():
+            # Libraries that know forks (OpenBLAS) end theirs before one.
+            child = fork()
+            if child == 0:
+                os._exit(0)
+            os.waitpid(child, 0)
+        if has_threads():
             return "its import started threads"
         try:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -117,6 +123,10 @@ class Template:
         os.close(channel)
         os.environ["MINIFN_TREE"] = mark
         reseed()
+
+
+def has_threads() -> bool:
+    return len(os.listdir("/proc/self/task")) > 1
 
 
 def open_files() -> list[str]:

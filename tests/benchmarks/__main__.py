@@ -2,6 +2,14 @@
 
 The exit code is 1 when a target was missed. The benchmarks need the tests' packages and the peer
 functions-framework: `pip install -e '.[benchmarks]'`.
+
+`rates` visits minifn and its peers in turn, with wrk as the load generator and Node.js's peers from
+npm where these are there. `parts` shows where the time of an execution goes. `languages` compares
+the hello of each language with that of Node.js in the same run: cold start, rate, processor time
+and memory of the workers, builds. Beside them are the rate of the language's own HTTP server
+(`tests/benchmarks/peers/languages/`), outside any sandbox, and the time of its compiler for the
+same file. `dev` compares `minifn dev` with `functions-framework --debug` and `wrangler dev`, as far
+as these are on PATH. `--compare` shows figures as multiples of those of an earlier run.
 """
 
 import argparse
@@ -26,7 +34,11 @@ from tests.serving import Server
 
 def main() -> int:
     """Run the given parts and print the table of each when it is done."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "parts",
         nargs="*",

@@ -330,13 +330,23 @@ def test_demo_prints_lines_that_work_and_leaves_nothing(tmp_path: Path) -> None:
             if "Ctrl-C" in line:
                 break
         try:
-            calls = [line.strip() for line in shown if line.startswith("  curl ")]
-            answers = [run_curl(call) for call in calls if "python-hello" in call]
+            calls = [line[9:] for line in shown if line[9:].startswith("curl ")]
+            direct, recorded, listed = [run_curl(call) for call in calls]
+            [page] = [line[9:] for line in shown if line.startswith("page     ")]
+            assert "<html" in run_curl(f"curl -s {page}").lower()
+            [place] = tmp_path.glob("minifn-demo-*")
+            named = environment(PATH=str(Path(sys.executable).parent))
+            run = subprocess.run(
+                [sys.executable, "-m", "minifn", "run", "python-hello", "Ada"],
+                cwd=place, env=named, capture_output=True, text=True, timeout=30, check=True,
+            )  # fmt: skip
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert any(line.startswith("python-hello: ") and "ready after" in line for line in shown)
-    direct, recorded = answers
+    assert sum(line.startswith("console  ") for line in shown) == 1
+    assert "python-hello" in {one["functionId"] for one in json.loads(listed)["functions"]}
+    assert json.loads(run.stdout) == json.loads(direct)
     assert json.loads(direct)["message"] == "Hello, Ada!"
     execution = json.loads(recorded)
     assert execution["status"] == "completed"

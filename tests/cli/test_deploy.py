@@ -90,8 +90,12 @@ def test_a_project_file_is_followed(here: Here, api: Api) -> None:
     found = api.call("GET", "/functions/project-two", 200)
     assert (found["name"], found["timeout"], found["execute"]) == ("Two", 9, ["any"])
     assert {one["key"]: one["value"] for one in found["vars"]} == {"A": "3", "B": ""}
+    project["functions"].append({"$id": "project-gone", "path": "gone"})  # type: ignore[attr-defined]
+    path.write_text(json.dumps(project))
+    assert "is missing" in here.run("deploy", "project-gone", status=1).stderr
+    api.call("GET", "/functions/project-gone", 404)
     done = here.run("deploy", status=1)
-    assert "name one of project-one, project-two, or --all" in done.stderr
+    assert "name one of project-one, project-two, project-gone, or --all" in done.stderr
 
 
 def test_a_large_upload_goes_in_chunks(here: Here, api: Api) -> None:

@@ -262,6 +262,13 @@ def test_a_folder_without_a_function_is_one_line(place: Path) -> None:
         assert dev.terminal.ended() == 1
 
 
+def test_a_project_that_cannot_be_read_is_one_line(place: Path) -> None:
+    (place / "appwrite.json").write_text("{")
+    with Dev(place) as dev:
+        dev.terminal.expect(rf"^minifn: {place}/appwrite\.json cannot be read")
+        assert dev.terminal.ended() == 1
+
+
 def test_the_first_answer_of_new_code_is_fast(dev: Dev) -> None:
     path = dev.folder / "py/main.py"
     seconds = []

@@ -173,6 +173,13 @@ def test_the_access_log_has_the_duration(data: Path) -> None:
         request = r"GET /v1/nothing%0A\?a=%20b&token=\.\.\. HTTP/1\.1"
         line = rf' INFO minifn.access: 127\.0\.0\.1:\d+ - "{request}" 404 '
         wait_until(lambda: re.search(rf"{line}\d+\.\d ms\n", server.log.read_text()), 5, "the line")
+        # This one is answered without ASGI.
+        host = {"host": f"unknown.functions.localhost:{server.port}"}
+        assert (
+            httpx.get(f"{server.url}/x?token=y", headers=host, trust_env=False).status_code == 404
+        )
+        line = r' INFO minifn.access: 127\.0\.0\.1:\d+ - "GET /x\?token=\.\.\. HTTP/1\.1" 404 '
+        wait_until(lambda: re.search(rf"{line}\d+\.\d ms\n", server.log.read_text()), 5, "the line")
 
 
 def test_a_backup_is_overwritten_by_force_alone(data: Path, tmp_path: Path) -> None:

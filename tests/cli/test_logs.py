@@ -110,8 +110,10 @@ def test_lines_come_while_the_function_runs(here: Here, function: str, api: Api)
 
 
 def test_failures_come_whole_as_they_end(here: Here, function: str, api: Api) -> None:
-    with following(here, "--failed", "-n", "0", "--json") as process:
-        # The stream is open when a failure arrives.
-        threading.Timer(1, lambda: api.execute(function, path="/fail")).start()
-        execution = json.loads(read_until(process, "no luck")[0])
-    assert (execution["requestPath"], execution["logs"]) == ("/fail", "got /fail\n")
+    with following(here, function, "--failed", "-n", "1", "--json") as process:
+        # The stream is open once a stored one is shown.
+        stored = json.loads(read_until(process, "no luck")[0])
+        failed = api.execute(function, path="/fail")
+        shown = json.loads(read_until(process, "no luck")[0])
+    assert (shown["$id"], shown["logs"]) == (failed["$id"], "got /fail\n")
+    assert stored["$id"] != failed["$id"]

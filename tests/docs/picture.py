@@ -1,6 +1,6 @@
 """Draws the terminal session at the head of the README: `python -m tests.docs.picture`.
 
-It is a real session: a server, a push, a call. Only the port, the paths and the key are replaced.
+It is a real session: a server, an upload, calls. Only the port, the paths and keys are replaced.
 """
 
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from tests.docs.blocks import PAGES, Block, Reader, setup
+from tests.docs.blocks import PAGES, Block, Reader
 
 PICTURE = PAGES / "terminal.svg"
 COLUMNS = 100
@@ -22,20 +22,17 @@ def main(context):
     context.log("greeting", name)
     return context.res.text(f"Hello, {name}!\\n")
 """
-#: Done before the session: the function exists and its folder is a repository.
-BEFORE = """
-api $functions -H 'content-type: application/json' -d '{"functionId": "hello", "name": "Hello",
-    "runtime": "python-3.12", "entrypoint": "main.py", "execute": ["any"]}'
-cd hello && git init -q -b main && git add .
-git -c user.name=Ada -c user.email=ada@example.com commit -q -m 'Greet'
-git remote add minifn "http://ada:$(cat ../minifn-data/admin.key)@127.0.0.1:8000/git/hello.git"
-"""
+#: Done before the session: the function has an entry.
+BEFORE = "minifn init hello"
 SHOWN = (
     "cat hello/main.py",
-    "git -C hello push minifn main",
-    "curl -d Ada http://hello.functions.localhost:8000/",
-    "api $functions/hello/executions | grep -oE '\"(trigger|status|logs|duration)\":[^,]*'",
+    "minifn deploy hello",
+    "minifn run hello Ada",
+    "curl -d Grace http://hello.functions.localhost:8000/",
+    "minifn logs hello",
 )
+#: The key of a link that signs in.
+TOKEN = re.compile(r"token=\S+")
 #: Rich's SVG names a font on another host.
 FONT_FACES = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
@@ -50,8 +47,7 @@ def session(folder: Path) -> list[tuple[str, str]]:
     with Reader(folder) as reader:
         reader.do(block("python", "file=", FUNCTION, "hello/main.py"))
         reader.serve("minifn serve")
-        for one in (*setup(), block("bash", "run", BEFORE)):
-            reader.do(one)
+        reader.do(block("bash", "run", BEFORE))
         shown = [("minifn serve &", reader.log())]
         for command in SHOWN:
             # As long as a person types: a worker is started meanwhile.
@@ -62,9 +58,13 @@ def session(folder: Path) -> list[tuple[str, str]]:
         port = f":{reader.port}"
         home = str(reader.folder)
     return [
-        (command, text.replace(port, ":8000").replace(home, "~").replace(key, f"{key[:14]}..."))
+        (command, _without(text.replace(port, ":8000").replace(home, "~"), key))
         for command, text in shown
     ]
+
+
+def _without(text: str, key: str) -> str:
+    return TOKEN.sub("token=...", text.replace(key, f"{key[:14]}..."))
 
 
 def draw(shown: list[tuple[str, str]]) -> str:

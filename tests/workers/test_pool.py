@@ -110,6 +110,20 @@ def test_a_spare_worker_starts_while_a_call_blocks(python: Language, tmp_path: P
     asyncio.run(run())
 
 
+def test_the_next_worker_starts_before_a_call_waits(python: Language, tmp_path: Path) -> None:
+    async def run() -> None:
+        spec = python.spec(FUNCTIONS / "contract_time", "main_async")
+        async with function(tmp_path, spec) as call:
+            await call()
+            calls = [asyncio.create_task(call("/sleep", query="5")) for _ in range(50)]
+            await call.until(lambda: call.pool.workers == 2)
+            assert call.pool.busy == 50
+            for one in calls:
+                one.cancel()
+
+    asyncio.run(run())
+
+
 def test_calls_that_do_not_block_need_one_worker(python: Language, tmp_path: Path) -> None:
     async def run() -> None:
         spec = python.spec(FUNCTIONS / "contract_time", "main_async")

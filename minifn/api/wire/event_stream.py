@@ -6,6 +6,7 @@ the server stops. A server that stops never waits for a reader.
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -24,6 +25,8 @@ WAITING_BYTES_MAX = 8 * 1024 * 1024
 HEARTBEAT_SECONDS = 15.0
 #: Seconds until the rights of a caller are looked up again.
 TRUST_SECONDS = 15.0
+#: Seconds between two looks at a server that is not minifn's own.
+LOOK_SECONDS = 0.5
 #: Seconds that a reader may take to receive the end: the server closes a silent one before.
 CLOSE_SECONDS = 75.0
 #: The same while the server stops.
@@ -127,7 +130,7 @@ class EventStream:
         gone = asyncio.ensure_future(_gone(receive))
         others = [
             asyncio.ensure_future(self._pump(outbox, send)),
-            asyncio.ensure_future(self._call.parts.stopping.wait()),
+            asyncio.ensure_future(_stopped(self._call.parts.stopping)),
         ]
         try:
             await asyncio.wait([gone, *others], return_when=asyncio.FIRST_COMPLETED)
@@ -171,6 +174,22 @@ def _one_line(content: Any) -> bytes:
         for end, escape in _LINE_ENDS:
             text = text.replace(end, escape)
     return text
+
+
+async def _stopped(stopping: asyncio.Event) -> None:
+    """Return when the server stops."""
+    while not stopping.is_set() and not _uvicorn_stops():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
+
+
+def _uvicorn_stops() -> bool:
+    """Tell whether uvicorn, which serves an embedding app, was asked to stop.
+
+    It waits for its connections before it tells the app, and says so nowhere else.
+    """
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return bool(getattr(server, "should_exit", False))
 
 
 async def _gone(receive: Receive) -> None:

@@ -73,9 +73,12 @@ def dev(
 def state_directory(directory: Path) -> Path:
     """Return the directory `.minifn` of a project, which git ignores; it is made."""
     state = directory / STATE
-    # Functions with their own uid must be able to pass through.
-    state.mkdir(mode=0o711, exist_ok=True)
     ignore = state / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
+    try:
+        # Functions with their own uid must be able to pass through.
+        state.mkdir(mode=0o711, exist_ok=True)
+        if not ignore.exists():
+            ignore.write_text("*\n")
+    except OSError as error:
+        fail(f"the state cannot be kept in {state}: {error.strerror}")
     return state

@@ -102,7 +102,8 @@ class DevFunction:
         Those are all its files, or only those of its dependencies when it runs from its folder.
         """
         version = self.installed.interpreter.version_text
-        facts = (self.installed.runtime.id, version, self.commands, self.entrypoint)
+        place = str(self.folder.path)
+        facts = (self.installed.runtime.id, version, self.commands, self.entrypoint, place)
         digest = hashlib.sha256(repr(facts).encode())
         files = (
             self.dependency_files()

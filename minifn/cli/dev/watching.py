@@ -77,18 +77,7 @@ async def changes(
             yield changed
             continue
         try:
-            async for _ in awatch(
-                *watched,
-                recursive=False,
-                watch_filter=None,
-                step=STEP_MS,
-                debounce=DEBOUNCE_MS,
-                force_polling=polls or None,
-                poll_delay_ms=POLL_MS,
-                rust_timeout=LOOK_MS,
-                yield_on_timeout=True,
-                ignore_permission_denied=True,
-            ):
+            async for _ in _events(watched, polls):
                 if changed := _update(known, state_of(folders, files)):
                     yield changed
                 if directories(folders, files) != watched:
@@ -103,6 +92,22 @@ async def changes(
             note(
                 f"the kernel has no watches left ({exc}): folders are looked at every {POLL_MS} ms"
             )
+
+
+def _events(watched: set[Path], polls: bool) -> AsyncIterator[object]:
+    """Yield when something may have happened in the directories; raises OSError, RuntimeError."""
+    return awatch(
+        *watched,
+        recursive=False,
+        watch_filter=None,
+        step=STEP_MS,
+        debounce=DEBOUNCE_MS,
+        force_polling=polls or None,
+        poll_delay_ms=POLL_MS,
+        rust_timeout=LOOK_MS,
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+    )
 
 
 def _update(known: State, now: State) -> set[Path]:

@@ -125,6 +125,6 @@ export default async function keys({ main, signal, title, reload }) {
 		dialog.showModal();
 	}
 
-	put(main, h("div", { class: "bar" }, h("h1", {}, "Keys"), h("span", { class: "sum" }), h("button", { class: "primary", onclick: make }, "New key")), table);
+	put(main, h("div", { class: "bar" }, h("h1", {}, "Keys"), h("span", { class: "space" }), h("button", { class: "primary", onclick: make }, "New key")), table);
 	table.rows = all;
 }

@@ -1,6 +1,10 @@
 """Executions are followed as they run."""
 
+import contextlib
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
@@ -11,7 +15,7 @@ from minifn.limits import STREAMS_MAX
 from minifn.models import Execution
 from tests.api.event_reader import reading
 from tests.api.site import SiteServer, deploy, refusal
-from tests.serving import Api, Server, pack, wait_until
+from tests.serving import Api, Server, free_port, pack, wait_until
 
 LOGGING = b"""
 import time
@@ -161,3 +165,36 @@ def test_a_key_hears_of_its_own_functions_alone(site: SiteServer, admin: httpx.C
             for function_id in (theirs, mine):
                 admin.post(f"/functions/{function_id}/executions", json={})
             assert reader.next()[1]["functionId"] == mine
+
+
+APP = """
+from starlette.applications import Starlette
+from minifn import Config, Minifn
+
+minifn = Minifn(Config(data="data", sandbox="none", api_key="admin-key"))
+app = Starlette(routes=minifn.routes(), lifespan=minifn.lifespan)
+"""
+
+
+def test_streams_end_when_uvicorn_stops_an_embedding_app(data: Path) -> None:
+    (data.parent / "embedding.py").write_text(APP)
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "embedding:app", "--port", str(port)]
+    with (
+        subprocess.Popen(command, cwd=data.parent, stderr=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", trust_env=False) as client,
+    ):
+
+        def answers() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return client.get("/ping").is_success
+            return False
+
+        try:
+            wait_until(answers, 20, "the app answers")
+            with reading(client, "/minifn/logs", headers={"x-appwrite-key": "admin-key"}) as reader:
+                process.terminate()
+                assert reader.rest() == []
+            process.wait(10)
+        finally:
+            process.kill()

@@ -1,0 +1,70 @@
+"""`minifn nodes` and `drain`: the machines of a cluster."""
+
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from minifn.cli.connecting import Session, with_server
+from minifn.cli.tables import Column, show_table, size
+from minifn.log_text import printable
+
+COLUMNS = (
+    Column(heading="node"),
+    Column(heading="state"),
+    Column(heading="host"),
+    Column(heading="CPUs", right=True, drop=3),
+    Column(heading="memory", right=True, drop=4),
+    Column(heading="free", right=True, drop=2),
+    Column(heading="workers", right=True, drop=1),
+    Column(heading="running", right=True),
+    Column(heading="waiting", right=True),
+    Column(heading="engine", drop=5),
+    Column(heading="note", cut=24),
+)
+#: Characters of an id that tell nodes apart.
+SHORT = 8
+
+
+@click.command()
+@with_server
+def nodes(session: Session) -> None:
+    """List the nodes of the cluster, and what runs on them."""
+    listed = session.remote.call("GET", "/minifn/nodes")["nodes"]
+    if session.as_json:
+        session.show(listed)
+    elif listed:
+        show_table(COLUMNS, [_row(one) for one in listed], styled=1)
+    else:
+        click.echo("This server runs functions itself: it was started without --cluster.")
+
+
+@click.command()
+@click.argument("node")
+@with_server
+def drain(session: Session, node: str) -> None:
+    """Give NODE no more calls: calls that wait there go elsewhere, those that run end there."""
+    emptied = session.remote.call("POST", f"/minifn/nodes/{quote(node, safe='')}/drain")
+    if session.as_json:
+        session.show([emptied])
+    else:
+        click.echo(
+            printable(f"{emptied['id'][:SHORT]} gets no more calls; {emptied['running']} run there")
+        )
+
+
+def _row(node: dict[str, Any]) -> list[str]:
+    weak = [one["name"] for one in node["protections"] if one["state"] != "ON"]
+    return [
+        node["id"][:SHORT],
+        node["state"],
+        f"{node['host']} {node['address']}",
+        f"{node['cpus']:g}",
+        size(node["memoryBytes"]),
+        size(node["memoryAvailableBytes"]),
+        str(node["workers"]),
+        str(node["running"]),
+        str(node["waiting"]),
+        node["engine"],
+        node["reason"] or (f"weak: {', '.join(weak)}" if weak else ""),
+    ]

@@ -1,0 +1,244 @@
+"""A server's view of one node: its state, its load, and the way there."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+import msgspec
+
+from minifn.cluster.builds import pack
+from minifn.cluster.connection import Actor, Found, NodeLost, in_thread
+from minifn.cluster.messages import (
+    Facts,
+    Identity,
+    Known,
+    Settings,
+    Status,
+    ToNode,
+    ToServer,
+    decode_to_server,
+    encode,
+    own_identity,
+)
+from minifn.cluster.placement import Load
+from minifn.host.tasks import Tasks
+from minifn.models import Function, Target
+from minifn.workers.nodes import NodeState
+
+logger = logging.getLogger("minifn.cluster")
+
+#: Seconds until a node is tried again: after its process died, and after it was refused.
+AGAIN_SECONDS, REFUSED_SECONDS = 0.5, 30.0
+#: Seconds that the parts of a node may take to start, and to stop.
+START_SECONDS, STOP_SECONDS = 60.0, 5.0
+
+#: `starting`; `ready`; `draining` = gets no more calls; `refused` = cannot run functions; `lost` =
+#: its process died, and is started again.
+State = Literal["starting", "ready", "draining", "refused", "lost"]
+
+
+class Listener(Protocol):
+    """The part that a member tells what happens on its node."""
+
+    def ready(self, member: "Member") -> None:
+        """Take note that a node is ready."""
+        ...
+
+    def hear(self, member: "Member", message: ToServer) -> None:
+        """Take a message of a node."""
+        ...
+
+    def lost(self, member: "Member", reason: str) -> None:
+        """Take note that all that ran on a node has ended."""
+        ...
+
+
+class Refused(Exception):
+    """A node cannot run functions of this server; the message says why."""
+
+
+class Member:
+    """One node. `run` goes on until it is canceled."""
+
+    def __init__(self, found: Found, settings: Settings, listener: Listener) -> None:
+        self.found = found
+        self.state: State = "starting"
+        #: Why it is refused or lost, "" otherwise.
+        self.reason = ""
+        self.facts: Facts | None = None
+        self.status: Status | None = None
+        self.load = Load()
+        self._settings = settings
+        self._listener = listener
+        self._actor: Actor | None = None
+        self._tasks = Tasks()
+        self._reset()
+
+    def _reset(self) -> None:
+        self.load = Load()
+        #: Deployment -> the copying of its build, done once it is there.
+        self._builds: dict[str, asyncio.Task[None]] = {}
+        #: Deployment -> the number by which the node knows its present target.
+        self._known: dict[str, int] = {}
+        self._outgoing: list[ToNode] = []
+        self._batches = 0
+
+    def __str__(self) -> str:
+        return f"{self.found.host} ({self.found.id[:8]})"
+
+    @property
+    def resources(self) -> Mapping[str, float]:
+        """Resource -> amount."""
+        return self.found.resources
+
+    @property
+    def runtimes(self) -> Mapping[str, str]:
+        """Runtime -> version of its interpreter."""
+        return self.facts.runtimes if self.facts else {}
+
+    def shown(self) -> NodeState:
+        """Return its state and load."""
+        facts, status = self.facts, self.status
+        return NodeState(
+            id=self.found.id,
+            host=self.found.host,
+            address=self.found.address,
+            state=self.state,
+            reason=self.reason,
+            resources=self.found.resources,
+            workers=status.workers if status else 0,
+            running=self.load.running,
+            waiting=sum(self.load.parked.values()),
+            available_bytes=status.available_bytes if status else 0,
+            engine=facts.engine if facts else "",
+            protections=facts.protections if facts else (),
+        )
+
+    async def run(self) -> None:
+        """Start the node, and hear it until it is lost; then again."""
+        while True:
+            pause = AGAIN_SECONDS
+            try:
+                actor = self._actor
+                if actor is None:
+                    actor = await in_thread(functools.partial(Actor, self.found.id))
+                self._actor = actor
+                await self._start(actor)
+                self._listener.ready(self)
+                while True:
+                    for message in decode_to_server(await actor.ask("poll")):
+                        self._listener.hear(self, message)
+            except (NodeLost, TimeoutError, msgspec.ValidationError) as exc:
+                self._lose("lost", str(exc) or "it did not start in time")
+            except Refused as exc:
+                pause = REFUSED_SECONDS
+                self._lose("refused", str(exc))
+                self.kill()
+            await asyncio.sleep(pause)
+
+    async def _start(self, actor: Actor) -> None:
+        """Start the node's parts. Raises NodeLost, Refused and TimeoutError."""
+        self._reset()
+        async with asyncio.timeout(START_SECONDS):
+            try:
+                given = await actor.ask("identity")
+            except NodeLost as exc:
+                if "minifn" in str(exc):
+                    raise Refused(str(exc)) from exc
+                raise
+            own, other = own_identity(), msgspec.msgpack.decode(given, type=Identity)
+            if own != other:
+                raise Refused(f"it has {other}; this server has {own}")
+            answer = await actor.ask("start", msgspec.msgpack.encode(self._settings))
+        self.facts = msgspec.msgpack.decode(answer, type=Facts)
+        self.state, self.reason = ("ready" if self.state != "draining" else "draining"), ""
+        logger.info("node %s is %s: %s", self, self.state, self.facts.engine)
+
+    def _lose(self, state: Literal["lost", "refused"], reason: str) -> None:
+        if reason != self.reason:
+            logger.warning("node %s is %s: %s", self, state, reason)
+        if self.state != "draining":
+            self.state = state
+        self.reason = reason
+        self._listener.lost(self, reason)
+        for task in self._builds.values():
+            task.cancel()
+        self._reset()
+
+    def gone(self) -> None:
+        """Note that the cluster has lost the node."""
+        self._lose("lost", "it left the cluster")
+
+    async def stop(self) -> None:
+        """End the node's functions, and its process."""
+        await self._tasks.end()
+        if self._actor is not None:
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._actor.ask("stop")
+            except (NodeLost, TimeoutError) as exc:
+                logger.info("node %s did not stop in order: %s", self, exc)
+            self.kill()
+
+    def kill(self) -> None:
+        """End the node's process."""
+        actor, self._actor = self._actor, None
+        if actor is not None:
+            actor.kill()
+
+    # Builds
+
+    def has_build(self, key: str) -> bool:
+        """Tell whether the node has the build of a deployment."""
+        task = self._builds.get(key)
+        return task is not None and task.done() and not task.cancelled() and not task.exception()
+
+    def forget_build(self, key: str) -> None:
+        """Note that the node no longer has a build."""
+        self._builds.pop(key, None)
+        self._known.pop(key, None)
+
+    async def prepare(self, key: str, directory: Path, function: Function) -> None:
+        """Copy a build to the node, unless it is there. Raises NodeLost and OSError."""
+        task = self._builds.get(key)
+        if task is None or (task.done() and not self.has_build(key)):
+            task = self._builds[key] = asyncio.create_task(self._copy(key, directory, function))
+        await asyncio.shield(task)
+
+    async def _copy(self, key: str, directory: Path, function: Function) -> None:
+        actor = self._actor
+        if actor is None:
+            raise NodeLost(self.reason or "it is not ready")
+        await actor.ask("begin_build", key)
+        send = functools.partial(actor.ask_here, "receive_build", key)
+        digest = await in_thread(functools.partial(pack, directory, send))
+        await actor.ask("finish_build", key, digest, msgspec.msgpack.encode(function))
+
+    # Messages
+
+    def introduce(self, key: str, number: int, target: Target) -> None:
+        """Have the node know a target by a number, if it does not."""
+        if self._known.get(key) != number:
+            self._known[key] = number
+            self.send(Known(number=number, target=target))
+
+    def send(self, message: ToNode) -> None:
+        """Send a message at the end of this turn of the loop, with all others of the turn."""
+        if not self._outgoing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outgoing.append(message)
+
+    def _flush(self) -> None:
+        batch, self._outgoing = self._outgoing, []
+        if self._actor is None:
+            return
+        # Targets have variables. They come first: a call needs its target, and none goes before.
+        targets = [one for one in batch if isinstance(one, Known)]
+        others = [one for one in batch if not isinstance(one, Known)]
+        for messages, secret in ((targets, True), (others, False)):
+            if messages:
+                self._actor.submit(self._batches, encode(messages), secret=secret)
+                self._batches += 1

@@ -1,0 +1,259 @@
+"""The actor of a node: it runs the calls that a server gives it, in sandboxes as at home.
+
+It is an ordinary class, which Ray runs in a process of the node. Each public method is a call from
+the server. Nothing of a function runs in this process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from minifn.change_feed import ChangeFeed, News, Printed
+from minifn.cluster.messages import (
+    Answer,
+    Ask,
+    Call,
+    Drop,
+    Grant,
+    Known,
+    Logged,
+    Missing,
+    Parked,
+    Prewarm,
+    Removed,
+    Request,
+    Settings,
+    Status,
+    ToNode,
+    ToServer,
+    Withdraw,
+    decode_to_node,
+    encode,
+    own_identity,
+)
+from minifn.cluster.node_parts import NodeParts
+from minifn.host import memory_limit
+from minifn.host.tasks import Tasks, end
+from minifn.languages import RuntimeUnavailable
+from minifn.models import Function, Target
+from minifn.sandbox.launcher.confine import forbid_dumps
+from minifn.workers.records import LOG_LIMIT_BYTES, WorkerSpec, failed
+
+logger = logging.getLogger("minifn.cluster.node")
+
+#: Seconds after which a poll ends without news.
+POLL_SECONDS = 20.0
+#: Seconds between two reports of the load.
+STATUS_SECONDS = 1.0
+
+
+class Node:
+    """One node of a cluster, for one server."""
+
+    def __init__(self, node_id: str) -> None:
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("minifn").setLevel(logging.INFO)
+        self._node_id = node_id
+        self._parts: NodeParts | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin anew: nothing is known of an earlier time."""
+        self._tasks = Tasks()
+        #: Number -> target.
+        self._targets: dict[int, Target] = {}
+        self._calls: dict[int, asyncio.Task[None]] = {}
+        #: Calls that asked for a grant.
+        self._asked: dict[int, asyncio.Future[Request | None]] = {}
+        self._outgoing: list[ToServer] = []
+        self._news = asyncio.Event()
+        #: Batches that came before their turn, by their sequence.
+        self._early: dict[int, bytes] = {}
+        self._next_batch = 0
+
+    async def identity(self) -> bytes:
+        """Return the `Identity` of this node."""
+        return msgspec.msgpack.encode(own_identity())
+
+    async def start(self, settings: bytes) -> bytes:
+        """Start the node's parts, or end what runs on them, and return its `Facts`."""
+        await self.stop()
+        forbid_dumps()
+        self._forget()
+        parts = NodeParts(msgspec.msgpack.decode(settings, type=Settings), self._node_id)
+        self._parts = await parts.__aenter__()
+        self._tasks.start(self._report(parts), "report of the load")
+        return msgspec.msgpack.encode(await parts.facts())
+
+    async def stop(self) -> None:
+        """End every function of the node, and remove its directory."""
+        await self._tasks.end()
+        await end(*self._calls.values())
+        parts, self._parts = self._parts, None
+        if parts is not None:
+            await parts.__aexit__()
+
+    # Builds
+
+    async def begin_build(self, deployment_id: str) -> None:
+        """Expect the pieces of a packed build."""
+        await asyncio.to_thread(self._ready().builds.begin, deployment_id)
+
+    async def receive_build(self, deployment_id: str, piece: bytes) -> None:
+        """Take one piece."""
+        await asyncio.to_thread(self._ready().builds.receive, deployment_id, piece)
+
+    async def finish_build(self, deployment_id: str, digest: str, function: bytes) -> None:
+        """Check, unpack and seal a build for a `Function`."""
+        parts = self._ready()
+        uid = parts.uid(msgspec.msgpack.decode(function, type=Function))
+        await asyncio.to_thread(parts.builds.finish, deployment_id, digest, uid)
+        for surplus in parts.builds.surplus(frozenset((*parts.pool.keys(), deployment_id))):
+            self._tell(Removed(key=surplus))
+            await asyncio.to_thread(parts.builds.remove, surplus)
+
+    def _ready(self) -> NodeParts:
+        if self._parts is None:
+            raise RuntimeError("the node was not started")
+        return self._parts
+
+    # Messages
+
+    async def submit(self, sequence: int, *pieces: bytes) -> None:
+        """Take the batch `sequence` from the server; Ray may bring batches out of order."""
+        self._early[sequence] = b"".join(pieces)
+        while (batch := self._early.pop(self._next_batch, None)) is not None:
+            self._next_batch += 1
+            for message in decode_to_node(batch):
+                self._take(message)
+
+    async def poll(self) -> bytes:
+        """Return the news for the server, once there are some or after POLL_SECONDS."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+        self._news.clear()
+        batch, self._outgoing = self._outgoing, []
+        return encode(batch)
+
+    def _tell(self, message: ToServer) -> None:
+        self._outgoing.append(message)
+        self._news.set()
+
+    def _take(self, message: ToNode) -> None:
+        match message:
+            case Call():
+                work = self._run(message)
+                task = self._calls[message.id] = asyncio.create_task(work, name="call")
+                task.add_done_callback(lambda _: self._calls.pop(message.id, None))
+            case Grant():
+                asked = self._asked.pop(message.id, None)
+                if asked is not None and not asked.done():
+                    asked.set_result(message.request)
+            case Withdraw():
+                if message.id in self._calls:
+                    self._calls[message.id].cancel()
+            case Known():
+                self._targets[message.number] = message.target
+            case Prewarm():
+                spec = self._spec(message.number)
+                if isinstance(spec, WorkerSpec):
+                    self._ready().pool.prewarm(spec)
+            case Drop():
+                self._tasks.start(self._drop(message.key), f"drop {message.key}")
+
+    async def _drop(self, key: str) -> None:
+        parts = self._ready()
+        parts.pool.drop(parts.specs.forget(key))
+        self._targets = {
+            number: target
+            for number, target in self._targets.items()
+            if target.deployment is None or target.deployment.id != key
+        }
+        await asyncio.to_thread(parts.builds.remove, key)
+
+    async def _report(self, parts: NodeParts) -> None:
+        while True:
+            self._tell(
+                Status(
+                    workers=parts.pool.workers,
+                    busy=parts.pool.busy,
+                    available_bytes=memory_limit.look().available_bytes,
+                    warm=parts.pool.keys(),
+                )
+            )
+            await asyncio.sleep(STATUS_SECONDS)
+
+    # Calls
+
+    def _spec(self, number: int) -> WorkerSpec | str:
+        """Return the spec of a target, "" without its build here, or why it cannot run."""
+        parts = self._ready()
+        target = self._targets.get(number)
+        if target is None or target.deployment is None:
+            return ""
+        if target.deployment.id not in parts.builds:
+            return ""
+        parts.builds.use(target.deployment.id)
+        try:
+            return parts.specs.of(target)
+        except RuntimeUnavailable as exc:
+            return str(exc)
+
+    async def _run(self, call: Call) -> None:
+        """Run a call, and tell how it ended. Canceled: tell nothing."""
+        deadline = time.monotonic() + call.seconds
+        spec = self._spec(call.number)
+        if not isinstance(spec, WorkerSpec):
+            if spec:
+                self._tell(Answer(id=call.id, response=failed("start", f"{spec}\n")))
+            else:
+                target = self._targets.get(call.number)
+                key = target.deployment.id if target and target.deployment else ""
+                self._tell(Missing(id=call.id, key=key))
+            return
+        pool, request = self._ready().pool, call.request
+        while request is None or not pool.has_room(spec):
+            self._tell(Parked(id=call.id))
+            problem = await pool.wait(spec, deadline, queue_unbounded=call.queue_unbounded)
+            if problem is not None:
+                self._tell(Answer(id=call.id, response=problem))
+                return
+            # Another call may take the worker before the grant comes.
+            request = await self._granted(call, spec) or request
+        heard = request.unpacked(call.id, LogFeed(call.id, self._tell))
+        response = await pool.call(spec, heard, deadline, queue_unbounded=True)
+        self._tell(Answer(id=call.id, response=response))
+
+    async def _granted(self, call: Call, spec: WorkerSpec) -> Request | None:
+        """Wait for the grant of a call; return its request if that comes with it."""
+        asked: asyncio.Future[Request | None] = asyncio.get_running_loop().create_future()
+        self._asked[call.id] = asked
+        self._tell(Ask(id=call.id))
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            self._asked.pop(call.id, None)
+            self._ready().pool.pass_on(spec)
+            raise
+
+
+class LogFeed(ChangeFeed):
+    """Sends the lines of one call to the server as they are logged."""
+
+    def __init__(self, number: int, tell: Callable[[ToServer], None]) -> None:
+        super().__init__()
+        self.live = True
+        self._number = number
+        self._tell_server = tell
+        #: Characters that are sent; the rest comes with the answer, within the limit of logs.
+        self._left = LOG_LIMIT_BYTES
+
+    def tell_watchers(self, news: News) -> None:
+        """Send lines."""
+        if isinstance(news, Printed) and self._left > 0:
+            self._left -= len(news.text)
+            self._tell_server(Logged(id=self._number, stream=news.stream, text=news.text))

@@ -1,0 +1,116 @@
+"""Which node runs a call: a pure choice from what the server knows of the nodes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from minifn.models import Target, specification
+
+#: Variable by which a function runs only on nodes with this custom resource.
+NODE_VARIABLE = "MINIFN_NODE"
+_MIB = 1024 * 1024
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a function needs of a node."""
+
+    cpus: float
+    memory_bytes: int
+    runtime: str
+    #: Exact version of the interpreter that the build was made with.
+    version: str
+    #: A custom resource, "" for none.
+    label: str = ""
+
+    @classmethod
+    def of(cls, target: Target, version: str) -> "Needs":
+        """Return the needs of a target whose build was made with an interpreter's `version`."""
+        size = specification(target.function.runtime_specification)
+        return cls(
+            cpus=size.cpus,
+            memory_bytes=size.memory_mb * _MIB,
+            runtime=target.function.runtime,
+            version=version,
+            label=target.variables.get(NODE_VARIABLE, ""),
+        )
+
+
+@dataclass(kw_only=True, slots=True)
+class Load:
+    """What runs and waits on a node."""
+
+    #: Calls that run, or may.
+    running: int = 0
+    #: Deployment -> calls that wait for a worker there.
+    parked: dict[str, int] = field(default_factory=dict)
+    #: Deployments that have a worker.
+    warm: set[str] = field(default_factory=set)
+    #: Deployments that get their first one.
+    coming: set[str] = field(default_factory=set)
+
+    def park(self, key: str) -> None:
+        """Count a call of a deployment that waits."""
+        self.parked[key] = self.parked.get(key, 0) + 1
+
+    def leave(self, key: str) -> None:
+        """Count one less."""
+        self.parked[key] = self.parked.get(key, 0) - 1
+        if self.parked[key] <= 0:
+            del self.parked[key]
+
+
+class Candidate(Protocol):
+    """A node, as far as the choice goes."""
+
+    @property
+    def resources(self) -> Mapping[str, float]:
+        """Resource -> amount."""
+        ...
+
+    @property
+    def runtimes(self) -> Mapping[str, str]:
+        """Runtime -> version of its interpreter."""
+        ...
+
+    @property
+    def load(self) -> Load:
+        """What runs and waits there."""
+        ...
+
+
+Node = TypeVar("Node", bound=Candidate)
+
+
+def misfit(node: Candidate, needs: Needs) -> str:
+    """Return why a function cannot run on a node, "" if it can."""
+    resources = node.resources
+    if resources.get("CPU", 0) < needs.cpus:
+        return f"it has {resources.get('CPU', 0):g} of {needs.cpus:g} CPUs"
+    if resources.get("memory", 0) < needs.memory_bytes:
+        return f"it has {resources.get('memory', 0) // _MIB:g} of {needs.memory_bytes // _MIB} MB"
+    if needs.label and resources.get(needs.label, 0) <= 0:
+        return f"it has no resource {needs.label!r}"
+    version = node.runtimes.get(needs.runtime, "")
+    if version != needs.version:
+        return f"it has {needs.runtime} {version or 'not at all'}, the build {needs.version}"
+    return ""
+
+
+def best(nodes: Iterable[Node], key: str) -> Node | None:
+    """Return the node that gets the next call of a deployment, None without nodes.
+
+    A node with an idle processor and a worker of the deployment that is free, or that starts, comes
+    first; then the least loaded one.
+    """
+    return min(nodes, key=lambda node: _rank(node, key), default=None)
+
+
+def _rank(node: Candidate, key: str) -> tuple[bool, float, bool]:
+    load = node.load
+    waiting = load.parked.get(key, 0)
+    share = (load.running + waiting) / max(1.0, node.resources.get("CPU", 0))
+    is_warm = key in load.warm
+    ready = ((is_warm and not waiting) or key in load.coming) and share < 1
+    return not ready, share, not is_warm

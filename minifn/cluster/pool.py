@@ -1,0 +1,373 @@
+"""The workers of a cluster: each call goes to a node, and its answer comes back."""
+
+import asyncio
+import contextlib
+import functools
+import itertools
+from typing import Self
+
+from minifn.cluster import connection
+from minifn.cluster.member import Member
+from minifn.cluster.membership import Membership
+from minifn.cluster.messages import (
+    Answer,
+    Ask,
+    Call,
+    Drop,
+    Grant,
+    Logged,
+    Missing,
+    Parked,
+    Removed,
+    Request,
+    Status,
+    ToServer,
+    Withdraw,
+)
+from minifn.cluster.pending import PLACES_MAX, Pending
+from minifn.cluster.placement import Needs, best, misfit
+from minifn.cluster.preparation import Preparation
+from minifn.config import Config
+from minifn.endpoint import ApiEndpoint
+from minifn.host.datadir import DataDir
+from minifn.host.tasks import Tasks
+from minifn.languages import RuntimeTable
+from minifn.models import Target
+from minifn.workers.nodes import NodeState
+from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
+from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
+
+#: Seconds between two looks for calls that wait and could wait at one more node.
+SPREAD_SECONDS = 0.1
+#: Seconds that a call waits at one node before another starts its first worker for it.
+COLD_SECONDS = 2.0
+#: Seconds that the farewell to the cluster may take.
+LEAVE_SECONDS = 5.0
+#: Seconds after its deadline that the answer of a call may come.
+GRACE_SECONDS = 2.0
+
+
+class ClusterPool:
+    """The pool of a server whose functions run on the nodes of a cluster."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: DataDir,
+        endpoint: ApiEndpoint,
+        runtimes: RuntimeTable,
+    ) -> None:
+        self._config = config
+        self._runtimes = runtimes
+        self.membership = Membership(config, data, endpoint, self)
+        self._calls: dict[int, Pending] = {}
+        self._ids = itertools.count(1)
+        self._preparation = Preparation(data)
+        self._tasks = Tasks()
+        self._spreading: asyncio.TimerHandle | None = None
+        self._closing = False
+
+    async def __aenter__(self) -> Self:
+        """Join the cluster. Raises ClusterUnavailable."""
+        config = self._config
+        join = functools.partial(
+            connection.join, config.cluster, allow_public=config.cluster_public
+        )
+        await connection.in_thread(join)
+        connection.take_back_signals()
+        self._tasks.start(self.membership.watch(), "watch over the nodes")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await connection.in_thread(connection.leave)
+
+    @property
+    def workers(self) -> int:
+        """Number of processes that run on all nodes."""
+        return sum(one.status.workers for one in self.membership.members.values() if one.status)
+
+    @property
+    def busy(self) -> int:
+        """Number of requests in flight."""
+        return len(self._calls)
+
+    async def call(
+        self,
+        spec: WorkerSpec,
+        request: FunctionRequest,
+        deadline: float,
+        *,
+        queue_unbounded: bool = False,
+    ) -> FunctionResponse:
+        """Run the function of a deployment; see `Workers.call`."""
+        if self._closing:
+            return failed("stopped", STOPPING)
+        call = Pending(next(self._ids), spec, request, deadline, queue_unbounded=queue_unbounded)
+        self._calls[call.id] = call
+        try:
+            self._place(call)
+            async with asyncio.timeout(max(0.0, call.seconds_left) + GRACE_SECONDS):
+                return await call.future
+        except TimeoutError:
+            return call.late()
+        finally:
+            del self._calls[call.id]
+            self._withdraw(call)
+
+    def prewarm(self, spec: WorkerSpec) -> bool:
+        """Start a worker on the least loaded node; return False without a node for it."""
+        nodes = self._usable(spec)
+        node = best(nodes, spec.key)
+        if node is None:
+            return False
+        self._preparation.warm_up(node, spec)
+        return True
+
+    def drop(self, key: str) -> None:
+        """Forget a deployment: its workers finish their calls and end, its builds are removed."""
+        self._preparation.forget(key)
+        for member in self.membership.members.values():
+            if member.has_build(key):
+                member.forget_build(key)
+                member.send(Drop(key=key))
+
+    async def close(self) -> None:
+        """End every worker; requests in flight fail."""
+        self._closing = True
+        if self._spreading is not None:
+            self._spreading.cancel()
+        for call in self._calls.values():
+            call.finish(failed("stopped", STOPPING))
+        await self._tasks.end()
+        await self._preparation.close()
+        await self.membership.close()
+
+    # Nodes
+
+    def ready(self, member: Member) -> None:
+        """Give a ready node the calls that found none."""
+        for call in list(self._calls.values()):
+            if not call.is_placed:
+                self._place(call)
+
+    def lost(self, member: Member, reason: str) -> None:
+        """Fail what ran on a node; what waited there goes to another one."""
+        for call in list(self._calls.values()):
+            if call.owner is member:
+                call.owner = None
+                call.fail_with(str(member), reason)
+            elif member in call.held:
+                self._let_go(call, member)
+                self._place_anew(call)
+
+    def nodes(self) -> list[NodeState]:
+        """Return every node, by host."""
+        shown = [one.shown() for one in self.membership.members.values()]
+        return sorted(shown, key=lambda one: (one.host, one.id))
+
+    def drain(self, name: str) -> NodeState | None:
+        """Give a node no more calls; see `Cluster.drain`."""
+        named = self.membership.named(name)
+        if len(named) != 1:
+            return None
+        member = named[0]
+        member.state = "draining"
+        for call in list(self._calls.values()):
+            if member in call.held:
+                member.send(Withdraw(id=call.id))
+                self._let_go(call, member)
+                self._place_anew(call)
+        return member.shown()
+
+    # Placement
+
+    def _usable(self, spec: WorkerSpec) -> list[Member]:
+        """Return the ready nodes that fit a target."""
+        assert spec.target is not None
+        needs = self._needs(spec.target)
+        return [one for one in self.membership.ready if not misfit(one, needs)]
+
+    def _needs(self, target: Target) -> Needs:
+        installed = self._runtimes.resolve(target.function.runtime)
+        return Needs.of(target, installed.interpreter.version_text)
+
+    def _place_anew(self, call: Pending) -> None:
+        """Place a call that no node has any more."""
+        if not call.is_placed and not call.future.done():
+            self._place(call)
+
+    def _place(self, call: Pending, without: Member | None = None) -> None:
+        """Send a call to the best node; to a warm one first, while the best one warms up."""
+        call.places += 1
+        nodes = [one for one in self._usable(call.spec) if one is not without]
+        node = best(nodes, call.key)
+        if node is None or call.places > PLACES_MAX:
+            self._place_nowhere(call)
+            return
+        if call.key not in node.load.warm:
+            warm = best([one for one in nodes if call.key in one.load.warm], call.key)
+            if warm is not None:
+                self._preparation.warm_up(node, call.spec)
+                node = warm
+        if node.has_build(call.key):
+            self._send(call, node)
+        else:
+            call.awaited = node
+            node.load.park(call.key)
+            self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
+
+    def _place_nowhere(self, call: Pending) -> None:
+        """Let a call wait for a node, unless all are known and none fits, or too many wait."""
+        members = self.membership.members.values()
+        settled = members and all(one.state not in ("starting", "lost") for one in members)
+        needs = self._needs(call.target)
+        reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
+        if settled or call.places > PLACES_MAX:
+            text = "; ".join(reasons)
+            call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
+        elif not call.queue_unbounded and len(self._calls) > WAITING_MAX:
+            call.finish(failed("overloaded", OVERLOADED))
+
+    async def _send_after_build(self, call: Pending, member: Member) -> None:
+        problem = await self._preparation.build(member, call.spec)
+        member.load.leave(call.key)
+        if call.awaited is not member or call.future.done():
+            return
+        call.awaited = None
+        if problem or member.state != "ready":
+            self._place(call, without=member)
+        else:
+            self._send(call, member)
+
+    def _send(self, call: Pending, member: Member, *, offer: bool = False) -> None:
+        """Send a call to a node that has its build: to run it, or to offer it."""
+        number = self._preparation.introduce(member, call.spec)
+        request = None if offer else Request.of(call.request)
+        if offer:
+            call.held.add(member)
+            member.load.park(call.key)
+        else:
+            call.owner = call.carrier = member
+            member.load.running += 1
+        member.send(
+            Call(
+                id=call.id,
+                number=number,
+                seconds=call.seconds_left,
+                request=request,
+                queue_unbounded=call.queue_unbounded,
+            )
+        )
+
+    def _let_go(self, call: Pending, member: Member) -> None:
+        call.held.discard(member)
+        member.load.leave(call.key)
+
+    def _withdraw(self, call: Pending) -> None:
+        """Have every node forget a call."""
+        if call.owner is not None:
+            call.owner.load.running -= 1
+            call.owner.send(Withdraw(id=call.id))
+            call.owner = None
+        for member in tuple(call.held):
+            member.send(Withdraw(id=call.id))
+            self._let_go(call, member)
+        call.awaited = None
+
+    # News of nodes
+
+    def hear(self, member: Member, message: ToServer) -> None:
+        """Take a message of a node."""
+        match message:
+            case Status():
+                member.status = message
+                member.load.warm = set(message.warm)
+                member.load.coming -= member.load.warm
+                return
+            case Removed():
+                member.forget_build(message.key)
+                return
+        call = self._calls.get(message.id)
+        if call is None:
+            if isinstance(message, Ask):
+                member.send(Withdraw(id=message.id))
+            return
+        match message:
+            case Answer():
+                self._answer(call, member, message.response)
+            case Logged():
+                call.hear(message.stream, message.text)
+            case Parked():
+                self._park(call, member)
+            case Ask():
+                self._grant(call, member)
+            case Missing():
+                member.forget_build(message.key)
+                self._release(call, member)
+                self._place_anew(call)
+
+    def _release(self, call: Pending, member: Member) -> None:
+        """Note that a node no longer has a call."""
+        if call.owner is member:
+            call.owner = None
+            member.load.running -= 1
+        elif member in call.held:
+            self._let_go(call, member)
+
+    def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
+        self._release(call, member)
+        if response.delivered:
+            member.load.warm.add(call.key)
+        elif response.failure == "overloaded" and call.held:
+            return
+        call.finish(response)
+
+    def _park(self, call: Pending, member: Member) -> None:
+        if call.owner is member:
+            self._release(call, member)
+            call.held.add(member)
+            member.load.park(call.key)
+        self._spread_soon()
+
+    def _grant(self, call: Pending, member: Member) -> None:
+        if call.owner is not None or member not in call.held or call.future.done():
+            member.send(Withdraw(id=call.id))
+            return
+        self._let_go(call, member)
+        for other in tuple(call.held):
+            other.send(Withdraw(id=call.id))
+            self._let_go(call, other)
+        call.owner = member
+        member.load.running += 1
+        request = None if call.carrier is member else Request.of(call.request)
+        call.carrier = member
+        member.send(Grant(id=call.id, request=request))
+
+    def _spread_soon(self) -> None:
+        if self._spreading is None and not self._closing:
+            loop = asyncio.get_running_loop()
+            self._spreading = loop.call_later(SPREAD_SECONDS, self._spread)
+
+    def _spread(self) -> None:
+        """Offer each call that waits to one more node; workers there start as they are needed."""
+        self._spreading = None
+        loop_time = asyncio.get_running_loop().time
+        started = loop_time()
+        for call in list(self._calls.values()):
+            if not call.held or call.owner is not None:
+                continue
+            self._spread_soon()
+            others = [one for one in self._usable(call.spec) if one not in call.held]
+            node = best(others, call.key)
+            is_warm = any(call.key in one.load.warm for one in self.membership.members.values())
+            if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
+                continue
+            if call.key in node.load.warm and node.has_build(call.key):
+                self._send(call, node, offer=True)
+            else:
+                self._preparation.warm_up(node, call.spec)
+            if loop_time() - started > SPREAD_SECONDS / 4:
+                break

@@ -1,0 +1,44 @@
+"""The nodes of a cluster, for those who look at them or empty one."""
+
+from typing import Protocol
+
+import msgspec
+
+
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a node, and what happens there."""
+
+    #: Ray's id, and the host's name and address.
+    id: str
+    host: str
+    address: str
+    #: `starting`, `ready`, `draining`, `refused` or `lost`; `reason` says why for the last two.
+    state: str
+    reason: str = ""
+    #: Resource -> amount, as Ray counts it.
+    resources: dict[str, float]
+    #: Processes of functions.
+    workers: int = 0
+    #: Calls that run, or may, and calls that wait for a worker there.
+    running: int = 0
+    waiting: int = 0
+    available_bytes: int = 0
+    #: The engine, "" before it is known.
+    engine: str = ""
+    #: The protections of functions: name, state, reason and remedy.
+    protections: tuple[tuple[str, str, str, str], ...] = ()
+
+
+class Cluster(Protocol):
+    """The nodes of a server."""
+
+    def nodes(self) -> list[NodeState]:
+        """Return every node, by host."""
+        ...
+
+    def drain(self, name: str) -> NodeState | None:
+        """Give a node no more calls; what waits there goes elsewhere, what runs ends there.
+
+        `name` is its id, the beginning of that, or its host. Return None unless it names one node.
+        """
+        ...

@@ -1,0 +1,49 @@
+"""A server that cannot join a cluster, and one that was not told to."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from minifn.cluster.connection import is_public
+
+#: Hides Ray, whether or not it is installed.
+WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from minifn.cli import main; main()"
+
+
+def test_without_ray_a_line_says_how_to_get_it(tmp_path: Path) -> None:
+    command = ["serve", "--port", "0", "--data", str(tmp_path / "data"), "--cluster", "auto"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_RAY, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "Ray is not installed: pip install 'minifn[ray]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_without_cluster_imports_nothing_of_it() -> None:
+    program = (
+        "import sys; import minifn.cli.serve, minifn.api; "
+        "print([name for name in sys.modules if name == 'ray' or 'minifn.cluster' in name])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("10.0.0.1:6379", False),
+        ("192.168.1.5:6379", False),
+        ("127.0.0.1:6379", False),
+        ("8.8.8.8:6379", True),
+        ("[2001:4860:4860::8888]:6379", True),
+        ("[fd00::1]:6379", False),
+        ("head.internal:6379", False),
+    ],
+)
+def test_public_addresses_are_known(address: str, public: bool) -> None:
+    assert is_public(address) is public

@@ -1,0 +1,70 @@
+"""The choice of a node, without any."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from minifn.cluster.placement import Load, Needs, best, misfit
+
+MIB = 1024 * 1024
+NEEDS = Needs(cpus=1, memory_bytes=512 * MIB, runtime="python-3.12", version="3.12.4")
+
+
+@dataclass
+class Machine:
+    """A node with two processors that fits NEEDS."""
+
+    name: str = "one"
+    resources: Mapping[str, float] = field(
+        default_factory=lambda: {"CPU": 2.0, "memory": 1024.0 * MIB}
+    )
+    runtimes: Mapping[str, str] = field(default_factory=lambda: {"python-3.12": "3.12.4"})
+    load: Load = field(default_factory=Load)
+
+
+@pytest.mark.parametrize(
+    ("machine", "needs", "reason"),
+    [
+        (Machine(), {}, ""),
+        (Machine(), {"cpus": 4}, "it has 2 of 4 CPUs"),
+        (Machine(resources={}), {}, "it has 0 of 1 CPUs"),
+        (Machine(), {"memory_bytes": 2048 * MIB}, "it has 1024 of 2048 MB"),
+        (Machine(), {"label": "gpu"}, "it has no resource 'gpu'"),
+        (Machine(), {"version": "3.12.5"}, "it has python-3.12 3.12.4, the build 3.12.5"),
+        (Machine(runtimes={}), {}, "it has python-3.12 not at all, the build 3.12.4"),
+    ],
+)
+def test_a_node_that_does_not_fit_says_why(
+    machine: Machine, needs: dict[str, float | str], reason: str
+) -> None:
+    wanted = {name: getattr(NEEDS, name) for name in NEEDS.__struct_fields__}
+    assert misfit(machine, Needs(**{**wanted, **needs})) == reason
+
+
+def test_no_node_is_best_of_none() -> None:
+    assert best([], "d") is None
+
+
+def test_a_warm_node_comes_before_an_idle_one() -> None:
+    idle, warm = Machine("idle"), Machine("warm", load=Load(running=1, warm={"d"}))
+    assert best([idle, warm], "d") is warm
+    assert best([idle, warm], "other") is idle
+
+
+def test_a_full_warm_node_comes_after_an_idle_one() -> None:
+    idle = Machine("idle")
+    busy = Machine("busy", load=Load(running=2, warm={"d"}))
+    crowded = Machine("crowded", load=Load(warm={"d"}, parked={"d": 1}))
+    assert best([busy, crowded, idle], "d") is idle
+
+
+def test_a_node_that_starts_a_worker_gets_the_calls_of_its_processors() -> None:
+    idle, coming = Machine("idle"), Machine("coming", load=Load(coming={"d"}, parked={"d": 1}))
+    assert best([idle, coming], "d") is coming
+    coming.load.park("d")
+    assert best([idle, coming], "d") is idle
+    coming.load.leave("d")
+    assert best([idle, coming], "d") is coming
+    coming.load.leave("d")
+    assert coming.load.parked == {}
