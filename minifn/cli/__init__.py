@@ -37,6 +37,7 @@ COMMANDS = {
     "git": "minifn.cli.git:git",
     "backup": "minifn.cli.backup:backup",
     "restore": "minifn.cli.backup:restore",
+    "migrate": "minifn.cli.migrate.command:migrate",
 }
 
 

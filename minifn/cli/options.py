@@ -25,7 +25,7 @@ OPTIONS = tuple(name for name, item in FIELDS.items() if not item.metadata.get("
 WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.get("password"))
 
 #: Variables of the commands that talk to a server.
-CLIENT_VARIABLES = ("MINIFN_SERVER",)
+CLIENT_VARIABLES = ("MINIFN_SERVER", "MINIFN_OTHER_KEY")
 _DURATION = re.compile(r"(\d+)([smhd]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 

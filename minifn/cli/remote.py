@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import IO, Any, ClassVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -41,6 +41,10 @@ class Event:
 class Remote:
     """Calls the server at `url`, which has no `/v1`, with a project's key. A context manager."""
 
+    #: The remedies in messages: of a server that does not answer, and of a key that is refused.
+    start_hint: ClassVar = "start it with `minifn serve`, or name another with --server"
+    key_hint: ClassVar = "the key is that of --key, MINIFN_API_KEY or `minifn link`"
+
     def __init__(self, url: str, project: str, key: str, seconds: float = ANSWER_SECONDS) -> None:
         """`seconds` is the longest silence of the server."""
         self.url = url
@@ -75,7 +79,7 @@ class Remote:
         except httpx.HTTPError as exc:
             raise self._unanswered(exc) from exc
         if answer.is_error:
-            raise _refused(answer)
+            raise self._refused(answer)
         return answer
 
     def call(self, method: str, path: str, **options: Any) -> Any:
@@ -84,23 +88,48 @@ class Remote:
         try:
             return answer.json() if answer.content else None
         except ValueError as exc:
-            raise RemoteError(f"{self.url} does not answer as a minifn server does") from exc
+            message = f"{self.url} does not answer as a server of Appwrite's API does"
+            raise RemoteError(message) from exc
 
     def pages(
-        self, path: str, name: str, queries: Sequence[str] = (), count: int = PAGE_ROWS
+        self,
+        path: str,
+        name: str,
+        queries: Sequence[str] = (),
+        count: int = PAGE_ROWS,
+        *,
+        plain: bool = False,
     ) -> Iterator[dict[str, Any]]:
         """Yield the rows of a list. A page has as many as are expected, `count`.
 
-        Raises RemoteError.
+        `plain` sends only what every version of the API knows. Raises RemoteError.
         """
+        params: dict[str, Any] = {} if plain else {"total": "false"}
         limit = max(1, min(count, PAGE_ROWS))
         asked = [*queries, query("limit", limit)]
         while True:
-            rows = self.call("GET", path, params={"queries[]": asked, "total": "false"})[name]
+            rows = self.call("GET", path, params={**params, "queries[]": asked})[name]
             yield from rows
             if len(rows) < limit:
                 return
             asked = [*queries, query("limit", limit), query("cursorAfter", rows[-1]["$id"])]
+
+    def download(self, path: str, file: IO[bytes], progress: Callable[[int], None]) -> None:
+        """Write an answer to a file, a part at a time; `progress` is told the bytes so far.
+
+        Raises RemoteError, also when the answer ends early.
+        """
+        try:
+            plain = {"accept-encoding": "identity"}
+            with self._http.stream("GET", path, headers=plain) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise self._refused(answer)
+                for part in answer.iter_bytes():
+                    file.write(part)
+                    progress(file.tell())
+        except httpx.HTTPError as exc:
+            raise self._unanswered(exc) from exc
 
     def events(
         self,
@@ -116,7 +145,7 @@ class Remote:
             with self._http.stream("GET", path, params=params) as answer:
                 if answer.is_error:
                     answer.read()
-                    raise _refused(answer)
+                    raise self._refused(answer)
                 if opened is not None:
                     opened()
                 yield from _events(answer.iter_lines())
@@ -125,12 +154,19 @@ class Remote:
 
     def _unanswered(self, error: httpx.HTTPError) -> RemoteError:
         if isinstance(error, httpx.ConnectError):
-            return RemoteError(
-                f"no server answers at {self.url}: start it with `minifn serve`, or name another"
-                f" with --server ({error})"
-            )
+            return RemoteError(f"no server answers at {self.url}: {self.start_hint} ({error})")
         reason = str(error) or type(error).__name__
         return RemoteError(f"{self.url} did not answer: {reason}")
+
+    def _refused(self, answer: httpx.Response) -> RemoteError:
+        try:
+            error = answer.json()
+            message, type = str(error["message"]), str(error["type"])
+        except (ValueError, KeyError, TypeError):
+            message, type = f"{answer.status_code} {answer.reason_phrase}", ""
+        if answer.status_code in (401, 403):
+            message += f" ({self.key_hint})"
+        return RemoteError(message, answer.status_code, type)
 
 
 def query(method: str, *values: object, attribute: str = "") -> str:
@@ -152,17 +188,6 @@ def _events(lines: Iterator[str]) -> Iterator[Event]:
             yield Event(name, json.loads("\n".join(data)))
         if not line:
             name, data = "message", []
-
-
-def _refused(answer: httpx.Response) -> RemoteError:
-    try:
-        error = answer.json()
-        message, type = str(error["message"]), str(error["type"])
-    except (ValueError, KeyError, TypeError):
-        message, type = f"{answer.status_code} {answer.reason_phrase}", ""
-    if answer.status_code in (401, 403):
-        message += " (the key is that of --key, MINIFN_API_KEY or `minifn link`)"
-    return RemoteError(message, answer.status_code, type)
 
 
 def _is_local(url: str) -> bool:

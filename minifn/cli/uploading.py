@@ -101,12 +101,16 @@ def upload(
             pack_folder(entry.folder, packed, entry.ignore)
         except (NothingToPack, OSError) as error:
             raise RemoteError(str(error)) from error
-        return _send(remote, path, packed, fields, progress)
+        return send(remote, path, packed, fields, progress)
 
 
-def _send(
+def send(
     remote: Remote, path: str, packed: IO[bytes], fields: Mapping[str, str], progress: Progress
 ) -> dict[str, Any]:
+    """Send an archive that was just written, in chunks when it is large; return the deployment.
+
+    Raises RemoteError.
+    """
     total = packed.tell()
     packed.seek(0)
     deployment: dict[str, Any] = {}

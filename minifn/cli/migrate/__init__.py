@@ -1,0 +1,1 @@
+"""`minifn migrate`: functions from one server of Appwrite's API to another."""
