@@ -106,7 +106,8 @@ class NodeBuilds:
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 # The server made it of a tree that was checked; `seal` looks at every entry again.
-                archive.extractall(directory, filter=_ours)
+                archive.extraction_filter = lambda member, path: member
+                archive.extractall(directory, members=map(_ours, archive))
             owner = Owner(builder_uid=os.geteuid())
             if uid:
                 owner = Owner(builder_uid=os.geteuid(), uid=0, gid=uid)
@@ -142,7 +143,8 @@ class NodeBuilds:
         self._data.output(deployment_id).unlink(missing_ok=True)
 
 
-def _ours(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
-    """Return a member that belongs to this process, writable until it is sealed."""
-    mode = member.mode | (stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR)
-    return member.replace(uid=os.geteuid(), gid=os.getegid(), uname="", gname="", mode=mode)
+def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Make a member belong to this process, writable until it is sealed."""
+    member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""
+    member.mode |= stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR
+    return member

@@ -51,6 +51,8 @@ class Pending:
         #: The node that has its request already.
         self.carrier: Member | None = None
         self.places = 0
+        #: Why a node could not be prepared for it, "" for no reason.
+        self.problem = ""
         self._logs = {"logs": "", "errors": ""}
 
     @property

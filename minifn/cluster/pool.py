@@ -228,6 +228,8 @@ class ClusterPool:
         settled = members and all(one.state not in ("starting", "lost") for one in members)
         needs = self._needs(call.target)
         reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
+        if call.problem:
+            reasons = [call.problem]
         if settled or call.places > PLACES_MAX:
             text = "; ".join(reasons)
             call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
@@ -240,6 +242,7 @@ class ClusterPool:
         if call.awaited is not member or call.future.done():
             return
         call.awaited = None
+        call.problem = f"{member}: {problem}" if problem else call.problem
         if problem or member.state != "ready":
             self._place(call, without=member)
         else:

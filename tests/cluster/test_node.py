@@ -1,7 +1,6 @@
 """A node without Ray: its methods are called as a server calls them by Ray."""
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -141,8 +140,8 @@ def test_a_call_that_is_withdrawn_lets_the_next_one_run(tmp_path: Path) -> None:
 
 def test_batches_are_taken_in_their_order(tmp_path: Path) -> None:
     async def story(driver: Driver) -> None:
-        late = functools.partial(driver.node.submit, 1)
-        await late(encode([Call(id=1, number=1, seconds=20), Withdraw(id=1)]))
+        early: list[ToNode] = [Call(id=1, number=1, seconds=20), Withdraw(id=1)]
+        await driver.node.submit(1, encode(early))
         await driver.node.submit(0, encode([KNOWN])[:5], encode([KNOWN])[5:])
         await driver.node.submit(2, encode([Call(id=2, number=9, seconds=20)]))
         assert await driver.next() == Missing(id=2, key="")
