@@ -159,7 +159,8 @@ ANSWERS: dict[str, Callable[[httpx.Response], None]] = {
 
 def test_every_folder_of_examples_is_tried() -> None:
     folders = {path.name for path in examples_root().iterdir() if path.is_dir()}
-    assert folders == {*EXAMPLES, "embedding"}
+    # Tests that ran before have left the last one.
+    assert folders - {"__pycache__"} == {*EXAMPLES, "embedding"}
     assert {*ANSWERS, "python-welcome", "python-clock"} == set(EXAMPLES)
 
 

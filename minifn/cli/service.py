@@ -177,7 +177,13 @@ def quoted(text: str) -> str:
 
 def default_user() -> str:
     """Return the user who should run the service."""
-    return "minifn" if os.geteuid() == 0 else getpass.getuser()
+    if os.geteuid() == 0:
+        return "minifn"
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A user without a name, as in a container.
+        return str(os.geteuid())
 
 
 def program() -> str:

@@ -149,6 +149,7 @@ def test_a_bomb_ends_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert written <= 1_000_000
 
 
+@pytest.mark.filterwarnings("ignore:Overlapped entries:UserWarning")
 def test_overlapping_members_count_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every entry of the directory names the same compressed bytes, as in the bombs of 2019."""
     monkeypatch.setattr(unpack_main, "UNPACKED_BYTES_MAX", 1_000_000)

@@ -84,6 +84,8 @@ def test_the_fewest_open_files_are_enough(data: Path) -> None:
 
 def test_closed_standard_streams_harm_no_file(data: Path) -> None:
     """Otherwise the database or a socket has the number of a stream, and gets its output."""
+    if os.geteuid():
+        pytest.skip("a server hides its descriptors from its own user: run the tests as root too")
     server = Server(data)
     with server:
         pass

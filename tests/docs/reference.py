@@ -3,6 +3,7 @@
 `tests/test_docs.py` fails while a page in `minifn/docs` differs from what this makes.
 """
 
+import inspect
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -167,7 +168,8 @@ def _command(name: str, command: click.Command) -> str:
         for item in command.params
         if isinstance(item, click.Argument)
     ]
-    text = f"\n## `{' '.join([name, *arguments])}`\n\n{command.help}\n"
+    # Python 3.13 and newer keep docstrings without their indentation.
+    text = f"\n## `{' '.join([name, *arguments])}`\n\n{inspect.cleandoc(command.help or '')}\n"
     options = [item for item in command.params if isinstance(item, click.Option)]
     if name == "minifn serve":
         return text + "\nEvery [setting](settings.md) except a secret is an option.\n"

@@ -1,6 +1,7 @@
 """Functions that attack the template of their own deployment: no other is harmed, limits hold."""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
@@ -12,6 +13,7 @@ import pytest
 
 from minifn.host.datadir import DataDir
 from minifn.sandbox.launcher import proc
+from minifn.sandbox.launcher.proc import PAGE_BYTES
 from tests.sandbox.commands import command_line
 from tests.sandbox.conftest import place
 from tests.workers.forked import LIMITS, Forked, forked
@@ -52,8 +54,10 @@ def memory(pid: int) -> bytes:
             span, rights = line.split()[:2]
             if "w" in rights:
                 start, end = (int(part, 16) for part in span.split("-"))
-                file.seek(start)
-                found += file.read(end - start)
+                for page in range(start, end, PAGE_BYTES):
+                    # The guard pages of stacks cannot be read.
+                    with contextlib.suppress(OSError):
+                        found += os.pread(file.fileno(), PAGE_BYTES, page)
     return found
 
 

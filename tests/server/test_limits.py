@@ -33,7 +33,11 @@ IDLE_BYTES = 60 * 2**20
         ("disk", ("no space left on device", "enospc", "temporary files exceed 64 mb")),
     ],
 )
-def test_a_limit_is_named(family: str, greed: str, words: tuple[str, ...], api: Api) -> None:
+def test_a_limit_is_named(
+    request: pytest.FixtureRequest, family: str, greed: str, words: tuple[str, ...], api: Api
+) -> None:
+    if family == "node":
+        request.getfixturevalue("node")
     function_id = f"limits-{greed}-{family}"
     api.create(function_id, api.runtime(family), entrypoint=ENTRYPOINTS[family], timeout=15)
     api.call(

@@ -1,6 +1,8 @@
 """The late indexes hold what the rows up to their mark hold, whatever happens to the rows."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,12 @@ from minifn.store.connection import connect
 
 
 @pytest.fixture
-def conn(tmp_path: Path) -> sqlite3.Connection:
+def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A database with a function `fn`."""
-    connection = connect(tmp_path / "minifn.db")
-    schema.migrate(connection)
-    functions.insert(connection, Function(id="fn", name="fn", runtime="r"))
-    return connection
+    with contextlib.closing(connect(tmp_path / "minifn.db")) as connection:
+        schema.migrate(connection)
+        functions.insert(connection, Function(id="fn", name="fn", runtime="r"))
+        yield connection
 
 
 def insert(conn: sqlite3.Connection, numbers: range) -> None:

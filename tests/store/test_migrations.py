@@ -1,6 +1,8 @@
 """Migrations keep the rows of databases of older schemas."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,7 +16,7 @@ BEFORE_REDIRECTS = 7
 
 
 @pytest.fixture
-def older() -> sqlite3.Connection:
+def older() -> Iterator[sqlite3.Connection]:
     """A database of that schema: functions `hello`, `Two` and `two`, and a rule of `hello`."""
     conn = sqlite3.connect(":memory:", isolation_level=None)
     for migration in MIGRATIONS[:BEFORE_REDIRECTS]:
@@ -29,7 +31,8 @@ def older() -> sqlite3.Connection:
         row = [given.get(name, 0 if kind == "INTEGER" else "") for name, kind in columns]
         conn.execute(f"INSERT INTO functions VALUES ({', '.join('?' * len(row))})", row)
     conn.execute("INSERT INTO rules VALUES (7, 'rule', 1, 2, 'a.test', 'hello', 'main')")
-    return conn
+    yield conn
+    conn.close()
 
 
 def test_rules_and_functions_survive(older: sqlite3.Connection) -> None:
@@ -78,10 +81,10 @@ def test_databases_count_their_functions_from_different_numbers(
 ) -> None:
     sequences = set()
     for _ in range(8):
-        conn = sqlite3.connect(":memory:", isolation_level=None)
-        migrate(conn)
-        function = functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
-        sequences.add(function.sequence)
+        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as conn:
+            migrate(conn)
+            function = functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
+            sequences.add(function.sequence)
     assert len(sequences) > 1
     # A database that has functions goes on.
     migrate(older)
