@@ -42,6 +42,8 @@ RULES = {
 #: Types in the models -> the value of a new record.
 EMPTY = {"string": "", "integer": 0, "boolean": False}
 CHUNK_BYTES = 5 * 1024 * 1024
+#: Operations that send an archive.
+ARCHIVES = ("functionsCreateDeployment", "functionsGetDeploymentDownload")
 
 
 class Refused(Exception):
@@ -69,6 +71,8 @@ class Stub:
     #: Uploads that are still taken; then the server is out of order.
     uploads_left: int = 1000
     build_status: str = "ready"
+    #: Answers to downloads and uploads end early: the server is killed while it sends them.
+    dies: bool = False
     url: str = ""
 
     def __post_init__(self) -> None:
@@ -158,6 +162,8 @@ class Stub:
             return JSONResponse({**body, "version": self.version}, error.status)
         if request.method != "GET":
             self.writes.append(label)
+        if self.dies and handler["id"] in ARCHIVES:
+            return Response(b"", headers={"content-length": "100"})
         return answer if isinstance(answer, Response) else JSONResponse(answer, handler["status"])
 
     def _matched(self, request: Request) -> tuple[dict[str, Any], dict[str, str]]:
@@ -167,10 +173,10 @@ class Stub:
             if method == request.method and found and one["id"] in self._handlers:
                 return {**one, "run": self._handlers[one["id"]]}, found.groupdict()
         if path == "/proxy/rules" and request.method == "GET":
-            listed = {"query": ["queries", "search"], "body": [], "status": 200}
+            listed = {"id": "", "query": ["queries", "search"], "body": [], "status": 200}
             return {**listed, "run": self._list_rules}, {}
         if path in RULES[self.version] and request.method == "POST":
-            made = {"query": [], "body": RULES[self.version][path], "status": 201}
+            made = {"id": "", "query": [], "body": RULES[self.version][path], "status": 201}
             return {**made, "run": self._create_rule}, {}
         raise Refused(404, "general_route_not_found", "Route not found")
 
@@ -319,6 +325,8 @@ class Stub:
     async def _download(self, request: Request, values: dict[str, str], *_: Any) -> Any:
         one = self._deployment(values["functionId"], values["deploymentId"])
         content = self.archives[one["$id"]]
+        if len(content) < one[self.names["size"]]:
+            raise Refused(404, "deployment_not_found", "Deployment not found", noted=False)
         if "range" not in request.headers:
             return Response(content, media_type="application/gzip")
         first, last = map(int, re.findall(r"\d+", request.headers["range"]))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from minifn.cli.remote import PAGE_ROWS
 from tests.cli import appwrite_stub
 from tests.cli.appwrite_stub import Stub
 from tests.cli.conftest import Here
+from tests.cli.pseudo_terminal import PseudoTerminal
 from tests.serving import PROJECT, Api, Server, pack
 
 MAIN = b"def main(context):\n    return context.res.text('hello')\n"
@@ -268,6 +270,30 @@ def test_what_the_target_refuses_is_named_and_the_rest_moves(
     assert api.execute(name)["status"] == "completed"
 
 
+@pytest.mark.parametrize("stub", ["2.5"], indirect=True)
+@pytest.mark.parametrize("way", ["--from", "--to"])
+def test_a_server_that_dies_breaks_the_run_off(here: Here, stub: Stub, api: Api, way: str) -> None:
+    names = [f"dies-{way[2:]}-{number}" for number in range(2)]
+    code = pack(extra={"main.py": MAIN, "large": os.urandom(LARGE_BYTES)})
+    for name in names:
+        if way == "--from":
+            stub.add(name, code, runtime=api.runtime("python"), entrypoint="main.py")
+        else:
+            api.create(name, api.runtime("python"), entrypoint="main.py")
+            api.deploy(name, code)
+    stub.dies = True
+    done = with_stub(here, way, stub, *names, status=1)
+    assert len(done.stdout.splitlines()) == 2
+    assert f"{stub.url} did not answer" in done.stderr
+    assert "the same command goes on from here" in done.stderr
+    stub.dies = False
+    done = with_stub(here, way, stub, *names)
+    assert [line.split()[:2] for line in done.stdout.splitlines()[1:]] == [
+        [name, "moved"] for name in names
+    ]
+    assert "nothing was changed" in with_stub(here, way, stub, *names).stderr
+
+
 @pytest.mark.parametrize("stub", ["1.6"], indirect=True)
 def test_a_build_that_fails_there_is_named(here: Here, stub: Stub, api: Api) -> None:
     api.create("unbuilt", api.runtime("python"), entrypoint="main.py")
@@ -289,6 +315,38 @@ def test_every_function_and_variable_of_long_lists_moves(here: Here, stub: Stub,
     done = with_stub(here, "--from", stub)
     assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["many", "more"]
     assert len(variables(api, "many")) == PAGE_ROWS + 1
+
+
+@pytest.mark.parametrize("stub", ["1.6"], indirect=True)
+def test_a_domain_of_another_function_is_named(here: Here, stub: Stub, api: Api) -> None:
+    for name in ("mine", "yours"):
+        api.create(name, api.runtime("python"))
+    rule = {"domain": "taken.example.com", "functionId": "mine"}
+    api.call("POST", "/proxy/rules/function", 201, json=rule)
+    rule = {"domain": "left.example.com", "url": "https://example.com", "statusCode": "301"}
+    rule |= {"resourceId": "mine", "resourceType": "function"}
+    api.call("POST", "/proxy/rules/redirect", 201, json=rule)
+    stub.rule("taken.example.com", "yours")
+    done = with_stub(here, "--to", stub, "mine", "--json", status=1)
+    assert outcome(done)["problems"] == [
+        "domain taken.example.com: at the target it leads to yours",
+        "domain left.example.com: the target has only rules for functions",
+    ]
+
+
+@pytest.mark.parametrize("stub", ["2.5"], indirect=True)
+def test_progress_is_shown_on_a_terminal(here: Here, stub: Stub, api: Api) -> None:
+    code = pack(extra={"main.py": MAIN, "large": os.urandom(LARGE_BYTES)})
+    stub.add("shown", code, runtime=api.runtime("python"), entrypoint="main.py")
+    settings = {name: text for name, text in os.environ.items() if name != "COLUMNS"}
+    settings |= {"TERM": "xterm-256color", "MINIFN_OTHER_KEY": appwrite_stub.KEY}
+    command = [sys.executable, "-m", "minifn", "migrate", "--from", stub.url]
+    command += ["--other-project", appwrite_stub.PROJECT]
+    with PseudoTerminal(command, here.folder, settings, 120) as terminal:
+        terminal.read_all()
+    for step in ("downloading", "uploading", "building"):
+        assert f"1/1 shown {step}" in terminal.text
+    assert appwrite_stub.KEY not in terminal.text
 
 
 @pytest.mark.parametrize("stub", ["1.6"], indirect=True)

@@ -1,5 +1,6 @@
 """`minifn migrate`: what moves, the bars while it moves, and the table at the end."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from rich.progress import (
 
 from minifn.cli.connecting import FunctionId, Session, note, with_server
 from minifn.cli.finding import address
-from minifn.cli.migrate.deployments import move_deployments
+from minifn.cli.migrate.deployments import Awaited, activate, move_deployments
 from minifn.cli.migrate.domains import Domains
 from minifn.cli.migrate.secret_values import SecretValues
 from minifn.cli.migrate.settings import move_settings
@@ -93,13 +94,15 @@ def migrate(
 
 
 class Migration:
-    """Moves functions one after the other."""
+    """Moves functions one after the other; their builds at the target are awaited at the end."""
 
     def __init__(self, sides: Sides, which: str, values: SecretValues, *, quiet: bool) -> None:
         self._sides = sides
         self._which = which
         self._values = values
         self._domains = Domains(sides)
+        #: Deployments that the target builds meanwhile.
+        self._awaited: list[tuple[Report, Record, Awaited]] = []
         #: The message of a server that stopped answering.
         self.broken = ""
         screen = console(stderr=True)
@@ -125,18 +128,31 @@ class Migration:
             for number, function in enumerate(functions, 1):
                 report = Report(function["$id"])
                 reports.append(report)
-                self._label = f"{number}/{len(functions)} {function['$id']}"
-                self._task = self._bars.add_task(self._label, total=None)
-                try:
+                with self._working(report, f"{number}/{len(functions)} {function['$id']}"):
                     self._move(function, report)
-                except RemoteError as error:
-                    report.problems.append(str(error))
-                    if not error.status:
-                        self.broken = str(error)
-                        break
-                finally:
-                    self._bars.remove_task(self._task)
+                if self.broken:
+                    return reports
+            for number, (report, target, awaited) in enumerate(self._awaited, 1):
+                label = f"{number}/{len(self._awaited)} {report.function_id} building"
+                with self._working(report, label):
+                    activate(self._sides, target, awaited, report)
+                if self.broken:
+                    break
         return reports
+
+    @contextlib.contextmanager
+    def _working(self, report: Report, label: str) -> Iterator[None]:
+        """Show a bar, and note the error of the work."""
+        self._label, self._task = label, self._bars.add_task(label, total=None)
+        self._bars.refresh()
+        try:
+            yield
+        except RemoteError as error:
+            report.problems.append(str(error))
+            if not error.status:
+                self.broken = str(error)
+        finally:
+            self._bars.remove_task(self._task)
 
     def _functions(self, function_ids: Sequence[str]) -> Iterator[Record]:
         for function in self._sides.source.pages("/functions", "functions", plain=True):
@@ -152,7 +168,11 @@ class Migration:
         move_variables(sides, rows, target, values, report)
         self._domains.move(function, target, report)
         if self._which != "none":
-            move_deployments(sides, function, target, self._which, report, self._progressed)
+            awaited = move_deployments(
+                sides, function, target, self._which, report, self._progressed
+            )
+            if awaited is not None and target is not None and not sides.dry_run:
+                self._awaited.append((report, target, awaited))
         report.scheduled = _runs_by_itself(function) and (
             self._which != "none" or bool(target and active_id(target))
         )

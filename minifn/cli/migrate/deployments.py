@@ -7,6 +7,7 @@ file are the checksum and the length of its content (RFC 1952, 2.3.1).
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from minifn.cli.migrate.sides import Abilities, Record, Report, Sides, active_id
 from minifn.cli.remote import Remote, RemoteError
@@ -20,6 +21,16 @@ BUILD_SECONDS = 1200.0
 Progress = Callable[[str, int, int], None]
 
 
+@dataclass(frozen=True)
+class Awaited:
+    """A deployment of the target that is to be the active one, once it is built."""
+
+    source_id: str
+    deployment: Record
+    #: Whether this run sent it.
+    sent: bool
+
+
 def move_deployments(
     sides: Sides,
     function: Record,
@@ -27,36 +38,35 @@ def move_deployments(
     which: str,
     report: Report,
     progress: Progress,
-) -> None:
-    """Send the archives that are not there, oldest first, and activate the active one.
+) -> Awaited | None:
+    """Send the archives that are not there, oldest first; return the one to be activated.
 
     `which` is `active` or `all`. Raises RemoteError.
     """
     there = list(_listed(sides.target, function["$id"])) if target else []
+    awaited = None
     for deployment in _chosen(sides.source, function, which, report):
         active = deployment["$id"] == active_id(function)
         try:
-            same = _same(sides, function["$id"], deployment, there)
-            if same is not None:
-                there.remove(same)
-            if sides.dry_run or target is None:
-                _count(report, same, target, active)
-                continue
-            if same is None:
-                same = _send(sides, deployment, active, report.function_id, progress)
-                report.deployments.new += 1
-                sent = True
-            else:
-                sent = False
-            if active:
-                progress("building", 0, 0)
-                changed = _activate(sides, target, same)
-                report.deployments.changed += changed and not sent
-                report.deployments.same += not changed and not sent
-            elif not sent:
-                report.deployments.same += 1
+            known = _same(sides, function["$id"], deployment, there)
+            sent = None
+            if known is None and not sides.dry_run:
+                sent = _send(sides, deployment, active, report.function_id, progress)
         except RemoteError as error:
             report.failed(f"deployment {deployment['$id']}", error)
+            continue
+        if known is None:
+            report.deployments.new += 1
+        else:
+            there.remove(known)
+        if sent is not None and active:
+            awaited = Awaited(deployment["$id"], sent, sent=True)
+        elif known is not None and active and known["$id"] != active_id(target or {}):
+            report.deployments.changed += 1
+            awaited = Awaited(deployment["$id"], known, sent=False)
+        elif known is not None:
+            report.deployments.same += 1
+    return awaited
 
 
 def _chosen(remote: Remote, function: Record, which: str, report: Report) -> list[Record]:
@@ -127,32 +137,32 @@ def _send(
         )
 
 
-def _activate(sides: Sides, target: Record, deployment: Record) -> bool:
-    """Make a deployment the one that answers, once it is built; tell whether it was not before.
+def activate(sides: Sides, target: Record, awaited: Awaited, report: Report) -> None:
+    """Make a deployment the one that answers, once it is built. Raises RemoteError."""
+    try:
+        changed = _activated(sides, target, awaited.deployment)
+    except RemoteError as error:
+        report.failed(f"deployment {awaited.source_id}", error)
+        changed = False
+    if not changed and not awaited.sent:
+        report.deployments.changed -= 1
+
+
+def _activated(sides: Sides, target: Record, deployment: Record) -> bool:
+    """Activate a deployment, once it is built; tell whether another one was active.
 
     Raises RemoteError, also for a build that failed.
     """
     path = f"/functions/{target['$id']}"
-    if active_id(sides.target.call("GET", path)) == deployment["$id"]:
-        return False
     done = built(sides.target, deployment, time.monotonic() + BUILD_SECONDS)
     if done["status"] != "ready":
         last = (str(done.get("buildLogs") or "").strip().splitlines() or [""])[-1]
         raise RemoteError(f"its build {done['status']} at the target: {last}".rstrip(": "), 500)
-    if active_id(sides.target.call("GET", path)) != deployment["$id"]:
-        if Abilities.of(target).since_1_7:
-            body = {"deploymentId": deployment["$id"]}
-            sides.target.call("PATCH", f"{path}/deployment", json=body)
-        else:
-            sides.target.call("PATCH", f"{path}/deployments/{deployment['$id']}")
-    return True
-
-
-def _count(report: Report, same: Record | None, target: Record | None, active: bool) -> None:
-    """Count what a dry run would do."""
-    if same is None:
-        report.deployments.new += 1
-    elif active and target is not None and active_id(target) != same["$id"]:
-        report.deployments.changed += 1
+    if active_id(sides.target.call("GET", path)) == deployment["$id"]:
+        return False
+    if Abilities.of(target).since_1_7:
+        body = {"deploymentId": deployment["$id"]}
+        sides.target.call("PATCH", f"{path}/deployment", json=body)
     else:
-        report.deployments.same += 1
+        sides.target.call("PATCH", f"{path}/deployments/{deployment['$id']}")
+    return True
