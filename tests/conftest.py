@@ -36,8 +36,8 @@ FILES_ALONE = ("tests/crash/",)
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are processors, because most tests wait."""
-    return (os.cpu_count() or 1) + 1
+    """Return two workers more than there are processors, because most tests wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
