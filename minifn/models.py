@@ -185,12 +185,12 @@ class ExecutionResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def logs(self) -> str:
-        """What the function logged."""
+        """The lines that the function logged."""
         return self.execution.logs
 
     @property
     def errors(self) -> str:
-        """What the function logged as errors, and why it failed."""
+        """The errors that the function logged, and the reason of its failure."""
         return self.execution.errors
 
     def json(self) -> Any:

@@ -147,7 +147,7 @@ def test_isolation_that_does_not_work_here_is_refused_in_time(data: Path) -> Non
         pytest.skip("isolation may work here: this test needs a machine where it does not")
     log = refused(data, network="isolated")
     assert "MINIFN_NETWORK=isolated needs" in log
-    # What mends it concerns the network, not the engine, which works.
+    # The remedy concerns the network, not the engine, which works.
     failed = [
         check
         for check in examine(Config(data=data, network="isolated")).checks

@@ -59,7 +59,7 @@ def cells(text: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a session prints."""
+    """The output of a session."""
     if importlib.util.find_spec("IPython") is None:
         pytest.skip("IPython is not installed: pip install ipython")
     folder = tmp_path_factory.mktemp("notebook")

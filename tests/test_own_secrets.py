@@ -73,7 +73,7 @@ def test_neither_a_function_nor_a_process_of_the_server_has_its_secrets(spied: S
         seen = "".join(json.loads(api.execute("spy")["responseBody"])) + log["buildLogs"]
         assert "APPWRITE_FUNCTION_ID" in seen
         for process in spied.tree()[1:]:
-            # What is closed to the server's user is to a function as well.
+            # A file that is closed to the server's user is closed to a function as well.
             with contextlib.suppress(PermissionError):
                 seen += Path(f"/proc/{process.pid}/environ").read_bytes().decode("latin-1")
     assert not [name for name, secret in SECRETS.items() if secret in seen]

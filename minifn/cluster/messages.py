@@ -65,7 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node is and has, told once it is ready."""
+    """The facts of a node, told once it is ready."""
 
     engine: str
     strength: str

@@ -69,7 +69,7 @@ class NodeParts:
         self.data = DataDir(self._place)
         self.data.prepare()
         self.spawner = await stack.enter_async_context(Spawner(self.data.run))
-        # What a killed predecessor on this node has built is not trusted again.
+        # Builds of a killed predecessor on this node are not trusted again.
         for left in (*self.data.builds.iterdir(), *self.data.deployments.iterdir()):
             if left not in (self.data.caches, self.data.toolchains):
                 await asyncio.to_thread(remove_tree, left)

@@ -14,7 +14,7 @@ _MIB = 1024 * 1024
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a function needs of a node."""
+    """The needs of a function: CPUs, memory and custom resources of a node."""
 
     cpus: float
     memory_bytes: int
@@ -39,7 +39,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(kw_only=True, slots=True)
 class Load:
-    """What runs and waits on a node."""
+    """The load of a node: calls that run and wait."""
 
     #: Calls that run, or may.
     running: int = 0
@@ -76,7 +76,7 @@ class Candidate(Protocol):
 
     @property
     def load(self) -> Load:
-        """What runs and waits there."""
+        """The calls that run and wait there."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What a node needs before it runs a deployment: its build, and its target by a number."""
+"""The needs of a node before it runs a deployment: its build, and its target by a number."""
 
 import asyncio
 import itertools

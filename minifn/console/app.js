@@ -8,7 +8,7 @@ import { failure, skeleton } from "./parts/state.js";
 import { current, signIn, signOut, takeToken } from "./session.js";
 
 /**
- * What a page gets. `query` is the query of the address; `setQuery` changes it without a new page.
+ * The arguments of a page. `query` is the query of the address; `setQuery` changes it without a new page.
  * @typedef {{params: string[], query: URLSearchParams, main: HTMLElement, signal: AbortSignal,
  *   session: Session, title: (text: string) => void, go: (path: string, replace?: boolean) => void,
  *   reload: () => void, setQuery: (changes: Record<string, string>) => void}} Page

@@ -54,7 +54,8 @@ def overview(
 ) -> list[Overview]:
     """Return the overview of the functions within `reach`, by creation, over the last `hours`.
 
-    One hour has a point a minute, more hours one an hour. What is not counted yet is left out.
+    One hour has a point a minute, more hours one an hour. Executions that are not counted yet are
+    left out.
     """
     where = within("id", reach)
     found = functions.TABLE.all(conn, f"{where.sql} ORDER BY sequence", *where.values)

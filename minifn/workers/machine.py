@@ -1,4 +1,4 @@
-"""What a server and each node of a cluster make of their machine: its runtimes and its pool."""
+"""The runtimes and the pool of a machine, for a server and for each node of a cluster."""
 
 import os
 from typing import TypeVar

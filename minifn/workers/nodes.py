@@ -6,7 +6,7 @@ import msgspec
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a node, and what happens there."""
+    """The facts and the load of a node."""
 
     #: Ray's id, and the host's name and address.
     id: str

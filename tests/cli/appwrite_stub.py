@@ -2,7 +2,7 @@
 
 Real servers of 1.6 and 2.x are containers that no test can start. This one knows the operations,
 parameters and models of their OpenAPI files (`tests/data`), refuses everything else, and notes it.
-What 2.x has beyond the file of 1.8 is from the release notes of 1.9 and 2.x.
+The additions of 2.x to the file of 1.8 are from the release notes of 1.9 and 2.x.
 """
 
 import itertools

@@ -138,7 +138,7 @@ def test_a_function_moves_to_appwrite(here: Here, stub: Stub, api: Api) -> None:
     assert function[stub.names["active"]] == deployment["$id"]
     sent = (api.http.get(f"/functions/{name}/deployments/{_active(api, name)}/download")).content
     assert stub.archives[deployment["$id"]] == sent
-    # What was set by hand is enough.
+    # A value that was set by hand is enough.
     stub.variable(name, "TOKEN", "by hand", **({} if old else {"secret": True}))
     stub.writes.clear()
     again = with_stub(here, "--to", stub, name, status=1 if old else 0)

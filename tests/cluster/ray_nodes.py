@@ -18,7 +18,7 @@ STORE_BYTES = 80 * 2**20
 def main() -> None:
     """Obey until the input ends."""
     kind: Any = importlib.import_module("ray.cluster_utils").Cluster
-    # What Ray prints goes to standard error.
+    # Ray's output goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE_BYTES}

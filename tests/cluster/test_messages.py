@@ -1,4 +1,4 @@
-"""What a server and its nodes say to each other."""
+"""The messages between a server and its nodes."""
 
 from pathlib import Path
 

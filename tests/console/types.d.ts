@@ -18,7 +18,7 @@ interface Session {
 	operator: boolean;
 }
 
-/** What a page gets. `query` is that of the address; `setQuery` changes it without a new page. */
+/** The arguments of a page. `query` is that of the address; `setQuery` changes it without a new page. */
 interface Page {
 	params: string[];
 	query: URLSearchParams;

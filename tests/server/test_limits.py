@@ -1,7 +1,7 @@
 """A stopped function's `errors` name the limit that stopped it; an idle server is small.
 
-Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api. What an idle
-server computes: tests/benchmarks.
+Memory, time and logs: test_user_code.py. Sizes of bodies and headers: tests/api. The processor
+time of an idle server: tests/benchmarks.
 """
 
 from pathlib import Path

@@ -64,7 +64,7 @@ def test_a_proxy_that_is_named_is_trusted(trusting: Server) -> None:
     with httpx.Client(base_url=trusting.endpoint, trust_env=False) as client:
         host = {"host": f"sees.functions.localhost:{trusting.port}"}
         assert client.get(trusting.url, headers={**LIES, **host}).json() == ["203.0.113.9", "https"]
-        # Through both proxies. What stands before them a client can have written itself.
+        # Through both proxies. A client can have written the rest itself.
         sent = {**LIES, **host, "x-forwarded-for": "192.0.2.1, 203.0.113.9, 198.51.100.7"}
         assert client.get(trusting.url, headers=sent).json()[0] == "203.0.113.9"
         assert {sign_in(client, f"203.0.113.{number}") for number in range(25)} == {401}

@@ -1,4 +1,4 @@
-"""What functions do and print, as it happens: a stream of events."""
+"""Live logs: the calls of functions and their output, as a stream of events."""
 
 import contextlib
 from collections.abc import Iterator

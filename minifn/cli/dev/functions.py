@@ -124,7 +124,7 @@ class DevFunction:
         found = sorted({*top, *named})
         return [name for name in found if (self.folder.path / name).is_file()]
 
-    # What its sandbox shows
+    # Paths that its sandbox shows
 
     def live_code(self, built: Built) -> LiveCode:
         """Return what runs in place of a build."""

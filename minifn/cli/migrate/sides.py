@@ -32,7 +32,7 @@ class Sides:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a server's version of the API has, as one of its functions shows."""
+    """The features of a server's version of the API, as one of its functions shows."""
 
     #: The settings of a function.
     settings: frozenset[str]

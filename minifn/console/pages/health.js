@@ -1,5 +1,5 @@
 // @ts-check
-// What `minifn doctor` says, each line with its remedy, and how full the server is.
+// The lines of `minifn doctor`, each line with its remedy, and how full the server is.
 import { every, get } from "../api.js";
 import { h, put } from "../parts/dom.js";
 import { facts, status } from "../parts/small.js";

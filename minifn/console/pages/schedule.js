@@ -1,5 +1,5 @@
 // @ts-check
-// What ran and what will run within a day: a strip of marks, and each function's next runs.
+// The runs of a day, past and to come: a strip of marks, and each function's next runs.
 import { every, get } from "../api.js";
 import { h, put, svg } from "../parts/dom.js";
 import { empty } from "../parts/state.js";

@@ -1,5 +1,5 @@
 // @ts-check
-// What stands where data will be: a skeleton, nothing yet, an error with a retry.
+// Placeholders for data: a skeleton, nothing yet, an error with a retry.
 import { h, marked } from "./dom.js";
 
 /** Lines in place of rows; shown only when loading takes long. @param {number} count */
@@ -11,7 +11,7 @@ export const skeleton = (count = 6) =>
 	);
 
 /**
- * What to do where there is nothing yet.
+ * The hint for an empty page: the next step.
  * @param {string} title @param {string} text @param {...Child} more commands and buttons
  */
 export const empty = (title, text, ...more) => h("div", { class: "empty" }, h("h2", {}, title), h("p", {}, text), more);
