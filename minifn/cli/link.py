@@ -52,18 +52,32 @@ def link(url: str, key: str | None, as_json: bool) -> None:
 def open_console(session: Session, function_id: str | None) -> None:
     """Open the console in the browser, at a function's page with FUNCTION, and print its address.
 
-    Without a terminal it is only printed.
+    With the key that has every scope the address signs in, once and within ten minutes. Without a
+    terminal it is only printed.
     """
     url = f"{session.found.url}/console/"
     if function_id:
         session.remote.call("GET", f"/functions/{function_id}")
         url += f"project-{quote(session.found.project)}/functions/function-{function_id}"
+    url += _sign_in(session)
     if session.as_json:
         session.show([{"url": url}])
         return
     click.echo(url)
     if sys.stdout.isatty():
         click.launch(url)
+
+
+def _sign_in(session: Session) -> str:
+    """Return the query that signs a visitor of the console in, "" for a key that may not."""
+    try:
+        link = session.remote.call("POST", "/minifn/sign-in-links")
+    except RemoteError as error:
+        # Another key, or a server without a console.
+        if error.status not in (401, 403, 404):
+            raise
+        return ""
+    return f"?token={link['token']}"
 
 
 def _asked() -> str:

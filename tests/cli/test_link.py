@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,10 +40,24 @@ def test_a_refused_key_is_not_kept(here: Here, server: Server) -> None:
 
 
 def test_open_prints_the_console(here: Here, server: Server, api: Api) -> None:
-    assert here.run("open").stdout == f"{server.url}/console/\n"
+    token = r"\?token=[\w-]{32}"
+    console = re.escape(f"{server.url}/console/")
+    link = here.run("open").stdout.strip()
+    assert re.fullmatch(console + token, link)
+    good: dict[str, Any] = {
+        "json": {"token": link.partition("=")[2]},
+        "headers": {"x-minifn-console": "1"},
+    }
+    assert api.http.post("/minifn/session", **good).is_success
+    assert not api.http.post("/minifn/session", **good).is_success
     api.create("opened", api.runtime("python"))
     described = json.loads(here.run("open", "opened", "--json").stdout)
-    assert described["url"] == (f"{server.url}/console/project-minifn/functions/function-opened")
+    assert re.fullmatch(
+        f"{console}project-minifn/functions/function-opened{token}", described["url"]
+    )
+    made = {"keyId": "unique()", "name": "reads", "scopes": ["functions.read"]}
+    secret = api.call("POST", "/project/keys", 201, json=made)["secret"]
+    assert here.run("open", "--key", secret).stdout == f"{server.url}/console/\n"
     assert here.run("open", "nobody", status=1).stdout == ""
 
 
