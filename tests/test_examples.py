@@ -302,7 +302,7 @@ def test_the_example_that_a_schedule_calls(server: Server, api: Api) -> None:
 
 def test_deploying_names_what_the_server_said(server: Server) -> None:
     with pytest.raises(RemoteError, match=r"Invalid `runtime` param: .*"):
-        deploy(server, {"$id": "python-welcome", "runtime": "python-0"})
+        deploy(server, {**EXAMPLES["python-welcome"], "runtime": "python-0"})
 
 
 @pytest.fixture

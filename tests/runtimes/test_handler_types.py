@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -109,7 +110,8 @@ def test_javascript(api: Api) -> None:
 
 
 def test_the_declarations_are_typescript(tmp_path: Path) -> None:
-    tsc = shutil.which("tsc")
+    here = Path(__file__).parents[2] / "node_modules/.bin"
+    tsc = shutil.which("tsc", path=f"{here}{os.pathsep}{os.environ['PATH']}")
     if tsc is None:
         pytest.skip("tsc is not on PATH: npm install --global typescript")
     (tmp_path / "handler.d.ts").write_text(DECLARATIONS)

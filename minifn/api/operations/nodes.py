@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from starlette.types import ASGIApp
 
 from minifn.api.wire.answers import json_answer
-from minifn.api.wire.operation import PROJECTS_WRITE, Call, Operation
+from minifn.api.wire.operation import PROJECTS_READ, PROJECTS_WRITE, Call, Operation
 from minifn.api.wire.params import NoParams, Params, Text
 from minifn.errors import ArgumentInvalid
 from minifn.workers.nodes import NodeState
@@ -60,11 +60,10 @@ OPERATIONS = (
         name="minifn.listNodes",
         method="GET",
         path="/minifn/nodes",
-        scopes=("health.read",),
+        scopes=PROJECTS_READ,
         params=NoParams,
         handler=list_nodes,
         needs_project=False,
-        keys_only=True,
     ),
     Operation(
         name="minifn.drainNode",
