@@ -31,6 +31,13 @@ FILES_BY_PARAMETER = (
 #: most servers use, is there.
 ENGINE_PARAMETERS = frozenset({"called", "column", "engine", "engine_name", "spied"})
 OTHER_ENGINES = frozenset({"sandlock", "process", "none"})
+#: Files with tests that wait for minutes of the clock: they begin first, else all wait for them.
+FILES_FIRST = (
+    "tests/crash/test_ticks.py",
+    "tests/services/test_delayed.py",
+    "tests/test_examples.py",
+    "tests/test_soak.py",
+)
 #: Files, or their folders, whose tests share nothing and take long.
 FILES_ALONE = ("tests/crash/",)
 
@@ -65,7 +72,8 @@ class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave engines to the slow part, except the one that most servers use."""
+    """Order tests, and leave engines to the slow part, except the one that most servers use."""
+    items.sort(key=lambda item: not item.nodeid.startswith(FILES_FIRST))
     if not find_bwrap():
         return
     for item in items:

@@ -149,6 +149,11 @@ class DataDir:
             if self.source(own).exists() and not self.build(own).exists()
         ]
 
+    def leave_address(self, text: str) -> None:
+        """Write the file by which commands of the server's user find it."""
+        self.address.touch(mode=0o600)
+        self.address.write_text(text)
+
     def keep_secret(self, path: Path, given: str) -> tuple[str, bool]:
         """Return the secret for `path` and whether it was made just now.
 

@@ -165,7 +165,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
 async def _announce(minifn: Minifn, config: Config, ready: Ready) -> None:
     """Leave the server's address for commands of this machine, then run `ready`."""
     address = f"{url_of(config)}\n{config.project}\n"
-    await asyncio.to_thread(minifn.data.address.write_text, address)
+    await asyncio.to_thread(minifn.data.leave_address, address)
     await ready(minifn, url_of(config))
 
 
