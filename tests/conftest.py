@@ -55,10 +55,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
     """Give a group of tests to one worker, because they share servers and builds.
 
-    A group is a file; in FILES_BY_PARAMETER it is a file and the first parameter, and a test of
-    FILES_ALONE is one by itself. Groups begin in the order of the files: by size, which is the
-    default, the longest single tests come last and are waited for. pytest 9.2 makes
-    `--dist loadgroup` distribute without groups (pytest-xdist#1386).
+    A group is a file; in FILES_BY_PARAMETER it is a file and the first parameter (as a plain user
+    all those without bubblewrap), and a test of FILES_ALONE is one by itself. Groups begin in the
+    order of the files: by size, which is the default, the longest single tests come last and are
+    waited for. pytest 9.2 makes `--dist loadgroup` distribute without groups (pytest-xdist#1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
@@ -68,7 +68,11 @@ class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
         if not path.startswith(FILES_BY_PARAMETER):
             return path
         _, _, parameters = test.partition("[")
-        return f"{path}[{parameters.partition('-')[0]}"
+        first = parameters.partition("-")[0]
+        if os.geteuid() and not first.startswith("bwrap"):
+            # Without namespaces and users of their own, functions share limits and signals.
+            first = "one user"
+        return f"{path}[{first}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
