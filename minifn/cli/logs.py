@@ -183,7 +183,7 @@ class LogScreen:
             (f"{at:%Y-%m-%d %H:%M:%S}  ", "dim"),
             (execution["functionId"], "bold"),
             printable(f"  {execution['requestMethod']} {execution['requestPath']} "),
-            (code if code != "0" else execution["status"], STATUS_COLOURS[code[0]]),
+            (code if code != "0" else execution["status"], STATUS_COLOURS.get(code[0], "yellow")),
             (f" {duration(execution['duration'])}", "dim"),
         )
         if self._verbose:

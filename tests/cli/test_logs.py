@@ -72,6 +72,15 @@ def test_filters(here: Here, function: str) -> None:
     assert function in here.run("logs", "-v").stdout
 
 
+def test_a_function_may_answer_with_any_status(here: Here, api: Api) -> None:
+    code = "def main(context):\n    return context.res.text('', int(context.req.path[1:]))\n"
+    api.create("logs-odd", api.runtime("python"), entrypoint="main.py")
+    api.deploy("logs-odd", packed_files({"main.py": code}))
+    for status in (103, 299, 399, 499, 599, 600, 999):
+        api.execute("logs-odd", path=f"/{status}")
+        assert f"POST /{status} {status} " in here.run("logs", "logs-odd", "-n", "1").stdout
+
+
 @contextmanager
 def following(here: Here, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "minifn", "logs", "-f", *arguments]
