@@ -287,6 +287,8 @@ def test_logs_of_a_long_call_come_while_it_runs(dev: Dev) -> None:
     code = (
         "import os, time\n"
         "def main(context):\n"
+        '    if context.req.path == "/":\n'
+        '        return context.res.text("long")\n'
         '    context.log("begun")\n'
         "    time.sleep(3)\n"
         '    context.error("ended")\n'
@@ -294,6 +296,7 @@ def test_logs_of_a_long_call_come_while_it_runs(dev: Dev) -> None:
     )
     (dev.folder / "py/main.py").write_text(code)
     dev.ready("py")
+    wait_until(lambda: dev.call("py").text == "long", 10, "the new code answers")
     with ThreadPoolExecutor() as calls:
         answer = calls.submit(dev.call, "py", "/long")
         dev.terminal.expect(r"^GET /long \.\.\. py\n  begun$")
