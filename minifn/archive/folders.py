@@ -34,7 +34,7 @@ class Folder:
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
         """Yield the path and status of every kept regular file and link.
 
-        What is removed meanwhile or cannot be read is left out.
+        Files that are removed meanwhile or cannot be read are left out.
         """
         return self._below("")
 

@@ -154,7 +154,7 @@ class Exit:
     signal: int | None = None
     #: Why minifn ended it, for the function's owner: "memory limit exceeded (512 MB)"; else "".
     reason: str = ""
-    #: What an adopted process left in its sandbox: see `launcher.messages.Left`.
+    #: Leftovers of an adopted process in its sandbox: see `launcher.messages.Left`.
     left: str = ""
 
     @property

@@ -58,7 +58,7 @@ class Template:
         self.used_at = 0.0
         #: Called once, when it forks no more although it was ready.
         self.on_retired: Callable[[Template], None] = nothing
-        #: What a fork left in its sandbox: see `launcher.messages.Left`.
+        #: Leftovers of a fork in its sandbox: see `launcher.messages.Left`.
         self.left = ""
         #: The processes of its living forks, by number.
         self.forks: dict[int, Process] = {}

@@ -156,8 +156,8 @@ def test_a_node_that_dies_costs_what_ran_there(
         removed = time.monotonic()
         results = [one.result() for one in calls]
     lost = [(one, at) for one, at in results if one["status"] == "failed"]
-    # Those that its two workers had got, some of them ahead of their turn.
-    assert 1 <= len(lost) < len(names)
+    # One for each worker that a node may have for this function.
+    assert 1 <= len(lost) <= 2
     for execution, at in lost:
         assert f"({added[:8]}) was lost while it ran this function" in execution["errors"]
         assert at - removed < 5

@@ -14,7 +14,7 @@ from minifn.store.connection import connect
 from tests.serving import Api, Server, pack
 
 MINUTE_MS = 60_000
-#: What a function prints to reach the page with more than text.
+#: Output by which a function tries to reach the page with more than text.
 MARKUP = "<img src=x onerror=\"document.title='stolen'\">"
 TRACEBACK = (
     "Traceback (most recent call last):\n"

@@ -23,7 +23,7 @@ class Running:
     """A call that has not ended."""
 
     execution: Execution
-    #: What it logged, in order: (stream, text).
+    #: Logged text, in order: (stream, text).
     printed: list[tuple[str, str]] = field(default_factory=list)
     #: Number of these that were shown.
     shown: int = 0

@@ -79,9 +79,9 @@ class Report:
     variables: Counts = field(default_factory=Counts)
     domains: Counts = field(default_factory=Counts)
     deployments: Counts = field(default_factory=Counts)
-    #: What could not be moved, and why.
+    #: Parts that could not be moved, each with its reason.
     problems: list[str] = field(default_factory=list)
-    #: What the operator should know.
+    #: Notes for the operator.
     notes: list[str] = field(default_factory=list)
     #: Whether its schedule or interval starts it at both sides.
     scheduled: bool = False
