@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -164,9 +165,8 @@ class Places:
     def directories(self, places: Iterable[str]) -> Iterator[Path]:
         """Yield the directories of the search path, then those of a finder's places."""
         yield from self.search_path
-        words = self._words
         for place in places:
-            for text in _with_words(os.path.expandvars(place), words):
+            for text in _with_words(os.path.expandvars(place), self._words):
                 yield from _matches(text)
 
     def entries(self, directory: Path) -> list[str]:
@@ -178,7 +178,7 @@ class Places:
                 self._listings[directory] = []
         return self._listings[directory]
 
-    @property
+    @cached_property
     def _words(self) -> dict[str, list[str]]:
         """The values of each word of `Finder.places`."""
         around = [Path(sys.prefix), *(path.parent for path in self.search_path)]
