@@ -260,7 +260,7 @@ def test_versions_are_remembered_for_each_user(
     assert finding.own_memory() == tmp_path / ".cache/minifn/versions.json"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     assert finding.own_memory() == tmp_path / "elsewhere/minifn/versions.json"
-    monkeypatch.setattr(finding.os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
     assert finding.own_memory() is None
     monkeypatch.setenv("HOME", str(tmp_path / "missing"))
     assert finding.own_memory() is None
