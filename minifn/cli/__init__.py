@@ -1,9 +1,11 @@
 """The command line. A command's module is imported when the command is called."""
 
+import errno
 import importlib
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -39,6 +41,8 @@ COMMANDS = {
     "restore": "minifn.cli.backup:restore",
     "migrate": "minifn.cli.migrate.command:migrate",
 }
+#: Errors of a path that a command was given.
+BAD_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES)
 
 
 class LazyGroup(click.Group):
@@ -54,6 +58,20 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. An argument that no file or text can be ends it with one line."""
+        try:
+            return super().invoke(ctx)
+        except UnicodeEncodeError:
+            reason = "an argument is not text in UTF-8"
+        except OSError as error:
+            if error.errno not in BAD_PATHS:
+                raise
+            reason = str(error)
+        from minifn.cli.options import fail
+
+        fail(reason)
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
