@@ -278,7 +278,6 @@ def test_daemons_that_a_template_adopts_are_killed_beside_its_workers(
     async def run() -> None:
         async with forked(place, written(tmp_path, code)) as function:
             template = await function.forked()
-            await function.who("/leave")
             ended = asyncio.Event()
 
             async def work() -> None:
@@ -289,7 +288,8 @@ def test_daemons_that_a_template_adopts_are_killed_beside_its_workers(
                 return [pid for pid in proc.pids() if mark.encode() in command_line(pid)]
 
             busy = [asyncio.create_task(work()) for _ in range(2)]
-            assert left()
+            await function.who("/leave")
+            await function.until(lambda: bool(left()))
             await function.until(lambda: not left())
             assert not template.is_idle
             ended.set()
