@@ -170,7 +170,7 @@ class Executions:
                 response, errors=records.join(response.errors, message)
             )
         result = records.finish(target, execution, response)
-        await self._database.write(executions.insert, result.execution)
+        await self._database.write_each(executions.insert_each, result.execution)
         self._changes.tell("create", result.execution, result=result)
         _report(result.execution)
         if capped:
@@ -265,7 +265,7 @@ class Executions:
         Raises FunctionNotFound.
         """
         execution = records.refuse(records.caused(function, request), reason)
-        await self._database.write(executions.insert, execution)
+        await self._database.write_each(executions.insert_each, execution)
         self._changes.tell("create", execution)
 
     async def __call__(

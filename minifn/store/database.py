@@ -2,7 +2,9 @@
 
 Store functions are plain `fn(conn, ...)`, which `Database.write` and `Database.read` run off the
 event loop. All writes that wait when the writer is free go into one transaction, and their callers
-are woken together after COMMIT: under load a row costs tens of microseconds instead of a commit.
+are woken together after COMMIT: under load a row costs ten microseconds instead of a commit. The
+writes of one turn of the event loop reach the writer together: waking it for each would cost more
+than a row, and give it transactions of one row.
 
 When a job of a batch fails, the batch is rolled back and each job runs again in its own
 transaction. That is rare, and savepoints would cost every job a third more. So a write may run
@@ -11,6 +13,7 @@ twice, and must have no effect but on its connection.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import math
 import sqlite3
@@ -33,8 +36,9 @@ logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: A job of a thread: (function, positional arguments, keyword arguments, future).
-Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], "asyncio.Future[Any]"]
+#: A job of a thread: (function, positional arguments, keyword arguments, future). Without keyword
+#: arguments the function takes the items of neighbouring jobs as one list.
+Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None, "asyncio.Future[Any]"]
 #: (deadline on the monotonic clock, job).
 Read = tuple[float, Job]
 #: The outcome of a job, for the event loop: (future, result, error).
@@ -78,8 +82,10 @@ class Database:
         self._cipher = cipher
         self._flushed = flushed
         self._loop: asyncio.AbstractEventLoop | None = None
+        #: Writes of this turn of the loop, which the writer does not have yet.
+        self._written: list[Job] = []
         #: None in a queue ends its thread.
-        self._writes: SimpleQueue[Job | None] = SimpleQueue()
+        self._writes: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._lists: SimpleQueue[Read | None] = SimpleQueue()
         self._writer = _thread("minifn-writer", self._write_loop)
@@ -127,6 +133,7 @@ class Database:
         # The writer's connection closes last and moves the rest of the log into the file.
         for thread in (*self._readers, self._lister, self._checkpointer):
             await asyncio.to_thread(thread.join)
+        self._wake_writer()
         self._writes.put(None)
         await asyncio.to_thread(self._writer.join)
 
@@ -138,11 +145,33 @@ class Database:
         Cancelling the caller does not cancel the write. An exception of `fn` rolls its writes back
         and is raised to the caller. Raises DatabaseClosed.
         """
+        return self._hand_over(fn, args, kwargs)
+
+    def write_each(
+        self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T
+    ) -> "asyncio.Future[None]":
+        """Do what `write` does; one call of `fn(conn, items)` serves many callers.
+
+        It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
+        for each item alone.
+        """
+        return self._hand_over(fn, (item,), None)
+
+    def _hand_over(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> "asyncio.Future[T]":
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
+        if not self._written:
+            self._loop.call_soon(self._wake_writer)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writes.put((fn, args, kwargs, future))
+        self._written.append((fn, args, kwargs, future))
         return future
+
+    def _wake_writer(self) -> None:
+        written, self._written = self._written, []
+        if written:
+            self._writes.put(written)
 
     async def insist(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -226,14 +255,15 @@ class Database:
     def _write_loop(self) -> None:
         conn = self._conn
         changes = commits = 0
-        while (job := self._writes.get()) is not None:
-            jobs = [job]
-            while len(jobs) < BATCH_MAX and not self._writes.empty():
-                job = self._writes.get()
-                if job is None:
+        waiting: list[Job] = []
+        while waiting or (waiting := self._writes.get() or []):
+            while len(waiting) < BATCH_MAX and not self._writes.empty():
+                more = self._writes.get()
+                if more is None:
                     self._writes.put(None)
                     break
-                jobs.append(job)
+                waiting += more
+            jobs, waiting = waiting[:BATCH_MAX], waiting[BATCH_MAX:]
             with self._turn:
                 outcomes = self._commit(conn, jobs)
             self._tell(outcomes, self._take_touched())
@@ -249,9 +279,7 @@ class Database:
             if lost := self.missing():
                 raise DatabaseLost(f"{lost} was removed or replaced")
             conn.execute("BEGIN IMMEDIATE")
-            outcomes: list[Outcome] = [
-                (future, fn(conn, *args, **kwargs), None) for fn, args, kwargs, future in jobs
-            ]
+            outcomes = _run(conn, jobs)
             conn.execute("COMMIT")
         except Exception as error:
             # Without disk space SQLite has rolled back by itself.
@@ -276,7 +304,7 @@ class Database:
                     raise DatabaseTimeout
                 conn.execute("BEGIN")
                 try:
-                    outcome = (future, fn(conn, *args, **kwargs), None)
+                    outcome = (future, fn(conn, *args, **kwargs or {}), None)
                 finally:
                     deadline = math.inf
                     conn.execute("COMMIT")
@@ -336,6 +364,21 @@ class Database:
                     future.set_result(result)
                 else:
                     future.set_exception(error)
+
+
+def _run(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
+    """Run jobs in their order, those of `write_each` together with their like."""
+    outcomes: list[Outcome] = []
+    for (fn, alone), group in itertools.groupby(jobs, lambda job: (job[0], job[2] is not None)):
+        if alone:
+            outcomes += [
+                (future, fn(conn, *args, **kwargs or {}), None) for _, args, kwargs, future in group
+            ]
+            continue
+        same = list(group)
+        fn(conn, [job[1][0] for job in same])
+        outcomes += [(job[3], None, None) for job in same]
+    return outcomes
 
 
 def _thread(name: str, loop: Callable[..., None], *args: object) -> threading.Thread:
