@@ -1,66 +1,38 @@
 """One SQLite file: a writer thread with group commit, reader threads, a checkpoint thread.
 
 Store functions are plain `fn(conn, ...)`, which `Database.write` and `Database.read` run off the
-event loop. All writes that wait when the writer is free go into one transaction, and their callers
-are woken together after COMMIT: under load a row costs ten microseconds instead of a commit. The
-writes of one turn of the event loop reach the writer together: waking it for each would cost more
-than a row, and give it transactions of one row.
-
-When a job of a batch fails, the batch is rolled back and each job runs again in its own
-transaction. That is rare, and savepoints would cost every job a third more. So a write may run
-twice, and must have no effect but on its connection.
+event loop. `writer.py` tells how writes become transactions.
 """
 
 import asyncio
-import contextlib
-import itertools
 import logging
 import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from minifn.errors import DatabaseTimeout
-from minifn.host.identity import FileIdentity
 from minifn.limits import LIST_SECONDS_MAX
-from minifn.store import schema
-from minifn.store.cipher import VariableCipher, adopt
+from minifn.store.cipher import VariableCipher
 from minifn.store.connection import checkpoint, connect, may_pass
+from minifn.store.writer import LOG_PAGES_MAX, Job, Outcome, Writer
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: A job of a thread: (function, positional arguments, keyword arguments, future). Without keyword
-#: arguments the function takes the items of neighbouring jobs as one list.
-Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any] | None, "asyncio.Future[Any]"]
 #: (deadline on the monotonic clock, job).
 Read = tuple[float, Job]
-#: The outcome of a job, for the event loop: (future, result, error).
-Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
-
-#: Changed rows between two checkpoints: some 8 MB of write-ahead log.
-CHECKPOINT_CHANGES = 2_000
-#: Transactions between two checkpoints.
-CHECKPOINT_COMMITS = 200
-#: Pages (4 KiB) of a log beyond which the writer waits for a whole checkpoint, which restarts it.
-LOG_PAGES_MAX = 16_384
-#: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
-BATCH_MAX = 256
 READERS = 2
 #: Steps of SQLite's virtual machine between two looks of a reader at the clock.
 READ_STEPS = 20_000
 #: Seconds between two attempts of a write that must not be lost.
 INSIST_SECONDS = 1.0
-
-
-class DatabaseLost(sqlite3.OperationalError):
-    """The file was removed or replaced, so writes to it would be lost."""
 
 
 class DatabaseClosed(RuntimeError):
@@ -80,15 +52,10 @@ class Database:
     ) -> None:
         self.path = path
         self._cipher = cipher
-        self._flushed = flushed
         self._loop: asyncio.AbstractEventLoop | None = None
-        #: Writes of this turn of the loop, which the writer does not have yet.
-        self._written: list[Job] = []
         #: None in a queue ends its thread.
-        self._writes: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._lists: SimpleQueue[Read | None] = SimpleQueue()
-        self._writer = _thread("minifn-writer", self._write_loop)
         self._readers = [
             _thread(f"minifn-reader-{number}", self._read_loop, self._reads)
             for number in range(READERS)
@@ -96,11 +63,16 @@ class Database:
         self._lister = _thread("minifn-lists", self._read_loop, self._lists)
         self._checkpointer = _thread("minifn-checkpoints", self._checkpoint_loop)
         self._checkpoint_due = threading.Event()
+        self._writer = Writer(
+            path,
+            cipher,
+            flushed=flushed,
+            settle=self._settle,
+            tell=self._tell,
+            checkpoint_due=self._checkpoint_due,
+        )
         self._closing = False
-        #: Held by the writer during a transaction, and by a checkpoint of the whole log.
-        self._turn = threading.Lock()
         self._listeners: list[Callable[[set[str]], None]] = []
-        self._touched: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -114,10 +86,10 @@ class Database:
 
         Raises sqlite3.Error, schema.DatabaseTooNew and cipher.VariablesKeyError.
         """
-        self._conn = await asyncio.to_thread(self._open_writer)
-        self._identity = FileIdentity(self.path, self.path.with_name(f"{self.path.name}-wal"))
+        await asyncio.to_thread(self._writer.open)
         self._loop = asyncio.get_running_loop()
-        for thread in (self._writer, self._checkpointer, self._lister, *self._readers):
+        self._writer.start()
+        for thread in (self._checkpointer, self._lister, *self._readers):
             thread.start()
 
     async def close(self) -> None:
@@ -133,9 +105,8 @@ class Database:
         # The writer's connection closes last and moves the rest of the log into the file.
         for thread in (*self._readers, self._lister, self._checkpointer):
             await asyncio.to_thread(thread.join)
-        self._wake_writer()
-        self._writes.put(None)
-        await asyncio.to_thread(self._writer.join)
+        self._writer.hand_over()
+        await asyncio.to_thread(self._writer.close)
 
     def write(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -145,7 +116,7 @@ class Database:
         Cancelling the caller does not cancel the write. An exception of `fn` rolls its writes back
         and is raised to the caller. Raises DatabaseClosed.
         """
-        return self._hand_over(fn, args, kwargs)
+        return self._write(fn, args, kwargs)
 
     def write_each(
         self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T
@@ -155,23 +126,16 @@ class Database:
         It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
         for each item alone.
         """
-        return self._hand_over(fn, (item,), None)
+        return self._write(fn, (item,), None)
 
-    def _hand_over(
+    def _write(
         self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None
     ) -> "asyncio.Future[T]":
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
-        if not self._written:
-            self._loop.call_soon(self._wake_writer)
         future: asyncio.Future[T] = self._loop.create_future()
-        self._written.append((fn, args, kwargs, future))
+        self._writer.add((fn, args, kwargs, future))
         return future
-
-    def _wake_writer(self) -> None:
-        written, self._written = self._written, []
-        if written:
-            self._writes.put(written)
 
     async def insist(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -228,70 +192,6 @@ class Database:
         """
         self._listeners.append(listener)
 
-    def _open_writer(self) -> sqlite3.Connection:
-        # The file holds variables and hashes of keys, and other users may pass its directory.
-        # SQLite gives the log the same mode.
-        self.path.touch(mode=0o600)
-        self.path.chmod(0o600)
-        conn = connect(self.path, cipher=self._cipher)
-        try:
-            conn.execute("PRAGMA cache_size = -8192")
-            if not self._flushed:
-                conn.execute("PRAGMA synchronous = NORMAL")
-            conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            conn.execute("PRAGMA journal_mode = WAL")
-            conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")
-            schema.migrate(conn)
-            if self._cipher is not None:
-                adopt(conn, self._cipher)
-            conn.create_function("touch", 1, self._touched.add)
-            for trigger in schema.TOUCH_TRIGGERS:
-                conn.execute(trigger)
-        except BaseException:
-            conn.close()
-            raise
-        return conn
-
-    def _write_loop(self) -> None:
-        conn = self._conn
-        changes = commits = 0
-        waiting: list[Job] = []
-        while waiting or (waiting := self._writes.get() or []):
-            while len(waiting) < BATCH_MAX and not self._writes.empty():
-                more = self._writes.get()
-                if more is None:
-                    self._writes.put(None)
-                    break
-                waiting += more
-            jobs, waiting = waiting[:BATCH_MAX], waiting[BATCH_MAX:]
-            with self._turn:
-                outcomes = self._commit(conn, jobs)
-            self._tell(outcomes, self._take_touched())
-            commits += 1
-            if conn.total_changes - changes >= CHECKPOINT_CHANGES or commits == CHECKPOINT_COMMITS:
-                changes, commits = conn.total_changes, 0
-                self._checkpoint_due.set()
-        conn.close()
-
-    def _commit(self, conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run `jobs` in one transaction, or each in its own when a job or the commit fails."""
-        try:
-            if lost := self.missing():
-                raise DatabaseLost(f"{lost} was removed or replaced")
-            conn.execute("BEGIN IMMEDIATE")
-            outcomes = _run(conn, jobs)
-            conn.execute("COMMIT")
-        except Exception as error:
-            # Without disk space SQLite has rolled back by itself.
-            if conn.in_transaction:
-                # A broken disk refuses it. The writer must live on; the next job rolls back first.
-                with contextlib.suppress(sqlite3.Error):
-                    conn.execute("ROLLBACK")
-            if len(jobs) == 1:
-                return [(jobs[0][3], None, error)]
-            return [outcome for job in jobs for outcome in self._commit(conn, [job])]
-        return outcomes
-
     def _read_loop(self, queue: "SimpleQueue[Read | None]") -> None:
         conn = connect(self.path, readonly=True, cipher=self._cipher)
         deadline = math.inf
@@ -324,7 +224,7 @@ class Database:
                     # The log restarts only when all of it was moved. The second pass leaves little
                     # for the third, which keeps the writer waiting.
                     checkpoint(conn)
-                    with self._turn:
+                    with self._writer.turn:
                         checkpoint(conn)
             except sqlite3.Error:
                 logger.exception(
@@ -335,14 +235,7 @@ class Database:
 
     def missing(self) -> str:
         """Return the file that was removed or replaced, "" while all are there."""
-        return self._identity.missing()
-
-    def _take_touched(self) -> set[str] | None:
-        if not self._touched:
-            return None
-        touched = set(self._touched)
-        self._touched.clear()
-        return touched
+        return self._writer.missing()
 
     def _tell(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
         try:
@@ -364,21 +257,6 @@ class Database:
                     future.set_result(result)
                 else:
                     future.set_exception(error)
-
-
-def _run(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
-    """Run jobs in their order, those of `write_each` together with their like."""
-    outcomes: list[Outcome] = []
-    for (fn, alone), group in itertools.groupby(jobs, lambda job: (job[0], job[2] is not None)):
-        if alone:
-            outcomes += [
-                (future, fn(conn, *args, **kwargs or {}), None) for _, args, kwargs, future in group
-            ]
-            continue
-        same = list(group)
-        fn(conn, [job[1][0] for job in same])
-        outcomes += [(job[3], None, None) for job in same]
-    return outcomes
 
 
 def _thread(name: str, loop: Callable[..., None], *args: object) -> threading.Thread:

@@ -47,16 +47,18 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
 
     Raises FunctionNotFound when its function was deleted.
     """
-    return _insert(conn, [execution])
+    insert_each(conn, [execution])
+    (sequence,) = conn.execute("SELECT last_insert_rowid()").fetchone()
+    if sequence % late_indexes.LOOK_ROWS == 0:
+        fill_indexes(conn)
+    return int(sequence)
 
 
-def insert_each(conn: sqlite3.Connection, new: list[Execution]) -> None:
-    """Insert executions. Raises FunctionNotFound when the function of one was deleted."""
-    _insert(conn, new)
+def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
+    """Insert executions: one statement for all costs half. Call `fill_indexes` now and then.
 
-
-def _insert(conn: sqlite3.Connection, new: Sequence[Execution]) -> int:
-    """Insert executions and return the last one's sequence. One statement for all costs half."""
+    Raises FunctionNotFound when the function of one was deleted.
+    """
     rows = [
         (
             e.id, e.created_at, e.updated_at, e.function_id, e.function_id, e.deployment_id,
@@ -73,12 +75,13 @@ def _insert(conn: sqlite3.Connection, new: Sequence[Execution]) -> int:
         if "NOT NULL" in str(exc):
             raise FunctionNotFound from exc
         raise
-    (sequence,) = conn.execute("SELECT last_insert_rowid()").fetchone()
-    looks = sequence // late_indexes.LOOK_ROWS - (sequence - len(new)) // late_indexes.LOOK_ROWS
-    if looks and late_indexes.fill(conn):
+
+
+def fill_indexes(conn: sqlite3.Connection) -> None:
+    """Fill the late indexes if many rows wait for it."""
+    if late_indexes.fill(conn):
         # Counted along, so that a look at the usage never finds much to count.
         usage.count_next(conn)
-    return int(sequence)
 
 
 def get(
