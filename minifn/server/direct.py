@@ -14,7 +14,7 @@ import httptools
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, RequestResponseCycle
 
-from minifn.api.direct import Direct, Reply, Replying
+from minifn.api.direct import Direct, Replying
 from minifn.api.wire.answers import BUFFERED_BYTES, Answer, RawHeaders
 from minifn.hooks import nothing_async
 from minifn.server import access_log
@@ -257,8 +257,8 @@ class DirectConnection(Connection):
         try:
             if self._named is not None:
                 await self._named(scope, cast("Receive", nothing_async), nothing_async)
-            reply = await replying(scope, body)
-            answer, extra = reply
+            answer = await replying.answer(scope, body)
+            extra = replying.headers(scope)
             if (
                 isinstance(answer, Answer)
                 and len(answer.body) <= BUFFERED_BYTES
@@ -267,7 +267,7 @@ class DirectConnection(Connection):
                 if self._writes_log:
                     access_log.write_line(scope, answer.status, began)
                 return
-            await self._deliver(cycle, scope, reply, began)
+            await self._deliver(cycle, answer, extra, began)
         except BaseException as exc:
             self.logger.error("A request could not be answered", exc_info=exc)
             if cycle.response_started:
@@ -278,10 +278,13 @@ class DirectConnection(Connection):
             # A callback of the task would cost a turn of the loop.
             self.tasks.discard(cycle.task)
 
-    async def _deliver(self, cycle: DirectCycle, scope: Scope, reply: Reply, began: float) -> None:
+    async def _deliver(
+        self, cycle: DirectCycle, answer: ASGIApp, extra: RawHeaders, began: float
+    ) -> None:
         """Send an answer piece by piece, through uvicorn."""
         cycle.receive_too()
-        app = functools.partial(self._direct.deliver, reply)
+        app = functools.partial(self._direct.deliver, answer, extra)
+        scope = cast("Scope", cycle.scope)
         receive, send = cast("Receive", cycle.receive), cast("Send", cycle.send)
         if self._writes_log:
             await access_log.logged(app, scope, receive, send, began)

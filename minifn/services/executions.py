@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from types import TracebackType
 
@@ -50,7 +50,7 @@ from minifn.store.late_indexes import LOOK_ROWS
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
-from minifn.workers.records import FunctionResponse
+from minifn.workers.records import FunctionResponse, answered
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.services.executions")
@@ -273,14 +273,14 @@ class Executions:
         await self._insert(execution)
         self._changes.tell("create", execution)
 
-    async def _insert(self, execution: Execution) -> None:
+    def _insert(self, execution: Execution) -> "asyncio.Future[None]":
         """Store an execution that has ended."""
-        await self._database.write_each(executions.insert_each, execution)
         self._inserted += 1
         if self._inserted % LOOK_ROWS == 0:
             # A transaction of its own, for which no caller waits.
             filling = self._database.insist(executions.fill_indexes)
             self._filling.start(filling, "minifn-late-indexes")
+        return self._database.write_each(executions.insert_each, execution)
 
     async def __call__(
         self,
@@ -364,7 +364,7 @@ class Executions:
         )
         return records.finish(target, execution, response)
 
-    async def _call(
+    def _call(
         self,
         target: Target,
         execution: Execution,
@@ -372,18 +372,17 @@ class Executions:
         timeout_seconds: float,
         *,
         queue_unbounded: bool = False,
-    ) -> FunctionResponse:
+    ) -> Awaitable[FunctionResponse]:
         deadline = time.monotonic() + timeout_seconds
         if self._changes.live:
             self._changes.tell_watchers(Begun(execution=execution))
         try:
             spec = self._specs.of(target)
         except RuntimeUnavailable as exc:
-            return FunctionResponse(
-                status_code=500, errors=f"{exc}\nError Code: 500", failure="start"
-            )
+            problem = f"{exc}\nError Code: 500"
+            return answered(FunctionResponse(status_code=500, errors=problem, failure="start"))
         call = self._calls.make(target.function, execution, request)
-        return await self._workers.call(spec, call, deadline, queue_unbounded=queue_unbounded)
+        return self._workers.call(spec, call, deadline, queue_unbounded=queue_unbounded)
 
 
 def _report(execution: Execution) -> None:
