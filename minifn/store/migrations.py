@@ -375,4 +375,39 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE api_keys ADD COLUMN accessed_at INTEGER NOT NULL DEFAULT 0;",
+    """
+    DROP INDEX executions_function;
+    CREATE TABLE executions_by_function (
+        function INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (function, sequence)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER executions_function_deleted AFTER DELETE ON executions BEGIN
+        DELETE FROM executions_by_function WHERE function = OLD.function
+            AND sequence = OLD.sequence;
+    END;
+
+    -- `blocks.py` tells of this table.
+    CREATE TABLE executions_blocks (
+        first INTEGER NOT NULL,
+        last INTEGER PRIMARY KEY,
+        id_min TEXT NOT NULL,
+        id_max TEXT NOT NULL,
+        created_at_min INTEGER NOT NULL,
+        created_at_max INTEGER NOT NULL,
+        updated_at_min INTEGER NOT NULL,
+        updated_at_max INTEGER NOT NULL
+    );
+    CREATE TRIGGER executions_blocks_updated
+    AFTER UPDATE OF updated_at ON executions BEGIN
+        UPDATE executions_blocks SET
+            updated_at_min = min(updated_at_min, NEW.updated_at),
+            updated_at_max = max(updated_at_max, NEW.updated_at)
+        WHERE last = (SELECT min(last) FROM executions_blocks WHERE last >= NEW.sequence);
+    END;
+
+    -- Both are filled after the start.
+    INSERT INTO settings SELECT 'executions_by_function', '0' FROM settings
+        WHERE name = 'executions_indexed';
+    """,
 )
