@@ -1,9 +1,13 @@
 """The command line. A command's module is imported when the command is called."""
 
+import errno
+import gc
 import importlib
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import click
 
@@ -39,6 +43,8 @@ COMMANDS = {
     "restore": "minifn.cli.backup:restore",
     "migrate": "minifn.cli.migrate.command:migrate",
 }
+#: Errors of a path that a command was given.
+BAD_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES)
 
 
 class LazyGroup(click.Group):
@@ -51,9 +57,39 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        command = getattr(imported(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. An argument that no file or text can be ends it with one line."""
+        try:
+            return super().invoke(ctx)
+        except UnicodeEncodeError:
+            reason = "an argument is not text in UTF-8"
+        except OSError as error:
+            if error.errno not in BAD_PATHS:
+                raise
+            reason = str(error)
+        from minifn.cli.options import fail
+
+        fail(reason)
+
+
+def imported(module: str) -> ModuleType:
+    """Import a module, and keep what is there from the garbage collector for good.
+
+    Nothing of it becomes garbage, and to look through it, now and at the end of the process, takes
+    as long as a third of the import.
+    """
+    if module in sys.modules:
+        return sys.modules[module]
+    gc.disable()
+    try:
+        return importlib.import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
