@@ -54,6 +54,8 @@ class Templates:
         self._refused: dict[str, WorkerSpec] = {}
         self._tasks = Tasks()
         self._is_looking = False
+        #: Called with the spec of a deployment that has no template, and with the reason.
+        self.on_refused: Callable[[WorkerSpec, str], None] = nothing
         #: Called when the workers that a template forked must end.
         self.on_retired: Callable[[Template], None] = nothing
 
@@ -152,6 +154,7 @@ class Templates:
             del self._templates[spec.key]
             self._refused[spec.key] = spec
             logger.info("%s: workers start without a template: %s", spec.command.label, why)
+            self.on_refused(spec, why)
 
     def _retired(self, template: Template) -> None:
         """Have its workers end; make another one if they have only left files."""

@@ -126,7 +126,7 @@ def test_a_real_group_of_this_machine(tmp_path: Path) -> None:
 def test_looks_within_a_turn_are_one(
     monkeypatch: pytest.MonkeyPatch, seconds: float, looks: int
 ) -> None:
-    made = []
+    made: list[Memory] = []
 
     def counted() -> Memory:
         made.append(Memory(limit_bytes=9, available_bytes=len(made), source="here"))
