@@ -2,9 +2,7 @@
 
 import http.client
 import json
-import shutil
 import statistics
-import subprocess
 import threading
 import time
 from collections import defaultdict
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.benchmarks.empty import as_multiple, starts
 from tests.benchmarks.report import Row, at_most
 from tests.serving import PROJECT, Server, pack, wait_until
 
@@ -65,7 +64,7 @@ def measure(data: Path, engine: str, rounds: int) -> list[Row]:
                 samples[name, "growth"] += waits
                 samples[name, "beside"] += beside
                 samples[name, "pss"].append(pss_mib(server))
-            samples["bare", "node"] += bare_starts(STARTS)
+            samples["bare", "node"] += starts("node", ["-e", "0"], STARTS)
     return list(rows(samples))
 
 
@@ -75,13 +74,8 @@ def rows(samples: Samples) -> Iterator[Row]:
         if (before := samples["without", function_id]) and (now := samples["with", function_id]):
             note = f" (without {statistics.median(before):,.1f})"
             yield at_most(f"{function_id} after idle{note}", statistics.median(now), most, "ms")
-    if bare := samples["bare", "node"]:
-        after_idle = statistics.median(samples["with", "node"] or [0.0])
-        middle = statistics.median(bare)
-        yield Row(
-            what="an empty program of Node.js, and node after idle as a multiple of it",
-            value=f"{middle:,.1f} ms, {after_idle / middle:.2f}x",
-        )
+    if (bare := samples["bare", "node"]) and samples["with", "node"]:
+        yield as_multiple("node after idle", statistics.median(samples["with", "node"]), bare)
     for name in ("without", "with"):
         waits, beside = sorted(samples[name, "growth"]), sorted(samples[name, "beside"])
         alone = sorted(samples[name, "alone"])
@@ -167,17 +161,6 @@ def cold_starts(server: Server, function_id: str) -> list[float]:
     for _ in range(STARTS):
         times.append(call(server, function_id))
         wait_until(lambda: len(wrappers(server)) == idle, 60, "idle workers are stopped")
-    return times
-
-
-def bare_starts(count: int) -> list[float]:
-    """Return the milliseconds that an empty program of Node.js takes; none without Node.js."""
-    node = shutil.which("node")
-    times = []
-    for _ in range(count if node else 0):
-        began = time.perf_counter()
-        subprocess.run([node or "", "-e", "0"], check=True)
-        times.append(1000 * (time.perf_counter() - began))
     return times
 
 
