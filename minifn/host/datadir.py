@@ -59,7 +59,10 @@ class DataDir:
         return tuple(path for path in files if path.exists()) if existing else files
 
     def prepare(self) -> None:
-        """Create the directories, mode 0700. Raises OSError."""
+        """Create the directories, mode 0700, with a file that has git leave all of it out.
+
+        Raises OSError.
+        """
         make_directories(
             self.root,
             self.deployments,
@@ -69,6 +72,13 @@ class DataDir:
             self.repositories,
             self.run,
         )
+        ignored = self.root / ".gitignore"
+        if not ignored.exists():
+            # On a full disk the server starts without it.
+            with contextlib.suppress(OSError), ignored.open("w") as file:
+                file.write("*\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     def source(self, deployment_id: str) -> Path:
         """The uploaded archive of a deployment."""
