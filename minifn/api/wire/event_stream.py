@@ -23,8 +23,8 @@ from minifn.host.budget import Budget
 
 #: Bytes that may wait for one reader.
 WAITING_BYTES_MAX = 8 * 1024 * 1024
-#: Bytes that are handed to the connection at once, if several events wait: what it holds counts
-#: no more, and the next ones follow when it is empty.
+#: Most bytes of several events that are handed to the connection at once. They count as waiting
+#: no more, and the next events follow when they are sent.
 SENT_BYTES_MAX = 256 * 1024
 #: Seconds of silence after which a comment is sent, so that proxies keep the connection.
 HEARTBEAT_SECONDS = 15.0
