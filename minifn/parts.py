@@ -10,7 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
-from minifn.builder import BuildContext, Builder
+from minifn.builder import BuildContext, Builder, HomeBuilds
+from minifn.builder.order import Builds
+from minifn.builder.packed import PackedBuilds
 from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
@@ -126,6 +128,10 @@ class Parts:
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
         self._tasks = Tasks()
+        #: Where builds are made: here, or on the nodes of a cluster.
+        self._builds: Callable[[BuildContext, PackedBuilds], Builds] = lambda machine, _: (
+            HomeBuilds(machine)
+        )
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -240,6 +246,7 @@ class Parts:
 
             nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
+            self._builds = nodes.builds
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""
@@ -289,23 +296,23 @@ class Parts:
 
     def make_builders(self, hooks: Hooks) -> None:
         """Make the parts that start processes: builds and git."""
-        self.builder = Builder(
-            BuildContext(
-                config=self.config,
-                endpoint=self.endpoint,
-                data=self.data,
-                database=self.database,
-                engine=self.engine,
-                spawner=self.spawner,
-                runtimes=self.runtimes,
-                toolchains=self.toolchains,
-                folders=self.deployments.folders,
-                tokens=self.tokens,
-                changes=self.changes,
-                hooks=hooks,
-                environ=self.environ,
-            )
+        building = BuildContext(
+            config=self.config,
+            endpoint=self.endpoint,
+            data=self.data,
+            database=self.database,
+            engine=self.engine,
+            spawner=self.spawner,
+            runtimes=self.runtimes,
+            toolchains=self.toolchains,
+            folders=self.deployments.folders,
+            tokens=self.tokens,
+            changes=self.changes,
+            hooks=hooks,
+            environ=self.environ,
         )
+        packed = self.deployments.packed
+        self.builder = Builder(building, packed, self._builds(building, packed))
         self.git = GitService(
             GitContext(
                 config=self.config,

@@ -375,4 +375,8 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE api_keys ADD COLUMN accessed_at INTEGER NOT NULL DEFAULT 0;",
+    """
+    ALTER TABLE deployments ADD COLUMN build_identity TEXT NOT NULL DEFAULT '';
+    ALTER TABLE deployments ADD COLUMN build_sha256 TEXT NOT NULL DEFAULT '';
+    """,
 )
