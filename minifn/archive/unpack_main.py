@@ -294,7 +294,7 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path, built_bytes: int
     except _UNREADABLE as exc:
         kind = ".zip" if zipped else ".tar.gz"
         raise Refused(f"not a readable {kind} archive ({exc})") from exc
-    if not checker.files:
+    if not checker.files and not built_bytes:
         raise Refused("the archive holds no files")
     more = len(checker.left_out) - NOTES_MAX
     return [

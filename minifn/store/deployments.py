@@ -101,6 +101,15 @@ def built(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
+def packed(conn: sqlite3.Connection) -> set[str]:
+    """Return the ids of the deployments whose build was packed."""
+    rows = conn.execute(
+        "SELECT id FROM deployments WHERE status = 'ready' AND NOT build_removed"
+        " AND build_sha256 <> ''"
+    )
+    return {row[0] for row in rows}
+
+
 def uploaded(conn: sqlite3.Connection) -> set[str]:
     """Return the ids of the deployments whose archive is complete."""
     return {
