@@ -244,7 +244,7 @@ class Parts:
             # Imported here, because only this needs Ray. Raises an OSError.
             from minifn.cluster.pool import ClusterPool
 
-            nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
+            nodes = ClusterPool(config, self.data, self.endpoint)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
             self._builds = nodes.builds
 

@@ -5,13 +5,13 @@
 
 import asyncio
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from minifn.builder.context import BuildMachine
+from minifn.builder.context import BuildContext, BuildMachine
 from minifn.builder.logs import LogText
 from minifn.host.space import TreeSize
 from minifn.languages import Installed, RuntimeUnavailable
@@ -19,6 +19,7 @@ from minifn.models import Deployment, Function
 from minifn.process_env import CODE
 from minifn.sandbox.command import Bind
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.inherited import passed_through
 
 #: Called once the source is in the build's directory; raises Superseded.
 Begun = Callable[[], Awaitable[None]]
@@ -40,6 +41,20 @@ class BuildOrder(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     #: The variables that builds inherit from the server (MINIFN_BUILD_ENV_PASSTHROUGH).
     inherited: dict[str, str]
+
+
+def order_of(
+    context: BuildContext, function: Function, deployment: Deployment, variables: Mapping[str, str]
+) -> BuildOrder:
+    """Return an order. `variables` are the function's, merged with the project's."""
+    config = context.config
+    return BuildOrder(
+        function=function,
+        deployment=msgspec.structs.replace(deployment, build_logs=""),
+        variables=dict(variables),
+        key=context.tokens.mint_key(function.scopes, config.build_timeout, reach=function.reach),
+        inherited=passed_through(context.environ, config.build_env_passthrough),
+    )
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):

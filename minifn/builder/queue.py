@@ -16,7 +16,15 @@ from minifn.builder.caches import trim
 from minifn.builder.commands import BuildError
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
-from minifn.builder.order import Begun, BuildOrder, Builds, Built, Superseded, identity_here
+from minifn.builder.order import (
+    Begun,
+    BuildOrder,
+    Builds,
+    Built,
+    Superseded,
+    identity_here,
+    order_of,
+)
 from minifn.builder.packed import PackedBuilds
 from minifn.errors import DeploymentNotFound
 from minifn.host.datadir import remove_tree, sync_tree
@@ -26,7 +34,6 @@ from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.sandbox.inherited import passed_through
 from minifn.store import deployments, functions, variables
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
@@ -119,7 +126,9 @@ class Builder:
         log = BuildLog(database, deployment.id, self._context.changes)
         ended = None
         try:
-            status, built = await self._attempt(self.order(function, deployment, merged), log)
+            status, built = await self._attempt(
+                order_of(self._context, function, deployment, merged), log
+            )
             await log.flush()
             result = BuildResult(
                 status=status,
@@ -156,21 +165,6 @@ class Builder:
                 if not may_pass(exc):
                     raise
             await asyncio.sleep(INSIST_SECONDS)
-
-    def order(
-        self, function: Function, deployment: Deployment, variables: dict[str, str]
-    ) -> BuildOrder:
-        """Return an order. `variables` are the function's, merged with the project's."""
-        context = self._context
-        return BuildOrder(
-            function=function,
-            deployment=msgspec.structs.replace(deployment, build_logs=""),
-            variables=variables,
-            key=context.tokens.mint_key(
-                function.scopes, context.config.build_timeout, reach=function.reach
-            ),
-            inherited=passed_through(context.environ, context.config.build_env_passthrough),
-        )
 
     async def _attempt(self, order: BuildOrder, log: BuildLog) -> tuple[DeploymentStatus, Built]:
         """Build within the deadline; a failure is noted in the log. Raises Superseded."""
