@@ -63,12 +63,14 @@ class Builder:
         self._wake = asyncio.Event()
 
     async def __aenter__(self) -> "Builder":
-        """Queue the builds that the last stop interrupted."""
+        """Queue the builds that the last stop interrupted, and pack those it left unpacked."""
         interrupted = await self._context.database.write(deployments.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
             )
+        for deployment_id in await self._context.database.read(deployments.never_packed):
+            self._pack_later(deployment_id)
         return self
 
     async def __aexit__(
@@ -248,7 +250,10 @@ class Builder:
         if current is not None and current.deployment_id == deployment.id:
             self._context.hooks.prewarm(current, deployment)
             if not deployment.build_sha256 and deployment.id not in self._context.folders:
-                self._packing.start(self._pack(deployment.id), f"minifn-pack-{deployment.id}")
+                self._pack_later(deployment.id)
+
+    def _pack_later(self, deployment_id: str) -> None:
+        self._packing.start(self._pack(deployment_id), f"minifn-pack-{deployment_id}")
 
     async def _pack(self, deployment_id: str) -> None:
         await asyncio.sleep(PACK_SECONDS)

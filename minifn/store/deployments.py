@@ -110,6 +110,16 @@ def packed(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
+def never_packed(conn: sqlite3.Connection) -> list[str]:
+    """Return the ids of the active deployments whose build was not packed before a stop."""
+    rows = conn.execute(
+        "SELECT deployments.id FROM deployments JOIN functions"
+        " ON functions.deployment_id = deployments.id WHERE deployments.status = 'ready'"
+        " AND NOT build_removed AND build_identity <> '' AND build_sha256 = ''"
+    )
+    return [row[0] for row in rows]
+
+
 def uploaded(conn: sqlite3.Connection) -> set[str]:
     """Return the ids of the deployments whose archive is complete."""
     return {

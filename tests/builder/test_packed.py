@@ -171,6 +171,18 @@ def test_the_packed_builds_that_were_used_longest_ago_are_given_up(
     asyncio.run(main())
 
 
+def test_a_stop_before_the_packing_costs_nothing(data: Path, runtimes: RuntimeTable) -> None:
+    async def main() -> None:
+        async with opened(data, runtimes) as world:
+            made = await world.build(FILES)
+        assert made.build_sha256 == ""
+        async with opened(data, runtimes) as world:
+            now = await is_packed(world, made)
+            assert has_digest(world.data.output(made.id), now.build_sha256)
+
+    asyncio.run(main())
+
+
 def test_a_build_that_is_lost_is_unpacked(data: Path, runtimes: RuntimeTable) -> None:
     async def main() -> None:
         own, unique = await built_and_packed(data, runtimes, "process")
