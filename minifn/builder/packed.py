@@ -14,7 +14,7 @@ from minifn.errors import DeploymentNotFound
 from minifn.host.datadir import DataDir
 from minifn.host.space import check_space
 from minifn.models import Deployment
-from minifn.store import deployments
+from minifn.store import deployments, packed_builds
 from minifn.store.database import Database
 
 #: Bytes of all packed builds together; those used longest ago are given up, and packed again when
@@ -44,7 +44,7 @@ class PackedBuilds:
             sha256 = deployment.build_sha256
             if not sha256 or not path.exists():
                 sha256 = await asyncio.to_thread(self._pack, deployment_id)
-                await self._database.write(deployments.note_packed, deployment_id, sha256)
+                await self._database.write(packed_builds.note, deployment_id, sha256)
         return path, sha256
 
     def kept(self, deployment: Deployment) -> Path | None:

@@ -34,7 +34,7 @@ from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import deployments, functions, variables
+from minifn.store import deployments, functions, packed_builds, variables
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
 from minifn.store.deployments import BuildResult
@@ -69,7 +69,7 @@ class Builder:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
             )
-        for deployment_id in await self._context.database.read(deployments.never_packed):
+        for deployment_id in await self._context.database.read(packed_builds.never_packed):
             self._pack_later(deployment_id)
         return self
 

@@ -24,7 +24,14 @@ from minifn import __version__, jsontext
 from minifn.host.datadir import DataDir, make_directory, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
-from minifn.store import deployments, execution_queue, functions, git_sources, schema
+from minifn.store import (
+    deployments,
+    execution_queue,
+    functions,
+    git_sources,
+    packed_builds,
+    schema,
+)
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
 from minifn.store.connection import connect
 
@@ -132,7 +139,7 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool, builds: b
                 _drop(conn, deployment_id)
         conn.execute("COMMIT")
         kept = deployments.ids(conn)
-        packed = deployments.packed(conn) if builds else set()
+        packed = packed_builds.ids(conn) if builds else set()
     built = sum(writer.add_first([data.output(own)], data) for own in sorted(packed))
     # Written after the rows of deployments that were deleted meanwhile are removed.
     writer.add(copy, data.database.name)
