@@ -106,17 +106,21 @@ class Build:
         Its content is not trusted. Raises BuildError and Superseded.
         """
         async with self._published():
-            installed = await self._installed()
             await asyncio.to_thread(self._make_directory)
             await unpack(
                 self._machine, packed, self._directory, self._deployment.id, self._limit_bytes
             )
+            plan, identity = None, ""
+            # A server without the runtime only keeps the build for its nodes.
+            with contextlib.suppress(RuntimeUnavailable):
+                installed = await self._installed()
+                identity = identity_of(installed, self._machine.engine)
+                plan = self._plan(installed, self._place(installed))
+                await asyncio.to_thread(self._relink, plan)
             await asyncio.to_thread(self._hand_over)
             await self._begun()
-            place = self._place(installed)
-            plan = self._plan(installed, place)
-            usage = await asyncio.to_thread(self._seal, plan, place)
-            return Built(size=usage, identity=identity_of(installed, self._machine.engine))
+            usage = await asyncio.to_thread(self._seal, plan)
+            return Built(size=usage, identity=identity)
 
     @contextlib.asynccontextmanager
     async def _published(self) -> AsyncIterator[None]:
@@ -174,7 +178,7 @@ class Build:
             self._log.note(f"Warning: not set, for = in the name or a NUL: {', '.join(unset)}")
         self._log.note("Environment preparation finished.")
         await self._run_commands(plan, installed, variables)
-        usage = await asyncio.to_thread(self._seal, plan, place)
+        usage = await asyncio.to_thread(self._seal, plan)
         return Built(size=usage, identity=identity_of(installed, self._machine.engine))
 
     async def _prepare(self, installed: Installed) -> None:
@@ -319,18 +323,26 @@ class Build:
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
-    def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
+    def _relink(self, plan: BuildPlan) -> None:
+        """Have the links out of an unpacked build lead to the programs of this machine."""
+        for name, target in plan.links.items():
+            path = self._directory / name
+            above = (self._directory / one for one in PurePosixPath(name).parents)
+            if path.is_symlink() and not any(one.is_symlink() for one in above):
+                path.unlink()
+                path.symlink_to(target)
+
+    def _seal(self, plan: BuildPlan | None) -> TreeSize:
         """Give the build's output to the server; the function can then only read it."""
-        links = (
-            place.code,
-            *("/usr", "/bin", "/lib"),
-            *(str(path) for path in plan.binds),
-            *plan.links.values(),
-        )
+        code = self._machine.engine.place(Bind(source=self._directory, target=CODE))
+        links: tuple[str, ...] = (code, "/usr", "/bin", "/lib")
+        if plan is not None:
+            links += (*(str(path) for path in plan.binds), *plan.links.values())
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        return seal(self._directory, owner, links, limit_bytes=self._limit_bytes, keep=plan.keep)
+        keep = plan.keep if plan else ()
+        return seal(self._directory, owner, links, limit_bytes=self._limit_bytes, keep=keep)
 
     def _clear(self, *, keep: bool) -> None:
         """Remove the temporary files, a cache that is too large and, unless `keep`, the output."""

@@ -87,7 +87,7 @@ def identity_of(installed: Installed, engine: Engine) -> str:
     code = engine.place(Bind(source=Path("/"), target=CODE))
     versions = "+".join(one.version_text for one in installed.interpreters)
     words = (platform.machine(), *_c_library(), f"{installed.runtime.key}-{versions}")
-    return " ".join((*words, code if code == CODE else "unconfined"))
+    return " ".join((*words, code if code == CODE else "in-place"))
 
 
 async def identity_here(machine: BuildMachine, runtime_id: str) -> str:

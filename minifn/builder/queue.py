@@ -131,6 +131,8 @@ class Builder:
             status, built = await self._attempt(
                 order_of(self._context, function, deployment, merged), log
             )
+            if status != "ready":
+                await self._discard(deployment.id)
             await log.flush()
             result = BuildResult(
                 status=status,
@@ -144,7 +146,7 @@ class Builder:
             logger.info("deployment %s was canceled or deleted during its build", deployment.id)
         finally:
             log.close()
-            if ended is None or ended.status != "ready":
+            if ended is None:
                 await self._discard(deployment.id)
         if ended is not None:
             await self._tell(function, ended)

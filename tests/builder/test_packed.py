@@ -123,6 +123,35 @@ def test_a_hostile_packed_build_is_refused(
     asyncio.run(main())
 
 
+def test_links_to_the_interpreter_lead_to_that_of_this_machine(
+    data: Path, runtimes: RuntimeTable, tmp_path: Path
+) -> None:
+    """They are not followed, nor is a link above them."""
+    outside = tmp_path / "outside" / "bin" / "python"
+    outside.parent.mkdir(parents=True)
+    outside.symlink_to("/somewhere/else")
+    python = member("runtime-env/bin/python", tarfile.SYMTYPE, link="/opt/other/bin/python3")
+    folder = member("runtime-env", tarfile.SYMTYPE, link=str(outside.parents[1]))
+
+    async def main() -> None:
+        own, unique = await built_and_packed(data, runtimes, "process")
+        copy = restored(data)
+        for entry, taken_over in ((python, True), (folder, False)):
+            content = packed((member("made"), unique.encode()), (entry, b""))
+            copy.output(own).write_bytes(content)
+            digest = hashlib.sha256(content).hexdigest()
+            change(copy, "UPDATE deployments SET build_sha256 = ?", digest)
+            again, log = await taken(copy, runtimes, "process", own)
+            assert (again == unique) is taken_over, log
+            if taken_over:
+                link = copy.build(own) / "runtime-env" / "bin" / "python"
+                assert link.readlink() == runtimes.resolve("python-3.11").interpreter.path
+            change(copy, "UPDATE deployments SET status = 'waiting'")
+        assert outside.readlink() == Path("/somewhere/else")
+
+    asyncio.run(main())
+
+
 def test_builds_can_be_left_out_of_a_backup(data: Path, runtimes: RuntimeTable) -> None:
     async def main() -> None:
         own, _ = await built_and_packed(data, runtimes, "process")

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import psutil
 import pytest
 
+from minifn.languages import RuntimeTable
+from minifn.languages.table import default_search_path
 from tests.cluster.conftest import Cluster, deploy
 from tests.serving import Api, pack, wait_until
 
@@ -151,6 +154,23 @@ def test_a_node_with_another_interpreter_makes_its_own_build(cluster: Cluster, a
         again = api.deploy("two", ARCHIVE, commands=MADE)
         assert f"({added[:8]}) makes the build" in again["buildLogs"]
         assert row(cluster, again["$id"])[0] != row(cluster, made["$id"])[0]
+
+
+def test_a_runtime_of_a_node_alone_is_built_and_run_there(cluster: Cluster, api: Api) -> None:
+    given = os.environ.get("MINIFN_RUNTIME_PATHS", "")
+    listed = {one["key"] for one in api.call("GET", "/functions/runtimes", 200)["runtimes"]}
+    table = RuntimeTable.load(search_path=default_search_path(given.split(",")))
+    found = [one.id for one in table.runnable() if one.key in {"deno", "bun"} - listed]
+    if not found:
+        pytest.skip("the server has every runtime: MINIFN_RUNTIME_PATHS names no Deno and no Bun")
+    # A server is started without this variable, a node with it.
+    with cluster.one_more(env_vars={"MINIFN_RUNTIME_PATHS": given}) as added:
+        cluster.node(added, "ready")
+        api.create("foreign", found[-1], entrypoint="main.js", timeout=30)
+        code = b"export default (context) => context.res.text(context.req.query.say);"
+        made = api.deploy("foreign", pack(extra={"main.js": code}))
+        assert "makes the build" in made["buildLogs"]
+        assert api.execute("foreign", path="/?say=there")["responseBody"] == "there"
 
 
 #: Packs a build as a node would that was taken over.
