@@ -23,6 +23,7 @@ from minifn.builder.toolchains import ToolchainFailed
 from minifn.builder.unpacking import unpack
 from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
+from minifn.host.tasks import end
 from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable
 from minifn.languages.installed import TOOLS
 from minifn.models import specification
@@ -158,14 +159,7 @@ class Build:
         if not self._deployment.entrypoint:
             raise BuildError("The deployment has no entrypoint.")
         installed = await self._installed()
-        # Meanwhile the archive is unpacked.
-        sharing = asyncio.create_task(self._machine.toolchains.ready(installed, self._log.note))
-        try:
-            await self._prepare(installed)
-            await sharing
-        finally:
-            sharing.cancel()
-            await asyncio.gather(sharing, return_exceptions=True)
+        await self._prepare(installed)
         place = self._place(installed)
         plan = self._plan(installed, place)
         from minifn.archive.unpack_main import shown
@@ -182,12 +176,26 @@ class Build:
         return Built(size=usage, identity=identity_of(installed, self._machine.engine))
 
     async def _prepare(self, installed: Installed) -> None:
-        """Put the source into the build's directory. Raises BuildError and Superseded."""
+        """Place the source; meanwhile the files that the language's functions share are made.
+
+        Raises BuildError, ToolchainFailed, TreeRefused, FolderRefused and Superseded.
+        """
         interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
         size = f"{self._deployment.source_size_bytes:,} bytes of source"
         source = self._folder.path if self._folder else size
         self._log.note(f"Environment preparation started: {interpreter}, {source}.")
         await asyncio.to_thread(self._make_room, installed)
+        placing = asyncio.create_task(self._place_source())
+        sharing = asyncio.create_task(self._machine.toolchains.ready(installed, self._log.note))
+        try:
+            await placing
+            await self._begun()
+            await sharing
+        finally:
+            await end(placing, sharing)
+
+    async def _place_source(self) -> None:
+        """Put the source into the build's directory, and give that to the function's user."""
         if self._folder:
             await asyncio.to_thread(copy_folder, self._folder, self._directory)
         else:
@@ -195,7 +203,6 @@ class Build:
             for note in await unpack(self._machine, source, self._directory, self._deployment.id):
                 self._log.note(note)
         await asyncio.to_thread(self._hand_over)
-        await self._begun()
 
     async def _run_commands(
         self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]

@@ -55,7 +55,7 @@ def listed(directory: Path) -> dict[str, tuple[object, bool]]:
 
 def unpacked(data: bytes, target: Path) -> list[str]:
     target.mkdir()
-    return unpack(io.BytesIO(data), len(data), target, LIMIT)
+    return unpack(io.BytesIO(data), len(data), str(target), LIMIT)
 
 
 @settings(max_examples=40, deadline=None)
