@@ -167,6 +167,8 @@ class ClusterPool:
             elif member in call.held:
                 self._let_go(call, member)
                 self._place_anew(call)
+            elif not call.is_placed and self._settled:
+                self._place_nowhere(call)
 
     def nodes(self) -> list[NodeState]:
         """Return every node, by host."""
@@ -188,6 +190,12 @@ class ClusterPool:
         return member.shown()
 
     # Placement
+
+    @property
+    def _settled(self) -> bool:
+        """Whether all nodes are known, and none is about to become ready."""
+        members = self.membership.members.values()
+        return bool(members) and all(one.state not in ("starting", "lost") for one in members)
 
     def _usable(self, spec: WorkerSpec) -> list[Member]:
         """Return the ready nodes that fit a target."""
@@ -229,7 +237,7 @@ class ClusterPool:
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
         members = self.membership.members.values()
-        settled = members and all(one.state not in ("starting", "lost") for one in members)
+        settled = self._settled
         needs = Needs.of(call.target)
         refusals = {one: one.reason or one.builds.refusal(call.key) for one in members}
         reasons = [f"{one}: {refusals[one] or misfit(one, needs) or one.state}" for one in members]
