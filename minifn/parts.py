@@ -10,9 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
-from minifn.builder import BuildContext, Builder, HomeBuilds
-from minifn.builder.order import Builds
-from minifn.builder.packed import PackedBuilds
+from minifn.builder import BuildContext, Builder, MakeBuilds
 from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
@@ -129,10 +127,8 @@ class Parts:
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
         self._tasks = Tasks()
-        #: Where builds are made: here, or on the nodes of a cluster.
-        self._builds: Callable[[BuildContext, PackedBuilds], Builds] = lambda machine, _: (
-            HomeBuilds(machine)
-        )
+        #: Makes builds on the nodes of a cluster; None makes them here.
+        self._builds: MakeBuilds | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -317,8 +313,7 @@ class Parts:
             hooks=hooks,
             environ=self.environ,
         )
-        packed = self.deployments.packed
-        self.builder = Builder(building, packed, self._builds(building, packed))
+        self.builder = Builder(building, self.deployments.packed, self._builds)
         self.git = GitService(
             GitContext(
                 config=self.config,

@@ -5,8 +5,7 @@ builds, `build` takes the steps of one build on this machine, `logs` streams its
 deployment, `publish` checks and seals its directory, `packed` keeps it as one file.
 """
 
-from minifn.builder.build import HomeBuilds
 from minifn.builder.context import BuildContext
-from minifn.builder.queue import Builder
+from minifn.builder.queue import Builder, MakeBuilds
 
-__all__ = ["BuildContext", "Builder", "HomeBuilds"]
+__all__ = ["BuildContext", "Builder", "MakeBuilds"]

@@ -6,12 +6,13 @@ import logging
 import math
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
-from minifn.builder.build import Build
+from minifn.builder.build import Build, HomeBuilds
 from minifn.builder.caches import trim
 from minifn.builder.commands import BuildError
 from minifn.builder.context import BuildContext
@@ -41,6 +42,9 @@ from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")
 
+#: Returns what makes the builds of a server.
+MakeBuilds = Callable[[BuildContext, PackedBuilds], Builds]
+
 #: Seconds after its end until a build is packed: the first calls of the deployment come first.
 PACK_SECONDS = 1.0
 
@@ -51,11 +55,13 @@ class Builder:
     An async context manager, entered before `run`.
     """
 
-    def __init__(self, context: BuildContext, packed: PackedBuilds, builds: Builds) -> None:
-        """`builds` makes the builds."""
+    def __init__(
+        self, context: BuildContext, packed: PackedBuilds, builds: MakeBuilds | None = None
+    ) -> None:
+        """`builds`: for builds elsewhere; None makes them here."""
         self._context = context
         self._packed = packed
-        self._maker = builds
+        self._maker: Builds = builds(context, packed) if builds else HomeBuilds(context)
         self._builds = Tasks()
         self._packing = Tasks()
         #: Ids of the deployments that are being built -> ids of their functions.
