@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
-from minifn.builder import BuildContext, Builder
+from minifn.builder import BuildContext, Builder, MakeBuilds
 from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
@@ -127,6 +127,8 @@ class Parts:
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
         self._tasks = Tasks()
+        #: Makes builds on the nodes of a cluster; None makes them here.
+        self._builds: MakeBuilds | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -240,8 +242,9 @@ class Parts:
             # Imported here, because only this needs Ray. Raises an OSError.
             from minifn.cluster.pool import ClusterPool
 
-            nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
+            nodes = ClusterPool(config, self.data, self.endpoint)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
+            self._builds = nodes.builds
 
     def _note_refused(self, spec: WorkerSpec, why: str) -> None:
         if spec.forks and spec.target is not None and spec.target.deployment is not None:
@@ -295,23 +298,22 @@ class Parts:
 
     def make_builders(self, hooks: Hooks) -> None:
         """Make the parts that start processes: builds and git."""
-        self.builder = Builder(
-            BuildContext(
-                config=self.config,
-                endpoint=self.endpoint,
-                data=self.data,
-                database=self.database,
-                engine=self.engine,
-                spawner=self.spawner,
-                runtimes=self.runtimes,
-                toolchains=self.toolchains,
-                folders=self.deployments.folders,
-                tokens=self.tokens,
-                changes=self.changes,
-                hooks=hooks,
-                environ=self.environ,
-            )
+        building = BuildContext(
+            config=self.config,
+            endpoint=self.endpoint,
+            data=self.data,
+            database=self.database,
+            engine=self.engine,
+            spawner=self.spawner,
+            runtimes=self.runtimes,
+            toolchains=self.toolchains,
+            folders=self.deployments.folders,
+            tokens=self.tokens,
+            changes=self.changes,
+            hooks=hooks,
+            environ=self.environ,
         )
+        self.builder = Builder(building, self.deployments.packed, self._builds)
         self.git = GitService(
             GitContext(
                 config=self.config,

@@ -6,7 +6,10 @@ import functools
 import itertools
 from typing import Self
 
+from minifn.builder.context import BuildContext
+from minifn.builder.packed import PackedBuilds
 from minifn.cluster import connection
+from minifn.cluster.builds import ClusterBuilds
 from minifn.cluster.member import Member
 from minifn.cluster.membership import Membership
 from minifn.cluster.messages import (
@@ -21,7 +24,7 @@ from minifn.cluster.messages import (
     Removed,
     Request,
     Status,
-    ToServer,
+    ToPool,
     Withdraw,
 )
 from minifn.cluster.pending import PLACES_MAX, Pending
@@ -31,8 +34,6 @@ from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.host.tasks import Tasks
-from minifn.languages import RuntimeTable
-from minifn.models import Target
 from minifn.workers.nodes import NodeState
 from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
@@ -55,14 +56,12 @@ class ClusterPool:
         config: Config,
         data: DataDir,
         endpoint: ApiEndpoint,
-        runtimes: RuntimeTable,
     ) -> None:
         self._config = config
-        self._runtimes = runtimes
         self.membership = Membership(config, data, endpoint, self)
         self._calls: dict[int, Pending] = {}
         self._ids = itertools.count(1)
-        self._preparation = Preparation(data)
+        self._preparation = Preparation()
         self._tasks = Tasks()
         self._spreading: asyncio.TimerHandle | None = None
         self._closing = False
@@ -76,6 +75,11 @@ class ClusterPool:
         await connection.in_thread(join)
         connection.take_back_signals()
         return self
+
+    def builds(self, context: BuildContext, packed: PackedBuilds) -> ClusterBuilds:
+        """Return the builds on the nodes, for `context`."""
+        self._preparation.use(context, packed)
+        return ClusterBuilds(context, self.membership)
 
     async def watch(self) -> None:
         """Follow the nodes that join and leave; raises ConnectionError without the head."""
@@ -122,8 +126,7 @@ class ClusterPool:
 
     def prewarm(self, spec: WorkerSpec) -> bool:
         """Start a worker on the least loaded node; return False without a node for it."""
-        nodes = self._usable(spec)
-        node = best(nodes, spec.key)
+        node = best(self._near(spec, self._usable(spec)), spec.key)
         if node is None:
             return False
         self._preparation.warm_up(node, spec)
@@ -133,8 +136,7 @@ class ClusterPool:
         """Forget a deployment: its workers finish their calls and end, its builds are removed."""
         self._preparation.forget(key)
         for member in self.membership.members.values():
-            if member.has_build(key):
-                member.forget_build(key)
+            if member.forget_build(key):
                 member.send(Drop(key=key))
 
     async def close(self) -> None:
@@ -165,6 +167,8 @@ class ClusterPool:
             elif member in call.held:
                 self._let_go(call, member)
                 self._place_anew(call)
+            elif not call.is_placed and self._settled:
+                self._place_nowhere(call)
 
     def nodes(self) -> list[NodeState]:
         """Return every node, by host."""
@@ -187,15 +191,22 @@ class ClusterPool:
 
     # Placement
 
+    @property
+    def _settled(self) -> bool:
+        """Whether all nodes are known, and none is about to become ready."""
+        members = self.membership.members.values()
+        return bool(members) and all(one.state not in ("starting", "lost") for one in members)
+
     def _usable(self, spec: WorkerSpec) -> list[Member]:
         """Return the ready nodes that fit a target."""
         assert spec.target is not None
-        needs = self._needs(spec.target)
-        return [one for one in self.membership.ready if not misfit(one, needs)]
+        needs = Needs.of(spec.target)
+        ready = self.membership.ready
+        return [one for one in ready if not (misfit(one, needs) or one.builds.refusal(spec.key))]
 
-    def _needs(self, target: Target) -> Needs:
-        installed = self._runtimes.resolve(target.function.runtime)
-        return Needs.of(target, installed.interpreter.version_text)
+    def _near(self, spec: WorkerSpec, nodes: list[Member]) -> list[Member]:
+        """Return the nodes that need not make a build of their own; without any, all."""
+        return [one for one in nodes if self._preparation.is_near(one, spec)] or nodes
 
     def _place_anew(self, call: Pending) -> None:
         """Place a call that no node has any more."""
@@ -206,6 +217,7 @@ class ClusterPool:
         """Send a call to the best node; to a warm one first, while the best one warms up."""
         call.places += 1
         nodes = [one for one in self._usable(call.spec) if one is not without]
+        nodes = self._near(call.spec, nodes)
         node = best(nodes, call.key)
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)
@@ -215,7 +227,7 @@ class ClusterPool:
             if warm is not None:
                 self._preparation.warm_up(node, call.spec)
                 node = warm
-        if node.has_build(call.key):
+        if node.builds.has(call.key):
             self._send(call, node)
         else:
             call.awaited = node
@@ -225,9 +237,10 @@ class ClusterPool:
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
         members = self.membership.members.values()
-        settled = members and all(one.state not in ("starting", "lost") for one in members)
-        needs = self._needs(call.target)
-        reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
+        settled = self._settled
+        needs = Needs.of(call.target)
+        refusals = {one: one.reason or one.builds.refusal(call.key) for one in members}
+        reasons = [f"{one}: {refusals[one] or misfit(one, needs) or one.state}" for one in members]
         if call.problem:
             reasons = [call.problem]
         if settled or call.places > PLACES_MAX:
@@ -285,7 +298,7 @@ class ClusterPool:
 
     # News of nodes
 
-    def hear(self, member: Member, message: ToServer) -> None:
+    def hear(self, member: Member, message: ToPool) -> None:
         """Take a message of a node."""
         match message:
             case Status():
@@ -371,7 +384,7 @@ class ClusterPool:
             is_warm = any(call.key in one.load.warm for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
                 continue
-            if call.key in node.load.warm and node.has_build(call.key):
+            if call.key in node.load.warm and node.builds.has(call.key):
                 self._send(call, node, offer=True)
             else:
                 self._preparation.warm_up(node, call.spec)
