@@ -39,7 +39,7 @@ _INSERT = (
     " ?, ?, ?, ?, ?)"
 )
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
-_FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, "executions_function")
+_FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, late_indexes.BY_FUNCTION)
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
@@ -107,7 +107,7 @@ def page(
     if row is None:
         return Page(0, ())
     prefix = Condition("function = ?", row)
-    scope = Scope(prefix, prefix, "executions_function")
+    scope = Scope(prefix, prefix, late_indexes.BY_FUNCTION)
     if user_id is not None:
         user = Condition("user_id = ? AND user_id <> ''", (user_id,))
         scope = Scope(join([prefix, user]), prefix, "executions_user_id")
