@@ -75,6 +75,8 @@ class Member:
         self._listener = listener
         self._actor: Actor | None = None
         self._tasks = Tasks()
+        #: Batches that were sent, to every process that the actor has had.
+        self._batches = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -84,7 +86,6 @@ class Member:
         #: Deployment -> the number by which the node knows its present target.
         self._known: dict[str, int] = {}
         self._outgoing: list[ToNode] = []
-        self._batches = 0
 
     def __str__(self) -> str:
         return f"{self.found.host} ({self.found.id[:8]})"
@@ -110,8 +111,8 @@ class Member:
             reason=self.reason,
             resources=self.found.resources,
             workers=status.workers if status else 0,
-            running=self.load.running,
-            waiting=sum(self.load.parked.values()),
+            running=self.load.running.total(),
+            waiting=self.load.parked.total(),
             available_bytes=status.available_bytes if status else 0,
             engine=facts.engine if facts else "",
             protections=facts.protections if facts else (),
@@ -152,7 +153,8 @@ class Member:
             own, other = own_identity(), msgspec.msgpack.decode(given, type=Identity)
             if own != other:
                 raise Refused(f"it has {other}; this server has {own}")
-            answer = await actor.ask("start", msgspec.msgpack.encode(self._settings))
+            settings = msgspec.msgpack.encode(self._settings)
+            answer = await actor.ask("start", settings, self._batches)
         self.facts = msgspec.msgpack.decode(answer, type=Facts)
         self.state, self.reason = ("ready" if self.state != "draining" else "draining"), ""
         logger.info("node %s is %s: %s", self, self.state, self.facts.engine)

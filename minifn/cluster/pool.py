@@ -22,6 +22,7 @@ from minifn.cluster.messages import (
     Request,
     Status,
     ToServer,
+    Wait,
     Withdraw,
 )
 from minifn.cluster.pending import PLACES_MAX, Pending
@@ -210,8 +211,8 @@ class ClusterPool:
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)
             return
-        if call.key not in node.load.warm:
-            warm = best([one for one in nodes if call.key in one.load.warm], call.key)
+        if call.key not in node.load.slots:
+            warm = best([one for one in nodes if call.key in one.load.slots], call.key)
             if warm is not None:
                 self._preparation.warm_up(node, call.spec)
                 node = warm
@@ -219,7 +220,7 @@ class ClusterPool:
             self._send(call, node)
         else:
             call.awaited = node
-            node.load.park(call.key)
+            node.load.parked[call.key] += 1
             self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
 
     def _place_nowhere(self, call: Pending) -> None:
@@ -249,15 +250,16 @@ class ClusterPool:
             self._send(call, member)
 
     def _send(self, call: Pending, member: Member, *, offer: bool = False) -> None:
-        """Send a call to a node that has its build: to run it, or to offer it."""
+        """Send a call to a node that has its build: to run it, or else to offer it."""
         number = self._preparation.introduce(member, call.spec)
+        offer = offer or member.load.is_full(call.key)
         request = None if offer else Request.of(call.request)
         if offer:
             call.held.add(member)
-            member.load.park(call.key)
+            member.load.parked[call.key] += 1
         else:
             call.owner = call.carrier = member
-            member.load.running += 1
+            member.load.running[call.key] += 1
         member.send(
             Call(
                 id=call.id,
@@ -275,9 +277,8 @@ class ClusterPool:
     def _withdraw(self, call: Pending) -> None:
         """Have every node forget a call."""
         if call.owner is not None:
-            call.owner.load.running -= 1
             call.owner.send(Withdraw(id=call.id))
-            call.owner = None
+            self._release(call, call.owner)
         for member in tuple(call.held):
             member.send(Withdraw(id=call.id))
             self._let_go(call, member)
@@ -290,8 +291,8 @@ class ClusterPool:
         match message:
             case Status():
                 member.status = message
-                member.load.warm = set(message.warm)
-                member.load.coming -= member.load.warm
+                for key in {*message.slots, *member.load.slots}:
+                    member.load.has(key, message.slots.get(key, 0))
                 return
             case Removed():
                 member.forget_build(message.key)
@@ -301,6 +302,8 @@ class ClusterPool:
             if isinstance(message, Ask):
                 member.send(Withdraw(id=message.id))
             return
+        if isinstance(message, Answer | Parked | Ask):
+            member.load.has(call.key, message.slots)
         match message:
             case Answer():
                 self._answer(call, member, message.response)
@@ -319,15 +322,13 @@ class ClusterPool:
         """Note that a node no longer has a call."""
         if call.owner is member:
             call.owner = None
-            member.load.running -= 1
+            member.load.end(call.key)
         elif member in call.held:
             self._let_go(call, member)
 
     def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
         self._release(call, member)
-        if response.delivered:
-            member.load.warm.add(call.key)
-        elif response.failure == "overloaded" and call.held:
+        if response.failure == "overloaded" and call.held:
             return
         call.finish(response)
 
@@ -335,19 +336,22 @@ class ClusterPool:
         if call.owner is member:
             self._release(call, member)
             call.held.add(member)
-            member.load.park(call.key)
+            member.load.parked[call.key] += 1
         self._spread_soon()
 
     def _grant(self, call: Pending, member: Member) -> None:
         if call.owner is not None or member not in call.held or call.future.done():
             member.send(Withdraw(id=call.id))
             return
+        if member.load.is_full(call.key):
+            member.send(Wait(id=call.id))
+            return
         self._let_go(call, member)
         for other in tuple(call.held):
             other.send(Withdraw(id=call.id))
             self._let_go(call, other)
         call.owner = member
-        member.load.running += 1
+        member.load.running[call.key] += 1
         request = None if call.carrier is member else Request.of(call.request)
         call.carrier = member
         member.send(Grant(id=call.id, request=request))
@@ -368,10 +372,10 @@ class ClusterPool:
             self._spread_soon()
             others = [one for one in self._usable(call.spec) if one not in call.held]
             node = best(others, call.key)
-            is_warm = any(call.key in one.load.warm for one in self.membership.members.values())
+            is_warm = any(call.key in one.load.slots for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
                 continue
-            if call.key in node.load.warm and node.has_build(call.key):
+            if call.key in node.load.slots and node.has_build(call.key):
                 self._send(call, node, offer=True)
             else:
                 self._preparation.warm_up(node, call.spec)

@@ -33,7 +33,7 @@ def test_batches_are_decoded_as_they_were() -> None:
         Call(id=2, number=1, seconds=1.5, request=Request.of(request)),
     ]
     assert decode_to_node(encode(to_node)) == to_node
-    to_server: list[ToServer] = [Answer(id=2, response=failed("timeout", "late"))]
+    to_server: list[ToServer] = [Answer(id=2, slots=1, response=failed("timeout", "late"))]
     assert decode_to_server(encode(to_server)) == to_server
 
 
