@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Protocol
@@ -35,16 +36,24 @@ AGAIN_SECONDS, REFUSED_SECONDS = 0.5, 30.0
 #: Seconds that the parts of a node may take to start, and to stop.
 START_SECONDS, STOP_SECONDS = 60.0, 5.0
 
-#: `starting`; `ready`; `draining` = gets no more calls; `refused` = cannot run functions; `lost` =
-#: its process died, and is started again.
-State = Literal["starting", "ready", "draining", "refused", "lost"]
+#: Seconds without a report of its load after which a node gets no calls until the next one.
+SILENT_SECONDS = 4.0
+
+#: `starting`; `ready`; `refused` = cannot run functions; `lost` = its process died, and is started
+#: again. A ready one is shown as `draining` while it shall get no more calls, and as `silent` while
+#: it does not report.
+State = Literal["starting", "ready", "refused", "lost"]
 
 
 class Listener(Protocol):
     """The part that a member tells what happens on its node."""
 
     def ready(self, member: "Member") -> None:
-        """Take note that a node is ready."""
+        """Take note that a node takes calls."""
+        ...
+
+    def silent(self, member: "Member") -> None:
+        """Take note that a node does not report."""
         ...
 
     def hear(self, member: "Member", message: ToServer) -> None:
@@ -65,7 +74,11 @@ class Member:
 
     def __init__(self, found: Found, settings: Settings, listener: Listener) -> None:
         self.found = found
-        self.state: State = "starting"
+        #: Whether it shall get no more calls.
+        self.drained = False
+        self._state: State = "starting"
+        self._heard_at = 0.0
+        self._is_silent = False
         #: Why it is refused or lost, "" otherwise.
         self.reason = ""
         self.facts: Facts | None = None
@@ -91,6 +104,13 @@ class Member:
         return f"{self.found.host} ({self.found.id[:8]})"
 
     @property
+    def state(self) -> State | Literal["draining", "silent"]:
+        """Its state; only a `ready` node gets calls."""
+        if self._state != "ready":
+            return self._state
+        return "draining" if self.drained else "silent" if self._is_silent else "ready"
+
+    @property
     def resources(self) -> Mapping[str, float]:
         """Resource -> amount."""
         return self.found.resources
@@ -108,6 +128,7 @@ class Member:
             host=self.found.host,
             address=self.found.address,
             state=self.state,
+            drained=self.drained,
             reason=self.reason,
             resources=self.found.resources,
             workers=status.workers if status else 0,
@@ -130,7 +151,9 @@ class Member:
                 await self._start(actor)
                 self._listener.ready(self)
                 while True:
-                    for message in decode_to_server(await actor.ask("poll")):
+                    messages = decode_to_server(await actor.ask("poll"))
+                    self._report()
+                    for message in messages:
                         self._listener.hear(self, message)
             except (NodeLost, TimeoutError, msgspec.ValidationError) as exc:
                 self._lose("lost", str(exc) or "it did not start in time")
@@ -156,19 +179,33 @@ class Member:
             settings = msgspec.msgpack.encode(self._settings)
             answer = await actor.ask("start", settings, self._batches)
         self.facts = msgspec.msgpack.decode(answer, type=Facts)
-        self.state, self.reason = ("ready" if self.state != "draining" else "draining"), ""
+        self._state, self.reason = "ready", ""
+        self._report()
         logger.info("node %s is %s: %s", self, self.state, self.facts.engine)
 
     def _lose(self, state: Literal["lost", "refused"], reason: str) -> None:
         if reason != self.reason:
             logger.warning("node %s is %s: %s", self, state, reason)
-        if self.state != "draining":
-            self.state = state
-        self.reason = reason
+        self._state, self.reason = state, reason
         self._listener.lost(self, reason)
         for task in self._builds.values():
             task.cancel()
         self._reset()
+
+    def _report(self) -> None:
+        self._heard_at = time.monotonic()
+        if self._is_silent:
+            self._is_silent = False
+            logger.info("node %s reports again", self)
+            self._listener.ready(self)
+
+    def look(self) -> None:
+        """Notice that the node does not report."""
+        silent_seconds = time.monotonic() - self._heard_at
+        if self._state == "ready" and not self._is_silent and silent_seconds > SILENT_SECONDS:
+            self._is_silent = True
+            logger.warning("node %s is silent: it gets no calls until it reports again", self)
+            self._listener.silent(self)
 
     def gone(self) -> None:
         """Note that the cluster has lost the node."""

@@ -157,34 +157,47 @@ class ClusterPool:
             if not call.is_placed:
                 self._place(call)
 
+    def silent(self, member: Member) -> None:
+        """Have the calls that wait on a node wait on others."""
+        for call in list(self._calls.values()):
+            if member in call.held:
+                member.send(Withdraw(id=call.id))
+                self._let_go(call, member)
+            elif call.awaited is member:
+                call.awaited = None
+            else:
+                continue
+            self._place_anew(call)
+
     def lost(self, member: Member, reason: str) -> None:
         """Fail what ran on a node; what waited there goes to another one."""
         for call in list(self._calls.values()):
             if call.owner is member:
                 call.owner = None
                 call.fail_with(str(member), reason)
-            elif member in call.held:
-                self._let_go(call, member)
-                self._place_anew(call)
+        self.silent(member)
 
     def nodes(self) -> list[NodeState]:
         """Return every node, by host."""
         shown = [one.shown() for one in self.membership.members.values()]
         return sorted(shown, key=lambda one: (one.host, one.id))
 
-    def drain(self, name: str) -> NodeState | None:
-        """Give a node no more calls; see `Cluster.drain`."""
+    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+        """Give a node no more calls, or calls again; see `Cluster.drain`."""
         named = self.membership.named(name)
         if len(named) != 1:
             return None
         member = named[0]
-        member.state = "draining"
-        for call in list(self._calls.values()):
-            if member in call.held:
-                member.send(Withdraw(id=call.id))
-                self._let_go(call, member)
-                self._place_anew(call)
+        member.drained = not undo
+        if undo:
+            self.ready(member)
+        else:
+            self.silent(member)
         return member.shown()
+
+    def keep_drained(self, ids: frozenset[str]) -> None:
+        """Drain nodes as soon as they are seen."""
+        self.membership.drained = ids
 
     # Placement
 
@@ -207,6 +220,7 @@ class ClusterPool:
         """Send a call to the best node; to a warm one first, while the best one warms up."""
         call.places += 1
         nodes = [one for one in self._usable(call.spec) if one is not without]
+        nodes = [one for one in nodes if one not in call.full] or nodes
         node = best(nodes, call.key)
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)
@@ -225,14 +239,11 @@ class ClusterPool:
 
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
-        members = self.membership.members.values()
-        settled = members and all(one.state not in ("starting", "lost") for one in members)
         needs = self._needs(call.target)
+        members = self.membership.members.values()
         reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
-        if call.problem:
-            reasons = [call.problem]
-        if settled or call.places > PLACES_MAX:
-            text = "; ".join(reasons)
+        if self.membership.is_settled or call.places > PLACES_MAX:
+            text = call.problem or "; ".join(reasons)
             call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
         elif not call.queue_unbounded and len(self._calls) > WAITING_MAX:
             call.finish(failed("overloaded", OVERLOADED))
@@ -257,6 +268,7 @@ class ClusterPool:
         if offer:
             call.held.add(member)
             member.load.parked[call.key] += 1
+            self._spread_soon()
         else:
             call.owner = call.carrier = member
             member.load.running[call.key] += 1
@@ -328,8 +340,12 @@ class ClusterPool:
 
     def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
         self._release(call, member)
-        if response.failure == "overloaded" and call.held:
-            return
+        if response.failure == "overloaded":
+            call.full.add(member)
+            if not call.is_placed and any(one not in call.full for one in self._usable(call.spec)):
+                self._place(call)
+            if call.is_placed:
+                return
         call.finish(response)
 
     def _park(self, call: Pending, member: Member) -> None:
@@ -370,7 +386,7 @@ class ClusterPool:
             if not call.held or call.owner is not None:
                 continue
             self._spread_soon()
-            others = [one for one in self._usable(call.spec) if one not in call.held]
+            others = [one for one in self._usable(call.spec) if one not in call.held | call.full]
             node = best(others, call.key)
             is_warm = any(call.key in one.load.slots for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):

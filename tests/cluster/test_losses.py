@@ -17,6 +17,7 @@ from minifn.cluster.messages import (
     Call,
     Facts,
     Grant,
+    Known,
     Parked,
     Status,
     ToNode,
@@ -31,7 +32,8 @@ from minifn.host.datadir import DataDir
 from minifn.languages import RuntimeTable
 from minifn.models import Deployment, Function, Target
 from minifn.sandbox.command import Command
-from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
+from minifn.workers.pool import OVERLOADED
+from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
 from tests.cluster.test_node import SETTINGS
 
 DONE = FunctionResponse(status_code=200, body=b"done", delivered=True)
@@ -85,8 +87,9 @@ class Scene:
         member, way = Member(found, SETTINGS, self.pool), Silent()
         # Ray's actor is all that is replaced.
         member._actor = cast("Actor", way)
-        member.facts, member.state = self._facts, "ready"
+        member.facts, member._state = self._facts, "ready"
         self.pool.membership.members[own] = member
+        self.pool.ready(member)
         return member, way
 
     def call(self) -> "asyncio.Task[FunctionResponse]":
@@ -184,5 +187,64 @@ def test_a_worker_is_granted_once(tmp_path: Path) -> None:
         scene.hear(member, Answer(id=waiting.id, slots=1, response=DONE))
         assert [await one for one in calls] == [DONE] * 2
         assert member.shown().running == member.shown().waiting == 0
+
+    play(tmp_path / "data", story)
+
+
+def test_a_full_node_lets_a_call_go_to_another_one(tmp_path: Path) -> None:
+    """Once every node is full, the caller is told as at home."""
+
+    async def story(scene: Scene) -> None:
+        first, first_way = scene.join()
+        second, second_way = scene.join()
+        call = scene.call()
+        (sent,) = await taken(first_way, Call, 1)
+        refused = failed("overloaded", OVERLOADED)
+        scene.hear(first, Answer(id=sent.id, slots=0, response=refused))
+        assert [one.id for one in await taken(second_way, Call, 1)] == [sent.id]
+        assert not call.done()
+        scene.hear(second, Answer(id=sent.id, slots=0, response=refused))
+        assert await call == refused
+
+    play(tmp_path / "data", story)
+
+
+def test_calls_that_wait_on_a_silent_node_go_to_another_one(tmp_path: Path) -> None:
+    """It gets calls again as soon as it reports."""
+
+    async def story(scene: Scene) -> None:
+        stopped, way = scene.join()
+        waiting = scene.call()
+        (sent,) = await taken(way, Call, 1)
+        scene.hear(stopped, Parked(id=sent.id, slots=0))
+        stopped.look()
+        assert stopped.state == "silent"
+        other, other_way = scene.join()
+        second = scene.call()
+        for one in await taken(other_way, Call, 2):
+            scene.hear(other, Ask(id=one.id, slots=2), Answer(id=one.id, slots=2, response=DONE))
+        assert await waiting == await second == DONE
+        scene.lose(other)
+        third = scene.call()
+        assert not await taken(way, Grant, 0)
+        stopped._report()
+        assert stopped.state == "ready"
+        assert len(await taken(way, Call, 2)) == 2
+        scene.lose(stopped)
+        third.cancel()
+
+    play(tmp_path / "data", story)
+
+
+def test_variables_travel_only_to_the_node_that_runs_the_function(tmp_path: Path) -> None:
+    async def story(scene: Scene) -> None:
+        first, way = scene.join()
+        _, other_way = scene.join()
+        call = scene.call()
+        (sent,) = await taken(way, Call, 1)
+        assert [type(one) for one in way.taken] == [Known, Call]
+        scene.hear(first, Ask(id=sent.id, slots=1), Answer(id=sent.id, slots=1, response=DONE))
+        assert await call == DONE
+        assert other_way.taken == []
 
     play(tmp_path / "data", story)

@@ -1,5 +1,6 @@
 """One server and one browser for all tests of the console; they cost seconds."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ def chromium_path() -> str:
     return next((path for name in NAMES if (path := shutil.which(name))), "")
 
 
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
+@contextlib.contextmanager
+def chromium() -> "Iterator[Browser]":
     """Chromium of the system, driven by Playwright; skips without one of them."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="Playwright is not installed: pip install 'minifn[browser]'"
@@ -40,6 +41,13 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium for the tests of a module."""
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def staged_server(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with functions, executions and a failed build."""
     with staged(tmp_path_factory.mktemp("console") / "data") as server:
@@ -49,19 +57,30 @@ def staged_server(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def session(browser: "Browser", staged_server: Server) -> "Iterator[BrowserContext]":
     """A signed-in browser; its cookies are those of all tests."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    answer = context.request.post(
-        f"{staged_server.endpoint}/minifn/session",
-        data={"key": staged_server.key},
-        headers={"x-minifn-console": "1", "origin": staged_server.url},
-    )
-    assert answer.ok, answer.text()
+    context = signed_in(browser, staged_server)
     yield context
     context.close()
+
+
+def signed_in(browser: "Browser", server: Server) -> "BrowserContext":
+    """Return a context that is signed in to a server."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    answer = context.request.post(
+        f"{server.endpoint}/minifn/session",
+        data={"key": server.key},
+        headers={"x-minifn-console": "1", "origin": server.url},
+    )
+    assert answer.ok, answer.text()
+    return context
 
 
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core; "" where npm has not installed it."""
+    return axe_source()
+
+
+def axe_source() -> str:
+    """Return the source of axe-core; "" where npm has not installed it."""
     path = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
     return path.read_text() if path.is_file() else ""
