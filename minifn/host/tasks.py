@@ -60,8 +60,11 @@ class Tasks:
         def forget(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self._interrupted.discard(task)
-            if not task.cancelled() and task.exception() is not None:
-                logger.error("%s failed", name, exc_info=task.exception())
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                # The message of a lost connection says it all.
+                trace = None if isinstance(error, ConnectionError) else error
+                logger.error("%s failed: %s", name, error, exc_info=trace)
             if ended is not None:
                 ended()
 

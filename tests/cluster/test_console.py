@@ -36,7 +36,7 @@ def tab(cluster: Cluster, context: "BrowserContext") -> Iterator[Console]:
 
 def test_the_page_of_nodes_is_readable(tab: Console) -> None:
     axe = axe_source()
-    tab.open("nodes", "2 nodes")
+    tab.open("nodes", "3 nodes")
     tab.page.locator("details").first.locator("summary").click()
     problems = {}
     for width, theme in VIEWS:
@@ -53,7 +53,7 @@ def test_a_node_is_drained_and_used_again(tab: Console, cluster: Cluster) -> Non
     first = next(one for one in cluster.nodes().values() if one["resources"].get("first"))
     tab.open("", "New function")
     tab.page.get_by_role("link", name="Nodes", exact=True).click()
-    tab.see("2 nodes")
+    tab.see("3 nodes")
     node = tab.page.locator("section.node", has_text="first 1")
     node.locator("summary").click()
     node.get_by_role("button", name="Drain", exact=False).click()

@@ -218,7 +218,7 @@ def test_calls_that_wait_on_a_silent_node_go_to_another_one(tmp_path: Path) -> N
         (sent,) = await taken(way, Call, 1)
         scene.hear(stopped, Parked(id=sent.id, slots=0))
         stopped.look()
-        assert stopped.state == "silent"
+        assert stopped.shown().state == "silent"
         other, other_way = scene.join()
         second = scene.call()
         for one in await taken(other_way, Call, 2):
@@ -228,7 +228,7 @@ def test_calls_that_wait_on_a_silent_node_go_to_another_one(tmp_path: Path) -> N
         third = scene.call()
         assert not await taken(way, Grant, 0)
         stopped._report()
-        assert stopped.state == "ready"
+        assert stopped.shown().state == "ready"
         assert len(await taken(way, Call, 2)) == 2
         scene.lose(stopped)
         third.cancel()

@@ -13,7 +13,7 @@ const OWN = /^(CPU|memory|object_store_memory|node:.*|accelerator_type:.*)$/;
 export default async function nodes({ main, signal, title }) {
 	title("Nodes");
 	const sum = h("p", { class: "sum" });
-	const place = h("div", { class: "two" });
+	const place = h("div", { class: "two nodes" });
 	/** @type {Map<string, ReturnType<typeof card>>} */
 	const cards = new Map();
 	const draw = async () => {
@@ -52,7 +52,16 @@ function card(draw) {
 	const details = h("details", {}, summary, list);
 	const problem = h("div");
 	const button = h("button", { onclick: () => change() });
-	const element = h("section", { class: "card node" }, h("div", { class: "row-of" }, state, h("span", { class: "space" }), button), name, reason, problem, load, details);
+	const element = h(
+		"section",
+		{ class: "card node" },
+		h("div", { class: "row-of" }, state, h("span", { class: "space" }), button),
+		name,
+		reason,
+		problem,
+		load,
+		details,
+	);
 
 	async function change() {
 		button.disabled = true;
