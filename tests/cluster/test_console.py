@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.conftest import Cluster
-from tests.console.conftest import axe_source, chromium, signed_in
+from tests.console.conftest import axe_source, chromium
+from tests.console.scene import sign_in
 from tests.console.test_pages import AXE_VIEWS, CHECKS, VIEWS, Console, violations
 from tests.serving import wait_until
 
@@ -20,9 +21,10 @@ pytestmark = pytest.mark.slow
 def context(cluster: Cluster) -> "Iterator[BrowserContext]":
     """A browser that is signed in to the cluster's server."""
     with chromium() as browser:
-        signed = signed_in(browser, cluster.server)
-        yield signed
-        signed.close()
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        sign_in(context, cluster.server)
+        yield context
+        context.close()
 
 
 @pytest.fixture

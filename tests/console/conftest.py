@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.console.scene import staged
+from tests.console.scene import sign_in, staged
 from tests.serving import Server
 
 if TYPE_CHECKING:
@@ -57,21 +57,10 @@ def staged_server(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def session(browser: "Browser", staged_server: Server) -> "Iterator[BrowserContext]":
     """A signed-in browser; its cookies are those of all tests."""
-    context = signed_in(browser, staged_server)
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    sign_in(context, staged_server)
     yield context
     context.close()
-
-
-def signed_in(browser: "Browser", server: Server) -> "BrowserContext":
-    """Return a context that is signed in to a server."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    answer = context.request.post(
-        f"{server.endpoint}/minifn/session",
-        data={"key": server.key},
-        headers={"x-minifn-console": "1", "origin": server.url},
-    )
-    assert answer.ok, answer.text()
-    return context
 
 
 @pytest.fixture(scope="session")
