@@ -20,7 +20,10 @@ async def running(
 
     def look(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None:
-            logger.critical("the %s failed", name, exc_info=task.exception())
+            error = task.exception()
+            # The message of a lost connection says it all.
+            trace = None if isinstance(error, ConnectionError) else error
+            logger.critical("the %s failed: %s", name, error, exc_info=trace)
             died(name)
 
     task = asyncio.create_task(work, name=f"minifn {name}")
@@ -60,11 +63,8 @@ class Tasks:
         def forget(task: asyncio.Task[None]) -> None:
             self._tasks.discard(task)
             self._interrupted.discard(task)
-            error = None if task.cancelled() else task.exception()
-            if error is not None:
-                # The message of a lost connection says it all.
-                trace = None if isinstance(error, ConnectionError) else error
-                logger.error("%s failed: %s", name, error, exc_info=trace)
+            if not task.cancelled() and task.exception() is not None:
+                logger.error("%s failed", name, exc_info=task.exception())
             if ended is not None:
                 ended()
 

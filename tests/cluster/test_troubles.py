@@ -114,7 +114,7 @@ def test_the_death_of_the_head_loses_nothing(tmp_path: Path) -> None:
             queued = [api.enqueue("talking", path="/?seconds=2")["$id"] for _ in range(40)]
         first.kill_head()
         assert first.server.process.wait(60) == 1, first.server.log_tail()
-        line = "connection to the cluster failed: the head of the cluster does not answer"
+        line = "the connection to the cluster failed: the head of the cluster does not answer"
         assert line in first.server.log_tail()
         assert "Traceback" not in first.server.log_tail()
     with ending(Cluster(data)) as second:

@@ -79,7 +79,7 @@ function card(draw) {
 	function show(node) {
 		shown = node;
 		const weak = node.protections.filter((one) => stated(one.state)[0] !== "ok");
-		element.setAttribute("aria-label", `Node ${node.host} ${node.address}`);
+		element.setAttribute("aria-label", `Node ${node.host} ${node.id.slice(0, 8)}`);
 		put(state, status(node.state));
 		put(name, node.host, " ", h("span", { class: "muted" }, node.address));
 		put(reason, node.reason);
