@@ -45,7 +45,7 @@ from minifn.services.sign_in_links import SignInLinks
 from minifn.services.targets import Targets
 from minifn.services.uploads import Uploads
 from minifn.services.variables import VariableService
-from minifn.store import settings
+from minifn.store import settings, template_notes
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
@@ -53,6 +53,7 @@ from minifn.workers.interface import Workers
 from minifn.workers.machine import load_runtimes, make_pool
 from minifn.workers.nodes import Cluster
 from minifn.workers.pool import Pool
+from minifn.workers.records import WorkerSpec
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
@@ -235,6 +236,7 @@ class Parts:
         self.pool = await stack.enter_async_context(
             make_pool(Pool, config, self.spawner, self.engine)
         )
+        self.pool.templates.on_refused = self._note_refused
         self.workers, self.cluster = self.pool, None
         if config.cluster:
             # Imported here, because only this needs Ray. Raises an OSError.
@@ -242,6 +244,10 @@ class Parts:
 
             nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
+
+    def _note_refused(self, spec: WorkerSpec, why: str) -> None:
+        if spec.forks and spec.target is not None and spec.target.deployment is not None:
+            self.database.write(template_notes.keep, spec.target.deployment.id, why)
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""
