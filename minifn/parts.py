@@ -38,6 +38,7 @@ from minifn.services.events import Events
 from minifn.services.executions import Executions
 from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
+from minifn.services.nodes import Nodes
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
 from minifn.services.sign_in_links import SignInLinks
@@ -89,6 +90,7 @@ class Parts:
     workers: Workers
     #: The nodes of the cluster, None without one.
     cluster: Cluster | None
+    nodes: Nodes
     #: Makes the specs of workers.
     specs: WorkerSpecs
     executions: Executions
@@ -271,6 +273,7 @@ class Parts:
         )
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
+        self.nodes = Nodes(database, self.cluster)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
         self.targets = Targets(database)
         self.functions = FunctionService(database, installations=installations, changes=changes)
@@ -337,6 +340,7 @@ class Parts:
         await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
         if self.cluster is not None:
+            await self.nodes.open()
             await self.run_loop(stack, self.cluster.watch(), "connection to the cluster")
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
@@ -36,16 +37,24 @@ AGAIN_SECONDS, REFUSED_SECONDS = 0.5, 30.0
 #: Seconds that the parts of a node may take to start, and to stop.
 START_SECONDS, STOP_SECONDS = 60.0, 5.0
 
-#: `starting`; `ready`; `draining` = gets no more calls; `refused` = cannot run functions; `lost` =
-#: its process died, and is started again.
-State = Literal["starting", "ready", "draining", "refused", "lost"]
+#: Seconds without a report of its load after which a node gets no calls until the next one.
+SILENT_SECONDS = 4.0
+
+#: `starting`; `ready`; `refused` = cannot run functions; `lost` = its process died, and is started
+#: again. A ready one is shown as `draining` while it shall get no more calls, and as `silent` while
+#: it does not report.
+State = Literal["starting", "ready", "refused", "lost"]
 
 
 class Listener(Protocol):
     """The part that a member tells what happens on its node."""
 
     def ready(self, member: "Member") -> None:
-        """Take note that a node is ready."""
+        """Take note that a node takes calls."""
+        ...
+
+    def silent(self, member: "Member") -> None:
+        """Take note that a node does not report."""
         ...
 
     def hear(self, member: "Member", message: ToPool) -> None:
@@ -66,7 +75,11 @@ class Member:
 
     def __init__(self, found: Found, settings: Settings, listener: Listener) -> None:
         self.found = found
-        self.state: State = "starting"
+        #: Whether it shall get no more calls.
+        self.drained = False
+        self._state: State = "starting"
+        self._heard_at = 0.0
+        self._is_silent = False
         #: Why it is refused or lost, "" otherwise.
         self.reason = ""
         self.facts: Facts | None = None
@@ -77,6 +90,8 @@ class Member:
         self._actor: Actor | None = None
         self.builds = RemoteBuilds(lambda: self._actor)
         self._tasks = Tasks()
+        #: Batches that were sent, to every process that the actor has had.
+        self._batches = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -84,10 +99,16 @@ class Member:
         #: Deployment -> the number by which the node knows its present target.
         self._known: dict[str, int] = {}
         self._outgoing: list[ToNode] = []
-        self._batches = 0
 
     def __str__(self) -> str:
         return f"{self.found.host} ({self.found.id[:8]})"
+
+    @property
+    def state(self) -> State | Literal["draining", "silent"]:
+        """Its state; only a `ready` node gets calls."""
+        if self._state != "ready":
+            return self._state
+        return "draining" if self.drained else "silent" if self._is_silent else "ready"
 
     @property
     def resources(self) -> Mapping[str, float]:
@@ -111,11 +132,12 @@ class Member:
             host=self.found.host,
             address=self.found.address,
             state=self.state,
+            drained=self.drained,
             reason=self.reason,
             resources=self.found.resources,
             workers=status.workers if status else 0,
-            running=self.load.running,
-            waiting=sum(self.load.parked.values()),
+            running=self.load.running.total(),
+            waiting=self.load.parked.total(),
             available_bytes=status.available_bytes if status else 0,
             engine=facts.engine if facts else "",
             protections=facts.protections if facts else (),
@@ -133,7 +155,9 @@ class Member:
                 await self._start(actor)
                 self._listener.ready(self)
                 while True:
-                    for message in decode_to_server(await actor.ask("poll")):
+                    messages = decode_to_server(await actor.ask("poll"))
+                    self._report()
+                    for message in messages:
                         if isinstance(message, BuildLogged | BuildMade):
                             self.builds.hear(message)
                         else:
@@ -159,20 +183,35 @@ class Member:
             own, other = own_identity(), msgspec.msgpack.decode(given, type=Identity)
             if own != other:
                 raise Refused(f"it has {other}; this server has {own}")
-            answer = await actor.ask("start", msgspec.msgpack.encode(self._settings))
+            settings = msgspec.msgpack.encode(self._settings)
+            answer = await actor.ask("start", settings, self._batches)
         self.facts = msgspec.msgpack.decode(answer, type=Facts)
-        self.state, self.reason = ("ready" if self.state != "draining" else "draining"), ""
+        self._state, self.reason = "ready", ""
+        self._report()
         logger.info("node %s is %s: %s", self, self.state, self.facts.engine)
 
     def _lose(self, state: Literal["lost", "refused"], reason: str) -> None:
         if reason != self.reason:
             logger.warning("node %s is %s: %s", self, state, reason)
-        if self.state != "draining":
-            self.state = state
-        self.reason = reason
+        self._state, self.reason = state, reason
         self._listener.lost(self, reason)
         self.builds.lose(reason)
         self._reset()
+
+    def _report(self) -> None:
+        self._heard_at = time.monotonic()
+        if self._is_silent:
+            self._is_silent = False
+            logger.info("node %s reports again", self)
+            self._listener.ready(self)
+
+    def look(self) -> None:
+        """Notice that the node does not report."""
+        silent_seconds = time.monotonic() - self._heard_at
+        if self._state == "ready" and not self._is_silent and silent_seconds > SILENT_SECONDS:
+            self._is_silent = True
+            logger.warning("node %s is silent: it gets no calls until it reports again", self)
+            self._listener.silent(self)
 
     def gone(self) -> None:
         """Note that the cluster has lost the node."""

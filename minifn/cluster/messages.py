@@ -4,7 +4,8 @@ Both sides send batches, so that calls of the same moment share one call of Ray.
 to a node with its request runs at once if a worker is free; otherwise the node says `parked`, and
 from then on it is an offer. An offer may be at several nodes: the one whose worker is free first
 asks, and the server grants it to that node alone. So a call that waits can move to another node,
-and none runs twice.
+and none runs twice. A server sends no more requests, nor grants, than a node's workers take: a
+node that dies cannot say which of them had reached a function.
 """
 
 import sys
@@ -123,6 +124,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     request: Request | None = None
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Calls that were sent or granted before take the worker that a call asked for."""
+
+    id: int
+
+
 class Withdraw(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A call went elsewhere, or its caller has gone; if it runs, the function hears of it."""
 
@@ -148,12 +155,15 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A call waits for a worker; the node does not run it without a grant."""
 
     id: int
+    #: Number of calls that the workers of its deployment take at once.
+    slots: int
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A worker is free for a call that waits."""
 
     id: int
+    slots: int
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -168,6 +178,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How a call ended."""
 
     id: int
+    slots: int
     response: FunctionResponse
 
 
@@ -210,11 +221,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     workers: int
     busy: int
     available_bytes: int
-    #: Deployments that have a worker.
-    warm: tuple[str, ...]
+    #: Deployment -> calls that its workers take at once, for those that have one.
+    slots: dict[str, int]
 
 
-ToNode = Known | Call | Grant | Withdraw | Prewarm | Drop
+ToNode = Known | Call | Grant | Wait | Withdraw | Prewarm | Drop
 #: The messages that the pool takes.
 ToPool = Parked | Ask | Logged | Answer | Missing | Removed | Status
 ToServer = ToPool | BuildLogged | BuildMade

@@ -28,11 +28,11 @@ from minifn.cluster.messages import (
     Parked,
     Prewarm,
     Removed,
-    Request,
     Settings,
     Status,
     ToNode,
     ToServer,
+    Wait,
     Withdraw,
     decode_to_node,
     encode,
@@ -72,7 +72,7 @@ class Node:
         self._targets: dict[int, Target] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         #: Calls that asked for a grant.
-        self._asked: dict[int, asyncio.Future[Request | None]] = {}
+        self._asked: dict[int, asyncio.Future[Grant | None]] = {}
         self._outgoing: list[ToServer] = []
         self._news = asyncio.Event()
         #: Deployment -> the log of its build, which is made here.
@@ -85,11 +85,15 @@ class Node:
         """Return the `Identity` of this node."""
         return msgspec.msgpack.encode(own_identity())
 
-    async def start(self, settings: bytes) -> bytes:
-        """Start the node's parts, or end what runs on them, and return its `Facts`."""
+    async def start(self, settings: bytes, first_batch: int) -> bytes:
+        """Start the node's parts, or end what runs on them, and return its `Facts`.
+
+        Batches before `first_batch` were sent to an earlier process, and are not taken.
+        """
         await self.stop()
         forbid_dumps()
         self._forget()
+        self._next_batch = first_batch
         parts = NodeParts(msgspec.msgpack.decode(settings, type=Settings), self._node_id)
         self._parts = await parts.__aenter__()
         self._tasks.start(self._report(parts), "report of the load")
@@ -155,7 +159,7 @@ class Node:
     async def _make_room(self, key: str) -> None:
         """Remove builds beyond the limit, the one with `key` excepted."""
         parts = self._ready()
-        for surplus in parts.builds.surplus(frozenset((*parts.pool.keys(), key))):
+        for surplus in parts.builds.surplus(frozenset((*parts.pool.all_slots(), key))):
             self._tell(Removed(key=surplus))
             await parts.builds.remove(surplus)
 
@@ -174,7 +178,8 @@ class Node:
 
     async def submit(self, sequence: int, *pieces: bytes) -> None:
         """Take the batch `sequence` from the server; Ray may bring batches out of order."""
-        self._early[sequence] = b"".join(pieces)
+        if sequence >= self._next_batch:
+            self._early[sequence] = b"".join(pieces)
         while (batch := self._early.pop(self._next_batch, None)) is not None:
             self._next_batch += 1
             for message in decode_to_node(batch):
@@ -199,10 +204,10 @@ class Node:
                 work = self._run(message)
                 task = self._calls[message.id] = asyncio.create_task(work, name="call")
                 task.add_done_callback(lambda _: self._calls.pop(message.id, None))
-            case Grant():
+            case Grant() | Wait():
                 asked = self._asked.pop(message.id, None)
                 if asked is not None and not asked.done():
-                    asked.set_result(message.request)
+                    asked.set_result(message if isinstance(message, Grant) else None)
             case Withdraw():
                 if message.id in self._calls:
                     self._calls[message.id].cancel()
@@ -232,7 +237,7 @@ class Node:
                     workers=parts.pool.workers,
                     busy=parts.pool.busy,
                     available_bytes=memory_limit.look().available_bytes,
-                    warm=parts.pool.keys(),
+                    slots=parts.pool.all_slots(),
                 )
             )
             await asyncio.sleep(STATUS_SECONDS)
@@ -259,30 +264,32 @@ class Node:
         spec = self._spec(call.number)
         if not isinstance(spec, WorkerSpec):
             if spec:
-                self._tell(Answer(id=call.id, response=failed("start", f"{spec}\n")))
+                self._tell(Answer(id=call.id, slots=0, response=failed("start", f"{spec}\n")))
             else:
                 target = self._targets.get(call.number)
                 key = target.deployment.id if target and target.deployment else ""
                 self._tell(Missing(id=call.id, key=key))
             return
-        pool, request = self._ready().pool, call.request
-        while request is None or not pool.has_room(spec):
-            self._tell(Parked(id=call.id))
+        pool, request, granted = self._ready().pool, call.request, call.request is not None
+        while request is None or not (granted and pool.has_room(spec)):
+            self._tell(Parked(id=call.id, slots=pool.slots(spec.key)))
             problem = await pool.wait(spec, deadline, queue_unbounded=call.queue_unbounded)
             if problem is not None:
-                self._tell(Answer(id=call.id, response=problem))
+                self._tell(Answer(id=call.id, slots=pool.slots(spec.key), response=problem))
                 return
             # Another call may take the worker before the grant comes.
-            request = await self._granted(call, spec) or request
+            grant = await self._ask(call, spec)
+            granted = grant is not None
+            request = (grant.request if grant else None) or request
         heard = request.unpacked(call.id, LogFeed(call.id, self._tell))
         response = await pool.call(spec, heard, deadline, queue_unbounded=True)
-        self._tell(Answer(id=call.id, response=response))
+        self._tell(Answer(id=call.id, slots=pool.slots(spec.key), response=response))
 
-    async def _granted(self, call: Call, spec: WorkerSpec) -> Request | None:
-        """Wait for the grant of a call; return its request if that comes with it."""
-        asked: asyncio.Future[Request | None] = asyncio.get_running_loop().create_future()
+    async def _ask(self, call: Call, spec: WorkerSpec) -> Grant | None:
+        """Ask to run a call, and return the grant, None if it shall wait on."""
+        asked: asyncio.Future[Grant | None] = asyncio.get_running_loop().create_future()
         self._asked[call.id] = asked
-        self._tell(Ask(id=call.id))
+        self._tell(Ask(id=call.id, slots=self._ready().pool.slots(spec.key)))
         try:
             return await asked
         except asyncio.CancelledError:

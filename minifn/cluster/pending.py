@@ -48,6 +48,8 @@ class Pending:
         self.awaited: Member | None = None
         #: The nodes where it waits for a worker.
         self.held: set[Member] = set()
+        #: The nodes where too many calls wait already.
+        self.full: set[Member] = set()
         #: The node that has its request already.
         self.carrier: Member | None = None
         self.places = 0

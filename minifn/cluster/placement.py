@@ -1,5 +1,6 @@
 """Which node runs a call: a pure choice from what the server knows of the nodes."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -36,28 +37,49 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(kw_only=True, slots=True)
 class Load:
-    """The load of a node: calls that run and wait, and builds."""
+    """The load of a node: calls that run and wait, by deployment, and builds.
 
-    #: Calls that run, or may.
-    running: int = 0
+    The node has the request of a call that runs, or may: if the node dies, it fails. So a node gets
+    no more requests than its workers take at once, and a call beyond that waits without.
+    """
+
+    #: Deployment -> calls that run, or may.
+    running: Counter[str] = field(default_factory=Counter)
     #: Builds that are made there.
     building: int = 0
     #: Deployment -> calls that wait for a worker there.
-    parked: dict[str, int] = field(default_factory=dict)
-    #: Deployments that have a worker.
-    warm: set[str] = field(default_factory=set)
-    #: Deployments that get their first one.
+    parked: Counter[str] = field(default_factory=Counter)
+    #: Deployment -> calls that its workers take at once, as the node told last.
+    slots: dict[str, int] = field(default_factory=dict)
+    #: Deployments that get their first worker.
     coming: set[str] = field(default_factory=set)
 
-    def park(self, key: str) -> None:
-        """Count a call of a deployment that waits."""
-        self.parked[key] = self.parked.get(key, 0) + 1
-
     def leave(self, key: str) -> None:
-        """Count one less."""
-        self.parked[key] = self.parked.get(key, 0) - 1
-        if self.parked[key] <= 0:
-            del self.parked[key]
+        """Count one call less that waits."""
+        _count_off(self.parked, key)
+
+    def end(self, key: str) -> None:
+        """Count one call less that runs."""
+        _count_off(self.running, key)
+
+    def is_full(self, key: str) -> bool:
+        """Tell whether no worker of a deployment is free."""
+        return self.running[key] >= self.slots.get(key, 0)
+
+    def has(self, key: str, slots: int) -> None:
+        """Note how many calls the workers of a deployment take at once."""
+        if slots:
+            self.slots[key] = slots
+            self.coming.discard(key)
+        else:
+            self.slots.pop(key, None)
+
+
+def _count_off(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    # The load may have begun anew since the call was counted.
+    if counts[key] <= 0:
+        del counts[key]
 
 
 class Candidate(Protocol):
@@ -121,7 +143,7 @@ def best_to_build(nodes: Iterable[Builder], runtime: str, here: str) -> Builder 
 
     def rank(node: Builder) -> tuple[bool, float]:
         load = node.load
-        busy = load.running + sum(load.parked.values()) + load.building
+        busy = load.running.total() + load.parked.total() + load.building
         return node.identity(runtime) != here, _share(node, busy)
 
     return min(nodes, key=rank, default=None)
@@ -135,7 +157,7 @@ def _share(node: Candidate, busy: int) -> float:
 def _rank(node: Candidate, key: str) -> tuple[bool, float, bool]:
     load = node.load
     waiting = load.parked.get(key, 0)
-    share = _share(node, load.running + waiting + load.building)
-    is_warm = key in load.warm
+    share = _share(node, load.running.total() + waiting + load.building)
+    is_warm = key in load.slots
     ready = ((is_warm and not waiting) or key in load.coming) and share < 1
     return not ready, share, not is_warm

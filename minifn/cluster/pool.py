@@ -25,6 +25,7 @@ from minifn.cluster.messages import (
     Request,
     Status,
     ToPool,
+    Wait,
     Withdraw,
 )
 from minifn.cluster.pending import PLACES_MAX, Pending
@@ -158,44 +159,51 @@ class ClusterPool:
             if not call.is_placed:
                 self._place(call)
 
+    def silent(self, member: Member) -> None:
+        """Have the calls that wait on a node wait on others."""
+        for call in list(self._calls.values()):
+            if member in call.held:
+                member.send(Withdraw(id=call.id))
+                self._let_go(call, member)
+            elif call.awaited is member:
+                call.awaited = None
+            else:
+                continue
+            self._place_anew(call)
+
     def lost(self, member: Member, reason: str) -> None:
         """Fail what ran on a node; what waited there goes to another one."""
         for call in list(self._calls.values()):
             if call.owner is member:
                 call.owner = None
                 call.fail_with(str(member), reason)
-            elif member in call.held:
-                self._let_go(call, member)
-                self._place_anew(call)
-            elif not call.is_placed and self._settled:
+            elif not call.is_placed and self.membership.is_settled:
                 self._place_nowhere(call)
+        self.silent(member)
 
     def nodes(self) -> list[NodeState]:
         """Return every node, by host."""
         shown = [one.shown() for one in self.membership.members.values()]
         return sorted(shown, key=lambda one: (one.host, one.id))
 
-    def drain(self, name: str) -> NodeState | None:
-        """Give a node no more calls; see `Cluster.drain`."""
+    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+        """Give a node no more calls, or calls again; see `Cluster.drain`."""
         named = self.membership.named(name)
         if len(named) != 1:
             return None
         member = named[0]
-        member.state = "draining"
-        for call in list(self._calls.values()):
-            if member in call.held:
-                member.send(Withdraw(id=call.id))
-                self._let_go(call, member)
-                self._place_anew(call)
+        member.drained = not undo
+        if undo:
+            self.ready(member)
+        else:
+            self.silent(member)
         return member.shown()
 
-    # Placement
+    def keep_drained(self, ids: frozenset[str]) -> None:
+        """Drain nodes as soon as they are seen."""
+        self.membership.drained = ids
 
-    @property
-    def _settled(self) -> bool:
-        """Whether all nodes are known, and none is about to become ready."""
-        members = self.membership.members.values()
-        return bool(members) and all(one.state not in ("starting", "lost") for one in members)
+    # Placement
 
     def _usable(self, spec: WorkerSpec) -> list[Member]:
         """Return the ready nodes that fit a target."""
@@ -218,12 +226,13 @@ class ClusterPool:
         call.places += 1
         nodes = [one for one in self._usable(call.spec) if one is not without]
         nodes = self._near(call.spec, nodes)
+        nodes = [one for one in nodes if one not in call.full] or nodes
         node = best(nodes, call.key)
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)
             return
-        if call.key not in node.load.warm:
-            warm = best([one for one in nodes if call.key in one.load.warm], call.key)
+        if call.key not in node.load.slots:
+            warm = best([one for one in nodes if call.key in one.load.slots], call.key)
             if warm is not None:
                 self._preparation.warm_up(node, call.spec)
                 node = warm
@@ -231,20 +240,17 @@ class ClusterPool:
             self._send(call, node)
         else:
             call.awaited = node
-            node.load.park(call.key)
+            node.load.parked[call.key] += 1
             self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
 
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
         members = self.membership.members.values()
-        settled = self._settled
         needs = Needs.of(call.target)
         refusals = {one: one.reason or one.builds.refusal(call.key) for one in members}
         reasons = [f"{one}: {refusals[one] or misfit(one, needs) or one.state}" for one in members]
-        if call.problem:
-            reasons = [call.problem]
-        if settled or call.places > PLACES_MAX:
-            text = "; ".join(reasons)
+        if self.membership.is_settled or call.places > PLACES_MAX:
+            text = call.problem or "; ".join(reasons)
             call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
         elif not call.queue_unbounded and len(self._calls) > WAITING_MAX:
             call.finish(failed("overloaded", OVERLOADED))
@@ -262,15 +268,17 @@ class ClusterPool:
             self._send(call, member)
 
     def _send(self, call: Pending, member: Member, *, offer: bool = False) -> None:
-        """Send a call to a node that has its build: to run it, or to offer it."""
+        """Send a call to a node that has its build: to run it, or else to offer it."""
         number = self._preparation.introduce(member, call.spec)
+        offer = offer or member.load.is_full(call.key)
         request = None if offer else Request.of(call.request)
         if offer:
             call.held.add(member)
-            member.load.park(call.key)
+            member.load.parked[call.key] += 1
+            self._spread_soon()
         else:
             call.owner = call.carrier = member
-            member.load.running += 1
+            member.load.running[call.key] += 1
         member.send(
             Call(
                 id=call.id,
@@ -288,9 +296,8 @@ class ClusterPool:
     def _withdraw(self, call: Pending) -> None:
         """Have every node forget a call."""
         if call.owner is not None:
-            call.owner.load.running -= 1
             call.owner.send(Withdraw(id=call.id))
-            call.owner = None
+            self._release(call, call.owner)
         for member in tuple(call.held):
             member.send(Withdraw(id=call.id))
             self._let_go(call, member)
@@ -303,8 +310,8 @@ class ClusterPool:
         match message:
             case Status():
                 member.status = message
-                member.load.warm = set(message.warm)
-                member.load.coming -= member.load.warm
+                for key in {*message.slots, *member.load.slots}:
+                    member.load.has(key, message.slots.get(key, 0))
                 return
             case Removed():
                 member.forget_build(message.key)
@@ -314,6 +321,8 @@ class ClusterPool:
             if isinstance(message, Ask):
                 member.send(Withdraw(id=message.id))
             return
+        if isinstance(message, Answer | Parked | Ask):
+            member.load.has(call.key, message.slots)
         match message:
             case Answer():
                 self._answer(call, member, message.response)
@@ -332,35 +341,40 @@ class ClusterPool:
         """Note that a node no longer has a call."""
         if call.owner is member:
             call.owner = None
-            member.load.running -= 1
+            member.load.end(call.key)
         elif member in call.held:
             self._let_go(call, member)
 
     def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
         self._release(call, member)
-        if response.delivered:
-            member.load.warm.add(call.key)
-        elif response.failure == "overloaded" and call.held:
-            return
+        if response.failure == "overloaded":
+            call.full.add(member)
+            if not call.is_placed and any(one not in call.full for one in self._usable(call.spec)):
+                self._place(call)
+            if call.is_placed:
+                return
         call.finish(response)
 
     def _park(self, call: Pending, member: Member) -> None:
         if call.owner is member:
             self._release(call, member)
             call.held.add(member)
-            member.load.park(call.key)
+            member.load.parked[call.key] += 1
         self._spread_soon()
 
     def _grant(self, call: Pending, member: Member) -> None:
         if call.owner is not None or member not in call.held or call.future.done():
             member.send(Withdraw(id=call.id))
             return
+        if member.load.is_full(call.key):
+            member.send(Wait(id=call.id))
+            return
         self._let_go(call, member)
         for other in tuple(call.held):
             other.send(Withdraw(id=call.id))
             self._let_go(call, other)
         call.owner = member
-        member.load.running += 1
+        member.load.running[call.key] += 1
         request = None if call.carrier is member else Request.of(call.request)
         call.carrier = member
         member.send(Grant(id=call.id, request=request))
@@ -379,12 +393,12 @@ class ClusterPool:
             if not call.held or call.owner is not None:
                 continue
             self._spread_soon()
-            others = [one for one in self._usable(call.spec) if one not in call.held]
+            others = [one for one in self._usable(call.spec) if one not in call.held | call.full]
             node = best(others, call.key)
-            is_warm = any(call.key in one.load.warm for one in self.membership.members.values())
+            is_warm = any(call.key in one.load.slots for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
                 continue
-            if call.key in node.load.warm and node.builds.has(call.key):
+            if call.key in node.load.slots and node.builds.has(call.key):
                 self._send(call, node, offer=True)
             else:
                 self._preparation.warm_up(node, call.spec)

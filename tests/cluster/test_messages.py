@@ -35,7 +35,7 @@ def test_batches_are_decoded_as_they_were() -> None:
     assert decode_to_node(encode(to_node)) == to_node
     built = Built(size=TreeSize(size_bytes=3, files=1), identity="x86_64", sha256="a")
     to_server: list[ToServer] = [
-        Answer(id=2, response=failed("timeout", "late")),
+        Answer(id=2, slots=1, response=failed("timeout", "late")),
         BuildLogged(key="d", text="a line\n"),
         BuildMade(key="d", built=built, packed_bytes=2),
         BuildMade(key="d", problem="It failed."),

@@ -1,5 +1,6 @@
 """The choice of a node, without any."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -50,22 +51,22 @@ def test_no_node_is_best_of_none() -> None:
 
 
 def test_a_warm_node_comes_before_an_idle_one() -> None:
-    idle, warm = Machine("idle"), Machine("warm", load=Load(running=1, warm={"d"}))
+    idle, warm = Machine("idle"), Machine("warm", load=Load(running=Counter(d=1), slots={"d": 2}))
     assert best([idle, warm], "d") is warm
     assert best([idle, warm], "other") is idle
 
 
 def test_a_full_warm_node_comes_after_an_idle_one() -> None:
     idle = Machine("idle")
-    busy = Machine("busy", load=Load(running=2, warm={"d"}))
-    crowded = Machine("crowded", load=Load(warm={"d"}, parked={"d": 1}))
+    busy = Machine("busy", load=Load(running=Counter(d=2), slots={"d": 2}))
+    crowded = Machine("crowded", load=Load(slots={"d": 1}, parked=Counter(d=1)))
     assert best([busy, crowded, idle], "d") is idle
 
 
 def test_a_node_that_starts_a_worker_gets_the_calls_of_its_processors() -> None:
-    idle, coming = Machine("idle"), Machine("coming", load=Load(coming={"d"}, parked={"d": 1}))
+    idle, coming = Machine("idle"), Machine("coming", load=Load(coming={"d"}, parked=Counter(d=1)))
     assert best([idle, coming], "d") is coming
-    coming.load.park("d")
+    coming.load.parked["d"] += 1
     assert best([idle, coming], "d") is idle
     coming.load.leave("d")
     assert best([idle, coming], "d") is coming
@@ -76,7 +77,7 @@ def test_a_node_that_starts_a_worker_gets_the_calls_of_its_processors() -> None:
 def test_a_build_goes_to_the_least_loaded_node_whose_builds_fit_the_server() -> None:
     here = Machine().builds
     busy = Machine("busy", load=Load(building=1))
-    idle = Machine("idle", load=Load(parked={"d": 1}), resources={"CPU": 8.0})
+    idle = Machine("idle", load=Load(parked=Counter(d=1)), resources={"CPU": 8.0})
     other = Machine("other", builds="aarch64 glibc 2.36 python-3.12.4 /fn")
     assert best_to_build([busy, idle, other], "python-3.12", here) is idle
     assert best_to_build([busy, other], "python-3.12", here) is busy
