@@ -20,7 +20,7 @@ from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir, make_directory
+from minifn.host.datadir import DataDir, make_directories
 from minifn.host.identity import FileIdentity
 from minifn.host.reloader import unwatched_place, watched_folder, watching_process
 from minifn.host.space import forbids_execution
@@ -194,7 +194,7 @@ class Parts:
         place = unwatched_place(self.environ, data.root)
         said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
         try:
-            make_directory(place)
+            make_directories(place)
         except OSError as exc:
             reason = f"{place} cannot be made ({exc.strerror})"
         else:
