@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
-from minifn.builder import BuildContext, Builder
+from minifn.builder import BuildContext, Builder, MakeBuilds
 from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
@@ -20,7 +20,7 @@ from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir, make_directory
+from minifn.host.datadir import DataDir, make_directories
 from minifn.host.identity import FileIdentity
 from minifn.host.reloader import unwatched_place, watched_folder, watching_process
 from minifn.host.space import forbids_execution
@@ -129,6 +129,8 @@ class Parts:
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
         self._tasks = Tasks()
+        #: Makes builds on the nodes of a cluster; None makes them here.
+        self._builds: MakeBuilds | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -194,7 +196,7 @@ class Parts:
         place = unwatched_place(self.environ, data.root)
         said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
         try:
-            make_directory(place)
+            make_directories(place)
         except OSError as exc:
             reason = f"{place} cannot be made ({exc.strerror})"
         else:
@@ -242,8 +244,9 @@ class Parts:
             # Imported here, because only this needs Ray. Raises an OSError.
             from minifn.cluster.pool import ClusterPool
 
-            nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
+            nodes = ClusterPool(config, self.data, self.endpoint)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
+            self._builds = nodes.builds
 
     def _note_refused(self, spec: WorkerSpec, why: str) -> None:
         if spec.forks and spec.target is not None and spec.target.deployment is not None:
@@ -261,13 +264,8 @@ class Parts:
 
     def make_services(self) -> None:
         """Make every service; none runs yet."""
-        config, data, database, changes, hooks = (
-            self.config,
-            self.data,
-            self.database,
-            self.changes,
-            self.hooks(),
-        )
+        config, data, database = self.config, self.data, self.database
+        changes, hooks = self.changes, self.hooks()
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         self.nodes = Nodes(database, self.cluster)
@@ -298,23 +296,22 @@ class Parts:
 
     def make_builders(self, hooks: Hooks) -> None:
         """Make the parts that start processes: builds and git."""
-        self.builder = Builder(
-            BuildContext(
-                config=self.config,
-                endpoint=self.endpoint,
-                data=self.data,
-                database=self.database,
-                engine=self.engine,
-                spawner=self.spawner,
-                runtimes=self.runtimes,
-                toolchains=self.toolchains,
-                folders=self.deployments.folders,
-                tokens=self.tokens,
-                changes=self.changes,
-                hooks=hooks,
-                environ=self.environ,
-            )
+        building = BuildContext(
+            config=self.config,
+            endpoint=self.endpoint,
+            data=self.data,
+            database=self.database,
+            engine=self.engine,
+            spawner=self.spawner,
+            runtimes=self.runtimes,
+            toolchains=self.toolchains,
+            folders=self.deployments.folders,
+            tokens=self.tokens,
+            changes=self.changes,
+            hooks=hooks,
+            environ=self.environ,
         )
+        self.builder = Builder(building, self.deployments.packed, self._builds)
         self.git = GitService(
             GitContext(
                 config=self.config,

@@ -5,28 +5,29 @@ import functools
 import logging
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
-from minifn.cluster.builds import pack
 from minifn.cluster.connection import Actor, Found, NodeLost, in_thread
 from minifn.cluster.messages import (
+    BuildLogged,
+    BuildMade,
     Facts,
     Identity,
     Known,
     Settings,
     Status,
     ToNode,
-    ToServer,
+    ToPool,
     decode_to_server,
     encode,
     own_identity,
 )
 from minifn.cluster.placement import Load
+from minifn.cluster.remote_builds import RemoteBuilds
 from minifn.host.tasks import Tasks
-from minifn.models import Function, Target
+from minifn.models import Target
 from minifn.workers.nodes import NodeState
 
 logger = logging.getLogger("minifn.cluster")
@@ -56,7 +57,7 @@ class Listener(Protocol):
         """Take note that a node does not report."""
         ...
 
-    def hear(self, member: "Member", message: ToServer) -> None:
+    def hear(self, member: "Member", message: ToPool) -> None:
         """Take a message of a node."""
         ...
 
@@ -87,6 +88,7 @@ class Member:
         self._settings = settings
         self._listener = listener
         self._actor: Actor | None = None
+        self.builds = RemoteBuilds(lambda: self._actor)
         self._tasks = Tasks()
         #: Batches that were sent, to every process that the actor has had.
         self._batches = 0
@@ -94,8 +96,6 @@ class Member:
 
     def _reset(self) -> None:
         self.load = Load()
-        #: Deployment -> the copying of its build, done once it is there.
-        self._builds: dict[str, asyncio.Task[None]] = {}
         #: Deployment -> the number by which the node knows its present target.
         self._known: dict[str, int] = {}
         self._outgoing: list[ToNode] = []
@@ -119,6 +119,10 @@ class Member:
     def runtimes(self) -> Mapping[str, str]:
         """Runtime -> version of its interpreter."""
         return self.facts.runtimes if self.facts else {}
+
+    def identity(self, runtime_id: str) -> str:
+        """Return the identity of the builds of a runtime there, "" if it cannot build them."""
+        return self.facts.identities.get(runtime_id, "") if self.facts else ""
 
     def shown(self) -> NodeState:
         """Return its state and load."""
@@ -154,7 +158,10 @@ class Member:
                     messages = decode_to_server(await actor.ask("poll"))
                     self._report()
                     for message in messages:
-                        self._listener.hear(self, message)
+                        if isinstance(message, BuildLogged | BuildMade):
+                            self.builds.hear(message)
+                        else:
+                            self._listener.hear(self, message)
             except (NodeLost, TimeoutError, msgspec.ValidationError) as exc:
                 self._lose("lost", str(exc) or "it did not start in time")
             except Refused as exc:
@@ -188,8 +195,7 @@ class Member:
             logger.warning("node %s is %s: %s", self, state, reason)
         self._state, self.reason = state, reason
         self._listener.lost(self, reason)
-        for task in self._builds.values():
-            task.cancel()
+        self.builds.lose(reason)
         self._reset()
 
     def _report(self) -> None:
@@ -228,33 +234,10 @@ class Member:
         if actor is not None:
             actor.kill()
 
-    # Builds
-
-    def has_build(self, key: str) -> bool:
-        """Tell whether the node has the build of a deployment."""
-        task = self._builds.get(key)
-        return task is not None and task.done() and not task.cancelled() and not task.exception()
-
-    def forget_build(self, key: str) -> None:
-        """Note that the node no longer has a build."""
-        self._builds.pop(key, None)
+    def forget_build(self, key: str) -> bool:
+        """Note that a build is not wanted there any more; tell whether it was, or was coming."""
         self._known.pop(key, None)
-
-    async def prepare(self, key: str, directory: Path, function: Function) -> None:
-        """Copy a build to the node, unless it is there. Raises NodeLost and OSError."""
-        task = self._builds.get(key)
-        if task is None or (task.done() and not self.has_build(key)):
-            task = self._builds[key] = asyncio.create_task(self._copy(key, directory, function))
-        await asyncio.shield(task)
-
-    async def _copy(self, key: str, directory: Path, function: Function) -> None:
-        actor = self._actor
-        if actor is None:
-            raise NodeLost(self.reason or "it is not ready")
-        await actor.ask("begin_build", key)
-        send = functools.partial(actor.ask_here, "receive_build", key)
-        digest = await in_thread(functools.partial(pack, directory, send))
-        await actor.ask("finish_build", key, digest, msgspec.msgpack.encode(function))
+        return self.builds.forget(key)
 
     # Messages
 

@@ -8,7 +8,6 @@ and none runs twice. A server sends no more requests, nor grants, than a node's 
 node that dies cannot say which of them had reached a function.
 """
 
-import platform
 import sys
 from collections.abc import Sequence
 from typing import Literal
@@ -16,12 +15,13 @@ from typing import Literal
 import msgspec
 
 from minifn import __version__
+from minifn.builder.order import Built
 from minifn.change_feed import ChangeFeed
 from minifn.models import Execution, Headers, Target
 from minifn.workers.records import FunctionRequest, FunctionResponse
 
 #: Version of these messages.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,22 +30,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     minifn: str
     python: str
     protocol: int = PROTOCOL
-    #: Architecture and C library, which builds depend on.
-    machine: str
 
     def __str__(self) -> str:
-        return (
-            f"minifn {self.minifn}, Python {self.python}, protocol {self.protocol}, {self.machine}"
-        )
+        return f"minifn {self.minifn}, Python {self.python}, protocol {self.protocol}"
 
 
 def own_identity() -> Identity:
     """Return the identity of this process."""
-    return Identity(
-        minifn=__version__,
-        python=".".join(map(str, sys.version_info[:2])),
-        machine=f"{platform.machine()} {platform.libc_ver()[0]}".strip(),
-    )
+    return Identity(minifn=__version__, python=".".join(map(str, sys.version_info[:2])))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +64,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     strength: str
     #: Runtime -> exact version of its interpreter.
     runtimes: dict[str, str]
+    #: Runtime -> identity of the builds made here (`minifn.builder.order.identity_of`).
+    identities: dict[str, str]
     #: The protections of functions: name, state, reason and remedy.
     protections: tuple[tuple[str, str, str, str], ...] = ()
 
@@ -201,6 +195,26 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     key: str
 
 
+class BuildLogged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Text of the log of a build that is made here."""
+
+    key: str
+    text: str
+
+
+class BuildMade(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a build that was made here ended."""
+
+    key: str
+    #: Why it failed, "" for success.
+    problem: str = ""
+    #: Why the node could not make it; another one may.
+    trouble: str = ""
+    built: Built | None = None
+    #: Bytes of the packed build, 0 if it was not packed.
+    packed_bytes: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The load of a node, told every second."""
 
@@ -212,7 +226,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 ToNode = Known | Call | Grant | Wait | Withdraw | Prewarm | Drop
-ToServer = Parked | Ask | Logged | Answer | Missing | Removed | Status
+#: The messages that the pool takes.
+ToPool = Parked | Ask | Logged | Answer | Missing | Removed | Status
+ToServer = ToPool | BuildLogged | BuildMade
 
 _encoder = msgspec.msgpack.Encoder()
 _to_node = msgspec.msgpack.Decoder(list[ToNode])

@@ -12,10 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from minifn.builder.order import BuildOrder
 from minifn.change_feed import ChangeFeed, News, Printed
 from minifn.cluster.messages import (
     Answer,
     Ask,
+    BuildLogged,
+    BuildMade,
     Call,
     Drop,
     Grant,
@@ -35,11 +38,12 @@ from minifn.cluster.messages import (
     encode,
     own_identity,
 )
+from minifn.cluster.node_builds import BuildDamaged, NodeLog
 from minifn.cluster.node_parts import NodeParts
 from minifn.host import memory_limit
 from minifn.host.tasks import Tasks, end
 from minifn.languages import RuntimeUnavailable
-from minifn.models import Function, Target
+from minifn.models import Target
 from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.workers.records import LOG_LIMIT_BYTES, WorkerSpec, failed
 
@@ -71,6 +75,8 @@ class Node:
         self._asked: dict[int, asyncio.Future[Grant | None]] = {}
         self._outgoing: list[ToServer] = []
         self._news = asyncio.Event()
+        #: Deployment -> the log of its build, which is made here.
+        self._logs: dict[str, NodeLog] = {}
         #: Batches that came before their turn, by their sequence.
         self._early: dict[int, bytes] = {}
         self._next_batch = 0
@@ -103,22 +109,65 @@ class Node:
 
     # Builds
 
-    async def begin_build(self, deployment_id: str) -> None:
-        """Expect the pieces of a packed build."""
-        await asyncio.to_thread(self._ready().builds.begin, deployment_id)
+    async def begin_build(self, key: str) -> None:
+        """Expect the pieces of a packed build, or of the source archive of one."""
+        await asyncio.to_thread(self._ready().builds.begin, key)
 
-    async def receive_build(self, deployment_id: str, piece: bytes) -> None:
+    async def receive_build(self, key: str, piece: bytes) -> None:
         """Take one piece."""
-        await asyncio.to_thread(self._ready().builds.receive, deployment_id, piece)
+        await asyncio.to_thread(self._ready().builds.receive, key, piece)
 
-    async def finish_build(self, deployment_id: str, digest: str, function: bytes) -> None:
-        """Check, unpack and seal a build for a `Function`."""
+    async def adopt_build(self, digest: str, *order: bytes) -> str:
+        """Check and publish the packed build that arrived; return why not, "" for success."""
+        wanted = _order(order)
+        problem = await self._ready().builds.adopt(digest, wanted)
+        if not problem:
+            await self._make_room(wanted.deployment.id)
+        return problem
+
+    async def make_build(self, digest: str, seconds: float, packed: bool, *order: bytes) -> None:
+        """Begin to build from the source archive that arrived; `BuildMade` tells how it ended."""
+        wanted = _order(order)
+        work = self._make(digest, wanted, seconds, packed=packed)
+        self._tasks.start(work, f"build {wanted.deployment.id}")
+
+    async def _make(self, digest: str, order: BuildOrder, seconds: float, *, packed: bool) -> None:
+        key = order.deployment.id
+        log = self._logs[key] = NodeLog(self._news.set)
+        try:
+            made = await self._ready().builds.make(digest, order, log, seconds, packed=packed)
+        except (BuildDamaged, OSError, KeyError) as exc:
+            made = BuildMade(key=key, trouble=f"{type(exc).__name__}: {exc}")
+        self._tell_logs()
+        del self._logs[key]
+        self._tell(made)
+        if made.built is not None:
+            await self._make_room(key)
+
+    async def stop_build(self, key: str) -> None:
+        """End a build that is being made."""
+        await self._ready().builds.stop(key)
+
+    async def read_build(self, key: str, offset: int) -> bytes:
+        """Return a piece of a packed build."""
+        return await asyncio.to_thread(self._ready().builds.read, key, offset)
+
+    async def release_build(self, key: str) -> None:
+        """Remove a packed build, which the server has; what was packed stays."""
+        await asyncio.to_thread(self._ready().builds.unpacked, key)
+
+    async def _make_room(self, key: str) -> None:
+        """Remove builds beyond the limit, the one with `key` excepted."""
         parts = self._ready()
-        uid = parts.uid(msgspec.msgpack.decode(function, type=Function))
-        await asyncio.to_thread(parts.builds.finish, deployment_id, digest, uid)
-        for surplus in parts.builds.surplus(frozenset((*parts.pool.all_slots(), deployment_id))):
+        for surplus in parts.builds.surplus(frozenset((*parts.pool.all_slots(), key))):
             self._tell(Removed(key=surplus))
-            await asyncio.to_thread(parts.builds.remove, surplus)
+            await parts.builds.remove(surplus)
+
+    def _tell_logs(self) -> None:
+        """Tell what builds have logged since the last time."""
+        for key, log in self._logs.items():
+            if text := log.take():
+                self._outgoing.append(BuildLogged(key=key, text=text))
 
     def _ready(self) -> NodeParts:
         if self._parts is None:
@@ -141,6 +190,7 @@ class Node:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
         self._news.clear()
+        self._tell_logs()
         batch, self._outgoing = self._outgoing, []
         return encode(batch)
 
@@ -178,7 +228,7 @@ class Node:
             for number, target in self._targets.items()
             if target.deployment is None or target.deployment.id != key
         }
-        await asyncio.to_thread(parts.builds.remove, key)
+        await parts.builds.remove(key)
 
     async def _report(self, parts: NodeParts) -> None:
         while True:
@@ -246,6 +296,10 @@ class Node:
             self._asked.pop(call.id, None)
             self._ready().pool.pass_on(spec)
             raise
+
+
+def _order(pieces: tuple[bytes, ...]) -> BuildOrder:
+    return msgspec.msgpack.decode(b"".join(pieces), type=BuildOrder)
 
 
 class LogFeed(ChangeFeed):

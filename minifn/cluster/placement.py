@@ -20,27 +20,24 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     cpus: float
     memory_bytes: int
     runtime: str
-    #: Exact version of the interpreter that the build was made with.
-    version: str
     #: A custom resource, "" for none.
     label: str = ""
 
     @classmethod
-    def of(cls, target: Target, version: str) -> "Needs":
-        """Return the needs of a target whose build was made with an interpreter's `version`."""
+    def of(cls, target: Target) -> "Needs":
+        """Return the needs of a target's workers."""
         size = specification(target.function.runtime_specification)
         return cls(
             cpus=size.cpus,
             memory_bytes=size.memory_mb * _MIB,
             runtime=target.function.runtime,
-            version=version,
             label=target.variables.get(NODE_VARIABLE, ""),
         )
 
 
 @dataclass(kw_only=True, slots=True)
 class Load:
-    """The load of a node: calls that run and wait, by deployment.
+    """The load of a node: builds, and calls that run and wait, by deployment.
 
     The node has the request of a call that runs, or may: if the node dies, it fails. So a node gets
     no more requests than its workers take at once, and a call beyond that waits without.
@@ -48,6 +45,8 @@ class Load:
 
     #: Deployment -> calls that run, or may.
     running: Counter[str] = field(default_factory=Counter)
+    #: Builds that are made there.
+    building: int = 0
     #: Deployment -> calls that wait for a worker there.
     parked: Counter[str] = field(default_factory=Counter)
     #: Deployment -> calls that its workers take at once, as the node told last.
@@ -102,11 +101,20 @@ class Candidate(Protocol):
         ...
 
 
+class BuildCandidate(Candidate, Protocol):
+    """A node, as far as the choice for a build goes."""
+
+    def identity(self, runtime_id: str) -> str:
+        """Return the identity of the builds of a runtime there."""
+        ...
+
+
 Node = TypeVar("Node", bound=Candidate)
+Builder = TypeVar("Builder", bound=BuildCandidate)
 
 
 def misfit(node: Candidate, needs: Needs) -> str:
-    """Return why a function cannot run on a node, "" if it can."""
+    """Return why a function cannot run, or be built, on a node, "" if it can."""
     resources = node.resources
     if resources.get("CPU", 0) < needs.cpus:
         return f"it has {resources.get('CPU', 0):g} of {needs.cpus:g} CPUs"
@@ -114,10 +122,7 @@ def misfit(node: Candidate, needs: Needs) -> str:
         return f"it has {resources.get('memory', 0) // _MIB:g} of {needs.memory_bytes // _MIB} MB"
     if needs.label and resources.get(needs.label, 0) <= 0:
         return f"it has no resource {needs.label!r}"
-    version = node.runtimes.get(needs.runtime, "")
-    if version != needs.version:
-        return f"it has {needs.runtime} {version or 'not at all'}, the build {needs.version}"
-    return ""
+    return "" if needs.runtime in node.runtimes else f"it has no {needs.runtime}"
 
 
 def best(nodes: Iterable[Node], key: str) -> Node | None:
@@ -129,10 +134,30 @@ def best(nodes: Iterable[Node], key: str) -> Node | None:
     return min(nodes, key=lambda node: _rank(node, key), default=None)
 
 
+def best_to_build(nodes: Iterable[Builder], runtime: str, here: str) -> Builder | None:
+    """Return the node that gets the next build of a runtime, None without nodes.
+
+    It is the least loaded one of those whose builds run on the server too, which have its identity
+    `here`; without any, of all.
+    """
+
+    def rank(node: Builder) -> tuple[bool, float]:
+        load = node.load
+        busy = load.running.total() + load.parked.total() + load.building
+        return node.identity(runtime) != here, _share(node, busy)
+
+    return min(nodes, key=rank, default=None)
+
+
+def _share(node: Candidate, busy: int) -> float:
+    """Return how much of a node's processors is in use."""
+    return busy / max(1.0, node.resources.get("CPU", 0))
+
+
 def _rank(node: Candidate, key: str) -> tuple[bool, float, bool]:
     load = node.load
     waiting = load.parked.get(key, 0)
-    share = (load.running.total() + waiting) / max(1.0, node.resources.get("CPU", 0))
+    share = _share(node, load.running.total() + waiting + load.building)
     is_warm = key in load.slots
     ready = ((is_warm and not waiting) or key in load.coming) and share < 1
     return not ready, share, not is_warm

@@ -6,7 +6,10 @@ import functools
 import itertools
 from typing import Self
 
+from minifn.builder.context import BuildContext
+from minifn.builder.packed import PackedBuilds
 from minifn.cluster import connection
+from minifn.cluster.builds import ClusterBuilds
 from minifn.cluster.member import Member
 from minifn.cluster.membership import Membership
 from minifn.cluster.messages import (
@@ -21,7 +24,7 @@ from minifn.cluster.messages import (
     Removed,
     Request,
     Status,
-    ToServer,
+    ToPool,
     Wait,
     Withdraw,
 )
@@ -32,8 +35,6 @@ from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.host.tasks import Tasks
-from minifn.languages import RuntimeTable
-from minifn.models import Target
 from minifn.workers.nodes import NodeState
 from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
@@ -56,14 +57,12 @@ class ClusterPool:
         config: Config,
         data: DataDir,
         endpoint: ApiEndpoint,
-        runtimes: RuntimeTable,
     ) -> None:
         self._config = config
-        self._runtimes = runtimes
         self.membership = Membership(config, data, endpoint, self)
         self._calls: dict[int, Pending] = {}
         self._ids = itertools.count(1)
-        self._preparation = Preparation(data)
+        self._preparation = Preparation()
         self._tasks = Tasks()
         self._spreading: asyncio.TimerHandle | None = None
         self._closing = False
@@ -77,6 +76,11 @@ class ClusterPool:
         await connection.in_thread(join)
         connection.take_back_signals()
         return self
+
+    def builds(self, context: BuildContext, packed: PackedBuilds) -> ClusterBuilds:
+        """Return the builds on the nodes, for `context`."""
+        self._preparation.use(context, packed)
+        return ClusterBuilds(context, self.membership)
 
     async def watch(self) -> None:
         """Follow the nodes that join and leave; raises ConnectionError without the head."""
@@ -123,8 +127,7 @@ class ClusterPool:
 
     def prewarm(self, spec: WorkerSpec) -> bool:
         """Start a worker on the least loaded node; return False without a node for it."""
-        nodes = self._usable(spec)
-        node = best(nodes, spec.key)
+        node = best(self._near(spec, self._usable(spec)), spec.key)
         if node is None:
             return False
         self._preparation.warm_up(node, spec)
@@ -134,8 +137,7 @@ class ClusterPool:
         """Forget a deployment: its workers finish their calls and end, its builds are removed."""
         self._preparation.forget(key)
         for member in self.membership.members.values():
-            if member.has_build(key):
-                member.forget_build(key)
+            if member.forget_build(key):
                 member.send(Drop(key=key))
 
     async def close(self) -> None:
@@ -175,6 +177,8 @@ class ClusterPool:
             if call.owner is member:
                 call.owner = None
                 call.fail_with(str(member), reason)
+            elif not call.is_placed and self.membership.is_settled:
+                self._place_nowhere(call)
         self.silent(member)
 
     def nodes(self) -> list[NodeState]:
@@ -184,16 +188,7 @@ class ClusterPool:
 
     def drain(self, name: str, *, undo: bool) -> NodeState | None:
         """Give a node no more calls, or calls again; see `Cluster.drain`."""
-        named = self.membership.named(name)
-        if len(named) != 1:
-            return None
-        member = named[0]
-        member.drained = not undo
-        if undo:
-            self.ready(member)
-        else:
-            self.silent(member)
-        return member.shown()
+        return self.membership.drain(name, undo=undo)
 
     def keep_drained(self, ids: frozenset[str]) -> None:
         """Drain nodes as soon as they are seen."""
@@ -204,12 +199,13 @@ class ClusterPool:
     def _usable(self, spec: WorkerSpec) -> list[Member]:
         """Return the ready nodes that fit a target."""
         assert spec.target is not None
-        needs = self._needs(spec.target)
-        return [one for one in self.membership.ready if not misfit(one, needs)]
+        needs = Needs.of(spec.target)
+        ready = self.membership.ready
+        return [one for one in ready if not (misfit(one, needs) or one.builds.refusal(spec.key))]
 
-    def _needs(self, target: Target) -> Needs:
-        installed = self._runtimes.resolve(target.function.runtime)
-        return Needs.of(target, installed.interpreter.version_text)
+    def _near(self, spec: WorkerSpec, nodes: list[Member]) -> list[Member]:
+        """Return the nodes that need not make a build of their own; without any, all."""
+        return [one for one in nodes if self._preparation.is_near(one, spec)] or nodes
 
     def _place_anew(self, call: Pending) -> None:
         """Place a call that no node has any more."""
@@ -220,7 +216,7 @@ class ClusterPool:
         """Send a call to the best node; to a warm one first, while the best one warms up."""
         call.places += 1
         nodes = [one for one in self._usable(call.spec) if one is not without]
-        nodes = [one for one in nodes if one not in call.full] or nodes
+        nodes = self._near(call.spec, [one for one in nodes if one not in call.full] or nodes)
         node = best(nodes, call.key)
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)
@@ -230,7 +226,7 @@ class ClusterPool:
             if warm is not None:
                 self._preparation.warm_up(node, call.spec)
                 node = warm
-        if node.has_build(call.key):
+        if node.builds.has(call.key):
             self._send(call, node)
         else:
             call.awaited = node
@@ -239,9 +235,10 @@ class ClusterPool:
 
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
-        needs = self._needs(call.target)
+        needs = Needs.of(call.target)
         members = self.membership.members.values()
-        reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
+        refusals = {one: one.reason or one.builds.refusal(call.key) for one in members}
+        reasons = [f"{one}: {refusals[one] or misfit(one, needs) or one.state}" for one in members]
         if self.membership.is_settled or call.places > PLACES_MAX:
             text = call.problem or "; ".join(reasons)
             call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
@@ -298,7 +295,7 @@ class ClusterPool:
 
     # News of nodes
 
-    def hear(self, member: Member, message: ToServer) -> None:
+    def hear(self, member: Member, message: ToPool) -> None:
         """Take a message of a node."""
         match message:
             case Status():
@@ -391,7 +388,7 @@ class ClusterPool:
             is_warm = any(call.key in one.load.slots for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
                 continue
-            if call.key in node.load.slots and node.has_build(call.key):
+            if call.key in node.load.slots and node.builds.has(call.key):
                 self._send(call, node, offer=True)
             else:
                 self._preparation.warm_up(node, call.spec)

@@ -63,7 +63,7 @@ class DataDir:
 
         Raises OSError.
         """
-        for path in (
+        make_directories(
             self.root,
             self.deployments,
             self.builds,
@@ -71,13 +71,14 @@ class DataDir:
             self.toolchains,
             self.repositories,
             self.run,
-        ):
-            make_directory(path)
+        )
         ignored = self.root / ".gitignore"
         if not ignored.exists():
             # On a full disk the server starts without it.
-            with contextlib.suppress(OSError):
-                ignored.write_text("*\n")
+            with contextlib.suppress(OSError), ignored.open("w") as file:
+                file.write("*\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     def source(self, deployment_id: str) -> Path:
         """The uploaded archive of a deployment."""
@@ -92,9 +93,13 @@ class DataDir:
         return self.builds / deployment_id
 
     def output(self, deployment_id: str) -> Path:
-        """The packed build, made when it is first downloaded."""
+        """The packed build (`minifn.builder.packed`)."""
         # No id contains `~`, so no other deployment's archive can have this name.
         return self.deployments / f"{deployment_id}~output.tar.gz"
+
+    def outputs(self) -> list[Path]:
+        """The packed builds of all deployments."""
+        return list(self.deployments.glob("*~output.tar.gz"))
 
     def scratch(self, deployment_id: str) -> Path:
         """A build's temporary files, outside its directory, where a script may leave links."""
@@ -119,13 +124,11 @@ class DataDir:
 
     def remove_deployment(self, deployment_id: str) -> None:
         """Delete every file of a deployment. Raises OSError."""
-        for path in (
-            self.source(deployment_id),
-            self.upload(deployment_id),
-            self.output(deployment_id),
-        ):
+        for path in (self.source(deployment_id), self.upload(deployment_id)):
             path.unlink(missing_ok=True)
+        # In this order, because a build that is being packed is looked for at the end.
         remove_tree(self.build(deployment_id))
+        self.output(deployment_id).unlink(missing_ok=True)
 
     def remove_strangers(self, deployment_ids: Iterable[str], built_ids: Iterable[str]) -> int:
         """Delete the archives and builds of all deployments but these; return how many.
@@ -212,14 +215,17 @@ def remove_tree(path: Path) -> None:
         time.sleep(0.05)
 
 
-def make_directory(path: Path) -> None:
-    """Create a directory, mode 0700, and its missing parents, durably. Raises OSError."""
-    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for directory in missing:
+def make_directories(*paths: Path) -> None:
+    """Create directories, mode 0700, and their missing parents, durably. Raises OSError."""
+    changed: dict[Path, None] = {}
+    for path in paths:
+        changed |= {one.parent: None for one in (path, *path.parents) if not one.exists()}
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Each once: it takes milliseconds.
+    for directory in changed:
         # A directory that may be written to may not always be read.
         with contextlib.suppress(PermissionError):
-            sync_directory(directory.parent)
+            sync_directory(directory)
 
 
 def sync_directory(directory: Path) -> None:

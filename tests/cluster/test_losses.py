@@ -21,7 +21,7 @@ from minifn.cluster.messages import (
     Parked,
     Status,
     ToNode,
-    ToServer,
+    ToPool,
     Wait,
     decode_to_node,
 )
@@ -51,10 +51,7 @@ class Silent:
         self.came.set()
 
     async def ask(self, method: str, *arguments: object) -> None:
-        """Take a build."""
-
-    def ask_here(self, method: str, *arguments: object) -> None:
-        """Take a piece of a build."""
+        """Stop."""
 
     def kill(self) -> None:
         """End."""
@@ -71,12 +68,13 @@ class Scene:
         runtime = next(one.id for one in runtimes.all() if one.id.startswith("python-"))
         function = Function(id="f", name="f", runtime=runtime)
         deployment = Deployment(id="d", function_id="f", status="ready")
-        data.build("d").mkdir()
         target = Target(function=function, deployment=deployment, variables={})
         self.spec = WorkerSpec(key="d", command=Command(argv=("true",), env={}), target=target)
-        self.pool = ClusterPool(config, data, ApiEndpoint(config), runtimes)
+        self.pool = ClusterPool(config, data, ApiEndpoint(config))
         version = runtimes.resolve(runtime).interpreter.version_text
-        self._facts = Facts(engine="process", strength="weak", runtimes={runtime: version})
+        self._facts = Facts(
+            engine="process", strength="weak", runtimes={runtime: version}, identities={}
+        )
         self._numbers = itertools.count(1)
 
     def join(self) -> tuple[Member, Silent]:
@@ -88,6 +86,7 @@ class Scene:
         # Ray's actor is all that is replaced.
         member._actor = cast("Actor", way)
         member.facts, member._state = self._facts, "ready"
+        member.builds.note(self.spec.key)
         self.pool.membership.members[own] = member
         self.pool.ready(member)
         return member, way
@@ -97,7 +96,7 @@ class Scene:
         deadline = asyncio.get_running_loop().time() + 30
         return asyncio.create_task(self.pool.call(self.spec, FunctionRequest(), deadline))
 
-    def hear(self, member: Member, *messages: ToServer) -> None:
+    def hear(self, member: Member, *messages: ToPool) -> None:
         for message in messages:
             self.pool.hear(member, message)
 

@@ -5,7 +5,7 @@ from minifn.api.access.callers import SESSION_SECONDS
 from minifn.api.access.operators import FAILURES_MAX
 from minifn.api.operations import execution_access, executions_v0
 from minifn.archive import unpack_main
-from minifn.builder import build, publish, toolchains
+from minifn.builder import build, packed, publish, toolchains
 from minifn.git import fetcher
 from minifn.host import space
 from minifn.limits import (
@@ -13,6 +13,7 @@ from minifn.limits import (
     BODIES_BYTES_MAX,
     BODY_LIMIT_BYTES,
     CHUNK_BYTES,
+    EVENTS_BYTES_MAX,
     FORM_PARTS_MAX,
     GIT_REQUESTS_MAX,
     HEADERS_CHARS_MAX,
@@ -98,6 +99,10 @@ def limits() -> str:
             ("uploads at once", f"{UPLOADS_MAX}"),
             ("git requests at once", f"{GIT_REQUESTS_MAX}"),
             ("readers of live logs and build logs", f"{STREAMS_MAX}"),
+            (
+                "events that wait for all of them",
+                f"{size(EVENTS_BYTES_MAX)}, or an eighth of the memory limit if that is less",
+            ),
             (
                 "connections",
                 f"{connections.CONNECTIONS_MAX:,}, or half of the server's open files; half of them WebSockets",
@@ -218,6 +223,10 @@ def limits() -> str:
                 "build caches",
                 f"{retention.CACHES_BYTES_MAX // 10**9} GB together; one of more than "
                 f"{build.CACHE_BYTES_MAX // 10**9} GB is not kept",
+            ),
+            (
+                "packed builds",
+                f"{packed.PACKED_BYTES_MAX // 10**9} GB together; those used longest ago are packed again when needed",
             ),
             ("anonymous sessions", f"{SESSION_SECONDS // 86_400} days"),
         ),
