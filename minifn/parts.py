@@ -244,13 +244,8 @@ class Parts:
 
     def make_services(self) -> None:
         """Make every service; none runs yet."""
-        config, data, database, changes, hooks = (
-            self.config,
-            self.data,
-            self.database,
-            self.changes,
-            self.hooks(),
-        )
+        config, data, database = self.config, self.data, self.database
+        changes, hooks = self.changes, self.hooks()
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
         self.nodes = Nodes(database, self.cluster)

@@ -19,6 +19,7 @@ from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.host.tasks import end
+from minifn.workers.nodes import NodeState
 
 logger = logging.getLogger("minifn.cluster")
 
@@ -58,13 +59,20 @@ class Membership:
         states = {one.state for one in self.members.values()}
         return bool(states) and states.isdisjoint(("starting", "lost", "silent"))
 
-    def named(self, name: str) -> list[Member]:
-        """Return the nodes that a name may mean: an id, the beginning of one, or a host."""
-        return [
+    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+        """Give a node no more calls, or calls again; see `Cluster.drain`."""
+        named = [
             one
             for one in self.members.values()
             if name and (one.found.id.startswith(name) or name in (one.found.host, str(one)))
         ]
+        if len(named) != 1:
+            return None
+        (member,) = named
+        member.drained = not undo
+        tell = self._listener.ready if undo else self._listener.silent
+        tell(member)
+        return member.shown()
 
     async def watch(self) -> None:
         """Have a member for each living node.

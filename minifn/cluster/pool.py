@@ -188,16 +188,7 @@ class ClusterPool:
 
     def drain(self, name: str, *, undo: bool) -> NodeState | None:
         """Give a node no more calls, or calls again; see `Cluster.drain`."""
-        named = self.membership.named(name)
-        if len(named) != 1:
-            return None
-        member = named[0]
-        member.drained = not undo
-        if undo:
-            self.ready(member)
-        else:
-            self.silent(member)
-        return member.shown()
+        return self.membership.drain(name, undo=undo)
 
     def keep_drained(self, ids: frozenset[str]) -> None:
         """Drain nodes as soon as they are seen."""
@@ -225,8 +216,7 @@ class ClusterPool:
         """Send a call to the best node; to a warm one first, while the best one warms up."""
         call.places += 1
         nodes = [one for one in self._usable(call.spec) if one is not without]
-        nodes = self._near(call.spec, nodes)
-        nodes = [one for one in nodes if one not in call.full] or nodes
+        nodes = self._near(call.spec, [one for one in nodes if one not in call.full] or nodes)
         node = best(nodes, call.key)
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)

@@ -51,10 +51,7 @@ class Silent:
         self.came.set()
 
     async def ask(self, method: str, *arguments: object) -> None:
-        """Take a build."""
-
-    def ask_here(self, method: str, *arguments: object) -> None:
-        """Take a piece of a build."""
+        """Stop."""
 
     def kill(self) -> None:
         """End."""
@@ -71,16 +68,12 @@ class Scene:
         runtime = next(one.id for one in runtimes.all() if one.id.startswith("python-"))
         function = Function(id="f", name="f", runtime=runtime)
         deployment = Deployment(id="d", function_id="f", status="ready")
-        data.build("d").mkdir()
         target = Target(function=function, deployment=deployment, variables={})
         self.spec = WorkerSpec(key="d", command=Command(argv=("true",), env={}), target=target)
         self.pool = ClusterPool(config, data, ApiEndpoint(config))
         version = runtimes.resolve(runtime).interpreter.version_text
         self._facts = Facts(
-            engine="process",
-            strength="weak",
-            runtimes={runtime: version},
-            identities={runtime: version},
+            engine="process", strength="weak", runtimes={runtime: version}, identities={}
         )
         self._numbers = itertools.count(1)
 
@@ -93,7 +86,7 @@ class Scene:
         # Ray's actor is all that is replaced.
         member._actor = cast("Actor", way)
         member.facts, member._state = self._facts, "ready"
-        member.builds.note("d")
+        member.builds.note(self.spec.key)
         self.pool.membership.members[own] = member
         self.pool.ready(member)
         return member, way

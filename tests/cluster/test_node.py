@@ -240,8 +240,7 @@ def test_a_build_is_made_and_read(tmp_path: Path) -> None:
         # It runs at once, and no file has a secret.
         await driver.send(KNOWN, Call(id=1, number=1, seconds=20, request=request("own")))
         assert await driver.next() == Parked(id=1, slots=0)
-        asked = await driver.next()
-        assert isinstance(asked, Ask)
+        assert isinstance(await driver.next(), Ask)
         await driver.send(Grant(id=1))
         await answered(driver, 1, "own!")
         place = Path(tempfile.gettempdir()) / "minifn-node-"
