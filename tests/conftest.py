@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -40,6 +41,12 @@ FILES_FIRST = (
 )
 #: Files, or their folders, whose tests share nothing and take long.
 FILES_ALONE = ("tests/crash/",)
+
+
+def pytest_configure() -> None:
+    """Let programs that tests start hear SIGINT: a shell starts background commands deaf to it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -16,6 +16,7 @@ from minifn.languages.table import default_root
 from minifn.models import Deployment
 from minifn.services.functions import FunctionSettings
 from minifn.workers.specs import WorkerSpecs
+from tests.processes import killed_at_end
 from tests.runtimes.conftest import newest
 from tests.runtimes.contract.site import Site, deployed
 from tests.runtimes.families.java import FAMILY
@@ -73,11 +74,9 @@ def reader(
     command = [javac, "--release", "11", "-cp", str(GSON), "-d", str(classes)]
     subprocess.run([*command, *map(str, sources)], check=True)
     argv = [tool(runtime_table, "java"), "-cp", f"{classes}:{GSON}", "minifn.JsonCheck"]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    java = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with killed_at_end(java) as process:
         yield Reader(process)
-        process.kill()
 
 
 SCALARS = (

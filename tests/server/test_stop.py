@@ -135,7 +135,7 @@ def test_streams_end_and_do_not_hold_the_stop_up(data: Path) -> None:
             began = time.monotonic()
             server.process.terminate()
             assert reader.rest() == []
-        assert server.process.wait(20) == 0
+        assert server.ended(20) == 0
         assert time.monotonic() - began < 9
         assert "without completing" not in server.log_tail()
 

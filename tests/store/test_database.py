@@ -18,6 +18,7 @@ from minifn.models import Execution, Function
 from minifn.store import database as database_module, executions, functions, schema, settings
 from minifn.store.connection import connect, give_back
 from minifn.store.database import Database, DatabaseClosed
+from tests.patience import patient
 
 
 def _fail(conn: sqlite3.Connection, name: str) -> None:
@@ -176,7 +177,7 @@ def test_the_log_restarts_under_steady_writing(
 
     async def run() -> None:
         async with Database(tmp_path / "db") as database:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + patient(20)
             while restarts() < 2:
                 await database.write(settings.put, new_id(), "v" * 5000)
                 assert time.monotonic() < deadline
