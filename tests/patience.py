@@ -1,16 +1,15 @@
-"""Deadlines of tests that wait for a condition."""
+"""How long things take on a machine that has other work too."""
 
 import os
-
-#: Most processes that wait for each processor, for which a deadline is made longer.
-BUSY_MAX = 8.0
+from pathlib import Path
 
 
 def patient(seconds: float) -> float:
-    """Return a deadline in seconds that is meant for an idle machine, longer on a busy one.
+    """Return how long something may take here that may take `seconds` on an idle machine.
 
-    Where several processes wait for each processor, all of them take so many times as long. Only
-    the end of waiting may depend on that, never how long something may take.
+    Where several threads wait for each processor, all of them take so many times as long. The
+    kernel's mean of a minute follows slowly, so the threads that can run now count too.
     """
-    waiting = os.getloadavg()[0] / len(os.sched_getaffinity(0))
-    return seconds * min(max(waiting, 1.0), BUSY_MAX)
+    mean, _, _, running, _ = Path("/proc/loadavg").read_text().split()
+    waiting = max(float(mean), int(running.partition("/")[0])) / len(os.sched_getaffinity(0))
+    return seconds * max(waiting, 1.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from minifn import jsontext
 from minifn.api.operations.events import JsonObject
@@ -22,14 +22,12 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_json_is_decoded(value: Any) -> None:
     assert jsontext.decode(json.dumps(value)) == value
     assert jsontext.decode(json.dumps(value).encode()) == value
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=50) | st.text(max_size=50))
 def test_anything_is_a_value_or_invalid(text: bytes | str) -> None:
     try:
@@ -46,7 +44,6 @@ def test_values_that_nest_too_deep(text: str) -> None:
         jsontext.decode_as(dict[str, Any], text.encode())
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text('"\\\\a,', max_size=8), st.text('"\\\\a,', max_size=8), max_size=5))
 def test_the_quotes_that_are_left_delimit_strings(value: dict[str, str]) -> None:
     text = json.dumps(value).encode()

@@ -94,7 +94,6 @@ OBJECTS = st.dictionaries(st.text(), VALUES)
 SCRAPS = st.text(alphabet='{}[]",:\\u0123456789.eE+-truefalsn \n', max_size=12)
 
 
-@settings(deadline=None)
 @given(OBJECTS, st.booleans())
 @pytest.mark.slow
 def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> None:
@@ -103,7 +102,7 @@ def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> N
     assert own == gson == json.loads(text, parse_int=float)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(SCRAPS)
 @pytest.mark.slow
 def test_own_json_refuses_what_is_none(reader: Reader, text: str) -> None:
