@@ -26,8 +26,6 @@ class DataDir:
         self.deployments = root / "deployments"
         #: Files of a running server: sockets, temporary directories, process records, uploads.
         self.run = root / "run"
-        #: The versions of programs that an earlier start found.
-        self.versions = self.run / "versions.json"
         #: The URL of the server that serves this directory, and its project, while it runs.
         self.address = self.run / "address"
         #: `<function id>/`: git repositories to which functions are pushed.

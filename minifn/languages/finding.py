@@ -1,5 +1,6 @@
 """Finds interpreters: the directories that are searched, and the versions that programs print."""
 
+import contextlib
 import os
 import platform
 import re
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -56,7 +58,7 @@ class Search:
     def __init__(self, search_path: str, memory: Path | None = None) -> None:
         """`search_path`: directories, separated as in PATH.
 
-        `memory`: a file that keeps the versions for the next start, None for none.
+        `memory`: a file that keeps the versions for later processes, None for none.
         """
         self._search_path = search_path
         self._memory = memory
@@ -81,9 +83,24 @@ class Search:
         for path, finder, probe in probes:
             self._take(path, finder, probe, deadline)
         if probes and self._memory:
-            self._memory.touch(mode=0o600)
-            self._memory.write_bytes(msgspec.json.encode(list(self._versions.items())))
+            self._remember(self._memory)
         return {key: self._interpreters(paths, finders[key]) for key, paths in programs.items()}
+
+    def _remember(self, memory: Path) -> None:
+        """Add the versions to a file, and drop those of programs that changed from it.
+
+        A program that printed none is left out: the cause may pass.
+        """
+        known = {**_remembered(memory), **self._versions}
+        current = [
+            (key, version) for key, version in known.items() if version and _is_current(key[0])
+        ]
+        # No place to write is no failure: the next start asks again.
+        with contextlib.suppress(OSError):
+            memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fresh = memory.with_name(f"versions.{os.getpid()}")
+            fresh.write_bytes(msgspec.json.encode(current))
+            fresh.replace(memory)
 
     def _interpreters(self, paths: Iterable[Path], finder: Finder) -> tuple[Interpreter, ...]:
         oldest = parse_version(finder.oldest)
@@ -148,9 +165,8 @@ class Places:
     def directories(self, places: Iterable[str]) -> Iterator[Path]:
         """Yield the directories of the search path, then those of a finder's places."""
         yield from self.search_path
-        words = self._words
         for place in places:
-            for text in _with_words(os.path.expandvars(place), words):
+            for text in _with_words(os.path.expandvars(place), self._words):
                 yield from _matches(text)
 
     def entries(self, directory: Path) -> list[str]:
@@ -162,7 +178,7 @@ class Places:
                 self._listings[directory] = []
         return self._listings[directory]
 
-    @property
+    @cached_property
     def _words(self) -> dict[str, list[str]]:
         """The values of each word of `Finder.places`."""
         around = [Path(sys.prefix), *(path.parent for path in self.search_path)]
@@ -246,6 +262,26 @@ def _file(path: Path) -> _File | None:
     except OSError:
         return None
     return str(path), status.st_mtime_ns, status.st_size
+
+
+def _is_current(file: _File) -> bool:
+    """Tell whether a file still has its content."""
+    return _file(Path(file[0])) == file
+
+
+def own_memory() -> Path | None:
+    """Return the file that keeps versions for all servers and commands of this user.
+
+    None for a user whose home directory is missing or, as under `sudo -E`, another's.
+    """
+    own = home()
+    try:
+        if own is None or own.stat().st_uid != os.geteuid():
+            return None
+    except OSError:
+        return None
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(cache) if cache.startswith("/") else own / ".cache") / "minifn/versions.json"
 
 
 def _remembered(memory: Path | None) -> _Versions:

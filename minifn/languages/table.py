@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from minifn.config import Config
-from minifn.languages.finding import Search
+from minifn.languages.finding import Search, own_memory
 from minifn.languages.installed import SYSTEM_PATH, Installed
 from minifn.languages.interpreters import Interpreter, Version, exists, parse_version
 from minifn.languages.manifest import Family, Finder, Runtime, Starter, load_families
@@ -56,19 +56,13 @@ class RuntimeTable:
         }
 
     @classmethod
-    def load(
-        cls,
-        root: Path | None = None,
-        *,
-        search_path: str | None = None,
-        memory: Path | None = None,
-    ) -> "RuntimeTable":
-        """Read the manifests and find interpreters; starts short processes.
+    def load(cls, root: Path | None = None, *, search_path: str | None = None) -> "RuntimeTable":
+        """Read the manifests and find interpreters.
 
-        `memory`: a file that keeps their versions for the next start, None for none.
+        Starts short processes for programs that this user's processes have not met before.
         """
         root = root or default_root()
-        search = Search(default_search_path() if search_path is None else search_path, memory)
+        search = Search(default_search_path() if search_path is None else search_path, own_memory())
         families = load_families(root)
         return cls(families, search.find(_finders(families)), root, search=search)
 

@@ -22,9 +22,7 @@ def load_runtimes(config: Config, data: DataDir, engine: Engine) -> RuntimeTable
     For functions with their own uid and without a separate file system, the wrappers are copied
     to where every uid may read them.
     """
-    table = RuntimeTable.load(
-        search_path=default_search_path(config.runtime_paths), memory=data.versions
-    )
+    table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
     drops = os.geteuid() == 0 and engine.name in ("sandlock", "process")
     return table.public(data.runtimes) if drops else table
 

@@ -192,14 +192,16 @@ def test_an_idle_connection_is_closed(
 ) -> None:
     for site in sites:
         config = site._server.config
-        monkeypatch.setattr(config, "timeout_keep_alive", seconds := 0.3)
+        monkeypatch.setattr(config, "timeout_keep_alive", seconds := 0.5)
         with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
             began = time.monotonic()
             for _ in range(3):
                 client.sendall(USUAL["key"])
                 received = b""
                 while not received.endswith(b"}"):
-                    received += client.recv(65536)
+                    part = client.recv(65536)
+                    assert part, "the connection was closed early"
+                    received += part
                 # The pause is what is tested: each answer begins the time anew.
                 time.sleep(seconds / 2)
             assert client.recv(65536) == b""

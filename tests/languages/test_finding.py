@@ -235,6 +235,45 @@ def test_the_next_start_asks_only_what_is_new(damage: bytes, tmp_path: Path) -> 
     assert (tmp_path / "asked").read_text() == "\n\n"
 
 
+def test_what_has_no_version_or_is_gone_is_not_remembered(tmp_path: Path) -> None:
+    memory = tmp_path / "cache/versions.json"
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    script(good / "echo-lang", f"#!/bin/sh\necho >> {tmp_path}/asked\necho 2.0\n")
+    script(bad / "echo-lang", f"#!/bin/sh\necho >> {tmp_path}/failed\nexit 1\n")
+    finders = {"it": echo_finder(scripts=True)}
+    for failures in ("\n", "\n\n"):
+        for folder in (good, bad):
+            Search(str(folder), memory).find(finders)
+        assert (tmp_path / "failed").read_text() == failures
+    assert (tmp_path / "asked").read_text() == "\n"
+    assert str(good) in memory.read_text()
+    shutil.rmtree(good)
+    Search(str(bad), memory).find(finders)
+    assert memory.read_text() == "[]"
+
+
+def test_versions_are_remembered_for_each_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert finding.own_memory() == tmp_path / ".cache/minifn/versions.json"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert finding.own_memory() == tmp_path / "elsewhere/minifn/versions.json"
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    assert finding.own_memory() is None
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    assert finding.own_memory() is None
+
+
+def test_without_a_place_to_remember_programs_are_asked_each_time(tmp_path: Path) -> None:
+    script(tmp_path / "echo-lang", "#!/bin/sh\necho 2.0\n")
+    (tmp_path / "cache").touch()
+    for _ in range(2):
+        search = Search(str(tmp_path), tmp_path / "cache/versions.json")
+        assert search.find({"it": echo_finder(scripts=True)})["it"][0].version == (2, 0)
+
+
 def test_a_family_installed_later_appears_and_one_removed_disappears(tmp_path: Path) -> None:
     write_family(tmp_path / "runtimes")
     tools = tmp_path / "tools"

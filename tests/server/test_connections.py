@@ -159,7 +159,9 @@ def test_one_long_event_for_many_slow_clients(data: Path) -> None:
             client.sendall(listens)
             heard = b""
             while b"connected" not in heard:
-                heard += client.recv(1000)
+                part = client.recv(1000)
+                assert part, heard
+                heard += part
         assert len(api.execute("long")["responseBody"]) == 5_000_000
         assert api.execute("long", method="GET")["status"] == "completed"
         assert process.memory_info().rss - before < 250_000_000
