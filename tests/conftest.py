@@ -60,13 +60,7 @@ FILES_ALONE = ("tests/crash/",)
 
 
 def pytest_configure() -> None:
-    """Let programs that tests start hear SIGINT, and Hypothesis take its time.
-
-    A shell starts background commands deaf to SIGINT.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    # An example that takes long on a busy machine is no error.
+    """Let Hypothesis take its time: an example that takes long on a busy machine is no error."""
     slow = [HealthCheck.too_slow]
     settings.register_profile("tests", deadline=None, suppress_health_check=slow)
     settings.load_profile("tests")
