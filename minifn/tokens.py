@@ -77,6 +77,8 @@ class ConsoleClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     #: The API key that it was begun with, "" for the admin key.
     key_id: str
     session_id: str
+    #: Of the secret of the page that it was begun by.
+    page: str = ""
     exp: int
 
 

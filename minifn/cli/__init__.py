@@ -1,11 +1,13 @@
 """The command line. A command's module is imported when the command is called."""
 
+import errno
 import gc
 import importlib
 import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 
@@ -41,6 +43,8 @@ COMMANDS = {
     "restore": "minifn.cli.backup:restore",
     "migrate": "minifn.cli.migrate.command:migrate",
 }
+#: Errors of a path that a command was given.
+BAD_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES)
 
 
 class LazyGroup(click.Group):
@@ -56,6 +60,20 @@ class LazyGroup(click.Group):
         command = getattr(imported(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. An argument that no file or text can be ends it with one line."""
+        try:
+            return super().invoke(ctx)
+        except UnicodeEncodeError:
+            reason = "an argument is not text in UTF-8"
+        except OSError as error:
+            if error.errno not in BAD_PATHS:
+                raise
+            reason = str(error)
+        from minifn.cli.options import fail
+
+        fail(reason)
 
 
 def imported(module: str) -> ModuleType:

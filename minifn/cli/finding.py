@@ -127,9 +127,18 @@ def _linked(path: Path) -> Found | None:
 
 
 def _serving(place: Path) -> Found | None:
-    """Return the server that serves a data directory, None when none does."""
+    """Return the server that serves a data directory, None when none does.
+
+    A server that was killed leaves its address, and another program may have the port now: it must
+    not be sent the key.
+    """
     data = DataDir(place)
     if not _own(data.address):
+        return None
+    # Imported here: few commands find a server by its directory.
+    from minifn.sandbox.lock import is_held
+
+    if not is_held(data.run):
         return None
     url, _, project = data.address.read_text().strip().partition("\n")
     key = data.admin_key.read_text().strip() if _own(data.admin_key) else ""

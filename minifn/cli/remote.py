@@ -13,6 +13,8 @@ import httpx
 #: Seconds to wait for a connection, and for each part of an answer.
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
+#: Errors of a request that is not sent, or has no answer.
+UNSENT = (httpx.HTTPError, httpx.InvalidURL)
 #: Rows of a page of a list.
 PAGE_ROWS = 100
 
@@ -46,8 +48,18 @@ class Remote:
     key_hint: ClassVar = "the key is that of --key, MINIFN_API_KEY or `minifn link`"
 
     def __init__(self, url: str, project: str, key: str, seconds: float = ANSWER_SECONDS) -> None:
-        """`seconds` is the longest silence of the server."""
+        """`seconds` is the longest silence of the server.
+
+        Raises RemoteError for a project or a key that no header can hold.
+        """
         self.url = url
+        for name, value, source in (
+            ("project", project, "MINIFN_PROJECT or the link"),
+            ("key", key, self.key_hint),
+        ):
+            # Not shown: it is a secret.
+            if not (value.isascii() and value.isprintable()):
+                raise RemoteError(f"the {name} holds what no {name} does ({source})")
         headers = {"x-appwrite-project": project, "x-sdk-language": "cli"}
         if key:
             headers["x-appwrite-key"] = key
@@ -76,7 +88,7 @@ class Remote:
         """Send one request and return its answer. Raises RemoteError."""
         try:
             answer = self._http.request(method, path, **options)
-        except httpx.HTTPError as exc:
+        except UNSENT as exc:
             raise self._unanswered(exc) from exc
         if answer.is_error:
             raise self._refused(answer)
@@ -149,10 +161,12 @@ class Remote:
                 if opened is not None:
                     opened()
                 yield from _events(answer.iter_lines())
-        except httpx.HTTPError as exc:
+        except UNSENT as exc:
             raise self._unanswered(exc) from exc
 
-    def _unanswered(self, error: httpx.HTTPError) -> RemoteError:
+    def _unanswered(self, error: Exception) -> RemoteError:
+        if isinstance(error, httpx.InvalidURL):
+            return RemoteError(f"{self.url} cannot be asked: {error}")
         if isinstance(error, httpx.ConnectError):
             return RemoteError(f"no server answers at {self.url}: {self.start_hint} ({error})")
         reason = str(error) or type(error).__name__

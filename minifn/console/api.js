@@ -3,12 +3,25 @@
 
 /** The API's address, which ends with a slash. */
 export const root = new URL("../v1/", document.baseURI);
-/** Headers of every call. The custom header shows the server that no other host's page called. */
-export const headers = /** @type {Record<string, string>} */ ({ "x-minifn-console": "1" });
+/** Headers of every call. The custom one shows the server that no page of another host or port called. */
+export const headers = /** @type {Record<string, string>} */ ({ "x-minifn-console": ownSecret() });
 /** Tells of `offline`, `online` and `unauthorized`. */
 export const events = new EventTarget();
 /** Seconds until the first new attempt, and most seconds between two. */
 const RETRY_SECONDS = [1, 10];
+
+/** Return a secret that no other origin has, though all ports of this host get the session's cookie. */
+function ownSecret() {
+	const random = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0"));
+	try {
+		const kept = localStorage.getItem("page") || random.join("");
+		localStorage.setItem("page", kept);
+		return kept;
+	} catch {
+		// A browser that keeps nothing: signed in until the page is left.
+		return random.join("");
+	}
+}
 
 /** An error that the server answered. */
 export class ApiError extends Error {

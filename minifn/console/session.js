@@ -33,6 +33,8 @@ export async function signIn(proof) {
 export async function signOut() {
 	await call("DELETE", PATH);
 	delete headers["x-appwrite-project"];
+	// Requests that were tried may hold secrets.
+	for (const name of Object.keys(localStorage)) if (name.startsWith("try:")) localStorage.removeItem(name);
 }
 
 /** @param {Session} session */

@@ -44,6 +44,18 @@ async def acquire(run_dir: Path) -> int:
     return descriptor
 
 
+def is_held(run_dir: Path) -> bool:
+    """Tell whether a server uses the directory, or its launcher still ends what it left."""
+    try:
+        descriptor = os.open(run_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return not _lock(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
 def yield_soon(run_dir: Path) -> None:
     """Let a successor wait for the lock from now on, because this server is about to end."""
     # On a disk that refuses the write, the successor fails at once instead of waiting.
@@ -51,9 +63,9 @@ def yield_soon(run_dir: Path) -> None:
         os.truncate(run_dir / "lock", 0)
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -31,7 +31,7 @@ async def serving(config: Config) -> AsyncIterator[Minifn]:
         config = dataclasses.replace(config, endpoint=config.endpoint or f"{url}/v1")
         async with Minifn(config) as minifn:
             address = minifn.data.address
-            await asyncio.to_thread(address.write_text, f"{url}\n{config.project}\n")
+            await asyncio.to_thread(minifn.data.leave_address, f"{url}\n{config.project}\n")
             server = uvicorn.Server(
                 uvicorn.Config(
                     minifn.app,

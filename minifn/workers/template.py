@@ -16,8 +16,10 @@ import struct
 from collections.abc import Callable, Coroutine
 from typing import Literal
 
+from minifn import jsontext
 from minifn.hooks import nothing
 from minifn.host.tasks import Tasks
+from minifn.log_text import one_line
 from minifn.sandbox.command import SandboxError, Wrapped
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
@@ -145,11 +147,11 @@ class Template:
         """Return the obstacle that the process reports, or the one that it is."""
         try:
             data, pid = await receive(self._control, MESSAGE_BYTES)
-            obstacle = json.loads(data)["obstacle"]
-        except (OSError, ValueError, TypeError, KeyError):
+            obstacle = _word(data, "obstacle")
+        except (OSError, ValueError):
             return "its import ended the process"
         self._pid = pid
-        return str(obstacle)
+        return one_line(str(obstacle))
 
     async def fork(
         self, ours: socket.socket, theirs: socket.socket, output: int
@@ -187,7 +189,7 @@ class Template:
         else:
             self.forks[number] = process
         finally:
-            del self._asked[number]
+            self._asked.pop(number, None)
             self._note_idle()
         self._tasks.start(self._follow(number, process), f"worker {self.spec.command.label}")
         return process, read
@@ -196,14 +198,12 @@ class Template:
         """Note a fork that failed, or the end of the template."""
         try:
             data = self._control.recv(MESSAGE_BYTES)
-            asked = self._asked.get(json.loads(data)["failed"])
+            # Each fork fails once: whatever else comes is no word of the wrapper.
+            settle(self._asked.pop(int(_word(data, "failed"))))
         except BlockingIOError:
-            return
-        except (OSError, ValueError, TypeError, KeyError):
+            pass
+        except (OSError, ValueError, KeyError):
             self.retire()
-            return
-        if asked is not None:
-            settle(asked)
 
     async def _follow(self, number: int, process: Process) -> None:
         exit = await process.wait()
@@ -260,6 +260,11 @@ def _wrap(spec: WorkerSpec, engine: Engine) -> Wrapped:
         "MINIFN_TEMPLATE": "1",
     }
     return engine.wrap(dataclasses.replace(spec.command, env=env))
+
+
+def _word(message: bytes, name: str) -> str | int:
+    """Return a field of a message that the process sent. Raises ValueError."""
+    return jsontext.decode_as(dict[str, str | int], message).get(name, "")
 
 
 def settle(future: "asyncio.Future[None]") -> None:

@@ -11,7 +11,8 @@ It gets messages in JSON by a socket, one a packet, and answers the first with `
     Worker N has ended, and the launcher has read how.
 
 A function can only be forked while it is alone: a fork has one thread, and shares open files,
-whose position is common, and connections, whose bytes would mix.
+whose position is common, connections, whose bytes would mix, and mapped memory such as the locks of
+multiprocessing, which stay locked when a worker that holds one is killed.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Template:
 
     def run(self) -> None:
         """Serve until the server is gone. Returns in each fork, whose worker has its socket."""
-        before = set(open_files())
+        before = open_files()
         self._worker._accept({"type": "load"}, b"")
         obstacle = self._obstacle(before)
         self._control.send(json.dumps({"obstacle": obstacle}).encode())
@@ -68,7 +69,7 @@ class Template:
             elif self._fork(message, array.array("i", ancillary[0][2])):
                 return
 
-    def _obstacle(self, before: set[str]) -> str:
+    def _obstacle(self, before: dict[str, str]) -> str:
         """Return why no worker can be forked, "" if nothing is in the way."""
         if self._function.main is None:
             return "its import failed"
@@ -85,11 +86,18 @@ class Template:
             return "its import started processes"
         except ChildProcessError:
             pass
-        added = [name for name in open_files() if name not in before | set(STATELESS)]
+        # A copy of an open file is one too: the socket, or the output, of the template itself.
+        added = [
+            name
+            for number, name in open_files().items()
+            if before.get(number) != name and name not in STATELESS
+        ]
         if any(name.startswith("socket:") for name in added):
             return "its import opened sockets"
         if added:
             return "its import opened files or an event loop"
+        if shares_memory():
+            return "its import shares memory with other processes, as locks of multiprocessing do"
         return ""
 
     def _reap(self, number: int) -> None:
@@ -129,14 +137,20 @@ def has_threads() -> bool:
     return len(os.listdir("/proc/self/task")) > 1
 
 
-def open_files() -> list[str]:
-    """Return what every open descriptor refers to."""
-    names = []
+def open_files() -> dict[str, str]:
+    """Return what every open descriptor refers to, by its number."""
+    names = {}
     for number in os.listdir("/proc/self/fd"):
         # The listing's own is closed.
         with contextlib.suppress(OSError):
-            names.append(os.readlink("/proc/self/fd/" + number))
+            names[number] = os.readlink("/proc/self/fd/" + number)
     return names
+
+
+def shares_memory() -> bool:
+    """Tell whether processes that are forked would write to the same memory."""
+    with open("/proc/self/maps", "rb") as maps:
+        return any(line.split(maxsplit=2)[1][1::2] == b"ws" for line in maps)
 
 
 def reseed() -> None:

@@ -1,24 +1,42 @@
 """The server that a command finds."""
 
+import asyncio
+import fcntl
 import json
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from minifn.cli.finding import Found, NoServer, find_server, write_link
 from minifn.host.datadir import DataDir
+from minifn.sandbox import lock
 from tests.serving import PROJECT, Server
 
 LINKED = Found(url="http://linked.test:1", project="shop", key="k-link", source="")
 
 
-def serving(place: Path, url: str, key: str = "k-data") -> None:
-    data = DataDir(place)
-    data.prepare()
-    data.address.write_text(f"{url}\nclass\n")
-    if key:
-        data.admin_key.write_text(f"{key}\n")
+Serving = Callable[..., int]
+
+
+@pytest.fixture
+def serving() -> Iterator[Serving]:
+    """Makes a data directory as a server that runs has it, and returns its lock's descriptor."""
+    locks: list[int] = []
+
+    def make(place: Path, url: str, key: str = "k-data") -> int:
+        data = DataDir(place)
+        data.prepare()
+        data.leave_address(f"{url}\nclass\n")
+        if key:
+            data.admin_key.write_text(f"{key}\n")
+        locks.append(asyncio.run(lock.acquire(data.run)))
+        return locks[-1]
+
+    yield make
+    for descriptor in locks:
+        os.close(descriptor)
 
 
 def found(start: Path, url: str = "", key: str = "", **environ: str) -> tuple[str, str, str]:
@@ -26,7 +44,9 @@ def found(start: Path, url: str = "", key: str = "", **environ: str) -> tuple[st
     return named.url, named.project, named.key
 
 
-def test_options_win_then_variables_then_the_link_then_data(tmp_path: Path) -> None:
+def test_options_win_then_variables_then_the_link_then_data(
+    serving: Serving, tmp_path: Path
+) -> None:
     start = tmp_path / "work" / "deep"
     start.mkdir(parents=True)
     serving(tmp_path / "work/minifn-data", "http://127.0.0.1:8000")
@@ -44,10 +64,19 @@ def test_options_win_then_variables_then_the_link_then_data(tmp_path: Path) -> N
     )
 
 
-def test_the_data_directory_of_the_setting_counts(tmp_path: Path) -> None:
+def test_the_data_directory_of_the_setting_counts(serving: Serving, tmp_path: Path) -> None:
     serving(tmp_path / "elsewhere", "http://127.0.0.1:9000", key="")
     environ = {"MINIFN_DATA": "elsewhere", "MINIFN_API_KEY": "k-env"}
     assert found(tmp_path, **environ) == ("http://127.0.0.1:9000", "class", "k-env")
+
+
+def test_the_address_of_a_killed_server_does_not_count(serving: Serving, tmp_path: Path) -> None:
+    """Another program may have the port now, and would be sent the key."""
+    held = serving(tmp_path / "minifn-data", "http://127.0.0.1:8000")
+    assert found(tmp_path)[2] == "k-data"
+    fcntl.flock(held, fcntl.LOCK_UN)
+    with pytest.raises(NoServer):
+        found(tmp_path)
 
 
 def test_the_link_is_private_and_ignored_by_git(tmp_path: Path) -> None:

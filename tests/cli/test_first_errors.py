@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from minifn.cli import main
 from tests.cli.test_cli import environment, minifn
 from tests.patience import patient
 from tests.processes import killed_at_end
@@ -43,6 +45,27 @@ def test_a_directory_without_data_is_refused_and_stays_as_it_is(
             f"minifn: no server keeps its data in {place}: name its directory with --data\n",
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("drain", "\udc9b"), "an argument is not text in UTF-8"),
+        (("run", "one", "--path", "/\udc9b"), "an argument is not text in UTF-8"),
+        (("init", "a" * 300), "File name too long"),
+        (("ls", "--key", "swordfish\n"), "the key holds what no key does"),
+        (("ls", "--key", "swordfish\u20ac"), "the key holds what no key does"),
+    ],
+)
+def test_arguments_that_nothing_can_be_are_one_line(
+    arguments: tuple[str, ...], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = {"MINIFN_SERVER": "http://127.0.0.1:1"}
+    result = CliRunner().invoke(main, arguments, env=env)
+    assert isinstance(result.exception, SystemExit)
+    assert re.fullmatch(f"minifn: .*{words}.*\n", result.stderr)
+    assert "swordfish" not in result.output
 
 
 def test_a_mistyped_setting_is_pointed_out(data: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.console.scene import staged
+from tests.console.scene import sign_in, staged
 from tests.serving import Server
 
 if TYPE_CHECKING:
@@ -50,12 +50,7 @@ def staged_server(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) 
 def session(browser: "Browser", staged_server: Server) -> "Iterator[BrowserContext]":
     """A signed-in browser; its cookies are those of all tests."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    answer = context.request.post(
-        f"{staged_server.endpoint}/minifn/session",
-        data={"key": staged_server.key},
-        headers={"x-minifn-console": "1", "origin": staged_server.url},
-    )
-    assert answer.ok, answer.text()
+    sign_in(context, staged_server)
     yield context
     context.close()
 

@@ -6,12 +6,16 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minifn.ids import new_id
 from minifn.models import Execution
 from minifn.store import executions
 from minifn.store.connection import connect
 from tests.serving import Api, Server, pack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext
 
 MINUTE_MS = 60_000
 #: Output by which a function tries to reach the page with more than text.
@@ -110,6 +114,18 @@ def sign_in_link(server: Server) -> str:
     found = re.search(r"^console  (http\S+)", server.log.read_text(), re.MULTILINE)
     assert found, server.log_tail()
     return found[1]
+
+
+def sign_in(context: "BrowserContext", server: Server) -> None:
+    """Sign a browser in, as the console's page does."""
+    secret = "kept by the page"
+    answer = context.request.post(
+        f"{server.endpoint}/minifn/session",
+        data={"key": server.key},
+        headers={"x-minifn-console": secret, "origin": server.url},
+    )
+    assert answer.ok, answer.text()
+    context.add_init_script(f"localStorage.setItem('page', '{secret}')")
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from minifn.api.docs import PLACE
 from tests.console.conftest import chromium_path
-from tests.console.scene import newest, staged
+from tests.console.scene import newest, sign_in, staged
 from tests.console.test_pages import PAGES, Console
 from tests.serving import Server
 
@@ -44,11 +44,7 @@ def show(browser: "Browser", server: Server, folder: Path, *, docs: bool) -> Non
             context = browser.new_context(
                 viewport={"width": width, "height": height}, color_scheme=theme
             )
-            context.request.post(
-                f"{server.endpoint}/minifn/session",
-                data={"key": server.key},
-                headers={"x-minifn-console": "1", "origin": server.url},
-            )
+            sign_in(context, server)
             tab = Console(context, server)
             names = {f"{name}-{width}-{theme}.png": path for name, path in paths.items()}
             if docs:

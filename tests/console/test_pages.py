@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import httpx
 import pytest
 
 from minifn.api import console_pages
@@ -168,8 +169,12 @@ def test_signing_in_with_the_key(browser: "Browser", staged_server: Server) -> N
     tab.page.fill("#key", staged_server.key)
     tab.page.click("text=Sign in")
     tab.see("Started")
-    [cookie] = [one for one in context.cookies() if one["name"] == "minifn_console"]
+    [cookie] = [one for one in context.cookies() if one["name"].startswith("minifn_console_")]
     assert cookie["httpOnly"]
+    # Every port of the host is sent the cookie, and a function may listen on one.
+    stolen = {"cookie": f"{cookie['name']}={cookie['value']}", "x-minifn-console": "1"}
+    answer = httpx.get(f"{staged_server.endpoint}/minifn/executions", headers=stolen)
+    assert answer.status_code == 401
     assert staged_server.key not in tab.page.evaluate("JSON.stringify({...localStorage})")
     tab.page.click("text=Sign out")
     tab.see("Admin key")

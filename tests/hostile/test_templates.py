@@ -186,3 +186,113 @@ def test_a_template_that_works_is_ended(
             await function.who()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("lie", ['b"[" * 4000', "b'{\"failed\": 12345}'", "b'{\"failed\": []}'"])
+def test_a_template_that_lies_forks_no_more(
+    place: DataDir, tmp_path: Path, caplog: pytest.LogCaptureFixture, lie: str
+) -> None:
+    """It sends messages without end, which the server would read instead of serving others."""
+    code = f"""
+        import sys
+
+        def lie(self, number):
+            while True:
+                self._control.send({lie})
+
+        if "minifn_template" in sys.modules:
+            sys.modules["minifn_template"].Template._reap = lie
+    """
+
+    async def run() -> None:
+        async with forked(place, written(tmp_path, code)) as function:
+            template = await function.forked()
+            await function.who()
+            await function.until(lambda: template.state == "retired")
+            await function.idle()
+            await function.who()
+            assert function.pool.templates.of(function.spec) is None
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("word", "why"),
+    [
+        ('b"[" * 4000', "its import ended the process"),
+        ('b\'{"obstacle": "first\\\\nsecond"}\'', "first"),
+    ],
+)
+def test_the_first_word_of_a_template_is_one_line_of_the_log(
+    place: DataDir, tmp_path: Path, caplog: pytest.LogCaptureFixture, word: str, why: str
+) -> None:
+    caplog.set_level(logging.INFO, "minifn.workers")
+    code = f"""
+        import sys, time
+
+        def said(self, before):
+            self._control.send({word})
+            time.sleep(60)
+
+        if "minifn_template" in sys.modules:
+            sys.modules["minifn_template"].Template._obstacle = said
+    """
+
+    async def run() -> None:
+        async with forked(place, written(tmp_path, code)) as function:
+            await function.who()
+            await function.until(lambda: function.pool.templates.is_refused(function.spec))
+        told = [record.message for record in caplog.records if "without a template" in record.msg]
+        assert told == [f"forked: workers start without a template: {why}"]
+        assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+    asyncio.run(run())
+
+
+def test_daemons_that_a_template_adopts_are_killed_beside_its_workers(
+    place: DataDir, tmp_path: Path
+) -> None:
+    """Its import has made it a subreaper, so that the orphans of workers become its children."""
+    mark = f"mark-{os.getpid()}-adopted"
+    code = f"""
+        import ctypes, sys, time
+        PR_SET_CHILD_SUBREAPER = 36
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        DAEMON = [sys.executable, "-S", "-c", "import time; time.sleep(600)", "{mark}"]
+
+        def leave(context):
+            if os.fork() == 0:
+                os.setsid()
+                if os.fork() == 0:
+                    os.execve(DAEMON[0], DAEMON, {{}})
+                os._exit(0)
+            os.wait()
+            return who(context)
+
+        def sleep(context):
+            time.sleep(1)
+            return who(context)
+    """
+
+    async def run() -> None:
+        async with forked(place, written(tmp_path, code)) as function:
+            template = await function.forked()
+            ended = asyncio.Event()
+
+            async def work() -> None:
+                while not ended.is_set():
+                    await function.who("/sleep")
+
+            def left() -> list[int]:
+                return [pid for pid in proc.pids() if mark.encode() in command_line(pid)]
+
+            busy = [asyncio.create_task(work()) for _ in range(2)]
+            await function.who("/leave")
+            await function.until(lambda: bool(left()))
+            await function.until(lambda: not left())
+            assert not template.is_idle
+            ended.set()
+            await asyncio.gather(*busy)
+
+    asyncio.run(run())

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import re
+import textwrap
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,14 @@ def test_a_fork_bomb_meets_the_limit_of_a_worker(place: DataDir) -> None:
         ("import socket\nend, other = socket.socketpair()", "sockets"),
         ("file = open(__file__)", "files"),
         ("import asyncio\nloop = asyncio.new_event_loop()", "sockets"),
+        (
+            "import os\nlinks = ((n, f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd'))\n"
+            "ends = [int(n) for n, at in links if os.path.exists(at)]\n"
+            "copies = [os.dup(n) for n in ends if 'socket:' in os.readlink(f'/proc/self/fd/{n}')]",
+            "sockets",
+        ),
+        ("import mmap\ncommon = mmap.mmap(-1, 4096)", "memory"),
+        ("import multiprocessing\nlock = multiprocessing.Lock()", "memory"),
     ],
 )
 def test_imports_that_cannot_be_forked(
@@ -211,9 +220,35 @@ def test_imports_that_cannot_be_forked(
         async with forked(place, tmp_path) as function:
             assert (await function.call("/")).body == b"ok"
             await function.until(lambda: "without a template" in caplog.text)
-            assert re.search(f"its import (started|opened) {obstacle}", caplog.text)
+            assert re.search(f"its import (started|opened|shares) {obstacle}", caplog.text)
             await function.idle()
             assert (await function.call("/")).body == b"ok"
+
+    asyncio.run(run())
+
+
+def test_a_lock_that_died_with_its_holder_locks_no_other_worker(
+    place: DataDir, tmp_path: Path
+) -> None:
+    main = """
+        import multiprocessing, time
+        lock = multiprocessing.Lock()
+
+        def main(context):
+            with lock:
+                time.sleep(float(context.req.query_string))
+            return context.res.text("ok")
+    """
+    (tmp_path / "main.py").write_text(textwrap.dedent(main))
+
+    async def run() -> None:
+        async with forked(place, tmp_path) as function:
+            assert (await function.call("/", query="0")).body == b"ok"
+            templates = function.pool.templates
+            await function.until(lambda: templates.is_refused(function.spec))
+            await function.idle()
+            assert "timed out" in (await function.call("/", query="60", seconds=1)).errors
+            assert (await function.call("/", query="0")).body == b"ok"
 
     asyncio.run(run())
 

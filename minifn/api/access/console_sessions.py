@@ -4,8 +4,13 @@ A session is a signed token, so it outlives a restart. It has the rights of the 
 begun with, and ends with that key. Pages of other people's functions may share the site of this
 server, for which `SameSite` is no barrier: so the cookie counts only with a header that a page of
 another origin cannot send, because `cors.py` does not allow it.
+
+Browsers send a cookie to every port of a host, and a function may listen on one. So the header's
+value counts too: the console keeps a random one for its own origin, and a session is good with the
+value that it was begun with. For the same reason each server has a cookie of its own name.
 """
 
+import hashlib
 import hmac
 import time
 from collections.abc import Mapping
@@ -23,14 +28,20 @@ from minifn.services.keys import Keys
 from minifn.services.sign_in_links import SignInLinks
 from minifn.tokens import ConsoleClaims, SessionTokens
 
+#: Beginning of the cookie's name.
 COOKIE = "minifn_console"
-#: The header that requests of the console have, with any value.
+#: The header that requests of the console have, with a secret of the page's origin.
 HEADER = b"x-minifn-console"
 #: Lifetime of a session in seconds: a week.
 SESSION_SECONDS = 7 * 86_400
 
 #: Values of `Sec-Fetch-Site` for requests that no page of another origin caused.
 _OWN_SITES = (b"same-origin", b"none")
+
+
+def cookie_name(admin_key: str) -> str:
+    """Return the name of the cookie of one server: a host may have several, by port."""
+    return f"{COOKIE}_{hashlib.sha256(f'cookie {admin_key}'.encode()).hexdigest()[:8]}"
 
 
 class ConsoleSessions:
@@ -41,11 +52,14 @@ class ConsoleSessions:
     ) -> None:
         self._operators = operators
         self._admin_key = admin_key.encode()
+        self._cookie = cookie_name(admin_key)
         self._keys = keys
         self._links = links
         self._tokens = SessionTokens(admin_key, "console", ConsoleClaims)
 
-    async def sign_in(self, token: str, key: str, address: str) -> tuple[ConsoleClaims, str]:
+    async def sign_in(
+        self, token: str, key: str, address: str, headers: Mapping[bytes, bytes]
+    ) -> tuple[ConsoleClaims, str]:
         """Return a new session, begun by a one-time token or an API key, and the cookie's value.
 
         Raises UserInvalidCredentials, ProjectKeyExpired, and RateLimitExceeded after too many
@@ -61,7 +75,10 @@ class ConsoleSessions:
                 else "This is not a key of this server. Its own key is in `admin.key`."
             )
         claims = ConsoleClaims(
-            key_id=key_id, session_id=new_id(), exp=int(time.time()) + SESSION_SECONDS
+            key_id=key_id,
+            session_id=new_id(),
+            page=_page_of(headers),
+            exp=int(time.time()) + SESSION_SECONDS,
         )
         return claims, self._tokens.mint(claims)
 
@@ -78,9 +95,11 @@ class ConsoleSessions:
         """Return the session of a request; None without one, and for pages of another origin."""
         if HEADER not in headers or not is_own_page(headers):
             return None
-        value = cookies.parse(headers.get(b"cookie", b"")).get(COOKIE, "")
+        value = cookies.parse(headers.get(b"cookie", b"")).get(self._cookie, "")
         claims = self._tokens.verify(value) if value else None
-        if claims is None or await self._operators.has_ended(claims.session_id):
+        if claims is None or not hmac.compare_digest(claims.page, _page_of(headers)):
+            return None
+        if await self._operators.has_ended(claims.session_id):
             return None
         return claims
 
@@ -94,6 +113,13 @@ class ConsoleSessions:
     async def sign_out(self, claims: ConsoleClaims) -> None:
         """End a session."""
         await self._operators.sign_out(claims.session_id)
+
+    def setting(self, scope: Scope, value: str) -> RawHeaders:
+        """Return the header that sets the cookie; "" deletes it."""
+        seconds = SESSION_SECONDS if value else 0
+        return [
+            cookies.setting(scope, self._cookie, value, seconds, path="/v1", same_site="strict")
+        ]
 
 
 def is_own_page(headers: Mapping[bytes, bytes]) -> bool:
@@ -110,7 +136,6 @@ def check_page(headers: Mapping[bytes, bytes]) -> None:
         )
 
 
-def setting(scope: Scope, value: str) -> RawHeaders:
-    """Return the header that sets the cookie; "" deletes it."""
-    seconds = SESSION_SECONDS if value else 0
-    return [cookies.setting(scope, COOKIE, value, seconds, path="/v1", same_site="strict")]
+def _page_of(headers: Mapping[bytes, bytes]) -> str:
+    """Return what a session keeps of the header's value: the cookie goes to other ports."""
+    return hashlib.sha256(headers[HEADER]).hexdigest()[:32]

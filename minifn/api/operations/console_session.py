@@ -34,10 +34,8 @@ async def create(call: Call, params: SignIn) -> ASGIApp:
     if bool(params.token) == bool(params.key):
         raise BadRequest("Send either `token` or `key`.")
     consoles = call.context.consoles
-    claims, value = await consoles.sign_in(params.token, params.key, call.client_ip)
-    return json_answer(
-        await _described(call, claims), 201, console_sessions.setting(call.scope, value)
-    )
+    claims, value = await consoles.sign_in(params.token, params.key, call.client_ip, call.headers)
+    return json_answer(await _described(call, claims), 201, consoles.setting(call.scope, value))
 
 
 async def get(call: Call, params: NoParams) -> ASGIApp:
@@ -51,10 +49,11 @@ async def get(call: Call, params: NoParams) -> ASGIApp:
 async def delete(call: Call, params: NoParams) -> ASGIApp:
     """Sign out: the session ends on the server too."""
     console_sessions.check_page(call.headers)
-    claims = await call.context.consoles.identify(call.headers)
+    consoles = call.context.consoles
+    claims = await consoles.identify(call.headers)
     if claims is not None:
-        await call.context.consoles.sign_out(claims)
-    return no_content(console_sessions.setting(call.scope, ""))
+        await consoles.sign_out(claims)
+    return no_content(consoles.setting(call.scope, ""))
 
 
 async def create_link(call: Call, params: NoParams) -> ASGIApp:

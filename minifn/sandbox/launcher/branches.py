@@ -14,6 +14,10 @@ from . import proc
 from .messages import Adopt, Spawn
 from .tree import COOKIE, OWN_MEMORY, Tree, device, kill_all
 
+#: Seconds until a child of the template can be no worker to come; its server waits for half of it.
+STRANGER_SECONDS = 4.0
+#: Seconds between two looks for strangers.
+LOOK_SECONDS = 1.0
 #: Raw wait status of a process that went with its whole sandbox.
 KILLED = int(signal.SIGKILL)
 
@@ -31,6 +35,9 @@ class Sandbox:
         self.template = template
         self.init = proc.parent(template)
         self.branches: dict[int, Branch] = {}
+        #: Children of the template that are no workers, with their start: when each was first seen.
+        self._strangers: dict[tuple[int, int], float] = {}
+        self._look_at = 0.0
         self._traces = self._look_for_traces()
         root.apart = self._apart
 
@@ -62,6 +69,21 @@ class Sandbox:
             if mark == branch.cookie or (pid, proc.started(pid)) in branch.below:
                 return branch
         return None
+
+    def kill_strangers(self, now: float) -> None:
+        """Kill the children of the template that become no workers: no deadline ends them.
+
+        A template has none but its forks, unless its function makes it adopt orphans or fork.
+        """
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_SECONDS
+        found = [pid for pid in proc.children(self.template) if pid not in self.branches]
+        seen = [(pid, proc.started(pid)) for pid in found if proc.alive(pid)]
+        self._strangers = {one: self._strangers.get(one, now) for one in seen}
+        late = [pid for (pid, _), at in self._strangers.items() if now - at > STRANGER_SECONDS]
+        if late:
+            kill_all(lambda: [member for pid in late for member in proc.family(pid)])
 
     def _apart(self) -> Container[int]:
         orphans = [pid for pid, owner in self.orphans() if owner is not None]
@@ -115,6 +137,11 @@ class Branch(Tree):
         found = super().members()
         self.below = {(pid, proc.started(pid)) for pid in found}
         return found
+
+    def check(self, now: float, trees: int) -> str:
+        """Measure the tree, and look for strangers beside it; see `Tree.check`."""
+        self.sandbox.kill_strangers(now)
+        return super().check(now, trees)
 
     def end(self) -> None:
         """Note that its process has ended; the template reaps it later."""
