@@ -18,7 +18,7 @@ from minifn.archive.ignore_patterns import IgnorePatterns
 
 #: Files with patterns, the strongest last.
 IGNORE_FILES = (".gitignore", ".minifnignore")
-#: Names that are never packed.
+#: Names that are never packed, nor is a data directory, which has the server's keys.
 NEVER = frozenset({".git", ".minifn"})
 #: Patterns of what a build or an editor makes again; any ignore file can take them again.
 MADE_AGAIN = ("node_modules/", "__pycache__/", "*.pyc", ".venv/", ".appwrite/", ".DS_Store")
@@ -69,7 +69,7 @@ class PackingRules:
     def _skips(self, name: str, directory: bool) -> bool:
         """Tell whether an entry is left out whose parents are not."""
         path = PurePosixPath(name)
-        if path.name in NEVER:
+        if path.name in NEVER or (directory and _has_data(self._folder / name)):
             return True
         tried = [(self._first, name)]
         for parent in map(str, path.parents):
@@ -145,6 +145,11 @@ def _levels_above(folder: Path) -> Iterator[tuple[IgnorePatterns, str]]:
         spec = _read(parent)
         if not spec.decide(way[:-1], directory=True):
             yield spec, way
+
+
+def _has_data(place: Path) -> bool:
+    """Tell whether a server keeps its data in a directory."""
+    return (place / "minifn.db").is_file() and (place / "deployments").is_dir()
 
 
 def _read(folder: Path) -> IgnorePatterns:

@@ -6,10 +6,12 @@ that an archive can neither reach outside TARGET nor fill the disk. The first of
 program with exit code 1 and one line for users on standard output. A symbolic link that leads
 outside is left out, with a line on standard output, unless another member lies below it.
 
-Only the standard library is imported: the sandbox shows no site-packages.
+Only the standard library is imported: the sandbox shows no site-packages. Every deployment waits
+for this program, so it does without pathlib, and imports modules for zip files only for them.
 """
 
-import calendar
+from __future__ import annotations
+
 import contextlib
 import gzip
 import os
@@ -18,11 +20,16 @@ import stat
 import struct
 import sys
 import tarfile
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
+    #: A member, and the function that opens its content.
+    Member = tuple[tarfile.TarInfo, Callable[[], IO[bytes]]]
 
 MEMBERS_MAX = 20_000
 TOO_MANY = f"more than {MEMBERS_MAX:,} members; let the build command install dependencies"
@@ -40,16 +47,15 @@ DIRECTORY, FILE, SYMLINK = "directory", "file", "symbolic link"
 
 #: Systems that make zip files, by their numbers (APPNOTE.TXT, 4.4.2.2).
 DOS, UNIX, MACOS = 0, 3, 19
-#: Methods of compression: a dictionary of another one may take any amount of memory.
-ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: Methods of compression, stored and deflate (4.4.5): a dictionary of another one may take any
+#: amount of memory.
+ZIP_METHODS = (0, 8)
 #: Flag of an encrypted member.
 ZIP_ENCRYPTED = 0x1
 #: The first bytes of a zip: of its first member, or of the end of an empty one.
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
 Parts = tuple[str, ...]
-#: A member, and the function that opens its content.
-Member = tuple[tarfile.TarInfo, Callable[[], IO[bytes]]]
 
 
 class Refused(Exception):
@@ -60,7 +66,7 @@ class StrictTarInfo(tarfile.TarInfo):
     """A member whose damaged header is an error; tarfile takes it for the end of the archive."""
 
     @classmethod
-    def fromtarfile(cls, tarfile: tarfile.TarFile) -> "StrictTarInfo":
+    def fromtarfile(cls, tarfile: tarfile.TarFile) -> StrictTarInfo:
         """Read the next header. Raises Refused when it is damaged."""
         try:
             return super().fromtarfile(tarfile)
@@ -210,6 +216,8 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 def zip_members(source: IO[bytes]) -> Iterator[Member]:
     """Yield the members of a zip as those of a tar."""
+    import zipfile
+
     with zipfile.ZipFile(source) as archive:
         if len(archive.infolist()) > MEMBERS_MAX:
             raise Refused(TOO_MANY)
@@ -228,6 +236,8 @@ def zip_members(source: IO[bytes]) -> Iterator[Member]:
 
 def _described(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tarfile.TarInfo:
     """Return a member of a zip as one of a tar."""
+    import calendar
+
     # Windows PowerShell separates folders by backslashes.
     name = info.filename.replace("\\", "/") if info.create_system == DOS else info.filename
     member = tarfile.TarInfo(name)
@@ -249,7 +259,7 @@ def _described(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tarfile.TarIn
     return member
 
 
-def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
+def unpack(source: IO[bytes], archive_bytes: int, target: str) -> list[str]:
     """Unpack the archive `source` into the empty directory `target`; return lines for users.
 
     The lines name the links that are left out. Hard links become copies. Modes keep only the
@@ -263,8 +273,8 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
         for member, content in zip_members(source) if zipped else tar_members(source):
             kind, parts = checker.admit(member)
             if parts:
-                _write(member, content, kind, target.joinpath(*parts), target)
-    except _UNREADABLE as exc:
+                _write(member, content, kind, os.path.join(target, *parts), target)
+    except _unreadable() as exc:
         kind = ".zip" if zipped else ".tar.gz"
         raise Refused(f"not a readable {kind} archive ({exc})") from exc
     if not checker.files:
@@ -276,41 +286,45 @@ def unpack(source: IO[bytes], archive_bytes: int, target: Path) -> list[str]:
     ]
 
 
-#: Errors of archives that are damaged, or something else.
-_UNREADABLE = (
-    tarfile.TarError,
-    gzip.BadGzipFile,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    NotImplementedError,
-    ValueError,
-)
+def _unreadable() -> tuple[type[Exception], ...]:
+    """Return the errors of archives that are damaged, or something else."""
+    import zipfile
+
+    return (
+        tarfile.TarError,
+        gzip.BadGzipFile,
+        zipfile.BadZipFile,
+        zlib.error,
+        struct.error,
+        EOFError,
+        NotImplementedError,
+        ValueError,
+    )
 
 
 def _write(
-    member: tarfile.TarInfo, opened: Callable[[], IO[bytes]], kind: str, path: Path, target: Path
+    member: tarfile.TarInfo, opened: Callable[[], IO[bytes]], kind: str, path: str, target: str
 ) -> None:
     """Write one admitted member. Its parent directories were made here, so none is a link."""
     if kind == DIRECTORY:
-        path.mkdir(parents=True, exist_ok=True)
+        os.makedirs(path, exist_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
     if kind == SYMLINK:
-        path.symlink_to(member.linkname)
+        os.symlink(member.linkname, path)
         return
-    original = target.joinpath(*split(member.linkname)) if member.islnk() else None
-    mode = original.stat().st_mode if original else member.mode
+    original = os.path.join(target, *split(member.linkname)) if member.islnk() else ""
+    mode = os.stat(original).st_mode if original else member.mode
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o755 if mode & stat.S_IXUSR else 0o644)
     with (
         os.fdopen(descriptor, "wb") as file,
-        original.open("rb") if original else opened() as content,
+        open(original, "rb") if original else opened() as content,
     ):
         shutil.copyfileobj(content, file, 256 * 1024)
-        if original is None and file.tell() != member.size:
+        if not original and file.tell() != member.size:
             raise Refused(f"{shown(member.name)}: ends too early")
         file.flush()
         seconds = int(min(max(member.mtime, 0), 2**32))
@@ -319,11 +333,10 @@ def _write(
 
 def main(argv: list[str]) -> int:
     """Unpack an archive; return the exit code: 0, or 1 after printing the reason."""
-    archive, target = Path(argv[1]), Path(argv[2])
     os.umask(0o022)
     try:
-        with archive.open("rb") as source:
-            notes = unpack(source, archive.stat().st_size, target)
+        with open(argv[1], "rb") as source:
+            notes = unpack(source, os.fstat(source.fileno()).st_size, argv[2])
     except (Refused, OSError) as exc:
         reason = str(exc)
     except MemoryError:

@@ -19,6 +19,7 @@ from minifn.builder.publish import Owner, give_to, seal
 from minifn.builder.toolchains import ToolchainFailed
 from minifn.host.datadir import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
+from minifn.host.tasks import end
 from minifn.instants import now_ms
 from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable
 from minifn.languages.installed import TOOLS
@@ -104,14 +105,7 @@ class Build:
             raise BuildError("The deployment has no entrypoint.")
         await asyncio.to_thread(self._context.runtimes.look, self._function.runtime)
         installed = self._context.runtimes.resolve(self._function.runtime)
-        # Meanwhile the archive is unpacked.
-        sharing = asyncio.create_task(self._context.toolchains.ready(installed, self._log.note))
-        try:
-            await self._prepare(installed)
-            await sharing
-        finally:
-            sharing.cancel()
-            await asyncio.gather(sharing, return_exceptions=True)
+        await self._prepare(installed)
         place = self._place(installed)
         plan = installed.build(
             place,
@@ -133,22 +127,36 @@ class Build:
         return await asyncio.to_thread(self._seal, plan, place)
 
     async def _prepare(self, installed: Installed) -> None:
-        """Put the source into the build's directory. Raises BuildError and Superseded."""
+        """Place the source; meanwhile the files that the language's functions share are made.
+
+        Raises BuildError, ToolchainFailed, TreeRefused, FolderRefused and Superseded.
+        """
         context, deployment = self._context, self._deployment
         interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
         size = f"{deployment.source_size_bytes:,} bytes of source"
         source = self._folder.path if self._folder else size
         self._log.note(f"Environment preparation started: {interpreter}, {source}.")
         await asyncio.to_thread(self._make_room, installed)
+        placing = asyncio.create_task(self._place_source())
+        sharing = asyncio.create_task(context.toolchains.ready(installed, self._log.note))
+        try:
+            await placing
+            now = now_ms()
+            building = await context.database.write(deployments.start_building, deployment.id, now)
+            if building is None:
+                raise Superseded
+            context.changes.tell("update", building)
+            await sharing
+        finally:
+            await end(placing, sharing)
+
+    async def _place_source(self) -> None:
+        """Put the source into the build's directory, and give that to the function's user."""
         if self._folder:
             await asyncio.to_thread(copy_folder, self._folder, self._directory)
         else:
             await self._unpack()
         await asyncio.to_thread(self._hand_over)
-        building = await context.database.write(deployments.start_building, deployment.id, now_ms())
-        if building is None:
-            raise Superseded
-        context.changes.tell("update", building)
 
     async def _run_commands(
         self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]

@@ -1,21 +1,17 @@
 """`minifn doctor`: the report of minifn.doctor as a table."""
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from minifn.cli.options import configuration, settings
+from minifn.cli.tables import console
 from minifn.doctor import Report, drop_shared as remove_shared, examine
 from minifn.log_text import printable
 
-#: Width of a report that is not printed to a terminal, characters.
-WIDTH = 200
 COLOURS = {"ON": "green", "DEGRADED": "yellow", "OFF": "red"}
 
 
@@ -41,9 +37,7 @@ def doctor(as_json: bool, drop_shared: bool, **flags: str | None) -> None:
 
 def show(report: Report) -> None:
     """Print the report as a table, and below it the remedies."""
-    # A file or a pipe has no width, and a search does not find a line that is wrapped.
-    shown = sys.stdout.isatty() or "COLUMNS" in os.environ
-    console = Console(highlight=False, width=shutil.get_terminal_size().columns if shown else WIDTH)
+    screen = console()
     home = f"{Path.home()}/"
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("", "", "state", "found"):
@@ -59,14 +53,14 @@ def show(report: Report) -> None:
             state,
             Text(printable(check.detail.replace(home, "~/"))),
         )
-    console.print(table)
+    screen.print(table)
     for check in report.checks:
         if check.remedy:
-            console.print(
+            screen.print(
                 Text(
                     printable(f"{check.name}: {check.remedy}"),
                     style="bold red" if check.fatal else "",
                 )
             )
     verdict = "minifn serve will work here." if report.works else "Something required is missing."
-    console.print(Text(f"\n{verdict}", style="bold"))
+    screen.print(Text(f"\n{verdict}", style="bold"))

@@ -48,8 +48,11 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console; a file or a pipe has no width, and no line of theirs is wrapped."""
     stream = sys.stderr if stderr else sys.stdout
     shown = stream.isatty() or "COLUMNS" in os.environ
-    width = shutil.get_terminal_size().columns if shown else WIDTH
-    return Console(file=stream, highlight=False, width=width)
+    size = shutil.get_terminal_size()
+    # Without a height rich takes a terminal of the kind "dumb" for one of 80 columns.
+    return Console(
+        file=stream, highlight=False, width=size.columns if shown else WIDTH, height=size.lines
+    )
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], styled: int = -1) -> None:

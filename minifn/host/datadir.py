@@ -59,7 +59,10 @@ class DataDir:
         return tuple(path for path in files if path.exists()) if existing else files
 
     def prepare(self) -> None:
-        """Create the directories, mode 0700. Raises OSError."""
+        """Create the directories, mode 0700, with a file that has git leave all of it out.
+
+        Raises OSError.
+        """
         for path in (
             self.root,
             self.deployments,
@@ -70,6 +73,11 @@ class DataDir:
             self.run,
         ):
             make_directory(path)
+        ignored = self.root / ".gitignore"
+        if not ignored.exists():
+            # On a full disk the server starts without it.
+            with contextlib.suppress(OSError):
+                ignored.write_text("*\n")
 
     def source(self, deployment_id: str) -> Path:
         """The uploaded archive of a deployment."""

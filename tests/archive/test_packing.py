@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minifn.archive.packing import NothingToPack, PackingRules, pack_folder
+from minifn.host.datadir import DataDir
 
 
 def written(folder: Path, files: Mapping[str, str]) -> Path:
@@ -101,6 +102,18 @@ def test_what_is_made_again_is_left_out_unless_it_is_asked_for(tmp_path: Path) -
     assert names(folder) == ["main.py"]
     asked = names(folder, "!node_modules/", "!.git", "!.minifn/")
     assert asked == ["main.py", "node_modules/a/index.js"]
+
+
+def test_what_a_server_keeps_is_never_packed(tmp_path: Path) -> None:
+    """`minifn serve` keeps its keys in the directory in which it was started."""
+    (tmp_path / "main.py").touch()
+    for place in (tmp_path / "minifn-data", tmp_path / "deep/other"):
+        DataDir(place).prepare()
+        (place / "minifn.db").touch()
+        (place / "admin.key").touch()
+        assert (place / ".gitignore").read_text() == "*\n"
+        (place / ".gitignore").unlink()
+    assert list(PackingRules(tmp_path).files()) == ["main.py"]
 
 
 def test_the_same_files_give_the_same_bytes(tmp_path: Path) -> None:

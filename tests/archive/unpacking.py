@@ -11,7 +11,7 @@ from minifn.archive.unpack_main import unpack
 def unpacked(data: bytes, target: Path) -> list[str]:
     """Unpack `data` in this process, and return what is left out."""
     target.mkdir(exist_ok=True)
-    return unpack(io.BytesIO(data), len(data), target)
+    return unpack(io.BytesIO(data), len(data), str(target))
 
 
 def run_program(archive: Path, target: Path, *prefix: str) -> subprocess.CompletedProcess[str]:

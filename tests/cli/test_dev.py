@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -192,14 +193,40 @@ def test_dependencies_are_installed_when_their_files_change(dev: Dev) -> None:
 
 
 def test_its_own_state_and_secrets_are_not_shown_to_functions(dev: Dev) -> None:
-    code = "import os\ndef main(context):\n    return context.res.json(sorted(os.listdir('.')))\n"
-    (dev.folder / "py/.env").write_text("B=1\n")
-    (dev.folder / "py/main.py").write_text(code)
+    """Nor by links: a sandbox follows those of the folder to wherever they lead."""
+    folder, secret = dev.folder / "py", dev.folder / "secret"
+    (folder / "deep/er").mkdir(parents=True)
+    links = {
+        "state": dev.folder / ".minifn",
+        "key": Path("../.minifn/data/admin.key"),
+        "outside": secret,
+        "around": Path(),
+        "deep/back": dev.folder / ".minifn",
+        "inside": Path("deep/er"),
+    }
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    for place in (secret, folder / ".env", folder / "deep/.env"):
+        place.write_text("B=1\n")
+    (folder / "deep/er/part.txt").touch()
+    code = (
+        "import os\n"
+        "def main(context):\n"
+        "    tree = os.walk('.', followlinks=True)\n"
+        "    files = [os.path.join(at, name) for at, _, names in tree for name in names]\n"
+        "    kept = sorted(name for name in files if not name.endswith(('.whl', '.pyc')))\n"
+        "    return context.res.text(' '.join(filter(os.path.exists, kept)))\n"
+    )
+    (folder / "main.py").write_text(code)
     dev.ready("py")
-    wait_until(lambda: ".env" not in dev.call("py").text, 10, "the files are listed")
-    assert "main.py" in dev.call("py").json()
+    shown = "./deep/er/part.txt ./inside/part.txt ./main.py"
+    wait_until(lambda: dev.call("py").text == shown, 10, "only its own files are shown")
     assert (dev.folder / ".minifn/.gitignore").read_text() == "*\n"
-    (dev.folder / "py/.env").unlink()
+    for name in links:
+        (folder / name).unlink()
+    (folder / ".env").unlink()
+    shutil.rmtree(folder / "deep")
+    secret.unlink()
     dev.ready("py")
 
 

@@ -103,7 +103,7 @@ class Cluster:
         self._process.communicate(timeout=60)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A head without functions and two nodes, which no test removes."""
     if importlib.util.find_spec("ray") is None:
@@ -126,7 +126,7 @@ def api(cluster: Cluster) -> Iterator[Api]:
         yield api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def talking(cluster: Cluster) -> str:
     """The id of a function with CODE, whose worker takes one call at a time."""
     with cluster.server.api as api:

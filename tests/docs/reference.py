@@ -109,6 +109,9 @@ volta and n put them, in the server's own virtual environment and `node_modules`
 `MINIFN_RUNTIME_PATHS`. A family that is installed later appears without a restart. The build of a function whose family is
 missing fails with one line that says what would install it.
 
+Each interpreter is asked for its version once: all servers and commands of a user keep the answers in
+`~/.cache/minifn/versions.json` (or below `XDG_CACHE_HOME`) until the program's file changes.
+
 | family | language | versions | runs |
 |---|---|---|---|
 """

@@ -18,7 +18,7 @@ def git_command() -> None:
         pytest.skip("git is not on PATH: install the package git")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def place() -> Iterator[Path]:
     """A folder that every uid may enter, for data and repositories."""
     with tempfile.TemporaryDirectory(prefix="minifn-git-") as folder:
@@ -26,16 +26,19 @@ def place() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def base(place: Path) -> Path:
     """The folder of the installation's repositories."""
     (place / "repositories").mkdir()
     return place / "repositories"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def git_server(place: Path, base: Path) -> Iterator[Server]:
-    """A server that looks at its repositories every second."""
+    """A server that looks at its repositories every second.
+
+    It ends with these tests: for each repository git takes some milliseconds of every second.
+    """
     installations = f"local=file://{base},remote=https://user:hidden-token@127.0.0.1:9"
     with Server(
         place / "data", git_installations=installations, git_poll=1, upload_limit=1_000_000

@@ -1,16 +1,19 @@
 """One function that is developed: its folder, its dependencies, and what its sandbox shows."""
 
+import contextlib
 import functools
 import hashlib
 import os
 import re
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import msgspec
 
 from minifn.archive.folders import Folder, copy_folder
-from minifn.archive.packing import PackingRules
+from minifn.archive.ignore_patterns import IgnorePatterns
+from minifn.archive.packing import MADE_AGAIN, PackingRules
 from minifn.builder.publish import Owner, seal
 from minifn.cli.project_file import FunctionEntry
 from minifn.languages import Installed
@@ -37,6 +40,7 @@ _INSTALLS = re.compile(
 )
 #: Most entries of a folder that a sandbox shows one by one.
 BINDS_MAX = 200
+_HARMLESS = IgnorePatterns(MADE_AGAIN)
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,17 +143,58 @@ class DevFunction:
         known = {*built.copied, "__pycache__"}
         made = (one.name for one in directory.iterdir() if one.name not in known)
         sources = {name: directory / name for name in made}
-        sources |= {name: self.folder.path / name for name in self.folder.top()}
+        sources |= self._shown("")
         return tuple(
             Bind(source=source, target=f"{CODE}/{name}")
             for name, source in sources.items()
             if source.exists()
         )
 
+    def _shown(self, below: str) -> dict[str, Path]:
+        """Return the entries that a sandbox shows with all below them, by path. Raises OSError.
+
+        A directory in which something is left out, such as a secret, is shown by its entries. A
+        sandbox follows links to wherever they lead, so only those to what it shows itself count.
+        """
+        found: dict[str, Path] = {}
+        with os.scandir(self.folder.path / below) as entries:
+            for one in entries:
+                path = f"{below}{one.name}"
+                source = (self.folder.path / path).resolve()
+                if not self._keeps(path, one.is_dir()):
+                    continue
+                if not one.is_symlink() and one.is_dir() and self._hides(path):
+                    found |= self._shown(f"{path}/")
+                elif not one.is_symlink() or self._is_shown_too(source):
+                    found[path] = source
+        return found
+
+    def _is_shown_too(self, target: Path) -> bool:
+        root = self.folder.path.resolve()
+        if not target.is_relative_to(root) or not target.exists():
+            return False
+        path = target.relative_to(root).as_posix()
+        return self._keeps(path, target.is_dir()) and not (target.is_dir() and self._hides(path))
+
+    def _hides(self, path: str) -> bool:
+        """Tell whether something below a directory is left out that is not just made again."""
+        with (
+            contextlib.suppress(FileNotFoundError, PermissionError),
+            os.scandir(self.folder.path / path) as entries,
+        ):
+            for one in entries:
+                name, directory = f"{path}/{one.name}", one.is_dir(follow_symlinks=False)
+                if not self._keeps(name, directory):
+                    if not _HARMLESS.decide(name, directory):
+                        return True
+                elif directory and self._hides(name):
+                    return True
+        return False
+
     @property
     def is_shown(self) -> bool:
         """Whether the engine shows the folder itself, readable for the function's user."""
-        if self._parts.engine.name != "bwrap" or len(self.folder.top()) > BINDS_MAX:
+        if self._parts.engine.name != "bwrap" or len(self._shown("")) > BINDS_MAX:
             return False
         return os.geteuid() != 0 or all(status.st_mode & 0o004 for _, status in self.folder.files())
 

@@ -213,9 +213,9 @@ class Launcher:
         due = [item for item in self.trees.values() if item.check_at <= now or item.dying]
         if not due:
             return
-        # Orphans are sought thoroughly before an end is reported.
-        ended = (item for item in due if item.status is not None)
-        strays = self.adopt(sure=any(not isinstance(item, Branch) for item in ended))
+        ended = [item for item in due if item.status is not None and not isinstance(item, Branch)]
+        # Orphans are sought thoroughly before an end is reported, once the quick look finds none.
+        strays = self.adopt() or (bool(ended) and self.adopt(sure=True))
         for item in due:
             if not item.dying:
                 self.condemn(item, item.check(now, len(self.trees)))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // linkTree makes the folders of a tree and links to its files, where they are missing.
@@ -42,4 +43,26 @@ func removeSources(code string) error {
 		}
 		return nil
 	})
+}
+
+// touchSources gives the files of a tree a time for which Go keeps no index of their packages.
+func touchSources(root string) error {
+	soon := time.Now().Add(time.Hour)
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".go") && entry.Type().IsRegular() {
+			err = os.Chtimes(path, soon, soon)
+		}
+		return err
+	})
+}
+
+// isWritable tells whether files can be made in a folder.
+func isWritable(folder string) bool {
+	file, err := os.CreateTemp(folder, "")
+	if err != nil {
+		return false
+	}
+	file.Close()
+	os.Remove(file.Name())
+	return true
 }

@@ -4,12 +4,13 @@
 //
 // The package of the entrypoint is linked with package worker into CODE/.minifn-function, and the
 // sources are removed. SHARED/cache is the build cache that holds Go's own packages; the function
-// has one of its own in CACHE when it uses more.
+// has one of its own in CACHE when it uses more. The variable GOCACHE names another one.
 package main
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -68,8 +69,9 @@ type build struct {
 	// The folder of the function's module, and its name.
 	root   string
 	module module
-	// The build cache to use.
-	goCache string
+	// The build cache to use, and whether it is the shared one.
+	goCache  string
+	isShared bool
 }
 
 // findModule reads the go.mod above the entrypoint, or makes one in the code.
@@ -116,31 +118,50 @@ func (b *build) writeMain() error {
 	return os.WriteFile(filepath.Join(b.root, "go.mod"), []byte(b.module.text), 0o644)
 }
 
-// chooseCache takes the shared build cache, which is read-only, when nothing else is compiled than
-// the function's module.
+// chooseCache takes the shared build cache when nothing else is compiled than the function's module.
+// Otherwise the function gets one with links to it, or copies where an engine without walls would let
+// Go write through the links.
 func (b *build) chooseCache() error {
-	b.goCache = filepath.Join(b.shared, "cache")
-	if !b.module.requires && os.Getenv("GOFLAGS") == "" && os.Getenv("CGO_ENABLED") == "0" {
+	b.goCache = os.Getenv("GOCACHE")
+	if b.goCache != "" {
 		return nil
 	}
-	shared := b.goCache
+	shared := filepath.Join(b.shared, "cache")
+	if isWritable(shared) {
+		b.goCache = filepath.Join(b.cache, "go-build-alone")
+		err := os.CopyFS(b.goCache, os.DirFS(shared))
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+	b.isShared = !b.module.requires && os.Getenv("GOFLAGS") == "" && os.Getenv("CGO_ENABLED") == "0"
+	if b.isShared {
+		b.goCache = shared
+		return nil
+	}
 	b.goCache = filepath.Join(b.cache, "go-build")
 	return linkTree(shared, b.goCache)
 }
 
 func (b *build) compile() error {
+	if err := touchSources(b.root); err != nil {
+		return err
+	}
 	output := &strings.Builder{}
-	command := exec.Command(b.tool, "build", "-mod=mod", "-trimpath", "-buildvcs=false",
-		// Stack traces need neither of the tables that -s and -w leave out. The worker registers an
-		// exit hook of the runtime, which the linker allows on demand.
-		"-ldflags=-s -w -checklinkname=0",
-		"-o", filepath.Join(b.code, program), "./"+mainFolder)
-	command.Dir = b.root
-	// Without its index of packages, Go writes nothing that it must have to the build cache.
-	command.Env = append(os.Environ(), "GOCACHE="+b.goCache, "GODEBUG=goindex=0", "PWD="+b.root)
-	command.Stdout = os.Stdout
-	command.Stderr = &tee{output}
-	err := command.Run()
+	var err error
+	if b.isShared {
+		err = b.run(output)
+		if err != nil && strings.Contains(output.String(), b.goCache) {
+			// Go keeps an index of packages in the build cache. That of some package is missing,
+			// because a file of Go or of minifn got another time since the cache was made.
+			output.Reset()
+			err = b.run(output, "GODEBUG=goindex=0")
+		}
+		fmt.Fprint(os.Stderr, output)
+	} else {
+		err = b.run(io.MultiWriter(os.Stderr, output))
+	}
 	if err != nil && strings.Contains(output.String(), mainFolder) {
 		return fmt.Errorf("The package of %s needs the function\n\n    %s", b.entrypoint, signature)
 	}
@@ -151,12 +172,17 @@ func (b *build) compile() error {
 	return nil
 }
 
-// tee writes to the log and keeps what it wrote.
-type tee struct {
-	kept *strings.Builder
-}
-
-func (t *tee) Write(text []byte) (int, error) {
-	t.kept.Write(text)
-	return os.Stderr.Write(text)
+// run runs Go with its messages to output.
+func (b *build) run(output io.Writer, variables ...string) error {
+	command := exec.Command(b.tool, "build", "-mod=mod", "-trimpath", "-buildvcs=false",
+		// Stack traces need neither of the tables that -s and -w leave out. The worker registers an
+		// exit hook of the runtime, which the linker allows on demand.
+		"-ldflags=-s -w -checklinkname=0",
+		"-o", filepath.Join(b.code, program), "./"+mainFolder)
+	command.Dir = b.root
+	command.Env = append(os.Environ(), "GOCACHE="+b.goCache, "PWD="+b.root)
+	command.Env = append(command.Env, variables...)
+	command.Stdout = os.Stdout
+	command.Stderr = output
+	return command.Run()
 }

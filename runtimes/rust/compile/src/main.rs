@@ -112,7 +112,10 @@ impl Build {
     fn rustc(&self, edition: &str) -> Command {
         let mut command = Command::new(&self.rustc);
         command.current_dir(&self.root);
-        command.args(["--edition", edition, "-C", "opt-level=3", "-C", "codegen-units=16"]);
+        command.args(["--edition", edition, "-C", "opt-level=3"]);
+        // More parts than processors would take longer, and make slower code.
+        let parts = std::thread::available_parallelism().map_or(1, |number| number.get());
+        command.arg("-C").arg(format!("codegen-units={}", parts));
         let mut search = std::ffi::OsString::from("dependency=");
         search.push(self.shared.join("deps"));
         command.arg("-L").arg(search);
