@@ -134,8 +134,8 @@ class Config:
     idle_seconds: int = _setting(60, "seconds until an idle worker is stopped", minimum=1)
     template_memory: int = _setting(
         -1,
-        "most MiB of templates, from which workers are forked; 0 = none, -1 = an eighth of the"
-        " memory limit",
+        "most MiB of templates, from which workers are forked, and of spares; 0 = none, -1 = an"
+        " eighth of the memory limit",
         minimum=-1,
     )
     function_workers: int = _setting(32, "most workers of one function", minimum=1)

@@ -17,6 +17,8 @@ UPLOADS_MAX = 64
 GIT_REQUESTS_MAX = 64
 #: Most readers of live logs and build logs.
 STREAMS_MAX = 256
+#: Most bytes of events that wait for all of them; a reader beyond it that is behind is cut.
+EVENTS_BYTES_MAX = 64 * 1024 * 1024
 #: Queries of one list.
 QUERIES_MAX = 100
 #: Characters of one query.

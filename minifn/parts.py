@@ -20,7 +20,7 @@ from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir, make_directory
+from minifn.host.datadir import DataDir, make_directories
 from minifn.host.identity import FileIdentity
 from minifn.host.reloader import unwatched_place, watched_folder, watching_process
 from minifn.host.space import forbids_execution
@@ -44,7 +44,7 @@ from minifn.services.sign_in_links import SignInLinks
 from minifn.services.targets import Targets
 from minifn.services.uploads import Uploads
 from minifn.services.variables import VariableService
-from minifn.store import settings
+from minifn.store import settings, template_notes
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
 from minifn.tokens import Tokens
@@ -52,6 +52,7 @@ from minifn.workers.interface import Workers
 from minifn.workers.machine import load_runtimes, make_pool
 from minifn.workers.nodes import Cluster
 from minifn.workers.pool import Pool
+from minifn.workers.records import WorkerSpec
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.parts")
@@ -191,7 +192,7 @@ class Parts:
         place = unwatched_place(self.environ, data.root)
         said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
         try:
-            make_directory(place)
+            make_directories(place)
         except OSError as exc:
             reason = f"{place} cannot be made ({exc.strerror})"
         else:
@@ -233,6 +234,7 @@ class Parts:
         self.pool = await stack.enter_async_context(
             make_pool(Pool, config, self.spawner, self.engine)
         )
+        self.pool.templates.on_refused = self._note_refused
         self.workers, self.cluster = self.pool, None
         if config.cluster:
             # Imported here, because only this needs Ray. Raises an OSError.
@@ -240,6 +242,10 @@ class Parts:
 
             nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
+
+    def _note_refused(self, spec: WorkerSpec, why: str) -> None:
+        if spec.forks and spec.target is not None and spec.target.deployment is not None:
+            self.database.write(template_notes.keep, spec.target.deployment.id, why)
 
     def hooks(self) -> Hooks:
         """Return the calls from lower parts to higher ones."""

@@ -6,6 +6,7 @@ runs in a thread of its own, or it is that of the app that runs the given `Minif
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
@@ -102,6 +103,8 @@ class SyncMinifn:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._closed = False
+        #: The process that has the thread.
+        self._pid = 0
 
     deploy = _Waiting(lambda minifn: minifn, Minifn.deploy)
     delete = _Waiting(lambda minifn: minifn, Minifn.delete)
@@ -153,6 +156,7 @@ class SyncMinifn:
     @property
     def minifn(self) -> Minifn:
         """The `Minifn` that runs, started if need be. Raises NotRunning, and errors of a start."""
+        self._check_process()
         if self._thread is None and not self._closed and not isinstance(self._given, Minifn):
             self.start()
         if self._minifn is None or not self._minifn.running:
@@ -165,6 +169,7 @@ class SyncMinifn:
         Raises NotRunning when it stops meanwhile, and RuntimeError on the thread of that loop,
         which would wait for itself.
         """
+        self._check_process()
         loop = self._loop or self.minifn.lost.get_loop()
         if asyncio._get_running_loop() is loop:
             raise RuntimeError("the event loop would wait for itself: await the method of Minifn")
@@ -177,6 +182,14 @@ class SyncMinifn:
             # Also when Ctrl-C ends the wait.
             future.cancel()
             raise
+
+    def _check_process(self) -> None:
+        """Raise NotRunning in a fork of the process that runs it: a fork has no other threads."""
+        if self._thread is not None and self._pid != os.getpid():
+            raise NotRunning(
+                f"minifn runs in process {self._pid}, of which this one is a fork: call it there,"
+                " or by HTTP."
+            )
 
     def __enter__(self) -> Self:
         self.start()
@@ -200,14 +213,14 @@ class SyncMinifn:
             except BaseException:
                 thread.join()
                 raise
-            self._thread, self._closed = thread, False
+            self._thread, self._closed, self._pid = thread, False, os.getpid()
 
     def close(self) -> None:
         """Stop, and wait for the end. A second call does nothing; an app's `Minifn` stays."""
         with self._lock:
             thread, self._thread = self._thread, None
             self._closed = True
-            if thread is not None and self._loop is not None:
+            if thread is not None and self._loop is not None and self._pid == os.getpid():
                 self._loop.call_soon_threadsafe(self._stop.set)
                 thread.join()
                 self._loop = None

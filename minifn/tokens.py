@@ -77,7 +77,7 @@ class ConsoleClaims(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     #: The API key that it was begun with, "" for the admin key.
     key_id: str
     session_id: str
-    #: Of the secret of the page that it was begun by.
+    #: A hash of the secret of the page that began it.
     page: str = ""
     exp: int
 

@@ -186,7 +186,10 @@ READERS: dict[str, tuple[Callable[[bytes], object], int]] = {
     "function's key": (header(b"x-appwrite-key", b"dynamic_"), HEAD_BYTES_MAX),
     "operator's session": (text(OperatorTokens("k").verify), HEAD_BYTES_MAX),
     "response format": (text(shape_of.__wrapped__), HEAD_BYTES_MAX),
-    "Accept": (text(executions._wants_multipart), HEAD_BYTES_MAX),
+    "Accept": (
+        lambda content: executions._wants_multipart({b"accept": content}),
+        HEAD_BYTES_MAX,
+    ),
     "Range": (text(lambda content: read_range(content, 1000)), HEAD_BYTES_MAX),
     "Content-Range": (text(parse_content_range), HEAD_BYTES_MAX),
     # Parameters

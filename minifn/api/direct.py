@@ -6,6 +6,7 @@ minifn's own server hands such requests over here.
 """
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,9 +18,14 @@ from minifn.api.wire.answers import RawHeaders, deliver
 from minifn.api.wire.body_stream import Arrived
 from minifn.parts import Parts
 
-#: An answer, and the headers that it has besides its own.
-Reply = tuple[ASGIApp, RawHeaders]
-Replying = Callable[[Scope, bytes], Awaitable[Reply]]
+
+class Replying(NamedTuple):
+    """A way to answer requests."""
+
+    #: Returns the answer to a request with this body.
+    answer: Callable[[Scope, bytes], Awaitable[ASGIApp]]
+    #: Returns the headers that the answer has besides its own.
+    headers: Callable[[Scope], RawHeaders]
 
 
 class Direct:
@@ -30,7 +36,7 @@ class Direct:
     ) -> None:
         self._parts = parts
         self._functions = functions
-        self._fast = fast
+        self._fast = [(one, Replying(_answering(one), headers_for)) for one in fast]
 
     def replying(self, scope: Scope) -> Replying | None:
         """Return what answers a request, given its body; None leaves it to the ASGI application.
@@ -46,26 +52,31 @@ class Direct:
         if isinstance(route, str):
             return self._of_function(route)
         if route is None:
-            for fast in self._fast:
+            for fast, replying in self._fast:
                 if fast.takes(scope):
-                    return _of_operation(fast)
+                    return replying
         return None
 
     def _of_function(self, function_id: str) -> Replying:
-        async def reply(scope: Scope, body: bytes) -> Reply:
-            return await self._functions.answer(function_id, scope, Arrived(body)), []
+        def answer(scope: Scope, body: bytes) -> Awaitable[ASGIApp]:
+            return self._functions.answer(function_id, scope, Arrived(body))
 
-        return reply
+        return Replying(answer, _no_headers)
 
-    async def deliver(self, reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send an answer that is long or not in memory."""
-        answer, extra = reply
+    async def deliver(
+        self, answer: ASGIApp, extra: RawHeaders, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Send an answer that is long or not in memory, with `extra` headers."""
         budget = self._parts.budgets.answers
         await deliver(answer, budget, scope, receive, sending_too(send, extra))
 
 
-def _of_operation(fast: FastRoute) -> Replying:
-    async def reply(scope: Scope, body: bytes) -> Reply:
-        return await fast.endpoint.answer(scope, Arrived(body)), headers_for(scope)
+def _answering(fast: FastRoute) -> Callable[[Scope, bytes], Awaitable[ASGIApp]]:
+    def answer(scope: Scope, body: bytes) -> Awaitable[ASGIApp]:
+        return fast.endpoint.answer(scope, Arrived(body))
 
-    return reply
+    return answer
+
+
+def _no_headers(scope: Scope) -> RawHeaders:
+    return []

@@ -1,11 +1,15 @@
 """Reads the target of a request: the host, the path below the mount, and the server's address."""
 
+import functools
 from urllib.parse import quote, unquote
 
 from starlette.types import Scope
 
 from minifn.config import authority
 from minifn.ids import split_authority
+
+#: Bytes of the longest Host header that is read once for many requests.
+_KEPT_BYTES = 256
 
 
 def host_of(scope: Scope) -> str:
@@ -15,9 +19,14 @@ def host_of(scope: Scope) -> str:
     """
     for name, value in scope["headers"]:
         if name == b"host":
-            host, _ = split_authority(value.decode("latin-1").lower())
-            return host.rstrip(".")
+            return _host(value) if len(value) <= _KEPT_BYTES else _host.__wrapped__(value)
     return ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _host(value: bytes) -> str:
+    host, _ = split_authority(value.decode("latin-1").lower())
+    return host.rstrip(".")
 
 
 def mount_of(scope: Scope) -> str:

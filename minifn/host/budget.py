@@ -13,9 +13,17 @@ class Budget:
 
     def take(self, amount: int) -> None:
         """Take `amount`, to be given back. Raises Overloaded when less is left."""
-        if self.used + amount > self._capacity:
+        if not self.has(amount):
             raise Overloaded
         self.used += amount
+
+    def count(self, amount: int) -> None:
+        """Take `amount` whether or not it is left."""
+        self.used += amount
+
+    def has(self, amount: int) -> bool:
+        """Tell whether `amount` is left."""
+        return self.used + amount <= self._capacity
 
     def give(self, amount: int) -> None:
         """Give back an amount that was taken."""
@@ -39,3 +47,5 @@ class Budgets:
         self.git_requests = Budget(limits.GIT_REQUESTS_MAX)
         #: Answers that go on until their reader leaves.
         self.streams = Budget(limits.STREAMS_MAX)
+        #: Bytes of events that wait for their readers.
+        self.events = Budget(min(limits.EVENTS_BYTES_MAX, memory_bytes // 8))

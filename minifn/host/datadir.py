@@ -63,7 +63,7 @@ class DataDir:
 
         Raises OSError.
         """
-        for path in (
+        make_directories(
             self.root,
             self.deployments,
             self.builds,
@@ -71,13 +71,14 @@ class DataDir:
             self.toolchains,
             self.repositories,
             self.run,
-        ):
-            make_directory(path)
+        )
         ignored = self.root / ".gitignore"
         if not ignored.exists():
             # On a full disk the server starts without it.
-            with contextlib.suppress(OSError):
-                ignored.write_text("*\n")
+            with contextlib.suppress(OSError), ignored.open("w") as file:
+                file.write("*\n")
+                file.flush()
+                os.fsync(file.fileno())
 
     def source(self, deployment_id: str) -> Path:
         """The uploaded archive of a deployment."""
@@ -212,14 +213,17 @@ def remove_tree(path: Path) -> None:
         time.sleep(0.05)
 
 
-def make_directory(path: Path) -> None:
-    """Create a directory, mode 0700, and its missing parents, durably. Raises OSError."""
-    missing = [directory for directory in (path, *path.parents) if not directory.exists()]
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for directory in missing:
+def make_directories(*paths: Path) -> None:
+    """Create directories, mode 0700, and their missing parents, durably. Raises OSError."""
+    changed: dict[Path, None] = {}
+    for path in paths:
+        changed |= {one.parent: None for one in (path, *path.parents) if not one.exists()}
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Each once: it takes milliseconds.
+    for directory in changed:
         # A directory that may be written to may not always be read.
         with contextlib.suppress(PermissionError):
-            sync_directory(directory.parent)
+            sync_directory(directory)
 
 
 def sync_directory(directory: Path) -> None:

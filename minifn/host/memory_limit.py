@@ -4,6 +4,7 @@ Interface: the kernel's Documentation/admin-guide/cgroup-v2.rst ("Memory") and
 cgroup-v1/memory.rst.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from minifn.host.control_groups import own_group, read
 V2_LIMITS, V2_USE = ("memory.max", "memory.high"), "memory.current"
 V1_LIMITS, V1_USE = ("memory.limit_in_bytes",), "memory.usage_in_bytes"
 MACHINE = "the machine"
+#: Seconds for which a look is shared.
+GLANCE_SECONDS = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +29,21 @@ class Memory:
     available_bytes: int
     #: The origin of the limit: MACHINE, or the directory of a control group.
     source: str
+
+
+class Glances:
+    """Looks that are shared by all who ask within GLANCE_SECONDS, such as in one turn of a loop."""
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._memory: Memory
+
+    def available_bytes(self) -> int:
+        """Return the bytes that were available at the last look."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._memory, self._due = look(), now + GLANCE_SECONDS
+        return self._memory.available_bytes
 
 
 def look(place: str = "/proc/self") -> Memory:

@@ -39,7 +39,7 @@ from minifn.server.connections import (
 )
 from minifn.server.direct import DirectConnection
 from minifn.server.listening import BACKLOG, AddressUnavailable, Listeners, listen
-from minifn.server.memory import Allocator
+from minifn.server.memory import Allocator, spare_collector
 from minifn.server.proxies import ProxyHint, naming, trusted
 from minifn.server.watchdog import Watchdog
 from minifn.store.cipher import VariablesKeyError
@@ -167,6 +167,7 @@ async def _announce(minifn: Minifn, config: Config, ready: Ready) -> None:
     address = f"{url_of(config)}\n{config.project}\n"
     await asyncio.to_thread(minifn.data.leave_address, address)
     await ready(minifn, url_of(config))
+    spare_collector()
 
 
 def _uvicorn_config(config: Config, minifn: Minifn) -> uvicorn.Config:

@@ -14,7 +14,7 @@ import httptools
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, RequestResponseCycle
 
-from minifn.api.direct import Direct, Reply, Replying
+from minifn.api.direct import Direct, Replying
 from minifn.api.wire.answers import BUFFERED_BYTES, Answer, RawHeaders
 from minifn.hooks import nothing_async
 from minifn.server import access_log
@@ -28,6 +28,24 @@ REST_SECONDS = 0.05
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 #: Headers of proxies, which the application's middleware reads.
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+#: Bytes of the longest URL that is parsed once for many requests.
+_KEPT_BYTES = 256
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(url: bytes) -> tuple[str, bytes, bytes]:
+    """Return the path of a URL, its raw path and its query."""
+    parts = httptools.parse_url(url)
+    path = parts.path.decode("ascii")
+    return unquote(path) if "%" in path else path, parts.path, parts.query or b""
+
+
+@functools.lru_cache(maxsize=16)
+def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes | None:
+    """Return the lines of headers that many answers have; None if HTTP cannot carry one."""
+    if HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
+        return None
+    return b"".join([b"%b: %b\r\n" % item for item in headers])
 
 
 class _Ended:
@@ -68,15 +86,22 @@ class DirectCycle(RequestResponseCycle):
 
     def write(self, answer: Answer, extra: RawHeaders) -> bool:
         """Send a short answer at once; tell whether that was possible."""
-        headers = [*self.default_headers, *answer.headers, *extra]
-        if self.flow.write_paused or HEADER_VALUE_RE.search(b"".join([one[1] for one in headers])):
+        first, last = _lines(tuple(self.default_headers)), _lines(tuple(extra))
+        own = answer.headers
+        if (
+            self.flow.write_paused
+            or first is None
+            or last is None
+            or HEADER_VALUE_RE.search(b"".join([value for _, value in own]))
+        ):
             return False
         self.response_started = self.response_complete = True
         if self.disconnected or self.transport.is_closing():
             return True
-        head = [b"%b: %b\r\n" % item for item in headers]
+        head = [b"%b: %b\r\n" % item for item in own]
         close = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        self.transport.write(b"".join((STATUS_LINE[answer.status], *head, close, answer.body)))
+        status = STATUS_LINE[answer.status]
+        self.transport.write(b"".join((status, first, *head, last, close, answer.body)))
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
@@ -181,12 +206,13 @@ class DirectConnection(Connection):
             or (method := parser.get_method().decode("ascii")) in ("HEAD", "CONNECT")
         ):
             return False
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        self.scope["method"] = method
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = url.path
-        self.scope["query_string"] = url.query or b""
+        url = self.url
+        path, raw_path, query = (
+            _parsed(url) if len(url) <= _KEPT_BYTES else _parsed.__wrapped__(url)
+        )
+        scope = self.scope
+        scope["method"], scope["path"] = method, path
+        scope["raw_path"], scope["query_string"] = raw_path, query
         return True
 
     def on_body(self, body: bytes) -> None:
@@ -231,8 +257,8 @@ class DirectConnection(Connection):
         try:
             if self._named is not None:
                 await self._named(scope, cast("Receive", nothing_async), nothing_async)
-            reply = await replying(scope, body)
-            answer, extra = reply
+            answer = await replying.answer(scope, body)
+            extra = replying.headers(scope)
             if (
                 isinstance(answer, Answer)
                 and len(answer.body) <= BUFFERED_BYTES
@@ -241,7 +267,7 @@ class DirectConnection(Connection):
                 if self._writes_log:
                     access_log.write_line(scope, answer.status, began)
                 return
-            await self._deliver(cycle, scope, reply, began)
+            await self._deliver(cycle, answer, extra, began)
         except BaseException as exc:
             self.logger.error("A request could not be answered", exc_info=exc)
             if cycle.response_started:
@@ -252,10 +278,13 @@ class DirectConnection(Connection):
             # A callback of the task would cost a turn of the loop.
             self.tasks.discard(cycle.task)
 
-    async def _deliver(self, cycle: DirectCycle, scope: Scope, reply: Reply, began: float) -> None:
+    async def _deliver(
+        self, cycle: DirectCycle, answer: ASGIApp, extra: RawHeaders, began: float
+    ) -> None:
         """Send an answer piece by piece, through uvicorn."""
         cycle.receive_too()
-        app = functools.partial(self._direct.deliver, reply)
+        app = functools.partial(self._direct.deliver, answer, extra)
+        scope = cast("Scope", cycle.scope)
         receive, send = cast("Receive", cycle.receive), cast("Send", cycle.send)
         if self._writes_log:
             await access_log.logged(app, scope, receive, send, began)

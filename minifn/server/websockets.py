@@ -16,6 +16,9 @@ class SocketConnection(Watched, WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message, and return when the client has read most of it."""
         await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
+            # uvicorn would log an error for every handshake that is refused with an answer.
+            self.handshake_complete = True
         await self.writable.wait()
 
     def handle_ping(self) -> None:

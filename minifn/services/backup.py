@@ -21,7 +21,7 @@ from typing import BinaryIO
 import msgspec
 
 from minifn import __version__, jsontext
-from minifn.host.datadir import DataDir, make_directory, remove_tree, sync_directory
+from minifn.host.datadir import DataDir, make_directories, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
 from minifn.store import deployments, execution_queue, functions, git_sources, schema
@@ -94,7 +94,7 @@ def restore(file: Path, data: DataDir) -> Summary:
         raise BackupError(
             f"{data.root} is not empty: a backup is restored into a new or an empty directory"
         )
-    make_directory(data.root)
+    make_directories(data.root)
     staged = DataDir(data.root / "restoring")
     try:
         staged.prepare()

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
 from types import TracebackType
 
@@ -46,10 +46,11 @@ from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
 from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
+from minifn.store.late_indexes import LOOK_ROWS
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
-from minifn.workers.records import FunctionResponse
+from minifn.workers.records import FunctionResponse, answered
 from minifn.workers.specs import WorkerSpecs
 
 logger = logging.getLogger("minifn.services.executions")
@@ -93,6 +94,9 @@ class Executions:
         self._changes = changes or ChangeFeed()
         self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
         self._running = Tasks()
+        self._filling = Tasks()
+        #: Executions that were stored after they ended.
+        self._inserted = 0
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
@@ -117,6 +121,7 @@ class Executions:
     ) -> None:
         """Put claimed executions that have not ended back into the queue, for the next start."""
         await self._running.end()
+        await self._filling.wait()
         # One write for all: some tasks have not begun, and a claim may have been under way.
         try:
             await self._database.write(execution_queue.requeue, now_ms())
@@ -170,7 +175,7 @@ class Executions:
                 response, errors=records.join(response.errors, message)
             )
         result = records.finish(target, execution, response)
-        await self._database.write(executions.insert, result.execution)
+        await self._insert(result.execution)
         self._changes.tell("create", result.execution, result=result)
         _report(result.execution)
         if capped:
@@ -265,8 +270,17 @@ class Executions:
         Raises FunctionNotFound.
         """
         execution = records.refuse(records.caused(function, request), reason)
-        await self._database.write(executions.insert, execution)
+        await self._insert(execution)
         self._changes.tell("create", execution)
+
+    def _insert(self, execution: Execution) -> "asyncio.Future[None]":
+        """Store an execution that has ended."""
+        self._inserted += 1
+        if self._inserted % LOOK_ROWS == 0:
+            # A transaction of its own, for which no caller waits.
+            filling = self._database.insist(executions.fill_indexes)
+            self._filling.start(filling, "minifn-late-indexes")
+        return self._database.write_each(executions.insert_each, execution)
 
     async def __call__(
         self,
@@ -350,7 +364,7 @@ class Executions:
         )
         return records.finish(target, execution, response)
 
-    async def _call(
+    def _call(
         self,
         target: Target,
         execution: Execution,
@@ -358,18 +372,17 @@ class Executions:
         timeout_seconds: float,
         *,
         queue_unbounded: bool = False,
-    ) -> FunctionResponse:
+    ) -> Awaitable[FunctionResponse]:
         deadline = time.monotonic() + timeout_seconds
         if self._changes.live:
             self._changes.tell_watchers(Begun(execution=execution))
         try:
             spec = self._specs.of(target)
         except RuntimeUnavailable as exc:
-            return FunctionResponse(
-                status_code=500, errors=f"{exc}\nError Code: 500", failure="start"
-            )
+            problem = f"{exc}\nError Code: 500"
+            return answered(FunctionResponse(status_code=500, errors=problem, failure="start"))
         call = self._calls.make(target.function, execution, request)
-        return await self._workers.call(spec, call, deadline, queue_unbounded=queue_unbounded)
+        return self._workers.call(spec, call, deadline, queue_unbounded=queue_unbounded)
 
 
 def _report(execution: Execution) -> None:

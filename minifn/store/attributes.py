@@ -53,7 +53,7 @@ EXECUTIONS: Attributes = {
         (Kind.FLOAT, ("duration_seconds",)),
     )
     for name in names
-} | {"sequence": Attribute("sequence", Kind.INTEGER, "executions_function")}
+} | {"sequence": Attribute("sequence", Kind.INTEGER, late_indexes.BY_FUNCTION)}
 
 #: Attributes of the executions of all functions.
 ALL_EXECUTIONS: Attributes = {**EXECUTIONS, **_columns(Kind.STRING, "function_id")}

@@ -20,8 +20,8 @@ _OPERATORS = {
 }
 _NULL_METHODS = (Method.IS_NULL, Method.IS_NOT_NULL)
 _NEGATED = frozenset({Method.NOT_STARTS_WITH, Method.NOT_ENDS_WITH, Method.NOT_CONTAINS})
-#: The largest code point. It is no character, so texts with the prefix p sort before p + _LAST.
-_LAST = "\U0010ffff"
+#: The largest code point. It is no character, so texts with the prefix p sort before p + LAST.
+LAST = "\U0010ffff"
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def within(column: str, reach: Iterable[str]) -> Condition:
 def _named(column: str, patterns: list[str]) -> Condition:
     return join(
         [
-            Condition(f"{column} BETWEEN ? AND ?", (pattern[:-1], pattern[:-1] + _LAST))
+            Condition(f"{column} BETWEEN ? AND ?", (pattern[:-1], pattern[:-1] + LAST))
             if pattern.endswith("*")
             else Condition(f"{column} = ?", (pattern,))
             for pattern in patterns
@@ -121,7 +121,7 @@ def _text_condition(method: Method, column: str, values: tuple[Any, ...]) -> Con
     LIKE ignores the case of letters and would need escapes.
     """
     if method in (Method.STARTS_WITH, Method.NOT_STARTS_WITH):
-        test, values = f"{column} BETWEEN ? AND ?", (values[0], values[0] + _LAST)
+        test, values = f"{column} BETWEEN ? AND ?", (values[0], values[0] + LAST)
     elif method in (Method.ENDS_WITH, Method.NOT_ENDS_WITH):
         # substr(x, -0) is the whole text, so an empty end is tested apart.
         test, values = f"(? = '' OR substr({column}, -length(?)) = ?)", (values[0],) * 3

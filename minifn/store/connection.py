@@ -17,6 +17,9 @@ PASSING_ERRORS = frozenset(
     }
 )
 
+#: Seconds that a connection waits for a file that another process holds.
+BUSY_SECONDS = 10
+
 
 def may_pass(error: BaseException) -> bool:
     """Tell whether a write failed because of the machine, so that it may succeed later."""
@@ -35,7 +38,11 @@ def connect(
     Without a `cipher` it can neither read nor write variables. Raises sqlite3.Error.
     """
     conn = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, cached_statements=512, timeout=10
+        path,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+        timeout=BUSY_SECONDS,
     )
     conn.execute("PRAGMA foreign_keys = ON")
     # Committed writes survive a loss of power. Under load one flush of the disk serves many writes.

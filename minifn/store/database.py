@@ -1,62 +1,38 @@
 """One SQLite file: a writer thread with group commit, reader threads, a checkpoint thread.
 
 Store functions are plain `fn(conn, ...)`, which `Database.write` and `Database.read` run off the
-event loop. All writes that wait when the writer is free go into one transaction, and their callers
-are woken together after COMMIT: under load a row costs tens of microseconds instead of a commit.
-
-When a job of a batch fails, the batch is rolled back and each job runs again in its own
-transaction. That is rare, and savepoints would cost every job a third more. So a write may run
-twice, and must have no effect but on its connection.
+event loop. `writer.py` tells how writes become transactions.
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from minifn.errors import DatabaseTimeout
-from minifn.host.identity import FileIdentity
 from minifn.limits import LIST_SECONDS_MAX
-from minifn.store import schema
-from minifn.store.cipher import VariableCipher, adopt
+from minifn.store.cipher import VariableCipher
 from minifn.store.connection import checkpoint, connect, may_pass
+from minifn.store.writer import LOG_PAGES_MAX, Job, Outcome, Writer
 
 logger = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: A job of a thread: (function, positional arguments, keyword arguments, future).
-Job = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any], "asyncio.Future[Any]"]
 #: (deadline on the monotonic clock, job).
 Read = tuple[float, Job]
-#: The outcome of a job, for the event loop: (future, result, error).
-Outcome = tuple["asyncio.Future[Any]", Any, BaseException | None]
-
-#: Changed rows between two checkpoints: some 8 MB of write-ahead log.
-CHECKPOINT_CHANGES = 2_000
-#: Transactions between two checkpoints.
-CHECKPOINT_COMMITS = 200
-#: Pages (4 KiB) of a log beyond which the writer waits for a whole checkpoint, which restarts it.
-LOG_PAGES_MAX = 16_384
-#: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
-BATCH_MAX = 256
 READERS = 2
 #: Steps of SQLite's virtual machine between two looks of a reader at the clock.
 READ_STEPS = 20_000
 #: Seconds between two attempts of a write that must not be lost.
 INSIST_SECONDS = 1.0
-
-
-class DatabaseLost(sqlite3.OperationalError):
-    """The file was removed or replaced, so writes to it would be lost."""
 
 
 class DatabaseClosed(RuntimeError):
@@ -76,13 +52,10 @@ class Database:
     ) -> None:
         self.path = path
         self._cipher = cipher
-        self._flushed = flushed
         self._loop: asyncio.AbstractEventLoop | None = None
         #: None in a queue ends its thread.
-        self._writes: SimpleQueue[Job | None] = SimpleQueue()
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._lists: SimpleQueue[Read | None] = SimpleQueue()
-        self._writer = _thread("minifn-writer", self._write_loop)
         self._readers = [
             _thread(f"minifn-reader-{number}", self._read_loop, self._reads)
             for number in range(READERS)
@@ -90,11 +63,16 @@ class Database:
         self._lister = _thread("minifn-lists", self._read_loop, self._lists)
         self._checkpointer = _thread("minifn-checkpoints", self._checkpoint_loop)
         self._checkpoint_due = threading.Event()
+        self._writer = Writer(
+            path,
+            cipher,
+            flushed=flushed,
+            settle=self._settle,
+            tell=self._tell,
+            checkpoint_due=self._checkpoint_due,
+        )
         self._closing = False
-        #: Held by the writer during a transaction, and by a checkpoint of the whole log.
-        self._turn = threading.Lock()
         self._listeners: list[Callable[[set[str]], None]] = []
-        self._touched: set[str] = set()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -108,10 +86,10 @@ class Database:
 
         Raises sqlite3.Error, schema.DatabaseTooNew and cipher.VariablesKeyError.
         """
-        self._conn = await asyncio.to_thread(self._open_writer)
-        self._identity = FileIdentity(self.path, self.path.with_name(f"{self.path.name}-wal"))
+        await asyncio.to_thread(self._writer.open)
         self._loop = asyncio.get_running_loop()
-        for thread in (self._writer, self._checkpointer, self._lister, *self._readers):
+        self._writer.start()
+        for thread in (self._checkpointer, self._lister, *self._readers):
             thread.start()
 
     async def close(self) -> None:
@@ -127,8 +105,8 @@ class Database:
         # The writer's connection closes last and moves the rest of the log into the file.
         for thread in (*self._readers, self._lister, self._checkpointer):
             await asyncio.to_thread(thread.join)
-        self._writes.put(None)
-        await asyncio.to_thread(self._writer.join)
+        self._writer.hand_over()
+        await asyncio.to_thread(self._writer.close)
 
     def write(
         self, fn: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -138,10 +116,25 @@ class Database:
         Cancelling the caller does not cancel the write. An exception of `fn` rolls its writes back
         and is raised to the caller. Raises DatabaseClosed.
         """
+        return self._write(fn, args, kwargs)
+
+    def write_each(
+        self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T
+    ) -> "asyncio.Future[None]":
+        """Do what `write` does; one call of `fn(conn, items)` serves many callers.
+
+        It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
+        for each item alone.
+        """
+        return self._write(fn, (item,), None)
+
+    def _write(
+        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> "asyncio.Future[T]":
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writes.put((fn, args, kwargs, future))
+        self._writer.add((fn, args, kwargs, future))
         return future
 
     async def insist(
@@ -199,71 +192,6 @@ class Database:
         """
         self._listeners.append(listener)
 
-    def _open_writer(self) -> sqlite3.Connection:
-        # The file holds variables and hashes of keys, and other users may pass its directory.
-        # SQLite gives the log the same mode.
-        self.path.touch(mode=0o600)
-        self.path.chmod(0o600)
-        conn = connect(self.path, cipher=self._cipher)
-        try:
-            conn.execute("PRAGMA cache_size = -8192")
-            if not self._flushed:
-                conn.execute("PRAGMA synchronous = NORMAL")
-            conn.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            conn.execute("PRAGMA journal_mode = WAL")
-            conn.execute(f"PRAGMA journal_size_limit = {LOG_PAGES_MAX * 4096}")
-            schema.migrate(conn)
-            if self._cipher is not None:
-                adopt(conn, self._cipher)
-            conn.create_function("touch", 1, self._touched.add)
-            for trigger in schema.TOUCH_TRIGGERS:
-                conn.execute(trigger)
-        except BaseException:
-            conn.close()
-            raise
-        return conn
-
-    def _write_loop(self) -> None:
-        conn = self._conn
-        changes = commits = 0
-        while (job := self._writes.get()) is not None:
-            jobs = [job]
-            while len(jobs) < BATCH_MAX and not self._writes.empty():
-                job = self._writes.get()
-                if job is None:
-                    self._writes.put(None)
-                    break
-                jobs.append(job)
-            with self._turn:
-                outcomes = self._commit(conn, jobs)
-            self._tell(outcomes, self._take_touched())
-            commits += 1
-            if conn.total_changes - changes >= CHECKPOINT_CHANGES or commits == CHECKPOINT_COMMITS:
-                changes, commits = conn.total_changes, 0
-                self._checkpoint_due.set()
-        conn.close()
-
-    def _commit(self, conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run `jobs` in one transaction, or each in its own when a job or the commit fails."""
-        try:
-            if lost := self.missing():
-                raise DatabaseLost(f"{lost} was removed or replaced")
-            conn.execute("BEGIN IMMEDIATE")
-            outcomes: list[Outcome] = [
-                (future, fn(conn, *args, **kwargs), None) for fn, args, kwargs, future in jobs
-            ]
-            conn.execute("COMMIT")
-        except Exception as error:
-            # Without disk space SQLite has rolled back by itself.
-            if conn.in_transaction:
-                # A broken disk refuses it. The writer must live on; the next job rolls back first.
-                with contextlib.suppress(sqlite3.Error):
-                    conn.execute("ROLLBACK")
-            if len(jobs) == 1:
-                return [(jobs[0][3], None, error)]
-            return [outcome for job in jobs for outcome in self._commit(conn, [job])]
-        return outcomes
-
     def _read_loop(self, queue: "SimpleQueue[Read | None]") -> None:
         conn = connect(self.path, readonly=True, cipher=self._cipher)
         deadline = math.inf
@@ -276,7 +204,7 @@ class Database:
                     raise DatabaseTimeout
                 conn.execute("BEGIN")
                 try:
-                    outcome = (future, fn(conn, *args, **kwargs), None)
+                    outcome = (future, fn(conn, *args, **kwargs or {}), None)
                 finally:
                     deadline = math.inf
                     conn.execute("COMMIT")
@@ -296,7 +224,7 @@ class Database:
                     # The log restarts only when all of it was moved. The second pass leaves little
                     # for the third, which keeps the writer waiting.
                     checkpoint(conn)
-                    with self._turn:
+                    with self._writer.turn:
                         checkpoint(conn)
             except sqlite3.Error:
                 logger.exception(
@@ -307,14 +235,7 @@ class Database:
 
     def missing(self) -> str:
         """Return the file that was removed or replaced, "" while all are there."""
-        return self._identity.missing()
-
-    def _take_touched(self) -> set[str] | None:
-        if not self._touched:
-            return None
-        touched = set(self._touched)
-        self._touched.clear()
-        return touched
+        return self._writer.missing()
 
     def _tell(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
         try:

@@ -3,29 +3,35 @@
 The entries of an index of, say, durations lie all over it: kept up with each row, they cost more
 than the row itself. A table `executions_by_COLUMN` is such an index. Its rows are those of
 `executions` up to the mark, a sequence; the few rows beyond the mark (the tail) are read from
-`executions`. Triggers follow changes of rows that the mark has passed.
+`executions`. Triggers follow changes of rows that the mark has passed. `executions_by_function`
+finds a function's rows in order of creation.
 """
 
 import sqlite3
 
-from minifn.store import settings
+from minifn.store import blocks, settings
 from minifn.store.conditions import ALWAYS, Condition, join
 
 #: Columns with such an index.
 COLUMNS = (
-    *("status", "trigger", "response_status_code", "request_method", "request_path"),
+    *("function", "status", "trigger", "response_status_code", "request_method", "request_path"),
     *("deployment_id", "duration_seconds", "created_at", "updated_at"),
 )
 #: Rows of the tail that are worth filling in: reading that many takes a few milliseconds.
-ROWS = 4_000
+ROWS = 8_000
+#: Rows of an older database that `executions_by_function` gets in one step.
+BEHIND_ROWS = 50_000
 #: Inserted rows between two looks at the length of the tail.
 LOOK_ROWS = 1_000
 #: Stands for the order of the table's own rows where the name of an index is asked for.
 BY_SEQUENCE = "sequence"
-#: Name of the setting that holds the mark.
+#: Names of the settings that hold the mark, and that of an index that older databases lack.
 MARK = "executions_indexed"
+BEHIND = "executions_by_function"
 
 _PREFIX = "executions_by_"
+#: The index of the order of creation within a function.
+BY_FUNCTION = f"{_PREFIX}function"
 #: A source of rows, as it follows FROM, and the condition of those that count.
 Source = tuple[str, Condition]
 
@@ -40,12 +46,15 @@ def is_late(index: str) -> bool:
     return index.startswith(_PREFIX)
 
 
-def mark(conn: sqlite3.Connection) -> int:
-    """Return the last sequence that the indexes hold."""
-    return int(settings.get(conn, MARK, "0"))
+def mark(conn: sqlite3.Connection, index: str = "") -> int:
+    """Return the last sequence that an index holds."""
+    behind = settings.get(conn, BEHIND) if index == BY_FUNCTION else ""
+    return int(behind or settings.get(conn, MARK, "0"))
 
 
-def sources(table: str, index: str, through: int, *, keys: bool = False) -> list[Source]:
+def sources(
+    conn: sqlite3.Connection, table: str, index: str, *, keys: bool = False
+) -> list[Source]:
     """Return the sources of a table's rows by way of an index; "" is none.
 
     With `keys`, only the function, the index's column and the sequence are read. Unqualified names
@@ -57,7 +66,7 @@ def sources(table: str, index: str, through: int, *, keys: bool = False) -> list
         return [(f"{table} NOT INDEXED", ALWAYS)]
     if not is_late(index):
         return [(f"{table} INDEXED BY {index}", ALWAYS)]
-    tail = Condition("sequence > ?", (through,))
+    tail = Condition("sequence > ?", (mark(conn, index),))
     return [
         # CROSS keeps SQLite from reading the table first.
         (index if keys else f"{index} NATURAL CROSS JOIN {table}", ALWAYS),
@@ -80,6 +89,9 @@ def rows(columns: str, found: list[Source], where: Condition) -> Condition:
 def fill(conn: sqlite3.Connection, limit: int = ROWS) -> bool:
     """Fill in the next `limit` rows if the tail has that many; tell whether it had."""
     through = mark(conn)
+    if mark(conn, BY_FUNCTION) < through:
+        _catch_up(conn, through)
+        return True
     found = conn.execute(
         "SELECT sequence FROM executions WHERE sequence > ? ORDER BY sequence LIMIT 1 OFFSET ?",
         (through, limit - 1),
@@ -87,11 +99,29 @@ def fill(conn: sqlite3.Connection, limit: int = ROWS) -> bool:
     if found is None:
         return False
     for column in COLUMNS:
-        # In the order of the index, neighbours share pages.
-        conn.execute(
-            f"INSERT INTO {index_of(column)} SELECT function, {column}, sequence FROM executions"
-            " NOT INDEXED WHERE sequence > ? AND sequence <= ? ORDER BY function, 2, sequence",
-            (through, found[0]),
-        )
+        _copy(conn, column, through, found[0])
+    blocks.add(conn, through, found[0])
     settings.put(conn, MARK, str(found[0]))
     return True
+
+
+def _catch_up(conn: sqlite3.Connection, through: int) -> None:
+    """Give `executions_by_function` and the blocks the next rows, up to the others' mark."""
+    behind = mark(conn, BY_FUNCTION)
+    last = min(behind + BEHIND_ROWS, through)
+    _copy(conn, "function", behind, last)
+    blocks.add(conn, behind, last)
+    if last < through:
+        settings.put(conn, BEHIND, str(last))
+    else:
+        settings.remove(conn, BEHIND)
+
+
+def _copy(conn: sqlite3.Connection, column: str, after: int, through: int) -> None:
+    columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
+    # In the order of the index, neighbours share pages.
+    conn.execute(
+        f"INSERT INTO {index_of(column)} SELECT {columns} FROM executions NOT INDEXED"
+        f" WHERE sequence > ? AND sequence <= ? ORDER BY {columns}",
+        (after, through),
+    )

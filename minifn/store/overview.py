@@ -6,7 +6,7 @@ read for them.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from minifn.models import Function
@@ -23,6 +23,9 @@ SAMPLE_OF_FUNCTION = 20
 #: Characters at the end of a build log in which its problem is looked for.
 LOG_TAIL_CHARS = 4000
 _ERROR_CHARS = 4000
+#: Columns of an execution in a sample, and their values.
+_SAMPLED = "function, status, updated_at, duration_seconds"
+_Ended = tuple[int, str, int, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,24 +126,35 @@ def _durations(
 ) -> dict[int, list[float]]:
     """Return the seconds of sampled executions that ended after `since`, by function."""
     found: dict[int, list[float]] = defaultdict(list)
-    columns = "SELECT function, status, updated_at, duration_seconds FROM executions"
-    newest = conn.execute(f"{columns} ORDER BY sequence DESC LIMIT ?", (SAMPLE_ROWS,))
-    _sample(found, newest, since)
-    for function in called:
-        if len(found.get(function, ())) < SAMPLE_OF_FUNCTION:
-            found.pop(function, None)
-            rows = conn.execute(
-                f"{columns} INDEXED BY executions_function WHERE function = ?"
-                " ORDER BY sequence DESC LIMIT ?",
-                (function, SAMPLE_OF_FUNCTION),
-            )
-            _sample(found, rows, since)
+    newest = f"SELECT {_SAMPLED} FROM executions ORDER BY sequence DESC LIMIT ?"
+    _sample(found, conn.execute(newest, (SAMPLE_ROWS,)), since)
+    seldom = [one for one in called if len(found.get(one, ())) < SAMPLE_OF_FUNCTION]
+    for function, rows in _newest_of(conn, seldom):
+        found.pop(function, None)
+        _sample(found, rows, since)
     return found
 
 
-def _sample(
-    found: dict[int, list[float]], rows: Iterable[tuple[int, str, int, float]], since: int
-) -> None:
+def _newest_of(
+    conn: sqlite3.Connection, chosen: Sequence[int]
+) -> Iterator[tuple[int, list[_Ended]]]:
+    """Yield functions, each with its newest SAMPLE_OF_FUNCTION executions."""
+    through = late_indexes.mark(conn)
+    tail: dict[int, list[_Ended]] = {function: [] for function in chosen}
+    unfilled = f"SELECT {_SAMPLED} FROM executions WHERE sequence > ? ORDER BY sequence DESC"
+    for row in conn.execute(unfilled, (through,)) if chosen else ():
+        if row[0] in tail and len(tail[row[0]]) < SAMPLE_OF_FUNCTION:
+            tail[row[0]].append(row)
+    filled = (
+        f"SELECT {_SAMPLED} FROM {late_indexes.BY_FUNCTION} NATURAL CROSS JOIN executions"
+        " WHERE function = ? ORDER BY sequence DESC LIMIT ?"
+    )
+    for function, newest in tail.items():
+        older = conn.execute(filled, (function, SAMPLE_OF_FUNCTION - len(newest)))
+        yield function, [*newest, *older]
+
+
+def _sample(found: dict[int, list[float]], rows: Iterable[_Ended], since: int) -> None:
     for function, status, ended_at, seconds in rows:
         if status in ("completed", "failed") and ended_at > since:
             found[function].append(seconds)

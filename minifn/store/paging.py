@@ -3,14 +3,15 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
-from minifn.store import plans
+from minifn.store import merged, plans
+from minifn.store.blocks import Bounds
 from minifn.store.conditions import ALWAYS, Condition, join
-from minifn.store.late_indexes import rows
+from minifn.store.late_indexes import COLUMNS, rows
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
 from minifn.store.queries import CREATION, Attribute, Comparison, Method, Order, Query
 from minifn.store.table import Table
@@ -22,6 +23,9 @@ EVERYTHING = Scope()
 ROW_CHARS = 2048
 #: The column of `created_at`, which every table has.
 _TIME = "created_at"
+#: Comparisons that give a column a least value, and those that give it a largest one.
+_ABOVE = frozenset({Method.GREATER_THAN, Method.GREATER_THAN_EQUAL, Method.BETWEEN})
+_BELOW = frozenset({Method.LESS_THAN, Method.LESS_THAN_EQUAL, Method.BETWEEN})
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,17 @@ def page(
     orders = _orders(query, scope)
     name = table.name
     total = _count(conn, plans.for_count(conn, name, matches, query.filters, found)) if count else 0
-    plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
+    order_index = _order_index(query, scope)
+    plan = plans.for_page(conn, name, matches, orders, found, order_index, query, scope)
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
-    parts = _parts(conn, table.name, scope, query, orders)
-    sequences = _sequences(plan, parts, orders, query, scope)
+    parts = _parts(conn, table.name, scope, query, orders, plan.bounds)
+    if not parts:
+        return Page(total, ())
+    if _is_merged(plan, scope, orders):
+        sequences = merged.sequences(conn, table.name, query, scope, orders)
+    else:
+        sequences = _sequences(plan, parts, orders, query, scope)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
@@ -65,6 +75,14 @@ def page(
     if query.cursor_before:
         items.reverse()
     return Page(total, tuple(items))
+
+
+def _is_merged(plan: Plan, scope: Scope, orders: Orders) -> bool:
+    """Tell whether a page is read from an index of each function, in its order."""
+    if not (scope.several and plan.walks and len(orders) == 2):
+        return False
+    (column, descending), (_, also) = orders
+    return column in COLUMNS and descending == also
 
 
 def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -137,16 +155,23 @@ class Part:
 
 
 def _parts(
-    conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders
+    conn: sqlite3.Connection,
+    table: str,
+    scope: Scope,
+    query: Query,
+    orders: Orders,
+    bounds: Bounds | None,
 ) -> list[Part]:
     """Return the parts of a page, none of which overlap; with a cursor those beyond its row.
 
     For keys a and b, of which no two rows share the last, they are `a = ? AND b > ?` and `a > ?`.
-    A filter that compares a key decides here which parts there are: SQLite would seek by it.
+    A filter that compares a key decides here which parts there are: SQLite would seek by it. The
+    first key is within `bounds`.
     """
     columns = [column for column, _ in orders]
     if not query.cursor:
-        return [Part(one) for one in _further(query, *orders[0], None)]
+        further = _further(query, *orders[0], None, bounds) if bounds else []
+        return [Part(one) for one in further]
     of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
     sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {of_cursor.sql}"
     row = conn.execute(sql, of_cursor.values).fetchone()
@@ -154,23 +179,27 @@ def _parts(
         raise CursorNotFound
     if None in row:
         raise QueryOrderNull
+    if bounds is None:
+        return []
     equal = _compared(query, Method.EQUAL)
     parts: list[Part] = []
     for place in reversed(range(len(orders))):
         known = dict(zip(columns[:place], row, strict=False))
         if all(equal.get(column, value) == value for column, value in known.items()):
             same = [Condition(f"{column} = ?", (value,)) for column, value in known.items()]
-            parts += [
-                Part(join([*same, further]), frozenset(known))
-                for further in _further(query, *orders[place], row[place])
-            ]
-    return parts or [Part(Condition("0"))]
+            further = _further(query, *orders[place], row[place], (None, None) if place else bounds)
+            parts += [Part(join([*same, one]), frozenset(known)) for one in further]
+    return parts
 
 
-def _further(query: Query, column: str, descending: bool, value: Any) -> list[Condition]:
-    """Return the ranges of a column beyond `value`, None for all, that a filter leaves of it."""
+def _further(
+    query: Query, column: str, descending: bool, value: Any, bounds: Bounds
+) -> list[Condition]:
+    """Return the ranges of a column beyond `value`, None for all, within its bounds.
+
+    Bounds are those given and those of filters.
+    """
     beyond, before = ("<", ">") if descending else (">", "<")
-    further = [] if value is None else [Condition(f"{column} {beyond} ?", (value,))]
 
     def is_beyond(bound: Any) -> bool:
         return value is None or bool(bound < value if descending else bound > value)
@@ -178,11 +207,42 @@ def _further(query: Query, column: str, descending: bool, value: Any) -> list[Co
     equal = _compared(query, Method.EQUAL).get(column)
     if equal is not None:
         return [ALWAYS] if is_beyond(equal) else []
+    least, largest = _tightest(query, column, bounds)
+    first, last = (largest, least) if descending else (least, largest)
+    # SQLite seeks to the first bound of a side, so there is one of each.
+    further = [] if value is None else [Condition(f"{column} {beyond} ?", (value,))]
+    if first is not None and is_beyond(first.value):
+        further = [Condition(f"{column} {beyond}{first.equal} ?", (first.value,))]
+    if last is not None:
+        further.append(Condition(f"{column} {before}{last.equal} ?", (last.value,)))
     apart = _compared(query, Method.NOT_EQUAL).get(column)
     if apart is not None and is_beyond(apart):
         nearer = join([*further, Condition(f"{column} {before} ?", (apart,))])
         return [nearer, Condition(f"{column} {beyond} ?", (apart,))]
     return [join(further)]
+
+
+class Bound(NamedTuple):
+    """One side of a range; `equal` is "=" when the value itself is within."""
+
+    value: Any
+    equal: str = "="
+
+
+def _tightest(query: Query, column: str, bounds: Bounds) -> tuple[Bound | None, Bound | None]:
+    """Return the least and the largest bound of a column: of those given, and of filters'."""
+    least, largest = ([] if value is None else [Bound(value)] for value in bounds)
+    for item in query.filters:
+        if isinstance(item, Comparison) and item.attribute.column == column:
+            equal = "" if item.method in (Method.LESS_THAN, Method.GREATER_THAN) else "="
+            if item.method in _ABOVE:
+                least.append(Bound(item.values[0], equal))
+            if item.method in _BELOW:
+                largest.append(Bound(item.values[-1], equal))
+    return (
+        max(least, key=lambda bound: (bound.value, not bound.equal), default=None),
+        min(largest, key=lambda bound: (bound.value, bool(bound.equal)), default=None),
+    )
 
 
 def _compared(query: Query, method: Method) -> dict[str, Any]:

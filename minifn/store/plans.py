@@ -4,18 +4,20 @@ SQLite has no statistics and would guess, so each filter that an index can serve
 filter that leaves few rows (FEW) drives the query, and its rows are sorted. Without such a filter
 matches are frequent, and a page is found soon by reading in the list's order.
 
-A page of a million rows then takes milliseconds. These take longer, up to some tenths of a second:
-parts of a text (CONTAINS, ENDS_WITH), which no index finds; a long range of `id`, `deployment_id`
-or `updated_at` in order of creation; and the count of rows when two conditions are each frequent
-and seldom hold together.
+In such a walk, `blocks` leave out rows that a filter excludes. A page of a million rows then takes
+milliseconds. These take longer, up to some tenths of a second: parts of a text (CONTAINS,
+ENDS_WITH), which no index finds; a long range of `id`, `deployment_id` or a time in order of
+`status` or another column that does not follow creation; and the count of rows when two conditions
+are each frequent and seldom hold together.
 """
 
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from minifn.store.blocks import Bounds, bounds
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
-from minifn.store.late_indexes import Source, mark, rows, sources
+from minifn.store.late_indexes import BY_FUNCTION, Source, mark, rows, sources
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
@@ -79,19 +81,22 @@ class Plan:
     sources: list[Source]
     where: Condition
     in_order: bool = False
+    #: Rows match so often that a page is found soon by reading in the list's order.
+    walks: bool = False
+    #: Bounds of the list's first column; None when no row matches.
+    bounds: Bounds | None = (None, None)
 
 
 def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope) -> list[Candidate]:
     """Return the candidates to drive the query, fewest rows first; none for a short table."""
     if not scope.index:
         return []
-    through = mark(conn)
     found = [
         candidate
         for item in query.filters
-        if (candidate := _of_filter(conn, table, item, scope, through)) is not None
+        if (candidate := _of_filter(conn, table, item, scope)) is not None
     ]
-    select = _select(table, [(scope.index, scope.condition)], through)
+    select = _select(conn, table, [(scope.index, scope.condition)])
     found.append(
         Candidate(
             select,
@@ -106,14 +111,14 @@ def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope)
 
 
 def _of_filter(
-    conn: sqlite3.Connection, table: str, item: Filter, scope: Scope, through: int
+    conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
 ) -> Candidate | None:
     """Return the candidate of one filter, None when no index serves it."""
     parts = range_parts(item)
     if not parts:
         return None
     in_scope = [(index, join([scope.prefix, part])) for index, part in parts]
-    select = _select(table, in_scope, through)
+    select = _select(conn, table, in_scope)
     indexes = {index for index, _ in parts}
     method = None if isinstance(item, Combination) else item.method
     single = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
@@ -128,9 +133,11 @@ def _of_filter(
     )
 
 
-def _select(table: str, parts: Sequence[tuple[str, Condition]], through: int) -> Condition:
+def _select(
+    conn: sqlite3.Connection, table: str, parts: Sequence[tuple[str, Condition]]
+) -> Condition:
     selects = [
-        rows("sequence", sources(table, index, through, keys=True), part) for index, part in parts
+        rows("sequence", sources(conn, table, index, keys=True), part) for index, part in parts
     ]
     return Condition(
         " UNION ALL ".join(select.sql for select in selects),
@@ -158,19 +165,29 @@ def for_page(
     orders: Orders,
     found: list[Candidate],
     order_index: str,
+    query: Query,
+    scope: Scope,
 ) -> Plan:
     """Plan a page of the rows that match. `order_index` finds rows in order; "" when none does."""
     if not found:
         return Plan([(table, ALWAYS)], matches)
     best = found[0]
     if best.contiguous and best.index == order_index:
-        return Plan(sources(table, order_index, mark(conn)), matches, in_order=True)
+        return Plan(sources(conn, table, order_index), matches, in_order=True)
     if best.rows <= FEW or (len(found) > 2 and best.rows < TOTAL_MAX):
         # With several filters more rows may drive, because few may match all of them.
         return _driven(table, matches, best)
     if len(orders) == 1:
         order_index = next(candidate.index for candidate in found if candidate.ordered)
-    return Plan(sources(table, order_index, mark(conn)), matches, in_order=bool(order_index))
+    read = sources(conn, table, order_index)
+    if not order_index:
+        return Plan(read, matches, walks=True)
+    limits = bounds(
+        *(conn, table, orders[0][0], query.filters, matches),
+        None if scope.several else scope.prefix,
+        mark(conn, BY_FUNCTION),
+    )
+    return Plan(read, matches, in_order=True, bounds=limits)
 
 
 def for_count(
@@ -188,7 +205,7 @@ def for_count(
         return best.rows
     if best.rows <= FEW:
         return _driven(table, matches, best)
-    return Plan(sources(table, best.index, mark(conn)), matches)
+    return Plan(sources(conn, table, best.index), matches)
 
 
 def _driven(table: str, matches: Condition, candidate: Candidate) -> Plan:

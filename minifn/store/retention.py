@@ -2,7 +2,8 @@
 
 import sqlite3
 
-from minifn.store import usage
+from minifn.store import late_indexes, usage
+from minifn.store.conditions import Condition
 
 
 def delete_older(conn: sqlite3.Connection, before: int, limit: int) -> int:
@@ -25,13 +26,29 @@ def beyond(conn: sqlite3.Connection, keep: int) -> list[tuple[int, int]]:
 
     Both are sequences, of `functions` and of `executions`.
     """
-    found: list[tuple[int, int]] = conn.execute(
-        "SELECT sequence, ("
-        "  SELECT executions.sequence FROM executions WHERE function = functions.sequence"
-        "  ORDER BY executions.sequence DESC LIMIT 1 OFFSET ?"
-        ") AS last FROM functions WHERE last IS NOT NULL",
-        (keep,),
-    ).fetchall()
+    mark = late_indexes.mark(conn, late_indexes.BY_FUNCTION)
+    # Rows that the index lacks are counted once for all functions.
+    tail = dict(
+        conn.execute(
+            "SELECT function, count(*) FROM executions NOT INDEXED WHERE sequence > ?"
+            " GROUP BY function",
+            (mark,),
+        )
+    )
+    newer = (
+        "SELECT sequence FROM executions NOT INDEXED WHERE function = ? AND sequence > ?"
+        " ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+    )
+    older = (
+        f"SELECT sequence FROM {late_indexes.BY_FUNCTION} WHERE function = ? AND sequence <= ?"
+        " ORDER BY sequence DESC LIMIT 1 OFFSET ?"
+    )
+    found = []
+    for (function,) in conn.execute("SELECT sequence FROM functions").fetchall():
+        count = tail.get(function, 0)
+        sql, skip = (newer, keep) if count > keep else (older, keep - count)
+        if row := conn.execute(sql, (function, mark, skip)).fetchone():
+            found.append((function, row[0]))
     return found
 
 
@@ -40,12 +57,12 @@ def delete_through(conn: sqlite3.Connection, function: int, last: int, limit: in
 
     Return the count.
     """
-    # The plus keeps SQLite from sorting all of them by way of the index of the status.
-    rows = conn.execute(
-        "SELECT sequence FROM executions WHERE function = ? AND sequence <= ?"
-        " AND +status IN ('completed', 'failed') ORDER BY sequence LIMIT ?",
-        (function, last, limit),
+    ended = Condition(
+        "function = ? AND sequence <= ? AND status IN ('completed', 'failed')", (function, last)
     )
+    sources = late_indexes.sources(conn, "executions", late_indexes.BY_FUNCTION)
+    found = late_indexes.rows("sequence", sources, ended)
+    rows = conn.execute(f"{found.sql} ORDER BY sequence LIMIT ?", (*found.values, limit))
     return _delete_counted(conn, [row[0] for row in rows])
 
 

@@ -69,10 +69,8 @@ def ran(conn: sqlite3.Connection, sequences: Sequence[int], since: int) -> list[
 
     Of each function these are the newest RAN_MAX.
     """
-    through = late_indexes.mark(conn)
-    sources = late_indexes.sources(
-        "executions", late_indexes.index_of("trigger"), through, keys=True
-    )
+    index = late_indexes.index_of("trigger")
+    sources = late_indexes.sources(conn, "executions", index, keys=True)
     found = []
     for function in sequences:
         caused = Condition("function = ? AND trigger = 'schedule'", (function,))

@@ -17,6 +17,11 @@ def swap(conn: sqlite3.Connection, name: str, value: str) -> str:
     return before
 
 
+def remove(conn: sqlite3.Connection, name: str) -> None:
+    """Forget the value of `name`."""
+    conn.execute("DELETE FROM settings WHERE name = ?", (name,))
+
+
 def put(conn: sqlite3.Connection, name: str, value: str) -> None:
     """Set `name` to `value`."""
     conn.execute(

@@ -52,14 +52,12 @@ class DeploymentWorkers:
 
     def free_worker(self) -> Worker | None:
         """Return the least busy worker that takes a request, None if all are full."""
-        workers = self.workers
-        if len(workers) == 1:
-            return workers[0] if workers[0].free else None
-        return min(
-            (worker for worker in workers if worker.free),
-            key=lambda worker: worker.busy,
-            default=None,
-        )
+        found, least = None, 0
+        for worker in self.workers:
+            busy = worker.busy
+            if busy < worker.slots and (found is None or busy < least):
+                found, least = worker, busy
+        return found
 
     def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:
         """Wake the first `count` waiters, or all."""

@@ -36,6 +36,6 @@ def make_pool(kind: type[OnePool], config: Config, spawner: Spawner, engine: Eng
         idle_seconds=config.idle_seconds,
         workers_max=max(8, limit_bytes // 2 // WORKER_BYTES),
         function_workers_max=config.function_workers,
-        available_bytes=lambda: memory_limit.look().available_bytes,
+        available_bytes=memory_limit.Glances().available_bytes,
         template_bytes=room_of(engine, config.template_memory, limit_bytes),
     )

@@ -62,6 +62,8 @@ class WorkerSpec:
     target: Target | None = field(default=None, compare=False)
     #: Whether the wrapper can be a template, whose forks are workers.
     forks: bool = False
+    #: Whether a process may wait as a spare; it imports the function with its first request.
+    waits: bool = False
     #: Awaited before each start of a process. Raises WorkerFailed.
     prepare: Callable[[], Awaitable[None]] = field(default=nothing_async, compare=False)
     #: Told how the function's import ended, when it was imported ahead of requests: why it failed,
@@ -123,6 +125,11 @@ def failed(failure: Failure, errors: str) -> FunctionResponse:
     return FunctionResponse(
         status_code=500, headers=response_headers(b"[]"), errors=errors, failure=failure
     )
+
+
+async def answered(response: FunctionResponse) -> FunctionResponse:
+    """Return a response in place of a worker that gives it later."""
+    return response
 
 
 def lasting_since(response: FunctionResponse, began: float) -> FunctionResponse:

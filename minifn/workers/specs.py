@@ -185,6 +185,7 @@ class WorkerSpecs:
             target=target,
             # A folder that is developed may change before the template forks.
             forks=installed.family.forks and live is None,
+            waits=installed.family.waits and live is None,
             prepare=(
                 functools.partial(self._share, installed)
                 if installed.workers_share

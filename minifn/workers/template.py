@@ -26,6 +26,7 @@ from minifn.sandbox.launcher import proc
 from minifn.sandbox.launcher.messages import FIRST_DESCRIPTOR
 from minifn.sandbox.process import Process
 from minifn.sandbox.spawner import Spawner
+from minifn.workers.channels import Started, channels
 from minifn.workers.records import WorkerSpec
 
 #: Seconds that an import may take, and a fork.
@@ -134,14 +135,22 @@ class Template:
             self.obstacle = "its import takes too long"
         finally:
             if self.state != "loading" or self._pid == 0 or self.obstacle:
-                self.state = "retired"
-                self.process.kill_soon()
-                self._control.close()
+                self._give_up()
         if self.state == "loading":
-            self.state = "ready"
-            self.used_at = self._loop.time()
-            self.process.watch(False)
-            self._loop.add_reader(self._control.fileno(), self._hear)
+            self._become_ready()
+
+    def _give_up(self) -> None:
+        assert self.process is not None
+        self.state = "retired"
+        self.process.kill_soon()
+        self._control.close()
+
+    def _become_ready(self) -> None:
+        assert self.process is not None
+        self.state = "ready"
+        self.used_at = self._loop.time()
+        self.process.watch(False)
+        self._loop.add_reader(self._control.fileno(), self._hear)
 
     async def _first_word(self) -> str:
         """Return the obstacle that the process reports, or the one that it is."""
@@ -153,7 +162,13 @@ class Template:
         self._pid = pid
         return one_line(str(obstacle))
 
-    async def fork(
+    async def give(self) -> Started:
+        """Fork a worker. Raises SandboxError."""
+        with channels() as (ours, theirs, reading, writing):
+            process, read = await self._fork(ours, theirs, writing)
+            return Started(process=process, socket=ours, output=reading, read=read, forked=True)
+
+    async def _fork(
         self, ours: socket.socket, theirs: socket.socket, output: int
     ) -> tuple[Process, bytes]:
         """Fork a worker that has the socket `theirs`, which is closed, and writes to `output`.

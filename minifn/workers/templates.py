@@ -1,4 +1,7 @@
-"""The templates of all deployments: made when a worker has answered, within a limit of memory."""
+"""The templates and spares of all deployments: made when a worker has answered.
+
+They share a limit of memory.
+"""
 
 import asyncio
 import logging
@@ -10,6 +13,7 @@ from minifn.sandbox.command import SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.records import WorkerFailed, WorkerSpec
+from minifn.workers.spare import Spare
 from minifn.workers.template import Template
 
 logger = logging.getLogger("minifn.workers")
@@ -36,7 +40,7 @@ def room_of(engine: Engine, template_memory: int, limit_bytes: int) -> int:
 
 
 class Templates:
-    """At most one template for each deployment; those that forked longest ago are ended first."""
+    """At most one template or spare for each deployment; the oldest are ended first."""
 
     def __init__(self, spawner: Spawner, engine: Engine, limit_bytes: int) -> None:
         """`limit_bytes`: resident memory of all templates, 0 for no template."""
@@ -50,6 +54,8 @@ class Templates:
         self._refused: dict[str, WorkerSpec] = {}
         self._tasks = Tasks()
         self._is_looking = False
+        #: Called with the spec of a deployment that has no template, and with the reason.
+        self.on_refused: Callable[[WorkerSpec, str], None] = nothing
         #: Called when the workers that a template forked must end.
         self.on_retired: Callable[[Template], None] = nothing
 
@@ -62,17 +68,17 @@ class Templates:
 
     def has(self, spec: WorkerSpec) -> bool:
         """Tell whether workers of this spec are forked now."""
-        return self.of(spec) is not None
+        return spec.forks and self.of(spec) is not None
 
     def want(self, spec: WorkerSpec) -> None:
-        """Make the template of a deployment, unless it has one or cannot have one."""
+        """Make the template or spare of a deployment, unless it has one or cannot have one."""
         known = self._templates.get(spec.key)
-        if known is not None and known.spec != spec:
+        if known is not None and (known.spec != spec or known.state == "retired"):
             self.drop(spec.key)
             known = None
-        possible = spec.forks and self._limit_bytes and not self.is_refused(spec)
-        if known is None and possible:
-            template = self._templates[spec.key] = Template(spec)
+        possible = (spec.forks or spec.waits) and not self.is_refused(spec)
+        if known is None and possible and self._limit_bytes:
+            template = self._templates[spec.key] = (Template if spec.forks else Spare)(spec)
             self._living = {one for one in self._living if not one.has_ended} | {template}
             template.on_retired = self._retired
             self._tasks.start(self._load(template), f"template {spec.command.label}")
@@ -148,6 +154,7 @@ class Templates:
             del self._templates[spec.key]
             self._refused[spec.key] = spec
             logger.info("%s: workers start without a template: %s", spec.command.label, why)
+            self.on_refused(spec, why)
 
     def _retired(self, template: Template) -> None:
         """Have its workers end; make another one if they have only left files."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from typing import cast
@@ -126,19 +125,13 @@ class Worker(asyncio.Protocol):
     ) -> None:
         """Start the process and wait until it takes requests. Raises WorkerFailed."""
         await self.spec.prepare()
-        reading, writing = os.pipe()
-        self._output = OutputTail(reading, self._flooded)
         try:
-            started = await start_process(self.spec, spawner, engine, template, writing)
-        except BaseException as exc:
-            self._output.close()
-            if not isinstance(exc, SandboxError):
-                raise
+            started = await start_process(self.spec, spawner, engine, template)
+        except SandboxError as exc:
             self.spec.tell_load(str(exc))
             raise WorkerFailed(f"The worker could not be started: {exc}\n") from exc
-        finally:
-            os.close(writing)
-        self._process, self.template = started.process, started.template
+        self._output = OutputTail(started.output, self._flooded)
+        self._process, self.template = started.process, template if started.forked else None
         await self._loop.create_unix_connection(lambda: self, sock=started.socket)
         if started.read:
             self.data_received(started.read)

@@ -355,7 +355,6 @@ class Worker:
         if call is not None:
             call._task = self._loop.create_task(self._call_async(call, output))
             self._tasks.add(call._task)
-            call._task.add_done_callback(self._tasks.discard)
 
     async def _call_async(self, call: Context, output) -> None:
         current.set(call)
@@ -368,6 +367,8 @@ class Worker:
             call._fail(describe(exc))
         else:
             call._finish(output)
+        # A callback of the task would cost a turn of the loop.
+        self._tasks.discard(call._task)
         if self._stopping:
             self._leave_when_done()
 

@@ -346,6 +346,8 @@ def test_websockets_are_refused_with_an_error(server: Server, echo: str) -> None
     answer = visit(server, echo, headers=handshake)
     assert kind(answer) == (405, "general_not_implemented")
     assert "WebSockets do not reach functions" in answer.json()["message"]
+    # Visitors write nothing into the server's log.
+    assert "handshake" not in server.log.read_text()
 
 
 @pytest.mark.parametrize("domain", ["functions.localhost:8000", "", "a b", "http://x", ".x"])

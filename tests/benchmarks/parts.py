@@ -1,12 +1,15 @@
 """Where the time of an execution goes: its parts alone, and the threads of a loaded server."""
 
 import contextlib
+import os
+import re
 import sqlite3
+import statistics
 import sys
 import time
 from pathlib import Path
 
-import psutil
+import msgspec
 
 from minifn.ids import new_id
 from minifn.instants import now_ms
@@ -24,10 +27,38 @@ from tests.benchmarks.targets import (
     domain_target,
     execution_target,
     peer,
+    tree,
 )
 from tests.serving import Server
 
 CONNECTIONS = 64
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """The use of processors by threads: on one, of that in the kernel, waiting for one; switches.
+
+    `system_us` is counted in ticks of the kernel, so it is rough.
+    """
+
+    cpu_us: float = 0.0
+    system_us: float = 0.0
+    queued_us: float = 0.0
+    switches_x: float = 0.0
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Return the sum of both."""
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Spent(*(one + more for one, more in pairs))
+
+    def divided(self, count: float) -> "Spent":
+        """Return the share of one of `count`."""
+        return Spent(*(one / count for one in msgspec.structs.astuple(self)))
+
+    def since(self, before: "Spent") -> "Spent":
+        """Return what was spent since `before`."""
+        return self.plus(before.divided(-1))
+
+
 #: Rows of one transaction, and of the table before and during the measurement.
 BATCH_ROWS = 32
 ROWS_BEFORE, ROWS = 100_000, 32_000
@@ -56,35 +87,69 @@ def measure(data: Path, engine: str, seconds: float, rounds: int) -> list[Row]:
             for target in peers
         ]
         for target in own:
-            rows += by_thread(target, seconds)
+            rows += by_thread(target, seconds, rounds)
     return [*rows, *row_alone(data.with_name("rows.db"))]
 
 
-def by_thread(target: Target, seconds: float) -> list[Row]:
+def by_thread(target: Target, seconds: float, rounds: int) -> list[Row]:
     """Return what one request takes of the server's event loop, its other threads and workers."""
-    before = spent(target.pid)
-    rate = load(target, CONNECTIONS, seconds)
-    after = spent(target.pid)
+    found = [during(target, seconds) for _ in range(rounds)]
     return [
         Row.of(
             f"{target.name}: {part}",
-            {"cpu_us": 1e6 * (after[part] - before.get(part, 0)) / rate.requests},
+            {
+                name: statistics.median(getattr(one[part], name) for one in found)
+                for name in Spent.__struct_fields__
+            },
         )
-        for part in after
+        for part in found[0]
     ]
 
 
-def spent(pid: int) -> dict[str, float]:
-    """Return processor seconds so far, by part of a server."""
-    root = psutil.Process(pid)
-    threads = {thread.id: thread.user_time + thread.system_time for thread in root.threads()}
-    loop = threads.pop(pid)
-    children = [process.cpu_times() for process in root.children(recursive=True)]
+def during(target: Target, seconds: float) -> dict[str, Spent]:
+    """Load a target and return what each of its parts spent on a request."""
+    before = spent(target.pid)
+    rate = load(target, CONNECTIONS, seconds)
+    return {
+        part: now.since(before.get(part, Spent())).divided(rate.requests)
+        for part, now in spent(target.pid).items()
+    }
+
+
+def spent(pid: int) -> dict[str, Spent]:
+    """Return what the parts of a server have spent so far."""
+    loop, others, workers = Spent(), Spent(), Spent()
+    for process in tree(pid):
+        for thread in Path(f"/proc/{process.pid}/task").iterdir():
+            one = of_thread(thread)
+            if process.pid != pid:
+                workers = workers.plus(one)
+            elif int(thread.name) == pid:
+                loop = one
+            else:
+                others = others.plus(one)
     return {
         "event loop": loop,
-        "writer and other threads": sum(threads.values()),
-        "worker and launcher": sum(times.user + times.system for times in children),
+        "writer and other threads": others,
+        "worker and launcher": workers,
     }
+
+
+def of_thread(thread: Path) -> Spent:
+    """Return what a thread has spent; nothing if it has ended."""
+    try:
+        ran, waited, _ = map(int, (thread / "schedstat").read_text().split())
+        system_ticks = int((thread / "stat").read_text().rpartition(")")[2].split()[12])
+        status = (thread / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return Spent()
+    switches = sum(int(count) for count in re.findall(r"voluntary_ctxt_switches:\s*(\d+)", status))
+    return Spent(
+        cpu_us=ran / 1e3,
+        system_us=1e6 * system_ticks / os.sysconf("SC_CLK_TCK"),
+        queued_us=waited / 1e3,
+        switches_x=switches,
+    )
 
 
 def row_alone(path: Path) -> list[Row]:

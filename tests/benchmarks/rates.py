@@ -119,20 +119,25 @@ def median(rates: Sequence[Rate], field: str) -> float:
 
 
 def listing(found: dict[tuple[str, int], list[Rate]], targets: list[Target]) -> list[Row]:
-    """Return one row per target and number of connections; CPU also as multiple of the first's."""
+    """Return one row per target and number of connections; rate and CPU also as multiples of the
+    first target's.
+    """
     rows = []
     for target in targets:
         for connections in CONNECTIONS:
             rates = found[target.name, connections]
             errors = sum(sum(rate.errors.values()) for rate in rates)
-            bare = median(found[targets[0].name, connections], "cpu_us")
             figures = {
                 name: median(rates, name) for name in ("per_second", "p50_ms", "p99_ms", "cpu_us")
             }
+            times = {
+                name: figure / median(found[targets[0].name, connections], name)
+                for name, figure in figures.items()
+            }
             text = (
-                f"{figures['per_second']:7,.0f}/s   p50 {figures['p50_ms']:6.2f} ms   "
-                f"p99 {figures['p99_ms']:6.2f} ms   cpu {figures['cpu_us']:5.0f} us"
-                f"   {figures['cpu_us'] / bare:5.1f}x"
+                f"{figures['per_second']:7,.0f}/s {times['per_second']:4.2f}x"
+                f"   p50 {figures['p50_ms']:6.2f} ms   p99 {figures['p99_ms']:6.2f} ms"
+                f"   cpu {figures['cpu_us']:5.0f} us {times['cpu_us']:5.1f}x"
             )
             noted = text + (f"   {errors} WRONG ANSWERS" if errors else "")
             rows.append(

@@ -39,6 +39,17 @@ QUERIES: dict[str, list[dict[str, object]]] = {
         {"method": "equal", "attribute": "status", "values": ["failed"]},
         {"method": "equal", "attribute": "requestPath", "values": ["/77"]},
     ],
+    "long range of ids, newest first": [
+        {"method": "lessThan", "attribute": "$id", "values": [f"{500_000:020x}"]},
+        {"method": "orderDesc", "attribute": "$createdAt"},
+    ],
+    "long range of times, oldest first": [
+        {
+            "method": "greaterThan",
+            "attribute": "$updatedAt",
+            "values": ["2021-06-01T00:00:00.000+00:00"],
+        }
+    ],
     "nothing matches": [{"method": "equal", "attribute": "status", "values": ["processing"]}],
     "frequent status, by duration": [
         {"method": "equal", "attribute": "status", "values": ["completed"]},
@@ -53,6 +64,8 @@ QUERIES: dict[str, list[dict[str, object]]] = {
         )
     },
 }
+#: Those that are also asked of all functions.
+OF_ALL = ("newest first", "status", "orderAsc duration", "orderDesc duration", "orderAsc status")
 #: A row in the middle, behind which a second page is read by each query that has an order.
 CURSOR = f"{500_000:020x}"
 
@@ -113,14 +126,17 @@ def measure_lists(data: Path, rows: int) -> list[Row]:
             for name, queries in QUERIES.items()
             if name.startswith("order") and rows > int(CURSOR, 16)
         }
-        for name, queries in {**QUERIES, **paged}.items():
+        places = {name: "/functions/hello/executions" for name in (*QUERIES, *paged)}
+        of_all = {f"{name}, all functions": QUERIES[name] for name in OF_ALL}
+        places |= dict.fromkeys(of_all, "/minifn/executions")
+        for name, queries in {**QUERIES, **paged, **of_all}.items():
             parameters = {
                 f"queries[{index}]": json.dumps(query) for index, query in enumerate(queries)
             }
             samples = []
             for _ in range(5):
                 began = time.perf_counter()
-                page = api.call("GET", "/functions/hello/executions", 200, params=parameters)
+                page = api.call("GET", places[name], 200, params=parameters)
                 samples.append(1000 * (time.perf_counter() - began))
             what = f"list page of {rows:,}: {name} ({page['total']} found)"
             results.append(at_most(what, statistics.median(samples), 10, "ms"))
@@ -133,6 +149,7 @@ def fill(data: Path, rows: int) -> None:
         "sequence": "NULL",
         "id": "printf('%020x', i)",
         "created_at": f"1577836800000 + i * {1000 * 86_400_000 // rows}",
+        "updated_at": f"1577836800500 + i * {1000 * 86_400_000 // rows}",
         "status": "iif(i % 100 = 0, 'failed', 'completed')",
         "trigger": "iif(i % 1000 = 0, 'schedule', 'http')",
         "response_status_code": "iif(i % 500 = 0, 404, 200)",

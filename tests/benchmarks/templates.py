@@ -1,4 +1,4 @@
-"""Cold starts and growth of Python with and without templates, in turns; Node.js beside them."""
+"""Cold starts and growth with and without templates, in turns; Node.js with and without spares."""
 
 import http.client
 import json
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.benchmarks.empty import as_multiple, starts
 from tests.benchmarks.report import Row, at_most
 from tests.serving import PROJECT, Server, pack, wait_until
 
@@ -53,15 +54,17 @@ def measure(data: Path, engine: str, rounds: int) -> list[Row]:
         functions = {name: list(deploy(server)) for name, server in servers.items()}
         for name, server in servers.items():
             for function_id in ("blocks", "beside", *functions[name]):
-                warm_up(server, function_id, name == "with" and function_id != "node")
+                warm_up(server, function_id, name == "with")
         for _ in range(rounds):
             for name, server in servers.items():
                 for function_id in functions[name]:
                     samples[name, function_id] += cold_starts(server, function_id)
-                waits, beside = growth(server)
+                alone, waits, beside = growth(server)
+                samples[name, "alone"] += alone
                 samples[name, "growth"] += waits
                 samples[name, "beside"] += beside
                 samples[name, "pss"].append(pss_mib(server))
+            samples["bare", "node"] += starts("node", ["-e", "0"], STARTS)
     return list(rows(samples))
 
 
@@ -69,19 +72,23 @@ def rows(samples: Samples) -> Iterator[Row]:
     """Yield a row for each pair of samples."""
     for function_id, (_, _, most) in FUNCTIONS.items():
         if (before := samples["without", function_id]) and (now := samples["with", function_id]):
-            middle = statistics.median(before)
-            note = "" if function_id == "node" else f" (without templates {middle:,.1f})"
+            note = f" (without {statistics.median(before):,.1f})"
             yield at_most(f"{function_id} after idle{note}", statistics.median(now), most, "ms")
+    if (bare := samples["bare", "node"]) and samples["with", "node"]:
+        yield as_multiple("node after idle", statistics.median(samples["with", "node"]), bare)
     for name in ("without", "with"):
         waits, beside = sorted(samples[name, "growth"]), sorted(samples[name, "beside"])
+        alone = sorted(samples[name, "alone"])
         yield Row(
             what=f"{BLOCKING} blocking calls at once, {name} templates: wait of median, last",
             value=f"{statistics.median(waits):,.0f}, {waits[-1]:,.0f} ms",
         )
-        yield Row(
-            what=f"calls beside them, {name} templates: p50, p99",
-            value=f"{statistics.median(beside):,.1f}, {beside[int(0.99 * len(beside))]:,.1f} ms",
-        )
+        # The machine's own delays are in both.
+        for what, times in (("before", alone), ("beside", beside)):
+            yield Row(
+                what=f"calls {what} them, {name} templates: p50, p99",
+                value=f"{statistics.median(times):,.1f}, {times[int(0.99 * len(times))]:,.1f} ms",
+            )
         yield Row(
             what=f"memory of a worker then, {name} templates",
             value=f"{statistics.median(samples[name, 'pss']):,.1f} MiB PSS",
@@ -157,9 +164,11 @@ def cold_starts(server: Server, function_id: str) -> list[float]:
     return times
 
 
-def growth(server: Server) -> tuple[list[float], list[float]]:
-    """Return how long calls that block waited, and the times of calls of another function."""
-    over, beside = threading.Event(), []
+def growth(server: Server) -> tuple[list[float], list[float], list[float]]:
+    """Return the times of calls of a function before calls of another one block, how long those
+    wait, and the times of the function's calls beside them.
+    """
+    over, beside = threading.Event(), list[float]()
 
     def call_beside() -> None:
         while not over.is_set():
@@ -167,13 +176,17 @@ def growth(server: Server) -> tuple[list[float], list[float]]:
 
     call(server, "blocks")
     call(server, "beside")
+    until = time.monotonic() + 2 * BLOCK_SECONDS
+    alone = []
+    while time.monotonic() < until:
+        alone.append(call(server, "beside"))
     with ThreadPoolExecutor(BLOCKING + 1) as pool:
         other = pool.submit(call_beside)
         calls = [pool.submit(call, server, "blocks") for _ in range(BLOCKING)]
         waits = [one.result() - 1000 * BLOCK_SECONDS for one in calls]
         over.set()
         other.result()
-    return waits, beside
+    return alone, waits, beside
 
 
 def pss_mib(server: Server) -> float:

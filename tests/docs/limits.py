@@ -13,6 +13,7 @@ from minifn.limits import (
     BODIES_BYTES_MAX,
     BODY_LIMIT_BYTES,
     CHUNK_BYTES,
+    EVENTS_BYTES_MAX,
     FORM_PARTS_MAX,
     GIT_REQUESTS_MAX,
     HEADERS_CHARS_MAX,
@@ -102,6 +103,10 @@ def limits() -> str:
             ("uploads at once", f"{UPLOADS_MAX}"),
             ("git requests at once", f"{GIT_REQUESTS_MAX}"),
             ("readers of live logs and build logs", f"{STREAMS_MAX}"),
+            (
+                "events that wait for all of them",
+                f"{size(EVENTS_BYTES_MAX)}, or an eighth of the memory limit if that is less",
+            ),
             (
                 "connections",
                 f"{connections.CONNECTIONS_MAX:,}, or half of the server's open files; half of them WebSockets",

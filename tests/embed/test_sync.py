@@ -1,6 +1,7 @@
 """Calls, lists and events through `SyncMinifn`: in a thread of its own, and beside an app."""
 
 import asyncio
+import os
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -115,6 +116,25 @@ def test_events_and_lists(sync: SyncMinifn, echo: str) -> None:
     assert [(one.value, one.secret) for one in sync.variables(echo)] == [("2", True)]
     assert [one.key for one in sync.variables()] == ["SHARED"]
     assert echo in [function.id for function in sync.functions()]
+
+
+def test_a_fork_is_told_that_it_cannot_call(sync: SyncMinifn, echo: str) -> None:
+    """It would wait for a thread that it does not have."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            sync.execute(echo)
+        except NotRunning as error:
+            os.write(writing, str(error).encode())
+        finally:
+            sync.close()
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        assert f"minifn runs in process {os.getpid()}" in told.read()
+    os.waitpid(child, 0)
+    assert sync.execute(echo).status == 200
 
 
 def test_it_starts_by_a_call_and_serves(hello: Path) -> None:

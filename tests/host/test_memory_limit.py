@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from minifn.host import memory_limit
 from minifn.host.control_groups import own_group
 from minifn.host.memory_limit import MACHINE, Memory, look
 
@@ -119,3 +120,20 @@ def test_a_real_group_of_this_machine(tmp_path: Path) -> None:
     memory = look()
     assert 0 < memory.available_bytes <= memory.limit_bytes <= psutil.virtual_memory().total
     assert memory.source == MACHINE or os.path.isdir(memory.source)  # noqa: PTH112
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(60.0, 1), (0.0, 3)])
+def test_looks_within_a_turn_are_one(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, looks: int
+) -> None:
+    made: list[Memory] = []
+
+    def counted() -> Memory:
+        made.append(Memory(limit_bytes=9, available_bytes=len(made), source="here"))
+        return made[-1]
+
+    monkeypatch.setattr(memory_limit, "look", counted)
+    monkeypatch.setattr(memory_limit, "GLANCE_SECONDS", seconds)
+    glances = memory_limit.Glances()
+    assert [glances.available_bytes() for _ in range(3)][-1] == looks - 1
+    assert len(made) == looks

@@ -15,7 +15,14 @@ import pytest
 from minifn.errors import DatabaseTimeout
 from minifn.ids import new_id
 from minifn.models import Execution, Function
-from minifn.store import database as database_module, executions, functions, schema, settings
+from minifn.store import (
+    database as database_module,
+    executions,
+    functions,
+    schema,
+    settings,
+    writer,
+)
 from minifn.store.connection import connect, give_back
 from minifn.store.database import Database, DatabaseClosed
 from tests.patience import patient
@@ -168,7 +175,7 @@ def test_the_log_restarts_under_steady_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "LOG_PAGES_MAX", 64)
-    monkeypatch.setattr(database_module, "CHECKPOINT_COMMITS", 8)
+    monkeypatch.setattr(writer, "CHECKPOINT_COMMITS", 8)
 
     def restarts() -> int:
         # The header's fourth word counts the restarts of the log

@@ -10,6 +10,11 @@ import pytest
 from minifn.models import Execution, Function
 from minifn.store import executions, functions, late_indexes, retention, schema
 from minifn.store.connection import connect
+from minifn.store.migrations import MIGRATIONS
+from minifn.store.queries import Query
+
+#: The last schema in which SQLite kept the index of the order of creation.
+BEFORE_BY_FUNCTION = 14
 
 
 @pytest.fixture
@@ -36,14 +41,13 @@ def insert(conn: sqlite3.Connection, numbers: range) -> None:
 
 def assert_true_copies(conn: sqlite3.Connection) -> None:
     """Compare each index with the rows up to the mark."""
-    through = late_indexes.mark(conn)
     for column in late_indexes.COLUMNS:
-        expected = conn.execute(
-            f"SELECT function, {column}, sequence FROM executions WHERE sequence <= ?"
-            f" ORDER BY function, {column}, sequence",
-            (through,),
-        ).fetchall()
         index = late_indexes.index_of(column)
+        columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
+        expected = conn.execute(
+            f"SELECT {columns} FROM executions WHERE sequence <= ? ORDER BY {columns}",
+            (late_indexes.mark(conn, index),),
+        ).fetchall()
         assert conn.execute(f"SELECT * FROM {index}").fetchall() == expected, column
 
 
@@ -91,6 +95,37 @@ def test_changes_on_both_sides_of_the_mark_are_followed(
     retention.purge(conn, 1000)
     assert_true_copies(conn)
     assert conn.execute("SELECT count(*) FROM executions_by_status").fetchone() == (0,)
+
+
+def test_an_older_database_gets_the_index_of_creation_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(late_indexes, "BEHIND_ROWS", 7)
+    with contextlib.closing(connect(tmp_path / "older.db")) as conn:
+        for migration in MIGRATIONS[:BEFORE_BY_FUNCTION]:
+            for statement in schema.statements(migration):
+                conn.execute(statement)
+        conn.execute(f"PRAGMA user_version = {BEFORE_BY_FUNCTION}")
+        functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
+        insert(conn, range(30))
+        with monkeypatch.context() as patch:
+            # The indexes of that schema.
+            patch.setattr(late_indexes, "COLUMNS", late_indexes.COLUMNS[1:])
+            patch.setattr("minifn.store.blocks.add", lambda *_: None)
+            assert late_indexes.fill(conn, 20)
+        schema.migrate(conn)
+        marks = []
+        while late_indexes.mark(conn, late_indexes.BY_FUNCTION) < 20:
+            marks.append(late_indexes.mark(conn, late_indexes.BY_FUNCTION))
+            assert_true_copies(conn)
+            assert [item.id for item in executions.page(conn, "fn", Query(limit=30)).items] == [
+                f"e{number}" for number in range(30)
+            ]
+            assert late_indexes.fill(conn, 10)
+        assert marks == [0, 7, 14]
+        assert late_indexes.fill(conn, 10)
+        assert_true_copies(conn)
+        assert late_indexes.mark(conn) == late_indexes.mark(conn, late_indexes.BY_FUNCTION) == 30
 
 
 def test_every_late_index_is_a_table(conn: sqlite3.Connection) -> None:

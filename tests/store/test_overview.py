@@ -89,8 +89,9 @@ def test_the_last_error(conn: sqlite3.Connection, filled: int) -> None:
     assert one(conn, 24).last_error == "The function answered 500."
 
 
+@pytest.mark.parametrize("filled", [0, 15, 30])
 def test_seldom_called_functions_have_a_sample_of_their_own(
-    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, filled: int
 ) -> None:
     monkeypatch.setattr("minifn.store.overview.SAMPLE_ROWS", 10)
     functions.insert(conn, Function(id="busy", name="Busy", runtime="r"))
@@ -99,6 +100,7 @@ def test_seldom_called_functions_have_a_sample_of_their_own(
     ran(conn, NOW - 25 * HOUR_MS, seconds=100)
     for _ in range(10):
         ran(conn, NOW, function_id="busy", seconds=2)
+    assert filled == 0 or late_indexes.fill(conn, filled)
     # The newest of its own, without the one that ended before.
     assert one(conn, 24).durations == tuple(float(number) for number in range(6, 25))
     assert overview(conn, (), 24, NOW)[1].durations == (2.0,) * 10

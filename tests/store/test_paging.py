@@ -97,9 +97,29 @@ def sample(number: int) -> Execution:
     )
 
 
-@pytest.fixture(scope="module", params=[0, 33, ROWS], ids=lambda filled: f"{filled} filled in")
+#: Rows in the late indexes, and thresholds that lead to each way of reading with the largest total.
+WAYS = [
+    pytest.param(
+        (filled, few, total),
+        id=f"{name}-{filled} filled in",
+        # Each of them once is quick; all together are for depth.
+        marks=() if at == turn else pytest.mark.slow,
+    )
+    for turn, (name, few, total) in enumerate((("few", 3000, 5000), ("some", 2, 5), ("none", 0, 1)))
+    for at, filled in enumerate((0, 33, ROWS))
+]
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> tuple[int, int, int]:
+    """How many rows are in the late indexes, the limit of few rows and the largest total."""
+    found: tuple[int, int, int] = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
 def rows(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    way: tuple[int, int, int], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[sqlite3.Connection, list[Execution]]]:
     """A database with executions of two functions, and those of `fn` as a list."""
     conn = connect(tmp_path_factory.mktemp("paging") / "minifn.db")
@@ -108,18 +128,16 @@ def rows(
         functions.insert(conn, Function(id=function_id, name=function_id, runtime="r"))
     for number in range(ROWS):
         executions.insert(conn, sample(number))
-    assert request.param == 0 or late_indexes.fill(conn, request.param)
+    assert way[0] == 0 or late_indexes.fill(conn, way[0])
     yield conn, executions.TABLE.all(conn, "function_id = 'fn' ORDER BY sequence")
     conn.close()
 
 
-@pytest.fixture(
-    autouse=True, params=[(3000, 5000), (2, 5), (0, 1)], ids=["few", "some", "none"], scope="module"
-)
-def thresholds(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Thresholds that lead to each way of reading; the largest total."""
+@pytest.fixture(autouse=True, scope="module")
+def thresholds(way: tuple[int, int, int]) -> Iterator[int]:
+    """Set the thresholds; return the largest total."""
     with pytest.MonkeyPatch.context() as patch:
-        few, total = request.param
+        _, few, total = way
         patch.setattr(plans, "FEW", few)
         patch.setattr(plans, "TOTAL_MAX", total)
         patch.setattr("minifn.store.paging.TOTAL_MAX", total)

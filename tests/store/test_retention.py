@@ -2,8 +2,10 @@
 
 import sqlite3
 
+import pytest
+
 from minifn.models import Function
-from minifn.store import execution_queue, executions, functions, retention
+from minifn.store import execution_queue, executions, functions, late_indexes, retention
 from minifn.store.queries import Query
 from tests.store.queued import enqueue, finished
 
@@ -21,6 +23,29 @@ def test_old_executions_are_deleted_in_batches_and_unfinished_ones_kept(
     assert max(batches) <= 3
     assert {item.created_at for item in executions.page(conn, "fn", Query()).items} == {1, 7, 8, 9}
     assert executions.get(conn, "fn", scheduled.id) is not None
+
+
+@pytest.mark.parametrize("filled", [0, 4, 9, 12])
+def test_the_newest_of_each_function_are_kept(conn: sqlite3.Connection, filled: int) -> None:
+    functions.insert(conn, Function(id="other", name="other", runtime="r"))
+    functions.insert(conn, Function(id="idle", name="idle", runtime="r"))
+    waiting = enqueue(conn)
+    for number in range(12):
+        function_id = "other" if number % 4 == 3 else "fn"
+        executions.insert(conn, finished(function_id=function_id, created_at=number))
+    assert filled == 0 or late_indexes.fill(conn, filled)
+    found = retention.beyond(conn, 2)
+    assert len(found) == 2
+    for function, last in found:
+        while retention.delete_through(conn, function, last, 2):
+            pass
+
+    def left(function_id: str) -> list[int]:
+        return [item.created_at for item in executions.page(conn, function_id, Query()).items]
+
+    assert left("fn") == [waiting.created_at, 9, 10]
+    assert left("other") == [7, 11]
+    assert [function for function, _ in retention.beyond(conn, 3)] == []
 
 
 def test_a_function_created_again_does_not_inherit_executions(conn: sqlite3.Connection) -> None:

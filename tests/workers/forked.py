@@ -26,6 +26,8 @@ from tests.workers.harness import FUNCTIONS
 
 MIB = 1 << 20
 LIMITS = Limits(memory_bytes=96 * MIB, processes=64, tmp_bytes=16 * MIB)
+NODE_LIMITS = Limits(memory_bytes=1024 * MIB, processes=64, tmp_bytes=16 * MIB)
+ENTRYPOINTS = {"python": "main.py", "node": "main.js"}
 
 
 @dataclass
@@ -80,10 +82,10 @@ class Forked:
 
 @asynccontextmanager
 async def forked(
-    data: DataDir, source: Path = FUNCTIONS / "template", **settings: Any
+    data: DataDir, source: Path = FUNCTIONS / "template", family: str = "python", **settings: Any
 ) -> AsyncIterator[Forked]:
-    """A function whose workers are forked; they end soon when they idle."""
-    language = find_language(RuntimeTable.load(), "python")
+    """A function whose workers are forked, or have a spare; they end soon when they idle."""
+    language = find_language(RuntimeTable.load(), family)
     installed = language.table.resolve(language.runtime)
     code = data.build("deployment")
     shutil.copytree(source, code)
@@ -96,13 +98,14 @@ async def forked(
         start = installed.start(place)
         command = Command(
             argv=start.argv,
-            env={"OPEN_RUNTIMES_ENTRYPOINT": "main.py", **start.env},
+            env={"OPEN_RUNTIMES_ENTRYPOINT": ENTRYPOINTS[family], **start.env},
             cwd=place.code,
             binds=(*binds.values(), *shown(installed)),
-            limits=LIMITS,
+            limits=LIMITS if family == "python" else NODE_LIMITS,
             uid=20_001,
             label="forked",
         )
-        spec = WorkerSpec(key="deployment", command=command, forks=True)
+        forks, waits = installed.family.forks, installed.family.waits
+        spec = WorkerSpec(key="deployment", command=command, forks=forks, waits=waits)
         async with Pool(spawner, engine, **settings) as pool:
             yield Forked(pool, spawner, spec)

@@ -1,6 +1,7 @@
 """Executions: run a function now or later, and read the results."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 from starlette.types import ASGIApp
@@ -96,9 +97,9 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         execution = await executions.enqueue(
             target.function, request, trigger, params.scheduled_at or 0
         )
-        return _encoded(
-            call, responses.execution(execution, call.shape, privileged=caller.privileged), 202
-        )
+        content = responses.execution(execution, call.shape, privileged=caller.privileged)
+        encoded = multipart_answer if _wants_multipart(call.headers) else json_answer
+        return encoded(content, 202)
     return _answer(call, await executions.execute(target, request))
 
 
@@ -119,7 +120,8 @@ def _check_schedule(at: int, later: bool, shape: Shape) -> None:
 
 def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
     body: str | bytes = result.body
-    if not _wants_multipart(call.header(b"accept")):
+    multipart = _wants_multipart(call.headers)
+    if not multipart:
         try:
             body = result.body.decode()
         except UnicodeDecodeError as exc:
@@ -127,13 +129,7 @@ def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
     content = responses.execution_result(
         result, body, call.shape, privileged=call.caller.privileged
     )
-    return _encoded(call, content, 201)
-
-
-def _encoded(call: Call, content: dict[str, Any], status: int) -> ASGIApp:
-    return (multipart_answer if _wants_multipart(call.header(b"accept")) else json_answer)(
-        content, status
-    )
+    return multipart_answer(content, 201) if multipart else json_answer(content, 201)
 
 
 class BinaryBody(ArgumentInvalid):
@@ -142,9 +138,12 @@ class BinaryBody(ArgumentInvalid):
     type = "general_unknown"
 
 
-def _wants_multipart(accept: str) -> bool:
+def _wants_multipart(headers: Mapping[bytes, bytes]) -> bool:
     """Tell whether the first type in `accept` that this API can answer with is multipart."""
-    for item in accept.split(", ") if "multipart/" in accept else ():
+    accept = headers.get(b"accept", b"")
+    if b"multipart/" not in accept:
+        return False
+    for item in accept.decode("latin-1").split(", "):
         if item.startswith(("application/json", "application/*")):
             return False
         if item.startswith(("multipart/form-data", "multipart/*")):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from starlette.types import ASGIApp
 
 from minifn.api.wire.answers import json_answer
-from minifn.api.wire.operation import FUNCTIONS_READ, Call, Operation
+from minifn.api.wire.operation import EXECUTIONS_READ, FUNCTIONS_READ, Call, Operation
 from minifn.api.wire.params import Integer, Params
 from minifn.instants import MAX_INSTANT_MS, format_instant, now_ms
 from minifn.log_text import headline, one_line, printable
@@ -61,7 +61,8 @@ def _described(call: Call, one: Overview) -> dict[str, Any]:
         "p50": percentile(one.durations, 50),
         "p95": percentile(one.durations, 95),
         "series": one.series,
-        "lastError": headline(printable(one.last_error)),
+        # Part of an execution, which not every key may read.
+        "lastError": headline(printable(one.last_error)) if call.has_scope(EXECUTIONS_READ) else "",
         "lastErrorAt": _instant(one.last_error_at),
         "url": f"{call.parts.endpoint.url_of(domain)}/",
     }

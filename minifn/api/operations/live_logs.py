@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp
 
 from minifn.api.wire import responses
-from minifn.api.wire.event_stream import CONTENT_TYPE, EventStream, Outbox
+from minifn.api.wire.event_stream import CONTENT_TYPE, EventStream, Outbox, encoded
 from minifn.api.wire.operation import EXECUTIONS_READ, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Limits, Params
 from minifn.change_feed import Begun, Change, News, Printed
@@ -36,6 +36,29 @@ class FollowLogs(Params, frozen=True, kw_only=True):
     failed: Annotated[bool, Boolean(loose=True)] = False
 
 
+class PrintedLines:
+    """Encodes printed lines once for all readers, which hear of them one after the other."""
+
+    def __init__(self) -> None:
+        self._news: Printed | None = None
+        self._message = b""
+
+    def encode(self, news: Printed) -> bytes:
+        """Return the event of printed lines."""
+        if news is not self._news:
+            content = {
+                "executionId": news.execution_id,
+                "functionId": news.function_id,
+                "stream": news.stream,
+                "text": news.text,
+            }
+            self._news, self._message = news, encoded("log", content)
+        return self._message
+
+
+_printed = PrintedLines()
+
+
 class LogFollower:
     """Turns news of executions into events for one reader, as far as its key may see them."""
 
@@ -48,15 +71,11 @@ class LogFollower:
 
     def hear(self, news: News) -> None:
         """Take news of the feed."""
+        if self._outbox.ended:
+            return
         if isinstance(news, Printed):
             if not self._failed and self._wants(news.execution_id, news.function_id):
-                content = {
-                    "executionId": news.execution_id,
-                    "functionId": news.function_id,
-                    "stream": news.stream,
-                    "text": news.text,
-                }
-                self._outbox.put("log", content)
+                self._outbox.add(_printed.encode(news))
         elif isinstance(news, Begun):
             execution = news.execution
             if not self._failed and self._wants(execution.id, execution.function_id):

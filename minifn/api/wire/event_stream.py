@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -18,9 +19,13 @@ from starlette.types import Receive, Scope, Send
 from minifn.api.wire.answers import RawHeaders, error_answer
 from minifn.api.wire.operation import Call, authenticate
 from minifn.errors import MinifnError, Overloaded
+from minifn.host.budget import Budget
 
 #: Bytes that may wait for one reader.
 WAITING_BYTES_MAX = 8 * 1024 * 1024
+#: Most bytes of several events that are handed to the connection at once. They count as waiting
+#: no more, and the next events follow when they are sent.
+SENT_BYTES_MAX = 256 * 1024
 #: Seconds of silence after which a comment is sent, so that proxies keep the connection.
 HEARTBEAT_SECONDS = 15.0
 #: Seconds until the rights of a caller are looked up again.
@@ -47,10 +52,11 @@ _LINE_ENDS = tuple(
 
 
 class Outbox:
-    """The events that wait for one reader."""
+    """The events that wait for one reader; `budget` has the bytes of all readers."""
 
-    def __init__(self) -> None:
-        self._waiting: list[bytes] = []
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._waiting: deque[bytes] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
         #: No event follows those that wait.
@@ -58,16 +64,30 @@ class Outbox:
 
     def put(self, event: str, content: Any) -> None:
         """Add an event. When too much waits, all of it is dropped and the stream ends."""
+        if not self.ended:
+            self.add(encoded(event, content))
+
+    def add(self, message: bytes) -> None:
+        """Add an encoded event, as `put` does. It may be shared with other readers."""
         if self.ended:
             return
-        message = b"event: %b\ndata: %b\n\n" % (event.encode(), _one_line(content))
-        if self._waiting and self._bytes + len(message) > WAITING_BYTES_MAX:
-            self._waiting.clear()
-            message = b"event: overrun\ndata: {}\n\n"
+        size = len(message)
+        if self._waiting and not (
+            self._bytes + size <= WAITING_BYTES_MAX and self._budget.has(size)
+        ):
+            self.drop()
+            message, size = b"event: overrun\ndata: {}\n\n", 0
             self.ended = True
         self._waiting.append(message)
-        self._bytes += len(message)
+        self._bytes += size
+        self._budget.count(size)
         self._wake.set()
+
+    def drop(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+        self._budget.give(self._bytes)
+        self._bytes = 0
 
     def end(self) -> None:
         """End the stream after what waits."""
@@ -75,15 +95,20 @@ class Outbox:
         self._wake.set()
 
     async def take(self, seconds: float) -> bytes:
-        """Return all that waits; b"" when there is nothing for `seconds`, or no more."""
+        """Return the next events; b"" when there are none for `seconds`, or no more."""
         if not self._waiting and not self.ended:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), seconds)
-        found = b"".join(self._waiting)
-        self._waiting.clear()
-        self._bytes = 0
-        return found
+        found, size = list[bytes](), 0
+        while self._waiting and (not found or size + len(self._waiting[0]) <= SENT_BYTES_MAX):
+            found.append(self._waiting.popleft())
+            size += len(found[-1])
+        # The last event of a reader that was cut does not count.
+        counted = min(size, self._bytes)
+        self._bytes -= counted
+        self._budget.give(counted)
+        return b"".join(found)
 
 
 #: Fills an outbox from its entry to its exit.
@@ -110,9 +135,11 @@ class EventStream:
             budget.give(1)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        outbox = Outbox()
+        outbox = Outbox(self._call.parts.budgets.events)
         # Before the head: a reader that has it misses nothing.
-        with self._source(outbox):
+        with contextlib.ExitStack() as stack:
+            stack.callback(outbox.drop)
+            stack.enter_context(self._source(outbox))
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b""})
@@ -165,6 +192,11 @@ class EventStream:
         except MinifnError:
             return False
         return self._call.caller == before
+
+
+def encoded(event: str, content: Any) -> bytes:
+    """Return an event as it is sent."""
+    return b"event: %b\ndata: %b\n\n" % (event.encode(), _one_line(content))
 
 
 def _one_line(content: Any) -> bytes:

@@ -182,11 +182,18 @@ def _headers(headers: Headers) -> list[dict[str, str]]:
 
 
 def execution(
-    record: Execution, shape: Shape, *, privileged: bool, kept: str = ""
+    record: Execution,
+    shape: Shape,
+    *,
+    privileged: bool,
+    kept: str = "",
+    body: str | bytes = "",
+    headers: Headers | None = None,
 ) -> dict[str, Any]:
     """Return a stored execution. Logs and errors are for `privileged` callers only.
 
-    `kept` is the stored end of the answer, for 0.x.
+    `kept` is the stored end of the answer, for 0.x. `body` and `headers` are those of an answer
+    that is not stored; the stored headers take the place of None.
     """
     answer: dict[str, Any] = {
         **_base(record),
@@ -201,8 +208,8 @@ def execution(
         "requestPath": record.request_path,
         "requestHeaders": _headers(record.request_headers),
         "responseStatusCode": record.response_status_code,
-        "responseBody": "",
-        "responseHeaders": _headers(record.response_headers),
+        "responseBody": body,
+        "responseHeaders": _headers(record.response_headers if headers is None else headers),
         "logs": record.logs if privileged else "",
         "errors": record.errors if privileged else "",
         "duration": record.duration_seconds,
@@ -260,10 +267,9 @@ def execution_result(
     result: ExecutionResult, body: str | bytes, shape: Shape, *, privileged: bool
 ) -> dict[str, Any]:
     """Return a synchronous execution with the body and all headers of its answer."""
-    answer = execution(result.execution, shape, privileged=privileged)
-    answer["response" if shape <= Shape.V1_3 else "responseBody"] = body
-    answer["responseHeaders"] = _headers(result.headers)
-    return answer
+    return execution(
+        result.execution, shape, privileged=privileged, body=body, headers=result.headers
+    )
 
 
 def variable(record: Variable, shape: Shape) -> dict[str, Any]:

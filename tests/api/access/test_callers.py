@@ -13,7 +13,7 @@ from minifn.api.access.callers import ADMIN
 from minifn.instants import now_ms
 from minifn.tokens import UserClaims
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, create_function, deploy, refusal
-from tests.patience import patient
+from tests.serving import wait_until
 
 pytestmark = pytest.mark.both_ways
 
@@ -120,9 +120,7 @@ def test_a_cached_jwt_still_expires(site: SiteServer, function_id: str) -> None:
     with site.client(x_appwrite_jwt=token(site, "brief", seconds=2)) as client:
         path = f"/functions/{function_id}/executions"
         assert client.get(path).status_code == 200
-        deadline = time.monotonic() + patient(10)
-        while client.get(path).status_code == 200:
-            assert time.monotonic() < deadline
+        wait_until(lambda: client.get(path).status_code != 200, 10, "the token expires")
         assert refusal(client.get(path)) == (401, "user_jwt_invalid")
 
 

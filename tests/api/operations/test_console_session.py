@@ -207,10 +207,11 @@ def test_guesses_are_limited(site: SiteServer, visitor: httpx.Client) -> None:
     for number in range(FAILURES_MAX):
         proof = {"token": "x"} if number % 2 else {"key": "standard_x"}
         assert refusal(visitor.post(SESSION, json=proof)) == wrong
-    good = site.site.sign_in_links.new()
-    limited = visitor.post(SESSION, json={"token": good})
-    assert refusal(limited) == (429, "general_rate_limit_exceeded")
-    assert site.site.sign_in_links.take(good)
+    for proof in ({"token": "x"}, {"key": ADMIN_KEY}):
+        limited = visitor.post(SESSION, json=proof)
+        assert refusal(limited) == (429, "general_rate_limit_exceeded")
+    # A function of the operator's machine may have failed in its name.
+    assert sign_in(visitor, token=site.site.sign_in_links.new())["operator"]
 
 
 def test_a_key_may_ask_who_it_is(site: SiteServer, admin: httpx.Client) -> None:

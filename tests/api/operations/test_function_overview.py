@@ -51,6 +51,8 @@ def test_a_function_that_was_called(site: SiteServer, admin: httpx.Client) -> No
         "lastErrorAt": last["$updatedAt"],
         "url": f"http://{function_id}.functions.localhost:{site.port}/",
     }
+    with site.client(x_appwrite_key=site.key("functions.read")) as narrow:
+        assert of(narrow, function_id) == {**found, "lastError": ""}
     assert found["deployedAt"]
     assert len(found["series"]) == 24
     assert [sum(point) for point in zip(*found["series"], strict=True)] == [3, 1]

@@ -9,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from minifn.api.wire.event_stream import Outbox
 from minifn.change_feed import Begun, Printed
+from minifn.host.budget import Budget
 from minifn.ids import new_id
 from minifn.limits import STREAMS_MAX
 from minifn.models import Execution
@@ -135,6 +137,26 @@ def test_a_reader_that_does_not_read_is_cut(site: SiteServer, admin: httpx.Clien
         events = reader.rest()
     assert events[-1] == ("overrun", {})
     assert len(events) < 40
+    wait_until(lambda: site.site.budgets.events.used == 0, 10, "nothing waits")
+
+
+def test_readers_that_do_not_read_share_a_bound() -> None:
+    budget = Budget(2_000_000)
+    outboxes = [Outbox(budget) for _ in range(4)]
+    for _ in range(4):
+        for one in outboxes:
+            one.put("log", "x" * 400_000)
+            assert budget.used <= 2_000_000
+    # Those that are behind are cut; one of which nothing waits takes every event.
+    assert [one.ended for one in outboxes] == [True, True, True, False]
+    fresh = Outbox(budget)
+    budget.count(2_000_000)
+    fresh.put("log", "x" * 400_000)
+    assert not fresh.ended
+    budget.give(2_000_000)
+    for one in (*outboxes, fresh):
+        one.drop()
+    assert budget.used == 0
 
 
 def test_streams_have_a_limit(site: SiteServer, admin: httpx.Client) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from minifn.api.access import operators
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, refusal
-from tests.patience import patient
+from tests.serving import wait_until
 
 DENIED = (403, "key_creation_denied")
 
@@ -140,9 +140,7 @@ def test_an_ephemeral_key_expires(site: SiteServer, admin: httpx.Client) -> None
     ).json()
     assert made["scopes"] == ["functions.read"]
     with site.client(x_appwrite_key=made["secret"]) as client:
-        deadline = time.monotonic() + patient(20)
-        while client.get("/functions").status_code == 200:
-            assert time.monotonic() < deadline
+        wait_until(lambda: client.get("/functions").status_code != 200, 20, "the key expires")
         assert refusal(client.get("/functions")) == (401, "api_key_expired")
     for wrong in (0, 3601, "x"):
         answer = admin.post("/project/keys/ephemeral", json={"scopes": [], "duration": wrong})

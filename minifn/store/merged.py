@@ -1,0 +1,122 @@
+"""A page of the executions of several functions, in the order of an index of each function.
+
+The indexes begin with the function. A queue takes the next row of all functions again and again, so
+that a page reads its own rows and one row of each function.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from minifn.store import late_indexes
+from minifn.store.conditions import ALWAYS, Condition, condition, join
+from minifn.store.plans import Orders, Scope, where
+from minifn.store.queries import Comparison, Query
+
+Row = tuple[Any, ...]
+
+
+def sequences(
+    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, orders: Orders
+) -> Condition:
+    """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values.
+
+    `orders` are a column with a late index and the sequence, in one direction. The query's cursor,
+    if any, has a row.
+    """
+    (column, descending), _ = orders
+    way = "DESC" if descending else "ASC"
+    index = Index(late_indexes.index_of(column), column, descending, _of_column(query, column))
+    cursor = _cursor(conn, table, query, scope, column)
+    head = (
+        index.after("chosen.of_function", "?", "?", cursor)
+        if cursor
+        else index.first("chosen.of_function")
+    )
+    following = index.after("walk.of_function", "walk.key", "walk.at")
+    matches = where(query, scope)
+    beyond = _beyond(column, descending, cursor)
+    tail = join([Condition("sequence > ?", (late_indexes.mark(conn),)), beyond, matches])
+    sql = (
+        "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("
+        "SELECT function FROM (SELECT sequence AS function FROM functions)"
+        f" WHERE {scope.condition.sql}"
+        "), walk(key, at, of_function) AS ("
+        f"SELECT head.{column}, head.sequence, of_function FROM chosen CROSS JOIN {table} AS head"
+        f" ON head.sequence = {head.sql}"
+        f" UNION ALL SELECT next.{column}, next.sequence, of_function"
+        f" FROM walk CROSS JOIN {table} AS next ON next.sequence = {following.sql}"
+        f" ORDER BY 1 {way}, 2 {way}"
+        f") SELECT sequence FROM (SELECT * FROM (SELECT key AS {column}, at AS sequence FROM walk"
+        f" WHERE EXISTS (SELECT 1 FROM {table} WHERE sequence = at AND ({matches.sql})) LIMIT ?)"
+        f" UNION ALL SELECT {column}, sequence FROM {table} NOT INDEXED WHERE {tail.sql}"
+        f" ORDER BY {column} {way}, sequence {way} LIMIT ? OFFSET ?)"
+    )
+    values = (
+        *(*scope.condition.values, *head.values, *following.values),
+        *(*matches.values, query.limit + query.offset, *tail.values),
+    )
+    return Condition(sql, values)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The late index of a column, read in one direction, where `wanted` holds."""
+
+    name: str
+    column: str
+    descending: bool
+    wanted: Condition
+
+    def first(self, function: str) -> Condition:
+        """Return the sequence of a function's first row."""
+        return self._sought(function, ALWAYS)
+
+    def after(self, function: str, key: str, at: str, cursor: Row = ()) -> Condition:
+        """Return the sequence of the row after that with a key and a sequence.
+
+        They are SQL; `cursor` has their values if these are marks.
+        """
+        beyond = "<" if self.descending else ">"
+        same = Condition(f"{self.column} = {key} AND sequence {beyond} {at}", cursor)
+        further = Condition(f"{self.column} {beyond} {key}", cursor[:1])
+        # SQLite would not seek by a comparison of both columns at once.
+        parts = [self._sought(function, one) for one in (same, further)]
+        sql = f"coalesce({parts[0].sql}, {parts[1].sql})"
+        return Condition(sql, (*parts[0].values, *parts[1].values))
+
+    def _sought(self, function: str, further: Condition) -> Condition:
+        way = "DESC" if self.descending else "ASC"
+        found = join([Condition(f"function = {function}"), further, self.wanted])
+        return Condition(
+            f"(SELECT sequence FROM {self.name} WHERE {found.sql}"
+            f" ORDER BY {self.column} {way}, sequence {way} LIMIT 1)",
+            found.values,
+        )
+
+
+def _of_column(query: Query, column: str) -> Condition:
+    """Return the condition of the filters that compare a column."""
+    return join(
+        [
+            condition(item)
+            for item in query.filters
+            if isinstance(item, Comparison) and item.attribute.column == column
+        ]
+    )
+
+
+def _cursor(conn: sqlite3.Connection, table: str, query: Query, scope: Scope, column: str) -> Row:
+    """Return the column's value and the sequence in the cursor's row, () without a cursor."""
+    if not query.cursor:
+        return ()
+    of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
+    sql = f"SELECT {column}, sequence FROM {table} WHERE {of_cursor.sql}"
+    row: Row = conn.execute(sql, of_cursor.values).fetchone()
+    return row
+
+
+def _beyond(column: str, descending: bool, cursor: Row) -> Condition:
+    if not cursor:
+        return ALWAYS
+    return Condition(f"({column}, sequence) {'<' if descending else '>'} (?, ?)", cursor)

@@ -1,0 +1,159 @@
+"""A walk in the list's order leaves out the rows that a filter excludes."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import pytest
+
+from minifn.models import Execution, Function
+from minifn.store import executions, functions, late_indexes, plans, schema
+from minifn.store.attributes import ALL_EXECUTIONS as ATTRIBUTES
+from minifn.store.connection import connect
+from minifn.store.queries import CREATION, Comparison, Method, Order, Query
+
+ROWS, BLOCK = 3000, 100
+FUNCTIONS = 20
+#: Steps of SQLite's machine between two counts, and most steps of a page: a walk over half of the
+#: rows takes more.
+STEPS, STEPS_MAX = 10, 7_000
+
+
+def made(number: int) -> Execution:
+    """Return a row. Every second one is of `fn`, which has a deployment for each 300 rows."""
+    return Execution(
+        id=f"e{number:04}",
+        function_id="fn" if number % 2 else f"other{number // 2 % (FUNCTIONS - 1)}",
+        created_at=number,
+        updated_at=number + 5,
+        duration_seconds=(number * 7919 % 1000) / 1000,
+        deployment_id=f"d{number // 300}",
+    )
+
+
+@pytest.fixture(scope="module")
+def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """A database of ROWS executions in blocks, with thresholds in proportion and a tail."""
+    connection = connect(tmp_path_factory.mktemp("blocks") / "minifn.db")
+    schema.migrate(connection)
+    for name in ("fn", *(f"other{number}" for number in range(FUNCTIONS - 1))):
+        functions.insert(connection, Function(id=name, name=name, runtime="r"))
+    connection.execute("BEGIN")
+    for number in range(ROWS):
+        executions.insert(connection, made(number))
+        if number < ROWS - 30 and number % BLOCK == BLOCK - 1:
+            assert late_indexes.fill(connection, BLOCK)
+    connection.execute("COMMIT")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "FEW", 30)
+        patch.setattr(plans, "TOTAL_MAX", 50)
+        yield connection
+    connection.close()
+
+
+def read(conn: sqlite3.Connection, query: Query, function_id: str = "") -> tuple[list[str], int]:
+    """Return the ids of a page, and the steps that SQLite took in hundreds."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += STEPS
+        return 0
+
+    conn.set_progress_handler(count, STEPS)
+    try:
+        if function_id:
+            page = executions.page(conn, function_id, query, count=False)
+        else:
+            page = executions.page_of_all(conn, query, count=False)
+    finally:
+        conn.set_progress_handler(None, 0)
+    return [item.id for item in page.items], steps
+
+
+@pytest.mark.parametrize("order", ["sequence", "created_at"])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("cursor", ["", "e0901", "e2101", "e2981"])
+@pytest.mark.parametrize(
+    ("column", "method", "value"),
+    [
+        ("id", Method.GREATER_THAN, "e1500"),
+        ("id", Method.LESS_THAN, "e1500"),
+        ("id", Method.STARTS_WITH, "e1"),
+        ("updated_at", Method.GREATER_THAN_EQUAL, 2000),
+        ("updated_at", Method.LESS_THAN_EQUAL, 1000),
+        ("deployment_id", Method.EQUAL, "d1"),
+        ("deployment_id", Method.EQUAL, "d9"),
+        ("deployment_id", Method.GREATER_THAN, "d6"),
+        ("deployment_id", Method.LESS_THAN, "d2"),
+    ],
+)
+def test_a_long_range_in_order_of_creation(
+    conn: sqlite3.Connection,
+    column: str,
+    method: Method,
+    value: str | int,
+    order: str,
+    descending: bool,
+    cursor: str,
+) -> None:
+    attribute = CREATION if order == "sequence" else ATTRIBUTES[order]
+    query = Query(
+        filters=(Comparison(method, ATTRIBUTES[column], (value,)),),
+        orders=(Order(attribute, descending),),
+        cursor=cursor,
+        limit=7,
+    )
+    tests = {
+        Method.EQUAL: lambda found: found == value,
+        Method.LESS_THAN: lambda found: found < value,
+        Method.LESS_THAN_EQUAL: lambda found: found <= value,
+        Method.GREATER_THAN: lambda found: found > value,
+        Method.GREATER_THAN_EQUAL: lambda found: found >= value,
+        Method.STARTS_WITH: lambda found: found.startswith(value),
+    }
+    every = [made(number) for number in range(1, ROWS, 2)]
+    if descending:
+        every.reverse()
+    beyond = every[[row.id for row in every].index(cursor) + 1 :] if cursor else every
+    expected = [row.id for row in beyond if tests[method](getattr(row, column))][:7]
+    ids, steps = read(conn, query, "fn")
+    assert ids == expected
+    assert steps < STEPS_MAX
+
+
+@pytest.mark.parametrize("column", ["duration_seconds", "created_at", "deployment_id"])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("cursor", ["", "e1500"])
+def test_all_functions_in_the_order_of_a_column(
+    conn: sqlite3.Connection, column: str, descending: bool, cursor: str
+) -> None:
+    query = Query(orders=(Order(ATTRIBUTES[column], descending),), cursor=cursor, limit=7)
+    every = sorted(
+        range(ROWS),
+        key=lambda number: (getattr(made(number), column), number),
+        reverse=descending,
+    )
+    if cursor:
+        every = every[every.index(int(cursor[1:])) + 1 :]
+    ids, steps = read(conn, query)
+    assert ids == [made(number).id for number in every[:7]]
+    assert steps < STEPS_MAX
+
+
+def test_blocks_follow_changes(conn: sqlite3.Connection) -> None:
+    query = Query(filters=(Comparison(Method.GREATER_THAN, ATTRIBUTES["updated_at"], (9000,)),))
+    conn.execute("SAVEPOINT before")
+    try:
+        conn.execute("UPDATE executions SET updated_at = 9999 WHERE id BETWEEN 'e0100' AND 'e0499'")
+        ids, _ = read(conn, query, "fn")
+        assert ids == [f"e{number:04}" for number in range(101, 151, 2)]
+        conn.execute("DELETE FROM executions WHERE sequence <= 1000")
+        conn.execute("UPDATE executions SET updated_at = 9999 WHERE id >= 'e2900'")
+        assert late_indexes.fill(conn, 20)
+        (first,) = conn.execute("SELECT min(first) FROM executions_blocks").fetchone()
+        assert first == 1001
+        ids, _ = read(conn, query, "fn")
+        assert ids == [f"e{number:04}" for number in range(2901, 2951, 2)]
+    finally:
+        conn.execute("ROLLBACK TO before")
+        conn.execute("RELEASE before")

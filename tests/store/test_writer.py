@@ -1,0 +1,111 @@
+"""Writes of one turn in one statement, and rows that the event loop commits itself."""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from minifn.store import settings, writer
+from minifn.store.connection import connect
+from minifn.store.database import Database
+
+
+def _put_each(conn: sqlite3.Connection, names: list[str]) -> None:
+    """Store the names, each with the number of names and the thread that stored them."""
+    for name in names:
+        if name == "bad":
+            raise ValueError(name)
+        settings.put(conn, name, f"{len(names)} by {threading.current_thread().name}")
+
+
+async def _stored(database: Database, name: str) -> str:
+    return await database.read(settings.get, name)
+
+
+def test_one_statement_serves_the_writes_of_a_turn(tmp_path: Path) -> None:
+    async def run() -> set[str]:
+        async with Database(tmp_path / "db") as database:
+            names = [str(number) for number in range(5)]
+            await asyncio.gather(*(database.write_each(_put_each, name) for name in names))
+            return {await _stored(database, name) for name in names}
+
+    assert asyncio.run(run()) == {"5 by minifn-writer"}
+
+
+def test_a_bad_item_fails_alone(tmp_path: Path) -> None:
+    async def run() -> tuple[list[BaseException | None], str]:
+        async with Database(tmp_path / "db") as database:
+            writes = [database.write_each(_put_each, name) for name in ("a", "bad", "b")]
+            results = await asyncio.gather(*writes, return_exceptions=True)
+            return results, await _stored(database, "b")
+
+    results, stored = asyncio.run(run())
+    assert [type(result) for result in results] == [type(None), ValueError, type(None)]
+    assert stored == "1 by minifn-writer"
+
+
+@pytest.mark.parametrize(("flushed", "thread"), [(False, "MainThread"), (True, "minifn-writer")])
+def test_the_loop_commits_a_lone_row_that_needs_no_flush(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushed: bool, thread: str
+) -> None:
+    monkeypatch.setattr(writer, "LOOP_COMMIT_SECONDS", 60.0)
+
+    async def run() -> str:
+        async with Database(tmp_path / "db", flushed=flushed) as database:
+            await asyncio.sleep(writer.QUIET_SECONDS)
+            await database.write_each(_put_each, "a")
+            return await _stored(database, "a")
+
+    assert asyncio.run(run()) == f"1 by {thread}"
+
+
+def test_the_loop_makes_no_second_slow_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "LOOP_COMMIT_SECONDS", 0.0)
+
+    async def run() -> list[str]:
+        async with Database(tmp_path / "db", flushed=False) as database:
+            for name in ("a", "b"):
+                await asyncio.sleep(writer.QUIET_SECONDS)
+                await database.write_each(_put_each, name)
+            return [await _stored(database, name) for name in ("a", "b")]
+
+    assert asyncio.run(run()) == ["1 by MainThread", "1 by minifn-writer"]
+
+
+def test_the_loop_does_not_wait_for_a_file_that_another_process_holds(tmp_path: Path) -> None:
+    async def run() -> tuple[float, str]:
+        async with Database(tmp_path / "db", flushed=False) as database:
+            other = connect(tmp_path / "db")
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(writer.QUIET_SECONDS)
+            write = database.write_each(_put_each, "a")
+            began = time.monotonic()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            held_up = time.monotonic() - began
+            assert not write.done()
+            other.execute("COMMIT")
+            other.close()
+            await write
+            return held_up, await _stored(database, "a")
+
+    held_up, stored = asyncio.run(run())
+    assert held_up < 5
+    assert stored == "1 by minifn-writer"
+
+
+def test_closing_finishes_what_was_just_written(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with Database(tmp_path / "db") as database:
+            write = database.write_each(_put_each, "a")
+        await write
+
+    asyncio.run(run())
+    with connect(tmp_path / "db") as conn:
+        assert settings.get(conn, "a") == "1 by minifn-writer"
+    conn.close()
