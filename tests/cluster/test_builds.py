@@ -115,7 +115,12 @@ def test_a_build_whose_node_dies_starts_again_elsewhere(cluster: Cluster, api: A
         uploaded = api.upload("moved", ARCHIVE, commands=f"sleep 4.75; {MADE}")["$id"]
         wait_until(lambda: sleepers("4.75"), 20, "the build runs")
         path = f"/functions/moved/deployments/{uploaded}"
-        log = api.call("GET", path, 200)["buildLogs"]
+
+        def named() -> str:
+            log = str(api.call("GET", path, 200)["buildLogs"])
+            return log if "makes the build" in log else ""
+
+        log = wait_until(named, 10, "the log names the node")
         dying, other = (one, two) if one[:8] in log else (two, one)
         cluster.remove(dying)
         ready = api.built("moved", uploaded)
