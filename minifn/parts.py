@@ -20,9 +20,9 @@ from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir, make_directories
+from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
-from minifn.host.reloader import unwatched_place, watched_folder, watching_process
+from minifn.host.reloader import hide_code, watching_process
 from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
@@ -172,7 +172,7 @@ class Parts:
 
     async def open_data(self, stack: AsyncExitStack) -> None:
         """Start the launcher, then open the data directory: its secrets and its database."""
-        await asyncio.to_thread(self._hide_code)
+        await asyncio.to_thread(hide_code, self.data, self.environ)
         self.data.prepare()
         await asyncio.to_thread(self._point_out_watcher)
         if forbids_execution(self.data.builds):
@@ -186,26 +186,6 @@ class Parts:
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self._lock = FileIdentity(self.data.run / "lock")
         await self.open_database(stack)
-
-    def _hide_code(self) -> None:
-        """Keep builds where a reloader does not see them: each would restart the app and itself."""
-        data = self.data
-        watched = watched_folder(data.root)
-        if watched is None:
-            return
-        place = unwatched_place(self.environ, data.root)
-        said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
-        try:
-            make_directories(place)
-        except OSError as exc:
-            reason = f"{place} cannot be made ({exc.strerror})"
-        else:
-            if watched_folder(place) is None:
-                data.keep_code(place)
-                logger.warning("%s: builds are kept in %s", said, place)
-                return
-            reason = f"so does {place}"
-        logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
 
     def _point_out_watcher(self) -> None:
         """Warn, once, of a process that may start the server anew when its own data changes."""

@@ -22,6 +22,7 @@ from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments, functions
 from minifn.workers.pool import Pool
 from tests.packing import packed_files
+from tests.patience import patient
 
 ENVIRON = {
     "HTTP_PROXY": "http://proxy:1",
@@ -92,7 +93,7 @@ class World(Parts):
 
     async def until(self, deployment_id: str, reached: Callable[[Deployment], bool]) -> Deployment:
         """Wait until the deployment fulfils `reached`."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patient(20)
         while True:
             deployment = await self.get(deployment_id)
             if reached(deployment):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -56,6 +57,13 @@ FILES_FIRST = (
 )
 #: Files, or their folders, whose tests share nothing and take long.
 FILES_ALONE = ("tests/crash/",)
+
+
+def pytest_configure() -> None:
+    """Let Hypothesis take its time: an example that takes long on a busy machine is no error."""
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("tests", deadline=None, suppress_health_check=slow)
+    settings.load_profile("tests")
 
 
 def pytest_xdist_auto_num_workers() -> int:

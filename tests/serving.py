@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import httpx
 import psutil
 
+from tests.patience import patient
+
 PROJECT = "minifn"
 FUNCTIONS = Path(__file__).parent / "functions"
 FINAL_BUILD = ("ready", "failed", "canceled")
@@ -29,7 +31,7 @@ def wait_until(condition: Callable[[], Found | None], seconds: float, what: str)
 
     Raises AssertionError naming `what` after `seconds`.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     pause = 0.005
     while True:
         found = condition()
@@ -56,14 +58,25 @@ def pack(*folders: Path, extra: Mapping[str, bytes] | None = None) -> bytes:
 
 
 def mentions(pid: int, mark: str) -> bool:
-    """Whether a process has `mark` in its command line, working directory or mounts."""
+    """Whether a process has `mark` in its command line, working directory or mounts.
+
+    A path that is bound into a sandbox is named there from the root of its own file system, which
+    is below `/tmp` where that is a mount.
+    """
     place = Path("/proc") / str(pid)
+    bound = within_its_mount(Path(mark)) if mark.startswith("/") else mark
     try:
         command, mounts = (place / "cmdline").read_bytes(), (place / "mountinfo").read_bytes()
         folder = str((place / "cwd").readlink())
     except OSError:
         return False
-    return mark.encode() in command or mark.encode() in mounts or mark in folder
+    return mark.encode() in command or bound.encode() in mounts or mark in folder
+
+
+def within_its_mount(path: Path) -> str:
+    """Return a path from the root of the file system that holds it."""
+    mount = next(parent for parent in path.parents if parent.is_mount())
+    return f"/{path.relative_to(mount)}"
 
 
 def free_port() -> int:
@@ -183,12 +196,16 @@ class Server:
         """
         self.process.terminate()
         try:
-            return self.process.wait(seconds)
+            return self.ended(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(
                 f"the server did not stop in {seconds} s\n{self.log_tail()}"
             ) from None
+
+    def ended(self, seconds: float) -> int:
+        """Wait for the process to end by itself, and return its exit code."""
+        return self.process.wait(patient(seconds))
 
     def kill(self) -> None:
         """kill -9 of the server's own process, and of nothing else."""

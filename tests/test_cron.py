@@ -266,7 +266,7 @@ def matches(expression: str, moment: datetime) -> bool:
     return by_day or by_weekday or (day in "*?" and weekday in "*?")
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(EXPRESSIONS, st.datetimes(datetime(2024, 1, 1), datetime(2099, 1, 1)))
 def test_the_next_run_is_the_first_minute_that_matches(expression: str, moment: datetime) -> None:
     assert cron.is_valid(expression)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.routing import Route
 
-from minifn import Config, Minifn, __version__
+from minifn import Config, Minifn, __version__, limits
 from minifn.api import OPERATIONS, console_pages, docs
 from minifn.change_feed import NAMES
 from minifn.cli import COMMANDS, main
@@ -112,7 +112,16 @@ def test_clients_that_are_named_are_those_of_the_tests() -> None:
 
 def test_engines_table() -> None:
     rows = re.findall(r"^\| `(\w+)` \| [^|]+ \|$", TEXTS[PAGES / "security.md"], re.MULTILINE)
-    assert [row for row in rows if row in ENGINES][: len(ENGINES)] == list(ENGINES)
+    assert [row for row in rows if row in ENGINES][: len(ENGINES)] == list(ENGINES), (
+        "the rows of minifn/docs/security.md and ENGINES of minifn/config.py differ"
+    )
+
+
+def test_every_public_limit_is_on_the_page_of_limits() -> None:
+    named = set(re.findall(r"\w+", (ROOT / "tests/docs/limits.py").read_text()))
+    constants = {name for name in vars(limits) if name.isupper()}
+    assert constants
+    assert not constants - named, "name them in tests/docs/limits.py"
 
 
 def test_messages_that_are_explained_exist() -> None:
@@ -196,7 +205,9 @@ def test_languages_of_the_readme() -> None:
     run, _, named = part.partition("Functions in ")
     families = [one for one in load_families(ROOT / "runtimes").values() if not one.like]
     for family in families:
-        assert family.name.lower() in (run if family.start else named).lower(), family.key
+        assert family.name.lower() in (run if family.start else named).lower(), (
+            f"name {family.name} under Languages of README.md"
+        )
 
 
 @pytest.mark.parametrize(

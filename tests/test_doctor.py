@@ -12,6 +12,8 @@ import pytest
 
 from minifn.cli.doctor import show
 from minifn.doctor import Check, Report
+from tests.patience import patient
+from tests.processes import killed_at_end
 
 
 def test_a_report_in_a_pipe_is_not_cut(
@@ -57,16 +59,16 @@ def test_a_report_fits_the_terminal() -> None:
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (24, 60))
     environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    with subprocess.Popen(
-        [sys.executable, "-m", "minifn", "doctor"], stdout=slave, env={**environ, "TERM": "dumb"}
-    ) as process:
+    command = [sys.executable, "-m", "minifn", "doctor"]
+    doctor = subprocess.Popen(command, stdout=slave, env={**environ, "TERM": "dumb"})
+    with killed_at_end(doctor) as process:
         os.close(slave)
         shown = b""
         with contextlib.suppress(OSError):
             # Reading ends with an error once the program has closed the terminal.
             while piece := os.read(master, 4096):
                 shown += piece
-        assert process.wait(60) in (0, 1)
+        assert process.wait(patient(60)) in (0, 1)
     os.close(master)
     lines = shown.decode().splitlines()
     assert max(map(len, lines)) <= 60

@@ -18,6 +18,8 @@ import pytest
 from minifn.cli.examples import example, examples, examples_root
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.uploading import deploy as deployed
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import PROJECT, Api, Server, free_port, wait_until
 
 EXAMPLES = {entry["$id"]: entry for entry in examples()}
@@ -320,14 +322,14 @@ def embedding(data: Path) -> Iterator[str]:
     ]
     environ = {**os.environ, "MINIFN_DATA": str(data)}
     url = f"http://127.0.0.1:{port}"
-    with subprocess.Popen(
-        [sys.executable, *app], env=environ, stderr=subprocess.DEVNULL
-    ) as process:
+    uvicorn = subprocess.Popen([sys.executable, *app], env=environ, stderr=subprocess.DEVNULL)
+    with killed_at_end(uvicorn) as process:
         try:
             wait_until(lambda: process.poll() is not None or _answers(url), 20, "the app answers")
             yield url
         finally:
             process.terminate()
+            process.wait(patient(20))
 
 
 def _answers(url: str) -> bool:

@@ -50,7 +50,7 @@ def refused(data: Path, **settings: object) -> str:
     """Return the log of a server that must not start."""
     server = Server(data, **settings)
     server.launch()
-    assert server.process.wait(30) == 1
+    assert server.ended(30) == 1
     return server.log_tail()
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from minifn.cli.options import configuration
 from minifn.sandbox.launcher import confine
+from tests.processes import killed_at_end
 from tests.serving import Api, Server, pack
 
 SECRETS = {"api_key": "key-5f1e", "jwt_secret": "jwt-5f1e" * 8, "variables_key": "5f1e" * 16}
@@ -105,7 +106,7 @@ def test_an_empty_secret_is_none(data: Path, name: str) -> None:
     (data / name).write_text(" \n")
     server = Server(data)
     server.launch()
-    assert server.process.wait(20) == 1
+    assert server.ended(20) == 1
     assert f"put it back, or delete the file: '{data / name}'" in server.log_tail()
     assert "Traceback" not in server.log_tail()
 
@@ -183,9 +184,8 @@ def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, s
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert shy.stdin is not None
-    assert shy.stdout is not None
-    with shy.stdin, shy.stdout:
+    with killed_at_end(shy):
+        assert shy.stdout is not None
         assert shy.stdout.readline() == b"ready\n"
         for file, mark in (("environ", b"5f1e"), ("maps", b"python")):
             looked = subprocess.run(
@@ -195,7 +195,6 @@ def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, s
                 check=False,
             )
             assert (mark in looked.stdout) is shown
-    shy.wait()
 
 
 def test_a_server_and_its_launcher_leave_no_core(data: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from minifn.host.reloader import watching_process
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import Api, free_port, pack, wait_until
 
 KEY = "admin-key"
@@ -45,18 +47,21 @@ class Project:
         program = [sys.executable, "-m", *command]
         with (
             self.log.open("ab") as log,
-            subprocess.Popen(
-                program,
-                cwd=self.folder,
-                env={**os.environ, "MINIFN_API_KEY": KEY, "MINIFN_SANDBOX": "process"},
-                stderr=log,
-                stdout=log,
+            killed_at_end(
+                subprocess.Popen(
+                    program,
+                    cwd=self.folder,
+                    env={**os.environ, "MINIFN_API_KEY": KEY, "MINIFN_SANDBOX": "process"},
+                    stderr=log,
+                    stdout=log,
+                )
             ) as server,
         ):
             try:
                 yield
             finally:
                 server.terminate()
+                server.wait(patient(30))
 
     def says(self, text: str) -> bool:
         return text in self.log.read_text()

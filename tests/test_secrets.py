@@ -114,7 +114,7 @@ def test_a_server_without_its_key_does_not_start(data: Path) -> None:
         prepare()
         server = Server(data)
         server.launch()
-        assert server.process.wait(20) == 1
+        assert server.ended(20) == 1
         assert reason in server.log_tail()
         assert "Traceback" not in server.log_tail()
     key.unlink()

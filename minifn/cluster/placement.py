@@ -37,7 +37,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(kw_only=True, slots=True)
 class Load:
-    """The load of a node: builds, and calls that run and wait, by deployment.
+    """The load of a node: calls that run and wait, by deployment, and builds.
 
     The node has the request of a call that runs, or may: if the node dies, it fails. So a node gets
     no more requests than its workers take at once, and a call beyond that waits without.

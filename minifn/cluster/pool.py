@@ -164,7 +164,7 @@ class ClusterPool:
         for call in list(self._calls.values()):
             if member in call.held:
                 member.send(Withdraw(id=call.id))
-                self._let_go(call, member)
+                call.let_go(member)
             elif call.awaited is member:
                 call.awaited = None
             else:
@@ -235,8 +235,8 @@ class ClusterPool:
 
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
-        needs = Needs.of(call.target)
         members = self.membership.members.values()
+        needs = Needs.of(call.target)
         refusals = {one: one.reason or one.builds.refusal(call.key) for one in members}
         reasons = [f"{one}: {refusals[one] or misfit(one, needs) or one.state}" for one in members]
         if self.membership.is_settled or call.places > PLACES_MAX:
@@ -263,12 +263,11 @@ class ClusterPool:
         offer = offer or member.load.is_full(call.key)
         request = None if offer else Request.of(call.request)
         if offer:
-            call.held.add(member)
-            member.load.parked[call.key] += 1
+            call.hold(member)
             self._spread_soon()
         else:
-            call.owner = call.carrier = member
-            member.load.running[call.key] += 1
+            call.own(member)
+            call.carrier = member
         member.send(
             Call(
                 id=call.id,
@@ -279,18 +278,14 @@ class ClusterPool:
             )
         )
 
-    def _let_go(self, call: Pending, member: Member) -> None:
-        call.held.discard(member)
-        member.load.leave(call.key)
-
     def _withdraw(self, call: Pending) -> None:
         """Have every node forget a call."""
         if call.owner is not None:
             call.owner.send(Withdraw(id=call.id))
-            self._release(call, call.owner)
+            call.release(call.owner)
         for member in tuple(call.held):
             member.send(Withdraw(id=call.id))
-            self._let_go(call, member)
+            call.let_go(member)
         call.awaited = None
 
     # News of nodes
@@ -324,19 +319,11 @@ class ClusterPool:
                 self._grant(call, member)
             case Missing():
                 member.forget_build(message.key)
-                self._release(call, member)
+                call.release(member)
                 self._place_anew(call)
 
-    def _release(self, call: Pending, member: Member) -> None:
-        """Note that a node no longer has a call."""
-        if call.owner is member:
-            call.owner = None
-            member.load.end(call.key)
-        elif member in call.held:
-            self._let_go(call, member)
-
     def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
-        self._release(call, member)
+        call.release(member)
         if response.failure == "overloaded":
             call.full.add(member)
             if not call.is_placed and any(one not in call.full for one in self._usable(call.spec)):
@@ -347,9 +334,8 @@ class ClusterPool:
 
     def _park(self, call: Pending, member: Member) -> None:
         if call.owner is member:
-            self._release(call, member)
-            call.held.add(member)
-            member.load.parked[call.key] += 1
+            call.release(member)
+            call.hold(member)
         self._spread_soon()
 
     def _grant(self, call: Pending, member: Member) -> None:
@@ -359,12 +345,11 @@ class ClusterPool:
         if member.load.is_full(call.key):
             member.send(Wait(id=call.id))
             return
-        self._let_go(call, member)
+        call.let_go(member)
         for other in tuple(call.held):
             other.send(Withdraw(id=call.id))
-            self._let_go(call, other)
-        call.owner = member
-        member.load.running[call.key] += 1
+            call.let_go(other)
+        call.own(member)
         request = None if call.carrier is member else Request.of(call.request)
         call.carrier = member
         member.send(Grant(id=call.id, request=request))

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer
+from tests.patience import patient
 
 SECONDS = 10
 
@@ -34,7 +35,7 @@ class Client:
 
     def event(self, fits: Callable[[Any], bool] = lambda _: True) -> Any:
         """Return the data of the next event that fits; others are skipped."""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + patient(SECONDS)
         while time.monotonic() < deadline:
             message = self.next()
             assert message["type"] == "event", message

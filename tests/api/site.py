@@ -5,6 +5,7 @@ import functools
 import json
 import socket
 import sqlite3
+import sys
 import threading
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
@@ -32,7 +33,7 @@ from tests.serving import pack, wait_until
 
 PROJECT = "minifn"
 ADMIN_KEY = "admin-key"
-RUNTIME = "python-3.11"
+RUNTIME = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
 ARCHIVE = "code.tar.gz"
 
 T = TypeVar("T")

@@ -223,7 +223,7 @@ NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c"]), max_size=5).ma
 @given(
     st.lists(st.tuples(NAMES, st.sampled_from(["file", "link", "dir", "hard"]), NAMES), max_size=8)
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_nothing_accepted_leads_outside(
     tmp_path_factory: pytest.TempPathFactory, entries: list[tuple[str, str, str]]
 ) -> None:

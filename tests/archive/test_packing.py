@@ -185,7 +185,7 @@ PATTERNS = st.builds(
         st.sampled_from(["", "a/", "b/", "a/b/"]), st.lists(PATTERNS, max_size=4), max_size=3
     ),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_git_takes_the_same_files(
     tmp_path_factory: pytest.TempPathFactory, paths: set[str], rules: dict[str, list[str]]
 ) -> None:

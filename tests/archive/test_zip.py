@@ -212,7 +212,7 @@ NAMES = st.lists(st.sampled_from(["a", "b", "..", ".", "", "c"]), max_size=5).ma
 
 
 @given(st.lists(st.tuples(NAMES, st.sampled_from([FILE, LINK, FOLDER]), NAMES), max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_accepted_leads_outside(
     tmp_path_factory: pytest.TempPathFactory, members: list[tuple[str, int, str]]
 ) -> None:
@@ -232,7 +232,7 @@ def test_nothing_accepted_leads_outside(
 
 
 @given(st.binary(max_size=400), st.integers(0, 400))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_bytes_end_in_an_archive_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, place: int
 ) -> None:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.patience import patient
+
 #: Escape sequences of colours and of a cleared screen.
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -65,7 +67,7 @@ class PseudoTerminal:
 
         Raises AssertionError with what was written.
         """
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while True:
             found = re.compile(pattern, re.MULTILINE).search(self.text, self._seen)
             if found is not None:
@@ -92,7 +94,7 @@ class PseudoTerminal:
 
     def ended(self, seconds: float = 20) -> int:
         """Return the exit code of the program once it has ended."""
-        return self.process.wait(seconds)
+        return self.process.wait(patient(seconds))
 
     def mode_now(self) -> "list[int | list[bytes | int]]":
         """Return the settings of the terminal."""

@@ -18,6 +18,8 @@ import jwt
 import pytest
 
 from minifn import __version__
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import PROJECT, Api, Server, wait_until
 
 
@@ -155,7 +157,7 @@ def test_a_signal_stops_the_server_and_all_it_started(data: Path, number: signal
     with Server(data) as server:
         tree = server.tree()
         server.process.send_signal(number)
-        assert server.process.wait(20) == 0
+        assert server.ended(20) == 0
     assert len(tree) > 1
     wait_until(
         lambda: not any(process.is_running() for process in tree), 5, "every process is gone"
@@ -323,7 +325,8 @@ def test_demo_prints_lines_that_work_and_leaves_nothing(tmp_path: Path) -> None:
     settings = environment(TMPDIR=str(tmp_path))
     command = [sys.executable, "-m", "minifn", "demo", "--port", "0"]
     shown: list[str] = []
-    with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True) as process:
+    demo = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, text=True)
+    with killed_at_end(demo) as process:
         assert process.stdout is not None
         for line in process.stdout:
             shown.append(line.rstrip("\n"))
@@ -342,7 +345,7 @@ def test_demo_prints_lines_that_work_and_leaves_nothing(tmp_path: Path) -> None:
             )  # fmt: skip
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(patient(20)) == 0
     assert any(line.startswith("python-hello: ") and "ready after" in line for line in shown)
     assert sum(line.startswith("console  ") for line in shown) == 1
     assert "python-hello" in {one["functionId"] for one in json.loads(listed)["functions"]}

@@ -16,6 +16,8 @@ from click.testing import CliRunner
 
 from minifn.cli import main
 from tests.cli.test_cli import environment, minifn
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import Server, wait_until
 
 COMMAND = (sys.executable, "-m", "minifn")
@@ -180,14 +182,15 @@ def test_a_closed_terminal_stops_the_server_and_nohup_keeps_it(data: Path) -> No
         env=environment(),
         start_new_session=True,
     )
-    shown = b""
-    while b"key in" not in shown:
-        shown += os.read(master, 4096)
-    # Not before the server has it: a terminal that no process has is closed.
-    os.close(slave)
-    tree = psutil.Process(started.pid).children(recursive=True)
-    os.close(master)
-    assert started.wait(20) == 0
+    with killed_at_end(started):
+        shown = b""
+        while b"key in" not in shown:
+            shown += os.read(master, 4096)
+        # Not before the server has it: a terminal that no process has is closed.
+        os.close(slave)
+        tree = psutil.Process(started.pid).children(recursive=True)
+        os.close(master)
+        assert started.wait(patient(20)) == 0
     wait_until(lambda: not any(one.is_running() for one in tree), 5, "every process is gone")
 
 

@@ -25,7 +25,7 @@ def test_a_starter_deploys_and_runs_as_it_is(here: Here, api: Api) -> None:
     assert "has a function init-hello already" in here.run("init", "init-hello", status=1).stderr
 
 
-def test_a_starter_has_types_for_editors(here: Here, api: Api) -> None:
+def test_a_starter_has_types_for_editors(here: Here) -> None:
     """Python's need the package in the editor alone, those of the others are a file beside it."""
     here.run("init", "py")
     code = (here.folder / "py/src/main.py").read_text()
@@ -33,13 +33,18 @@ def test_a_starter_has_types_for_editors(here: Here, api: Api) -> None:
     done = here.run("init", "js", "--runtime", "node", "--id", "init-js", "--json")
     assert "src/handler.d.ts" in json.loads(done.stdout)["files"]
     assert '@type {import("./handler").Handler}' in (here.folder / "js/src/main.js").read_text()
-    here.run("deploy", "init-js")
-    assert here.run("run", "init-js", "--path", "/ping").stdout == "Pong"
     for family in ("bun", "deno"):
         here.run("init", family, "--runtime", family)
         typescript = (here.folder / family / "src/main.ts").read_text()
         assert 'import type { Context } from "./handler.d.ts";\n' in typescript
         assert "({ req, res, log }: Context) =>" in typescript
+
+
+@pytest.mark.usefixtures("node")
+def test_a_starter_with_types_runs(here: Here) -> None:
+    here.run("init", "js", "--runtime", "node", "--id", "init-js")
+    here.run("deploy", "init-js")
+    assert here.run("run", "init-js", "--path", "/ping").stdout == "Pong"
 
 
 def test_a_family_and_an_example_are_named(here: Here) -> None:

@@ -14,6 +14,8 @@ import pytest
 from tests.cli.conftest import Here
 from tests.cli.test_cli import environment
 from tests.packing import packed_files
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import Api, Server
 
 CODE = r"""
@@ -84,18 +86,19 @@ def test_a_function_may_answer_with_any_status(here: Here, api: Api) -> None:
 @contextmanager
 def following(here: Here, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, "-m", "minifn", "logs", "-f", *arguments]
-    with subprocess.Popen(
+    logs = subprocess.Popen(
         command, cwd=here.folder, env=environment(), stdout=subprocess.PIPE, text=True
-    ) as process:
+    )
+    with killed_at_end(logs) as process:
         yield process
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(patient(10)) == 0
 
 
 def read_until(process: "subprocess.Popen[str]", word: str) -> list[str]:
     """Return the lines up to the one with `word`; a watchdog ends a process that is silent."""
     assert process.stdout is not None
-    timer = threading.Timer(20, os.kill, (process.pid, signal.SIGKILL))
+    timer = threading.Timer(patient(20), os.kill, (process.pid, signal.SIGKILL))
     timer.start()
     lines = []
     for line in process.stdout:

@@ -156,7 +156,7 @@ def test_a_server_without_its_launcher_stops_with_a_reason(engine: str, data: Pa
     before = relatives(server)
     (launcher,) = (process for process in before if "launcher.main" in " ".join(process.cmdline()))
     launcher.kill()
-    assert server.process.wait(10) == 1
+    assert server.ended(10) == 1
     assert (
         server.log_tail().splitlines()[-1]
         == "minifn: stopped: the launcher of functions ended unexpectedly"

@@ -19,6 +19,8 @@ from starlette.routing import Mount
 import minifn
 from minifn import Config, ConfigError, DataInUse, FunctionNotFound, Minifn, MinifnError, NotRunning
 from minifn.models import Rule
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import PROJECT, Api, free_port, pack, wait_until
 
 KEY = "admin-key"
@@ -75,7 +77,9 @@ class App:
         environ = {**os.environ, "XDG_STATE_HOME": str(self.state)}
         with (
             self.log.open("ab") as log,
-            subprocess.Popen([*self._command, *more], env=environ, stderr=log, stdout=log) as app,
+            killed_at_end(
+                subprocess.Popen([*self._command, *more], env=environ, stderr=log, stdout=log)
+            ) as app,
         ):
             try:
                 wait_until(lambda: app.poll() is not None or self._answers(), 30, "the app answers")
@@ -83,6 +87,7 @@ class App:
                 yield
             finally:
                 app.terminate()
+                app.wait(patient(30))
 
     @property
     def starts(self) -> int:

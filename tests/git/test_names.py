@@ -19,7 +19,7 @@ REFERENCES = st.from_regex(r"refs/(heads|tags)/[a-z]{1,9}", fullmatch=True)
 
 
 @given(st.text(alphabet=st.sampled_from("ab-./@{}~^:?*[\\ \x7f\tlock"), min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_references_are_those_of_git(name: str) -> None:
     checked = subprocess.run(
         ["git", "check-ref-format", f"refs/heads/{name}"], check=False, timeout=10
@@ -94,7 +94,7 @@ def test_globs(name: str, glob: str, expected: bool) -> None:
 
 
 @given(st.text("ab/*?", max_size=8), st.text("ab/", max_size=8))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_globs_match_as_the_equal_regular_expression(glob: str, name: str) -> None:
     meanings = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     expression = re.sub(r"\*\*/|\*\*|\*|\?", lambda found: meanings[found[0]], glob)
@@ -123,7 +123,7 @@ def test_a_glob_of_a_folder_is_for_all_below_it() -> None:
     st.text("ab/*?.", max_size=8),
     st.lists(st.text("ab", min_size=1, max_size=2), min_size=1, max_size=4),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_glob_of_a_folder_matches_as_it_would_each_folder(glob: str, parts: list[str]) -> None:
     name = glob.removeprefix("./").strip("/")
     folders = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]

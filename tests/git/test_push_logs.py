@@ -5,6 +5,7 @@ import subprocess
 
 from minifn.limits import LOG_LIMIT_CHARS
 from tests.git.repositories import Repository, address, answering, create, git
+from tests.processes import killed_at_end
 from tests.serving import Api, Server
 
 #: Lines of 60 characters, a third more of them than a log keeps.
@@ -64,13 +65,14 @@ def test_a_push_ends_with_its_function(
         api, "short-lived", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done"
     )
     repository.commit({"main.py": answering("x")})
-    with subprocess.Popen(
+    push = subprocess.Popen(
         ["git", "push", address(git_server, function_id), "main"],
         cwd=repository.path,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
-    ) as pushing:
+    )
+    with killed_at_end(push) as pushing:
         assert pushing.stderr is not None
         lines = iter(pushing.stderr.readline, "")
         assert any("remote: begun" in row for row in lines)

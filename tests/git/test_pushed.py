@@ -13,6 +13,7 @@ import httpx
 
 from minifn.limits import GIT_REQUESTS_MAX
 from tests.git.repositories import Repository, address, answering, create, git
+from tests.processes import killed_at_end
 from tests.serving import Api, Server, wait_until
 
 
@@ -283,7 +284,7 @@ def test_the_pusher_sees_the_log_while_the_build_runs(
         env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
     )
     assert pushing.stderr is not None
-    with pushing:
+    with killed_at_end(pushing):
         lines = iter(pushing.stderr.readline, "")
         assert any("remote: begun" in line for line in lines)
         assert pushing.poll() is None

@@ -68,7 +68,7 @@ def test_a_server_without_its_database_acknowledges_nothing_and_stops(
         except httpx.TransportError:
             # It is faster at stopping.
             wait_until(lambda: server.process.poll() is not None, 15, "it stops")
-    assert server.process.wait(15) == 1
+    assert server.ended(15) == 1
     # The part that meets the loss first.
     last = server.log_tail().splitlines()[-1]
     assert re.fullmatch(
@@ -83,4 +83,4 @@ def test_a_server_without_its_lock_stops(data: Path) -> None:
     # The server may have been faster.
     with server.api as api, contextlib.suppress(httpx.TransportError):
         assert api.call("GET", "/health", 503)["status"] == "fail"
-    assert server.process.wait(15) == 1
+    assert server.ended(15) == 1

@@ -49,7 +49,7 @@ def test_a_server_whose_queue_fails_stops_and_says_so(data: Path) -> None:
                 " BEGIN SELECT RAISE(ABORT, 'broken'); END"
             )
         api.enqueue("hello")
-    assert server.process.wait(10) == 1
+    assert server.ended(10) == 1
     assert (
         server.log_tail().splitlines()[-1]
         == "minifn: stopped: the queue of executions ended unexpectedly"

@@ -284,7 +284,7 @@ def test_no_daemon_outlives_a_killed_server(
         elif end == "launcher":
             (launcher,) = psutil.Process(server.process.pid).children()
             launcher.kill()
-            assert server.process.wait(10) == 1
+            assert server.ended(10) == 1
         else:
             assert server.stop() == 0
         wait_until(functools.partial(no_daemon, mark), 5, f"no daemon survives the end: {end}")

@@ -16,6 +16,7 @@ from minifn.languages.table import default_root
 from minifn.models import Deployment
 from minifn.services.functions import FunctionSettings
 from minifn.workers.specs import WorkerSpecs
+from tests.processes import killed_at_end
 from tests.runtimes.conftest import newest
 from tests.runtimes.contract.site import Site, deployed
 from tests.runtimes.families.java import FAMILY
@@ -73,11 +74,9 @@ def reader(
     command = [javac, "--release", "11", "-cp", str(GSON), "-d", str(classes)]
     subprocess.run([*command, *map(str, sources)], check=True)
     argv = [tool(runtime_table, "java"), "-cp", f"{classes}:{GSON}", "minifn.JsonCheck"]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
+    java = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with killed_at_end(java) as process:
         yield Reader(process)
-        process.kill()
 
 
 SCALARS = (
@@ -95,7 +94,6 @@ OBJECTS = st.dictionaries(st.text(), VALUES)
 SCRAPS = st.text(alphabet='{}[]",:\\u0123456789.eE+-truefalsn \n', max_size=12)
 
 
-@settings(deadline=None)
 @given(OBJECTS, st.booleans())
 @pytest.mark.slow
 def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> None:
@@ -104,7 +102,7 @@ def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> N
     assert own == gson == json.loads(text, parse_int=float)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(SCRAPS)
 @pytest.mark.slow
 def test_own_json_refuses_what_is_none(reader: Reader, text: str) -> None:

@@ -14,6 +14,7 @@ from minifn.sandbox.command import Command
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import Spawner
+from tests.patience import patient
 
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PYTHON = "/usr/bin/python3"
@@ -40,7 +41,7 @@ def shell(script: str, **changes: object) -> Command:
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait for a condition; fails after the deadline."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.01)

@@ -10,6 +10,8 @@ import pytest
 from minifn.host.control_groups import own_group, read
 from minifn.sandbox.launcher import cgroup
 from minifn.sandbox.launcher.cgroup import Group, Groups, delegated
+from tests.patience import patient
+from tests.processes import killed_at_end
 
 FILES = (
     *("cgroup.procs", "cgroup.kill", "cgroup.controllers", "cgroup.subtree_control"),
@@ -148,16 +150,17 @@ def test_a_real_group_is_killed_whole() -> None:
         )
     group = Group(path, 0)
     script = "read line; setsid sleep 1000 & sleep 1000"
-    with subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE) as process:
+    shell = subprocess.Popen(["/bin/sh", "-c", script], stdin=subprocess.PIPE)
+    with killed_at_end(shell) as process:
         group.add([process.pid])
         assert process.stdin is not None
         process.stdin.write(b"go\n")
         process.stdin.flush()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patient(5)
         while len(read(f"{path}/cgroup.procs").split()) < 3:
             assert time.monotonic() < deadline, "the processes did not start"
         group.kill()
-        assert process.wait(timeout=5) == -9
+        assert process.wait(patient(5)) == -9
     while read(f"{path}/cgroup.procs"):
         assert time.monotonic() < deadline, "not all were killed"
     group.remove()

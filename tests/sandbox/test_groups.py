@@ -19,6 +19,7 @@ from minifn.sandbox.command import Command, Limits
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import cgroup, proc
 from minifn.sandbox.spawner import Spawner, run
+from tests.processes import killed_at_end
 from tests.sandbox.commands import PYTHON, command, marked, marker, started, until
 from tests.serving import wait_until
 
@@ -219,7 +220,8 @@ def test_nothing_is_left_after_kill(place: DataDir, engine_name: str, victim: st
         other.prepare()
         before = set(ours(root))
         argv = [sys.executable, "-c", SERVER, str(other.root), engine_name, mark]
-        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as server:  # noqa: ASYNC220
+        popen = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)  # noqa: ASYNC220
+        with killed_at_end(popen) as server:
             assert server.stdout is not None
             root_pid, grouped = server.stdout.readline().split()
             assert grouped == "True"

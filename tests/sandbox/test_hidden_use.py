@@ -21,6 +21,7 @@ from minifn.sandbox.launcher.hidden_use import ALL, NOTHING, held
 from minifn.sandbox.launcher.sockets import Queues
 from minifn.sandbox.spawner import run
 from minifn.sandbox.strays import kill_strays
+from tests.processes import killed_at_end
 from tests.sandbox.commands import PYTHON, command, marked, marker, started, until
 from tests.serving import wait_until
 
@@ -134,7 +135,7 @@ def test_each_resource_counts_once_and_only_if_deleted(tmp_path: Path) -> None:
         os.pwrite(memory, bytes(MEGABYTE), 0)
         with (
             mmap.mmap(memory, 8 * MEGABYTE),
-            subprocess.Popen(["/bin/cat"], stdin=-1, pass_fds=(memory,)) as child,
+            killed_at_end(subprocess.Popen(["/bin/cat"], stdin=-1, pass_fds=(memory,))) as child,
         ):
             found = held([os.getpid(), child.pid], str(tmp_path))
             assert found[:2] == (before + MEGABYTE, MEGABYTE)
@@ -233,7 +234,7 @@ def test_a_daemon_without_its_first_thread_does_not_survive(place: DataDir, way:
 def test_borrowed_memory_counts_once() -> None:
     """Else a function that uses half of its limit could die when it starts a program."""
     argv = [sys.executable, "-I", "-S", "-c", BORROWED]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+    with killed_at_end(subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)) as process:
         assert process.stdout
         child = int(process.stdout.readline())
         try:
@@ -241,7 +242,6 @@ def test_borrowed_memory_counts_once() -> None:
             both, *_ = tree.exact_bytes([process.pid, child])
         finally:
             os.kill(child, signal.SIGKILL)
-            process.kill()
     assert 100 * MEGABYTE < both < 1.1 * alone
 
 

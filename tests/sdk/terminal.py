@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.patience import patient
+
 DOWN, ENTER = "\x1b[B", "\r"
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -37,14 +39,14 @@ class Terminal:
     def end(self, seconds: float = 60) -> str:
         """Wait for the program to succeed, and return its output."""
         self._wait(None, seconds)
-        status = self._process.wait(seconds)
+        status = self._process.wait(patient(seconds))
         os.close(self._screen)
         assert status == 0, self.shown
         return self.shown
 
     def _wait(self, text: str | None, seconds: float) -> None:
         start = len(self.shown)
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while text is None or text not in self.shown[start:]:
             left = deadline - time.monotonic()
             ready = select.select([self._screen], [], [], max(0, left))[0]

@@ -12,6 +12,7 @@ from minifn.instants import now_ms
 from minifn.models import ExecutionRequest
 from minifn.store import executions
 from minifn.store.queries import Query
+from tests.patience import patient
 from tests.server.test_stop import SLOW
 from tests.services.test_executions import deploy, finished
 
@@ -52,9 +53,9 @@ def test_jumps_of_the_clock_change_times_and_nothing_else(
                 jump(days)
                 completed, timed_out = (await running).execution, (await stuck).execution
                 assert (completed.status, timed_out.status) == ("completed", "failed")
-                assert 0 < completed.duration_seconds < 2
-                assert 2 <= timed_out.duration_seconds < 4
-                assert time.monotonic() - before < 4
+                assert 0 < completed.duration_seconds < patient(2)
+                assert 2 <= timed_out.duration_seconds < patient(4)
+                assert time.monotonic() - before < patient(4)
                 assert abs(completed.updated_at - now_ms()) < 5_000
                 assert (await finished(minifn, queued.id)).status == "completed"
                 ids += [completed.id, timed_out.id, queued.id]

@@ -23,6 +23,7 @@ from minifn.server.connections import (
     hang_up_silent,
 )
 from minifn.server.websockets import FRAGMENTS_MAX
+from tests.patience import patient
 from tests.serving import PROJECT, Server, pack
 
 GET = b"GET /v1/health HTTP/1.1\r\nHost: x\r\n"
@@ -205,8 +206,8 @@ async def listening(app: ASGIApp, connections_max: int = 10) -> AsyncIterator[tu
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, ten seconds at most."""
-    async with asyncio.timeout(10):
+    """Wait for a condition, ten seconds on an idle machine."""
+    async with asyncio.timeout(patient(10)):
         while not condition():  # noqa: ASYNC110 - nothing tells of it
             await asyncio.sleep(0.01)
 

@@ -101,7 +101,7 @@ def test_no_function_takes_the_port_of_a_server_that_stops(data: Path) -> None:
 
         wait_until(refused, 2, "connections are refused")
     caller.join()
-    assert server.process.wait(20) == 0
+    assert server.ended(20) == 0
     assert answers == ["[]"]
     # It is free again at once.
     server.start()

@@ -24,6 +24,7 @@ from minifn.errors import ArgumentInvalid, Overloaded
 from minifn.host.budget import Budget
 from minifn.server.connections import Connection, hang_up_silent
 from minifn.server.memory import GROWTH_BYTES
+from tests.patience import patient
 from tests.serving import FUNCTIONS, PROJECT, Server, pack, wait_until
 
 IDLE = 3_000
@@ -132,7 +133,7 @@ def test_idle_connections_cost_little(paused: Server) -> None:
         pairs = [await asyncio.open_connection("127.0.0.1", paused.port) for _ in range(IDLE)]
         answers = [await ask(paused, "/?seconds=0") for _ in range(20)]
         assert {status for status, _, _, _ in answers} == {201}
-        assert sorted(seconds for _, _, _, seconds in answers)[10] < 0.1
+        assert sorted(seconds for _, _, _, seconds in answers)[10] < patient(0.1)
         assert (process.memory_info().rss - before) / IDLE < 40_000
         for _, writer in pairs:
             writer.close()

@@ -53,10 +53,10 @@ def test_a_signal_ends_a_server_with_a_stuck_loop(tmp_path: Path) -> None:
         for server in servers:
             server.process.terminate()
         for server in stuck:
-            assert server.process.wait(OVERDUE_SECONDS + 40) == -signal.SIGKILL
+            assert server.ended(OVERDUE_SECONDS + 40) == -signal.SIGKILL
             assert time.monotonic() - began > OVERDUE_SECONDS - 1
             assert "did not end within 25 s of a signal" in server.log_tail()
-        assert staying.process.wait(OVERDUE_SECONDS + 40) == 1
+        assert staying.ended(OVERDUE_SECONDS + 40) == 1
         assert "Timeout" in staying.log_tail()
         assert "in c_code\n" in stuck[0].log_tail()
         assert "in python_code\n" in stuck[1].log_tail()

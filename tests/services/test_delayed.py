@@ -12,6 +12,7 @@ from minifn.instants import now_ms, parse_instant
 from minifn.models import Execution, ExecutionRequest
 from minifn.store import execution_queue, executions, functions
 from tests.clocks import DAY, HOUR, MINUTE, NOON, Play, World
+from tests.patience import patient
 from tests.serving import Api, pack, wait_until
 
 
@@ -80,7 +81,7 @@ def test_the_loop_wakes_for_due_ticks_and_for_changes(play: Play) -> None:
             await world.add("* * * * *")
             function = await world.function()
             await world.executions.enqueue(function, ExecutionRequest(), "schedule", first)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + patient(20)
             while len(await world.ticks()) < 2 or "scheduled" in await statuses(world):
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.01)

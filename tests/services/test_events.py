@@ -18,6 +18,7 @@ from minifn.services.events import DEPTH_MAX
 from minifn.services.functions import FunctionSettings
 from minifn.store import executions, functions
 from minifn.store.queries import Query
+from tests.patience import patient
 from tests.services.test_executions import deploy
 
 TELL = """
@@ -52,7 +53,7 @@ async def ended(
     minifn: Minifn, function_id: str, count: int, seconds: float = 20
 ) -> tuple[Execution, ...]:
     """Return a function's executions once `count` of them are over."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while True:
         found = await stored(minifn, function_id)
         if sum(item.status in ("completed", "failed") for item in found) >= count:

@@ -23,6 +23,7 @@ from minifn.services.uploads import Upload, UploadedFile
 from minifn.store import deployments, execution_queue, executions, functions
 from minifn.store.cipher import load_cipher
 from minifn.store.database import Database
+from tests.patience import patient
 
 HELLO = """
 import os
@@ -73,8 +74,8 @@ async def deploy(
 
 
 async def until(found: Callable[[], Awaitable[Any]]) -> Any:
-    """Return what `found` finds, within half a minute."""
-    async with asyncio.timeout(30):
+    """Return what `found` finds, within half a minute on an idle machine."""
+    async with asyncio.timeout(patient(30)):
         while True:
             if result := await found():
                 return result

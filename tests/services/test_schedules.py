@@ -268,7 +268,7 @@ def explained(conn: Any) -> list[str]:
     return [detail for detail in found if not detail.startswith("SCAN (")]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(-HOUR, HOUR) | st.integers(1, 2 * MINUTE), st.booleans()),

@@ -25,6 +25,7 @@ from minifn.store import (
 )
 from minifn.store.connection import connect, give_back
 from minifn.store.database import Database, DatabaseClosed
+from tests.patience import patient
 
 
 def _fail(conn: sqlite3.Connection, name: str) -> None:
@@ -183,7 +184,7 @@ def test_the_log_restarts_under_steady_writing(
 
     async def run() -> None:
         async with Database(tmp_path / "db") as database:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + patient(20)
             while restarts() < 2:
                 await database.write(settings.put, new_id(), "v" * 5000)
                 assert time.monotonic() < deadline

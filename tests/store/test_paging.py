@@ -218,7 +218,7 @@ def walk(read: Callable[[Query], Page[Execution]], query: Query, *, backwards: b
 
 
 fixture_is_read_only = hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100
 )
 
 

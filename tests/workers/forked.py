@@ -20,6 +20,7 @@ from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from minifn.workers.runtime_folders import folders, places, shown
 from minifn.workers.template import Template
+from tests.patience import patient
 from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS
 
@@ -68,7 +69,7 @@ class Forked:
 
     async def until(self, condition: Callable[[], bool], seconds: float = 20) -> None:
         """Return when the condition holds. Raises AssertionError after `seconds`."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s"
             await asyncio.sleep(0.005)

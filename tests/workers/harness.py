@@ -16,6 +16,7 @@ from minifn.sandbox.spawner import Spawner
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from minifn.workers.runtime_folders import folders, places
+from tests.patience import patient
 
 FUNCTIONS = Path(__file__).parent.parent / "functions"
 
@@ -68,7 +69,7 @@ class Caller:
 
     async def until(self, condition: Callable[[], bool], seconds: float = 5) -> None:
         """Return when the condition holds. Raises AssertionError after `seconds`."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + patient(seconds)
         while not condition():
             assert time.monotonic() < deadline, f"not within {seconds} s"
             await asyncio.sleep(0.002)

@@ -126,7 +126,7 @@ def decode(header: bytes) -> None:
     frame = protocol.decode_worker_frame(header)
     # Python 3.14 and newer decode any depth that the stack has room for.
     assert isinstance(frame, protocol.Response)
-    protocol.decode_headers(frame.headers)
+    protocol.decode_headers(bytes(frame.headers))
 
 
 @pytest.mark.parametrize("raw", [b"{}", b'[["a"]]', b'[["a",1]]', b'["a","b"]', b"null"])

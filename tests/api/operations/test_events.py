@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.api.site import SiteServer, deploy
+from tests.patience import patient
 
 SECONDS = 10
 
@@ -17,7 +18,7 @@ def test_events_from_outside(site: SiteServer, admin: httpx.Client) -> None:
         "/events", json={"event": "orders.7.create", "payload": {"a": 1}, "userId": "ada"}
     )
     assert (answer.status_code, answer.json()) == (202, {"total": 1})
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + patient(SECONDS)
     while not (requests := [item for item in site.site.pool.requests if item.body == b'{"a":1}']):
         assert time.monotonic() < deadline
         time.sleep(0.01)

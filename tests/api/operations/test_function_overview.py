@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 
 from minifn.api.operations.function_overview import percentile, problem_of, state_of
 from minifn.models import Function
-from tests.api.site import SiteServer, create_function, deploy, refusal
+from tests.api.site import RUNTIME, SiteServer, create_function, deploy, refusal
 from tests.serving import Api, pack
 
 PATH = "/minifn/functions"
@@ -32,7 +32,7 @@ def test_a_function_that_was_called(site: SiteServer, admin: httpx.Client) -> No
     assert found == {
         "functionId": function_id,
         "name": "Over",
-        "runtime": "python-3.11",
+        "runtime": RUNTIME,
         "enabled": True,
         "live": True,
         "state": "ready",

@@ -17,6 +17,8 @@ from minifn.limits import STREAMS_MAX
 from minifn.models import Execution
 from tests.api.event_reader import reading
 from tests.api.site import SiteServer, deploy, refusal
+from tests.patience import patient
+from tests.processes import killed_at_end
 from tests.serving import Api, Server, free_port, pack, wait_until
 
 LOGGING = b"""
@@ -203,7 +205,9 @@ def test_streams_end_when_uvicorn_stops_an_embedding_app(data: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "embedding:app", "--port", str(port)]
     with (
-        subprocess.Popen(command, cwd=data.parent, stderr=subprocess.DEVNULL) as process,
+        killed_at_end(
+            subprocess.Popen(command, cwd=data.parent, stderr=subprocess.DEVNULL)
+        ) as process,
         httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", trust_env=False) as client,
     ):
 
@@ -212,11 +216,8 @@ def test_streams_end_when_uvicorn_stops_an_embedding_app(data: Path) -> None:
                 return client.get("/ping").is_success
             return False
 
-        try:
-            wait_until(answers, 20, "the app answers")
-            with reading(client, "/minifn/logs", headers={"x-appwrite-key": "admin-key"}) as reader:
-                process.terminate()
-                assert reader.rest() == []
-            process.wait(10)
-        finally:
-            process.kill()
+        wait_until(answers, 20, "the app answers")
+        with reading(client, "/minifn/logs", headers={"x-appwrite-key": "admin-key"}) as reader:
+            process.terminate()
+            assert reader.rest() == []
+        process.wait(patient(10))
