@@ -98,6 +98,11 @@ class Deployment(Record, frozen=True, kw_only=True):
     chunks_uploaded: int = 1
     #: It was ready, and its build was removed since: it is built again before it becomes active.
     build_removed: bool = False
+    #: The machine that its build belongs to (`builder.order.identity_of`); "" for one of an older
+    #: minifn.
+    build_identity: str = ""
+    #: SHA-256 of its packed build, "" if it was not packed yet.
+    build_sha256: str = ""
     provider_repository_name: str = ""
     provider_repository_owner: str = ""
     provider_repository_url: str = ""

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, Self
 
-from minifn.builder import BuildContext, Builder
+from minifn.builder import BuildContext, Builder, MakeBuilds
 from minifn.builder.toolchains import ToolchainCaches
 from minifn.change_feed import ChangeFeed
 from minifn.config import Config, is_weaker
@@ -20,9 +20,9 @@ from minifn.git import GitContext, GitService
 from minifn.hooks import Hooks
 from minifn.host import memory_limit
 from minifn.host.budget import Budgets
-from minifn.host.datadir import DataDir, make_directories
+from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
-from minifn.host.reloader import unwatched_place, watched_folder, watching_process
+from minifn.host.reloader import hide_code, watching_process
 from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
@@ -38,6 +38,7 @@ from minifn.services.events import Events
 from minifn.services.executions import Executions
 from minifn.services.functions import FunctionService
 from minifn.services.keys import Keys
+from minifn.services.nodes import Nodes
 from minifn.services.retention import Retention
 from minifn.services.schedules import Scheduler
 from minifn.services.sign_in_links import SignInLinks
@@ -89,6 +90,7 @@ class Parts:
     workers: Workers
     #: The nodes of the cluster, None without one.
     cluster: Cluster | None
+    nodes: Nodes
     #: Makes the specs of workers.
     specs: WorkerSpecs
     executions: Executions
@@ -127,6 +129,8 @@ class Parts:
         self._protections: tuple[Protection, ...] | None = None
         self._watcher_named = self._watcher_sought = False
         self._tasks = Tasks()
+        #: Makes builds on the nodes of a cluster; None makes them here.
+        self._builds: MakeBuilds | None = None
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -168,7 +172,7 @@ class Parts:
 
     async def open_data(self, stack: AsyncExitStack) -> None:
         """Start the launcher, then open the data directory: its secrets and its database."""
-        await asyncio.to_thread(self._hide_code)
+        await asyncio.to_thread(hide_code, self.data, self.environ)
         self.data.prepare()
         await asyncio.to_thread(self._point_out_watcher)
         if forbids_execution(self.data.builds):
@@ -182,26 +186,6 @@ class Parts:
         self.spawner.lost.add_done_callback(lambda _: self._lose("launcher of functions"))
         self._lock = FileIdentity(self.data.run / "lock")
         await self.open_database(stack)
-
-    def _hide_code(self) -> None:
-        """Keep builds where a reloader does not see them: each would restart the app and itself."""
-        data = self.data
-        watched = watched_folder(data.root)
-        if watched is None:
-            return
-        place = unwatched_place(self.environ, data.root)
-        said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
-        try:
-            make_directories(place)
-        except OSError as exc:
-            reason = f"{place} cannot be made ({exc.strerror})"
-        else:
-            if watched_folder(place) is None:
-                data.keep_code(place)
-                logger.warning("%s: builds are kept in %s", said, place)
-                return
-            reason = f"so does {place}"
-        logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
 
     def _point_out_watcher(self) -> None:
         """Warn, once, of a process that may start the server anew when its own data changes."""
@@ -240,8 +224,9 @@ class Parts:
             # Imported here, because only this needs Ray. Raises an OSError.
             from minifn.cluster.pool import ClusterPool
 
-            nodes = ClusterPool(config, self.data, self.endpoint, self.runtimes)
+            nodes = ClusterPool(config, self.data, self.endpoint)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
+            self._builds = nodes.builds
 
     def _note_refused(self, spec: WorkerSpec, why: str) -> None:
         if spec.forks and spec.target is not None and spec.target.deployment is not None:
@@ -259,15 +244,11 @@ class Parts:
 
     def make_services(self) -> None:
         """Make every service; none runs yet."""
-        config, data, database, changes, hooks = (
-            self.config,
-            self.data,
-            self.database,
-            self.changes,
-            self.hooks(),
-        )
+        config, data, database = self.config, self.data, self.database
+        changes, hooks = self.changes, self.hooks()
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
+        self.nodes = Nodes(database, self.cluster)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
         self.targets = Targets(database)
         self.functions = FunctionService(database, installations=installations, changes=changes)
@@ -295,23 +276,22 @@ class Parts:
 
     def make_builders(self, hooks: Hooks) -> None:
         """Make the parts that start processes: builds and git."""
-        self.builder = Builder(
-            BuildContext(
-                config=self.config,
-                endpoint=self.endpoint,
-                data=self.data,
-                database=self.database,
-                engine=self.engine,
-                spawner=self.spawner,
-                runtimes=self.runtimes,
-                toolchains=self.toolchains,
-                folders=self.deployments.folders,
-                tokens=self.tokens,
-                changes=self.changes,
-                hooks=hooks,
-                environ=self.environ,
-            )
+        building = BuildContext(
+            config=self.config,
+            endpoint=self.endpoint,
+            data=self.data,
+            database=self.database,
+            engine=self.engine,
+            spawner=self.spawner,
+            runtimes=self.runtimes,
+            toolchains=self.toolchains,
+            folders=self.deployments.folders,
+            tokens=self.tokens,
+            changes=self.changes,
+            hooks=hooks,
+            environ=self.environ,
         )
+        self.builder = Builder(building, self.deployments.packed, self._builds)
         self.git = GitService(
             GitContext(
                 config=self.config,
@@ -335,6 +315,7 @@ class Parts:
         await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
         if self.cluster is not None:
+            await self.nodes.open()
             await self.run_loop(stack, self.cluster.watch(), "connection to the cluster")
         await stack.enter_async_context(self.builder)
         await self.run_loop(stack, self.builder.run(), "builder")

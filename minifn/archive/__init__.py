@@ -1,10 +1,12 @@
 """Deployment archives: the command that unpacks an upload, and the packing of a build.
 
-Uploads are untrusted: `unpack_main.py`, which has the rules, unpacks them in a separate process
-that the builder confines. Packing reads only published builds.
+Uploads are untrusted, and so are builds that another machine packed: `unpack_main.py`, which has
+the rules, unpacks them in a separate process that the builder confines. Packing reads only
+published builds.
 """
 
 import gzip
+import hashlib
 import os
 import secrets
 import subprocess
@@ -28,13 +30,15 @@ LIST_SECONDS = 15
 PACK_LEVEL = 5
 
 
-def unpack_argv(program: str, archive: str, target: str) -> tuple[str, ...]:
+def unpack_argv(program: str, archive: str, target: str, built_bytes: int = 0) -> tuple[str, ...]:
     """Return the command that unpacks `archive` into the directory `target`.
 
-    The arguments are paths in the sandbox. The command exits with 0 and prints a line for each link
+    The arguments are paths in the sandbox. `built_bytes`: most bytes of a packed build, 0 for the
+    archive of a deployment. The command exits with 0 and prints a line for each link
     that is left out, or exits with 1 and prints the reason.
     """
-    return (str(own_interpreter()), "-I", "-S", program, archive, target)
+    limit = (str(built_bytes),) if built_bytes else ()
+    return (str(own_interpreter()), "-I", "-S", program, archive, target, *limit)
 
 
 class ArchiveUnreadable(Exception):
@@ -59,11 +63,11 @@ def read_files(archive: Path, *wanted: str) -> Any:
     raise ArchiveUnreadable(said or "The archive takes too long to read.")
 
 
-def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
+def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> str:
     """Write the content of `directory` to the gzipped tar `target`, which is complete or missing.
 
-    Symbolic links stay links and owners are left out. Sockets, pipes and devices are skipped, as
-    are entries whose name is in `skip`.
+    Return its SHA-256. Symbolic links stay links and owners are left out. Sockets, pipes and
+    devices are skipped, as are entries whose name is in `skip`.
     """
     import tarfile
 
@@ -84,9 +88,11 @@ def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> None:
             for entry in sorted(directory.iterdir()):
                 archive.add(entry, arcname=entry.name, filter=kept)
         with temporary.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
             # Before it has its name: a loss of power must not leave half an archive under it.
             os.fsync(written.fileno())
         temporary.replace(target)
+        return digest
     finally:
         temporary.unlink(missing_ok=True)
 

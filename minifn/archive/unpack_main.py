@@ -1,10 +1,13 @@
-"""Unpack one deployment archive: `python -I -S unpack_main.py ARCHIVE TARGET`, a child process.
+"""Unpack one archive: `python -I -S unpack_main.py ARCHIVE TARGET [BYTES]`, a child process.
 
 It reads ARCHIVE, a gzipped tar or a zip, and writes it below the empty directory TARGET. The
 members of a zip are checked as those of a tar. Every member is checked before it is written, so
 that an archive can neither reach outside TARGET nor fill the disk. The first offence ends the
 program with exit code 1 and one line for users on standard output. A symbolic link that leads
 outside is left out, with a line on standard output, unless another member lies below it.
+
+With BYTES, the archive is a packed build, a gzipped tar of at most so many bytes. It may have as
+many files as a build, its links stay for `seal` to check, and special mode bits are an offence.
 
 Only the standard library is imported: the sandbox shows no site-packages. Every deployment waits
 for this program, so it does without pathlib, and imports modules for zip files only for them.
@@ -37,11 +40,18 @@ ENTRIES_MAX = 2 * MEMBERS_MAX
 PATH_BYTES_MAX = 1024
 NAME_BYTES_MAX = 255
 LEVELS_MAX = 32
+#: Most members, levels and bytes of a path of a packed build.
+BUILT_MEMBERS_MAX = 300_000
+BUILT_LEVELS_MAX = 101
+BUILT_PATH_BYTES_MAX = 4096
 #: Most unpacked bytes, or GROWTH_MAX times the archive's size when that is more.
 UNPACKED_BYTES_MAX = 500_000_000
 GROWTH_MAX = 10
 #: Most left-out links that are listed one by one.
 NOTES_MAX = 20
+
+#: Mode bits that no packed build has: setuid, setgid and sticky.
+SPECIAL_BITS = 0o7000
 
 DIRECTORY, FILE, SYMLINK = "directory", "file", "symbolic link"
 
@@ -86,7 +96,7 @@ def shown(name: str) -> str:
     return text if len(text) <= 120 else f"{text[:80]}...{text[-36:]}"
 
 
-def split(name: str) -> Parts:
+def split(name: str, levels_max: int = LEVELS_MAX, bytes_max: int = PATH_BYTES_MAX) -> Parts:
     """Return the parts of a member's path, without `.`, empty ones and a leading `/`.
 
     Raises Refused for a path that is unsafe or too long.
@@ -96,9 +106,9 @@ def split(name: str) -> Parts:
     parts = tuple(part for part in name.split("/") if part not in ("", "."))
     if ".." in parts:
         raise Refused(f"{shown(name)}: '..' in a path")
-    if len(parts) > LEVELS_MAX:
-        raise Refused(f"{shown(name)}: more than {LEVELS_MAX} levels deep")
-    if len(os.fsencode(name)) > PATH_BYTES_MAX or any(
+    if len(parts) > levels_max:
+        raise Refused(f"{shown(name)}: more than {levels_max} levels deep")
+    if len(os.fsencode(name)) > bytes_max or any(
         len(os.fsencode(part)) > NAME_BYTES_MAX for part in parts
     ):
         raise Refused(f"{shown(name)}: path too long")
@@ -117,10 +127,16 @@ def leads_outside(depth: int, link: str) -> bool:
 
 
 class Checker:
-    """Checks the members of an archive, one after the other, against the limits."""
+    """Checks the members of an archive, one after the other, against the limits.
 
-    def __init__(self, archive_bytes: int) -> None:
-        self.bytes_left = max(UNPACKED_BYTES_MAX, GROWTH_MAX * archive_bytes)
+    `built_bytes`: most bytes of a packed build, 0 for the archive of a deployment.
+    """
+
+    def __init__(self, archive_bytes: int, built_bytes: int = 0) -> None:
+        self.bytes_left = built_bytes or max(UNPACKED_BYTES_MAX, GROWTH_MAX * archive_bytes)
+        self._built = built_bytes > 0
+        self._members_max = BUILT_MEMBERS_MAX if self._built else MEMBERS_MAX
+        self._entries_max = BUILT_MEMBERS_MAX if self._built else ENTRIES_MAX
         #: A line for users about each link that is left out.
         self.left_out: list[str] = []
         self.members = 0
@@ -134,15 +150,23 @@ class Checker:
         The path is empty for the root, and for a link that is left out.
         """
         self.members += 1
-        if self.members > MEMBERS_MAX:
+        if self.members > self._members_max:
             raise Refused(TOO_MANY)
-        kind, parts = self._kind(member), split(member.name)
+        if self._built and member.mode & SPECIAL_BITS:
+            raise Refused(f"{shown(member.name)}: special mode bits")
+        kind, parts = self._kind(member), self.split(member.name)
         self._place(member, kind, parts)
         if kind == SYMLINK:
             return kind, parts if self._stays_inside(member, parts) else ()
         if kind == FILE:
             self._count(member, parts)
         return kind, parts
+
+    def split(self, name: str) -> Parts:
+        """Return the parts of a path as `split` does, within the limits. Raises Refused."""
+        if self._built:
+            return split(name, BUILT_LEVELS_MAX, BUILT_PATH_BYTES_MAX)
+        return split(name)
 
     def _kind(self, member: tarfile.TarInfo) -> str:
         if member.isdir():
@@ -161,17 +185,18 @@ class Checker:
                 raise Refused(f"{shown(member.name)}: lies below a {above}")
         earlier = self._kinds.setdefault(parts, kind) if parts else DIRECTORY
         # Directories without a member of their own take space on disk too.
-        if len(self._kinds) > ENTRIES_MAX:
-            raise Refused(f"more than {ENTRIES_MAX:,} files and directories")
+        if len(self._kinds) > self._entries_max:
+            raise Refused(f"more than {self._entries_max:,} files and directories")
         if earlier != kind:
             raise Refused(f"{shown(member.name)}: a {kind} in place of a {earlier}")
 
     def _stays_inside(self, member: tarfile.TarInfo, parts: Parts) -> bool:
         """Tell whether a symbolic link stays inside the archive; note one that does not."""
         link = member.linkname
-        if not link or "\0" in link or len(os.fsencode(link)) > PATH_BYTES_MAX:
+        bytes_max = BUILT_PATH_BYTES_MAX if self._built else PATH_BYTES_MAX
+        if not link or "\0" in link or len(os.fsencode(link)) > bytes_max:
             raise Refused(f"{shown(member.name)}: bad link target")
-        outside = leads_outside(len(parts) - 1, link)
+        outside = not self._built and leads_outside(len(parts) - 1, link)
         if outside:
             self.left_out.append(
                 f"{shown(member.name)} is left out: it links to {shown(link)}, outside the archive."
@@ -181,7 +206,7 @@ class Checker:
     def _count(self, member: tarfile.TarInfo, parts: Parts) -> None:
         size = member.size
         if member.islnk():
-            target = split(member.linkname)
+            target = self.split(member.linkname)
             if target not in self._sizes or target == parts:
                 raise Refused(
                     f"{shown(member.name)}: a hard link to {shown(member.linkname)}, which is not"
@@ -259,25 +284,27 @@ def _described(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> tarfile.TarIn
     return member
 
 
-def unpack(source: IO[bytes], archive_bytes: int, target: str) -> list[str]:
+def unpack(source: IO[bytes], archive_bytes: int, target: str, built_bytes: int = 0) -> list[str]:
     """Unpack the archive `source` into the empty directory `target`; return lines for users.
 
-    The lines name the links that are left out. Hard links become copies. Modes keep only the
-    owner's execute bit; owners, and times other than mtime, are dropped. Raises Refused and
-    OSError.
+    `built_bytes`: as for `Checker`. The lines name the links that are left out. Hard links become
+    copies. Modes keep only the owner's execute bit; owners, and times other than mtime, are
+    dropped. Raises Refused and OSError.
     """
-    checker = Checker(archive_bytes)
-    zipped = source.read(4) in ZIP_MAGICS
+    checker = Checker(archive_bytes, built_bytes)
+    zipped = source.read(4) in ZIP_MAGICS and not built_bytes
     source.seek(0)
     try:
         for member, content in zip_members(source) if zipped else tar_members(source):
             kind, parts = checker.admit(member)
             if parts:
-                _write(member, content, kind, os.path.join(target, *parts), target)
+                original = checker.split(member.linkname) if member.islnk() else ()
+                path = os.path.join(target, *parts)
+                _write(member, content, kind, path, os.path.join(target, *original))
     except _unreadable() as exc:
         kind = ".zip" if zipped else ".tar.gz"
         raise Refused(f"not a readable {kind} archive ({exc})") from exc
-    if not checker.files:
+    if not checker.files and not built_bytes:
         raise Refused("the archive holds no files")
     more = len(checker.left_out) - NOTES_MAX
     return [
@@ -303,9 +330,12 @@ def _unreadable() -> tuple[type[Exception], ...]:
 
 
 def _write(
-    member: tarfile.TarInfo, opened: Callable[[], IO[bytes]], kind: str, path: str, target: str
+    member: tarfile.TarInfo, opened: Callable[[], IO[bytes]], kind: str, path: str, linked: str
 ) -> None:
-    """Write one admitted member. Its parent directories were made here, so none is a link."""
+    """Write one admitted member; a hard link becomes a copy of `linked`.
+
+    Its parent directories were made here, so none is a link.
+    """
     if kind == DIRECTORY:
         os.makedirs(path, exist_ok=True)
         return
@@ -315,7 +345,7 @@ def _write(
     if kind == SYMLINK:
         os.symlink(member.linkname, path)
         return
-    original = os.path.join(target, *split(member.linkname)) if member.islnk() else ""
+    original = linked if member.islnk() else ""
     mode = os.stat(original).st_mode if original else member.mode
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o755 if mode & stat.S_IXUSR else 0o644)
@@ -333,10 +363,11 @@ def _write(
 
 def main(argv: list[str]) -> int:
     """Unpack an archive; return the exit code: 0, or 1 after printing the reason."""
+    built_bytes = int(argv[3]) if argv[3:] else 0
     os.umask(0o022)
     try:
         with open(argv[1], "rb") as source:
-            notes = unpack(source, os.fstat(source.fileno()).st_size, argv[2])
+            notes = unpack(source, os.fstat(source.fileno()).st_size, argv[2], built_bytes)
     except (Refused, OSError) as exc:
         reason = str(exc)
     except MemoryError:

@@ -1,10 +1,11 @@
 """Builds: every waiting deployment is unpacked, built under the engine and published read-only.
 
-`queue` chooses the next build and records how it ended, `build` takes the steps of one build,
-`logs` streams its output into the deployment, `publish` checks and seals its directory.
+`queue` chooses the next build and records how it ended, `order` has the words of those who make
+builds, `build` takes the steps of one build on this machine, `logs` streams its output into the
+deployment, `publish` checks and seals its directory, `packed` keeps it as one file.
 """
 
 from minifn.builder.context import BuildContext
-from minifn.builder.queue import Builder
+from minifn.builder.queue import Builder, MakeBuilds
 
-__all__ = ["BuildContext", "Builder"]
+__all__ = ["BuildContext", "Builder", "MakeBuilds"]

@@ -1,47 +1,45 @@
 """The steps of one build: unpack the source, run the commands, check and seal their output.
 
 They work in the directory that the function will run from; it is not used before the deployment is
-`ready`.
+`ready`. A build that was packed before is unpacked instead, and sealed in the same way.
 """
 
 import asyncio
+import contextlib
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from minifn.archive import UNPACK_PROGRAM, unpack_argv, uploads
+from minifn.archive import uploads
 from minifn.archive.folders import FolderRefused, copy_folder
 from minifn.builder.caches import mark_used
 from minifn.builder.commands import BuildCommands, BuildError
-from minifn.builder.context import BuildContext
-from minifn.builder.logs import BuildLog
+from minifn.builder.context import BuildMachine
+from minifn.builder.logs import LogText
+from minifn.builder.order import Begun, BuildOrder, Built, identity_of
 from minifn.builder.publish import Owner, give_to, seal
 from minifn.builder.toolchains import ToolchainFailed
-from minifn.host.datadir import remove_tree, sync_tree
+from minifn.builder.unpacking import unpack
+from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.host.tasks import end
-from minifn.instants import now_ms
 from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable
 from minifn.languages.installed import TOOLS
-from minifn.models import Deployment, Function, specification
-from minifn.process_env import CODE, WRAPPER, can_be_set, function_uid, system_variables
+from minifn.models import specification
+from minifn.process_env import CODE, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Limits, SandboxError
-from minifn.sandbox.inherited import passed_paths, passed_through
-from minifn.sandbox.own_python import own_binds
+from minifn.sandbox.inherited import passed_paths
 from minifn.sandbox.spawner import run
-from minifn.store import deployments
 from minifn.workers.runtime_folders import folders, places
+
+logger = logging.getLogger("minifn.builder")
 
 #: Path of the function's cache in a build's sandbox.
 CACHE = "/cache"
 #: Path of the temporary files in a build's sandbox. They are on disk, because package managers
 #: unpack more than fits into a /tmp in memory.
 SCRATCH = "/scratch"
-#: Path of the archive in the sandbox of the unpacking program.
-ARCHIVE = "/archive.tar.gz"
-#: Limits of the unpacking program.
-UNPACK_SECONDS = 60
-UNPACK_MEMORY_BYTES = 256 * 1024 * 1024
 #: Least memory of a build, bytes: package managers need it even for a small function.
 MEMORY_BYTES_MIN = 1024 * 1024 * 1024
 PROCESSES_MAX = 256
@@ -55,65 +53,115 @@ CACHE_BYTES_MAX = 1_000_000_000
 _MIB = 1024 * 1024
 
 
-class Superseded(Exception):
-    """The deployment was canceled or deleted."""
+class HomeBuilds:
+    """Builds on this machine."""
+
+    def __init__(self, machine: BuildMachine) -> None:
+        self._machine = machine
+
+    async def build(self, order: BuildOrder, log: LogText, begun: Begun) -> Built:
+        """Build a deployment here; see `Builds`."""
+        return await Build(self._machine, order, log, begun).run()
 
 
 class Build:
-    """One build of one deployment. `variables` are the function's, merged with the project's."""
+    """One build of one deployment on this machine; `run` or `adopt` make it, once."""
 
     def __init__(
-        self, context: BuildContext, function: Function, deployment: Deployment, log: BuildLog
+        self, machine: BuildMachine, order: BuildOrder, log: LogText, begun: Begun
     ) -> None:
-        self._context = context
-        self._function = function
-        self._deployment = deployment
+        self._machine = machine
+        self._order = order
+        self._function = function = order.function
+        self._deployment = deployment = order.deployment
         self._log = log
-        self._directory = context.data.build(deployment.id)
-        self._cache = context.data.cache(function.id)
-        self._scratch = context.data.scratch(deployment.id)
+        self._begun = begun
+        self._directory = machine.data.build(deployment.id)
+        self._cache = machine.data.cache(function.id)
+        self._scratch = machine.data.scratch(deployment.id)
         #: The folder that is built, None for an archive.
-        self._folder = context.folders.get(deployment.id)
-        self._passed = passed_through(context.environ, context.config.build_env_passthrough)
-        self._limit_bytes = context.config.build_limit
+        self._folder = machine.folders.get(deployment.id)
+        self._limit_bytes = machine.config.build_limit
         self._size = specification(function.build_specification)
         self._commands = BuildCommands(
-            context.spawner,
-            context.engine,
+            machine.spawner,
+            machine.engine,
             log,
             code=self._directory,
             others=(self._cache, self._scratch),
             limit_bytes=self._limit_bytes,
         )
-        self._memory_bytes = max(MEMORY_BYTES_MIN, 2 * self._size.memory_mb * _MIB)
+        self._memory_bytes = memory_bytes(order)
         probe = Command(argv=("true",), env={}, uid=function_uid(function))
         #: The uid of the build's processes, 0 unless the server is root and the engine drops root.
-        self._uid = context.engine.wrap(probe).uid
+        self._uid = machine.engine.wrap(probe).uid
 
-    async def run(self, variables: Mapping[str, str]) -> TreeSize:
-        """Build, and return the size of the published tree. Raises BuildError and Superseded."""
+    async def run(self) -> Built:
+        """Build, and publish the directory. Raises BuildError and Superseded."""
+        async with self._published():
+            return await self._steps(self._order.variables)
+
+    async def adopt(self, packed: Path) -> Built:
+        """Publish a packed build of another machine, or of an earlier time, as `run` does.
+
+        Its content is not trusted. Raises BuildError and Superseded.
+        """
+        async with self._published():
+            await asyncio.to_thread(self._make_directory)
+            await unpack(
+                self._machine, packed, self._directory, self._deployment.id, self._limit_bytes
+            )
+            plan, identity = None, ""
+            # A server without the runtime only keeps the build for its nodes.
+            with contextlib.suppress(RuntimeUnavailable):
+                installed = await self._installed()
+                identity = identity_of(installed, self._machine.engine)
+                plan = self._plan(installed, self._place(installed))
+                await asyncio.to_thread(self._relink, plan)
+            await asyncio.to_thread(self._hand_over)
+            await self._begun()
+            usage = await asyncio.to_thread(self._seal, plan)
+            return Built(size=usage, identity=identity)
+
+    @contextlib.asynccontextmanager
+    async def _published(self) -> AsyncIterator[None]:
+        """Remove the temporary files after a build, and those of one that failed."""
+        done = False
         try:
-            return await self._steps(variables)
+            yield
+            done = True
         except (RuntimeUnavailable, ToolchainFailed, TreeRefused, FolderRefused) as exc:
             raise BuildError(str(exc)) from exc
         except SandboxError as exc:
             raise BuildError(f"The build could not be started: {exc}") from exc
+        finally:
+            try:
+                await asyncio.to_thread(self._clear, keep=done)
+            except OSError:
+                # It does not change how the build ended.
+                logger.exception("files of a build could not be removed; the next start does it")
 
-    async def _steps(self, variables: Mapping[str, str]) -> TreeSize:
-        entrypoint = self._deployment.entrypoint
-        if not entrypoint:
-            raise BuildError("The deployment has no entrypoint.")
-        await asyncio.to_thread(self._context.runtimes.look, self._function.runtime)
-        installed = self._context.runtimes.resolve(self._function.runtime)
-        await self._prepare(installed)
-        place = self._place(installed)
-        plan = installed.build(
+    async def _installed(self) -> Installed:
+        """Return the runtime as it is installed now. Raises RuntimeUnavailable."""
+        await asyncio.to_thread(self._machine.runtimes.look, self._function.runtime)
+        return self._machine.runtimes.resolve(self._function.runtime)
+
+    def _plan(self, installed: Installed, place: Place) -> BuildPlan:
+        return installed.build(
             place,
             commands=self._deployment.commands,
             code=self._directory,
-            entrypoint=entrypoint,
+            entrypoint=self._deployment.entrypoint,
             memory_mb=self._memory_bytes // _MIB,
         )
+
+    async def _steps(self, variables: Mapping[str, str]) -> Built:
+        if not self._deployment.entrypoint:
+            raise BuildError("The deployment has no entrypoint.")
+        installed = await self._installed()
+        await self._prepare(installed)
+        place = self._place(installed)
+        plan = self._plan(installed, place)
         from minifn.archive.unpack_main import shown
 
         for note in plan.notes:
@@ -124,28 +172,24 @@ class Build:
             self._log.note(f"Warning: not set, for = in the name or a NUL: {', '.join(unset)}")
         self._log.note("Environment preparation finished.")
         await self._run_commands(plan, installed, variables)
-        return await asyncio.to_thread(self._seal, plan, place)
+        usage = await asyncio.to_thread(self._seal, plan)
+        return Built(size=usage, identity=identity_of(installed, self._machine.engine))
 
     async def _prepare(self, installed: Installed) -> None:
         """Place the source; meanwhile the files that the language's functions share are made.
 
         Raises BuildError, ToolchainFailed, TreeRefused, FolderRefused and Superseded.
         """
-        context, deployment = self._context, self._deployment
         interpreter = f"{installed.runtime.name} {installed.interpreter.version_text}"
-        size = f"{deployment.source_size_bytes:,} bytes of source"
+        size = f"{self._deployment.source_size_bytes:,} bytes of source"
         source = self._folder.path if self._folder else size
         self._log.note(f"Environment preparation started: {interpreter}, {source}.")
         await asyncio.to_thread(self._make_room, installed)
         placing = asyncio.create_task(self._place_source())
-        sharing = asyncio.create_task(context.toolchains.ready(installed, self._log.note))
+        sharing = asyncio.create_task(self._machine.toolchains.ready(installed, self._log.note))
         try:
             await placing
-            now = now_ms()
-            building = await context.database.write(deployments.start_building, deployment.id, now)
-            if building is None:
-                raise Superseded
-            context.changes.tell("update", building)
+            await self._begun()
             await sharing
         finally:
             await end(placing, sharing)
@@ -155,7 +199,9 @@ class Build:
         if self._folder:
             await asyncio.to_thread(copy_folder, self._folder, self._directory)
         else:
-            await self._unpack()
+            source = self._machine.data.source(self._deployment.id)
+            for note in await unpack(self._machine, source, self._directory, self._deployment.id):
+                self._log.note(note)
         await asyncio.to_thread(self._hand_over)
 
     async def _run_commands(
@@ -176,18 +222,16 @@ class Build:
             compiling = self._command(plan, installed, plan.compile, variables)
             await self._commands.run(compiling, failure="The function's source does not compile.")
         if plan.finish:
-            wrapped = self._context.engine.wrap(self._command(plan, installed, plan.finish, {}))
-            await run(self._context.spawner, wrapped, timeout_seconds=FINISH_SECONDS)
+            wrapped = self._machine.engine.wrap(self._command(plan, installed, plan.finish, {}))
+            await run(self._machine.spawner, wrapped, timeout_seconds=FINISH_SECONDS)
 
     def _make_room(self, installed: Installed) -> None:
         """Make the empty directories of a build; files of an interrupted build are removed."""
-        data = self._context.data
-        check_space(data.builds)
+        data = self._machine.data
         own = self._deployment.id
         if not self._folder and not uploads.complete(data.upload(own), data.source(own)):
             raise BuildError("The source of the deployment is missing.")
-        remove_tree(self._directory)
-        self._directory.mkdir(mode=0o700)
+        self._make_directory()
         if self._uid:
             # Lets builds reach their caches, for an engine that shows the host's file system.
             data.caches.chmod(0o711)
@@ -199,35 +243,11 @@ class Build:
         for name, program in installed.tools.items():
             (tools / name).symlink_to(program)
 
-    async def _unpack(self) -> None:
-        """Unpack as the server's user, because only that user can read archives."""
-        engine = self._context.engine
-        program = Bind(source=UNPACK_PROGRAM, target=f"{WRAPPER}/unpack.py")
-        archive = Bind(source=self._context.data.source(self._deployment.id), target=ARCHIVE)
-        code = Bind(source=self._directory, target=CODE, writable=True)
-        interpreter = (Bind(source=path, target=str(path)) for path in own_binds())
-        command = Command(
-            argv=unpack_argv(engine.place(program), engine.place(archive), engine.place(code)),
-            env={"PATH": "/usr/bin:/bin"},
-            binds=(program, archive, code, *interpreter),
-            limits=Limits(
-                memory_bytes=UNPACK_MEMORY_BYTES,
-                file_bytes=self._limit_bytes,
-                cpu_seconds=UNPACK_SECONDS,
-            ),
-            label=f"{self._deployment.id} unpack",
-        )
-        output = await run(
-            self._context.spawner, engine.wrap(command), timeout_seconds=UNPACK_SECONDS
-        )
-        if not output.ok:
-            reason = output.exit.reason or output.text.strip() or f"exit code {output.exit.code}"
-            message = (
-                "" if reason.startswith("The archive") else "The archive could not be unpacked: "
-            )
-            raise BuildError(message + reason)
-        for note in output.text.splitlines():
-            self._log.note(note)
+    def _make_directory(self) -> None:
+        """Make the empty directory of the code."""
+        check_space(self._machine.data.builds)
+        remove_tree(self._directory)
+        self._directory.mkdir(mode=0o700)
 
     def _hand_over(self) -> None:
         """Give the build's directories to the function's user."""
@@ -235,13 +255,14 @@ class Build:
             give_to(self._directory, self._uid)
             # Not their content, where a script may have left links.
             for path in (self._cache, self._scratch):
-                os.chown(path, self._uid, self._uid)
+                if path.exists():
+                    os.chown(path, self._uid, self._uid)
             # An engine enters the directory before it becomes that user, without root's rights.
             os.chown(self._directory, self._uid, 0)
             self._directory.chmod(0o710)
 
     def _place(self, installed: Installed) -> Place:
-        return Place(**places(self._context.engine, self._binds(installed)))
+        return Place(**places(self._machine.engine, self._binds(installed)))
 
     def _binds(self, installed: Installed) -> dict[str, Bind]:
         """Return the binds of a build's folders by the field of `Place` that names each."""
@@ -249,7 +270,7 @@ class Build:
             "code": Bind(source=self._directory, target=CODE, writable=True),
             "cache": Bind(source=self._cache, target=CACHE, writable=True),
             "scratch": Bind(source=self._scratch, target=SCRATCH, writable=True),
-            **folders(installed, self._context.data),
+            **folders(installed, self._machine.data),
         }
 
     def _command(
@@ -260,7 +281,8 @@ class Build:
         variables: Mapping[str, str],
     ) -> Command:
         place = self._place(installed)
-        shown = dict.fromkeys((*plan.binds, *passed_paths(self._passed, self._context.data.root)))
+        inherited = passed_paths(self._order.inherited, self._machine.data.root)
+        shown = dict.fromkeys((*plan.binds, *inherited))
         return Command(
             argv=argv,
             env=self._environment(plan, installed, variables),
@@ -286,47 +308,50 @@ class Build:
         self, plan: BuildPlan, installed: Installed, variables: Mapping[str, str]
     ) -> dict[str, str]:
         """Return the environment of the commands: later groups win, and the system's come last."""
-        context, function = self._context, self._function
+        machine, order = self._machine, self._order
         system = system_variables(
-            function,
-            self._deployment,
-            project=context.config.project,
-            endpoint=context.endpoint.url,
+            order.function,
+            order.deployment,
+            project=machine.config.project,
+            endpoint=machine.endpoint.url,
             runtime=(installed.runtime.name, installed.runtime.version),
-            slug=function.build_specification,
+            slug=order.function.build_specification,
         )
         # npm reads its variables in any case.
         own = {name.lower() for name in plan.env}
         wanted = {
-            **{name: self._passed[name] for name in self._passed if name.lower() not in own},
+            **{name: value for name, value in order.inherited.items() if name.lower() not in own},
             **plan.env,
             **variables,
             **installed.options(self._memory_bytes // _MIB, variables),
             **system,
-            "APPWRITE_FUNCTION_API_KEY": context.tokens.mint_key(
-                function.scopes, context.config.build_timeout, reach=function.reach
-            ),
+            "APPWRITE_FUNCTION_API_KEY": order.key,
             "PATH": plan.env["PATH"],
         }
         return {name: value for name, value in wanted.items() if can_be_set(name, value)}
 
-    def _seal(self, plan: BuildPlan, place: Place) -> TreeSize:
-        """Give the build's output to the server, durably; the function can then only read it."""
-        links = (
-            place.code,
-            *("/usr", "/bin", "/lib"),
-            *(str(path) for path in plan.binds),
-            *plan.links.values(),
-        )
+    def _relink(self, plan: BuildPlan) -> None:
+        """Have the links out of an unpacked build lead to the programs of this machine."""
+        for name, target in plan.links.items():
+            path = self._directory / name
+            above = (self._directory / one for one in PurePosixPath(name).parents)
+            if path.is_symlink() and not any(one.is_symlink() for one in above):
+                path.unlink()
+                path.symlink_to(target)
+
+    def _seal(self, plan: BuildPlan | None) -> TreeSize:
+        """Give the build's output to the server; the function can then only read it."""
+        code = self._machine.engine.place(Bind(source=self._directory, target=CODE))
+        links: tuple[str, ...] = (code, "/usr", "/bin", "/lib")
+        if plan is not None:
+            links += (*(str(path) for path in plan.binds), *plan.links.values())
         owner = Owner(builder_uid=os.geteuid())
         if self._uid:
             owner = Owner(builder_uid=self._uid, uid=0, gid=self._uid)
-        usage = seal(self._directory, owner, links, limit_bytes=self._limit_bytes, keep=plan.keep)
-        # Before the deployment becomes `ready`.
-        sync_tree(self._directory)
-        return usage
+        keep = plan.keep if plan else ()
+        return seal(self._directory, owner, links, limit_bytes=self._limit_bytes, keep=keep)
 
-    def clear(self, *, keep: bool) -> None:
+    def _clear(self, *, keep: bool) -> None:
         """Remove the temporary files, a cache that is too large and, unless `keep`, the output."""
         remove_tree(self._scratch)
         try:
@@ -337,6 +362,12 @@ class Build:
             remove_tree(self._cache)
         if not keep:
             remove_tree(self._directory)
+
+
+def memory_bytes(order: BuildOrder) -> int:
+    """Return the memory of a build, bytes."""
+    size = specification(order.function.build_specification)
+    return max(MEMORY_BYTES_MIN, 2 * size.memory_mb * _MIB)
 
 
 def holds(directory: Path, entrypoint: str) -> bool:

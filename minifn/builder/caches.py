@@ -1,8 +1,11 @@
 """The build caches of all functions, and which of them to remove when they are too large."""
 
+import asyncio
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+from minifn.host.datadir import remove_tree
 from minifn.host.space import TreeRefused, measure
 from minifn.ids import new_id
 
@@ -21,6 +24,19 @@ def least_used(caches: Path, limit_bytes: int) -> list[Path]:
             found.append(path)
             excess_bytes -= sizes[path]
     return found
+
+
+async def trim(caches: Path, limit_bytes: int, used: Callable[[], Collection[str]]) -> int:
+    """Remove the least recently used caches beyond `limit_bytes`; return how many.
+
+    `used` returns the names of those that stay. Raises OSError.
+    """
+    found = await asyncio.to_thread(least_used, caches, limit_bytes)
+    # Set aside at once, so that a build that begins now makes a new cache.
+    removed = [set_aside(path) for path in found if path.name not in used()]
+    for path in removed:
+        await asyncio.to_thread(remove_tree, path)
+    return len(removed)
 
 
 def mark_used(cache: Path) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from minifn.builder.logs import BuildLog
+from minifn.builder.logs import LogText
 from minifn.builder.publish import check_usage
 from minifn.host.space import TreeRefused, check_space, measure
 from minifn.sandbox.command import Command, Exit
@@ -29,7 +29,7 @@ class BuildCommands:
         self,
         spawner: Spawner,
         engine: Engine,
-        log: BuildLog,
+        log: LogText,
         *,
         code: Path,
         others: tuple[Path, ...],

@@ -19,19 +19,25 @@ from minifn.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class BuildContext:
-    """The parts of the server that builds use."""
+class BuildMachine:
+    """The parts of a machine, the server's or a node, that make a build."""
 
     config: Config
     endpoint: ApiEndpoint
     data: DataDir
-    database: Database
     engine: Engine
     spawner: Spawner
     runtimes: RuntimeTable
     toolchains: ToolchainCaches
     #: Deployment -> the folder that it is built from, in place of an archive.
     folders: Mapping[str, Folder] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildContext(BuildMachine):
+    """The parts of the server that order builds and record their ends."""
+
+    database: Database
     #: Mints the API keys of builds.
     tokens: Tokens
     changes: ChangeFeed = field(default_factory=ChangeFeed)

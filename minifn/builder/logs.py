@@ -16,29 +16,55 @@ FLUSH_SECONDS = 0.25
 PUBLISHED_CHARS_PER_SECOND = 200_000
 
 
-class BuildLog:
-    """Collects text and appends it to a deployment's build logs; the store keeps their end."""
+class LogText:
+    """The text of a build log as it comes: lines of minifn itself, and output of commands."""
 
-    def __init__(self, database: Database, deployment_id: str, changes: ChangeFeed) -> None:
-        self._database = database
-        self._deployment_id = deployment_id
-        self._changes = changes
-        self._quiet_until = 0.0
+    def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._pending = ""
         self._line_open = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._flushes = Tasks()
-        self._turn = asyncio.Lock()
 
     def note(self, text: str) -> None:
         """Add a line of minifn itself."""
         lead = "\n" if self._line_open else ""
-        self._add(f"{lead}{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {text}\n")
+        self.add(f"{lead}{time.strftime('[%H:%M:%S]', time.gmtime())} [minifn] {text}\n")
 
     async def write(self, output: bytes) -> None:
-        """Add the output of a command; escape sequences stay. Waits when the store is too slow."""
-        self._add(self._decoder.decode(output).replace("\0", "\N{REPLACEMENT CHARACTER}"))
+        """Add the output of a command; escape sequences stay."""
+        self.add(self._decoder.decode(output).replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
+    def add(self, text: str) -> None:
+        """Add text."""
+        if text:
+            self._pending += text
+            self._line_open = not text.endswith("\n")
+            self.added()
+
+    def added(self) -> None:
+        """Take note that there is new text."""
+
+    def take(self) -> str:
+        """Return the text that was added since the last time."""
+        text, self._pending = self._pending, ""
+        return text
+
+
+class BuildLog(LogText):
+    """Collects text and appends it to a deployment's build logs; the store keeps their end."""
+
+    def __init__(self, database: Database, deployment_id: str, changes: ChangeFeed) -> None:
+        super().__init__()
+        self._database = database
+        self._deployment_id = deployment_id
+        self._changes = changes
+        self._quiet_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushes = Tasks()
+        self._turn = asyncio.Lock()
+
+    async def write(self, output: bytes) -> None:
+        """Add the output of a command; waits when the store is too slow."""
+        await super().write(output)
         if len(self._pending) > LOG_LIMIT_CHARS:
             await self.flush()
 
@@ -52,7 +78,7 @@ class BuildLog:
         """Store all text added so far."""
         self.close()
         async with self._turn:
-            text, self._pending = self._pending, ""
+            text = self.take()
             if not text:
                 return
             kept = text[-LOG_LIMIT_CHARS:]
@@ -62,11 +88,8 @@ class BuildLog:
             if stored_chars is not None:
                 self._changes.tell_log(self._deployment_id, text, stored_chars)
 
-    def _add(self, text: str) -> None:
-        if not text:
-            return
-        self._pending += text
-        self._line_open = not text.endswith("\n")
+    def added(self) -> None:
+        """Have the text stored soon."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush_soon)
 

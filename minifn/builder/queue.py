@@ -6,26 +6,47 @@ import logging
 import math
 import sqlite3
 import time
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
-from minifn.builder.build import Build, Superseded
-from minifn.builder.caches import least_used, set_aside
+import msgspec
+
+from minifn.builder.build import Build, HomeBuilds
+from minifn.builder.caches import trim
 from minifn.builder.commands import BuildError
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import BuildLog
-from minifn.host.datadir import remove_tree
-from minifn.host.space import TreeSize
+from minifn.builder.order import (
+    Begun,
+    BuildOrder,
+    Builds,
+    Built,
+    Superseded,
+    identity_here,
+    order_of,
+)
+from minifn.builder.packed import PackedBuilds
+from minifn.errors import DeploymentNotFound
+from minifn.host.datadir import remove_tree, sync_tree
+from minifn.host.space import TreeRefused, TreeSize
 from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import deployments, functions, variables
+from minifn.store import deployments, functions, packed_builds, variables
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
 from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")
+
+#: Returns what makes the builds of a server.
+MakeBuilds = Callable[[BuildContext, PackedBuilds], Builds]
+
+#: Seconds after its end until a build is packed: the first calls of the deployment come first.
+PACK_SECONDS = 1.0
 
 
 class Builder:
@@ -34,20 +55,28 @@ class Builder:
     An async context manager, entered before `run`.
     """
 
-    def __init__(self, context: BuildContext) -> None:
+    def __init__(
+        self, context: BuildContext, packed: PackedBuilds, builds: MakeBuilds | None = None
+    ) -> None:
+        """`builds`: for builds elsewhere; None makes them here."""
         self._context = context
+        self._packed = packed
+        self._maker: Builds = builds(context, packed) if builds else HomeBuilds(context)
         self._builds = Tasks()
+        self._packing = Tasks()
         #: Ids of the deployments that are being built -> ids of their functions.
         self._building: dict[str, str] = {}
         self._wake = asyncio.Event()
 
     async def __aenter__(self) -> "Builder":
-        """Queue the builds that the last stop interrupted."""
+        """Queue the builds that the last stop interrupted, and pack those it left unpacked."""
         interrupted = await self._context.database.write(deployments.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
             )
+        for deployment_id in await self._context.database.read(packed_builds.never_packed):
+            self._pack_later(deployment_id)
         return self
 
     async def __aexit__(
@@ -57,6 +86,7 @@ class Builder:
         trace: TracebackType | None,
     ) -> None:
         """Stop building; interrupted builds start again with the next server."""
+        await self._packing.end()
         await self._builds.end()
 
     def wake(self) -> None:
@@ -69,12 +99,7 @@ class Builder:
 
     async def trim_caches(self, limit_bytes: int) -> int:
         """Remove the least recently used build caches beyond `limit_bytes`; return how many."""
-        found = await asyncio.to_thread(least_used, self._context.data.caches, limit_bytes)
-        # Set aside at once, so that a build that begins now makes a new cache.
-        removed = [set_aside(path) for path in found if path.name not in self._building.values()]
-        for path in removed:
-            await asyncio.to_thread(remove_tree, path)
-        return len(removed)
+        return await trim(self._context.data.caches, limit_bytes, self._building.values)
 
     async def run(self) -> None:
         """Build deployments as they come."""
@@ -107,15 +132,20 @@ class Builder:
         if function is None:
             return
         log = BuildLog(database, deployment.id, self._context.changes)
-        build = Build(self._context, function, deployment, log)
         ended = None
         try:
-            status, usage = await self._attempt(build, deployment, merged, log)
-            seconds = max(1, math.ceil(time.monotonic() - started))
-            await _clear(build, keep=status == "ready")
+            status, built = await self._attempt(
+                order_of(self._context, function, deployment, merged), log
+            )
+            if status != "ready":
+                await self._discard(deployment.id)
             await log.flush()
             result = BuildResult(
-                status=status, duration_seconds=seconds, build_size_bytes=usage.size_bytes
+                status=status,
+                duration_seconds=max(1, math.ceil(time.monotonic() - started)),
+                build_size_bytes=built.size.size_bytes,
+                build_identity=built.identity,
+                build_sha256=built.sha256,
             )
             ended = await self._record(deployment, result)
         except Superseded:
@@ -123,7 +153,7 @@ class Builder:
         finally:
             log.close()
             if ended is None:
-                await _clear(build, keep=False)
+                await self._discard(deployment.id)
         if ended is not None:
             await self._tell(function, ended)
 
@@ -146,14 +176,15 @@ class Builder:
                     raise
             await asyncio.sleep(INSIST_SECONDS)
 
-    async def _attempt(
-        self, build: Build, deployment: Deployment, merged: dict[str, str], log: BuildLog
-    ) -> tuple[DeploymentStatus, TreeSize]:
+    async def _attempt(self, order: BuildOrder, log: BuildLog) -> tuple[DeploymentStatus, Built]:
         """Build within the deadline; a failure is noted in the log. Raises Superseded."""
         timeout_seconds = self._context.config.build_timeout
+        deployment = order.deployment
         try:
             async with asyncio.timeout(timeout_seconds):
-                usage = await build.run(merged)
+                built = await self._make(order, log)
+                # Before the deployment becomes `ready`.
+                await asyncio.to_thread(sync_tree, self._context.data.build(deployment.id))
         except Superseded:
             raise
         except TimeoutError:
@@ -164,8 +195,9 @@ class Builder:
             logger.exception("a build of function %s could not be run", deployment.function_id)
             problem = f"Internal error: {type(exc).__name__}."
         else:
-            log.note(f"Build finished: {usage.files:,} files, {usage.size_bytes:,} bytes.")
-            return "ready", usage
+            size = built.size
+            log.note(f"Build finished: {size.files:,} files, {size.size_bytes:,} bytes.")
+            return "ready", built
         log.note(problem)
         logger.warning(
             "build of deployment %s of function %s failed: %s",
@@ -173,7 +205,49 @@ class Builder:
             deployment.function_id,
             one_line(problem),
         )
-        return "failed", TreeSize()
+        return "failed", Built(size=TreeSize(), identity="")
+
+    async def _make(self, order: BuildOrder, log: BuildLog) -> Built:
+        """Unpack the packed build of a restored deployment, or make a new one.
+
+        Raises as `Builds.build`.
+        """
+        deployment = order.deployment
+        begun = self._begun_once(deployment.id)
+        if packed := await self._usable(order):
+            log.note(f"Its packed build fits this machine ({deployment.build_identity}).")
+            try:
+                built = await Build(self._context, order, log, begun).adopt(packed)
+                return msgspec.structs.replace(built, sha256=deployment.build_sha256)
+            except BuildError as exc:
+                log.note(f"The packed build is not used: {exc}")
+        await asyncio.to_thread(self._packed.drop, deployment.id)
+        return await self._maker.build(order, log, begun)
+
+    async def _usable(self, order: BuildOrder) -> Path | None:
+        """Return the packed build of a deployment if it is whole and belongs to this machine."""
+        packed = await asyncio.to_thread(self._packed.kept, order.deployment)
+        if packed is None:
+            return None
+        here = await identity_here(self._context, order.function.runtime)
+        return packed if order.deployment.build_identity == here else None
+
+    def _begun_once(self, deployment_id: str) -> Begun:
+        """Return what records, the first time, that the source of a build is in its directory."""
+        done = False
+
+        async def begun() -> None:
+            nonlocal done
+            if done:
+                return
+            database = self._context.database
+            building = await database.write(deployments.start_building, deployment_id, now_ms())
+            if building is None:
+                raise Superseded
+            done = True
+            self._context.changes.tell("update", building)
+
+        return begun
 
     async def _tell(self, function: Function, deployment: Deployment) -> None:
         """Publish how a build ended, and start a worker when its deployment became active."""
@@ -183,18 +257,30 @@ class Builder:
         current = await self._context.database.read(functions.get, function.id)
         if current is not None and current.deployment_id == deployment.id:
             self._context.hooks.prewarm(current, deployment)
+            if not deployment.build_sha256 and deployment.id not in self._context.folders:
+                self._pack_later(deployment.id)
+
+    def _pack_later(self, deployment_id: str) -> None:
+        self._packing.start(self._pack(deployment_id), f"minifn-pack-{deployment_id}")
+
+    async def _pack(self, deployment_id: str) -> None:
+        await asyncio.sleep(PACK_SECONDS)
+        try:
+            await self._packed.of(deployment_id)
+        except (DeploymentNotFound, TreeRefused, OSError) as exc:
+            logger.info("the build of deployment %s was not packed: %s", deployment_id, exc)
+
+    async def _discard(self, deployment_id: str) -> None:
+        """Remove a build that did not become ready. An error does not change how it ended."""
+        try:
+            await asyncio.to_thread(remove_tree, self._context.data.build(deployment_id))
+            await asyncio.to_thread(self._packed.drop, deployment_id)
+        except OSError:
+            logger.exception("files of a build could not be removed; the next start tries again")
 
 
 def _task_name(deployment_id: str) -> str:
     return f"minifn-build-{deployment_id}"
-
-
-async def _clear(build: Build, *, keep: bool) -> None:
-    """Remove the files that a build leaves behind. An error does not change how the build ended."""
-    try:
-        await asyncio.to_thread(build.clear, keep=keep)
-    except OSError:
-        logger.exception("files of a build could not be removed; the next start tries again")
 
 
 def _inputs(conn: sqlite3.Connection, function_id: str) -> tuple[Function | None, dict[str, str]]:

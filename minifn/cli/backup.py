@@ -21,16 +21,25 @@ FILE = click.Path(dir_okay=False, path_type=Path)
     is_flag=True,
     help="leave the key files out; a restored server still needs them",
 )
+@click.option(
+    "--without-builds",
+    is_flag=True,
+    help="leave the builds out; a restored server makes them again",
+)
 @click.option("--force", is_flag=True, help="overwrite FILE")
 @settings(("data",))
-def backup(file: Path, without_keys: bool, force: bool, data: str | None) -> None:
+def backup(
+    file: Path, without_keys: bool, without_builds: bool, force: bool, data: str | None
+) -> None:
     """Copy a data directory to FILE while its server runs."""
     directory = existing_data(configuration(data=data))
     if file.exists() and not force:
         fail(f"{file} exists: --force overwrites it")
-    done = _done(lambda: backups.backup(directory, file, keys=not without_keys))
+    done = _done(
+        lambda: backups.backup(directory, file, keys=not without_keys, builds=not without_builds)
+    )
     keys = f"{done.keys} key files: keep it as safe as them" if done.keys else "no key files"
-    click.echo(f"{file}: {done.deployments} deployments, {keys}")
+    click.echo(f"{file}: {done.deployments} deployments, {done.builds} builds, {keys}")
     if done.locked:
         click.echo(
             "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY,"
@@ -51,7 +60,9 @@ def restore(file: Path, data: str | None) -> None:
     directory = DataDir(configuration(data=data).data)
     done = _done(lambda: backups.restore(file, directory))
     click.echo(
-        f"{directory.root}: {done.deployments} deployments, which the first start builds again"
+        f"{directory.root}: {done.deployments} deployments; the first start takes the"
+        f" {done.builds} builds that are in the backup if they fit this machine, and makes others"
+        " again"
     )
     if done.locked:
         click.echo(

@@ -41,16 +41,17 @@ def nodes(session: Session) -> None:
 
 @click.command()
 @click.argument("node")
+@click.option("--undo", is_flag=True, help="give NODE calls again")
 @with_server
-def drain(session: Session, node: str) -> None:
+def drain(session: Session, node: str, undo: bool) -> None:
     """Give NODE no more calls: calls that wait there go elsewhere, those that run end there."""
-    emptied = session.remote.call("POST", f"/minifn/nodes/{quote(node, safe='')}/drain")
+    method = "DELETE" if undo else "POST"
+    changed = session.remote.call(method, f"/minifn/nodes/{quote(node, safe='')}/drain")
     if session.as_json:
-        session.show([emptied])
-    else:
-        click.echo(
-            printable(f"{emptied['id'][:SHORT]} gets no more calls; {emptied['running']} run there")
-        )
+        session.show([changed])
+        return
+    change = "calls again" if undo else "no more calls"
+    click.echo(printable(f"{changed['id'][:SHORT]} gets {change}; {changed['running']} run there"))
 
 
 def _row(node: dict[str, Any]) -> list[str]:

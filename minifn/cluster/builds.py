@@ -1,150 +1,140 @@
-"""Finished builds on their way to a node: packed by the server, checked and sealed there."""
+"""Builds on the nodes of a cluster, and at home when no node can make one."""
 
-import hashlib
+import asyncio
+import logging
 import os
-import stat
-import tarfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, cast
 
-from minifn.builder.publish import Owner, seal
-from minifn.host.datadir import DataDir, remove_tree
-from minifn.host.space import check_space
+import msgspec
 
-#: Bytes of one piece of a packed build.
-PIECE_BYTES = 4 * 1024 * 1024
-#: Most bytes of the builds of a node; the least recently used are removed.
-BUILDS_BYTES_MAX = 20_000_000_000
+from minifn.archive import uploads
+from minifn.builder.build import Build, HomeBuilds, memory_bytes
+from minifn.builder.commands import BuildError
+from minifn.builder.context import BuildContext
+from minifn.builder.logs import LogText
+from minifn.builder.order import Begun, BuildOrder, Built, identity_here
+from minifn.cluster.connection import NodeLost
+from minifn.cluster.member import Member
+from minifn.cluster.membership import Membership
+from minifn.cluster.messages import BuildMade, Drop
+from minifn.cluster.placement import NODE_VARIABLE, Needs, best_to_build, misfit
+from minifn.cluster.remote_builds import BuildFailed
+from minifn.models import specification
 
+logger = logging.getLogger("minifn.cluster")
 
-class BuildDamaged(Exception):
-    """A build did not arrive as it was sent."""
-
-
-class _Pieces:
-    """A file that passes on what is written to it in pieces, and digests it."""
-
-    def __init__(self, send: Callable[[bytes], None]) -> None:
-        self.digest = hashlib.sha256()
-        self._send = send
-        self._held = bytearray()
-
-    def write(self, data: bytes) -> int:
-        self._held += data
-        while len(self._held) >= PIECE_BYTES:
-            self._pass_on(PIECE_BYTES)
-        return len(data)
-
-    def flush(self) -> None:
-        if self._held:
-            self._pass_on(len(self._held))
-
-    def _pass_on(self, count: int) -> None:
-        piece = bytes(self._held[:count])
-        del self._held[:count]
-        self.digest.update(piece)
-        self._send(piece)
+#: Most nodes that a build is given to, one after the other; then it is made at home.
+PLACES_MAX = 3
+#: Seconds that a build waits for nodes that start, and between two looks.
+SETTLE_SECONDS, LOOK_SECONDS = 10.0, 0.2
+#: Most characters of an identity that a node tells.
+IDENTITY_CHARS_MAX = 200
 
 
-def pack(directory: Path, send: Callable[[bytes], None]) -> str:
-    """Pass a build to `send` piece by piece, and return the SHA-256 of the whole; blocks.
+class ClusterBuilds:
+    """Makes builds on nodes; what comes back is not trusted, and published as a local build is."""
 
-    Raises OSError.
-    """
-    pieces = _Pieces(send)
-    with tarfile.open(fileobj=cast("IO[bytes]", pieces), mode="w|", bufsize=1 << 20) as archive:
-        archive.add(directory, arcname=".")
-    pieces.flush()
-    return pieces.digest.hexdigest()
+    def __init__(self, context: BuildContext, membership: Membership) -> None:
+        self._context = context
+        self._membership = membership
+        self._home = HomeBuilds(context)
 
+    async def build(self, order: BuildOrder, log: LogText, begun: Begun) -> Built:
+        """Build a deployment on the best node; see `Builds`."""
+        own = order.deployment.id
+        if own in self._context.folders:
+            return await self._home.build(order, log, begun)
+        data = self._context.data
+        if not await asyncio.to_thread(uploads.complete, data.upload(own), data.source(own)):
+            raise BuildError("The source of the deployment is missing.")
+        tried: list[Member] = []
+        while len(tried) < PLACES_MAX and (member := await self._choose(order, tried)):
+            tried.append(member)
+            log.note(f"The node {member} makes the build.")
+            try:
+                return await self._build_on(member, order, log, begun)
+            except NodeLost as exc:
+                log.note(f"The node {member} was lost: {exc}. The build starts again.")
+        log.note(f"The server makes the build: {self._reasons(order, tried)}.")
+        return await self._home.build(order, log, begun)
 
-class NodeBuilds:
-    """The builds in a node's data directory."""
+    async def _choose(self, order: BuildOrder, tried: list[Member]) -> Member | None:
+        """Return the best node that was not tried, None for none; wait for those that start."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + SETTLE_SECONDS
+        here = await identity_here(self._context, order.function.runtime)
+        needs = _needs(order)
+        while True:
+            ready = (one for one in self._membership.ready if one not in tried)
+            fitting = [one for one in ready if not misfit(one, needs)]
+            members = self._membership.members.values()
+            settled = members and all(one.state != "starting" for one in members)
+            if fitting or settled or loop.time() > deadline:
+                return best_to_build(fitting, order.function.runtime, here)
+            await asyncio.sleep(LOOK_SECONDS)
 
-    def __init__(self, data: DataDir, limit_bytes: int) -> None:
-        self._data = data
-        self._limit_bytes = limit_bytes
-        #: Deployment -> bytes of its build, the least recently used first.
-        self._sizes: dict[str, int] = {}
-        #: Builds that arrive: the packed bytes and their digest.
-        self._arriving: dict[str, tuple[IO[bytes], hashlib._Hash]] = {}
+    def _reasons(self, order: BuildOrder, tried: list[Member]) -> str:
+        """Return why no node makes a build."""
+        needs = _needs(order)
+        reasons = [
+            f"{one}: {'it was lost' if one in tried else one.reason or misfit(one, needs)}"
+            for one in self._membership.members.values()
+            if one.state != "ready" or misfit(one, needs) or one in tried
+        ]
+        return "; ".join(reasons) or "no node is ready"
 
-    def __contains__(self, deployment_id: str) -> bool:
-        return deployment_id in self._sizes
-
-    def use(self, deployment_id: str) -> None:
-        """Note that a build is used."""
-        self._sizes[deployment_id] = self._sizes.pop(deployment_id)
-
-    def begin(self, deployment_id: str) -> None:
-        """Expect a packed build from its first piece; blocks. Raises OSError and TreeRefused."""
-        check_space(self._data.builds)
-        self._forget_arriving(deployment_id)
-        path = self._data.output(deployment_id)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        self._arriving[deployment_id] = (os.fdopen(descriptor, "w+b"), hashlib.sha256())
-
-    def receive(self, deployment_id: str, piece: bytes) -> None:
-        """Add a piece; blocks. Raises KeyError without `begin`, and OSError."""
-        file, digest = self._arriving[deployment_id]
-        file.write(piece)
-        digest.update(piece)
-
-    def finish(self, deployment_id: str, expected: str, uid: int) -> None:
-        """Unpack and seal a build for a function's user; blocks.
-
-        Raises KeyError without `begin`, BuildDamaged, OSError and TreeRefused.
-        """
-        file, digest = self._arriving[deployment_id]
-        directory = self._data.build(deployment_id)
+    async def _build_on(
+        self, member: Member, order: BuildOrder, log: LogText, begun: Begun
+    ) -> Built:
+        own, load = order.deployment.id, member.load
+        source = self._context.data.source(own)
+        seconds = float(self._context.config.build_timeout)
+        load.building += 1
         try:
-            if digest.hexdigest() != expected:
-                raise BuildDamaged("its bytes are not those that were sent")
-            remove_tree(directory)
-            directory.mkdir(mode=0o700)
-            file.seek(0)
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                # The server made it of a tree that was checked; `seal` looks at every entry again.
-                archive.extraction_filter = lambda member, path: member
-                archive.extractall(directory, members=map(_ours, archive))
-            owner = Owner(builder_uid=os.geteuid())
-            if uid:
-                owner = Owner(builder_uid=os.geteuid(), uid=0, gid=uid)
-            size = seal(directory, owner, ("/",), limit_bytes=self._limit_bytes)
-        except BaseException:
-            remove_tree(directory)
+            made = await member.builds.make(order, source, log, seconds, packed=True, begun=begun)
+            if made.built is None:
+                raise BuildError(made.problem or "The node did not say how the build ended.")
+            packed = await self._fetch(member, own, made, made.built)
+            published = await Build(self._context, order, log, begun).adopt(packed)
+        except BaseException as exc:
+            member.send(Drop(key=own))
+            if isinstance(exc, BuildFailed):
+                raise BuildError(f"The packed build of node {member} is refused: {exc}.") from exc
             raise
         finally:
-            self._forget_arriving(deployment_id)
-        self._sizes[deployment_id] = size.size_bytes
+            load.building -= 1
+        member.builds.note(own)
+        identity = made.built.identity[:IDENTITY_CHARS_MAX]
+        return msgspec.structs.replace(published, identity=identity, sha256=made.built.sha256)
 
-    def remove(self, deployment_id: str) -> None:
-        """Remove a build; blocks. Raises OSError."""
-        self._sizes.pop(deployment_id, None)
-        self._forget_arriving(deployment_id)
-        remove_tree(self._data.build(deployment_id))
-
-    def surplus(self, used: frozenset[str]) -> list[str]:
-        """Return the least recently used builds beyond BUILDS_BYTES_MAX that no worker uses."""
-        total, found = sum(self._sizes.values()), []
-        for own, size in self._sizes.items():
-            if total <= BUILDS_BYTES_MAX:
-                break
-            if own not in used:
-                found.append(own)
-                total -= size
-        return found
-
-    def _forget_arriving(self, deployment_id: str) -> None:
-        file, _ = self._arriving.pop(deployment_id, (None, None))
-        if file is not None:
-            file.close()
-        self._data.output(deployment_id).unlink(missing_ok=True)
+    async def _fetch(self, member: Member, own: str, made: BuildMade, built: Built) -> Path:
+        """Fetch a packed build, durably. Raises BuildFailed, NodeLost and OSError."""
+        limit_bytes = self._context.config.build_limit
+        if not 0 < made.packed_bytes <= limit_bytes:
+            raise BuildFailed(f"it is larger than {limit_bytes:,} bytes, or empty")
+        path = self._context.data.output(own)
+        new = path.with_name(f"{path.name}~new")
+        try:
+            if await member.builds.fetch(own, new, made.packed_bytes) != built.sha256:
+                raise BuildFailed("its bytes are not those that the node made")
+            await asyncio.to_thread(_keep, new, path)
+        finally:
+            new.unlink(missing_ok=True)
+        return path
 
 
-def _ours(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Make a member belong to this process, writable until it is sealed."""
-    member.uid, member.gid, member.uname, member.gname = os.geteuid(), os.getegid(), "", ""
-    member.mode |= stat.S_IRWXU if member.isdir() else stat.S_IRUSR | stat.S_IWUSR
-    return member
+def _keep(new: Path, path: Path) -> None:
+    """Give a file its name once it is on disk."""
+    new.chmod(0o600)
+    with new.open("rb") as file:
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _needs(order: BuildOrder) -> Needs:
+    return Needs(
+        cpus=specification(order.function.build_specification).cpus,
+        memory_bytes=memory_bytes(order),
+        runtime=order.function.runtime,
+        label=order.variables.get(NODE_VARIABLE, ""),
+    )

@@ -175,20 +175,19 @@ class Actor:
         with _errors():
             return await getattr(self._handle, method).remote(*arguments)
 
-    def ask_here(self, method: str, *arguments: object) -> Any:
-        """Do as `ask` from a thread; blocks. Raises NodeLost."""
-        with _errors():
-            return ray.get(getattr(self._handle, method).remote(*arguments))
-
     def submit(self, sequence: int, batch: bytes, *, secret: bool) -> None:
         """Send a batch and do not wait; a `secret` one never goes through the object store."""
-        size = INLINE_BYTES if secret else max(1, len(batch))
-        pieces = [batch[start : start + size] for start in range(0, len(batch), size)]
+        pieces = inline(batch) if secret else [batch]
         self._handle.submit.options(num_returns=0).remote(sequence, *pieces)
 
     def kill(self) -> None:
         """End the actor's process, and with it every function on the node."""
         ray.kill(self._handle)
+
+
+def inline(data: bytes) -> list[bytes]:
+    """Return pieces of secret data, none of which goes through the object store."""
+    return [data[start : start + INLINE_BYTES] for start in range(0, len(data), INLINE_BYTES)]
 
 
 @contextlib.contextmanager

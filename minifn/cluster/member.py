@@ -3,29 +3,31 @@
 import asyncio
 import functools
 import logging
+import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
-from minifn.cluster.builds import pack
 from minifn.cluster.connection import Actor, Found, NodeLost, in_thread
 from minifn.cluster.messages import (
+    BuildLogged,
+    BuildMade,
     Facts,
     Identity,
     Known,
     Settings,
     Status,
     ToNode,
-    ToServer,
+    ToPool,
     decode_to_server,
     encode,
     own_identity,
 )
 from minifn.cluster.placement import Load
+from minifn.cluster.remote_builds import RemoteBuilds
 from minifn.host.tasks import Tasks
-from minifn.models import Function, Target
+from minifn.models import Target
 from minifn.workers.nodes import NodeState
 
 logger = logging.getLogger("minifn.cluster")
@@ -35,19 +37,27 @@ AGAIN_SECONDS, REFUSED_SECONDS = 0.5, 30.0
 #: Seconds that the parts of a node may take to start, and to stop.
 START_SECONDS, STOP_SECONDS = 60.0, 5.0
 
-#: `starting`; `ready`; `draining` = gets no more calls; `refused` = cannot run functions; `lost` =
-#: its process died, and is started again.
-State = Literal["starting", "ready", "draining", "refused", "lost"]
+#: Seconds without a report of its load after which a node gets no calls until the next one.
+SILENT_SECONDS = 4.0
+
+#: `starting`; `ready`; `refused` = cannot run functions; `lost` = its process died, and is started
+#: again. A ready one is shown as `draining` while it shall get no more calls, and as `silent` while
+#: it does not report.
+State = Literal["starting", "ready", "refused", "lost"]
 
 
 class Listener(Protocol):
     """The part that a member tells what happens on its node."""
 
     def ready(self, member: "Member") -> None:
-        """Take note that a node is ready."""
+        """Take note that a node takes calls."""
         ...
 
-    def hear(self, member: "Member", message: ToServer) -> None:
+    def silent(self, member: "Member") -> None:
+        """Take note that a node does not report."""
+        ...
+
+    def hear(self, member: "Member", message: ToPool) -> None:
         """Take a message of a node."""
         ...
 
@@ -65,7 +75,11 @@ class Member:
 
     def __init__(self, found: Found, settings: Settings, listener: Listener) -> None:
         self.found = found
-        self.state: State = "starting"
+        #: Whether it shall get no more calls.
+        self.drained = False
+        self._state: State = "starting"
+        self._heard_at = 0.0
+        self._is_silent = False
         #: Why it is refused or lost, "" otherwise.
         self.reason = ""
         self.facts: Facts | None = None
@@ -74,20 +88,27 @@ class Member:
         self._settings = settings
         self._listener = listener
         self._actor: Actor | None = None
+        self.builds = RemoteBuilds(lambda: self._actor)
         self._tasks = Tasks()
+        #: Batches that were sent, to every process that the actor has had.
+        self._batches = 0
         self._reset()
 
     def _reset(self) -> None:
         self.load = Load()
-        #: Deployment -> the copying of its build, done once it is there.
-        self._builds: dict[str, asyncio.Task[None]] = {}
         #: Deployment -> the number by which the node knows its present target.
         self._known: dict[str, int] = {}
         self._outgoing: list[ToNode] = []
-        self._batches = 0
 
     def __str__(self) -> str:
         return f"{self.found.host} ({self.found.id[:8]})"
+
+    @property
+    def state(self) -> State | Literal["draining", "silent"]:
+        """Its state; only a `ready` node gets calls."""
+        if self._state != "ready":
+            return self._state
+        return "draining" if self.drained else "silent" if self._is_silent else "ready"
 
     @property
     def resources(self) -> Mapping[str, float]:
@@ -99,6 +120,10 @@ class Member:
         """Runtime -> version of its interpreter."""
         return self.facts.runtimes if self.facts else {}
 
+    def identity(self, runtime_id: str) -> str:
+        """Return the identity of the builds of a runtime there, "" if it cannot build them."""
+        return self.facts.identities.get(runtime_id, "") if self.facts else ""
+
     def shown(self) -> NodeState:
         """Return its state and load."""
         facts, status = self.facts, self.status
@@ -107,11 +132,12 @@ class Member:
             host=self.found.host,
             address=self.found.address,
             state=self.state,
+            drained=self.drained,
             reason=self.reason,
             resources=self.found.resources,
             workers=status.workers if status else 0,
-            running=self.load.running,
-            waiting=sum(self.load.parked.values()),
+            running=self.load.running.total(),
+            waiting=self.load.parked.total(),
             available_bytes=status.available_bytes if status else 0,
             engine=facts.engine if facts else "",
             protections=facts.protections if facts else (),
@@ -129,8 +155,13 @@ class Member:
                 await self._start(actor)
                 self._listener.ready(self)
                 while True:
-                    for message in decode_to_server(await actor.ask("poll")):
-                        self._listener.hear(self, message)
+                    messages = decode_to_server(await actor.ask("poll"))
+                    self._report()
+                    for message in messages:
+                        if isinstance(message, BuildLogged | BuildMade):
+                            self.builds.hear(message)
+                        else:
+                            self._listener.hear(self, message)
             except (NodeLost, TimeoutError, msgspec.ValidationError) as exc:
                 self._lose("lost", str(exc) or "it did not start in time")
             except Refused as exc:
@@ -152,21 +183,35 @@ class Member:
             own, other = own_identity(), msgspec.msgpack.decode(given, type=Identity)
             if own != other:
                 raise Refused(f"it has {other}; this server has {own}")
-            answer = await actor.ask("start", msgspec.msgpack.encode(self._settings))
+            settings = msgspec.msgpack.encode(self._settings)
+            answer = await actor.ask("start", settings, self._batches)
         self.facts = msgspec.msgpack.decode(answer, type=Facts)
-        self.state, self.reason = ("ready" if self.state != "draining" else "draining"), ""
+        self._state, self.reason = "ready", ""
+        self._report()
         logger.info("node %s is %s: %s", self, self.state, self.facts.engine)
 
     def _lose(self, state: Literal["lost", "refused"], reason: str) -> None:
         if reason != self.reason:
             logger.warning("node %s is %s: %s", self, state, reason)
-        if self.state != "draining":
-            self.state = state
-        self.reason = reason
+        self._state, self.reason = state, reason
         self._listener.lost(self, reason)
-        for task in self._builds.values():
-            task.cancel()
+        self.builds.lose(reason)
         self._reset()
+
+    def _report(self) -> None:
+        self._heard_at = time.monotonic()
+        if self._is_silent:
+            self._is_silent = False
+            logger.info("node %s reports again", self)
+            self._listener.ready(self)
+
+    def look(self) -> None:
+        """Notice that the node does not report."""
+        silent_seconds = time.monotonic() - self._heard_at
+        if self._state == "ready" and not self._is_silent and silent_seconds > SILENT_SECONDS:
+            self._is_silent = True
+            logger.warning("node %s is silent: it gets no calls until it reports again", self)
+            self._listener.silent(self)
 
     def gone(self) -> None:
         """Note that the cluster has lost the node."""
@@ -189,33 +234,10 @@ class Member:
         if actor is not None:
             actor.kill()
 
-    # Builds
-
-    def has_build(self, key: str) -> bool:
-        """Tell whether the node has the build of a deployment."""
-        task = self._builds.get(key)
-        return task is not None and task.done() and not task.cancelled() and not task.exception()
-
-    def forget_build(self, key: str) -> None:
-        """Note that the node no longer has a build."""
-        self._builds.pop(key, None)
+    def forget_build(self, key: str) -> bool:
+        """Note that a build is not wanted there any more; tell whether it was, or was coming."""
         self._known.pop(key, None)
-
-    async def prepare(self, key: str, directory: Path, function: Function) -> None:
-        """Copy a build to the node, unless it is there. Raises NodeLost and OSError."""
-        task = self._builds.get(key)
-        if task is None or (task.done() and not self.has_build(key)):
-            task = self._builds[key] = asyncio.create_task(self._copy(key, directory, function))
-        await asyncio.shield(task)
-
-    async def _copy(self, key: str, directory: Path, function: Function) -> None:
-        actor = self._actor
-        if actor is None:
-            raise NodeLost(self.reason or "it is not ready")
-        await actor.ask("begin_build", key)
-        send = functools.partial(actor.ask_here, "receive_build", key)
-        digest = await in_thread(functools.partial(pack, directory, send))
-        await actor.ask("finish_build", key, digest, msgspec.msgpack.encode(function))
+        return self.builds.forget(key)
 
     # Messages
 

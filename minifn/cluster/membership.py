@@ -19,6 +19,7 @@ from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.host.tasks import end
+from minifn.workers.nodes import NodeState
 
 logger = logging.getLogger("minifn.cluster")
 
@@ -42,6 +43,8 @@ class Membership:
         self._listener = listener
         #: Nodes by id.
         self.members: dict[str, Member] = {}
+        #: Ids of nodes that are drained as soon as they are seen.
+        self.drained: frozenset[str] = frozenset()
         self._running: dict[str, asyncio.Task[None]] = {}
         self._warned = False
 
@@ -50,13 +53,26 @@ class Membership:
         """The nodes that take calls."""
         return [one for one in self.members.values() if one.state == "ready"]
 
-    def named(self, name: str) -> list[Member]:
-        """Return the nodes that a name may mean: an id, the beginning of one, or a host."""
-        return [
+    @property
+    def is_settled(self) -> bool:
+        """Whether there are nodes, and none of them may soon take calls that takes none now."""
+        states = {one.state for one in self.members.values()}
+        return bool(states) and states.isdisjoint(("starting", "lost", "silent"))
+
+    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+        """Give a node no more calls, or calls again; see `Cluster.drain`."""
+        named = [
             one
             for one in self.members.values()
             if name and (one.found.id.startswith(name) or name in (one.found.host, str(one)))
         ]
+        if len(named) != 1:
+            return None
+        (member,) = named
+        member.drained = not undo
+        tell = self._listener.ready if undo else self._listener.silent
+        tell(member)
+        return member.shown()
 
     async def watch(self) -> None:
         """Have a member for each living node.
@@ -71,6 +87,8 @@ class Membership:
                     found = {one.id: one for one in await connection.in_thread(connection.nodes)}
                 answered = time.monotonic()
                 self._follow(found)
+                for member in self.members.values():
+                    member.look()
             except (NodeLost, TimeoutError) as exc:
                 if time.monotonic() - answered >= HEAD_SECONDS:
                     raise ConnectionError("the head of the cluster does not answer") from exc
@@ -83,6 +101,7 @@ class Membership:
             self.members.pop(gone).gone()
         for own in found.keys() - self.members.keys():
             member = Member(found[own], self._settings(found[own].address), self._listener)
+            member.drained = own in self.drained
             self.members[own] = member
             self._running[own] = asyncio.create_task(member.run(), name=f"node {own}")
 

@@ -4,10 +4,10 @@ Both sides send batches, so that calls of the same moment share one call of Ray.
 to a node with its request runs at once if a worker is free; otherwise the node says `parked`, and
 from then on it is an offer. An offer may be at several nodes: the one whose worker is free first
 asks, and the server grants it to that node alone. So a call that waits can move to another node,
-and none runs twice.
+and none runs twice. A server sends no more requests, nor grants, than a node's workers take: a
+node that dies cannot say which of them had reached a function.
 """
 
-import platform
 import sys
 from collections.abc import Sequence
 from typing import Literal
@@ -15,12 +15,13 @@ from typing import Literal
 import msgspec
 
 from minifn import __version__
+from minifn.builder.order import Built
 from minifn.change_feed import ChangeFeed
 from minifn.models import Execution, Headers, Target
 from minifn.workers.records import FunctionRequest, FunctionResponse
 
 #: Version of these messages.
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,22 +30,14 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     minifn: str
     python: str
     protocol: int = PROTOCOL
-    #: Architecture and C library, which builds depend on.
-    machine: str
 
     def __str__(self) -> str:
-        return (
-            f"minifn {self.minifn}, Python {self.python}, protocol {self.protocol}, {self.machine}"
-        )
+        return f"minifn {self.minifn}, Python {self.python}, protocol {self.protocol}"
 
 
 def own_identity() -> Identity:
     """Return the identity of this process."""
-    return Identity(
-        minifn=__version__,
-        python=".".join(map(str, sys.version_info[:2])),
-        machine=f"{platform.machine()} {platform.libc_ver()[0]}".strip(),
-    )
+    return Identity(minifn=__version__, python=".".join(map(str, sys.version_info[:2])))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +64,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     strength: str
     #: Runtime -> exact version of its interpreter.
     runtimes: dict[str, str]
+    #: Runtime -> identity of the builds made here (`minifn.builder.order.identity_of`).
+    identities: dict[str, str]
     #: The protections of functions: name, state, reason and remedy.
     protections: tuple[tuple[str, str, str, str], ...] = ()
 
@@ -129,6 +124,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     request: Request | None = None
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Calls that were sent or granted before take the worker that a call asked for."""
+
+    id: int
+
+
 class Withdraw(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A call went elsewhere, or its caller has gone; if it runs, the function hears of it."""
 
@@ -154,12 +155,15 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A call waits for a worker; the node does not run it without a grant."""
 
     id: int
+    #: Number of calls that the workers of its deployment take at once.
+    slots: int
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A worker is free for a call that waits."""
 
     id: int
+    slots: int
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -174,6 +178,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How a call ended."""
 
     id: int
+    slots: int
     response: FunctionResponse
 
 
@@ -190,18 +195,40 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     key: str
 
 
+class BuildLogged(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Text of the log of a build that is made here."""
+
+    key: str
+    text: str
+
+
+class BuildMade(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How a build that was made here ended."""
+
+    key: str
+    #: Why it failed, "" for success.
+    problem: str = ""
+    #: Why the node could not make it; another one may.
+    trouble: str = ""
+    built: Built | None = None
+    #: Bytes of the packed build, 0 if it was not packed.
+    packed_bytes: int = 0
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The load of a node, told every second."""
 
     workers: int
     busy: int
     available_bytes: int
-    #: Deployments that have a worker.
-    warm: tuple[str, ...]
+    #: Deployment -> calls that its workers take at once, for those that have one.
+    slots: dict[str, int]
 
 
-ToNode = Known | Call | Grant | Withdraw | Prewarm | Drop
-ToServer = Parked | Ask | Logged | Answer | Missing | Removed | Status
+ToNode = Known | Call | Grant | Wait | Withdraw | Prewarm | Drop
+#: The messages that the pool takes.
+ToPool = Parked | Ask | Logged | Answer | Missing | Removed | Status
+ToServer = ToPool | BuildLogged | BuildMade
 
 _encoder = msgspec.msgpack.Encoder()
 _to_node = msgspec.msgpack.Decoder(list[ToNode])

@@ -12,10 +12,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from minifn.builder.order import BuildOrder
 from minifn.change_feed import ChangeFeed, News, Printed
 from minifn.cluster.messages import (
     Answer,
     Ask,
+    BuildLogged,
+    BuildMade,
     Call,
     Drop,
     Grant,
@@ -25,21 +28,22 @@ from minifn.cluster.messages import (
     Parked,
     Prewarm,
     Removed,
-    Request,
     Settings,
     Status,
     ToNode,
     ToServer,
+    Wait,
     Withdraw,
     decode_to_node,
     encode,
     own_identity,
 )
+from minifn.cluster.node_builds import BuildDamaged, NodeLog
 from minifn.cluster.node_parts import NodeParts
 from minifn.host import memory_limit
 from minifn.host.tasks import Tasks, end
 from minifn.languages import RuntimeUnavailable
-from minifn.models import Function, Target
+from minifn.models import Target
 from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.workers.records import LOG_LIMIT_BYTES, WorkerSpec, failed
 
@@ -68,9 +72,11 @@ class Node:
         self._targets: dict[int, Target] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         #: Calls that asked for a grant.
-        self._asked: dict[int, asyncio.Future[Request | None]] = {}
+        self._asked: dict[int, asyncio.Future[Grant | None]] = {}
         self._outgoing: list[ToServer] = []
         self._news = asyncio.Event()
+        #: Deployment -> the log of its build, which is made here.
+        self._logs: dict[str, NodeLog] = {}
         #: Batches that came before their turn, by their sequence.
         self._early: dict[int, bytes] = {}
         self._next_batch = 0
@@ -79,11 +85,15 @@ class Node:
         """Return the `Identity` of this node."""
         return msgspec.msgpack.encode(own_identity())
 
-    async def start(self, settings: bytes) -> bytes:
-        """Start the node's parts, or end what runs on them, and return its `Facts`."""
+    async def start(self, settings: bytes, first_batch: int) -> bytes:
+        """Start the node's parts, or end what runs on them, and return its `Facts`.
+
+        Batches before `first_batch` were sent to an earlier process, and are not taken.
+        """
         await self.stop()
         forbid_dumps()
         self._forget()
+        self._next_batch = first_batch
         parts = NodeParts(msgspec.msgpack.decode(settings, type=Settings), self._node_id)
         self._parts = await parts.__aenter__()
         self._tasks.start(self._report(parts), "report of the load")
@@ -99,22 +109,65 @@ class Node:
 
     # Builds
 
-    async def begin_build(self, deployment_id: str) -> None:
-        """Expect the pieces of a packed build."""
-        await asyncio.to_thread(self._ready().builds.begin, deployment_id)
+    async def begin_build(self, key: str) -> None:
+        """Expect the pieces of a packed build, or of the source archive of one."""
+        await asyncio.to_thread(self._ready().builds.begin, key)
 
-    async def receive_build(self, deployment_id: str, piece: bytes) -> None:
+    async def receive_build(self, key: str, piece: bytes) -> None:
         """Take one piece."""
-        await asyncio.to_thread(self._ready().builds.receive, deployment_id, piece)
+        await asyncio.to_thread(self._ready().builds.receive, key, piece)
 
-    async def finish_build(self, deployment_id: str, digest: str, function: bytes) -> None:
-        """Check, unpack and seal a build for a `Function`."""
+    async def adopt_build(self, digest: str, *order: bytes) -> str:
+        """Check and publish the packed build that arrived; return why not, "" for success."""
+        wanted = _order(order)
+        problem = await self._ready().builds.adopt(digest, wanted)
+        if not problem:
+            await self._make_room(wanted.deployment.id)
+        return problem
+
+    async def make_build(self, digest: str, seconds: float, packed: bool, *order: bytes) -> None:
+        """Begin to build from the source archive that arrived; `BuildMade` tells how it ended."""
+        wanted = _order(order)
+        work = self._make(digest, wanted, seconds, packed=packed)
+        self._tasks.start(work, f"build {wanted.deployment.id}")
+
+    async def _make(self, digest: str, order: BuildOrder, seconds: float, *, packed: bool) -> None:
+        key = order.deployment.id
+        log = self._logs[key] = NodeLog(self._news.set)
+        try:
+            made = await self._ready().builds.make(digest, order, log, seconds, packed=packed)
+        except (BuildDamaged, OSError, KeyError) as exc:
+            made = BuildMade(key=key, trouble=f"{type(exc).__name__}: {exc}")
+        self._tell_logs()
+        del self._logs[key]
+        self._tell(made)
+        if made.built is not None:
+            await self._make_room(key)
+
+    async def stop_build(self, key: str) -> None:
+        """End a build that is being made."""
+        await self._ready().builds.stop(key)
+
+    async def read_build(self, key: str, offset: int) -> bytes:
+        """Return a piece of a packed build."""
+        return await asyncio.to_thread(self._ready().builds.read, key, offset)
+
+    async def release_build(self, key: str) -> None:
+        """Remove a packed build, which the server has; what was packed stays."""
+        await asyncio.to_thread(self._ready().builds.unpacked, key)
+
+    async def _make_room(self, key: str) -> None:
+        """Remove builds beyond the limit, the one with `key` excepted."""
         parts = self._ready()
-        uid = parts.uid(msgspec.msgpack.decode(function, type=Function))
-        await asyncio.to_thread(parts.builds.finish, deployment_id, digest, uid)
-        for surplus in parts.builds.surplus(frozenset((*parts.pool.keys(), deployment_id))):
+        for surplus in parts.builds.surplus(frozenset((*parts.pool.all_slots(), key))):
             self._tell(Removed(key=surplus))
-            await asyncio.to_thread(parts.builds.remove, surplus)
+            await parts.builds.remove(surplus)
+
+    def _tell_logs(self) -> None:
+        """Tell what builds have logged since the last time."""
+        for key, log in self._logs.items():
+            if text := log.take():
+                self._outgoing.append(BuildLogged(key=key, text=text))
 
     def _ready(self) -> NodeParts:
         if self._parts is None:
@@ -125,7 +178,8 @@ class Node:
 
     async def submit(self, sequence: int, *pieces: bytes) -> None:
         """Take the batch `sequence` from the server; Ray may bring batches out of order."""
-        self._early[sequence] = b"".join(pieces)
+        if sequence >= self._next_batch:
+            self._early[sequence] = b"".join(pieces)
         while (batch := self._early.pop(self._next_batch, None)) is not None:
             self._next_batch += 1
             for message in decode_to_node(batch):
@@ -136,6 +190,7 @@ class Node:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
         self._news.clear()
+        self._tell_logs()
         batch, self._outgoing = self._outgoing, []
         return encode(batch)
 
@@ -149,10 +204,10 @@ class Node:
                 work = self._run(message)
                 task = self._calls[message.id] = asyncio.create_task(work, name="call")
                 task.add_done_callback(lambda _: self._calls.pop(message.id, None))
-            case Grant():
+            case Grant() | Wait():
                 asked = self._asked.pop(message.id, None)
                 if asked is not None and not asked.done():
-                    asked.set_result(message.request)
+                    asked.set_result(message if isinstance(message, Grant) else None)
             case Withdraw():
                 if message.id in self._calls:
                     self._calls[message.id].cancel()
@@ -173,7 +228,7 @@ class Node:
             for number, target in self._targets.items()
             if target.deployment is None or target.deployment.id != key
         }
-        await asyncio.to_thread(parts.builds.remove, key)
+        await parts.builds.remove(key)
 
     async def _report(self, parts: NodeParts) -> None:
         while True:
@@ -182,7 +237,7 @@ class Node:
                     workers=parts.pool.workers,
                     busy=parts.pool.busy,
                     available_bytes=memory_limit.look().available_bytes,
-                    warm=parts.pool.keys(),
+                    slots=parts.pool.all_slots(),
                 )
             )
             await asyncio.sleep(STATUS_SECONDS)
@@ -209,36 +264,42 @@ class Node:
         spec = self._spec(call.number)
         if not isinstance(spec, WorkerSpec):
             if spec:
-                self._tell(Answer(id=call.id, response=failed("start", f"{spec}\n")))
+                self._tell(Answer(id=call.id, slots=0, response=failed("start", f"{spec}\n")))
             else:
                 target = self._targets.get(call.number)
                 key = target.deployment.id if target and target.deployment else ""
                 self._tell(Missing(id=call.id, key=key))
             return
-        pool, request = self._ready().pool, call.request
-        while request is None or not pool.has_room(spec):
-            self._tell(Parked(id=call.id))
+        pool, request, granted = self._ready().pool, call.request, call.request is not None
+        while request is None or not (granted and pool.has_room(spec)):
+            self._tell(Parked(id=call.id, slots=pool.slots(spec.key)))
             problem = await pool.wait(spec, deadline, queue_unbounded=call.queue_unbounded)
             if problem is not None:
-                self._tell(Answer(id=call.id, response=problem))
+                self._tell(Answer(id=call.id, slots=pool.slots(spec.key), response=problem))
                 return
             # Another call may take the worker before the grant comes.
-            request = await self._granted(call, spec) or request
+            grant = await self._ask(call, spec)
+            granted = grant is not None
+            request = (grant.request if grant else None) or request
         heard = request.unpacked(call.id, LogFeed(call.id, self._tell))
         response = await pool.call(spec, heard, deadline, queue_unbounded=True)
-        self._tell(Answer(id=call.id, response=response))
+        self._tell(Answer(id=call.id, slots=pool.slots(spec.key), response=response))
 
-    async def _granted(self, call: Call, spec: WorkerSpec) -> Request | None:
-        """Wait for the grant of a call; return its request if that comes with it."""
-        asked: asyncio.Future[Request | None] = asyncio.get_running_loop().create_future()
+    async def _ask(self, call: Call, spec: WorkerSpec) -> Grant | None:
+        """Ask to run a call, and return the grant, None if it shall wait on."""
+        asked: asyncio.Future[Grant | None] = asyncio.get_running_loop().create_future()
         self._asked[call.id] = asked
-        self._tell(Ask(id=call.id))
+        self._tell(Ask(id=call.id, slots=self._ready().pool.slots(spec.key)))
         try:
             return await asked
         except asyncio.CancelledError:
             self._asked.pop(call.id, None)
             self._ready().pool.pass_on(spec)
             raise
+
+
+def _order(pieces: tuple[bytes, ...]) -> BuildOrder:
+    return msgspec.msgpack.decode(b"".join(pieces), type=BuildOrder)
 
 
 class LogFeed(ChangeFeed):

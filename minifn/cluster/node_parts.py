@@ -1,6 +1,7 @@
 """The parts of a node, as a server has them: launcher, engine, runtimes, pool, directory."""
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -11,18 +12,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
+from minifn.builder.context import BuildMachine
+from minifn.builder.order import identity_of
 from minifn.builder.toolchains import ToolchainCaches
-from minifn.cluster.builds import NodeBuilds
 from minifn.cluster.messages import Facts, Settings
+from minifn.cluster.node_builds import NodeBuilds
 from minifn.cluster.node_pool import NodePool
 from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir, remove_tree
-from minifn.languages import RuntimeTable, RuntimeUnavailable
-from minifn.models import Function
-from minifn.process_env import function_uid
+from minifn.languages import Installed, RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.choose import choose
-from minifn.sandbox.command import Command, Network
+from minifn.sandbox.command import Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.protections import inspect
 from minifn.sandbox.spawner import Spawner
@@ -77,13 +78,24 @@ class NodeParts:
         self.engine = await choose(config.sandbox, self.spawner, self.data, network)
         self.runtimes = await asyncio.to_thread(load_runtimes, config, self.data, self.engine)
         toolchains = ToolchainCaches(self.data, self.engine, lambda: self.spawner)
+        endpoint = ApiEndpoint(config)
         self.specs = WorkerSpecs(
-            config, self.data, self.engine, self.runtimes, ApiEndpoint(config), toolchains.share
+            config, self.data, self.engine, self.runtimes, endpoint, toolchains.share
         )
         self.pool = await stack.enter_async_context(
             make_pool(NodePool, config, self.spawner, self.engine)
         )
-        self.builds = NodeBuilds(self.data, config.build_limit)
+        self.builds = NodeBuilds(
+            BuildMachine(
+                config=config,
+                endpoint=endpoint,
+                data=self.data,
+                engine=self.engine,
+                spawner=self.spawner,
+                runtimes=self.runtimes,
+                toolchains=toolchains,
+            )
+        )
 
     def _config(self) -> Config:
         """Return the node's settings: the server's, with the places of this machine."""
@@ -107,24 +119,22 @@ class NodeParts:
         """Return what the node has. Raises SandboxError."""
         network = Network(self._settings.network)
         found = await inspect(self.engine, self.spawner, network)
+        installed = self._installed()
         return Facts(
             engine=self.engine.name,
             strength=self.engine.strength,
-            runtimes={
-                one.id: version for one in self.runtimes.all() if (version := self._version(one.id))
-            },
+            runtimes={own: one.interpreter.version_text for own, one in installed.items()},
+            identities={own: identity_of(one, self.engine) for own, one in installed.items()},
             protections=tuple((one.name, one.state, one.reason, one.remedy) for one in found),
         )
 
-    def _version(self, runtime_id: str) -> str:
-        try:
-            return self.runtimes.resolve(runtime_id).interpreter.version_text
-        except RuntimeUnavailable:
-            return ""
-
-    def uid(self, function: Function) -> int:
-        """Return the uid of a function's processes, 0 for the node's own."""
-        return self.engine.wrap(Command(argv=("true",), env={}, uid=function_uid(function))).uid
+    def _installed(self) -> dict[str, Installed]:
+        """Return the runtimes that this machine has, by id."""
+        found = {}
+        for one in self.runtimes.all():
+            with contextlib.suppress(RuntimeUnavailable):
+                found[one.id] = self.runtimes.resolve(one.id)
+        return found
 
 
 def _make_private(place: Path) -> None:

@@ -32,6 +32,11 @@ class NodePool(Pool):
         if deployment is not None and deployment.free_worker() is not None:
             deployment.wake(count=1)
 
-    def keys(self) -> tuple[str, ...]:
-        """Return the deployments that have a worker which takes calls."""
-        return tuple(key for key, one in self._deployments.items() if one.in_service)
+    def slots(self, key: str) -> int:
+        """Return how many calls the workers of a deployment take at once."""
+        deployment = self._deployments.get(key)
+        return sum(worker.slots for worker in deployment.workers) if deployment else 0
+
+    def all_slots(self) -> dict[str, int]:
+        """Return the deployments that have a worker which takes calls, with their slots."""
+        return {key: slots for key in self._deployments if (slots := self.slots(key))}

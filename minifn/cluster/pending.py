@@ -48,6 +48,8 @@ class Pending:
         self.awaited: Member | None = None
         #: The nodes where it waits for a worker.
         self.held: set[Member] = set()
+        #: The nodes where too many calls wait already.
+        self.full: set[Member] = set()
         #: The node that has its request already.
         self.carrier: Member | None = None
         self.places = 0
@@ -74,6 +76,29 @@ class Pending:
     def is_placed(self) -> bool:
         """Whether a node has it, or gets it."""
         return bool(self.owner or self.awaited or self.held)
+
+    def hold(self, member: "Member") -> None:
+        """Note that it waits on a node."""
+        self.held.add(member)
+        member.load.parked[self.key] += 1
+
+    def let_go(self, member: "Member") -> None:
+        """Note that it no longer waits on a node."""
+        self.held.discard(member)
+        member.load.leave(self.key)
+
+    def own(self, member: "Member") -> None:
+        """Note that a node runs it, or may."""
+        self.owner = member
+        member.load.running[self.key] += 1
+
+    def release(self, member: "Member") -> None:
+        """Note that a node no longer has it."""
+        if self.owner is member:
+            self.owner = None
+            member.load.end(self.key)
+        elif member in self.held:
+            self.let_go(member)
 
     def hear(self, stream: Literal["logs", "errors"], text: str) -> None:
         """Pass on lines that its function has logged, and keep them in case its node dies."""

@@ -6,7 +6,10 @@ import functools
 import itertools
 from typing import Self
 
+from minifn.builder.context import BuildContext
+from minifn.builder.packed import PackedBuilds
 from minifn.cluster import connection
+from minifn.cluster.builds import ClusterBuilds
 from minifn.cluster.member import Member
 from minifn.cluster.membership import Membership
 from minifn.cluster.messages import (
@@ -21,7 +24,8 @@ from minifn.cluster.messages import (
     Removed,
     Request,
     Status,
-    ToServer,
+    ToPool,
+    Wait,
     Withdraw,
 )
 from minifn.cluster.pending import PLACES_MAX, Pending
@@ -31,8 +35,6 @@ from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
 from minifn.host.datadir import DataDir
 from minifn.host.tasks import Tasks
-from minifn.languages import RuntimeTable
-from minifn.models import Target
 from minifn.workers.nodes import NodeState
 from minifn.workers.pool import OVERLOADED, STOPPING, WAITING_MAX
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec, failed
@@ -55,14 +57,12 @@ class ClusterPool:
         config: Config,
         data: DataDir,
         endpoint: ApiEndpoint,
-        runtimes: RuntimeTable,
     ) -> None:
         self._config = config
-        self._runtimes = runtimes
         self.membership = Membership(config, data, endpoint, self)
         self._calls: dict[int, Pending] = {}
         self._ids = itertools.count(1)
-        self._preparation = Preparation(data)
+        self._preparation = Preparation()
         self._tasks = Tasks()
         self._spreading: asyncio.TimerHandle | None = None
         self._closing = False
@@ -76,6 +76,11 @@ class ClusterPool:
         await connection.in_thread(join)
         connection.take_back_signals()
         return self
+
+    def builds(self, context: BuildContext, packed: PackedBuilds) -> ClusterBuilds:
+        """Return the builds on the nodes, for `context`."""
+        self._preparation.use(context, packed)
+        return ClusterBuilds(context, self.membership)
 
     async def watch(self) -> None:
         """Follow the nodes that join and leave; raises ConnectionError without the head."""
@@ -122,8 +127,7 @@ class ClusterPool:
 
     def prewarm(self, spec: WorkerSpec) -> bool:
         """Start a worker on the least loaded node; return False without a node for it."""
-        nodes = self._usable(spec)
-        node = best(nodes, spec.key)
+        node = best(self._near(spec, self._usable(spec)), spec.key)
         if node is None:
             return False
         self._preparation.warm_up(node, spec)
@@ -133,8 +137,7 @@ class ClusterPool:
         """Forget a deployment: its workers finish their calls and end, its builds are removed."""
         self._preparation.forget(key)
         for member in self.membership.members.values():
-            if member.has_build(key):
-                member.forget_build(key)
+            if member.forget_build(key):
                 member.send(Drop(key=key))
 
     async def close(self) -> None:
@@ -156,46 +159,53 @@ class ClusterPool:
             if not call.is_placed:
                 self._place(call)
 
+    def silent(self, member: Member) -> None:
+        """Have the calls that wait on a node wait on others."""
+        for call in list(self._calls.values()):
+            if member in call.held:
+                member.send(Withdraw(id=call.id))
+                call.let_go(member)
+            elif call.awaited is member:
+                call.awaited = None
+            else:
+                continue
+            self._place_anew(call)
+
     def lost(self, member: Member, reason: str) -> None:
         """Fail what ran on a node; what waited there goes to another one."""
         for call in list(self._calls.values()):
             if call.owner is member:
                 call.owner = None
                 call.fail_with(str(member), reason)
-            elif member in call.held:
-                self._let_go(call, member)
-                self._place_anew(call)
+            elif not call.is_placed and self.membership.is_settled:
+                self._place_nowhere(call)
+        self.silent(member)
 
     def nodes(self) -> list[NodeState]:
         """Return every node, by host."""
         shown = [one.shown() for one in self.membership.members.values()]
         return sorted(shown, key=lambda one: (one.host, one.id))
 
-    def drain(self, name: str) -> NodeState | None:
-        """Give a node no more calls; see `Cluster.drain`."""
-        named = self.membership.named(name)
-        if len(named) != 1:
-            return None
-        member = named[0]
-        member.state = "draining"
-        for call in list(self._calls.values()):
-            if member in call.held:
-                member.send(Withdraw(id=call.id))
-                self._let_go(call, member)
-                self._place_anew(call)
-        return member.shown()
+    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+        """Give a node no more calls, or calls again; see `Cluster.drain`."""
+        return self.membership.drain(name, undo=undo)
+
+    def keep_drained(self, ids: frozenset[str]) -> None:
+        """Drain nodes as soon as they are seen."""
+        self.membership.drained = ids
 
     # Placement
 
     def _usable(self, spec: WorkerSpec) -> list[Member]:
         """Return the ready nodes that fit a target."""
         assert spec.target is not None
-        needs = self._needs(spec.target)
-        return [one for one in self.membership.ready if not misfit(one, needs)]
+        needs = Needs.of(spec.target)
+        ready = self.membership.ready
+        return [one for one in ready if not (misfit(one, needs) or one.builds.refusal(spec.key))]
 
-    def _needs(self, target: Target) -> Needs:
-        installed = self._runtimes.resolve(target.function.runtime)
-        return Needs.of(target, installed.interpreter.version_text)
+    def _near(self, spec: WorkerSpec, nodes: list[Member]) -> list[Member]:
+        """Return the nodes that need not make a build of their own; without any, all."""
+        return [one for one in nodes if self._preparation.is_near(one, spec)] or nodes
 
     def _place_anew(self, call: Pending) -> None:
         """Place a call that no node has any more."""
@@ -206,32 +216,31 @@ class ClusterPool:
         """Send a call to the best node; to a warm one first, while the best one warms up."""
         call.places += 1
         nodes = [one for one in self._usable(call.spec) if one is not without]
+        nodes = self._near(call.spec, [one for one in nodes if one not in call.full] or nodes)
         node = best(nodes, call.key)
         if node is None or call.places > PLACES_MAX:
             self._place_nowhere(call)
             return
-        if call.key not in node.load.warm:
-            warm = best([one for one in nodes if call.key in one.load.warm], call.key)
+        if call.key not in node.load.slots:
+            warm = best([one for one in nodes if call.key in one.load.slots], call.key)
             if warm is not None:
                 self._preparation.warm_up(node, call.spec)
                 node = warm
-        if node.has_build(call.key):
+        if node.builds.has(call.key):
             self._send(call, node)
         else:
             call.awaited = node
-            node.load.park(call.key)
+            node.load.parked[call.key] += 1
             self._tasks.start(self._send_after_build(call, node), f"call {call.id}")
 
     def _place_nowhere(self, call: Pending) -> None:
         """Let a call wait for a node, unless all are known and none fits, or too many wait."""
         members = self.membership.members.values()
-        settled = members and all(one.state not in ("starting", "lost") for one in members)
-        needs = self._needs(call.target)
-        reasons = [f"{one}: {one.reason or misfit(one, needs) or one.state}" for one in members]
-        if call.problem:
-            reasons = [call.problem]
-        if settled or call.places > PLACES_MAX:
-            text = "; ".join(reasons)
+        needs = Needs.of(call.target)
+        refusals = {one: one.reason or one.builds.refusal(call.key) for one in members}
+        reasons = [f"{one}: {refusals[one] or misfit(one, needs) or one.state}" for one in members]
+        if self.membership.is_settled or call.places > PLACES_MAX:
+            text = call.problem or "; ".join(reasons)
             call.finish(failed("start", f"No node of the cluster can run the function ({text}).\n"))
         elif not call.queue_unbounded and len(self._calls) > WAITING_MAX:
             call.finish(failed("overloaded", OVERLOADED))
@@ -249,15 +258,16 @@ class ClusterPool:
             self._send(call, member)
 
     def _send(self, call: Pending, member: Member, *, offer: bool = False) -> None:
-        """Send a call to a node that has its build: to run it, or to offer it."""
+        """Send a call to a node that has its build: to run it, or else to offer it."""
         number = self._preparation.introduce(member, call.spec)
+        offer = offer or member.load.is_full(call.key)
         request = None if offer else Request.of(call.request)
         if offer:
-            call.held.add(member)
-            member.load.park(call.key)
+            call.hold(member)
+            self._spread_soon()
         else:
-            call.owner = call.carrier = member
-            member.load.running += 1
+            call.own(member)
+            call.carrier = member
         member.send(
             Call(
                 id=call.id,
@@ -268,30 +278,25 @@ class ClusterPool:
             )
         )
 
-    def _let_go(self, call: Pending, member: Member) -> None:
-        call.held.discard(member)
-        member.load.leave(call.key)
-
     def _withdraw(self, call: Pending) -> None:
         """Have every node forget a call."""
         if call.owner is not None:
-            call.owner.load.running -= 1
             call.owner.send(Withdraw(id=call.id))
-            call.owner = None
+            call.release(call.owner)
         for member in tuple(call.held):
             member.send(Withdraw(id=call.id))
-            self._let_go(call, member)
+            call.let_go(member)
         call.awaited = None
 
     # News of nodes
 
-    def hear(self, member: Member, message: ToServer) -> None:
+    def hear(self, member: Member, message: ToPool) -> None:
         """Take a message of a node."""
         match message:
             case Status():
                 member.status = message
-                member.load.warm = set(message.warm)
-                member.load.coming -= member.load.warm
+                for key in {*message.slots, *member.load.slots}:
+                    member.load.has(key, message.slots.get(key, 0))
                 return
             case Removed():
                 member.forget_build(message.key)
@@ -301,6 +306,8 @@ class ClusterPool:
             if isinstance(message, Ask):
                 member.send(Withdraw(id=message.id))
             return
+        if isinstance(message, Answer | Parked | Ask):
+            member.load.has(call.key, message.slots)
         match message:
             case Answer():
                 self._answer(call, member, message.response)
@@ -312,42 +319,37 @@ class ClusterPool:
                 self._grant(call, member)
             case Missing():
                 member.forget_build(message.key)
-                self._release(call, member)
+                call.release(member)
                 self._place_anew(call)
 
-    def _release(self, call: Pending, member: Member) -> None:
-        """Note that a node no longer has a call."""
-        if call.owner is member:
-            call.owner = None
-            member.load.running -= 1
-        elif member in call.held:
-            self._let_go(call, member)
-
     def _answer(self, call: Pending, member: Member, response: FunctionResponse) -> None:
-        self._release(call, member)
-        if response.delivered:
-            member.load.warm.add(call.key)
-        elif response.failure == "overloaded" and call.held:
-            return
+        call.release(member)
+        if response.failure == "overloaded":
+            call.full.add(member)
+            if not call.is_placed and any(one not in call.full for one in self._usable(call.spec)):
+                self._place(call)
+            if call.is_placed:
+                return
         call.finish(response)
 
     def _park(self, call: Pending, member: Member) -> None:
         if call.owner is member:
-            self._release(call, member)
-            call.held.add(member)
-            member.load.park(call.key)
+            call.release(member)
+            call.hold(member)
         self._spread_soon()
 
     def _grant(self, call: Pending, member: Member) -> None:
         if call.owner is not None or member not in call.held or call.future.done():
             member.send(Withdraw(id=call.id))
             return
-        self._let_go(call, member)
+        if member.load.is_full(call.key):
+            member.send(Wait(id=call.id))
+            return
+        call.let_go(member)
         for other in tuple(call.held):
             other.send(Withdraw(id=call.id))
-            self._let_go(call, other)
-        call.owner = member
-        member.load.running += 1
+            call.let_go(other)
+        call.own(member)
         request = None if call.carrier is member else Request.of(call.request)
         call.carrier = member
         member.send(Grant(id=call.id, request=request))
@@ -366,12 +368,12 @@ class ClusterPool:
             if not call.held or call.owner is not None:
                 continue
             self._spread_soon()
-            others = [one for one in self._usable(call.spec) if one not in call.held]
+            others = [one for one in self._usable(call.spec) if one not in call.held | call.full]
             node = best(others, call.key)
-            is_warm = any(call.key in one.load.warm for one in self.membership.members.values())
+            is_warm = any(call.key in one.load.slots for one in self.membership.members.values())
             if node is None or not (is_warm or call.seconds_waited > COLD_SECONDS):
                 continue
-            if call.key in node.load.warm and node.has_build(call.key):
+            if call.key in node.load.slots and node.builds.has(call.key):
                 self._send(call, node, offer=True)
             else:
                 self._preparation.warm_up(node, call.spec)

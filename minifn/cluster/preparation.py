@@ -1,28 +1,43 @@
 """The needs of a node before it runs a deployment: its build, and its target by a number."""
 
 import asyncio
+import functools
 import itertools
 import logging
 
+from minifn.builder.context import BuildContext
+from minifn.builder.logs import LogText
+from minifn.builder.order import identity_of, order_of
+from minifn.builder.packed import PackedBuilds
 from minifn.cluster.connection import NodeLost
 from minifn.cluster.member import Member
 from minifn.cluster.messages import Prewarm
-from minifn.host.datadir import DataDir
+from minifn.cluster.remote_builds import BuildFailed
+from minifn.errors import DeploymentNotFound
+from minifn.host.space import TreeRefused
 from minifn.host.tasks import Tasks
+from minifn.languages import RuntimeUnavailable
+from minifn.models import Target
 from minifn.workers.records import WorkerSpec
 
 logger = logging.getLogger("minifn.cluster")
 
 
 class Preparation:
-    """Prepares nodes for deployments."""
+    """Prepares nodes for deployments; `use` comes before all else."""
 
-    def __init__(self, data: DataDir) -> None:
-        self._data = data
+    _context: BuildContext
+    _packed: PackedBuilds
+
+    def __init__(self) -> None:
         self._tasks = Tasks()
         self._count = itertools.count(1)
         #: Deployment -> the spec that was seen last, and the number that nodes know it by.
         self._numbers: dict[str, tuple[WorkerSpec, int]] = {}
+
+    def use(self, context: BuildContext, packed: PackedBuilds) -> None:
+        """Take the parts of the server that orders of builds need."""
+        self._context, self._packed = context, packed
 
     async def close(self) -> None:
         """End the preparations that have not ended."""
@@ -32,18 +47,32 @@ class Preparation:
         """Forget a deployment."""
         self._numbers.pop(key, None)
 
-    async def build(self, member: Member, spec: WorkerSpec) -> str:
-        """Copy a build to a node, unless it is there; return why it is not, "" for success."""
+    def is_near(self, member: Member, spec: WorkerSpec) -> bool:
+        """Tell whether a node has a build, or needs only a copy of it."""
+        if member.builds.has(spec.key):
+            return True
         assert spec.target is not None
-        assert spec.target.deployment is not None
-        deployment_id = spec.target.deployment.id
+        return member.identity(spec.target.function.runtime) == self._identity(spec.target)
+
+    def _identity(self, target: Target) -> str:
+        """Return the identity of a target's build; the server's for one of an older minifn."""
+        assert target.deployment is not None
+        if target.deployment.build_identity:
+            return target.deployment.build_identity
+        context = self._context
+        try:
+            return identity_of(context.runtimes.resolve(target.function.runtime), context.engine)
+        except RuntimeUnavailable:
+            return ""
+
+    async def build(self, member: Member, spec: WorkerSpec) -> str:
+        """Bring a build to a node, unless it is there; return why it is not, "" for success."""
         member.load.coming.add(spec.key)
         try:
-            directory = self._data.build(deployment_id)
-            await member.prepare(spec.key, directory, spec.target.function)
-        except (NodeLost, OSError) as exc:
+            await member.builds.prepare(spec.key, functools.partial(self._bring, member, spec))
+        except (NodeLost, OSError, BuildFailed, TreeRefused, DeploymentNotFound) as exc:
             member.load.coming.discard(spec.key)
-            logger.warning("build %s was not copied to node %s: %s", deployment_id, member, exc)
+            logger.warning("node %s has no build of deployment %s: %s", member, spec.key, exc)
             return str(exc)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -51,6 +80,26 @@ class Preparation:
                 raise
             return "the node was lost"
         return ""
+
+    async def _bring(self, member: Member, spec: WorkerSpec) -> None:
+        """Copy a build to a node that it fits; another one makes its own of the source."""
+        target = spec.target
+        assert target is not None
+        assert target.deployment is not None
+        order = order_of(self._context, target.function, target.deployment, target.variables)
+        own = target.deployment.id
+        if self.is_near(member, spec):
+            packed, sha256 = await self._packed.of(own)
+            problem = await member.builds.adopt(order, packed, sha256)
+            if not problem:
+                return
+            logger.warning("node %s cannot use the build of %s: %s", member, own, problem)
+        logger.info("node %s makes its own build of deployment %s", member, own)
+        source, seconds = self._context.data.source(own), self._context.config.build_timeout
+        log = LogText()
+        made = await member.builds.make(order, source, log, float(seconds), packed=False)
+        if made.built is None:
+            raise BuildFailed(f"its own build failed: {made.problem}")
 
     def warm_up(self, member: Member, spec: WorkerSpec) -> None:
         """Start a worker on a node, once."""

@@ -22,7 +22,7 @@ const ROUTES = [
 	[/^functions\/([^/]+)(?:\/([a-z]+))?$/, "function"],
 	[/^executions$/, "executions"],
 	[/^executions\/([^/]+)$/, "execution"],
-	[/^(schedule|usage|health|keys|wall)$/, ""],
+	[/^(schedule|usage|health|nodes|keys|wall)$/, ""],
 ];
 /** Links that Appwrite's CLI prints. */
 const APPWRITE = /^project-[^/]+(?:\/functions(?:\/function-([^/]+)(?:\/deployment-([^/]+))?)?)?/;

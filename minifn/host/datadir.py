@@ -93,9 +93,13 @@ class DataDir:
         return self.builds / deployment_id
 
     def output(self, deployment_id: str) -> Path:
-        """The packed build, made when it is first downloaded."""
+        """The packed build (`minifn.builder.packed`)."""
         # No id contains `~`, so no other deployment's archive can have this name.
         return self.deployments / f"{deployment_id}~output.tar.gz"
+
+    def outputs(self) -> list[Path]:
+        """The packed builds of all deployments."""
+        return list(self.deployments.glob("*~output.tar.gz"))
 
     def scratch(self, deployment_id: str) -> Path:
         """A build's temporary files, outside its directory, where a script may leave links."""
@@ -120,13 +124,11 @@ class DataDir:
 
     def remove_deployment(self, deployment_id: str) -> None:
         """Delete every file of a deployment. Raises OSError."""
-        for path in (
-            self.source(deployment_id),
-            self.upload(deployment_id),
-            self.output(deployment_id),
-        ):
+        for path in (self.source(deployment_id), self.upload(deployment_id)):
             path.unlink(missing_ok=True)
+        # In this order, because a build that is being packed is looked for at the end.
         remove_tree(self.build(deployment_id))
+        self.output(deployment_id).unlink(missing_ok=True)
 
     def remove_strangers(self, deployment_ids: Iterable[str], built_ids: Iterable[str]) -> int:
         """Delete the archives and builds of all deployments but these; return how many.

@@ -2,12 +2,17 @@
 
 import contextlib
 import hashlib
+import logging
 import multiprocessing
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from minifn.host.datadir import DataDir, make_directories
+
+logger = logging.getLogger(__name__)
 
 #: Most processes above this one that are looked at.
 ANCESTORS_MAX = 16
@@ -42,6 +47,26 @@ def unwatched_place(environ: Mapping[str, str], folder: Path) -> Path:
         state = "/var/lib" if os.geteuid() == 0 else str(Path.home() / ".local/state")
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
     return Path(state) / "minifn" / f"{folder.name}-{name}"
+
+
+def hide_code(data: DataDir, environ: Mapping[str, str]) -> None:
+    """Keep builds where a reloader does not see them: each would restart the app and itself."""
+    watched = watched_folder(data.root)
+    if watched is None:
+        return
+    place = unwatched_place(environ, data.root)
+    said = f"the data directory {data.root} lies in {watched}, which a reloader watches"
+    try:
+        make_directories(place)
+    except OSError as exc:
+        reason = f"{place} cannot be made ({exc.strerror})"
+    else:
+        if watched_folder(place) is None:
+            data.keep_code(place)
+            logger.warning("%s: builds are kept in %s", said, place)
+            return
+        reason = f"so does {place}"
+    logger.warning("%s, and %s: builds restart the app. Name another directory", said, reason)
 
 
 def watching_process(folder: Path) -> str:

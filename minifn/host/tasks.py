@@ -19,8 +19,11 @@ async def running(
     """
 
     def look(task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            logger.critical("the %s failed", name, exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            # The message of a lost connection says it all.
+            trace = None if isinstance(error, ConnectionError) else error
+            logger.critical("the %s failed: %s", name, error, exc_info=trace)
             died(name)
 
     task = asyncio.create_task(work, name=f"minifn {name}")

@@ -47,9 +47,15 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def public(self) -> bool:
-        """Whether every user of the machine can run it: no directory above it is private."""
-        ways = all(parent.stat().st_mode & stat.S_IXOTH for parent in self.path.parents)
-        mode = self.path.stat().st_mode
+        """Whether every user of the machine can run it: no directory above it is private.
+
+        One that was uninstalled cannot be run.
+        """
+        try:
+            ways = all(parent.stat().st_mode & stat.S_IXOTH for parent in self.path.parents)
+            mode = self.path.stat().st_mode
+        except OSError:
+            return False
         # An archive that another program runs is only read.
         return ways and bool(mode & (stat.S_IXOTH if mode & stat.S_IXUSR else stat.S_IROTH))
 

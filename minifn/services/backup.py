@@ -1,9 +1,9 @@
 """Backups of a data directory: made while a server runs, restored into an empty directory.
 
 A backup is one tar file of the database, the archives of the deployments and, unless they are left
-out, the key files. The last member is a manifest with the checksum of each. Builds are not in a
-backup and are made again after a restore, because they depend on a machine: its interpreters, its
-processor and its paths.
+out, their packed builds and the key files. The last member is a manifest with the checksum of each.
+After a restore, a build that does not belong to the machine is made again: it depends on the
+processor, the C library, the interpreter and the engine.
 """
 
 import contextlib
@@ -24,12 +24,19 @@ from minifn import __version__, jsontext
 from minifn.host.datadir import DataDir, make_directories, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
-from minifn.store import deployments, execution_queue, functions, git_sources, schema
+from minifn.store import (
+    deployments,
+    execution_queue,
+    functions,
+    git_sources,
+    packed_builds,
+    schema,
+)
 from minifn.store.cipher import VariableCipher, VariablesKeyError, stored_fingerprint
 from minifn.store.connection import connect
 
 #: Version of the tar layout; newer versions are refused.
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 #: Most bytes of a manifest: enough for two million deployments.
 MANIFEST_BYTES_MAX = 256 * 1024 * 1024
@@ -62,11 +69,13 @@ class Summary:
     #: Deployments that are not in the copy, because their archive is missing or incomplete.
     left_out: int
     keys: int
+    #: Packed builds.
+    builds: int = 0
     #: Whether it has encrypted variables but not their key.
     locked: bool
 
 
-def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
+def backup(data: DataDir, file: Path, *, keys: bool = True, builds: bool = True) -> Summary:
     """Write a copy of `data` to `file`, mode 0600, complete or not at all; its server may run.
 
     The copy is consistent: a deployment that is deleted before its archive is copied is deleted
@@ -77,7 +86,8 @@ def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.absolute().parent) as place:
         part = Path(place) / "backup"
         with _writing(part) as content, tarfile.open(fileobj=content, mode="w") as archive:
-            summary = _fill(_Writer(archive), data, Path(place) / "database", keys=keys)
+            writer, copy = _Writer(archive), Path(place) / "database"
+            summary = _fill(writer, data, copy, keys=keys, builds=builds)
         part.replace(file)
     sync_directory(file.absolute().parent)
     return summary
@@ -86,9 +96,9 @@ def backup(data: DataDir, file: Path, *, keys: bool = True) -> Summary:
 def restore(file: Path, data: DataDir) -> Summary:
     """Restore a backup into the empty or new directory of `data`; an error leaves it empty.
 
-    Ready deployments wait to be built by the first start. Queued executions are recorded as failed,
-    because they may have run since. Raises BackupError, schema.DatabaseTooNew, sqlite3.Error and
-    OSError.
+    Ready deployments wait for the first start, which unpacks their packed builds or builds them
+    again. Queued executions are recorded as failed, because they may have run since. Raises
+    BackupError, schema.DatabaseTooNew, sqlite3.Error and OSError.
     """
     if data.root.exists() and any(data.root.iterdir()):
         raise BackupError(
@@ -116,7 +126,7 @@ def restore(file: Path, data: DataDir) -> Summary:
     return summary
 
 
-def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summary:
+def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool, builds: bool) -> Summary:
     _copy_database(data.database, copy)
     with contextlib.closing(connect(copy)) as conn:
         known = deployments.ids(conn)
@@ -129,6 +139,8 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
                 _drop(conn, deployment_id)
         conn.execute("COMMIT")
         kept = deployments.ids(conn)
+        packed = packed_builds.ids(conn) if builds else set()
+    built = sum(writer.add_first([data.output(own)], data) for own in sorted(packed))
     # Written after the rows of deployments that were deleted meanwhile are removed.
     writer.add(copy, data.database.name)
     files = data.key_files() if keys else ()
@@ -137,7 +149,11 @@ def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool) -> Summar
     writer.finish()
     locked = bool(stored_fingerprint(copy)) and data.variables_key not in files
     return Summary(
-        deployments=len(kept), left_out=len(known) - len(kept), keys=len(files), locked=locked
+        deployments=len(kept),
+        left_out=len(known) - len(kept),
+        keys=len(files),
+        builds=built,
+        locked=locked,
     )
 
 
@@ -278,10 +294,10 @@ def _manifest(file: Path, content: bytes) -> Manifest:
 def _destination(file: Path, staged: DataDir, name: str) -> Path:
     """Return the path of a member. Raises BackupError for a name that no backup has."""
     folder, _, base = name.rpartition("/")
-    deployment_id = base.removesuffix(".tar.gz")
+    deployment_id = base.removesuffix(".tar.gz").removesuffix("~output")
     known = [staged.database, *staged.key_files(existing=False)]
     if is_id(deployment_id):
-        known.append(staged.source(deployment_id))
+        known += [staged.source(deployment_id), staged.output(deployment_id)]
     for path in known:
         if path.relative_to(staged.root) == Path(folder, base):
             return path
@@ -318,7 +334,11 @@ def _make_ready(staged: DataDir) -> Summary:
         execution_queue.abandon(conn, RESTORED, now)
         conn.execute("COMMIT")
     return Summary(
-        deployments=len(known), left_out=0, keys=len(staged.key_files()), locked=_check_key(staged)
+        deployments=len(known),
+        left_out=0,
+        keys=len(staged.key_files()),
+        builds=len(staged.outputs()),
+        locked=_check_key(staged),
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from minifn.archive import pack, read_files, uploads
 from minifn.archive.folders import Folder
+from minifn.builder.packed import PackedBuilds
 from minifn.change_feed import ChangeFeed
 from minifn.errors import DeploymentNotFound, FunctionNotFound
 from minifn.hooks import Hooks
@@ -55,14 +56,13 @@ class DeploymentService:
         hooks: Hooks,
         changes: ChangeFeed | None = None,
     ) -> None:
+        self.packed = PackedBuilds(data, database)
         self._data = data
         self._database = database
         self._hooks = hooks
         self._changes = changes or ChangeFeed()
         #: Deployment -> the folder that it is built from, in place of an archive.
         self.folders: dict[str, Folder] = {}
-        #: One build is packed for download at a time.
-        self._packing = asyncio.Lock()
         #: The files of one archive are read at a time.
         self._listing = asyncio.Lock()
         #: Builds are removed, or a deployment becomes active.
@@ -149,6 +149,8 @@ class DeploymentService:
             chunks_total=1,
             chunks_uploaded=1,
             build_removed=False,
+            build_identity="",
+            build_sha256="",
         )
         try:
             return await self._insert(copy, uploads.store_copy, self._data.source(original.id))
@@ -226,13 +228,8 @@ class DeploymentService:
 
         Raises FunctionNotFound, and DeploymentNotFound also for one without a build.
         """
-        path = self._data.output(deployment_id)
-        async with self._packing:
-            _, deployment = await self._both(function_id, deployment_id)
-            if deployment.status != "ready" or deployment.build_removed:
-                raise DeploymentNotFound
-            if not path.exists():
-                await asyncio.to_thread(pack, self._data.build(deployment.id), path)
+        _, deployment = await self._both(function_id, deployment_id)
+        path, _ = await self.packed.of(deployment.id)
         return path
 
     async def forget(self, function_id: str, deployment_ids: list[str]) -> None:
@@ -262,7 +259,7 @@ class DeploymentService:
 
         Return how many. Their archives stay.
         """
-        async with self._packing, self._removing:
+        async with self.packed.turn, self._removing:
             ids = await self._database.write(deployments.remove_builds, kept, limit)
             # At once, so that a build that begins now makes a new directory.
             aside = [
@@ -271,7 +268,7 @@ class DeploymentService:
                 if self._data.build(deployment_id).exists()
             ]
             for deployment_id in ids:
-                self._data.output(deployment_id).unlink(missing_ok=True)
+                self.packed.drop(deployment_id)
         for deployment_id in ids:
             await self._hooks.retire(deployment_id)
         for path in aside:

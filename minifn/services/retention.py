@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
 from minifn.builder import Builder
+from minifn.builder.packed import PACKED_BYTES_MAX
 from minifn.config import Config
 from minifn.instants import now_ms
 from minifn.services.deployments import DeploymentService
@@ -67,6 +68,7 @@ class Retention:
         while kept and (count := await self._deployments.remove_builds(kept, DEPLOYMENTS)):
             builds += count
         caches = await self._builder.trim_caches(CACHES_BYTES_MAX)
+        await asyncio.to_thread(self._deployments.packed.trim, PACKED_BYTES_MAX)
         pages = await self._repeat(give_back, PAGES)
         if deleted or expired or builds or caches:
             logger.info(

@@ -7,7 +7,7 @@ tells the first and the last row of each value. Rows beyond the last block (the 
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from minifn.store.conditions import ALWAYS, LAST, Condition, condition, join
@@ -34,7 +34,10 @@ _OVERLAPS = {
 _METHODS = frozenset({*_OVERLAPS, Method.EQUAL, Method.STARTS_WITH})
 
 #: The least and the largest value of a column, None where it is unknown.
-Bounds = tuple[Any, Any]
+Range = tuple[Any, Any]
+EVERYWHERE: Range = (None, None)
+#: Most ranges of a walk: each is a part of its query.
+RANGES_MAX = 8
 
 
 def add(conn: sqlite3.Connection, after: int, through: int) -> None:
@@ -55,7 +58,7 @@ def add(conn: sqlite3.Connection, after: int, through: int) -> None:
     )
 
 
-def bounds(
+def ranges(
     conn: sqlite3.Connection,
     table: str,
     column: str,
@@ -63,8 +66,8 @@ def bounds(
     matches: Condition,
     prefix: Condition | None,
     through: int,
-) -> Bounds | None:
-    """Return bounds of `column` in the rows that match; None when no row does.
+) -> list[Range]:
+    """Return ranges of `column` in which the rows that match lie, in order.
 
     Blocks hold the rows up to the sequence `through`. `prefix` fixes the first column of the
     indexes; without it they are not asked.
@@ -73,23 +76,42 @@ def bounds(
         item for item in filters if isinstance(item, Comparison) and item.method in _METHODS
     ]
     if column not in _ENDS or column in [item.attribute.column for item in compared]:
-        return None, None
+        return [EVERYWHERE]
     overlaps = [_overlap(item) for item in compared if item.attribute.column in _ENDS]
     if prefix is not None:
         spans = (_span(conn, item, prefix) for item in compared)
         overlaps += [span for span in spans if span is not ALWAYS]
     if not overlaps:
-        return None, None
+        return [EVERYWHERE]
     least, largest = _ENDS[column]
     blocks = join(overlaps)
     tail = join([Condition("sequence > ?", (through,)), matches])
-    found: Bounds = conn.execute(
-        f"SELECT min(least), max(largest) FROM ("
-        f"SELECT {least} AS least, {largest} AS largest FROM executions_blocks WHERE {blocks.sql}"
-        f" UNION ALL SELECT {column}, {column} FROM {table} NOT INDEXED WHERE {tail.sql})",
+    found = conn.execute(
+        f"SELECT {least}, {largest} FROM executions_blocks WHERE {blocks.sql}"
+        f" UNION ALL SELECT min(found), max(found) FROM (SELECT {column} AS found FROM {table}"
+        f" NOT INDEXED WHERE {tail.sql})",
         (*blocks.values, *tail.values),
-    ).fetchone()
-    return None if found[0] is None else found
+    )
+    # Without rows, the tail's range is empty.
+    return _merged(sorted(one for one in found if one[0] is not None))
+
+
+def _merged(found: Iterable[Range]) -> list[Range]:
+    """Return the ranges that sorted ones cover together, at most RANGES_MAX."""
+    merged: list[Range] = []
+    for least, largest in found:
+        if merged and (
+            least <= merged[-1][1] or (isinstance(least, int) and least == merged[-1][1] + 1)
+        ):
+            merged[-1] = merged[-1][0], max(largest, merged[-1][1])
+        else:
+            merged.append((least, largest))
+    if len(merged) > RANGES_MAX:
+        # A page begins at either end.
+        half = RANGES_MAX // 2
+        middle = merged[half - 1][0], merged[-half][1]
+        return [*merged[: half - 1], middle, *merged[len(merged) - half + 1 :]]
+    return merged
 
 
 def _overlap(item: Comparison) -> Condition:

@@ -39,6 +39,8 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     status: DeploymentStatus
     duration_seconds: int
     build_size_bytes: int = 0
+    build_identity: str = ""
+    build_sha256: str = ""
     build_logs: str | None = None
 
 
@@ -177,8 +179,14 @@ def finish(
     A ready deployment with `activate` becomes active unless the active one was created later and
     this one was not chosen since (see `activate`).
     """
-    changes = "status = ?, build_duration_seconds = ?, build_size_bytes = ?, updated_at = ?"
-    values: list[object] = [result.status, result.duration_seconds, result.build_size_bytes, now]
+    changes = (
+        "status = ?, build_duration_seconds = ?, build_size_bytes = ?, build_identity = ?,"
+        " build_sha256 = ?, updated_at = ?"
+    )
+    values: list[object] = [
+        *(result.status, result.duration_seconds, result.build_size_bytes),
+        *(result.build_identity, result.build_sha256, now),
+    ]
     if result.build_logs is not None:
         changes += ", build_logs = ?"
         values.append(result.build_logs[-LOG_LIMIT_CHARS:])

@@ -231,4 +231,8 @@ MIGRATIONS = (
     INSERT INTO settings SELECT 'executions_by_function', '0' FROM settings
         WHERE name = 'executions_indexed';
     """,
+    """
+    ALTER TABLE deployments ADD COLUMN build_identity TEXT NOT NULL DEFAULT '';
+    ALTER TABLE deployments ADD COLUMN build_sha256 TEXT NOT NULL DEFAULT '';
+    """,
 )

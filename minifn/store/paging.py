@@ -9,7 +9,7 @@ from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
 from minifn.store import merged, plans
-from minifn.store.blocks import Bounds
+from minifn.store.blocks import EVERYWHERE, Range
 from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.late_indexes import COLUMNS, rows
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
@@ -58,7 +58,7 @@ def page(
     plan = plans.for_page(conn, name, matches, orders, found, order_index, query, scope)
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
-    parts = _parts(conn, table.name, scope, query, orders, plan.bounds)
+    parts = _parts(conn, table.name, scope, query, orders, plan.ranges)
     if not parts:
         return Page(total, ())
     if _is_merged(plan, scope, orders):
@@ -160,18 +160,17 @@ def _parts(
     scope: Scope,
     query: Query,
     orders: Orders,
-    bounds: Bounds | None,
+    ranges: Sequence[Range],
 ) -> list[Part]:
     """Return the parts of a page, none of which overlap; with a cursor those beyond its row.
 
     For keys a and b, of which no two rows share the last, they are `a = ? AND b > ?` and `a > ?`.
     A filter that compares a key decides here which parts there are: SQLite would seek by it. The
-    first key is within `bounds`.
+    first key lies in `ranges`.
     """
     columns = [column for column, _ in orders]
     if not query.cursor:
-        further = _further(query, *orders[0], None, bounds) if bounds else []
-        return [Part(one) for one in further]
+        return [Part(one) for within in ranges for one in _further(query, *orders[0], None, within)]
     of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
     sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {of_cursor.sql}"
     row = conn.execute(sql, of_cursor.values).fetchone()
@@ -179,26 +178,24 @@ def _parts(
         raise CursorNotFound
     if None in row:
         raise QueryOrderNull
-    if bounds is None:
-        return []
     equal = _compared(query, Method.EQUAL)
     parts: list[Part] = []
     for place in reversed(range(len(orders))):
         known = dict(zip(columns[:place], row, strict=False))
         if all(equal.get(column, value) == value for column, value in known.items()):
             same = [Condition(f"{column} = ?", (value,)) for column, value in known.items()]
-            further = _further(query, *orders[place], row[place], (None, None) if place else bounds)
-            parts += [Part(join([*same, one]), frozenset(known)) for one in further]
+            parts += [
+                Part(join([*same, one]), frozenset(known))
+                for within in ((EVERYWHERE,) if place else ranges)
+                for one in _further(query, *orders[place], row[place], within)
+            ]
     return parts
 
 
 def _further(
-    query: Query, column: str, descending: bool, value: Any, bounds: Bounds
+    query: Query, column: str, descending: bool, value: Any, within: Range
 ) -> list[Condition]:
-    """Return the ranges of a column beyond `value`, None for all, within its bounds.
-
-    Bounds are those given and those of filters.
-    """
+    """Return the ranges of a column beyond `value`, None for all, within a range and filters."""
     beyond, before = ("<", ">") if descending else (">", "<")
 
     def is_beyond(bound: Any) -> bool:
@@ -207,7 +204,7 @@ def _further(
     equal = _compared(query, Method.EQUAL).get(column)
     if equal is not None:
         return [ALWAYS] if is_beyond(equal) else []
-    least, largest = _tightest(query, column, bounds)
+    least, largest = _tightest(query, column, within)
     first, last = (largest, least) if descending else (least, largest)
     # SQLite seeks to the first bound of a side, so there is one of each.
     further = [] if value is None else [Condition(f"{column} {beyond} ?", (value,))]
@@ -229,9 +226,9 @@ class Bound(NamedTuple):
     equal: str = "="
 
 
-def _tightest(query: Query, column: str, bounds: Bounds) -> tuple[Bound | None, Bound | None]:
-    """Return the least and the largest bound of a column: of those given, and of filters'."""
-    least, largest = ([] if value is None else [Bound(value)] for value in bounds)
+def _tightest(query: Query, column: str, within: Range) -> tuple[Bound | None, Bound | None]:
+    """Return the least and the largest bound of a column: of a range, and of filters'."""
+    least, largest = ([] if value is None else [Bound(value)] for value in within)
     for item in query.filters:
         if isinstance(item, Comparison) and item.attribute.column == column:
             equal = "" if item.method in (Method.LESS_THAN, Method.GREATER_THAN) else "="

@@ -15,7 +15,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from minifn.store.blocks import Bounds, bounds
+from minifn.store.blocks import EVERYWHERE, Range, ranges
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
 from minifn.store.late_indexes import BY_FUNCTION, Source, mark, rows, sources
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
@@ -83,8 +83,8 @@ class Plan:
     in_order: bool = False
     #: Rows match so often that a page is found soon by reading in the list's order.
     walks: bool = False
-    #: Bounds of the list's first column; None when no row matches.
-    bounds: Bounds | None = (None, None)
+    #: Ranges of the list's first column in which the rows that match lie.
+    ranges: Sequence[Range] = (EVERYWHERE,)
 
 
 def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope) -> list[Candidate]:
@@ -182,12 +182,12 @@ def for_page(
     read = sources(conn, table, order_index)
     if not order_index:
         return Plan(read, matches, walks=True)
-    limits = bounds(
+    found_in = ranges(
         *(conn, table, orders[0][0], query.filters, matches),
         None if scope.several else scope.prefix,
         mark(conn, BY_FUNCTION),
     )
-    return Plan(read, matches, in_order=True, bounds=limits)
+    return Plan(read, matches, in_order=True, ranges=found_in)
 
 
 def for_count(

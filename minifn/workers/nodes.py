@@ -12,8 +12,11 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     host: str
     address: str
-    #: `starting`, `ready`, `draining`, `refused` or `lost`; `reason` says why for the last two.
+    #: `starting`, `ready`, `draining`, `silent`, `refused` or `lost`; `reason` says why for the
+    #: last two.
     state: str
+    #: Whether it shall get no more calls, also once it is ready.
+    drained: bool = False
     reason: str = ""
     #: Resource -> amount, as Ray counts it.
     resources: dict[str, float]
@@ -40,9 +43,14 @@ class Cluster(Protocol):
         """Return every node, by host."""
         ...
 
-    def drain(self, name: str) -> NodeState | None:
+    def drain(self, name: str, *, undo: bool) -> NodeState | None:
         """Give a node no more calls; what waits there goes elsewhere, what runs ends there.
 
-        `name` is its id, the beginning of that, or its host. Return None unless it names one node.
+        `name` is its id, the beginning of that, or its host. `undo`: give it calls again. Return
+        None unless it names one node.
         """
+        ...
+
+    def keep_drained(self, ids: frozenset[str]) -> None:
+        """Drain nodes as soon as they are seen, by id."""
         ...

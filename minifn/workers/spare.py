@@ -20,6 +20,11 @@ class Spare(Template):
 
     _started: Started | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process has ended or is a worker's now."""
+        return (self.state == "retired" and self.process is None) or super().has_ended
+
     async def load(self, spawner: Spawner, engine: Engine) -> None:
         """Start the process and wait until it takes requests.
 

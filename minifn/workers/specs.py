@@ -10,7 +10,7 @@ from minifn.config import NETWORKS, Config
 from minifn.endpoint import ApiEndpoint
 from minifn.hooks import nothing_async
 from minifn.host.datadir import DataDir
-from minifn.languages import Installed, Place, RuntimeTable
+from minifn.languages import Installed, Place, RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Specification, Target, specification
 from minifn.process_env import CODE, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Limits, Network
@@ -146,7 +146,12 @@ class WorkerSpecs:
     def _describe(self, target: Target, deployment: Deployment, version: int) -> WorkerSpec:
         function = target.function
         live = self.live.get(deployment.id)
-        installed = self._runtimes.resolve(function.runtime)
+        try:
+            installed = self._runtimes.resolve(function.runtime)
+        except RuntimeUnavailable:
+            if not self._config.cluster:
+                raise
+            return self._elsewhere(target, deployment)
         size = specification(function.runtime_specification)
         code = Bind(source=self._data.build(deployment.id), target=CODE)
         binds = {"code": code, **folders(installed, self._data)}
@@ -192,6 +197,23 @@ class WorkerSpecs:
                 else nothing_async
             ),
             is_current=(lambda: live.is_current) if live else always,
+        )
+
+    def _elsewhere(self, target: Target, deployment: Deployment) -> WorkerSpec:
+        """Return the spec for nodes of a runtime that this machine lacks: they describe it anew.
+
+        Its command only tells changes of the target.
+        """
+        size = specification(target.function.runtime_specification)
+        return WorkerSpec(
+            key=deployment.id,
+            group=target.function.id,
+            command=Command(
+                argv=(deployment.entrypoint, target.function.runtime, size.slug),
+                env=dict(target.variables),
+            ),
+            concurrency=concurrency_of(target.variables),
+            target=target,
         )
 
     def _limits(self, size: Specification, target: Target, installed: Installed) -> Limits:

@@ -96,7 +96,8 @@ class Template:
         between two looks, and has no children. Takes milliseconds for a large sandbox.
         """
         before, was_idle, asked = self._looked
-        members = proc.family(self.process.pid) if self.process is not None else []
+        process = self.process
+        members = proc.family(process.pid) if process is not None else []
         taken = sum(proc.cpu_seconds(pid) for pid in members)
         self._looked = taken, self.is_idle, self._count
         if not (was_idle and self.is_idle and asked == self._count):

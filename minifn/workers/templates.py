@@ -141,7 +141,11 @@ class Templates:
         """Look after templates while there are any."""
         while self._templates:
             for template in list(self._templates.values()):
-                if template.state == "ready" and await asyncio.to_thread(template.is_restless):
+                restless = template.state == "ready" and await asyncio.to_thread(
+                    template.is_restless
+                )
+                # A spare may have become a worker meanwhile.
+                if restless and template.state == "ready":
                     self._refuse(template, RESTLESS)
                     await template.stop()
             await self._trim()

@@ -75,7 +75,7 @@ class Function:
             main = getattr(sys.modules[name], "main", None)
         except ModuleNotFoundError as exc:
             self.trace = describe(exc)
-            return f"Module not found: {exc.name}"
+            return f"Module not found: {exc.name}\n{self.trace}"
         except SyntaxError as exc:
             self.trace = describe(exc)
             return f"Syntax error in {exc.filename}:{exc.lineno}: {exc.msg}"

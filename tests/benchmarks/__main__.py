@@ -9,7 +9,9 @@ the hello of each language with that of Node.js in the same run: cold start, rat
 and memory of the workers, builds. Beside them are the rate of the language's own HTTP server
 (`tests/benchmarks/peers/languages/`), outside any sandbox, and the time of its compiler for the
 same file. `dev` compares `minifn dev` with `functions-framework --debug` and `wrangler dev`, as far
-as these are on PATH. `--compare` shows figures as multiples of those of an earlier run.
+as these are on PATH. `cluster` compares calls on the nodes of a Ray cluster with those of a server
+alone, and four nodes with one; it needs the extra `ray`. `--compare` shows figures as multiples of
+those of an earlier run.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import (
+    cluster,
     dev,
     languages,
     parts as parts_of_call,
@@ -43,7 +46,8 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="rates, parts, server, cold, templates, queue, lists, languages, dev; all by default",
+        help="rates, parts, server, cold, templates, queue, lists, languages, dev, cluster; all by"
+        " default",
     )
     parser.add_argument("--seconds", type=float, default=2, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
@@ -78,6 +82,9 @@ def main() -> int:
             [one for one in options.families.split(",") if one],
         ),
         "dev": lambda data: dev.measure(data, options.sandbox, options.rounds),
+        "cluster": lambda data: cluster.measure(
+            data, options.sandbox, options.seconds, options.rounds
+        ),
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")

@@ -17,6 +17,7 @@ from minifn.models import Execution, Function
 from minifn.store import executions, schema
 from minifn.store.connection import connect
 from minifn.store.table import Table
+from tests.benchmarks import loop_steps
 from tests.benchmarks.rates import load, median
 from tests.benchmarks.report import Row, at_most
 from tests.benchmarks.targets import (
@@ -88,7 +89,8 @@ def measure(data: Path, engine: str, seconds: float, rounds: int) -> list[Row]:
         ]
         for target in own:
             rows += by_thread(target, seconds, rounds)
-    return [*rows, *row_alone(data.with_name("rows.db"))]
+    steps = loop_steps.measure(data.with_name("steps"), engine)
+    return [*rows, *steps, *row_alone(data.with_name("rows.db"))]
 
 
 def by_thread(target: Target, seconds: float, rounds: int) -> list[Row]:

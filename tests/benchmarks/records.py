@@ -164,5 +164,7 @@ def fill(data: Path, rows: int) -> None:
             " (WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
             f" WHERE i < {rows}) SELECT i FROM n)"
         )
+        # The times of the first one are not in order with the others.
+        connection.execute("DELETE FROM executions WHERE created_at > 1700000000000")
         while late_indexes.fill(connection):
             pass

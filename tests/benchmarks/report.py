@@ -45,6 +45,17 @@ def at_most(what: str, value: float, most: float, unit: str) -> Row:
     )
 
 
+def at_least(what: str, value: float, least: float, unit: str) -> Row:
+    """Return a row whose value must reach `least`."""
+    return Row(
+        what=what,
+        value=f"{value:,.1f} {unit}",
+        target=f">= {least:,g} {unit}",
+        passed=value >= least,
+        figures={f"value_{unit}": value},
+    )
+
+
 def table(rows: Iterable[Row]) -> str:
     """Return the rows as aligned text, each with its verdict."""
     verdict = {None: "", True: "ok", False: "MISSED"}

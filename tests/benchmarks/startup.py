@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.benchmarks.empty import as_multiple, starts
 from tests.benchmarks.report import Row, at_most
 from tests.benchmarks.targets import cpu_seconds, deploy_hello, rss_mib
-from tests.serving import Server, wait_until
+from tests.serving import Server, free_port, wait_until
 
 SAMPLES = 5
 
@@ -42,6 +42,7 @@ def measure_server(data: Path, engine: str) -> list[Row]:
 
 def first_answer(server: Server) -> float:
     """Return seconds from launching the server to its first answer."""
+    server.port = free_port()
     began = time.perf_counter()
     server.launch()
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from minifn.languages.table import default_root
-from tests.benchmarks import parts, wrk
+from tests.benchmarks import loop_steps, parts, wrk
 from tests.benchmarks.bare import PROGRAMS
 from tests.benchmarks.language_rows import BASE, Samples, listing
 from tests.benchmarks.rates import load
@@ -61,6 +61,19 @@ def test_a_row_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cpu, log = parts.row_alone(tmp_path / "rows.db")
     assert 0 < cpu.figures["value_us"] < 10_000
     assert 300 < log.figures["value_bytes"] < 100_000
+
+
+@pytest.mark.slow
+def test_the_steps_of_the_event_loop_are_measured(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_steps, "SLICE_REQUESTS", 128)
+    monkeypatch.setattr(loop_steps, "SLICES", 2)
+    whole, *steps = loop_steps.measure(data, "auto")
+    assert whole.figures["cpu_us"] > 0
+    names = {row.what.removeprefix("event loop: ") for row in steps}
+    assert names == {*loop_steps.STEPS, *loop_steps.TASK}
+    assert sum(row.figures["share_%"] for row in steps) == pytest.approx(100)
 
 
 @pytest.mark.parametrize("words", [[], ["hop"]], ids=["alone", "hop"])

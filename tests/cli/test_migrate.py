@@ -265,6 +265,8 @@ def test_what_the_target_refuses_is_named_and_the_rest_moves(
     assert [text.split(":")[0] for text in problems] == [
         "the connection to its repository", "scopes", "variable not-a-key",
     ]  # fmt: skip
+    again = with_stub(here, "--from", stub, name, status=1)
+    assert again.stderr.splitlines()[-1] == "nothing was changed"
     assert api.call("GET", f"/functions/{name}", 200)["timeout"] == 44
     assert variables(api, name) == {"A": ("1", False)}
     assert api.execute(name)["status"] == "completed"

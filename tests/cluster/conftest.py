@@ -29,6 +29,8 @@ def main(context):
         return context.res.binary(context.req.body_binary)
     return context.res.json({"said": query.get("say", ""), "kept": os.environ.get("KEPT", "")})
 """
+#: States of all nodes together while none changes.
+SETTLED = ({"ready"}, {"ready", "draining"})
 
 
 class Cluster:
@@ -75,6 +77,15 @@ class Cluster:
         finally:
             self.remove(added)
 
+    def kill_head(self) -> None:
+        """Kill the process that keeps the list of nodes."""
+        (head,) = (
+            one
+            for one in psutil.Process(self._process.pid).children(recursive=True)
+            if one.name() == "gcs_server"
+        )
+        head.kill()
+
     def actors(self) -> list[psutil.Process]:
         """The processes of minifn's actors, one a node."""
         found = []
@@ -97,6 +108,20 @@ class Cluster:
             return found if found and found["state"] == state else None
 
         return wait_until(named, seconds, f"node {node_id} is {state}")
+
+    def restart_server(self) -> None:
+        """Stop the server and start it again; its nodes are ready when this returns."""
+        assert self.server.stop() == 0, self.server.log_tail()
+        self.server.start()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until every node is ready, or drained."""
+        wait_until(
+            lambda: {one["state"] for one in self.nodes().values()} in SETTLED,
+            30,
+            "nodes are ready",
+        )
 
     def close(self) -> None:
         """End every process."""

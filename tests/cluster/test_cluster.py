@@ -137,6 +137,11 @@ def test_a_new_node_is_used_and_a_drained_one_is_not(
         assert "draining" in refused["errors"]
         assert api.finished("third", running)["status"] == "completed"
         assert said(api.execute(talking, path="/?say=elsewhere")) == "elsewhere"
+        cluster.restart_server()
+        assert cluster.node(added, "draining")["drained"]
+        undone = api.call("DELETE", f"/minifn/nodes/{added[:12]}/drain", 200)
+        assert (undone["state"], undone["drained"]) == ("ready", False)
+        assert said(api.execute("third", path="/?say=again")) == "again"
 
 
 def test_a_node_that_dies_costs_what_ran_there(

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from minifn.cluster.connection import is_public
+from minifn.cluster import connection
+from minifn.cluster.connection import ClusterUnavailable, is_public
 
 #: Hides Ray, whether or not it is installed.
 WITHOUT_RAY = "import sys; sys.modules['ray'] = None; from minifn.cli import main; main()"
@@ -47,3 +49,30 @@ def test_a_server_without_cluster_imports_nothing_of_it() -> None:
 )
 def test_public_addresses_are_known(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+class PublicRay:
+    """Ray that has joined a cluster with a public head, which no test machine has."""
+
+    def __init__(self) -> None:
+        self.joined = False
+
+    def init(self, **_: object) -> None:
+        self.joined = True
+
+    def shutdown(self) -> None:
+        self.joined = False
+
+    def get_runtime_context(self) -> SimpleNamespace:
+        return SimpleNamespace(gcs_address="8.8.8.8:6379")
+
+
+def test_a_public_head_is_refused_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = PublicRay()
+    monkeypatch.setattr(connection, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray._private.worker", ModuleType("worker"))
+    with pytest.raises(ClusterUnavailable, match=r"public address 8\.8\.8\.8:6379"):
+        connection.join("auto", allow_public=False)
+    assert not ray.joined
+    connection.join("auto", allow_public=True)
+    assert ray.joined

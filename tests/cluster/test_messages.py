@@ -1,13 +1,13 @@
 """The messages between a server and its nodes."""
 
-from pathlib import Path
-
 import pytest
 
-from minifn.cluster.builds import BuildDamaged, NodeBuilds, pack
+from minifn.builder.order import Built
 from minifn.cluster.membership import reachable
 from minifn.cluster.messages import (
     Answer,
+    BuildLogged,
+    BuildMade,
     Call,
     Known,
     Request,
@@ -18,7 +18,7 @@ from minifn.cluster.messages import (
     encode,
     own_identity,
 )
-from minifn.host.datadir import DataDir
+from minifn.host.space import TreeSize
 from minifn.models import Deployment, Function, Target
 from minifn.workers.records import UNHEARD, FunctionRequest, failed
 
@@ -33,7 +33,13 @@ def test_batches_are_decoded_as_they_were() -> None:
         Call(id=2, number=1, seconds=1.5, request=Request.of(request)),
     ]
     assert decode_to_node(encode(to_node)) == to_node
-    to_server: list[ToServer] = [Answer(id=2, response=failed("timeout", "late"))]
+    built = Built(size=TreeSize(size_bytes=3, files=1), identity="x86_64", sha256="a")
+    to_server: list[ToServer] = [
+        Answer(id=2, slots=1, response=failed("timeout", "late")),
+        BuildLogged(key="d", text="a line\n"),
+        BuildMade(key="d", built=built, packed_bytes=2),
+        BuildMade(key="d", problem="It failed."),
+    ]
     assert decode_to_server(encode(to_server)) == to_server
 
 
@@ -63,50 +69,3 @@ def test_functions_elsewhere_are_told_an_address_that_they_reach(
     url: str, host: str, told: str
 ) -> None:
     assert reachable(url, host, "10.0.0.1") == told
-
-
-def sent(directory: Path, builds: NodeBuilds, *, change: bytes = b"") -> None:
-    """Copy a build into `builds`; `change` replaces the end of each piece."""
-    builds.begin("d")
-
-    def send(piece: bytes) -> None:
-        builds.receive("d", piece[: len(piece) - len(change)] + change)
-
-    builds.finish("d", pack(directory, send), 0)
-
-
-def test_a_build_arrives_whole(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    (source / "below").mkdir(parents=True)
-    (source / "main.py").write_text("x = 1\n")
-    (source / "below" / "run").write_bytes(b"\x00" * 9_000_000)
-    (source / "below" / "run").chmod(0o755)
-    (source / "link").symlink_to("below/run")
-    data = DataDir(tmp_path / "node")
-    data.prepare()
-    builds = NodeBuilds(data, 100_000_000)
-    sent(source, builds)
-    arrived = data.build("d")
-    assert (arrived / "main.py").read_text() == "x = 1\n"
-    assert (arrived / "link").readlink() == Path("below/run")
-    assert (arrived / "below" / "run").stat().st_size == 9_000_000
-    assert (arrived / "below" / "run").stat().st_mode & 0o777 == 0o700
-    assert "d" in builds
-    assert not data.output("d").exists()
-    builds.remove("d")
-    assert "d" not in builds
-    assert not arrived.exists()
-
-
-def test_a_damaged_build_is_not_used(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.mkdir()
-    (source / "main.py").write_text("x = 1\n")
-    data = DataDir(tmp_path / "node")
-    data.prepare()
-    builds = NodeBuilds(data, 100_000_000)
-    with pytest.raises(BuildDamaged):
-        sent(source, builds, change=b"!")
-    assert "d" not in builds
-    assert not data.build("d").exists()
-    assert not data.output("d").exists()

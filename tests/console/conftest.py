@@ -1,5 +1,6 @@
 """One server and one browser for all tests of the console; they cost seconds."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ def chromium_path() -> str:
     return next((path for name in NAMES if (path := shutil.which(name))), "")
 
 
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
+@contextlib.contextmanager
+def chromium() -> "Iterator[Browser]":
     """Chromium of the system, driven by Playwright; skips without one of them."""
     sync_api = pytest.importorskip(
         "playwright.sync_api", reason="Playwright is not installed: pip install 'minifn[browser]'"
@@ -37,6 +38,13 @@ def browser() -> "Iterator[Browser]":
         running = playwright.chromium.launch(executable_path=path, args=arguments)
         yield running
         running.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Chromium for the tests of a module."""
+    with chromium() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -58,5 +66,10 @@ def session(browser: "Browser", staged_server: Server) -> "Iterator[BrowserConte
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core; "" where npm has not installed it."""
+    return axe_source()
+
+
+def axe_source() -> str:
+    """Return the source of axe-core; "" where npm has not installed it."""
     path = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
     return path.read_text() if path.is_file() else ""

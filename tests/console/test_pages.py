@@ -25,6 +25,7 @@ PAGES = {
     "schedule": "report",
     "usage": "In all",
     "health": "Checks",
+    "nodes": "This server has no cluster",
     "keys": "No API key yet",
     "wall": "draft",
     "new": "Create",

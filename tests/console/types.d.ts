@@ -10,6 +10,7 @@ type Query = Record<string, string | number | boolean | string[] | undefined>;
 interface Session {
 	project: string;
 	engine: string;
+	cluster: boolean;
 	version: string;
 	endpoint: string;
 	functionsDomain: string;

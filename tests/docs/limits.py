@@ -5,7 +5,7 @@ from minifn.api.access.callers import SESSION_SECONDS
 from minifn.api.access.operators import FAILURES_MAX
 from minifn.api.operations import execution_access, executions_v0
 from minifn.archive import unpack_main
-from minifn.builder import build, publish, toolchains
+from minifn.builder import build, packed, publish, toolchains
 from minifn.git import fetcher
 from minifn.host import space
 from minifn.limits import (
@@ -232,6 +232,10 @@ def limits() -> str:
                 "build caches",
                 f"{retention.CACHES_BYTES_MAX // 10**9} GB together; one of more than "
                 f"{build.CACHE_BYTES_MAX // 10**9} GB is not kept",
+            ),
+            (
+                "packed builds",
+                f"{packed.PACKED_BYTES_MAX // 10**9} GB together; those used longest ago are packed again when needed",
             ),
             ("anonymous sessions", f"{SESSION_SECONDS // 86_400} days"),
         ),

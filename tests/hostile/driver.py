@@ -89,8 +89,8 @@ def command(
 
 
 @contextlib.contextmanager
-def belongings(data: DataDir) -> Iterator[dict[str, str]]:
-    """Make the server's belongings; yield where they are."""
+def belongings(data: DataDir, terminal: str) -> Iterator[dict[str, str]]:
+    """Make the server's belongings, besides its terminal; yield where they are."""
     data.prepare()
     data.database.touch(0o600)
     data.database.write_text("DATABASE")
@@ -99,11 +99,6 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
     (keepsake / "kept").touch()
     abstract = f"minifn-hostile-{os.getpid()}"
     segment = attached_segment()
-    # The first terminal that a session's leader opens becomes the session's: functions must not
-    # inherit it.
-    terminal = os.ttyname(os.openpty()[1])
-    os.open(terminal, os.O_RDWR)
-    os.close(os.open("/dev/tty", os.O_RDWR))
     with contextlib.ExitStack() as stack:
         shared = stack.enter_context(
             tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="minifn-hostile-")
@@ -123,6 +118,15 @@ def belongings(data: DataDir) -> Iterator[dict[str, str]]:
             "shared": shared.name,
             "terminal": terminal,
         }
+
+
+def own_terminal() -> str:
+    """Get a terminal of this session, which functions must not inherit, and return its path."""
+    # The first terminal that a session's leader opens becomes the session's.
+    terminal = os.ttyname(os.openpty()[1])
+    os.open(terminal, os.O_RDWR)
+    os.close(os.open("/dev/tty", os.O_RDWR))
+    return terminal
 
 
 def attached_segment() -> int:
@@ -157,7 +161,7 @@ async def verdicts(name: str, network: Network, node: str, data: DataDir) -> dic
 
     `node` is the program of Node.js, "" for none.
     """
-    with belongings(data) as targets:
+    with belongings(data, own_terminal()) as targets:
         return await _verdicts(name, network, node, data, targets)
 
 

@@ -167,8 +167,9 @@ def test_public_tables_hold_interpreters_that_every_user_can_run(tmp_path: Path)
     tmp_path.chmod(0o700)
     private = msgspec.structs.replace(interpreter("3.11.2"), path=program)
     system = msgspec.structs.replace(interpreter("3.10.1"), path=Path("/bin/true").resolve())
+    gone = msgspec.structs.replace(interpreter("3.11.3"), path=Path("/no/such/bin/python3"))
     root = default_root()
-    found = {"python": (system, private), "node": ()}
+    found = {"python": (system, private, gone), "node": ()}
     public = RuntimeTable(load_families(root), found, root).public(tmp_path / "wrappers")
     assert public.interpreters["python"] == (system,)
     wrapper = public.resolve("python-3.11").wrapper

@@ -46,6 +46,8 @@ def test_missing_module(language: Language, tmp_path: Path) -> None:
     says = {"python": "Module not found: not_there_at_all\n", "node": "Failed to load module: "}
     assert answer.errors.startswith(says[language.key])
     assert "not_there_at_all" in answer.errors
+    if language.key == "python":
+        assert f'  File "{code}/main.py", line 1, in <module>\n' in answer.errors
 
 
 def test_imports_beside_the_entry_file_and_above(language: Language, tmp_path: Path) -> None:

@@ -194,13 +194,18 @@ def test_nothing_survives(place: DataDir, engine_name: str, way: str) -> None:
     asyncio.run(main())
 
 
-def test_a_background_process_lives_as_long_as_its_owner(place: DataDir) -> None:
-    """The end of another command does not affect it, although it is an orphan already."""
+@pytest.mark.parametrize("without", ["", "env -u MINIFN_TREE "])
+def test_a_background_process_lives_as_long_as_its_owner(place: DataDir, without: str) -> None:
+    """The end of another command does not affect it, although it is an orphan already.
+
+    Most languages do not pass the variable on that names its tree.
+    """
 
     async def main() -> None:
         async with started(place, "process") as (spawner, engine):
             name = marker()
-            process = await spawner.spawn(engine.wrap(shell(f"(sleep {name} &) ; sleep 1000")))
+            script = f"({without}sleep {name} &) ; sleep 1000"
+            process = await spawner.spawn(engine.wrap(shell(script)))
             await until(lambda: bool(marked(name)))
             for _ in range(3):
                 await run(spawner, engine.wrap(shell("true")), timeout_seconds=10)

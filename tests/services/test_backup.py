@@ -165,7 +165,7 @@ def test_keys_can_be_left_out(kept: DataDir, tmp_path: Path) -> None:
     done = minifn("backup", tmp_path / "copy.tar", "--without-keys", "--data", kept.root)
     assert (done.returncode, done.stdout) == (
         0,
-        f"{tmp_path / 'copy.tar'}: 2 deployments, no key files\n" + LOCKED,
+        f"{tmp_path / 'copy.tar'}: 2 deployments, 0 builds, no key files\n" + LOCKED,
     )
     assert "1 deployments are left out" in done.stderr
     done = minifn("restore", tmp_path / "copy.tar", "--data", tmp_path / "again")

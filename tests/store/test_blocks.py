@@ -140,6 +140,29 @@ def test_all_functions_in_the_order_of_a_column(
     assert steps < STEPS_MAX
 
 
+def test_rows_far_from_the_others_cost_no_walk(conn: sqlite3.Connection) -> None:
+    later = Comparison(Method.GREATER_THAN, ATTRIBUTES["updated_at"], (2500,))
+    conn.execute("SAVEPOINT before")
+    try:
+        changed = [f"e{number:04}" for number in range(51, 1751, 200)]
+        marks = ", ".join("?" * len(changed))
+        conn.execute(f"UPDATE executions SET updated_at = 2900 WHERE id IN ({marks})", changed)
+        expected = [*changed, *(f"e{number:04}" for number in range(2497, ROWS, 2))]
+        for descending in (False, True):
+            orders = (Order(CREATION, descending),)
+            query = Query(filters=(later,), orders=orders, limit=len(changed) + 5)
+            ids, steps = read(conn, query, "fn")
+            assert ids == (expected[::-1] if descending else expected)[: query.limit]
+            assert descending is False or steps < STEPS_MAX
+        query = Query(filters=(later,), orders=(Order(CREATION),), cursor="e0051", limit=2)
+        ids, steps = read(conn, query, "fn")
+        assert ids == expected[1:3]
+        assert steps < STEPS_MAX
+    finally:
+        conn.execute("ROLLBACK TO before")
+        conn.execute("RELEASE before")
+
+
 def test_blocks_follow_changes(conn: sqlite3.Connection) -> None:
     query = Query(filters=(Comparison(Method.GREATER_THAN, ATTRIBUTES["updated_at"], (9000,)),))
     conn.execute("SAVEPOINT before")

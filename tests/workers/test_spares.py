@@ -57,6 +57,7 @@ def test_a_worker_takes_the_spare_which_imports_the_function_then(
         found = json.loads(answer.body)
         assert found["started"] < called_at <= found["loaded"] + 1
         assert answer.logs.count("imported") == 1
+        assert spare.has_ended
         # The next one is there already, or soon.
         assert await function.template() is not spare
         await function.idle()

@@ -76,6 +76,7 @@ async def _described(call: Call, claims: ConsoleClaims | None) -> dict[str, Any]
         "functionsDomain": parts.config.functions_domain,
         "keyName": key.name if key else "",
         "operator": operator,
+        "cluster": parts.nodes.has_cluster,
         "functions": list(key.functions) if key else [],
         "expire": format_instant(claims.exp * 1000) if claims else "",
     }

@@ -8,7 +8,6 @@ from starlette.types import ASGIApp
 from minifn.api.wire.answers import json_answer
 from minifn.api.wire.operation import PROJECTS_READ, PROJECTS_WRITE, Call, Operation
 from minifn.api.wire.params import NoParams, Params, Text
-from minifn.errors import ArgumentInvalid
 from minifn.workers.nodes import NodeState
 
 
@@ -20,18 +19,19 @@ class OneNode(Params, frozen=True, kw_only=True):
 
 async def list_nodes(call: Call, params: NoParams) -> ASGIApp:
     """List the nodes with their load; a server without a cluster has none."""
-    cluster = call.parts.cluster
-    nodes = [shown(one) for one in cluster.nodes()] if cluster else []
-    return json_answer({"total": len(nodes), "nodes": nodes})
+    nodes = [shown(one) for one in call.parts.nodes.all()]
+    cluster = call.parts.nodes.has_cluster
+    return json_answer({"total": len(nodes), "cluster": cluster, "nodes": nodes})
 
 
 async def drain(call: Call, params: OneNode) -> ASGIApp:
     """Give a node no more calls; it is empty once its `running` is 0."""
-    cluster = call.parts.cluster
-    node = cluster.drain(params.node_id) if cluster else None
-    if node is None:
-        raise ArgumentInvalid.for_param("nodeId", "It must name one node of the cluster.")
-    return json_answer(shown(node))
+    return json_answer(shown(await call.parts.nodes.drain(params.node_id)))
+
+
+async def undrain(call: Call, params: OneNode) -> ASGIApp:
+    """Give a drained node calls again."""
+    return json_answer(shown(await call.parts.nodes.drain(params.node_id, undo=True)))
 
 
 def shown(node: NodeState) -> Mapping[str, Any]:
@@ -42,6 +42,7 @@ def shown(node: NodeState) -> Mapping[str, Any]:
         "host": node.host,
         "address": node.address,
         "state": node.state,
+        "drained": node.drained,
         "reason": node.reason,
         "cpus": node.resources.get("CPU", 0.0),
         "memoryBytes": int(node.resources.get("memory", 0)),
@@ -72,6 +73,17 @@ OPERATIONS = (
         scopes=PROJECTS_WRITE,
         params=OneNode,
         handler=drain,
+        needs_project=False,
+        keys_only=True,
+        statuses=(200,),
+    ),
+    Operation(
+        name="minifn.undrainNode",
+        method="DELETE",
+        path="/minifn/nodes/{nodeId}/drain",
+        scopes=PROJECTS_WRITE,
+        params=OneNode,
+        handler=undrain,
         needs_project=False,
         keys_only=True,
         statuses=(200,),

@@ -209,7 +209,8 @@ def _show(session: Session, reports: Sequence[Report], dry_run: bool) -> None:
     if dry_run:
         note("a dry run: nothing was changed")
     elif not any(report.changed for report in reports):
-        note("nothing was changed: the target has all that can be moved")
+        done = not any(report.problems for report in reports)
+        note(f"nothing was changed{': the target has all that can be moved' if done else ''}")
 
 
 def _row(report: Report) -> list[str]:

@@ -146,6 +146,7 @@ def activate(sides: Sides, target: Record, awaited: Awaited, report: Report) -> 
         changed = False
     if not changed and not awaited.sent:
         report.deployments.changed -= 1
+        report.deployments.same += 1
 
 
 def _activated(sides: Sides, target: Record, deployment: Record) -> bool:

@@ -2,8 +2,8 @@
 // The lines of `minifn doctor`, each line with its remedy, and how full the server is.
 import { every, get } from "../api.js";
 import { h, put } from "../parts/dom.js";
-import { facts, status } from "../parts/small.js";
-import { number, size, span, stated } from "../parts/words.js";
+import { checks, facts } from "../parts/small.js";
+import { number, size, span } from "../parts/words.js";
 
 /** @param {Page} page */
 export default async function health({ main, signal, title }) {
@@ -11,7 +11,7 @@ export default async function health({ main, signal, title }) {
 	const place = h("div", {});
 	const draw = async () => {
 		const found = await get("minifn/health", {}, signal);
-		put(place, numbers(found), h("h2", {}, "Checks"), h("ul", { class: "checks-list" }, found.checks.map(line)));
+		put(place, numbers(found), h("h2", {}, "Checks"), h("ul", { class: "checks-list" }, checks(found.checks)));
 	};
 	await draw();
 	put(main, h("div", { class: "bar" }, h("h1", {}, "Health"), h("p", { class: "sum" }, "The same as ", h("code", {}, "minifn doctor"))), place);
@@ -44,15 +44,5 @@ function numbers(found) {
 				["free disk", size(found.diskFreeBytes)],
 			]),
 		),
-	);
-}
-
-function line(one) {
-	const fine = stated(one.state)[0] === "ok";
-	return h(
-		"li",
-		{},
-		status(one.state),
-		h("div", {}, h("strong", {}, one.name), " ", h("span", { class: "muted" }, one.text), one.remedy && !fine ? h("p", {}, one.remedy) : null),
 	);
 }

@@ -10,6 +10,7 @@ export const PLACES = /** @type {const} */ ([
 	["schedule", "Schedule", "s"],
 	["usage", "Usage", "u"],
 	["health", "Health", "h"],
+	["nodes", "Nodes", "n"],
 	["wall", "Wall", "w"],
 	["keys", "Keys", "k"],
 ]);
@@ -36,7 +37,7 @@ function nextTheme() {
  * @param {Session} session @param {HTMLElement} main @param {{signOut: () => void, help: () => void}} actions
  */
 export function frame(session, main, actions) {
-	const places = PLACES.filter(([href]) => session.operator || href !== "keys");
+	const places = PLACES.filter(([href]) => (session.operator || href !== "keys") && (session.cluster || href !== "nodes"));
 	const links = places.map(([href, name]) => h("a", { href }, name));
 	const theme = h("button", { class: "quiet", title: "Theme", "aria-label": "Theme: system" }, icon(HALF));
 	theme.addEventListener("click", () => theme.setAttribute("aria-label", `Theme: ${nextTheme()}`));

@@ -73,5 +73,23 @@ export const facts = (pairs) =>
 		pairs.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))),
 	);
 
+/** Lines of `minifn doctor`, each with its remedy. @param {Json[]} all */
+export const checks = (all) =>
+	all.map((one) =>
+		h(
+			"li",
+			{},
+			status(one.state),
+			h(
+				"div",
+				{},
+				h("strong", {}, one.name),
+				" ",
+				h("span", { class: "muted" }, one.text),
+				one.remedy && stated(one.state)[0] !== "ok" ? h("p", {}, one.remedy) : null,
+			),
+		),
+	);
+
 customElements.define("status-dot", StatusDot);
 customElements.define("time-ago", TimeAgo);

@@ -242,10 +242,14 @@ class Launcher:
     def adopt(self, *, sure: bool = False) -> bool:
         """Assign adopted children to their trees and kill those without one.
 
-        Returns whether any was killed. An orphan is known by the cookie in its environment; an
-        orphan that hid the cookie has no tree. `sure` misses none: see `proc.children`.
+        Returns whether any was killed. An orphan is known by the cookie in its environment, which
+        the functions of most languages do not pass on, or by its session: that is its tree's unless
+        it began one of its own, and it cannot join another. `sure` misses none: see
+        `proc.children`.
         """
-        owners = {item.cookie: item for item in self.trees.values() if not item.dying}
+        living = [item for item in self.trees.values() if not item.dying]
+        owners = {item.cookie: item for item in living}
+        sessions = {item.pid: item for item in living if not isinstance(item, Branch)}
         for item in self.trees.values():
             item.adopted = []
         strays: list[int] = []
@@ -255,7 +259,8 @@ class Launcher:
             if pid not in self.orphans:
                 # Its pid stays the same until it is reaped here, even if it runs another program.
                 self.orphans[pid] = proc.environment_value(pid, tree.COOKIE.encode()) or b"-"
-            if owner := owners.get(self.orphans[pid]):
+            owner = owners.get(self.orphans[pid]) or sessions.get(proc.session(pid))
+            if owner:
                 owner.adopted.append(pid)
             elif proc.alive(pid):
                 strays.append(pid)

@@ -118,7 +118,10 @@ async def deployed(server: Minifn, function_id: str, content: bytes) -> Deployme
 @contextmanager
 def opened(family: Family, runtime: str, data: Path) -> Iterator[Site]:
     """Run a site on a data directory; its work goes on while `Site.run` runs."""
-    config = Config(data=data, sandbox=os.environ.get("MINIFN_SANDBOX", "auto"))
+    # `RuntimeTable.load()` reads the second one as well.
+    named = ("MINIFN_SANDBOX", "MINIFN_RUNTIME_PATHS")
+    environ = {name: os.environ[name] for name in named if name in os.environ}
+    config = Config.from_env(environ, data=data)
     with asyncio.Runner() as runner:
         server = Calm(config)
         runner.run(server.__aenter__())
