@@ -76,6 +76,7 @@ class DataDir:
         if not ignored.exists():
             # On a full disk the server starts without it.
             with contextlib.suppress(OSError), ignored.open("w") as file:
+                os.fchmod(file.fileno(), 0o600)
                 file.write("*\n")
                 file.flush()
                 os.fsync(file.fileno())

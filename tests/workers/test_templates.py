@@ -206,7 +206,7 @@ def test_a_fork_bomb_meets_the_limit_of_a_worker(place: DataDir) -> None:
             "sockets",
         ),
         ("import mmap\ncommon = mmap.mmap(-1, 4096)", "memory"),
-        ("import multiprocessing\nlock = multiprocessing.Lock()", "memory"),
+        ("import multiprocessing as m\nlock = m.get_context('fork').Lock()", "memory"),
     ],
 )
 def test_imports_that_cannot_be_forked(
