@@ -197,7 +197,8 @@ class QueueLimits:
 
     async def _count(self) -> None:
         self._next_count_at = self._clock() + COUNT_SECONDS
-        stored = await self._database.read(execution_queue.stored)
+        # The writer counts between the writes: each is in its count, or in `_storing` afterwards.
+        stored = await self._database.write(execution_queue.stored)
         self._waiting = stored.waiting
         self._scheduled, self._bytes, self._scheduled_bytes = (
             stored.scheduled,
