@@ -6,7 +6,7 @@ that an archive can neither reach outside TARGET nor fill the disk. The first of
 program with exit code 1 and one line for users on standard output. A symbolic link that leads
 outside is left out, with a line on standard output, unless another member lies below it.
 
-With BYTES, the archive is a packed build, a gzipped tar of at most so many bytes. It may have as
+With BYTES, the archive is a packed build, a gzipped tar no longer than that. It may have as
 many files as a build, its links stay for `seal` to check, and special mode bits are an offence.
 
 Only the standard library is imported: the sandbox shows no site-packages. Every deployment waits
