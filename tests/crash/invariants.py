@@ -14,6 +14,7 @@ from minifn.instants import parse_instant
 from tests.crash.acknowledged import Acknowledged
 from tests.crash.pressure import CHURNED, CONFIGURED, FUNCTION, LISTENER, PUSHED, TICKER, checksum
 from tests.git.repositories import git
+from tests.patience import patient
 from tests.serving import (
     FINAL_BUILD,
     FINAL_EXECUTION,
@@ -81,7 +82,7 @@ def gone(processes: list[psutil.Process], server: Server, seconds: float = 5) ->
         return [process for process in known.values() if alive(process)] + relatives(server)
 
     with contextlib.suppress(AssertionError):
-        wait_until(lambda: not left(), seconds, "the server's processes are gone")
+        wait_until(lambda: not left(), patient(seconds), "the server's processes are gone")
     assert not left(), described(left())
 
 

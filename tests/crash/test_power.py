@@ -97,7 +97,7 @@ def test_acknowledged_changes_are_on_disk(traced: tuple[Server, Trace], tmp_path
         for number, step in enumerate(steps):
             assert unsafe(api, trace, step) == set(), number
             # No other writes disturb the next answer.
-            wait_until(lambda: idle(api, begun), 60, "the builds are over")
+            wait_until(lambda: idle(api, server, begun), 60, "the builds are over")
         # A build is synchronized as a whole. Files ~new get their real name later.
         assert {
             path
@@ -111,10 +111,17 @@ def data_part(server: Server, path: str) -> str:
     return Path(path).relative_to(server.data).parts[0]
 
 
-def idle(api: Api, begun: list[str]) -> bool:
-    """Tell whether all builds have ended except those of uploads in `begun`."""
+def idle(api: Api, server: Server, begun: list[str]) -> bool:
+    """Tell whether all builds but those of uploads in `begun` have ended, and are packed if active.
+
+    Packing begins a second after a build became active.
+    """
     rows = api.pages(f"/functions/{CHURNED}/deployments", "deployments")
-    return all(row["status"] in FINAL_BUILD for row in rows if row["$id"] not in begun)
+    active = {one["deploymentId"] for one in api.pages("/functions", "functions")} - {""}
+    deployments = server.data / "deployments"
+    return all(row["status"] in FINAL_BUILD for row in rows if row["$id"] not in begun) and all(
+        (deployments / f"{one}~output.tar.gz").exists() for one in active
+    )
 
 
 def test_changes_of_commands_are_on_disk(data: Path, tmp_path: Path) -> None:

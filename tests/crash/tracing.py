@@ -92,6 +92,9 @@ class Trace:
             if name in _WRITES:
                 self._write(rest)
             return
+        if resumed and _ANSWER.search(rest):
+            # It counted when it began: writes may have followed since.
+            return
         if ") = -1 " not in rest and ") = ?" not in rest:
             self._done(name, rest, begun_at)
 
