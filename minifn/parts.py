@@ -121,6 +121,7 @@ class Parts:
         self.budgets = Budgets(memory_limit.look().limit_bytes)
         self.endpoint = ApiEndpoint(config)
         self.sign_in_links = SignInLinks()
+        self.cluster = None
         #: Whether everything is started, and not yet stopped.
         self.running = False
         #: Called at each stop, by those who keep parts that the next start makes anew.
@@ -227,7 +228,6 @@ class Parts:
             nodes = ClusterPool(config, self.data, self.endpoint)
             self.workers = self.cluster = await stack.enter_async_context(nodes)
             self._builds = nodes.builds
-        self.nodes = Nodes(self.database, self.cluster)
 
     def _note_refused(self, spec: WorkerSpec, why: str) -> None:
         if spec.forks and spec.target is not None and spec.target.deployment is not None:
@@ -249,6 +249,7 @@ class Parts:
         changes, hooks = self.changes, self.hooks()
         self.tokens = Tokens(self._secret, config.project)
         self.keys = Keys(database)
+        self.nodes = Nodes(database, self.cluster)
         installations = [pair.partition("=")[0] for pair in config.git_installations]
         self.targets = Targets(database)
         self.functions = FunctionService(database, installations=installations, changes=changes)

@@ -96,7 +96,6 @@ class Site(Parts):
         super().__init__(Config(data=data, sandbox="none", api_key=ADMIN_KEY, **settings))
         self.pool: EchoPool = EchoPool()
         self.workers = self.pool
-        self.cluster = None
         self.effects: list[tuple[str, str]] = []
         # The middle of a minute, so that no window of a rate limit ends during a test.
         self.rate_clock = lambda: 1_800_000_030.0
