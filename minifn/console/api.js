@@ -99,9 +99,11 @@ export const where = (method, values, attribute) => JSON.stringify({ method, att
  * Follow an event stream until it ends, or until the signal. Throws ApiError and Offline.
  * @param {string} path @param {Query} query
  * @param {(name: string, data: any) => void} heard @param {AbortSignal} signal
+ * @param {() => void | Promise<void>} [opened] called once no event is missed any more, and waited for
  */
-export async function stream(path, query, heard, signal) {
+export async function stream(path, query, heard, signal, opened = () => {}) {
 	const answer = await send("GET", address(path, query), { signal });
+	await opened();
 	const reader = /** @type {ReadableStream<Uint8Array>} */ (answer.body).getReader();
 	const decoder = new TextDecoder();
 	let rest = "";
@@ -129,7 +131,7 @@ function tell(piece, heard) {
  * Follow a stream for as long as the signal allows: again after it ends, not while the tab is hidden.
  * @param {string} path @param {Query} query
  * @param {(name: string, data: any) => void} heard @param {AbortSignal} signal
- * @param {(live: boolean) => void} [state]
+ * @param {(live: boolean) => void | Promise<void>} [state] a failure of its is one of the stream
  */
 export async function follow(path, query, heard, signal, state = () => {}) {
 	while (!signal.aborted) {
@@ -138,8 +140,7 @@ export async function follow(path, query, heard, signal, state = () => {}) {
 		const stop = () => document.hidden && turn.abort();
 		document.addEventListener("visibilitychange", stop);
 		try {
-			state(true);
-			await stream(path, query, heard, AbortSignal.any([signal, turn.signal]));
+			await stream(path, query, heard, AbortSignal.any([signal, turn.signal]), () => state(true));
 		} catch (error) {
 			if (error instanceof ApiError && error.status < 500) return;
 		} finally {

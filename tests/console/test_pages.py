@@ -243,6 +243,16 @@ def test_new_executions_wait_while_the_reader_is_further_down(tab: Console, api:
     assert execution["$id"] not in tab.page.url
 
 
+def test_executions_that_no_stream_told_are_listed(tab: Console, api: Api) -> None:
+    tab.page.route("**/minifn/logs*", lambda route: route.abort())
+    tab.open("executions", "Executions")
+    tab.page.locator("data-table .row").first.wait_for()
+    api.execute("orders", path="/untold")
+    assert tab.page.locator(".live-note", has_text="live").count() == 0
+    tab.page.unroute("**/minifn/logs*")
+    tab.page.locator("data-table .row", has_text="/untold").wait_for()
+
+
 def test_filters_are_in_the_address(tab: Console) -> None:
     tab.open("executions", "completed")
     tab.page.select_option("[name=status]", "failed")

@@ -86,21 +86,27 @@ export async function executionList(place, { query, signal, setQuery }, function
 		return Object.keys(FILTERS).every((name) => !wanted[name] || one[name] === wanted[name]) && text.includes(wanted.search.toLowerCase());
 	};
 
+	/** @param {Json} [after] the last one of the page before @returns {Promise<Json[]>} */
+	async function page(after) {
+		const wanted = /** @type {Record<string, string>} */ (filters());
+		const queries = [where("limit", [after ? PAGE_ROWS : FIRST_ROWS]), where("orderDesc", [], "$createdAt")];
+		for (const name of Object.keys(FILTERS)) if (wanted[name]) queries.push(where("equal", [wanted[name]], name));
+		if (functionId) queries.push(where("equal", [functionId], "functionId"));
+		if (after) queries.push(where("cursorAfter", [after.$id]));
+		const found = await get("minifn/executions", { "queries[]": queries, search: wanted.search, total: false }, signal);
+		return found.executions;
+	}
+
 	async function load() {
 		if (busy || over) return;
 		busy = true;
 		const mine = turn;
-		const wanted = /** @type {Record<string, string>} */ (filters());
-		const queries = [where("limit", [rows.length ? PAGE_ROWS : FIRST_ROWS]), where("orderDesc", [], "$createdAt")];
-		for (const name of Object.keys(FILTERS)) if (wanted[name]) queries.push(where("equal", [wanted[name]], name));
-		if (functionId) queries.push(where("equal", [functionId], "functionId"));
-		if (rows.length) queries.push(where("cursorAfter", [rows[rows.length - 1].$id]));
 		try {
-			const found = await get("minifn/executions", { "queries[]": queries, search: wanted.search, total: false }, signal);
+			const found = await page(rows.at(-1));
 			if (mine !== turn) return;
-			over = found.executions.length === 0;
-			rows = [...rows, ...found.executions];
-			table.empty = nothing(functionId, Object.values(wanted).some(Boolean));
+			over = found.length === 0;
+			rows = [...rows, ...found];
+			table.empty = nothing(functionId, Object.values(filters()).some(Boolean));
 		} finally {
 			if (mine === turn) busy = false;
 		}
@@ -138,6 +144,15 @@ export async function executionList(place, { query, signal, setQuery }, function
 		more.textContent = `${fresh.length} new`;
 	}
 
+	/** Take those that began or ended while no stream was open. */
+	async function catchUp() {
+		const mine = turn;
+		const found = await page();
+		if (mine !== turn) return;
+		const known = new Map(rows.map((row) => [row.$id, row.status]));
+		for (const one of found.reverse()) if (known.get(one.$id) !== one.status) take(one);
+	}
+
 	let typed = 0;
 	search.addEventListener("input", () => {
 		clearTimeout(typed);
@@ -154,7 +169,10 @@ export async function executionList(place, { query, signal, setQuery }, function
 			if (name === "begin") take(begun(data));
 		},
 		signal,
-		(on) => (live.textContent = on ? "live" : ""),
+		async (on) => {
+			if (on) await catchUp();
+			live.textContent = on ? "live" : "";
+		},
 	);
 }
 
