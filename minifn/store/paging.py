@@ -2,16 +2,17 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
-from minifn.store import merged, plans
-from minifn.store.blocks import EVERYWHERE, Range
+from minifn.store import kind_order, kinds, merged, plans
+from minifn.store.blocks import EVERYWHERE, Range, ranges
 from minifn.store.conditions import ALWAYS, Condition, join
-from minifn.store.late_indexes import COLUMNS, rows
+from minifn.store.kinds import BY_KIND
+from minifn.store.late_indexes import BY_FUNCTION, mark, rows
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
 from minifn.store.queries import CREATION, Attribute, Comparison, Method, Order, Query
 from minifn.store.table import Table
@@ -49,21 +50,26 @@ def page(
     Raises CursorNotFound when the cursor's row is not in the scope, QueryOrderNull when an
     attribute of the order is NULL in that row, and ArgumentInvalid for a page that is too long.
     """
-    found = plans.candidates(conn, table.name, query, scope)
+    name = table.name
+    if scope.index:
+        query = replace(query, filters=kinds.together(query.filters))
+    found = plans.candidates(conn, name, query, scope)
     matches = plans.where(query, scope)
     orders = _orders(query, scope)
-    name = table.name
     total = _count(conn, plans.for_count(conn, name, matches, query.filters, found)) if count else 0
-    order_index = _order_index(query, scope)
-    plan = plans.for_page(conn, name, matches, orders, found, order_index, query, scope)
+    plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
-    parts = _parts(conn, table.name, scope, query, orders, plan.ranges)
-    if not parts:
-        return Page(total, ())
-    if _is_merged(plan, scope, orders):
-        sequences = merged.sequences(conn, table.name, query, scope, orders)
+    cursor = _cursor(conn, name, scope, query, orders)
+    if plan.walks and kind_order.serves(conn, query, scope, orders):
+        sequences = kind_order.sequences(conn, name, query, scope, orders, cursor)
+    elif plan.walks and merged.serves(scope, orders):
+        sequences = merged.sequences(conn, name, query, scope, orders, cursor)
     else:
+        within = _ranges(conn, name, query, scope, orders[0][0]) if plan.walks else [EVERYWHERE]
+        parts = _parts(query, orders, cursor, within)
+        if not parts:
+            return Page(total, ())
         sequences = _sequences(plan, parts, orders, query, scope)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
@@ -77,12 +83,40 @@ def page(
     return Page(total, tuple(items))
 
 
-def _is_merged(plan: Plan, scope: Scope, orders: Orders) -> bool:
-    """Tell whether a page is read from an index of each function, in its order."""
-    if not (scope.several and plan.walks and len(orders) == 2):
-        return False
-    (column, descending), (_, also) = orders
-    return column in COLUMNS and descending == also
+def _cursor(
+    conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders
+) -> tuple[Any, ...]:
+    """Return the values of the orders' columns in the cursor's row, () without a cursor.
+
+    Raises CursorNotFound and QueryOrderNull.
+    """
+    if not query.cursor:
+        return ()
+    of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
+    columns = ", ".join(column for column, _ in orders)
+    sql = f"SELECT {columns} FROM {table} WHERE {of_cursor.sql}"
+    row: tuple[Any, ...] | None = conn.execute(sql, of_cursor.values).fetchone()
+    if row is None:
+        raise CursorNotFound
+    if None in row:
+        raise QueryOrderNull
+    return row
+
+
+def _ranges(
+    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, column: str
+) -> list[Range]:
+    """Return the ranges of the list's first column in which the rows that match lie."""
+    through = mark(conn, BY_FUNCTION)
+    tail = join([Condition("sequence > ?", (through,)), plans.where(query, scope)])
+    told = ALWAYS
+    if any(map(kinds.tells, query.filters)) and mark(conn, BY_KIND) == through:
+        told = kinds.told(scope.prefix, query.filters)
+    return ranges(
+        *(conn, column, query.filters),
+        told=told,
+        tail=Condition(f"SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}", tail.values),
+    )
 
 
 def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -127,7 +161,7 @@ def _orders(query: Query, scope: Scope) -> Orders:
 
 def _time_range(query: Query, scope: Scope) -> Attribute | None:
     """Return the attribute of the creation's time if a filter compares it, in one index's order."""
-    if scope.several:
+    if scope.several or any(map(kinds.tells, query.filters)):
         return None
     attributes = (item.attribute for item in query.filters if isinstance(item, Comparison))
     return next((attribute for attribute in attributes if attribute.column == _TIME), None)
@@ -139,7 +173,9 @@ def _order_index(query: Query, scope: Scope) -> str:
     if first.column == CREATION.column:
         time = _time_range(query, scope)
         return time.index if time else scope.index
-    return first.index if len(query.orders) == 1 and not scope.several else ""
+    if len(query.orders) > 1 or scope.several or first.index == BY_KIND:
+        return ""
+    return first.index
 
 
 def _keys(orders: Orders) -> str:
@@ -154,30 +190,16 @@ class Part:
     fixed: frozenset[str] = frozenset()
 
 
-def _parts(
-    conn: sqlite3.Connection,
-    table: str,
-    scope: Scope,
-    query: Query,
-    orders: Orders,
-    ranges: Sequence[Range],
-) -> list[Part]:
-    """Return the parts of a page, none of which overlap; with a cursor those beyond its row.
+def _parts(query: Query, orders: Orders, row: Sequence[Any], ranges: Sequence[Range]) -> list[Part]:
+    """Return the parts of a page, none of which overlap; with a cursor those beyond its `row`.
 
     For keys a and b, of which no two rows share the last, they are `a = ? AND b > ?` and `a > ?`.
     A filter that compares a key decides here which parts there are: SQLite would seek by it. The
     first key lies in `ranges`.
     """
     columns = [column for column, _ in orders]
-    if not query.cursor:
+    if not row:
         return [Part(one) for within in ranges for one in _further(query, *orders[0], None, within)]
-    of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
-    sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {of_cursor.sql}"
-    row = conn.execute(sql, of_cursor.values).fetchone()
-    if row is None:
-        raise CursorNotFound
-    if None in row:
-        raise QueryOrderNull
     equal = _compared(query, Method.EQUAL)
     parts: list[Part] = []
     for place in reversed(range(len(orders))):

@@ -4,21 +4,22 @@ SQLite has no statistics and would guess, so each filter that an index can serve
 filter that leaves few rows (FEW) drives the query, and its rows are sorted. Without such a filter
 matches are frequent, and a page is found soon by reading in the list's order.
 
-In such a walk, `blocks` leave out rows that a filter excludes. A page of a million rows then takes
-milliseconds. These take longer, up to some tenths of a second: parts of a text (CONTAINS,
-ENDS_WITH), which no index finds; a long range of `id`, `deployment_id` or a time in order of
-`status` or another column that does not follow creation; and the count of rows when two conditions
-are each frequent and seldom hold together.
+In such a walk, `blocks` leave out rows that a filter excludes, and `kind_order` reads only rows for
+which all filters of columns of few values hold. A page of a million rows then takes milliseconds.
+These take longer, up to a second: parts of `id` and `request_path` (CONTAINS, ENDS_WITH), which no
+index finds; and two frequent filters that seldom hold together, one of which is of a path or a
+duration.
 """
 
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from minifn.store.blocks import EVERYWHERE, Range, ranges
+from minifn.store import kinds
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
-from minifn.store.late_indexes import BY_FUNCTION, Source, mark, rows, sources
-from minifn.store.queries import Combination, Comparison, Filter, Method, Query
+from minifn.store.kinds import BY_KIND
+from minifn.store.late_indexes import Source, rows, sources
+from minifn.store.queries import Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
@@ -83,8 +84,6 @@ class Plan:
     in_order: bool = False
     #: Rows match so often that a page is found soon by reading in the list's order.
     walks: bool = False
-    #: Ranges of the list's first column in which the rows that match lie.
-    ranges: Sequence[Range] = (EVERYWHERE,)
 
 
 def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope) -> list[Candidate]:
@@ -114,22 +113,24 @@ def _of_filter(
     conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
 ) -> Candidate | None:
     """Return the candidate of one filter, None when no index serves it."""
-    parts = range_parts(item)
+    told = kinds.tells(item)
+    parts = [(BY_KIND, condition(item))] if told else range_parts(item)
     if not parts:
         return None
     in_scope = [(index, join([scope.prefix, part])) for index, part in parts]
     select = _select(conn, table, in_scope)
     indexes = {index for index, _ in parts}
-    method = None if isinstance(item, Combination) else item.method
-    single = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
-    ordered = single and not scope.several
+    single = isinstance(item, Comparison) and item.method is Method.EQUAL and len(item.values) == 1
+    in_range = isinstance(item, Comparison) and item.method in _RANGES and len(parts) == 1
+    # An index in which rows of one value are in order of creation.
+    of_values = not scope.several and BY_KIND not in indexes
     return Candidate(
         select=select,
         rows=_count(conn, select),
         index=indexes.pop() if len(indexes) == 1 else "",
-        ordered=ordered,
-        exact=method is not None and scope.condition == scope.prefix,
-        contiguous=not scope.several and (ordered or (len(parts) == 1 and method in _RANGES)),
+        ordered=single and of_values,
+        exact=(told or isinstance(item, Comparison)) and scope.condition == scope.prefix,
+        contiguous=(single or in_range) and of_values,
     )
 
 
@@ -165,8 +166,6 @@ def for_page(
     orders: Orders,
     found: list[Candidate],
     order_index: str,
-    query: Query,
-    scope: Scope,
 ) -> Plan:
     """Plan a page of the rows that match. `order_index` finds rows in order; "" when none does."""
     if not found:
@@ -179,15 +178,7 @@ def for_page(
         return _driven(table, matches, best)
     if len(orders) == 1:
         order_index = next(candidate.index for candidate in found if candidate.ordered)
-    read = sources(conn, table, order_index)
-    if not order_index:
-        return Plan(read, matches, walks=True)
-    found_in = ranges(
-        *(conn, table, orders[0][0], query.filters, matches),
-        None if scope.several else scope.prefix,
-        mark(conn, BY_FUNCTION),
-    )
-    return Plan(read, matches, in_order=True, ranges=found_in)
+    return Plan(sources(conn, table, order_index), matches, in_order=bool(order_index), walks=True)
 
 
 def for_count(

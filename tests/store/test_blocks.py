@@ -12,7 +12,7 @@ from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Method, Order, Query
 
 ROWS, BLOCK = 3000, 100
-FUNCTIONS = 20
+FUNCTIONS = 10
 #: Steps of SQLite's machine between two counts, and most steps of a page: a walk over half of the
 #: rows takes more.
 STEPS, STEPS_MAX = 10, 7_000

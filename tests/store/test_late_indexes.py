@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, late_indexes, retention, schema
+from minifn.store import executions, functions, kinds, late_indexes, retention, schema
+from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
+from minifn.store.kinds import BY_KIND
 from minifn.store.migrations import MIGRATIONS
-from minifn.store.queries import Query
+from minifn.store.queries import Comparison, Method, Query
 
 #: The last schema in which SQLite kept the index of the order of creation.
 BEFORE_BY_FUNCTION = 14
+#: The last schema in which each column of few values had an index of its own.
+BEFORE_BY_KIND = 16
 
 
 @pytest.fixture
@@ -40,7 +44,18 @@ def insert(conn: sqlite3.Connection, numbers: range) -> None:
 
 
 def assert_true_copies(conn: sqlite3.Connection) -> None:
-    """Compare each index with the rows up to the mark."""
+    """Compare each index with the rows up to its mark."""
+    columns = ", ".join(("function", *kinds.COLUMNS))
+    expected = conn.execute(
+        f"SELECT {columns}, sequence FROM executions WHERE sequence <= ? ORDER BY sequence",
+        (late_indexes.mark(conn, BY_KIND),),
+    ).fetchall()
+    told = f"SELECT {columns}, sequence FROM {kinds.ROWS} ORDER BY sequence"
+    assert conn.execute(told).fetchall() == expected
+    # No kind is without rows.
+    assert conn.execute("SELECT count(*) FROM executions_kinds").fetchone() == (
+        len({row[:-1] for row in expected}),
+    )
     for column in late_indexes.COLUMNS:
         index = late_indexes.index_of(column)
         columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
@@ -94,44 +109,61 @@ def test_changes_on_both_sides_of_the_mark_are_followed(
     conn.execute("UPDATE executions SET status = 'completed'")
     retention.purge(conn, 1000)
     assert_true_copies(conn)
-    assert conn.execute("SELECT count(*) FROM executions_by_status").fetchone() == (0,)
+    assert conn.execute("SELECT count(*) FROM executions_by_kind").fetchone() == (0,)
 
 
-def test_an_older_database_gets_the_index_of_creation_in_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def older(conn: sqlite3.Connection, schema_number: int) -> None:
+    """Make a database of an older schema with 30 executions, 20 of which are in its indexes."""
+    for migration in MIGRATIONS[:schema_number]:
+        for statement in schema.statements(migration):
+            conn.execute(statement)
+    conn.execute(f"PRAGMA user_version = {schema_number}")
+    functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
+    insert(conn, range(30))
+    conn.execute("INSERT INTO settings VALUES (?, '20')", (late_indexes.MARK,))
+    kept = conn.execute("SELECT name FROM sqlite_master WHERE name LIKE 'executions_by_%'")
+    for (index,) in kept.fetchall():
+        described = conn.execute(f"PRAGMA table_info({index})")
+        columns = ", ".join(row[1] for row in described.fetchall())
+        conn.execute(f"INSERT INTO {index} SELECT {columns} FROM executions WHERE sequence <= 20")
+
+
+@pytest.mark.parametrize(
+    ("schema_number", "indexes"),
+    [
+        (BEFORE_BY_FUNCTION, [late_indexes.BY_FUNCTION, BY_KIND]),
+        (BEFORE_BY_KIND, [BY_KIND]),
+    ],
+)
+def test_an_older_database_gets_the_indexes_that_it_lacks_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema_number: int, indexes: list[str]
 ) -> None:
     monkeypatch.setattr(late_indexes, "BEHIND_ROWS", 7)
+    waiting = Comparison(Method.EQUAL, EXECUTIONS["status"], ("waiting",))
     with contextlib.closing(connect(tmp_path / "older.db")) as conn:
-        for migration in MIGRATIONS[:BEFORE_BY_FUNCTION]:
-            for statement in schema.statements(migration):
-                conn.execute(statement)
-        conn.execute(f"PRAGMA user_version = {BEFORE_BY_FUNCTION}")
-        functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
-        insert(conn, range(30))
-        with monkeypatch.context() as patch:
-            # The indexes of that schema.
-            patch.setattr(late_indexes, "COLUMNS", late_indexes.COLUMNS[1:])
-            patch.setattr("minifn.store.blocks.add", lambda *_: None)
-            assert late_indexes.fill(conn, 20)
+        older(conn, schema_number)
         schema.migrate(conn)
-        marks = []
-        while late_indexes.mark(conn, late_indexes.BY_FUNCTION) < 20:
-            marks.append(late_indexes.mark(conn, late_indexes.BY_FUNCTION))
-            assert_true_copies(conn)
-            assert [item.id for item in executions.page(conn, "fn", Query(limit=30)).items] == [
-                f"e{number}" for number in range(30)
-            ]
-            assert late_indexes.fill(conn, 10)
-        assert marks == [0, 7, 14]
+        for index in indexes:
+            marks = []
+            while late_indexes.mark(conn, index) < 20:
+                marks.append(late_indexes.mark(conn, index))
+                assert_true_copies(conn)
+                for filters in ((), (waiting,)):
+                    query = Query(filters=filters, limit=30)
+                    page = executions.page(conn, "fn", query)
+                    assert [item.id for item in page.items] == [f"e{at}" for at in range(30)]
+                    assert page.total == 30
+                assert late_indexes.fill(conn, 10)
+            assert marks == [0, 7, 14]
         assert late_indexes.fill(conn, 10)
         assert_true_copies(conn)
-        assert late_indexes.mark(conn) == late_indexes.mark(conn, late_indexes.BY_FUNCTION) == 30
+        assert {late_indexes.mark(conn, index) for index in ("", *indexes)} == {30}
 
 
 def test_every_late_index_is_a_table(conn: sqlite3.Connection) -> None:
     names = conn.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'executions_by_%'"
     )
-    expected = {late_indexes.index_of(column) for column in late_indexes.COLUMNS}
+    expected = {late_indexes.index_of(column) for column in late_indexes.COLUMNS} | {BY_KIND}
     assert {name for (name,) in names} == expected
     assert all(map(late_indexes.is_late, expected))
