@@ -87,9 +87,10 @@ def init(
     function_id: str | None,
     as_json: bool,
 ) -> None:
-    """Write a function to begin from to DIR, and its entry to appwrite.config.json.
+    """Write a starter function to DIR, and its project entry.
 
-    Nothing is overwritten. A DIR that has code keeps it, and gets an entry alone.
+    The entry is in appwrite.config.json. Nothing is overwritten: a DIR that has code keeps it, and
+    gets an entry alone.
     """
     if runtime and template:
         fail("--template has a runtime: leave --runtime out", status=2)

@@ -70,7 +70,7 @@ def migrate(
     dry_run: bool,
     which: str,
 ) -> None:
-    """Move functions between this server and another one of Appwrite's API.
+    """Move functions from or to another server of Appwrite's API.
 
     Settings, variables, domains and deployments move; what is there already stays. After an
     interruption, the same command goes on. Without FUNCTION all functions move.
