@@ -35,10 +35,10 @@ from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import deployments, functions, packed_builds, variables
+from minifn.store import build_queue, functions, packed_builds, variables
+from minifn.store.build_queue import BuildResult
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
-from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")
 
@@ -70,7 +70,7 @@ class Builder:
 
     async def __aenter__(self) -> "Builder":
         """Queue the builds that the last stop interrupted, and pack those it left unpacked."""
-        interrupted = await self._context.database.write(deployments.requeue_unfinished, now_ms())
+        interrupted = await self._context.database.write(build_queue.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
@@ -106,7 +106,7 @@ class Builder:
         while True:
             self._wake.clear()
             while len(self._builds) < self._context.config.build_concurrency:
-                deployment = await self._context.database.insist(deployments.claim, now_ms())
+                deployment = await self._context.database.insist(build_queue.claim, now_ms())
                 if deployment is None:
                     break
                 self._context.changes.tell("update", deployment)
@@ -165,7 +165,7 @@ class Builder:
         """
         while True:
             recording = self._context.database.write(
-                deployments.finish, deployment.id, result, now_ms()
+                build_queue.finish, deployment.id, result, now_ms()
             )
             try:
                 return await asyncio.shield(recording)
@@ -241,7 +241,7 @@ class Builder:
             if done:
                 return
             database = self._context.database
-            building = await database.write(deployments.start_building, deployment_id, now_ms())
+            building = await database.write(build_queue.start_building, deployment_id, now_ms())
             if building is None:
                 raise Superseded
             done = True

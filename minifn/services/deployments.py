@@ -24,7 +24,7 @@ from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
 from minifn.services.functions import existing
-from minifn.store import deployments
+from minifn.store import build_queue, deployments
 from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.deployments")
@@ -183,7 +183,7 @@ class DeploymentService:
         """
         await self._database.read(existing, function_id)
         deployment = await self._database.write(
-            deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
+            build_queue.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
         self._changes.tell_log(deployment_id, f"{CANCELED}\n", len(deployment.build_logs))
         self._changes.tell("update", deployment)
