@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
@@ -79,12 +78,7 @@ class Builder:
             self._pack_later(deployment_id)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop building; interrupted builds start again with the next server."""
         await self._packing.end()
         await self._builds.end()
