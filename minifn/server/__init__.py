@@ -57,6 +57,10 @@ LOOK_SECONDS = 10.0
 STDERR = 2
 #: Signals that stop the server in order; SIGHUP comes when a terminal closes.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Errors of a start that one line explains.
+START_ERRORS = (
+    DataInUse, SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError
+)  # fmt: skip
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 
@@ -135,14 +139,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         stack.enter_context(Watchdog(loop).running())
         try:
             await stack.enter_async_context(minifn)
-        except (
-            DataInUse,
-            SandboxError,
-            DatabaseTooNew,
-            VariablesKeyError,
-            sqlite3.Error,
-            OSError,
-        ) as error:
+        except START_ERRORS as error:
             raise ServerFailed(f"cannot start: {error}") from error
         for number in ends:
             # This handler is C code: it works when the loop hangs, and then the launcher ends this
