@@ -41,7 +41,7 @@ class LogText:
             self.added()
 
     def added(self) -> None:
-        """Take note that there is new text."""
+        """Note that there is new text."""
 
     def take(self) -> str:
         """Return the text that was added since the last time."""

@@ -23,7 +23,7 @@ class NoServer(Exception):
 
 
 class BadAddress(NoServer):
-    """The address of a server is none; the message is one line that names its source."""
+    """The address of a server is not valid; the message is one line that names its source."""
 
 
 @dataclass(frozen=True, kw_only=True)

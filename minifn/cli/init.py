@@ -1,4 +1,4 @@
-"""`minifn init`: a function to begin from, and its entry in the project's file."""
+"""`minifn init`: a starter function, and its entry in the project's file."""
 
 import json
 import os
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """Code to begin from: its folder, its runtime and its settings."""
+    """Code to start with: its folder, its runtime and its settings."""
 
     folder: Path
     runtime: str

@@ -55,7 +55,7 @@ UNREAD_SECONDS = 2.0
 LOOK_SECONDS = 10.0
 #: Descriptor of standard error, even when it is closed.
 STDERR = 2
-#: Signals that stop the server in order; SIGHUP comes when a terminal closes.
+#: Signals that stop the server gracefully; SIGHUP comes when a terminal closes.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: Errors of a start that one line explains.
 START_ERRORS = (
@@ -84,7 +84,7 @@ class PrintableFormatter(logging.Formatter):
 
 
 def run(config: Config, ready: Ready) -> None:
-    """Serve until one of END_SIGNALS, then stop in order. Raises ServerFailed."""
+    """Serve until one of END_SIGNALS, then stop gracefully. Raises ServerFailed."""
     descriptors = raise_descriptors()
     if descriptors < DESCRIPTORS_MIN:
         raise ServerFailed(

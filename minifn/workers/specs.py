@@ -203,9 +203,9 @@ class WorkerSpecs:
         )
 
     def _elsewhere(self, target: Target, deployment: Deployment) -> WorkerSpec:
-        """Return the spec for nodes of a runtime that this machine lacks: they describe it anew.
+        """Return the spec for nodes of a runtime that this machine lacks.
 
-        Its command only tells changes of the target.
+        Nodes describe the workers themselves; its command only tells changes of the target.
         """
         size = specification(target.function.runtime_specification)
         return WorkerSpec(
