@@ -14,7 +14,7 @@ from minifn.host.datadir import DataDir
 LINK = Path(".minifn/link.json")
 #: Data directories of `minifn serve` and `minifn dev` that are looked for.
 DATA = (Path("minifn-data"), Path(".minifn/data"))
-#: The project of a server that tells none.
+#: The project of a server that names none.
 PROJECT = "minifn"
 
 

@@ -278,7 +278,7 @@ class Server(uvicorn.Server):
         await self._halt()
 
     async def announced(self) -> None:
-        """Wait for the coroutine's end; raise its exception, unless it was cancelled."""
+        """Wait for the coroutine's end; raise its exception, unless it was canceled."""
         if self._announcing:
             await asyncio.wait({self._announcing})
             if not self._announcing.cancelled():

@@ -36,7 +36,7 @@ _NOT_IN_TEMPLATES = frozenset({"__pycache__"})
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """A function's code to begin with. A copy of its repository lies in `folder`."""
+    """The code of a starter function; `folder` has a copy of its repository."""
 
     folder: Path
     #: For a function that names no entrypoint.
@@ -116,7 +116,7 @@ class DeploymentService:
             await asyncio.to_thread(store, archive, source)
             stored = await self._database.write(deployments.insert, stamped(deployment))
         except Exception as exc:
-            # A file without a row would never be removed. Keep it when cancelled: the row will
+            # A file without a row would never be removed. Keep it when canceled: the row will
             # still be written.
             source.unlink(missing_ok=True)
             if isinstance(exc, sqlite3.IntegrityError):

@@ -1,4 +1,4 @@
-"""The nodes of a cluster, for those who look at them or empty one."""
+"""The nodes of a cluster, for parts that list or drain them."""
 
 from typing import Protocol
 
