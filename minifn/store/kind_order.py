@@ -49,6 +49,9 @@ def sequences(
     matches = where(query, scope)
     parts = _parts(orders, cursor)
     within = blocks.ranges(conn, "sequence", query.filters)
+    if within != [blocks.EVERYWHERE]:
+        # The index holds rows that no block holds yet.
+        within.append((late_indexes.mark(conn, late_indexes.BY_FUNCTION) + 1, None))
     walk = _walk(orders, kinds.told(scope.prefix, query.filters), parts, within)
     columns = ", ".join(column for column, _ in orders)
     # Kinds tell of some filters; the others are tested in the row.

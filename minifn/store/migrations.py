@@ -245,12 +245,21 @@ MIGRATIONS = (
     ALTER TABLE deployments ADD COLUMN build_identity TEXT NOT NULL DEFAULT '';
     ALTER TABLE deployments ADD COLUMN build_sha256 TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- Each late index has a mark of its own, with its name.
+    INSERT OR IGNORE INTO settings SELECT tables.name, marks.value
+        FROM settings AS marks JOIN sqlite_master AS tables
+        WHERE marks.name = 'executions_indexed'
+        AND tables.type = 'table' AND tables.name LIKE 'executions_by_%';
+    DELETE FROM settings WHERE name = 'executions_indexed';
+    """,
     # `kinds.py` tells of these tables, which are filled after the start.
     "\n".join(
         f"""
         DROP TRIGGER executions_{column}_deleted;
         DROP TRIGGER executions_{column}_updated;
         DROP TABLE executions_by_{column};
+        DELETE FROM settings WHERE name = 'executions_by_{column}';
         """
         for column in _OF_KINDS
     )
@@ -296,7 +305,5 @@ MIGRATIONS = (
     BEGIN
         DELETE FROM executions_kinds WHERE kind = OLD.kind;
     END;
-    INSERT INTO settings SELECT 'executions_by_kind', '0' FROM settings
-        WHERE name = 'executions_indexed';
     """,
 )

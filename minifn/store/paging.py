@@ -110,7 +110,7 @@ def _ranges(
     through = mark(conn, BY_FUNCTION)
     tail = join([Condition("sequence > ?", (through,)), plans.where(query, scope)])
     told = ALWAYS
-    if any(map(kinds.tells, query.filters)) and mark(conn, BY_KIND) == through:
+    if any(map(kinds.tells, query.filters)) and mark(conn, BY_KIND) >= through:
         told = kinds.told(scope.prefix, query.filters)
     return ranges(
         *(conn, column, query.filters),

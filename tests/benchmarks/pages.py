@@ -13,6 +13,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from minifn.models import Function
@@ -208,12 +209,16 @@ def _cursor_name(query: Query) -> str:
     return "before the middle" if query.cursor_before else "after the middle"
 
 
+def _is_over(until: float) -> bool:
+    return time.thread_time() > until
+
+
 def page_ms(conn: sqlite3.Connection, listing: Listing) -> float:
     """Return the least processor time of a page; slow ones are read again."""
     best = GIVE_UP_SECONDS * 1000
     for _ in range(3):
         until = time.thread_time() + GIVE_UP_SECONDS
-        conn.set_progress_handler(lambda until=until: time.thread_time() > until, 100_000)
+        conn.set_progress_handler(partial(_is_over, until), 100_000)
         began = time.thread_time()
         with contextlib.suppress(sqlite3.OperationalError):
             if listing.of_all:
