@@ -40,9 +40,8 @@ for number, action in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, action)
 
-# Each HTTP client of the tests would read all certificates: 15 ms of processor time, many times
-# those of a request, and their requests are not encrypted.
-ssl.create_default_context = functools.cache(ssl.create_default_context)
+# Each HTTP client would read all certificates again, which takes 15 ms of processor time.
+ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
 
 #: Files whose tests share something only with those of the same first parameter.
 FILES_BY_PARAMETER = (
