@@ -30,6 +30,14 @@ _OVERLAPS = {
     Method.BETWEEN: "{1} >= ? AND {0} <= ?",
 }
 _METHODS = frozenset({*_OVERLAPS, Method.EQUAL, Method.STARTS_WITH})
+#: Tests of whether all values of a block match.
+_WITHIN = {
+    Method.LESS_THAN: "{1} < ?",
+    Method.LESS_THAN_EQUAL: "{1} <= ?",
+    Method.GREATER_THAN: "{0} > ?",
+    Method.GREATER_THAN_EQUAL: "{0} >= ?",
+    Method.BETWEEN: "{0} >= ? AND {1} <= ?",
+}
 
 #: The least and the largest value of a column, None where it is unknown.
 Range = tuple[Any, Any]
@@ -62,23 +70,18 @@ def ranges(
     filters: Sequence[Filter],
     *,
     told: Condition = ALWAYS,
+    spans: Sequence[Condition] = (),
     tail: Condition | None = None,
 ) -> list[Range]:
     """Return ranges of `column` in which the rows that match lie, in order.
 
-    The rows are of the kinds that are `told`. `tail` selects those that no block holds, if they
-    count.
+    The rows are of the kinds that are `told`, in blocks for which the `spans` hold. `tail` selects
+    those that no block holds, if they count.
     """
-    compared = [
-        item
-        for item in filters
-        if isinstance(item, Comparison)
-        and item.method in _METHODS
-        and item.attribute.column in _ENDS
-    ]
+    compared = _compared(filters)
     if column not in _ENDS or column in [item.attribute.column for item in compared]:
         return [EVERYWHERE]
-    overlaps = [_overlap(item) for item in compared]
+    overlaps = [*spans, *map(_overlap, compared)]
     if told is not ALWAYS:
         overlaps.append(_presence(conn, told))
     overlaps = [one for one in overlaps if one is not ALWAYS]
@@ -97,8 +100,41 @@ def ranges(
     return _merged(sorted(one for one in found if one[0] is not None))
 
 
-def _merged(found: Iterable[Range]) -> list[Range]:
-    """Return the ranges that sorted ones cover together, at most RANGES_MAX."""
+def sequences(
+    conn: sqlite3.Connection, filters: Sequence[Filter], spans: Sequence[Condition]
+) -> tuple[list[Range], list[Range]]:
+    """Return the ranges of sequences whose rows all match, and those in which some may."""
+    compared = _compared(filters)
+    surely = join([_surely(item) for item in compared])
+    if len(compared) < len(filters):
+        surely = Condition("0")
+    blocks = join([*spans, *map(_overlap, compared)])
+    found = conn.execute(
+        f"SELECT first, last, {surely.sql} FROM executions_blocks WHERE {blocks.sql} ORDER BY last",
+        (*surely.values, *blocks.values),
+    ).fetchall()
+    sure = _joined(row[:2] for row in found if row[2])
+    return sure, _joined(row[:2] for row in found if not row[2])
+
+
+def span(first: int, last: int) -> Condition:
+    """Return the condition that a block has rows between two sequences."""
+    return Condition("last >= ? AND first <= ?", (first, last))
+
+
+def _compared(filters: Sequence[Filter]) -> list[Comparison]:
+    """Return the filters of which blocks tell."""
+    return [
+        item
+        for item in filters
+        if isinstance(item, Comparison)
+        and item.method in _METHODS
+        and item.attribute.column in _ENDS
+    ]
+
+
+def _joined(found: Iterable[Range]) -> list[Range]:
+    """Return the ranges that sorted ones cover together."""
     merged: list[Range] = []
     for least, largest in found:
         if merged and (
@@ -107,6 +143,12 @@ def _merged(found: Iterable[Range]) -> list[Range]:
             merged[-1] = merged[-1][0], max(largest, merged[-1][1])
         else:
             merged.append((least, largest))
+    return merged
+
+
+def _merged(found: Iterable[Range]) -> list[Range]:
+    """Return ranges that cover sorted ones, at most RANGES_MAX."""
+    merged = _joined(found)
     if len(merged) > RANGES_MAX:
         # A page begins at either end.
         half = RANGES_MAX // 2
@@ -127,20 +169,31 @@ def _overlap(item: Comparison) -> Condition:
     return Condition(_OVERLAPS[item.method].format(*ends), item.values)
 
 
+def _surely(item: Comparison) -> Condition:
+    """Return the condition that the filter holds for all rows of a block."""
+    ends = _ENDS[item.attribute.column]
+    if item.method is Method.EQUAL:
+        return Condition("0")
+    if item.method is Method.STARTS_WITH:
+        (prefix,) = item.values
+        return Condition(_WITHIN[Method.BETWEEN].format(*ends), (prefix, f"{prefix}{LAST}"))
+    return Condition(_WITHIN[item.method].format(*ends), item.values)
+
+
 def _presence(conn: sqlite3.Connection, told: Condition) -> Condition:
     """Return the condition that a block has rows between the first and the last of a kind.
 
     It always holds when there are many kinds.
     """
-    ends = ", ".join(
+    columns = ", ".join(
         f"(SELECT {end}(sequence) FROM {BY_KIND} WHERE {BY_KIND}.kind = executions_kinds.kind)"
         for end in ("min", "max")
     )
     found = conn.execute(
-        f"SELECT {ends} FROM executions_kinds WHERE {told.sql} LIMIT ?",
+        f"SELECT {columns} FROM executions_kinds WHERE {told.sql} LIMIT ?",
         (*told.values, KINDS_MAX + 1),
     ).fetchall()
     if len(found) > KINDS_MAX:
         return ALWAYS
-    spans = [Condition("last >= ? AND first <= ?", span) for span in _merged(sorted(found))]
+    spans = [span(*ends) for ends in _merged(sorted(found))]
     return join(spans, "OR") if spans else Condition("0")

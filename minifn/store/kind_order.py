@@ -30,8 +30,8 @@ def serves(conn: sqlite3.Connection, query: Query, scope: Scope, orders: Orders)
         return True
     told = kinds.told(scope.prefix, query.filters)
     sql = f"SELECT count(*) FROM (SELECT 1 FROM executions_kinds WHERE {told.sql} LIMIT ?)"
-    (count,) = conn.execute(sql, (*told.values, KINDS_MAX + 1)).fetchone()
-    return any(map(kinds.tells, query.filters)) and count <= KINDS_MAX
+    (found,) = conn.execute(sql, (*told.values, KINDS_MAX + 1)).fetchone()
+    return any(map(kinds.tells, query.filters)) and found <= KINDS_MAX
 
 
 def sequences(
@@ -41,27 +41,24 @@ def sequences(
     scope: Scope,
     orders: Orders,
     cursor: Sequence[Any],
+    spans: Sequence[Condition] = (),
 ) -> Condition:
     """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values.
 
-    `cursor` has the values of the orders' columns in the cursor's row, () without a cursor.
+    `cursor` has the values of the orders' columns in the cursor's row, () without a cursor. Rows
+    that match lie in blocks for which the `spans` hold.
     """
     matches = where(query, scope)
     parts = _parts(orders, cursor)
-    within = blocks.ranges(conn, "sequence", query.filters)
+    within = blocks.ranges(conn, "sequence", query.filters, spans=spans)
     if within != [blocks.EVERYWHERE]:
         # The index holds rows that no block holds yet.
         within.append((late_indexes.mark(conn, late_indexes.BY_FUNCTION) + 1, None))
     walk = _walk(orders, kinds.told(scope.prefix, query.filters), parts, within)
     columns = ", ".join(column for column, _ in orders)
-    # Kinds tell of some filters; the others are tested in the row.
-    tested = Condition(
-        f"EXISTS (SELECT 1 FROM {table} WHERE {table}.sequence = walk.sequence"
-        f" AND ({matches.sql}))",
-        matches.values,
-    )
-    if all(map(kinds.tells, query.filters)):
-        tested = ALWAYS
+    tested = ALWAYS
+    if not all(map(kinds.tells, query.filters)):
+        tested = _tested(table, "walk", matches)
     beyond = join([_of_row(part, "<" if orders[-1][1] else ">") for part in parts], "OR")
     tail = join([Condition("sequence > ?", (late_indexes.mark(conn, BY_KIND),)), beyond, matches])
     return Condition(
@@ -71,6 +68,44 @@ def sequences(
         f" ORDER BY {_sorting(orders)} LIMIT ? OFFSET ?)",
         (*walk.values, *tested.values, query.limit + query.offset, *tail.values),
     )
+
+
+def count(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    spans: Sequence[Condition],
+    most: int,
+) -> int:
+    """Return the number of rows of a plain scope that match, up to `most`.
+
+    Where all rows of blocks match the filters of which kinds do not tell, no row is read.
+    """
+    others = [item for item in query.filters if not kinds.tells(item)]
+    sure, unsure = blocks.sequences(conn, others, spans)
+    through = late_indexes.mark(conn, late_indexes.BY_FUNCTION)
+    matches, told = where(query, scope), kinds.told(scope.prefix, query.filters)
+    tested = _tested(table, BY_KIND, matches)
+    parts = [(one, ALWAYS) for one in sure] + [(one, tested) for one in unsure]
+    found = 0
+    for (least, largest), test in (*parts, ((through + 1, INTEGER_MAX), tested)):
+        if found < most:
+            rows = join([told, Condition("sequence BETWEEN ? AND ?", (least, largest)), test])
+            found += _count(conn, kinds.ROWS, rows, most - found)
+    tail = join([Condition("sequence > ?", (late_indexes.mark(conn, BY_KIND),)), matches])
+    return found + _count(conn, f"{table} NOT INDEXED", tail, most - found)
+
+
+def _count(conn: sqlite3.Connection, source: str, rows: Condition, most: int) -> int:
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {rows.sql} LIMIT ?)"
+    return int(conn.execute(sql, (*rows.values, most)).fetchone()[0])
+
+
+def _tested(table: str, source: str, matches: Condition) -> Condition:
+    """Return the condition that the row of a source's sequence matches."""
+    sql = f"EXISTS (SELECT 1 FROM {table} WHERE {table}.sequence = {source}.sequence AND ({{}}))"
+    return Condition(sql.format(matches.sql), matches.values)
 
 
 @dataclass(frozen=True)

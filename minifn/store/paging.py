@@ -56,17 +56,20 @@ def page(
     found = plans.candidates(conn, name, query, scope)
     matches = plans.where(query, scope)
     orders = _orders(query, scope)
-    total = _count(conn, plans.for_count(conn, name, matches, query.filters, found)) if count else 0
     plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
+    spans = plans.spans(conn, found) if plan.walks else []
+    total = _total(conn, name, query, scope, found, spans) if count else 0
     if query.cursor_before:
         orders = [(column, not descending) for column, descending in orders]
     cursor = _cursor(conn, name, scope, query, orders)
     if plan.walks and kind_order.serves(conn, query, scope, orders):
-        sequences = kind_order.sequences(conn, name, query, scope, orders, cursor)
+        sequences = kind_order.sequences(conn, name, query, scope, orders, cursor, spans)
     elif plan.walks and merged.serves(scope, orders):
         sequences = merged.sequences(conn, name, query, scope, orders, cursor)
     else:
-        within = _ranges(conn, name, query, scope, orders[0][0]) if plan.walks else [EVERYWHERE]
+        within = [EVERYWHERE]
+        if plan.walks:
+            within = _ranges(conn, name, query, scope, orders[0][0], spans)
         parts = _parts(query, orders, cursor, within)
         if not parts:
             return Page(total, ())
@@ -104,7 +107,12 @@ def _cursor(
 
 
 def _ranges(
-    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, column: str
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    column: str,
+    spans: Sequence[Condition],
 ) -> list[Range]:
     """Return the ranges of the list's first column in which the rows that match lie."""
     through = mark(conn, BY_FUNCTION)
@@ -115,6 +123,7 @@ def _ranges(
     return ranges(
         *(conn, column, query.filters),
         told=told,
+        spans=spans,
         tail=Condition(f"SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}", tail.values),
     )
 
@@ -133,12 +142,23 @@ def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         yield row
 
 
-def _count(conn: sqlite3.Connection, plan: Plan | int) -> int:
+def _total(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    found: list[plans.Candidate],
+    spans: Sequence[Condition],
+) -> int:
+    plan = plans.for_count(conn, table, plans.where(query, scope), query.filters, found)
     if isinstance(plan, int):
         return plan
-    found = rows("1", plan.sources, plan.where)
-    sql = f"SELECT count(*) FROM ({found.sql} LIMIT {TOTAL_MAX})"
-    return int(conn.execute(sql, found.values).fetchone()[0])
+    told = any(map(kinds.tells, query.filters)) and scope.condition == scope.prefix
+    if plan.walks and told:
+        return kind_order.count(conn, table, query, scope, spans, TOTAL_MAX)
+    rows_found = rows("1", plan.sources, plan.where)
+    sql = f"SELECT count(*) FROM ({rows_found.sql} LIMIT {TOTAL_MAX})"
+    return int(conn.execute(sql, rows_found.values).fetchone()[0])
 
 
 def _orders(query: Query, scope: Scope) -> Orders:

@@ -16,13 +16,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
+from minifn.store.blocks import span
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
 from minifn.store.kinds import BY_KIND
-from minifn.store.late_indexes import Source, rows, sources
+from minifn.store.late_indexes import Source, index_of, rows, sources
 from minifn.store.queries import Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
+#: Rows of a filter among which the first and the last one are looked for.
+SPAN_ROWS_MAX = 50_000
 #: Largest total of a list: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
 #: Comparisons that hold for one range of values.
@@ -36,6 +39,9 @@ _RANGES = frozenset(
         Method.STARTS_WITH,
     }
 )
+
+#: Indexes whose order has nothing to do with creation.
+_SCATTERED = frozenset(map(index_of, ("duration_seconds", "request_path")))
 
 #: (column, whether it descends), most important first.
 Orders = list[tuple[str, bool]]
@@ -173,12 +179,33 @@ def for_page(
     best = found[0]
     if best.contiguous and best.index == order_index:
         return Plan(sources(conn, table, order_index), matches, in_order=True)
-    if best.rows <= FEW or (len(found) > 2 and best.rows < TOTAL_MAX):
-        # With several filters more rows may drive, because few may match all of them.
+    scattered = order_index in _SCATTERED
+    if best.rows <= FEW or ((len(found) > 2 or scattered) and best.rows < TOTAL_MAX):
+        # With several filters more rows may drive, because few may match all of them. So they may
+        # when the order could have all of them at its end.
         return _driven(table, matches, best)
     if len(orders) == 1:
         order_index = next(candidate.index for candidate in found if candidate.ordered)
     return Plan(sources(conn, table, order_index), matches, in_order=bool(order_index), walks=True)
+
+
+def spans(conn: sqlite3.Connection, found: list[Candidate]) -> list[Condition]:
+    """Return conditions of the blocks that have rows of candidates of scattered values.
+
+    Such rows may lie together, as those of calls that ran into their timeout.
+    """
+    known = []
+    for candidate in found:
+        if candidate.index in _SCATTERED:
+            select = candidate.select
+            count, first, last = conn.execute(
+                "SELECT count(*), min(sequence), max(sequence) FROM"
+                f" (SELECT sequence FROM ({select.sql}) LIMIT {SPAN_ROWS_MAX + 1})",
+                select.values,
+            ).fetchone()
+            if 0 < count <= SPAN_ROWS_MAX:
+                known.append(span(first, last))
+    return known
 
 
 def for_count(
@@ -196,7 +223,7 @@ def for_count(
         return best.rows
     if best.rows <= FEW:
         return _driven(table, matches, best)
-    return Plan(sources(conn, table, best.index), matches)
+    return Plan(sources(conn, table, best.index), matches, walks=True)
 
 
 def _driven(table: str, matches: Condition, candidate: Candidate) -> Plan:

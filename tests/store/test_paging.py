@@ -130,7 +130,7 @@ def rows(
     for number in range(ROWS):
         executions.insert(conn, sample(number))
     if way[0] == ROWS:
-        assert fill(conn, ROWS)
+        assert fill(conn, ROWS // 6)
     elif way[0]:
         fill_unevenly(conn, way[0])
     yield conn, executions.TABLE.all(conn, "function_id = 'fn' ORDER BY sequence")
