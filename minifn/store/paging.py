@@ -1,5 +1,6 @@
 """Pages of a list: a `Query` of one table, by keyset, with a count that stops at TOTAL_MAX."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -50,40 +51,94 @@ def page(
     Raises CursorNotFound when the cursor's row is not in the scope, QueryOrderNull when an
     attribute of the order is NULL in that row, and ArgumentInvalid for a page that is too long.
     """
-    name = table.name
     if scope.index:
         query = replace(query, filters=kinds.together(query.filters))
-    found = plans.candidates(conn, name, query, scope)
-    matches = plans.where(query, scope)
-    orders = _orders(query, scope)
-    plan = plans.for_page(conn, name, matches, orders, found, _order_index(query, scope))
-    spans = plans.spans(conn, found) if plan.walks else []
-    total = _total(conn, name, query, scope, found, spans) if count else 0
-    if query.cursor_before:
-        orders = [(column, not descending) for column, descending in orders]
-    cursor = _cursor(conn, name, scope, query, orders)
-    if plan.walks and kind_order.serves(conn, query, scope, orders):
-        sequences = kind_order.sequences(conn, name, query, scope, orders, cursor, spans)
-    elif plan.walks and merged.serves(scope, orders):
-        sequences = merged.sequences(conn, name, query, scope, orders, cursor)
-    else:
-        within = [EVERYWHERE]
-        if plan.walks:
-            within = _ranges(conn, name, query, scope, orders[0][0], spans)
-        parts = _parts(query, orders, cursor, within)
-        if not parts:
-            return Page(total, ())
-        sequences = _sequences(plan, parts, orders, query, scope)
+    found = plans.candidates(conn, table.name, query, scope)
+    spans = plans.spans(conn, found)
+    total = _total(conn, table.name, query, scope, found, spans) if count else 0
+    sequences = _found(conn, table.name, query, scope, found, spans)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
-        f" ORDER BY {_keys(orders)}",
-        (*sequences.values, query.limit, query.offset),
+        f" ORDER BY {_keys(_orders(query, scope))}",
+        sequences.values,
     )
     items = [table.record(row) for row in _bounded(found_rows)]
-    if query.cursor_before:
-        items.reverse()
-    return Page(total, tuple(items))
+    return Page(total, tuple(reversed(items)) if query.cursor_before else tuple(items))
+
+
+def _found(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    found: list[plans.Candidate],
+    spans: Sequence[Condition],
+) -> Condition:
+    """Return the SELECT of the page's sequences, in order from the cursor's row on."""
+    orders = _orders(query, scope)
+    matches = plans.where(query, scope)
+    plan = plans.for_page(conn, table, matches, orders, found, _order_index(query, scope))
+    cursor = _cursor(conn, table, scope, query, orders)
+    if plan.walks and kind_order.serves(conn, query, scope, orders):
+        sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, spans)
+    elif plan.walks and merged.serves(scope, orders):
+        sequences = merged.sequences(conn, table, query, scope, orders, cursor)
+    elif plan.walks and _is_split(query):
+        return _by_values(conn, table, query, scope, cursor)
+    else:
+        within = [EVERYWHERE]
+        if plan.walks:
+            within = _ranges(conn, table, query, scope, orders[0][0], spans)
+        parts = _parts(query, orders, cursor, within)
+        if not parts:
+            return Condition("SELECT 1 WHERE 0")
+        sequences = _sequences(plan, parts, orders, query, scope)
+    return Condition(sequences.sql, (*sequences.values, query.limit, query.offset))
+
+
+def _is_split(query: Query) -> bool:
+    """Tell whether a page is put together from those of each value of the first order."""
+    return len(query.orders) > 1 and query.orders[0].attribute.index == BY_KIND
+
+
+def _by_values(
+    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, cursor: Sequence[Any]
+) -> Condition:
+    """Return the page's sequences, found for one value of the first order after another.
+
+    Kinds tell which values there are. Rows of one value are found in the order of the others.
+    """
+    first, *others = query.orders
+    column, down = first.attribute.column, first.descending is not query.cursor_before
+    told = kinds.told(scope.prefix, query.filters)
+    tail = join([Condition("sequence > ?", (mark(conn, BY_KIND),)), plans.where(query, scope)])
+    values = conn.execute(
+        f"SELECT {column} FROM executions_kinds WHERE {told.sql} UNION"
+        f" SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}"
+        f" ORDER BY {column} {'DESC' if down else 'ASC'}",
+        (*told.values, *tail.values),
+    ).fetchall()
+    wanted = query.limit + query.offset
+    found: list[int] = []
+    for (value,) in values:
+        if cursor and (value > cursor[0] if down else value < cursor[0]):
+            continue
+        same = Comparison(Method.EQUAL, first.attribute, (value,))
+        part = replace(
+            query,
+            filters=kinds.together((*query.filters, same)),
+            orders=tuple(others),
+            limit=wanted - len(found),
+            offset=0,
+            cursor=query.cursor if cursor and value == cursor[0] else "",
+        )
+        candidates = plans.candidates(conn, table, part, scope)
+        sequences = _found(conn, table, part, scope, candidates, plans.spans(conn, candidates))
+        found += [row[0] for row in conn.execute(sequences.sql, sequences.values)]
+        if len(found) >= wanted:
+            break
+    return Condition("SELECT value FROM json_each(?)", (json.dumps(found[query.offset :]),))
 
 
 def _cursor(
@@ -165,17 +220,17 @@ def _orders(query: Query, scope: Scope) -> Orders:
     """Return the columns of the order; `sequence` comes last, in the direction of the last order.
 
     Within a range of times, creation is ordered by time first: an index then finds the range in
-    order.
+    order. A page before a cursor is read backwards.
     """
     orders: Orders = []
     for order in query.orders or (Order(),):
-        column = order.attribute.column
+        column, descending = order.attribute.column, order.descending is not query.cursor_before
         if column == CREATION.column:
             if not orders and _time_range(query, scope):
-                orders.append((_TIME, order.descending))
-            return [*orders, (column, order.descending)]
+                orders.append((_TIME, descending))
+            return [*orders, (column, descending)]
         if column not in [known for known, _ in orders]:
-            orders.append((column, order.descending))
+            orders.append((column, descending))
     return [*orders, (CREATION.column, orders[-1][1])]
 
 

@@ -196,7 +196,7 @@ def spans(conn: sqlite3.Connection, found: list[Candidate]) -> list[Condition]:
     """
     known = []
     for candidate in found:
-        if candidate.index in _SCATTERED:
+        if found[0].rows > FEW and candidate.index in _SCATTERED:
             select = candidate.select
             count, first, last = conn.execute(
                 "SELECT count(*), min(sequence), max(sequence) FROM"
