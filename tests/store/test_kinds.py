@@ -3,14 +3,24 @@
 import operator
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, late_indexes, plans, schema
+from minifn.store import (
+    executions,
+    functions,
+    kind_order,
+    kinds,
+    late_indexes,
+    plans,
+    schema,
+)
 from minifn.store.attributes import ALL_EXECUTIONS
+from minifn.store.conditions import Condition
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Combination, Comparison, Filter, Method, Order, Query
 from tests.store.filling import fill
@@ -133,6 +143,7 @@ def holds(item: Filter, row: Execution) -> bool:
     place=st.integers(0, ROWS),
     before=st.booleans(),
     function_id=st.sampled_from(["fn", ""]),
+    limit=st.sampled_from([6, ROWS]),
 )
 def test_rows_and_totals_of_every_page(
     rows: tuple[sqlite3.Connection, list[Execution]],
@@ -142,6 +153,7 @@ def test_rows_and_totals_of_every_page(
     place: int,
     before: bool,
     function_id: str,
+    limit: int,
 ) -> None:
     conn, every = rows
     # Without a kind's column, a filter of the time would put the time first.
@@ -158,18 +170,40 @@ def test_rows_and_totals_of_every_page(
         orders=(*orders, Order(CREATION, ways[-1])),
         cursor=listed[at].id if place else "",
         cursor_before=before and place > 0,
-        limit=6,
+        limit=limit,
         offset=place % 2,
     )
     matching = [row for row in listed if all(holds(item, row) for item in found)]
     beyond = [row for row in listed[at + 1 :] if row in matching] if place else matching
-    expected = beyond[place % 2 :][:6]
+    expected = beyond[place % 2 :][:limit]
     if query.cursor_before:
         nearer = [row for row in listed[:at] if row in matching][::-1]
-        expected = nearer[place % 2 :][:6][::-1]
+        expected = nearer[place % 2 :][:limit][::-1]
     if function_id:
         page = executions.page(conn, function_id, query)
     else:
         page = executions.page_of_all(conn, query)
     assert [row.id for row in page.items] == [row.id for row in expected]
     assert page.total == min(TOTAL, len(matching))
+    if function_id:
+        assert counted(conn, query) == len(matching)
+
+
+def counted(conn: sqlite3.Connection, query: Query) -> int:
+    """Return the count of rows of `fn` without the bound of a list's total."""
+    prefix = Condition("function = (SELECT sequence FROM functions WHERE id = 'fn')")
+    scope = plans.Scope(prefix, prefix, late_indexes.BY_FUNCTION)
+    query = replace(query, filters=kinds.together(query.filters))
+    spans = plans.spans(conn, plans.candidates(conn, "executions", query, scope))
+    return kind_order.count(conn, "executions", query, scope, spans, ROWS)
+
+
+def test_a_range_has_rows_that_no_block_holds_yet(
+    rows: tuple[sqlite3.Connection, list[Execution]],
+) -> None:
+    conn, every = rows
+    later = Comparison(Method.GREATER_THAN, ALL_EXECUTIONS["created_at"], (310,))
+    status = Comparison(Method.NOT_EQUAL, ALL_EXECUTIONS["status"], ("waiting",))
+    page = executions.page(conn, "fn", Query(filters=(later, status), limit=ROWS))
+    expected = [row.id for row in every if row.function_id == "fn" and row.created_at > 310]
+    assert [row.id for row in page.items] == expected
