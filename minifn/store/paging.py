@@ -80,6 +80,9 @@ def _found(
     matches = plans.where(query, scope)
     plan = plans.for_page(conn, table, matches, orders, found, _order_index(query, scope))
     cursor = _cursor(conn, table, scope, query, orders)
+    if plan.walks and plans.is_scattered(orders):
+        near = plans.near(conn, table, query, scope, spans)
+        plan = plan if near is None else plans.driven(table, matches, near)
     if plan.walks and kind_order.serves(conn, query, scope, orders):
         sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, spans)
     elif plan.walks and merged.serves(scope, orders):
@@ -170,14 +173,11 @@ def _ranges(
     spans: Sequence[Condition],
 ) -> list[Range]:
     """Return the ranges of the list's first column in which the rows that match lie."""
-    through = mark(conn, BY_FUNCTION)
-    tail = join([Condition("sequence > ?", (through,)), plans.where(query, scope)])
-    told = ALWAYS
-    if any(map(kinds.tells, query.filters)) and mark(conn, BY_KIND) >= through:
-        told = kinds.told(scope.prefix, query.filters)
+    through = Condition("sequence > ?", (mark(conn, BY_FUNCTION),))
+    tail = join([through, plans.where(query, scope)])
     return ranges(
         *(conn, column, query.filters),
-        told=told,
+        told=plans.told(conn, query, scope),
         spans=spans,
         tail=Condition(f"SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}", tail.values),
     )

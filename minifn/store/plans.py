@@ -6,9 +6,10 @@ matches are frequent, and a page is found soon by reading in the list's order.
 
 In such a walk, `blocks` leave out rows that a filter excludes, and `kind_order` reads only rows for
 which all filters of columns of few values hold. A page of a million rows then takes milliseconds.
-These take longer, up to a second: parts of `id` and `request_path` (CONTAINS, ENDS_WITH), which no
-index finds; and two frequent filters that seldom hold together, one of which is of a path or a
-duration.
+These take longer, up to one or two microseconds for each row of the function: parts of `id` and
+`request_path` (CONTAINS, ENDS_WITH), which no index finds; two frequent filters that seldom hold
+together, one of which is of a path or a duration; an order of one of these two whose first rows
+are all excluded; and all functions in order of a time with filters whose rows lie together.
 """
 
 import sqlite3
@@ -16,16 +17,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
-from minifn.store.blocks import span
+from minifn.store.blocks import EVERYWHERE, ranges, span
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
 from minifn.store.kinds import BY_KIND
-from minifn.store.late_indexes import Source, index_of, rows, sources
+from minifn.store.late_indexes import BY_FUNCTION, Source, index_of, mark, rows, sources
 from minifn.store.queries import Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
 #: Rows of a filter among which the first and the last one are looked for.
 SPAN_ROWS_MAX = 50_000
+#: Rows that are read one after the other in a few milliseconds.
+NEAR_ROWS = 10_000
 #: Largest total of a list: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
 #: Comparisons that hold for one range of values.
@@ -119,8 +122,8 @@ def _of_filter(
     conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
 ) -> Candidate | None:
     """Return the candidate of one filter, None when no index serves it."""
-    told = kinds.tells(item)
-    parts = [(BY_KIND, condition(item))] if told else range_parts(item)
+    is_told = kinds.tells(item)
+    parts = [(BY_KIND, condition(item))] if is_told else range_parts(item)
     if not parts:
         return None
     in_scope = [(index, join([scope.prefix, part])) for index, part in parts]
@@ -135,7 +138,7 @@ def _of_filter(
         rows=_count(conn, select),
         index=indexes.pop() if len(indexes) == 1 else "",
         ordered=single and of_values,
-        exact=(told or isinstance(item, Comparison)) and scope.condition == scope.prefix,
+        exact=(is_told or isinstance(item, Comparison)) and scope.condition == scope.prefix,
         contiguous=(single or in_range) and of_values,
     )
 
@@ -183,10 +186,15 @@ def for_page(
     if best.rows <= FEW or ((len(found) > 2 or scattered) and best.rows < TOTAL_MAX):
         # With several filters more rows may drive, because few may match all of them. So they may
         # when the order could have all of them at its end.
-        return _driven(table, matches, best)
+        return driven(table, matches, best.select)
     if len(orders) == 1:
         order_index = next(candidate.index for candidate in found if candidate.ordered)
     return Plan(sources(conn, table, order_index), matches, in_order=bool(order_index), walks=True)
+
+
+def is_scattered(orders: Orders) -> bool:
+    """Tell whether an order begins with a column that has nothing to do with creation."""
+    return index_of(orders[0][0]) in _SCATTERED
 
 
 def spans(conn: sqlite3.Connection, found: list[Candidate]) -> list[Condition]:
@@ -208,6 +216,38 @@ def spans(conn: sqlite3.Connection, found: list[Candidate]) -> list[Condition]:
     return known
 
 
+def near(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    spans: Sequence[Condition],
+) -> Condition | None:
+    """Return the SELECT of all rows that may match if at most NEAR_ROWS lie between them.
+
+    In an order that has nothing to do with creation they could all be at its end.
+    """
+    within = ranges(conn, "sequence", query.filters, told=told(conn, query, scope), spans=spans)
+    if within == [EVERYWHERE]:
+        return None
+    first, last = (within[0][0], within[-1][1]) if within else (1, 0)
+    if last - first >= NEAR_ROWS:
+        return None
+    rows_near = f"SELECT sequence FROM {table} NOT INDEXED WHERE sequence"
+    return Condition(
+        f"{rows_near} BETWEEN ? AND ? UNION ALL {rows_near} > ?",
+        (first, last, mark(conn, BY_FUNCTION)),
+    )
+
+
+def told(conn: sqlite3.Connection, query: Query, scope: Scope) -> Condition:
+    """Return the condition of the kinds that match, ALWAYS if kinds do not tell."""
+    known = mark(conn, BY_KIND) >= mark(conn, BY_FUNCTION)
+    if known and any(map(kinds.tells, query.filters)):
+        return kinds.told(scope.prefix, query.filters)
+    return ALWAYS
+
+
 def for_count(
     conn: sqlite3.Connection,
     table: str,
@@ -222,11 +262,12 @@ def for_count(
     if best.exact and len(filters) == len(found) - 1 <= 1:
         return best.rows
     if best.rows <= FEW:
-        return _driven(table, matches, best)
+        return driven(table, matches, best.select)
     return Plan(sources(conn, table, best.index), matches, walks=True)
 
 
-def _driven(table: str, matches: Condition, candidate: Candidate) -> Plan:
+def driven(table: str, matches: Condition, sequences: Condition) -> Plan:
+    """Return the plan to fetch the rows of a SELECT of sequences."""
     # NOT INDEXED leaves the look-up by sequence: SQLite may read a whole index and test each row.
-    select = Condition(f"sequence IN ({candidate.select.sql})", candidate.select.values)
+    select = Condition(f"sequence IN ({sequences.sql})", sequences.values)
     return Plan([(f"{table} NOT INDEXED", ALWAYS)], join([select, matches]))

@@ -104,6 +104,7 @@ def rows(
         patch.setattr(plans, "SPAN_ROWS_MAX", 100)
         patch.setattr(plans, "TOTAL_MAX", TOTAL)
         patch.setattr("minifn.store.paging.TOTAL_MAX", TOTAL)
+        patch.setattr(plans, "NEAR_ROWS", 3 * BLOCK)
         yield conn, executions.TABLE.all(conn, "1 ORDER BY sequence")
     conn.close()
 

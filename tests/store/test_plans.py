@@ -48,6 +48,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
     connection.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)
+        patch.setattr(plans, "NEAR_ROWS", 100)
         patch.setattr(plans, "TOTAL_MAX", 50)
         patch.setattr("minifn.store.paging.TOTAL_MAX", 50)
         yield connection
