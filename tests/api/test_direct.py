@@ -22,6 +22,7 @@ HOST = f"{FUNCTION}.functions.localhost"
 VARYING = re.compile(
     rb"date: [^\r]+|content-length: \d+|\b[0-9a-f]{16,20}\b|ephemeral_[\w.-]+"
     rb"|[\d-]{10}T[\d:.+]+|\b0\.\d{3,}|\b[\d.]+e-\d+\b|127\.0\.0\.1:\d+"
+    rb'|"dateCreated":\d+'
 )
 
 
