@@ -19,7 +19,8 @@ from minifn.builder.packed import PackedBuilds
 from minifn.change_feed import ChangeFeed
 from minifn.errors import DeploymentNotFound, FunctionNotFound
 from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function

@@ -296,7 +296,7 @@ class Launcher:
         def work() -> None:
             from pathlib import Path
 
-            from minifn.host.datadir import remove_tree
+            from minifn.host.files import remove_tree
 
             remove_tree(Path(path))
 
