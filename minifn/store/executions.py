@@ -6,6 +6,7 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -31,13 +32,20 @@ from minifn.store.table import Table
 TABLE = Table("executions", Execution)
 
 _encode = msgspec.json.encode
-_INSERT = (
-    "INSERT INTO executions (id, created_at, updated_at, function, function_id, deployment_id,"
-    " trigger, status, user_id, request_method, request_path, request_headers,"
-    " response_status_code, response_headers, duration_seconds, scheduled_at, logs, errors)"
-    " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " ?, ?, ?, ?, ?)"
+_COLUMNS = (
+    "id, created_at, updated_at, function, function_id, deployment_id, trigger, status, user_id,"
+    " request_method, request_path, request_headers, response_status_code, response_headers,"
+    " duration_seconds, scheduled_at, logs, errors"
 )
+_ROW = (
+    "(?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " ?, ?)"
+)
+#: Statements that insert a number of executions.
+_INSERTS = {
+    rows: f"INSERT INTO executions ({_COLUMNS}) VALUES {', '.join([_ROW] * rows)}"
+    for rows in (32, 16, 8, 4, 2, 1)
+}
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
 _FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, late_indexes.BY_FUNCTION)
 
@@ -55,27 +63,33 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
 
 
 def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
-    """Insert executions: one statement for all costs half.
+    """Insert executions: one statement for many costs half. Call `fill_indexes` now and then.
 
-    Call `fill_indexes` every STEP_ROWS rows. Raises FunctionNotFound when the function of one was
-    deleted.
+    Raises FunctionNotFound when the function of one was deleted.
     """
-    rows = [
-        (
+    at = 0
+    try:
+        for rows, statement in _INSERTS.items():
+            while len(new) - at >= rows:
+                conn.execute(statement, _values(new[at : at + rows]))
+                at += rows
+    except sqlite3.IntegrityError as exc:
+        if "NOT NULL" in str(exc):
+            raise FunctionNotFound from exc
+        raise
+
+
+def _values(new: Sequence[Execution]) -> list[Any]:
+    values: list[Any] = []
+    for e in new:
+        values += (
             e.id, e.created_at, e.updated_at, e.function_id, e.function_id, e.deployment_id,
             e.trigger, e.status, e.user_id, e.request_method, e.request_path,
             _encode(e.request_headers).decode(), e.response_status_code,
             _encode(e.response_headers).decode(), e.duration_seconds, e.scheduled_at,
             e.logs, e.errors,
-        )
-        for e in new
-    ]  # fmt: skip
-    try:
-        conn.executemany(_INSERT, rows)
-    except sqlite3.IntegrityError as exc:
-        if "NOT NULL" in str(exc):
-            raise FunctionNotFound from exc
-        raise
+        )  # fmt: skip
+    return values
 
 
 def fill_indexes(conn: sqlite3.Connection) -> None:
