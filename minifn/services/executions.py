@@ -46,7 +46,7 @@ from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
 from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
-from minifn.store.late_indexes import STEP_ROWS
+from minifn.store.filling import LOOK_ROWS, LOOK_STEPS
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
@@ -95,7 +95,7 @@ class Executions:
         self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
         self._running = Tasks()
         self._filling = Tasks()
-        #: Executions that were stored after they ended.
+        #: Executions that were stored since the last look at the late indexes.
         self._inserted = 0
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
@@ -249,6 +249,7 @@ class Executions:
 
     def _queued(self, stored: Sequence[Execution]) -> None:
         """Publish executions that were just stored, and have them run when they are due."""
+        self._count(len(stored))
         for execution in stored:
             self._changes.tell("create", execution)
         waiting = sum(execution.status == "waiting" for execution in stored)
@@ -275,12 +276,21 @@ class Executions:
 
     def _insert(self, execution: Execution) -> "asyncio.Future[None]":
         """Store an execution that has ended."""
-        self._inserted += 1
-        if self._inserted % STEP_ROWS == 0:
-            # A transaction of its own, for which no caller waits.
-            filling = self._database.insist(executions.fill_indexes)
-            self._filling.start(filling, "minifn-late-indexes")
+        self._count(1)
         return self._database.write_each(executions.insert_each, execution)
+
+    def _count(self, inserted: int) -> None:
+        """Count executions that were stored, and have the late indexes filled now and then."""
+        self._inserted += inserted
+        if self._inserted >= LOOK_ROWS and not self._filling:
+            self._inserted = 0
+            self._filling.start(self._fill(), "minifn-late-indexes")
+
+    async def _fill(self) -> None:
+        for _ in range(LOOK_STEPS):
+            # A write of its own, for which no caller waits.
+            if not await self._database.insist(executions.fill_indexes):
+                break
 
     async def __call__(
         self,

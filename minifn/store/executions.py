@@ -12,7 +12,7 @@ import msgspec
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution
-from minifn.store import late_indexes, usage
+from minifn.store import filling, late_indexes, usage
 from minifn.store.attributes import ALL_EXECUTIONS, EXECUTIONS, FUNCTIONS
 from minifn.store.conditions import Condition, condition, join, within
 from minifn.store.paging import Page, page as list_page
@@ -51,15 +51,12 @@ _FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, late_indexes.BY_FUNCTION)
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
-    """Insert an execution and return its sequence.
+    """Insert an execution and return its sequence. Call `fill_indexes` now and then.
 
     Raises FunctionNotFound when its function was deleted.
     """
     insert_each(conn, [execution])
-    (sequence,) = conn.execute("SELECT last_insert_rowid()").fetchone()
-    if sequence % late_indexes.STEP_ROWS == 0:
-        fill_indexes(conn)
-    return int(sequence)
+    return int(conn.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 
 def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
@@ -92,11 +89,13 @@ def _values(new: Sequence[Execution]) -> list[Any]:
     return values
 
 
-def fill_indexes(conn: sqlite3.Connection) -> None:
-    """Fill a late index if many rows wait for it, else count usage."""
-    if not late_indexes.fill(conn):
-        # Counted along, so that a look at the usage never finds much to count.
-        usage.count_next(conn)
+def fill_indexes(conn: sqlite3.Connection) -> bool:
+    """Do a step of filling the late indexes if one is due, else count usage; tell which it was."""
+    if filling.fill(conn):
+        return True
+    # Counted along, so that a look at the usage never finds much to count.
+    usage.count_next(conn)
+    return False
 
 
 def get(

@@ -15,7 +15,7 @@ import msgspec
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Execution, Function
-from minifn.store import executions, late_indexes, schema
+from minifn.store import executions, filling, schema
 from minifn.store.connection import connect
 from minifn.store.table import Table
 from tests.benchmarks import loop_steps
@@ -177,18 +177,25 @@ def insert(connection: sqlite3.Connection, count: int) -> float:
     """Insert executions as the server does, in transactions of BATCH_ROWS, and fill the late
     indexes by steps between them; return the seconds it took this thread.
     """
-    total, steps = 0.0, 0
+    total, looks = 0.0, 0
     for start in range(0, count, BATCH_ROWS):
         new = [execution(start + number) for number in range(BATCH_ROWS)]
         began = time.thread_time()
         with transaction(connection):
             executions.insert_each(connection, new)
-        if (start + BATCH_ROWS) // late_indexes.STEP_ROWS > steps:
-            steps += 1
-            with transaction(connection):
-                executions.fill_indexes(connection)
+        if (start + BATCH_ROWS) // filling.LOOK_ROWS > looks:
+            looks += 1
+            look(connection)
         total += time.thread_time() - began
     return total
+
+
+def look(connection: sqlite3.Connection) -> None:
+    """Fill the late indexes as the server does after LOOK_ROWS executions."""
+    for _ in range(filling.LOOK_STEPS):
+        with transaction(connection):
+            if not executions.fill_indexes(connection):
+                break
 
 
 @contextlib.contextmanager
