@@ -41,12 +41,12 @@ from minifn.models import (
     Trigger,
 )
 from minifn.services import execution_records as records
+from minifn.services.filling import Filling
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
 from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
-from minifn.store.filling import LOOK_ROWS, LOOK_STEPS
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
@@ -94,9 +94,7 @@ class Executions:
         self._changes = changes or ChangeFeed()
         self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
         self._running = Tasks()
-        self._filling = Tasks()
-        #: Executions that were stored since the last look at the late indexes.
-        self._inserted = 0
+        self._filling = Filling(database)
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
@@ -249,7 +247,7 @@ class Executions:
 
     def _queued(self, stored: Sequence[Execution]) -> None:
         """Publish executions that were just stored, and have them run when they are due."""
-        self._count(len(stored))
+        self._filling.count(len(stored))
         for execution in stored:
             self._changes.tell("create", execution)
         waiting = sum(execution.status == "waiting" for execution in stored)
@@ -276,21 +274,8 @@ class Executions:
 
     def _insert(self, execution: Execution) -> "asyncio.Future[None]":
         """Store an execution that has ended."""
-        self._count(1)
+        self._filling.count(1)
         return self._database.write_each(executions.insert_each, execution)
-
-    def _count(self, inserted: int) -> None:
-        """Count executions that were stored, and have the late indexes filled now and then."""
-        self._inserted += inserted
-        if self._inserted >= LOOK_ROWS and not self._filling:
-            self._inserted = 0
-            self._filling.start(self._fill(), "minifn-late-indexes")
-
-    async def _fill(self) -> None:
-        for _ in range(LOOK_STEPS):
-            # A write of its own, for which no caller waits.
-            if not await self._database.insist(executions.fill_indexes):
-                break
 
     async def __call__(
         self,
