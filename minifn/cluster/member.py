@@ -13,6 +13,7 @@ from minifn.cluster.connection import Actor, Found, NodeLost, in_thread
 from minifn.cluster.messages import (
     BuildLogged,
     BuildMade,
+    Close,
     Facts,
     Identity,
     Known,
@@ -41,7 +42,7 @@ START_SECONDS, STOP_SECONDS = 60.0, 5.0
 SILENT_SECONDS = 4.0
 
 #: `starting`; `ready`; `refused` = cannot run functions; `lost` = its process died, and is started
-#: again. A ready one is shown as `draining` while it shall get no more calls, and as `silent` while
+#: again. A ready one is shown as `draining` while it is drained, and as `silent` while
 #: it does not report.
 State = Literal["starting", "ready", "refused", "lost"]
 
@@ -50,11 +51,11 @@ class Listener(Protocol):
     """The part that a member tells what happens on its node."""
 
     def ready(self, member: "Member") -> None:
-        """Take note that a node takes calls."""
+        """Note that a node takes calls."""
         ...
 
     def silent(self, member: "Member") -> None:
-        """Take note that a node does not report."""
+        """Note that a node does not report."""
         ...
 
     def hear(self, member: "Member", message: ToPool) -> None:
@@ -62,7 +63,7 @@ class Listener(Protocol):
         ...
 
     def lost(self, member: "Member", reason: str) -> None:
-        """Take note that all that ran on a node has ended."""
+        """Note that everything on a node has ended."""
         ...
 
 
@@ -75,7 +76,7 @@ class Member:
 
     def __init__(self, found: Found, settings: Settings, listener: Listener) -> None:
         self.found = found
-        #: Whether it shall get no more calls.
+        #: Whether it is drained: it gets no more calls.
         self.drained = False
         self._state: State = "starting"
         self._heard_at = 0.0
@@ -90,6 +91,8 @@ class Member:
         self._actor: Actor | None = None
         self.builds = RemoteBuilds(lambda: self._actor)
         self._tasks = Tasks()
+        #: The addresses of all nodes.
+        self._closed: tuple[str, ...] = ()
         #: Batches that were sent, to every process that the actor has had.
         self._batches = 0
         self._reset()
@@ -120,6 +123,11 @@ class Member:
         """Runtime -> version of its interpreter."""
         return self.facts.runtimes if self.facts else {}
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The addresses at which its machine answers."""
+        return frozenset((self.found.address, *(self.status.addresses if self.status else ())))
+
     def identity(self, runtime_id: str) -> str:
         """Return the identity of the builds of a runtime there, "" if it cannot build them."""
         return self.facts.identities.get(runtime_id, "") if self.facts else ""
@@ -138,6 +146,7 @@ class Member:
             workers=status.workers if status else 0,
             running=self.load.running.total(),
             waiting=self.load.parked.total(),
+            building=self.load.building,
             available_bytes=status.available_bytes if status else 0,
             engine=facts.engine if facts else "",
             protections=facts.protections if facts else (),
@@ -186,6 +195,8 @@ class Member:
             settings = msgspec.msgpack.encode(self._settings)
             answer = await actor.ask("start", settings, self._batches)
         self.facts = msgspec.msgpack.decode(answer, type=Facts)
+        # Before all calls.
+        self.send(Close(addresses=self._closed))
         self._state, self.reason = "ready", ""
         self._report()
         logger.info("node %s is %s: %s", self, self.state, self.facts.engine)
@@ -225,7 +236,7 @@ class Member:
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._actor.ask("stop")
             except (NodeLost, TimeoutError) as exc:
-                logger.info("node %s did not stop in order: %s", self, exc)
+                logger.info("node %s did not stop cleanly: %s", self, exc)
             self.kill()
 
     def kill(self) -> None:
@@ -246,6 +257,13 @@ class Member:
         if self._known.get(key) != number:
             self._known[key] = number
             self.send(Known(number=number, target=target))
+
+    def close(self, addresses: tuple[str, ...]) -> None:
+        """Close addresses to functions with network `isolated`."""
+        if addresses != self._closed:
+            self._closed = addresses
+            if self._state == "ready":
+                self.send(Close(addresses=addresses))
 
     def send(self, message: ToNode) -> None:
         """Send a message at the end of this turn of the loop, with all others of the turn."""

@@ -42,7 +42,7 @@ class Network(enum.Enum):
 
     #: The host's network, loopback included.
     HOST = "host"
-    #: Other hosts, through pasta: not the host's loopback.
+    #: Other hosts, through pasta: no address of this one, and none that is closed.
     ISOLATED = "isolated"
     #: Nothing but a loopback of its own.
     NONE = "none"
@@ -89,7 +89,7 @@ class Command:
 
     #: The program is found by the PATH of `env` unless it is a path.
     argv: tuple[str, ...]
-    #: The complete environment. Engines add only MINIFN_TREE, by which orphans are recognised, and
+    #: The complete environment. Engines add only MINIFN_TREE, by which orphans are recognized, and
     #: HOME and TMPDIR (the private temporary directory) where they are missing.
     env: Mapping[str, str]
     #: Working directory, as the command sees it.

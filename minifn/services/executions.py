@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
-from types import TracebackType
 
 import msgspec
 
@@ -111,12 +110,7 @@ class Executions:
         await self._limits.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Put claimed executions that have not ended back into the queue, for the next start."""
         await self._running.end()
         await self._filling.wait()

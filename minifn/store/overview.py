@@ -1,4 +1,4 @@
-"""An overview of functions: how each stands, what it did lately, and its last error.
+"""An overview of functions: the state, the latest calls and the last error of each.
 
 Numbers come from `usage`; percentiles from a sample, the newest executions: a million rows are not
 read for them.
@@ -30,7 +30,7 @@ _Ended = tuple[int, str, int, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """How one function stands."""
+    """The state and the latest calls of one function."""
 
     function: Function
     #: (calls, failures) of each minute or hour, oldest first.

@@ -1,4 +1,4 @@
-"""The nodes of a cluster, for those who look at them or empty one."""
+"""The nodes of a cluster, for parts that list or drain them."""
 
 from typing import Protocol
 
@@ -15,7 +15,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     #: `starting`, `ready`, `draining`, `silent`, `refused` or `lost`; `reason` says why for the
     #: last two.
     state: str
-    #: Whether it shall get no more calls, also once it is ready.
+    #: Whether it is drained: it gets no more calls, also once it is ready.
     drained: bool = False
     reason: str = ""
     #: Resource -> amount, as Ray counts it.
@@ -25,6 +25,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     #: Calls that run, or may, and calls that wait for a worker there.
     running: int = 0
     waiting: int = 0
+    #: Builds that are made there.
+    building: int = 0
     available_bytes: int = 0
     #: The engine, "" before it is known.
     engine: str = ""
@@ -49,6 +51,10 @@ class Cluster(Protocol):
         `name` is its id, the beginning of that, or its host. `undo`: give it calls again. Return
         None unless it names one node.
         """
+        ...
+
+    def forget(self, function_id: str) -> None:
+        """Have every node remove what it keeps for a deleted function: its build cache."""
         ...
 
     def keep_drained(self, ids: frozenset[str]) -> None:
