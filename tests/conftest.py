@@ -82,8 +82,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers more than there are processors, because most tests wait."""
-    return (os.cpu_count() or 1) + 2
+    """Return three workers more than there are processors, because most tests wait."""
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
