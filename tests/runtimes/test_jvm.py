@@ -131,7 +131,6 @@ async def built(site: Site, function_id: str, files: dict[str, bytes]) -> Deploy
     return await deployed(site.server, function_id, pack(extra=files))
 
 
-@pytest.mark.xdist_group("contract java")
 @pytest.mark.parametrize("site", [FAMILY], indirect=True, ids=["java"])
 class TestJars:
     """Builds and calls on the server of the contract."""
