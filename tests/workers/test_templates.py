@@ -58,6 +58,27 @@ def test_workers_share_the_import_alone(place: DataDir) -> None:
     play(place, story)
 
 
+def test_async_functions_share_the_import_of_asyncio(place: DataDir, tmp_path: Path) -> None:
+    # What a template had before its forks is left out of the list.
+    main = """
+        import gc, sys
+
+        async def main(context):
+            own = any(one is sys.modules["asyncio"] for one in gc.get_objects())
+            return context.res.text("own" if own else "shared")
+    """
+    (tmp_path / "main.py").write_text(textwrap.dedent(main))
+
+    async def run() -> None:
+        async with forked(place, tmp_path) as function:
+            assert (await function.call("/")).body == b"own"
+            await function.template()
+            await function.idle()
+            assert (await function.call("/")).body == b"shared"
+
+    asyncio.run(run())
+
+
 def test_the_end_of_a_worker_is_reported(place: DataDir) -> None:
     async def story(function: Forked) -> None:
         template = await function.forked()
