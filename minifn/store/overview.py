@@ -139,7 +139,7 @@ def _newest_of(
     conn: sqlite3.Connection, chosen: Sequence[int]
 ) -> Iterator[tuple[int, list[_Ended]]]:
     """Yield functions, each with its newest SAMPLE_OF_FUNCTION executions."""
-    through = late_indexes.mark(conn)
+    through = late_indexes.mark(conn, late_indexes.BY_FUNCTION)
     tail: dict[int, list[_Ended]] = {function: [] for function in chosen}
     unfilled = f"SELECT {_SAMPLED} FROM executions WHERE sequence > ? ORDER BY sequence DESC"
     for row in conn.execute(unfilled, (through,)) if chosen else ():
@@ -167,7 +167,7 @@ def _failures(conn: sqlite3.Connection, sequences: Sequence[int]) -> dict[int, F
         conn.execute(
             "SELECT function, max(sequence) FROM executions NOT INDEXED"
             " WHERE sequence > ? AND status = 'failed' GROUP BY function",
-            (late_indexes.mark(conn),),
+            (late_indexes.mark(conn, index),),
         )
     )
     found = {}

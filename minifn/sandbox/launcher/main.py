@@ -284,8 +284,11 @@ class Launcher:
         self.control.send(exited(item, item.status))
 
     def remove(self, path: str) -> None:
-        """Remove a private temporary directory in a child, because a big one takes long."""
+        """Remove a private temporary directory, in a child if it holds files."""
         if not path:
+            return
+        with contextlib.suppress(OSError):
+            os.rmdir(path)  # noqa: PTH106
             return
 
         def work() -> None:
