@@ -15,7 +15,8 @@ from pathlib import Path
 
 from minifn.config import Config
 from minifn.git.installations import REPOSITORY, Remote, without_credentials
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.sandbox.command import Bind, Command, Exit, Limits, Network, SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.inherited import passed_paths, passed_through

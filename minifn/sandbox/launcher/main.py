@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 
-from . import cgroup, confine, overdue, proc, tree
+from . import cgroup, confine, isolated, overdue, proc, tree
 from .branches import AdoptionRefused, Branch, Sandbox
 from .closer import Closer
 from .control import Control
@@ -106,6 +106,8 @@ class Launcher:
             self.spawn(message)
         elif message["op"] == "adopt":
             self.adopt_fork(message)
+        elif message["op"] == "close":
+            self.errands |= isolated.close(self.trees.values(), message["addresses"])
         elif item := self.trees.get(message["id"]):
             if message["op"] == "watch":
                 item.watch(message["fast"], time.monotonic())
@@ -294,7 +296,7 @@ class Launcher:
         def work() -> None:
             from pathlib import Path
 
-            from minifn.host.datadir import remove_tree
+            from minifn.host.files import remove_tree
 
             remove_tree(Path(path))
 
