@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
@@ -35,10 +34,10 @@ from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import deployments, functions, packed_builds, variables
+from minifn.store import build_queue, functions, packed_builds, variables
+from minifn.store.build_queue import BuildResult
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
-from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")
 
@@ -70,7 +69,7 @@ class Builder:
 
     async def __aenter__(self) -> "Builder":
         """Queue the builds that the last stop interrupted, and pack those it left unpacked."""
-        interrupted = await self._context.database.write(deployments.requeue_unfinished, now_ms())
+        interrupted = await self._context.database.write(build_queue.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
@@ -79,12 +78,7 @@ class Builder:
             self._pack_later(deployment_id)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop building; interrupted builds start again with the next server."""
         await self._packing.end()
         await self._builds.end()
@@ -106,7 +100,7 @@ class Builder:
         while True:
             self._wake.clear()
             while len(self._builds) < self._context.config.build_concurrency:
-                deployment = await self._context.database.insist(deployments.claim, now_ms())
+                deployment = await self._context.database.insist(build_queue.claim, now_ms())
                 if deployment is None:
                     break
                 self._context.changes.tell("update", deployment)
@@ -165,7 +159,7 @@ class Builder:
         """
         while True:
             recording = self._context.database.write(
-                deployments.finish, deployment.id, result, now_ms()
+                build_queue.finish, deployment.id, result, now_ms()
             )
             try:
                 return await asyncio.shield(recording)
@@ -242,7 +236,7 @@ class Builder:
             if done:
                 return
             database = self._context.database
-            building = await database.write(deployments.start_building, deployment_id, now_ms())
+            building = await database.write(build_queue.start_building, deployment_id, now_ms())
             if building is None:
                 raise Superseded
             done = True

@@ -3,7 +3,7 @@
 A language's wrapper object, standard library and archives take seconds to compile and are the same
 for every function. A command of the family makes them in the sandbox, as a user that no function
 has; then they belong to the server. A record beside the files names each of them with its size and
-time, so that what is broken is noticed and made anew.
+time, so that a broken file is noticed and they are made again.
 """
 
 import asyncio
@@ -230,7 +230,7 @@ def is_whole(directory: Path, place: str = "") -> bool:
 
 
 def drop(data: DataDir, name: str) -> None:
-    """Remove a cache; the next build or worker that needs it makes it anew. Raises OSError."""
+    """Remove a cache; the next build or worker that needs it makes it again. Raises OSError."""
     directory = data.toolchain(name)
     record_file(directory).unlink(missing_ok=True)
     if directory.exists():

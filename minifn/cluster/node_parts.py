@@ -59,7 +59,7 @@ class NodeParts:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
         await asyncio.to_thread(remove_tree, self._place)
 

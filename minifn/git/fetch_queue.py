@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -70,12 +69,7 @@ class FetchQueue:
         await asyncio.to_thread(remove_tree, self._context.data.git)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop fetching; the next server fetches what is left in the queue."""
         await self._fetches.end()
 

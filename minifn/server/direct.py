@@ -1,4 +1,4 @@
-"""A connection that answers the requests that come most itself, without ASGI.
+"""A connection that answers the most frequent requests itself, without ASGI.
 
 That takes a request as it usually is: whole and short, and alone on its connection. Every other one
 goes to the ASGI application, as if this module did not exist.

@@ -36,7 +36,9 @@ def sequences(
     following = index.after("walk.of_function", "walk.key", "walk.at")
     matches = where(query, scope)
     beyond = _beyond(column, descending, cursor)
-    tail = join([Condition("sequence > ?", (late_indexes.mark(conn),)), beyond, matches])
+    tail = join(
+        [Condition("sequence > ?", (late_indexes.mark(conn, index.name),)), beyond, matches]
+    )
     sql = (
         "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("
         "SELECT function FROM (SELECT sequence AS function FROM functions)"
