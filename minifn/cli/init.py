@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from minifn.cli.connecting import json_option
 from minifn.cli.examples import examples, examples_root
 from minifn.cli.handler_types import add_types
-from minifn.cli.options import fail
+from minifn.cli.options import GivenPath, fail
 from minifn.cli.project_file import NAMES, ProjectError, ProjectFile, id_for
 from minifn.ids import is_id
 from minifn.languages import RuntimeTable
@@ -63,7 +63,7 @@ def complete_templates(
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", type=click.Path(file_okay=False), default=".")
+@click.argument("directory", metavar="[DIR]", type=GivenPath(file_okay=False), default=".")
 @click.option(
     "--runtime",
     metavar="FAMILY",
