@@ -1,9 +1,9 @@
 """Where executions that match may lie, so that a walk leaves out the others.
 
 Ids and times nearly follow the order of creation: `executions_blocks` has the least and the largest
-of each block of rows. `late_indexes` adds a block whenever it fills functions in, and a trigger
-widens it when one of its rows changes. Of the kinds of executions (`kinds`) the index tells the
-first and the last row of each. Rows beyond the last block (the tail) are read.
+of each block of rows. `filling` adds a block whenever it fills functions in, and a trigger widens
+it when one of its rows changes. Of the kinds of executions (`kinds`) the index tells the first and
+the last row of each. Rows beyond the last block (the tail) are read.
 """
 
 import sqlite3

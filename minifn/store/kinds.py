@@ -2,7 +2,7 @@
 
 There are some dozens of kinds in a million executions. A condition on such columns is tested for
 each kind instead of each row, so that any conditions together find exactly their rows.
-`executions_by_kind` is a late index: `late_indexes` fills it in, and triggers follow changes.
+`executions_by_kind` is a late index: `filling` fills it, and triggers follow changes.
 """
 
 import sqlite3

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from minifn.models import Function
-from minifn.store import executions, functions, late_indexes, schema
+from minifn.store import executions, filling, functions, schema
 from minifn.store.attributes import ALL_EXECUTIONS, EXECUTIONS
 from minifn.store.connection import connect
 from minifn.store.queries import Comparison, Filter, Method, Order, Query, Value
@@ -96,7 +96,7 @@ def build(path: Path, rows: int) -> sqlite3.Connection:
     conn.execute("BEGIN")
     conn.execute(_ROWS, {"rows": rows, "function": function, "others": OTHERS})
     conn.execute("COMMIT")
-    while late_indexes.fill(conn):
+    while filling.fill(conn):
         pass
     conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return conn

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings as hypothesis_settings, stra
 from minifn.models import Execution, Function
 from minifn.store import (
     executions,
+    filling,
     functions,
     kind_order,
     kinds,
@@ -94,7 +95,7 @@ def rows(
         if number < ROWS - 30 and number % BLOCK == BLOCK - 1:
             assert fill(conn, BLOCK)
     # The index of kinds goes ahead of the blocks.
-    assert not request.param or late_indexes.fill(conn, request.param)
+    assert not request.param or filling.fill(conn, request.param)
     conn.execute("UPDATE executions SET status = 'failed' WHERE sequence % 77 = 5")
     conn.execute("UPDATE executions SET updated_at = 950 WHERE sequence = 123")
     conn.execute("DELETE FROM executions WHERE sequence % 61 = 7")
