@@ -6,7 +6,7 @@ matches are frequent, and a page is found soon by reading in the list's order.
 
 In such a walk, `blocks` leave out rows that a filter excludes, and `kind_order` reads only rows for
 which all filters of columns of few values hold. A page of a million rows then takes milliseconds.
-These take longer, up to one or two microseconds for each row of the function: parts of `id` and
+These take longer, up to three microseconds for each row of the function: parts of `id` and
 `request_path` (CONTAINS, ENDS_WITH), which no index finds; two frequent filters that seldom hold
 together, one of which is of a path or a duration; an order of one of these two whose first rows
 are all excluded; and all functions in order of a time with filters whose rows lie together.
