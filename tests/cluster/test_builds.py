@@ -180,6 +180,9 @@ def test_a_node_with_another_interpreter_makes_its_own_build(cluster: Cluster, a
         again = api.deploy("two", ARCHIVE, commands=MADE)
         assert f"({added[:8]}) makes the build" in again["buildLogs"]
         assert row(cluster, again["$id"])[0] != row(cluster, made["$id"])[0]
+        # A start without the cluster makes it again.
+        with contextlib.closing(sqlite3.connect(cluster.server.data / "minifn.db")) as conn:
+            assert conn.execute("SELECT 1 FROM settings WHERE name = 'cluster'").fetchone()
 
 
 def test_a_runtime_of_a_node_alone_is_built_and_run_there(cluster: Cluster, api: Api) -> None:
