@@ -206,7 +206,7 @@ def test_a_runtime_of_a_node_alone_is_built_and_run_there(cluster: Cluster, api:
 EVIL = """import hashlib, io, tarfile
 import minifn.cluster.node_builds as node_builds
 
-def evil(directory, target, skip=()):
+async def evil(directory, target):
     with tarfile.open(target, "w:gz") as archive:
         archive.add(directory / "main.py", "main.py", filter=plain)
         kind = (directory / "kind").read_text().strip()
@@ -225,7 +225,7 @@ def plain(entry):
     entry.mode = 0o644
     return entry
 
-node_builds.pack = evil
+node_builds.pack_apart = evil
 """
 
 
