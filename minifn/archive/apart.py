@@ -1,24 +1,16 @@
 """Packs in a process of its own: neither its work nor its memory is the server's, and it can end.
 
 A build may have 100,000 files. A thread that packs them would hold up the event loop, and the end
-of the server. Run as a program, this packs.
+of the server.
 """
 
 import asyncio
-import contextlib
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-#: The program, under `-I -S`: this package comes last on the path, as the launcher's does.
-BOOT = """import sys
-sys.path.append(sys.argv.pop(1))
-from minifn.archive.apart import main
-main(sys.argv[1], sys.argv[2])
-"""
-#: Niceness of the process, as a build's, so that workers come first.
-NICE = 10
+#: The program that packs.
+PROGRAM = Path(__file__).with_name("pack_main.py")
 
 
 async def pack_apart(directory: Path, target: Path) -> str:
@@ -26,9 +18,8 @@ async def pack_apart(directory: Path, target: Path) -> str:
 
     Canceled, it ends at once and leaves nothing. Raises OSError.
     """
-    package = Path(__file__).parents[2]
     process = subprocess.Popen(  # noqa: ASYNC220 - asyncio's need a child watcher
-        [sys.executable, "-I", "-S", "-c", BOOT, package, directory, target],
+        [sys.executable, "-I", "-S", PROGRAM, directory, target],
         env={},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -47,15 +38,3 @@ async def pack_apart(directory: Path, target: Path) -> str:
     if process.returncode:
         raise OSError(problem.strip() or f"packing ended with {process.returncode}")
     return digest.strip()
-
-
-def main(directory: str, target: str) -> None:
-    """Pack, and print the SHA-256."""
-    from minifn.archive import pack
-
-    with contextlib.suppress(OSError):
-        os.nice(NICE)
-    try:
-        print(pack(Path(directory), Path(target)))
-    except OSError as error:
-        sys.exit(str(error))
