@@ -162,6 +162,11 @@ def own_address() -> str:
     return str(ray.util.get_node_ip_address())
 
 
+def own_node() -> str:
+    """Return the id of this machine's node."""
+    return str(ray.get_runtime_context().get_node_id())
+
+
 def nodes() -> list[Found]:
     """Return the living nodes; blocks. Raises NodeLost when the cluster does not answer."""
     with _errors():
