@@ -199,7 +199,7 @@ def _shared_files(config: Config) -> list[Check]:
         name="shared files",
         state="DEGRADED" if broken else "ON",
         detail="\n".join(lines),
-        remedy="minifn doctor --drop-shared; the next build makes them anew" if broken else "",
+        remedy="minifn doctor --drop-shared; the next build makes them again" if broken else "",
     )
     return [check] if found else []
 
@@ -207,7 +207,7 @@ def _shared_files(config: Config) -> list[Check]:
 def drop_shared(config: Config) -> int:
     """Remove the files that all functions of a toolchain share, and return how many toolchains.
 
-    The next build or worker that needs them makes them anew. Raises OSError.
+    The next build or worker that needs them makes them again. Raises OSError.
     """
     data = DataDir(config.data)
     found = toolchains.records(data)

@@ -1,7 +1,8 @@
 """Every error of the API, one class per Appwrite error type.
 
-`MinifnError` is the root. A subclass fixes the wire `type` and HTTP `code`; the first paragraph of
-its docstring is the default message. Types and codes follow Appwrite's `app/config/errors.php`.
+`MinifnError` is the root. A subclass names its `type` in answers and its HTTP status `code`; the
+first paragraph of its docstring is the default message. Types and codes follow Appwrite's
+`app/config/errors.php`.
 """
 
 from typing import ClassVar
@@ -15,6 +16,11 @@ class MinifnError(Exception):
     #: The execution that ended in the error, "" for none.
     execution_id = ""
 
+    def __init_subclass__(cls, *, type: str = "", code: int = 0) -> None:
+        """Set `type` and `code`; without them a subclass has those of its base."""
+        cls.type = type or cls.type
+        cls.code = code or cls.code
+
     def __init__(self, message: str | None = None) -> None:
         self.message = message or self.default_message()
         super().__init__(self.message)
@@ -25,11 +31,8 @@ class MinifnError(Exception):
         return " ".join((cls.__doc__ or "").partition("\n\n")[0].split())
 
 
-class ArgumentInvalid(MinifnError):
+class ArgumentInvalid(MinifnError, type="general_argument_invalid", code=400):
     """The request contains one or more invalid arguments."""
-
-    type = "general_argument_invalid"
-    code = 400
 
     @classmethod
     def for_param(cls, name: str, rule: str) -> "ArgumentInvalid":
@@ -42,359 +45,211 @@ class ArgumentInvalid(MinifnError):
         return cls(f'Param "{name}" is not optional.')
 
 
-class BadRequest(MinifnError):
+class BadRequest(MinifnError, type="general_bad_request", code=400):
     """There was an error processing your request. Please check the inputs and try again."""
 
-    type = "general_bad_request"
-    code = 400
 
-
-class QueryInvalid(MinifnError):
+class QueryInvalid(MinifnError, type="general_query_invalid", code=400):
     """The query's syntax is invalid. Please check the query and try again."""
 
-    type = "general_query_invalid"
-    code = 400
 
-
-class CursorNotFound(MinifnError):
+class CursorNotFound(MinifnError, type="general_cursor_not_found", code=400):
     """The cursor is invalid: no readable row has this id."""
 
-    type = "general_cursor_not_found"
-    code = 400
 
-
-class QueryOrderNull(MinifnError):
+class QueryOrderNull(MinifnError, type="database_query_order_null", code=400):
     """The order attribute of the cursor's row is null. Cursor pagination needs rows with a
     value."""
 
-    type = "database_query_order_null"
-    code = 400
 
-
-class DatabaseTimeout(MinifnError):
+class DatabaseTimeout(MinifnError, type="database_timeout", code=408):
     """Database timed out. Try adjusting your queries: a filter is faster than a search."""
 
-    type = "database_timeout"
-    code = 408
 
-
-class RouteNotFound(MinifnError):
+class RouteNotFound(MinifnError, type="general_route_not_found", code=404):
     """The requested route was not found. Please refer to the API docs and try again."""
 
-    type = "general_route_not_found"
-    code = 404
 
-
-class UnauthorizedScope(MinifnError):
+class UnauthorizedScope(MinifnError, type="general_unauthorized_scope", code=401):
     """The current user or API key does not have the required scopes to access the requested
     resource."""
 
-    type = "general_unauthorized_scope"
-    code = 401
 
-
-class AccessForbidden(MinifnError):
+class AccessForbidden(MinifnError, type="general_access_forbidden", code=401):
     """Access to this API is forbidden."""
 
-    type = "general_access_forbidden"
-    code = 401
 
-
-class UnknownOrigin(MinifnError):
+class UnknownOrigin(MinifnError, type="general_unknown_origin", code=403):
     """The request originated from an unknown origin."""
 
-    type = "general_unknown_origin"
-    code = 403
 
-
-class RateLimitExceeded(MinifnError):
+class RateLimitExceeded(MinifnError, type="general_rate_limit_exceeded", code=429):
     """Rate limit for the current endpoint has been exceeded. Please try again after some time."""
 
-    type = "general_rate_limit_exceeded"
-    code = 429
 
-
-class RequestTooLarge(MinifnError):
+class RequestTooLarge(MinifnError, type="general_request_too_large", code=413):
     """The request's body is longer than this server accepts."""
 
-    type = "general_request_too_large"
-    code = 413
 
-
-class NotImplementedByServer(MinifnError):
+class NotImplementedByServer(MinifnError, type="general_not_implemented", code=405):
     """This method was not fully implemented on this server."""
 
-    type = "general_not_implemented"
-    code = 405
 
-
-class Overloaded(MinifnError):
+class Overloaded(MinifnError, type="general_service_overloaded", code=503):
     """The server has as much work queued as it accepts. Try again later."""
 
-    type = "general_service_overloaded"
-    code = 503
 
-
-class NotRunning(MinifnError):
+class NotRunning(MinifnError, type="general_service_unavailable", code=503):
     """minifn is not running: the app needs `lifespan=minifn.lifespan`, or `async with minifn`.
 
     Starlette and FastAPI run no lifespan of mounted apps.
     """
 
-    type = "general_service_unavailable"
-    code = 503
 
-
-class ProjectNotFound(MinifnError):
+class ProjectNotFound(MinifnError, type="project_not_found", code=404):
     """Project with the requested ID could not be found. Please check the X-Appwrite-Project
     header."""
 
-    type = "project_not_found"
-    code = 404
 
-
-class KeyNotFound(MinifnError):
+class KeyNotFound(MinifnError, type="key_not_found", code=404):
     """Key with the requested ID could not be found."""
 
-    type = "key_not_found"
-    code = 404
 
-
-class KeyAlreadyExists(MinifnError):
+class KeyAlreadyExists(MinifnError, type="key_already_exists", code=409):
     """Key with the same ID already exists. Try again with a different ID."""
 
-    type = "key_already_exists"
-    code = 409
 
-
-class KeyCreationDenied(MinifnError):
+class KeyCreationDenied(MinifnError, type="key_creation_denied", code=403):
     """An API key makes no API keys. Use the admin key, or the operator's session."""
 
-    type = "key_creation_denied"
-    code = 403
 
-
-class ProjectKeyExpired(MinifnError):
+class ProjectKeyExpired(MinifnError, type="project_key_expired", code=401):
     """The project key has expired. Please generate a new key."""
 
-    type = "project_key_expired"
-    code = 401
 
-
-class ApiKeyExpired(MinifnError):
+class ApiKeyExpired(MinifnError, type="api_key_expired", code=401):
     """The function's ephemeral API key is invalid or has expired."""
 
-    type = "api_key_expired"
-    code = 401
 
-
-class UserUnauthorized(MinifnError):
+class UserUnauthorized(MinifnError, type="user_unauthorized", code=401):
     """The current user is not authorized to perform the requested action."""
 
-    type = "user_unauthorized"
-    code = 401
 
-
-class UserJwtInvalid(MinifnError):
+class UserJwtInvalid(MinifnError, type="user_jwt_invalid", code=401):
     """The JWT token is invalid. Please check the value of the X-Appwrite-JWT header."""
 
-    type = "user_jwt_invalid"
-    code = 401
 
-
-class UserApiKeyAndSessionSet(MinifnError):
+class UserApiKeyAndSessionSet(MinifnError, type="user_api_key_and_session_set", code=403):
     """API key and session used in the same request. Use either a session or an API key."""
 
-    type = "user_api_key_and_session_set"
-    code = 403
 
-
-class UserInvalidCredentials(MinifnError):
+class UserInvalidCredentials(MinifnError, type="user_invalid_credentials", code=401):
     """Invalid credentials. Please check the email and password."""
 
-    type = "user_invalid_credentials"
-    code = 401
 
-
-class UserSessionNotFound(MinifnError):
+class UserSessionNotFound(MinifnError, type="user_session_not_found", code=404):
     """The current user session could not be found."""
 
-    type = "user_session_not_found"
-    code = 404
 
-
-class FunctionNotFound(MinifnError):
+class FunctionNotFound(MinifnError, type="function_not_found", code=404):
     """Function with the requested ID could not be found."""
 
-    type = "function_not_found"
-    code = 404
 
-
-class FunctionAlreadyExists(MinifnError):
+class FunctionAlreadyExists(MinifnError, type="function_already_exists", code=409):
     """Function with the requested ID already exists. Try again with a different ID or use
     ID.unique()."""
 
-    type = "function_already_exists"
-    code = 409
 
-
-class FunctionEntrypointMissing(MinifnError):
+class FunctionEntrypointMissing(MinifnError, type="function_entrypoint_missing", code=404):
     """Entrypoint for your function is missing. Set it on the function or send it with the
     deployment."""
 
-    type = "function_entrypoint_missing"
-    code = 404
 
-
-class FunctionSynchronousTimeout(MinifnError):
+class FunctionSynchronousTimeout(MinifnError, type="function_synchronous_timeout", code=408):
     """Synchronous function execution timed out. Execute it asynchronously, or answer sooner."""
 
-    type = "function_synchronous_timeout"
-    code = 408
 
-
-class FunctionTemplateNotFound(MinifnError):
+class FunctionTemplateNotFound(MinifnError, type="function_template_not_found", code=404):
     """Function Template with the requested ID could not be found."""
 
-    type = "function_template_not_found"
-    code = 404
 
-
-class FunctionExecutePermissionMissing(MinifnError):
+class FunctionExecutePermissionMissing(
+    MinifnError, type="function_execute_permission_missing", code=401
+):
     """To execute this function by its domain, give it `any` or `guests` in its execute access."""
 
-    type = "function_execute_permission_missing"
-    code = 401
 
-
-class DeploymentNotFound(MinifnError):
+class DeploymentNotFound(MinifnError, type="deployment_not_found", code=404):
     """Deployment with the requested ID could not be found."""
 
-    type = "deployment_not_found"
-    code = 404
 
-
-class DeploymentInvalidFileSize(MinifnError):
+class DeploymentInvalidFileSize(MinifnError, type="deployment_invalid_file_size", code=400):
     """The deployment file size is either not valid or exceeds the maximum allowed size."""
 
-    type = "deployment_invalid_file_size"
-    code = 400
 
-
-class BuildNotReady(MinifnError):
+class BuildNotReady(MinifnError, type="build_not_ready", code=400):
     """Build with the requested ID is building and not ready for execution."""
 
-    type = "build_not_ready"
-    code = 400
 
-
-class BuildAlreadyCompleted(MinifnError):
+class BuildAlreadyCompleted(MinifnError, type="build_already_completed", code=400):
     """Build with the requested ID is already completed and cannot be canceled."""
 
-    type = "build_already_completed"
-    code = 400
 
-
-class StorageFileEmpty(MinifnError):
+class StorageFileEmpty(MinifnError, type="storage_file_empty", code=400):
     """Empty file passed to the endpoint: no multipart file part named `code` was sent."""
 
-    type = "storage_file_empty"
-    code = 400
 
-
-class StorageFileTypeUnsupported(MinifnError):
+class StorageFileTypeUnsupported(MinifnError, type="storage_file_type_unsupported", code=400):
     """The given file extension is not supported: deployments are .tar.gz or .zip archives."""
 
-    type = "storage_file_type_unsupported"
-    code = 400
 
-
-class StorageInvalidContentRange(MinifnError):
+class StorageInvalidContentRange(MinifnError, type="storage_invalid_content_range", code=400):
     """The content range is invalid. Please check the value of the Content-Range header."""
 
-    type = "storage_invalid_content_range"
-    code = 400
 
-
-class StorageInvalidFileSize(MinifnError):
+class StorageInvalidFileSize(MinifnError, type="storage_invalid_file_size", code=400):
     """The file size is either not valid or exceeds the maximum allowed size."""
 
-    type = "storage_invalid_file_size"
-    code = 400
 
-
-class StorageInvalidRange(MinifnError):
+class StorageInvalidRange(MinifnError, type="storage_invalid_range", code=416):
     """The requested range is not satisfiable. Please check the value of the Range header."""
 
-    type = "storage_invalid_range"
-    code = 416
 
-
-class ExecutionNotFound(MinifnError):
+class ExecutionNotFound(MinifnError, type="execution_not_found", code=404):
     """Execution with the requested ID could not be found."""
 
-    type = "execution_not_found"
-    code = 404
 
-
-class ExecutionInProgress(MinifnError):
+class ExecutionInProgress(MinifnError, type="execution_in_progress", code=400):
     """Can't delete ongoing execution. Please wait for it to finish before deleting it."""
 
-    type = "execution_in_progress"
-    code = 400
 
-
-class VariableNotFound(MinifnError):
+class VariableNotFound(MinifnError, type="variable_not_found", code=404):
     """Variable with the requested ID could not be found."""
 
-    type = "variable_not_found"
-    code = 404
 
-
-class VariableAlreadyExists(MinifnError):
+class VariableAlreadyExists(MinifnError, type="variable_already_exists", code=409):
     """Variable with the same ID or key already exists in this function."""
 
-    type = "variable_already_exists"
-    code = 409
 
-
-class VariableCannotUnsetSecret(MinifnError):
+class VariableCannotUnsetSecret(MinifnError, type="variable_cannot_unset_secret", code=400):
     """Secret variables cannot be marked as non-secret. Delete and recreate the variable instead."""
 
-    type = "variable_cannot_unset_secret"
-    code = 400
 
-
-class InstallationNotFound(MinifnError):
+class InstallationNotFound(MinifnError, type="installation_not_found", code=404):
     """Installation with the requested ID could not be found."""
 
-    type = "installation_not_found"
-    code = 404
 
-
-class ProviderRepositoryNotFound(MinifnError):
+class ProviderRepositoryNotFound(MinifnError, type="provider_repository_not_found", code=404):
     """VCS (Version Control System) repository with the requested ID could not be found."""
 
-    type = "provider_repository_not_found"
-    code = 404
 
-
-class RuleNotFound(MinifnError):
+class RuleNotFound(MinifnError, type="rule_not_found", code=404):
     """Rule with the requested ID could not be found."""
 
-    type = "rule_not_found"
-    code = 404
 
-
-class RuleResourceNotFound(MinifnError):
+class RuleResourceNotFound(MinifnError, type="rule_resource_not_found", code=404):
     """Resource could not be found. Please check that the function the rule points to exists."""
 
-    type = "rule_resource_not_found"
-    code = 404
 
-
-class RuleAlreadyExists(MinifnError):
+class RuleAlreadyExists(MinifnError, type="rule_already_exists", code=409):
     """Domain is already used. Please use a different domain."""
-
-    type = "rule_already_exists"
-    code = 409

@@ -125,7 +125,7 @@ class Parts:
         self.cluster = None
         #: Whether everything is started, and not yet stopped.
         self.running = False
-        #: Called at each stop, by those who keep parts that the next start makes anew.
+        #: Called at each stop, by those who keep parts that the next start makes again.
         self.on_stop: list[Callable[[], None]] = []
         self._stack = AsyncExitStack()
         self._protections: tuple[Protection, ...] | None = None
@@ -190,12 +190,12 @@ class Parts:
         await self.open_database(stack)
 
     def _point_out_watcher(self) -> None:
-        """Warn, once, of a process that may start the server anew when its own data changes."""
+        """Warn, once, of a process that may restart the server when its own data changes."""
         name = "" if self._watcher_named else watching_process(self.data.root)
         if name:
             self._watcher_named = True
             logger.warning(
-                "%s watches the data directory %s and may start the server anew with each change:"
+                "%s watches the data directory %s and may restart the server with each change:"
                 " have it ignore that directory, or name another one",
                 name,
                 self.data.root,

@@ -86,9 +86,9 @@ OPERATIONS: tuple[Operation, ...] = (
 def create_app(parts: Parts) -> Starlette:
     """Return the API, git, the console and the documentation as one ASGI application.
 
-    They lie below /v1, /git, /console and /docs. The lifespan of the application starts and stops
-    `parts`, of which nothing is used before the first request. `state.direct` answers the requests
-    that come most without ASGI, for a server that can use it.
+    They are below /v1, /git, /console and /docs. The lifespan of the application starts and stops
+    `parts`, of which nothing is used before the first request. A server that can use `state.direct`
+    has it answer the most frequent requests without ASGI.
     """
 
     context = Context(parts, OPERATIONS)

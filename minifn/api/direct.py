@@ -1,4 +1,4 @@
-"""Answers the requests that come most without ASGI: executions, and those of functions' domains.
+"""Answers the most frequent requests without ASGI: executions, and those of functions' domains.
 
 An operation has one implementation, which is given a request and returns an answer. Middleware, a
 task for each message and the checks of an ASGI server around it cost more than it does, so

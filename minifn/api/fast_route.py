@@ -1,4 +1,4 @@
-"""Answers the operation called most without Starlette's router, which costs as much as it does."""
+"""Answers the most frequent operation without Starlette's router, which costs as much."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 

@@ -7,7 +7,7 @@ import time
 from minifn.change_feed import ChangeFeed
 from minifn.host.tasks import Tasks
 from minifn.limits import LOG_LIMIT_CHARS
-from minifn.store import deployments
+from minifn.store import build_queue, deployments
 from minifn.store.database import Database
 
 #: Seconds for which output is collected before it is stored.
@@ -41,7 +41,7 @@ class LogText:
             self.added()
 
     def added(self) -> None:
-        """Take note that there is new text."""
+        """Note that there is new text."""
 
     def take(self) -> str:
         """Return the text that was added since the last time."""
@@ -83,7 +83,7 @@ class BuildLog(LogText):
                 return
             kept = text[-LOG_LIMIT_CHARS:]
             stored_chars = await self._database.insist(
-                deployments.append_logs, self._deployment_id, kept
+                build_queue.append_logs, self._deployment_id, kept
             )
             if stored_chars is not None:
                 self._changes.tell_log(self._deployment_id, text, stored_chars)

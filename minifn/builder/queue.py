@@ -8,7 +8,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
@@ -28,17 +27,17 @@ from minifn.builder.order import (
 )
 from minifn.builder.packed import PackedBuilds
 from minifn.errors import DeploymentNotFound
-from minifn.host.datadir import remove_tree, sync_tree
+from minifn.host.files import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize
 from minifn.host.tasks import Tasks
 from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import deployments, functions, packed_builds, settings, variables
+from minifn.store import build_queue, functions, packed_builds, settings, variables
+from minifn.store.build_queue import BuildResult
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
-from minifn.store.deployments import BuildResult
 
 logger = logging.getLogger("minifn.builder")
 
@@ -73,7 +72,7 @@ class Builder:
     async def __aenter__(self) -> "Builder":
         """Queue the builds that the last stop interrupted, and pack those it left unpacked."""
         await self._follow_cluster()
-        interrupted = await self._context.database.write(deployments.requeue_unfinished, now_ms())
+        interrupted = await self._context.database.write(build_queue.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
                 "%d builds were interrupted by the last stop and start again", interrupted
@@ -109,12 +108,7 @@ class Builder:
             )
         await database.write(_leave_cluster, foreign, now_ms())
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop building; interrupted builds start again with the next server."""
         await self._packing.end()
         await self._builds.end()
@@ -136,7 +130,7 @@ class Builder:
         while True:
             self._wake.clear()
             while len(self._builds) < self._context.config.build_concurrency:
-                deployment = await self._context.database.insist(deployments.claim, now_ms())
+                deployment = await self._context.database.insist(build_queue.claim, now_ms())
                 if deployment is None:
                     break
                 self._context.changes.tell("update", deployment)
@@ -195,7 +189,7 @@ class Builder:
         """
         while True:
             recording = self._context.database.write(
-                deployments.finish, deployment.id, result, now_ms()
+                build_queue.finish, deployment.id, result, now_ms()
             )
             try:
                 return await asyncio.shield(recording)
@@ -271,7 +265,7 @@ class Builder:
             if done:
                 return
             database = self._context.database
-            building = await database.write(deployments.start_building, deployment_id, now_ms())
+            building = await database.write(build_queue.start_building, deployment_id, now_ms())
             if building is None:
                 raise Superseded
             done = True
@@ -311,7 +305,7 @@ class Builder:
 
 def _leave_cluster(conn: sqlite3.Connection, foreign: list[str], now: int) -> None:
     """Queue builds again, and note that the cluster is left."""
-    deployments.rebuild(conn, foreign, now)
+    build_queue.rebuild(conn, foreign, now)
     settings.remove(conn, _CLUSTER)
 
 

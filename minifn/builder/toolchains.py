@@ -3,7 +3,7 @@
 A language's wrapper object, standard library and archives take seconds to compile and are the same
 for every function. A command of the family makes them in the sandbox, as a user that no function
 has; then they belong to the server. A record beside the files names each of them with its size and
-time, so that what is broken is noticed and made anew.
+time, so that a broken file is noticed and they are made again.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from typing import Any
 
 from minifn import jsontext
 from minifn.builder.publish import Owner, seal
-from minifn.host.datadir import DataDir, remove_tree, sync_directory, sync_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree, sync_directory, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space
 from minifn.ids import new_id
 from minifn.languages import Installed, Place
@@ -230,7 +231,7 @@ def is_whole(directory: Path, place: str = "") -> bool:
 
 
 def drop(data: DataDir, name: str) -> None:
-    """Remove a cache; the next build or worker that needs it makes it anew. Raises OSError."""
+    """Remove a cache; the next build or worker that needs it makes it again. Raises OSError."""
     directory = data.toolchain(name)
     record_file(directory).unlink(missing_ok=True)
     if directory.exists():

@@ -10,10 +10,11 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete commands, options, functions and deployments.
+    """Print the script that completes commands in a shell.
 
-    For bash: source <(minifn completion bash), in ~/.bashrc. For zsh the same, in ~/.zshrc. For
-    fish: minifn completion fish > ~/.config/fish/completions/minifn.fish
+    It completes commands, options, functions and deployments. For bash: source <(minifn completion
+    bash), in ~/.bashrc. For zsh the same, in ~/.zshrc. For fish: minifn completion fish >
+    ~/.config/fish/completions/minifn.fish
     """
     complete = get_completion_class(shell)
     assert complete is not None, shell

@@ -78,7 +78,7 @@ def write_headers(minifn: Minifn) -> Path:
 
 
 def lines(minifn: Minifn, url: str, ready: Collection[str], headers: Path | None) -> list[str]:
-    """Return what to try: a page and three command lines, without `headers` not of curl."""
+    """Return what to try: a page and three commands; without `headers` none is curl."""
     config = minifn.config
 
     def direct(name: str) -> str:
@@ -102,7 +102,7 @@ def lines(minifn: Minifn, url: str, ready: Collection[str], headers: Path | None
 
 
 async def _deploy(remote: Remote, entry: FunctionEntry, deadline: float) -> str:
-    """Deploy an example; return its id when it is ready, else ""."""
+    """Deploy an example; return its id when it is ready, otherwise ""."""
     started = time.monotonic()
     try:
         deployment = await _apart(deploy, remote, entry, deadline)

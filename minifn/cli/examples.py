@@ -1,4 +1,4 @@
-"""The bundled examples: functions to deploy, and to begin from."""
+"""The bundled examples: functions to deploy, or to start a project with."""
 
 import dataclasses
 import json

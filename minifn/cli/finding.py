@@ -14,7 +14,7 @@ from minifn.host.datadir import DataDir
 LINK = Path(".minifn/link.json")
 #: Data directories of `minifn serve` and `minifn dev` that are looked for.
 DATA = (Path("minifn-data"), Path(".minifn/data"))
-#: The project of a server that tells none.
+#: The project of a server that names none.
 PROJECT = "minifn"
 
 
@@ -23,7 +23,7 @@ class NoServer(Exception):
 
 
 class BadAddress(NoServer):
-    """The address of a server is none; the message is one line that names its source."""
+    """The address of a server is not valid; the message is one line that names its source."""
 
 
 @dataclass(frozen=True, kw_only=True)

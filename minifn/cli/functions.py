@@ -39,7 +39,10 @@ def list_functions(session: Session) -> None:
 @click.argument("function_id", metavar="FUNCTION", type=FunctionId())
 @with_server
 def show(session: Session, function_id: str) -> None:
-    """Show a function: its state, settings, variables and calls of the last 24 hours."""
+    """Show a function's state, settings, variables and calls.
+
+    The calls are those of the last 24 hours.
+    """
     function = session.remote.call("GET", f"/functions/{function_id}")
     about = next((one for one in _overview(session) if one["functionId"] == function_id), None)
     if about is None:

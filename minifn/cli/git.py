@@ -12,7 +12,10 @@ from minifn.log_text import printable
 @click.command()
 @settings(("git_installations", "data", "host", "port"))
 def git(**flags: str | None) -> None:
-    """List the installations of repositories, with the address and the secret of their webhooks."""
+    """List the installations of repositories and their webhooks.
+
+    Each webhook has an address and a secret.
+    """
     config = configuration(**flags)
     secret = signing_secret(config)
     for installation in Installations(config.git_installations).all:

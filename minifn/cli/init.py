@@ -1,4 +1,4 @@
-"""`minifn init`: a function to begin from, and its entry in the project's file."""
+"""`minifn init`: a starter function, and its entry in the project's file."""
 
 import json
 import os
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
-    """Code to begin from: its folder, its runtime and its settings."""
+    """Code to start with: its folder, its runtime and its settings."""
 
     folder: Path
     runtime: str
@@ -87,9 +87,10 @@ def init(
     function_id: str | None,
     as_json: bool,
 ) -> None:
-    """Write a function to begin from to DIR, and its entry to appwrite.config.json.
+    """Write a starter function to DIR, and its project entry.
 
-    Nothing is overwritten. A DIR that has code keeps it, and gets an entry alone.
+    The entry is in appwrite.config.json. Nothing is overwritten: a DIR that has code keeps it, and
+    gets an entry alone.
     """
     if runtime and template:
         fail("--template has a runtime: leave --runtime out", status=2)
@@ -97,21 +98,12 @@ def init(
     own = function_id or id_for(folder.name)
     if not is_id(own):
         fail(f"--id must be an ID, not {own!r}", status=2)
-    if not _has_code(folder):
-        beginning = _example(template) if template else _starter(runtime or FAMILY)
-    elif template:
-        fail(f"{folder} is not empty: a template needs a folder of its own", status=2)
-    else:
-        beginning = _of_code(folder, runtime or "")
+    beginning = _beginning(folder, runtime or "", template or "")
     try:
         project = ProjectFile.find(Path.cwd()) or ProjectFile(Path.cwd() / NAMES[0])
         if own in {entry.id for entry in project.functions()}:
             fail(f"{project.path} has a function {own} already: choose another with --id")
-        written = [] if beginning.folder == folder else _copy(beginning.folder, folder)
-        if written and not template:
-            family = beginning.runtime.rpartition("-")[0]
-            made = add_types(folder / beginning.settings["entrypoint"], family)
-            written += [path.relative_to(folder).as_posix() for path in made]
+        written = _write(beginning, folder, typed=not template)
         entry = {
             "$id": own,
             "name": folder.name,
@@ -129,6 +121,30 @@ def init(
         click.echo(printable(os.path.relpath(folder / name)))
     click.echo(printable(f"{os.path.relpath(project.path)}: {own}, {beginning.runtime}"))
     click.echo(f"Deploy it by `minifn deploy {own}`, or try it by `minifn dev`.")
+
+
+def _beginning(folder: Path, runtime: str, template: str) -> Beginning:
+    """Return the beginning of the function in `folder`; a wrong choice ends the process."""
+    if not _has_code(folder):
+        return _example(template) if template else _starter(runtime or FAMILY)
+    if template:
+        fail(f"{folder} is not empty: a template needs a folder of its own", status=2)
+    return _of_code(folder, runtime)
+
+
+def _write(beginning: Beginning, folder: Path, *, typed: bool) -> list[str]:
+    """Copy a beginning into `folder`, unless it is there; return the names of the files.
+
+    `typed`: with the types of the handler's argument. Raises OSError.
+    """
+    if beginning.folder == folder:
+        return []
+    written = _copy(beginning.folder, folder)
+    if typed:
+        family = beginning.runtime.rpartition("-")[0]
+        made = add_types(folder / beginning.settings["entrypoint"], family)
+        written += [path.relative_to(folder).as_posix() for path in made]
+    return written
 
 
 def _starter(wanted: str) -> Beginning:

@@ -18,9 +18,10 @@ from minifn.cli.remote import Remote, RemoteError
 @click.option("--key", metavar="KEY", help="an API key  [default: asked for]")
 @json_option
 def link(url: str, key: str | None, as_json: bool) -> None:
-    """Remember a server and a key for this directory and those below it.
+    """Remember a server and a key for this directory.
 
-    They are kept in .minifn/link.json, which only you can read and git ignores.
+    Commands in the directories below use them too. They are kept in .minifn/link.json, which only
+    you can read and git ignores.
     """
     try:
         named = address(url, "URL")
@@ -50,7 +51,9 @@ def link(url: str, key: str | None, as_json: bool) -> None:
 )
 @with_server
 def open_console(session: Session, function_id: str | None) -> None:
-    """Open the console in the browser, at a function's page with FUNCTION, and print its address.
+    """Open the console in the browser, and print its address.
+
+    FUNCTION opens the page of that function.
 
     With the key that has every scope the address signs in, once and within ten minutes. Without a
     terminal it is only printed.

@@ -80,10 +80,10 @@ def logs(
     text: str,
     verbose: bool,
 ) -> None:
-    """Show executions of functions, of all without a name, with their logs and errors.
+    """Show executions with their logs and errors.
 
-    The oldest is first. With -f each line comes as it is printed, and -f --failed or --status
-    shows an execution when it ends. Ctrl-C ends it.
+    Without FUNCTION those of all functions. The oldest is first. With -f each line comes as it is
+    printed, and -f --failed or --status shows an execution when it ends. Ctrl-C ends it.
     """
     wanted = Wanted(
         function_ids=function_ids,

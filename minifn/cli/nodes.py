@@ -48,7 +48,10 @@ def nodes(session: Session) -> None:
 @click.option("--undo", is_flag=True, help="give NODE calls again")
 @with_server
 def drain(session: Session, node: str, undo: bool) -> None:
-    """Give NODE no more calls: calls that wait there go elsewhere, those that run end there."""
+    """Give NODE no more calls.
+
+    Calls that wait there go elsewhere, those that run end there.
+    """
     method = "DELETE" if undo else "POST"
     changed = session.remote.call(method, f"/minifn/nodes/{quote(node, safe='')}/drain")
     if session.as_json:

@@ -116,7 +116,7 @@ def signing_secret(config: Config) -> str:
 
 
 def point_out_mistyped(environ: Mapping[str, str]) -> None:
-    """Write a line to stderr for each variable that looks like a setting and is none."""
+    """Write a line to stderr for each variable that looks like a setting but is not one."""
     named = (*map(variable, FIELDS.values()), *CLIENT_VARIABLES)
     known = {name.removeprefix("MINIFN_") for name in named}
     for name in sorted(environ):

@@ -4,7 +4,6 @@ import ipaddress
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import IO, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -76,12 +75,7 @@ class Remote:
     def __enter__(self) -> "Remote":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._http.close()
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:

@@ -38,10 +38,10 @@ class ExecutionId(FunctionId):
 @click.option("--diff", is_flag=True, help="show how status, headers, logs and errors differ")
 @with_server
 def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
-    """Send the request of an execution again, with the same method, path and headers.
+    """Send the request of an execution again.
 
-    minifn keeps no bodies of requests: give it again as BODY. With --diff the exit code is 1 when
-    the executions differ.
+    Method, path and headers are the same. minifn keeps no bodies of requests: give it again as
+    BODY. With --diff the exit code is 1 when the executions differ.
     """
     before = session.remote.call("GET", f"/minifn/executions/{execution_id}")
     call = FunctionCall(
@@ -69,6 +69,8 @@ def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
     if changes or (failed(after) and not diff):
         note(f"minifn: {after['$id']} {'differs' if changes else after['status']}")
         sys.exit(1)
+    if diff:
+        note(f"minifn: {after['$id']} does not differ")
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -100,10 +100,10 @@ DOCKER_LINES = """\
 )
 @settings(SETTINGS)
 def service(kind: str, user: str | None, name: str | None, **flags: str | None) -> None:
-    """Print a configuration that serves this installation with these settings.
+    """Print a configuration for systemd, nginx, Caddy or Docker.
 
-    The settings of the environment are in it, the secret ones are not. The page on production says
-    where it goes.
+    It serves this installation with these settings and those of the environment, but for secret
+    ones. The page on production says where the file goes.
     """
     config = configuration(**flags)
     proxied = dataclasses.replace(config, proxies=config.proxies or ("127.0.0.1", "::1"))

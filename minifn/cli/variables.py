@@ -42,7 +42,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
 def variables(
     session: Session, function_id: str, action: str, words: tuple[str, ...], secret: bool
 ) -> None:
-    """List, set and remove the variables of a function, or copy them from and to a file.
+    """List, set, remove, import or export a function's variables.
 
     `set K` without a value asks for it, or reads it from standard input: a command line is seen by
     every user of the machine. FILE has lines of K=V, - is standard input; `export` prints such

@@ -1,4 +1,4 @@
-"""All that a server asks of Ray: to join a cluster, its nodes, and an actor on each.
+"""Everything that a server asks of Ray: to join a cluster, its nodes, and an actor on each.
 
 No other module of minifn imports Ray.
 """

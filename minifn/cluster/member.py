@@ -42,7 +42,7 @@ START_SECONDS, STOP_SECONDS = 60.0, 5.0
 SILENT_SECONDS = 4.0
 
 #: `starting`; `ready`; `refused` = cannot run functions; `lost` = its process died, and is started
-#: again. A ready one is shown as `draining` while it shall get no more calls, and as `silent` while
+#: again. A ready one is shown as `draining` while it is drained, and as `silent` while
 #: it does not report.
 State = Literal["starting", "ready", "refused", "lost"]
 
@@ -51,11 +51,11 @@ class Listener(Protocol):
     """The part that a member tells what happens on its node."""
 
     def ready(self, member: "Member") -> None:
-        """Take note that a node takes calls."""
+        """Note that a node takes calls."""
         ...
 
     def silent(self, member: "Member") -> None:
-        """Take note that a node does not report."""
+        """Note that a node does not report."""
         ...
 
     def hear(self, member: "Member", message: ToPool) -> None:
@@ -63,7 +63,7 @@ class Listener(Protocol):
         ...
 
     def lost(self, member: "Member", reason: str) -> None:
-        """Take note that all that ran on a node has ended."""
+        """Note that everything on a node has ended."""
         ...
 
 
@@ -76,7 +76,7 @@ class Member:
 
     def __init__(self, found: Found, settings: Settings, listener: Listener) -> None:
         self.found = found
-        #: Whether it shall get no more calls.
+        #: Whether it is drained: it gets no more calls.
         self.drained = False
         self._state: State = "starting"
         self._heard_at = 0.0
@@ -236,7 +236,7 @@ class Member:
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._actor.ask("stop")
             except (NodeLost, TimeoutError) as exc:
-                logger.info("node %s did not stop in order: %s", self, exc)
+                logger.info("node %s did not stop cleanly: %s", self, exc)
             self.kill()
 
     def kill(self) -> None:

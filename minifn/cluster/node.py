@@ -69,7 +69,7 @@ class Node:
         self._forget()
 
     def _forget(self) -> None:
-        """Begin anew: nothing is known of an earlier time."""
+        """Forget all targets and calls, as after a start."""
         self._tasks = Tasks()
         #: Number -> target.
         self._targets: dict[int, Target] = {}
@@ -307,7 +307,7 @@ class Node:
         self._tell(Answer(id=call.id, slots=pool.slots(spec.key), response=response))
 
     async def _ask(self, call: Call, spec: WorkerSpec) -> Grant | None:
-        """Ask to run a call, and return the grant, None if it shall wait on."""
+        """Ask to run a call, and return the grant, None if it keeps waiting."""
         asked: asyncio.Future[Grant | None] = asyncio.get_running_loop().create_future()
         self._asked[call.id] = asked
         self._tell(Ask(id=call.id, slots=self._ready().pool.slots(spec.key)))

@@ -18,7 +18,7 @@ from minifn.builder.context import BuildMachine
 from minifn.builder.logs import LogText
 from minifn.builder.order import BuildOrder, Built
 from minifn.cluster.messages import BuildMade
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 from minifn.host.space import check_space
 from minifn.limits import LOG_LIMIT_CHARS
 

@@ -20,7 +20,8 @@ from minifn.cluster.node_builds import NodeBuilds
 from minifn.cluster.node_pool import NodePool
 from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.languages import Installed, RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network
@@ -59,7 +60,7 @@ class NodeParts:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
         await asyncio.to_thread(remove_tree, self._place)
 

@@ -17,7 +17,7 @@ from minifn.workers.records import (
 if TYPE_CHECKING:
     from minifn.cluster.member import Member
 
-#: Number of times that a call is placed anew before it fails.
+#: Number of times that a call is placed again before it fails.
 PLACES_MAX = 20
 
 

@@ -77,7 +77,7 @@ class Load:
 
 def _count_off(counts: Counter[str], key: str) -> None:
     counts[key] -= 1
-    # The load may have begun anew since the call was counted.
+    # The load may have been reset since the call was counted.
     if counts[key] <= 0:
         del counts[key]
 

@@ -87,7 +87,7 @@ class ClusterPool:
         """Follow the nodes that join and leave; raises ConnectionError without the head."""
         await self.membership.watch()
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):

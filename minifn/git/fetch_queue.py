@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
@@ -18,7 +17,8 @@ from minifn.git.fetcher import Commit, Fetcher
 from minifn.git.installations import Installations, Remote, RepositoryMissing
 from minifn.git.program import BARE, GitFailed
 from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.host.tasks import Tasks
 from minifn.ids import new_id
 from minifn.instants import now_ms
@@ -70,12 +70,7 @@ class FetchQueue:
         await asyncio.to_thread(remove_tree, self._context.data.git)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop fetching; the next server fetches what is left in the queue."""
         await self._fetches.end()
 

@@ -7,7 +7,6 @@ reported twice, late or never makes no difference.
 import asyncio
 import logging
 import sqlite3
-from types import TracebackType
 from typing import Self
 
 from minifn.git.fetch_queue import FetchQueue
@@ -46,12 +45,7 @@ class Poller:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self._looks.end()
 
     def look_soon(self, repository: Repository) -> None:

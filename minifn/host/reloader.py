@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from minifn.host.datadir import DataDir, make_directories
+from minifn.host.datadir import DataDir
+from minifn.host.files import make_directories
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _PARENT = re.compile(r"^PPid:\s*(\d+)", re.MULTILINE)
 def watched_folder(folder: Path) -> Path | None:
     """Return the directory around `folder` that uvicorn's reloader watches, None for none.
 
-    Reads the settings that uvicorn gives to the process that it starts anew
+    Reads the settings that uvicorn gives to the process that it restarts
     (`uvicorn/_subprocess.py`).
     """
     config = _uvicorn_config()
@@ -72,7 +73,7 @@ def hide_code(data: DataDir, environ: Mapping[str, str]) -> None:
 def watching_process(folder: Path) -> str:
     """Return the name of a process above this one that watches `folder`, "" for none.
 
-    So do granian, watchfiles and others that start a program anew when a file changes. Linux shows
+    So do granian, watchfiles and others that restart a program when a file changes. Linux shows
     the watched directories of each process. uvicorn's own reloader is left out: it has a filter
     that `watched_folder` knows.
     """
@@ -87,7 +88,7 @@ def watching_process(folder: Path) -> str:
 
 
 def _uvicorn_config() -> Any:
-    """Return the settings of the uvicorn that may start this process anew, None without one."""
+    """Return the settings of the uvicorn that may restart this process, None without one."""
     config: Any = getattr(multiprocessing.current_process(), "_kwargs", {}).get("config")
     return config if getattr(config, "should_reload", False) else None
 

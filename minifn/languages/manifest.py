@@ -76,7 +76,7 @@ class Finder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Starter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The function to begin from, in the folder `starter` of its family."""
+    """The starter function, in the folder `starter` of its family."""
 
     entrypoint: str
     #: Appwrite's install commands for it.
@@ -151,7 +151,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     #: Word -> family whose best interpreter this one needs as well.
     needs: dict[str, str] = {}
     #: Paths (globs) of the machine that its programs read, such as `/etc/php`. `{shared}` is made
-    #: anew when one of them changes.
+    #: again when one of them changes.
     system_paths: tuple[str, ...] = ()
     #: Folder beside this one with code that families share, "" for none.
     common: str = ""

@@ -89,7 +89,7 @@ class Command:
 
     #: The program is found by the PATH of `env` unless it is a path.
     argv: tuple[str, ...]
-    #: The complete environment. Engines add only MINIFN_TREE, by which orphans are recognised, and
+    #: The complete environment. Engines add only MINIFN_TREE, by which orphans are recognized, and
     #: HOME and TMPDIR (the private temporary directory) where they are missing.
     env: Mapping[str, str]
     #: Working directory, as the command sees it.

@@ -55,8 +55,12 @@ UNREAD_SECONDS = 2.0
 LOOK_SECONDS = 10.0
 #: Descriptor of standard error, even when it is closed.
 STDERR = 2
-#: Signals that stop the server in order; SIGHUP comes when a terminal closes.
+#: Signals that stop the server gracefully; SIGHUP comes when a terminal closes.
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: Errors of a start that one line explains.
+START_ERRORS = (
+    DataInUse, SandboxError, DatabaseTooNew, VariablesKeyError, sqlite3.Error, OSError
+)  # fmt: skip
 #: Bytes of the largest message a realtime client may send.
 MESSAGE_BYTES_MAX = 64 * 1024
 
@@ -80,7 +84,7 @@ class PrintableFormatter(logging.Formatter):
 
 
 def run(config: Config, ready: Ready) -> None:
-    """Serve until one of END_SIGNALS, then stop in order. Raises ServerFailed."""
+    """Serve until one of END_SIGNALS, then stop gracefully. Raises ServerFailed."""
     descriptors = raise_descriptors()
     if descriptors < DESCRIPTORS_MIN:
         raise ServerFailed(
@@ -135,14 +139,7 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         stack.enter_context(Watchdog(loop).running())
         try:
             await stack.enter_async_context(minifn)
-        except (
-            DataInUse,
-            SandboxError,
-            DatabaseTooNew,
-            VariablesKeyError,
-            sqlite3.Error,
-            OSError,
-        ) as error:
+        except START_ERRORS as error:
             raise ServerFailed(f"cannot start: {error}") from error
         for number in ends:
             # This handler is C code: it works when the loop hangs, and then the launcher ends this
@@ -281,7 +278,7 @@ class Server(uvicorn.Server):
         await self._halt()
 
     async def announced(self) -> None:
-        """Wait for the coroutine's end; raise its exception, unless it was cancelled."""
+        """Wait for the coroutine's end; raise its exception, unless it was canceled."""
         if self._announcing:
             await asyncio.wait({self._announcing})
             if not self._announcing.cancelled():

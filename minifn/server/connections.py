@@ -176,7 +176,7 @@ class Connection(Watched, HttpToolsProtocol):
         super().on_body(body)
 
     def body_came(self) -> None:
-        """Note that a piece of a body came, so that trailers are counted anew."""
+        """Note that a piece of a body came, so that trailers are counted from zero."""
         self._head_bytes = 0
 
     def handle_websocket_upgrade(self) -> None:

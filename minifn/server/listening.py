@@ -8,7 +8,6 @@ the port is taken on both.
 import contextlib
 import errno
 import socket
-from types import TracebackType
 from typing import Any, Self
 
 #: Most connections that wait to be accepted.
@@ -39,12 +38,7 @@ class Listeners:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for one in (*self._served, *self._held):
             one.close()
 

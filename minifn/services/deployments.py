@@ -19,12 +19,13 @@ from minifn.builder.packed import PackedBuilds
 from minifn.change_feed import ChangeFeed
 from minifn.errors import DeploymentNotFound, FunctionNotFound
 from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
 from minifn.services.functions import existing
-from minifn.store import deployments
+from minifn.store import build_queue, deployments
 from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.deployments")
@@ -36,7 +37,7 @@ _NOT_IN_TEMPLATES = frozenset({"__pycache__"})
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """A function's code to begin with. A copy of its repository lies in `folder`."""
+    """The code of a starter function; `folder` has a copy of its repository."""
 
     folder: Path
     #: For a function that names no entrypoint.
@@ -116,7 +117,7 @@ class DeploymentService:
             await asyncio.to_thread(store, archive, source)
             stored = await self._database.write(deployments.insert, stamped(deployment))
         except Exception as exc:
-            # A file without a row would never be removed. Keep it when cancelled: the row will
+            # A file without a row would never be removed. Keep it when canceled: the row will
             # still be written.
             source.unlink(missing_ok=True)
             if isinstance(exc, sqlite3.IntegrityError):
@@ -183,7 +184,7 @@ class DeploymentService:
         """
         await self._database.read(existing, function_id)
         deployment = await self._database.write(
-            deployments.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
+            build_queue.cancel, function_id, deployment_id, now_ms(), note=f"{CANCELED}\n"
         )
         self._changes.tell_log(deployment_id, f"{CANCELED}\n", len(deployment.build_logs))
         self._changes.tell("update", deployment)

@@ -12,7 +12,6 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import datetime
-from types import TracebackType
 
 import msgspec
 
@@ -46,7 +45,7 @@ from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
 from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
-from minifn.store.late_indexes import LOOK_ROWS
+from minifn.store.late_indexes import STEP_ROWS
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
@@ -113,12 +112,7 @@ class Executions:
         await self._limits.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Put claimed executions that have not ended back into the queue, for the next start."""
         await self._running.end()
         await self._filling.wait()
@@ -276,7 +270,7 @@ class Executions:
     def _insert(self, execution: Execution) -> "asyncio.Future[None]":
         """Store an execution that has ended."""
         self._inserted += 1
-        if self._inserted % LOOK_ROWS == 0:
+        if self._inserted % STEP_ROWS == 0:
             # A transaction of its own, for which no caller waits.
             filling = self._database.insist(executions.fill_indexes)
             self._filling.start(filling, "minifn-late-indexes")

@@ -124,10 +124,10 @@ class FunctionService:
         return function, deployment_ids
 
     async def confine(self, function_id: str, reach: tuple[str, ...]) -> None:
-        """Restrict a function's own key as the key is restricted that changes the function.
+        """Give a function's own key the restriction of the key that changes the function.
 
-        Otherwise that key's owner had the function touch others. It lasts as long as the function,
-        because its code does.
+        Otherwise that key's owner could have the function touch others. It lasts as long as the
+        function, because its code does.
         """
         await self._database.write(functions.confine, function_id, reach)
 

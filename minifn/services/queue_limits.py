@@ -115,7 +115,7 @@ class QueueLimits:
             async with self._long if new.size_bytes > TURN_BYTES else contextlib.nullcontext():
                 yield
         except Exception:
-            # Keep the count when cancelled: the rows will still be written.
+            # Keep the count when canceled: the rows will still be written.
             self._scheduled -= new.count * scheduled
             self._bytes -= new.size_bytes
             self._scheduled_bytes -= new.size_bytes * scheduled

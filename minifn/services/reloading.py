@@ -1,4 +1,4 @@
-"""The change from running workers to ones with the present code of a folder."""
+"""Replaces running workers by ones with the present code of a folder."""
 
 import asyncio
 

@@ -1,9 +1,10 @@
 """Where executions that match may lie, so that a walk leaves out the others.
 
 Ids and times nearly follow the order of creation: `executions_blocks` has the least and the largest
-of each block of rows. `late_indexes` adds a block whenever it fills in rows, and a trigger widens
-it when one of its rows changes. Of a column with few values, such as the deployment, the index
-tells the first and the last row of each value. Rows beyond the last block (the tail) are read.
+of each block of rows. `late_indexes` adds a block whenever it fills functions in, and a trigger
+widens it when one of its rows changes. Of a column with few values, such as the deployment, the
+index tells the first and the last row of each value. Rows beyond the last block (the tail) are
+read.
 """
 
 import sqlite3
@@ -18,7 +19,8 @@ _ENDS = {
     "sequence": ("first", "last"),
     **{column: (f"{column}_min", f"{column}_max") for column in ("id", "created_at", "updated_at")},
 }
-_OF_FEW_VALUES = frozenset(
+#: Columns with few values. Their late indexes hold all rows that the blocks hold.
+OF_FEW_VALUES = frozenset(
     {"deployment_id", "status", "trigger", "response_status_code", "request_method"}
 )
 #: Most values of such a column whose rows are looked for.
@@ -132,7 +134,7 @@ def _span(conn: sqlite3.Connection, item: Comparison, prefix: Condition) -> Cond
     It always holds when the column has many values.
     """
     column, index = item.attribute.column, item.attribute.index
-    if column not in _OF_FEW_VALUES:
+    if column not in OF_FEW_VALUES:
         return ALWAYS
     wanted = join([prefix, condition(item)])
     count, first, last = conn.execute(

@@ -78,7 +78,7 @@ class Database:
         await self.open()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     async def open(self) -> None:
@@ -113,7 +113,7 @@ class Database:
     ) -> "asyncio.Future[T]":
         """Run `fn(conn, ...)` in a transaction; the result arrives after COMMIT.
 
-        Cancelling the caller does not cancel the write. An exception of `fn` rolls its writes back
+        A canceled caller does not cancel the write. An exception of `fn` rolls its writes back
         and is raised to the caller. Raises DatabaseClosed.
         """
         return self._write(fn, args, kwargs)

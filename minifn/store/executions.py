@@ -49,15 +49,16 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
     """
     insert_each(conn, [execution])
     (sequence,) = conn.execute("SELECT last_insert_rowid()").fetchone()
-    if sequence % late_indexes.LOOK_ROWS == 0:
+    if sequence % late_indexes.STEP_ROWS == 0:
         fill_indexes(conn)
     return int(sequence)
 
 
 def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
-    """Insert executions: one statement for all costs half. Call `fill_indexes` now and then.
+    """Insert executions: one statement for all costs half.
 
-    Raises FunctionNotFound when the function of one was deleted.
+    Call `fill_indexes` every STEP_ROWS rows. Raises FunctionNotFound when the function of one was
+    deleted.
     """
     rows = [
         (
@@ -78,8 +79,8 @@ def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
 
 
 def fill_indexes(conn: sqlite3.Connection) -> None:
-    """Fill the late indexes if many rows wait for it."""
-    if late_indexes.fill(conn):
+    """Fill a late index if many rows wait for it, else count usage."""
+    if not late_indexes.fill(conn):
         # Counted along, so that a look at the usage never finds much to count.
         usage.count_next(conn)
 

@@ -2,9 +2,12 @@
 
 The entries of an index of, say, durations lie all over it: kept up with each row, they cost more
 than the row itself. A table `executions_by_COLUMN` is such an index. Its rows are those of
-`executions` up to the mark, a sequence; the few rows beyond the mark (the tail) are read from
+`executions` up to its mark, a sequence; the few rows beyond the mark (the tail) are read from
 `executions`. Triggers follow changes of rows that the mark has passed. `executions_by_function`
 finds a function's rows in order of creation.
+
+Each index has a mark of its own, and a step fills one index: other writes wait for a millisecond.
+The mark is the setting with the index's name.
 """
 
 import sqlite3
@@ -14,20 +17,18 @@ from minifn.store.conditions import ALWAYS, Condition, join
 
 #: Columns with such an index.
 COLUMNS = (
-    *("function", "status", "trigger", "response_status_code", "request_method", "request_path"),
-    *("deployment_id", "duration_seconds", "created_at", "updated_at"),
+    *("status", "trigger", "response_status_code", "request_method", "request_path"),
+    *("deployment_id", "duration_seconds", "created_at", "updated_at", "function"),
 )
-#: Rows of the tail that are worth filling in: reading that many takes a few milliseconds.
-ROWS = 8_000
-#: Rows of an older database that `executions_by_function` gets in one step.
-BEHIND_ROWS = 50_000
-#: Inserted rows between two looks at the length of the tail.
-LOOK_ROWS = 1_000
+#: Rows of one step, which are also those of the tail that are worth a step.
+ROWS = 4_000
+#: The same for columns of many values: each page of their index that a step changes is written.
+ROWS_OF = {"duration_seconds": 8_000, "request_path": 8_000}
+#: Inserted rows between two steps. In ROWS rows there is a step for each index, and some are left
+#: to count the usage.
+STEP_ROWS = 300
 #: Stands for the order of the table's own rows where the name of an index is asked for.
 BY_SEQUENCE = "sequence"
-#: Names of the settings that hold the mark, and that of an index that older databases lack.
-MARK = "executions_indexed"
-BEHIND = "executions_by_function"
 
 _PREFIX = "executions_by_"
 #: The index of the order of creation within a function.
@@ -46,10 +47,9 @@ def is_late(index: str) -> bool:
     return index.startswith(_PREFIX)
 
 
-def mark(conn: sqlite3.Connection, index: str = "") -> int:
-    """Return the last sequence that an index holds."""
-    behind = settings.get(conn, BEHIND) if index == BY_FUNCTION else ""
-    return int(behind or settings.get(conn, MARK, "0"))
+def mark(conn: sqlite3.Connection, index: str) -> int:
+    """Return the last sequence that a late index holds."""
+    return int(settings.get(conn, index, "0"))
 
 
 def sources(
@@ -86,42 +86,35 @@ def rows(columns: str, found: list[Source], where: Condition) -> Condition:
     )
 
 
-def fill(conn: sqlite3.Connection, limit: int = ROWS) -> bool:
-    """Fill in the next `limit` rows if the tail has that many; tell whether it had."""
-    through = mark(conn)
-    if mark(conn, BY_FUNCTION) < through:
-        _catch_up(conn, through)
-        return True
-    found = conn.execute(
-        "SELECT sequence FROM executions WHERE sequence > ? ORDER BY sequence LIMIT 1 OFFSET ?",
-        (through, limit - 1),
-    ).fetchone()
-    if found is None:
+def fill(conn: sqlite3.Connection, limit: int | None = None) -> bool:
+    """Fill the next rows into the index that is furthest behind; tell whether one was worth it.
+
+    `limit` stands for the rows of a step of every index.
+    """
+    marks = {column: mark(conn, index_of(column)) for column in COLUMNS}
+    (newest,) = conn.execute("SELECT coalesce(max(sequence), 0) FROM executions").fetchone()
+    # `blocks` ask the indexes of few values about the rows up to the mark of the functions.
+    ends = {"function": min(marks[column] for column in blocks.OF_FEW_VALUES)}
+    due = [
+        (after, column, after + rows)
+        for column, after in marks.items()
+        if after + (rows := limit or ROWS_OF.get(column, ROWS)) <= ends.get(column, newest)
+    ]
+    if not due:
         return False
-    for column in COLUMNS:
-        _copy(conn, column, through, found[0])
-    blocks.add(conn, through, found[0])
-    settings.put(conn, MARK, str(found[0]))
+    after, column, through = min(due, key=lambda one: one[0])
+    _copy(conn, column, after, through)
+    if column == "function":
+        blocks.add(conn, after, through)
+    settings.put(conn, index_of(column), str(through))
     return True
-
-
-def _catch_up(conn: sqlite3.Connection, through: int) -> None:
-    """Give `executions_by_function` and the blocks the next rows, up to the others' mark."""
-    behind = mark(conn, BY_FUNCTION)
-    last = min(behind + BEHIND_ROWS, through)
-    _copy(conn, "function", behind, last)
-    blocks.add(conn, behind, last)
-    if last < through:
-        settings.put(conn, BEHIND, str(last))
-    else:
-        settings.remove(conn, BEHIND)
 
 
 def _copy(conn: sqlite3.Connection, column: str, after: int, through: int) -> None:
     columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
-    # In the order of the index, neighbours share pages.
+    # Not sorted: pages are written at the end, each once, and most values come again and again.
     conn.execute(
         f"INSERT INTO {index_of(column)} SELECT {columns} FROM executions NOT INDEXED"
-        f" WHERE sequence > ? AND sequence <= ? ORDER BY {columns}",
+        " WHERE sequence > ? AND sequence <= ?",
         (after, through),
     )

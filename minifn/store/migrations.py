@@ -235,4 +235,12 @@ MIGRATIONS = (
     ALTER TABLE deployments ADD COLUMN build_identity TEXT NOT NULL DEFAULT '';
     ALTER TABLE deployments ADD COLUMN build_sha256 TEXT NOT NULL DEFAULT '';
     """,
+    """
+    -- Each late index has a mark of its own, with its name.
+    INSERT OR IGNORE INTO settings SELECT tables.name, marks.value
+        FROM settings AS marks JOIN sqlite_master AS tables
+        WHERE marks.name = 'executions_indexed'
+        AND tables.type = 'table' AND tables.name LIKE 'executions_by_%';
+    DELETE FROM settings WHERE name = 'executions_indexed';
+    """,
 )

@@ -1,4 +1,4 @@
-"""An overview of functions: how each stands, what it did lately, and its last error.
+"""An overview of functions: the state, the latest calls and the last error of each.
 
 Numbers come from `usage`; percentiles from a sample, the newest executions: a million rows are not
 read for them.
@@ -30,7 +30,7 @@ _Ended = tuple[int, str, int, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """How one function stands."""
+    """The state and the latest calls of one function."""
 
     function: Function
     #: (calls, failures) of each minute or hour, oldest first.
@@ -139,7 +139,7 @@ def _newest_of(
     conn: sqlite3.Connection, chosen: Sequence[int]
 ) -> Iterator[tuple[int, list[_Ended]]]:
     """Yield functions, each with its newest SAMPLE_OF_FUNCTION executions."""
-    through = late_indexes.mark(conn)
+    through = late_indexes.mark(conn, late_indexes.BY_FUNCTION)
     tail: dict[int, list[_Ended]] = {function: [] for function in chosen}
     unfilled = f"SELECT {_SAMPLED} FROM executions WHERE sequence > ? ORDER BY sequence DESC"
     for row in conn.execute(unfilled, (through,)) if chosen else ():
@@ -167,7 +167,7 @@ def _failures(conn: sqlite3.Connection, sequences: Sequence[int]) -> dict[int, F
         conn.execute(
             "SELECT function, max(sequence) FROM executions NOT INDEXED"
             " WHERE sequence > ? AND status = 'failed' GROUP BY function",
-            (late_indexes.mark(conn),),
+            (late_indexes.mark(conn, index),),
         )
     )
     found = {}

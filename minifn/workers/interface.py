@@ -1,4 +1,4 @@
-"""The parts above know the workers by this alone: where a worker lives is not their business."""
+"""The interface of the workers to the parts above, which need not know where a worker runs."""
 
 from collections.abc import Awaitable
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The nodes of a cluster, for those who look at them or empty one."""
+"""The nodes of a cluster, for parts that list or drain them."""
 
 from typing import Protocol
 
@@ -15,7 +15,7 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     #: `starting`, `ready`, `draining`, `silent`, `refused` or `lost`; `reason` says why for the
     #: last two.
     state: str
-    #: Whether it shall get no more calls, also once it is ready.
+    #: Whether it is drained: it gets no more calls, also once it is ready.
     drained: bool = False
     reason: str = ""
     #: Resource -> amount, as Ray counts it.

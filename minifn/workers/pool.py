@@ -89,7 +89,7 @@ class Pool:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     @property
@@ -340,7 +340,7 @@ class Pool:
     def _end_start(self, start: asyncio.Task[None]) -> None:
         worker = self._starting.pop(start)
         if start.cancelled():
-            # The task may have been cancelled before its first step.
+            # The task may have been canceled before its first step.
             self._alive.discard(worker)
 
     def _stop_forks(self, template: Template) -> None:

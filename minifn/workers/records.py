@@ -58,7 +58,7 @@ class WorkerSpec:
     group: str = ""
     #: Most requests that one worker gets at once, if its wrapper allows as many.
     concurrency: int = 64
-    #: Target of the description; another machine describes it anew.
+    #: Target of the description; another machine describes it itself.
     target: Target | None = field(default=None, compare=False)
     #: Whether the wrapper can be a template, whose forks are workers.
     forks: bool = False

@@ -144,14 +144,34 @@ class WorkerSpecs:
         self._specs[target.deployment.id] = (target, world, spec)
 
     def _describe(self, target: Target, deployment: Deployment, version: int) -> WorkerSpec:
-        function = target.function
         live = self.live.get(deployment.id)
         try:
-            installed = self._runtimes.resolve(function.runtime)
+            installed = self._runtimes.resolve(target.function.runtime)
         except RuntimeUnavailable:
             if not self._config.cluster:
                 raise
             return self._elsewhere(target, deployment)
+        return WorkerSpec(
+            key=f"{deployment.id}~{version}" if version else deployment.id,
+            group=target.function.id,
+            command=self._command(target, deployment, installed),
+            concurrency=concurrency_of(target.variables),
+            target=target,
+            # A folder that is developed may change before the template forks.
+            forks=installed.family.forks and live is None,
+            waits=installed.family.waits and live is None,
+            prepare=(
+                functools.partial(self._share, installed)
+                if installed.workers_share
+                else nothing_async
+            ),
+            is_current=(lambda: live.is_current) if live else always,
+        )
+
+    def _command(self, target: Target, deployment: Deployment, installed: Installed) -> Command:
+        """Return the command that starts a worker on this machine."""
+        function = target.function
+        live = self.live.get(deployment.id)
         size = specification(function.runtime_specification)
         code = Bind(source=self._data.build(deployment.id), target=CODE)
         binds = {"code": code, **folders(installed, self._data)}
@@ -171,7 +191,7 @@ class WorkerSpecs:
         start = installed.start(place, entrypoint=deployment.entrypoint, memory_mb=size.memory_mb)
         own = {name: value for name, value in target.variables.items() if can_be_set(name, value)}
         options = installed.options(size.memory_mb, own)
-        command = Command(
+        return Command(
             argv=start.argv,
             env={**start.defaults, **own, **options, **system, **start.env},
             cwd=place.code,
@@ -181,28 +201,11 @@ class WorkerSpecs:
             uid=function_uid(function),
             label=f"{function.id} {deployment.id}",
         )
-        concurrency = concurrency_of(target.variables)
-        return WorkerSpec(
-            key=f"{deployment.id}~{version}" if version else deployment.id,
-            group=function.id,
-            command=command,
-            concurrency=concurrency,
-            target=target,
-            # A folder that is developed may change before the template forks.
-            forks=installed.family.forks and live is None,
-            waits=installed.family.waits and live is None,
-            prepare=(
-                functools.partial(self._share, installed)
-                if installed.workers_share
-                else nothing_async
-            ),
-            is_current=(lambda: live.is_current) if live else always,
-        )
 
     def _elsewhere(self, target: Target, deployment: Deployment) -> WorkerSpec:
-        """Return the spec for nodes of a runtime that this machine lacks: they describe it anew.
+        """Return the spec for nodes of a runtime that this machine lacks.
 
-        Its command only tells changes of the target.
+        Nodes describe the workers themselves; its command only tells changes of the target.
         """
         size = specification(target.function.runtime_specification)
         return WorkerSpec(

@@ -1,4 +1,4 @@
-"""A template: a process in a deployment's sandbox that serves no one, and whose forks are workers.
+"""A template: a process in a deployment's sandbox whose forks are workers; it serves no requests.
 
 It has run user code, so nothing that it says is believed. Its forks are known by the pid that the
 kernel attaches to their first bytes, and the launcher checks that this is a child of the template
@@ -92,7 +92,7 @@ class Template:
     def is_restless(self) -> bool:
         """Tell whether its sandbox is not at rest although no worker is in it.
 
-        Its function has told a lie then: a process with one thread, which waits, takes no time
+        Then its function has lied: a process with one thread, which waits, takes no time
         between two looks, and has no children. Takes milliseconds for a large sandbox.
         """
         before, was_idle, asked = self._looked

@@ -24,15 +24,17 @@ from minifn.models import Execution
 from minifn.parts import Parts
 from minifn.sandbox.engines.none import NoEngine
 from minifn.server.direct import DirectConnection
-from minifn.store import deployments, executions
+from minifn.store import build_queue, executions
+from minifn.store.build_queue import BuildResult
 from minifn.store.database import Database
-from minifn.store.deployments import BuildResult
 from minifn.workers.pool import Pool
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from tests.serving import pack, wait_until
 
 PROJECT = "minifn"
 ADMIN_KEY = "admin-key"
+#: Parameters of a list for all records of the tests that share a server, more than a page has.
+EVERY = {"queries[0]": '{"method":"limit","values":[1000]}'}
 RUNTIME = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
 ARCHIVE = "code.tar.gz"
 
@@ -139,9 +141,9 @@ class Site(Parts):
         """Change the rows as a builder does, and publish an empty build."""
         self.data.build(deployment_id).mkdir(exist_ok=True)
         await self.database.write(_claim, deployment_id)
-        assert await self.database.write(deployments.start_building, deployment_id, now_ms())
+        assert await self.database.write(build_queue.start_building, deployment_id, now_ms())
         result = BuildResult(status="ready", duration_seconds=1, build_size_bytes=5)
-        assert await self.database.write(deployments.finish, deployment_id, result, now_ms())
+        assert await self.database.write(build_queue.finish, deployment_id, result, now_ms())
 
 
 class SiteServer:

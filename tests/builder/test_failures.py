@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from minifn.languages import RuntimeTable
-from minifn.store import deployments, functions
+from minifn.store import build_queue, functions
 from tests.building import opened
 from tests.packing import packed
 
@@ -93,7 +93,7 @@ def test_a_canceled_or_deleted_build_changes_nothing(
             deployment = await world.upload(files, "echo go; sleep 0.3")
             await world.until(deployment.id, lambda now: now.status == moment)
             # As if the cancellation came too late to interrupt.
-            await world.database.write(deployments.cancel, "fn", deployment.id, 1)
+            await world.database.write(build_queue.cancel, "fn", deployment.id, 1)
             ended = await world.built(deployment)
             assert ended.status == "canceled"
             assert not [record for record in caplog.records if record.levelname == "ERROR"]

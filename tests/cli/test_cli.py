@@ -18,6 +18,7 @@ import jwt
 import pytest
 
 from minifn import __version__
+from minifn.cli import COMMANDS
 from tests.patience import patient
 from tests.processes import killed_at_end
 from tests.serving import PROJECT, Api, Server, wait_until
@@ -51,11 +52,12 @@ def test_version() -> None:
     assert (done.returncode, done.stdout) == (0, f"minifn {__version__}\n")
 
 
-def test_help_names_every_command() -> None:
-    done = minifn("--help")
+def test_help_has_a_whole_sentence_for_every_command() -> None:
+    done = minifn("--help", COLUMNS="80")
     assert done.returncode == 0
-    for command in ("serve", "demo", "doctor", "keys", "token"):
-        assert re.search(rf"^  {command} ", done.stdout, re.MULTILINE)
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} .*\.$", done.stdout, re.MULTILINE), command
+    assert "..." not in done.stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ def test_the_same_request_is_sent(here: Here, execution: str, api: Api) -> None:
     assert [again["requestMethod"], again["requestPath"], again["logs"]] == [
         first["requestMethod"], first["requestPath"], first["logs"]
     ]  # fmt: skip
-    assert here.run("replay", execution, "x", "--diff").stdout == ""
+    same = here.run("replay", execution, "x", "--diff")
+    assert (same.stdout, same.stderr.endswith(" does not differ\n")) == ("", True)
     assert here.run("replay", "gone", status=1).stderr.count("\n") == 1
 
 

@@ -23,7 +23,7 @@ PAGES = {
     "": "Build failed",
     "executions": "completed",
     "schedule": "report",
-    "usage": "In all",
+    "usage": "Total",
     "health": "Checks",
     "nodes": "This server has no cluster",
     "keys": "No API key yet",
@@ -34,7 +34,7 @@ PAGES = {
     "functions/hello/deployments": "active",
     "functions/hello/variables": "GREETING",
     "functions/hello/settings": "Delete the function",
-    "functions/hello/usage": "In all",
+    "functions/hello/usage": "Total",
     "functions/hello/code": "Save and deploy",
     "functions/draft": "No execution yet",
     "nowhere/at/all": "There is no page",
@@ -306,6 +306,7 @@ def test_a_failing_build_says_why(tab: Console, api: Api) -> None:
     assert tab.page.url == f"{tab.url}functions/draft/deployments/{deployment}"
     tab.see("was never closed")
     tab.see("main.py")
+    assert tab.page.locator("h1 ~ .sum status-dot").inner_text() == "build failed"
 
 
 def test_a_function_is_made_edited_and_called(tab: Console) -> None:

@@ -13,7 +13,7 @@ from minifn.models import Deployment, Function
 from minifn.services.functions import FunctionService, FunctionSettings
 from minifn.services.targets import Targets
 from minifn.services.variables import VariableService
-from minifn.store import deployments
+from minifn.store import build_queue, deployments
 from minifn.store.cipher import VariableCipher
 from minifn.store.database import Database
 
@@ -64,8 +64,8 @@ async def activate(database: Database, function: Function) -> Deployment:
         id=new_id(), function_id=function.id, created_at=now_ms(), activate=True
     )
     await database.write(deployments.insert, deployment)
-    await database.write(deployments.claim, now_ms())
-    result = deployments.BuildResult(status="ready", duration_seconds=1, build_logs="long logs")
-    built = await database.write(deployments.finish, deployment.id, result, now_ms())
+    await database.write(build_queue.claim, now_ms())
+    result = build_queue.BuildResult(status="ready", duration_seconds=1, build_logs="long logs")
+    built = await database.write(build_queue.finish, deployment.id, result, now_ms())
     assert built is not None
     return built

@@ -20,7 +20,7 @@ from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
 from minifn.services.backup import RESTORED, BackupError, Summary, backup, restore
-from minifn.store import deployments, execution_queue, executions, functions
+from minifn.store import build_queue, deployments, execution_queue, executions, functions
 from minifn.store.cipher import VariableCipher
 from minifn.store.connection import connect
 from minifn.store.database import Database
@@ -109,13 +109,13 @@ def test_a_restored_directory_is_complete_and_builds_ready_deployments(
         assert function.deployment_id == "old"
         # The active one is built first, and the newer one does not take its place by being built
         # again.
-        first = deployments.claim(conn, now_ms())
+        first = build_queue.claim(conn, now_ms())
         assert first is not None
         assert first.id == "old"
-        second = deployments.claim(conn, now_ms())
+        second = build_queue.claim(conn, now_ms())
         assert second is not None
-        deployments.finish(
-            conn, second.id, deployments.BuildResult(status="ready", duration_seconds=1), now_ms()
+        build_queue.finish(
+            conn, second.id, build_queue.BuildResult(status="ready", duration_seconds=1), now_ms()
         )
         function = functions.get(conn, "fn")
         assert function is not None

@@ -12,8 +12,8 @@ from minifn.errors import (
     FunctionNotFound,
 )
 from minifn.services.deployments import CANCELED
-from minifn.store import deployments
-from minifn.store.deployments import BuildResult
+from minifn.store import build_queue, deployments
+from minifn.store.build_queue import BuildResult
 from tests.services.uploading import SMALL, World, in_world
 
 
@@ -60,13 +60,13 @@ async def test_activation_needs_a_ready_deployment_of_the_function(world: World)
 @in_world
 async def test_a_canceled_build_stays_canceled(world: World) -> None:
     deployment = await world.upload()
-    await world.database.write(deployments.claim, 1)
+    await world.database.write(build_queue.claim, 1)
     canceled = await world.service.cancel("fn", deployment.id)
     assert canceled.status == "canceled"
     assert CANCELED in canceled.build_logs
     assert ("interrupt", deployment.id) in world.calls
     late = BuildResult(status="ready", duration_seconds=1)
-    assert await world.database.write(deployments.finish, deployment.id, late, 5) is None
+    assert await world.database.write(build_queue.finish, deployment.id, late, 5) is None
     assert (await world.service.cancel("fn", deployment.id)).status == "canceled"
     ready = await world.upload()
     await world.finish(ready.id)
@@ -106,7 +106,7 @@ async def test_the_output_is_packed_once(world: World) -> None:
 @in_world
 async def test_forgetting_and_tidying_leave_only_known_files(world: World) -> None:
     kept, dropped, canceled = await world.upload(), await world.upload(), await world.upload()
-    await world.database.write(deployments.cancel, "fn", canceled.id, 1)
+    await world.database.write(build_queue.cancel, "fn", canceled.id, 1)
     world.data.build(canceled.id).mkdir()
     for deployment in (kept, dropped):
         await world.finish(deployment.id)

@@ -11,9 +11,9 @@ from minifn.errors import DeploymentNotFound
 from minifn.instants import now_ms
 from minifn.languages import RuntimeTable
 from minifn.models import Deployment, Function
-from minifn.store import deployments, functions
+from minifn.store import build_queue, deployments, functions
+from minifn.store.build_queue import BuildResult
 from minifn.store.connection import connect
-from minifn.store.deployments import BuildResult
 from minifn.store.schema import migrate
 from tests.building import World, opened
 
@@ -122,10 +122,10 @@ def add(conn: sqlite3.Connection, name: str) -> Deployment:
 
 
 def finish(conn: sqlite3.Connection, deployment: Deployment) -> None:
-    claimed = deployments.claim(conn, 5)
+    claimed = build_queue.claim(conn, 5)
     assert claimed is not None
     assert claimed.id == deployment.id
-    assert deployments.finish(conn, deployment.id, READY, 6) is not None
+    assert build_queue.finish(conn, deployment.id, READY, 6) is not None
 
 
 def active(conn: sqlite3.Connection) -> str:
@@ -137,8 +137,8 @@ def active(conn: sqlite3.Connection) -> str:
 def test_an_older_deployment_that_was_chosen_takes_over(conn: sqlite3.Connection) -> None:
     deployments.activate(conn, "fn", "a", 7)
     # A server that stops meanwhile goes on with it.
-    deployments.claim(conn, 8)
-    assert deployments.requeue_unfinished(conn, 9) == 1
+    build_queue.claim(conn, 8)
+    assert build_queue.requeue_unfinished(conn, 9) == 1
     chosen = deployments.by_id(conn, "a")
     assert chosen is not None
     finish(conn, chosen)

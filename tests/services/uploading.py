@@ -15,9 +15,9 @@ from minifn.limits import CHUNK_BYTES
 from minifn.models import Deployment, Function
 from minifn.services.deployments import DeploymentService
 from minifn.services.uploads import Upload, UploadedFile, Uploads
-from minifn.store import deployments, functions
+from minifn.store import build_queue, functions
+from minifn.store.build_queue import BuildResult
 from minifn.store.database import Database
-from minifn.store.deployments import BuildResult
 from tests.packing import packed_files
 
 SMALL = packed_files({"main.py": "x"})
@@ -71,11 +71,11 @@ class World:
 
     async def finish(self, deployment_id: str) -> None:
         """Do what a successful build would: publish something and say `ready`."""
-        await self.database.write(deployments.claim, 1)
+        await self.database.write(build_queue.claim, 1)
         self.data.build(deployment_id).mkdir()
         (self.data.build(deployment_id) / "main.py").write_text("built")
         result = BuildResult(status="ready", duration_seconds=1, build_size_bytes=5)
-        assert await self.database.write(deployments.finish, deployment_id, result, 2)
+        assert await self.database.write(build_queue.finish, deployment_id, result, 2)
 
     async def configure(self, **settings: Any) -> None:
         """Change fields of the function."""

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, late_indexes, plans, schema
+from minifn.store import executions, functions, plans, schema
 from minifn.store.attributes import ALL_EXECUTIONS as ATTRIBUTES
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Method, Order, Query
+from tests.store.filling import fill
 
 ROWS, BLOCK = 3000, 100
 FUNCTIONS = 20
@@ -41,7 +42,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
     for number in range(ROWS):
         executions.insert(connection, made(number))
         if number < ROWS - 30 and number % BLOCK == BLOCK - 1:
-            assert late_indexes.fill(connection, BLOCK)
+            assert fill(connection, BLOCK)
     connection.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)
@@ -172,7 +173,7 @@ def test_blocks_follow_changes(conn: sqlite3.Connection) -> None:
         assert ids == [f"e{number:04}" for number in range(101, 151, 2)]
         conn.execute("DELETE FROM executions WHERE sequence <= 1000")
         conn.execute("UPDATE executions SET updated_at = 9999 WHERE id >= 'e2900'")
-        assert late_indexes.fill(conn, 20)
+        assert fill(conn, 20)
         (first,) = conn.execute("SELECT min(first) FROM executions_blocks").fetchone()
         assert first == 1001
         ids, _ = read(conn, query, "fn")

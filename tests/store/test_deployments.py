@@ -1,4 +1,4 @@
-"""Chunks, claims, statuses of builds, activation, and the function's latest deployment."""
+"""Chunks, activation, deletion, retention and lists."""
 
 import random
 import sqlite3
@@ -6,39 +6,13 @@ import sqlite3
 import msgspec
 import pytest
 
-from minifn.errors import BuildAlreadyCompleted, BuildNotReady, DeploymentNotFound, FunctionNotFound
-from minifn.ids import new_id
-from minifn.limits import LOG_LIMIT_CHARS, UPLOAD_PAUSE_SECONDS_MAX
-from minifn.models import Deployment, Function
-from minifn.store import deployments, functions
+from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionNotFound
+from minifn.limits import UPLOAD_PAUSE_SECONDS_MAX
+from minifn.models import Function
+from minifn.store import build_queue, deployments, functions
 from minifn.store.attributes import DEPLOYMENTS
-from minifn.store.deployments import BuildResult
 from minifn.store.queries import Comparison, Method, Query
-
-READY = BuildResult(status="ready", duration_seconds=2, build_size_bytes=10)
-
-
-def upload(conn: sqlite3.Connection, **fields: object) -> Deployment:
-    fresh = Deployment(
-        id=new_id(), function_id="fn", created_at=1, updated_at=1, entrypoint="main.py"
-    )
-    return deployments.insert(conn, msgspec.structs.replace(fresh, **fields))
-
-
-def build(
-    conn: sqlite3.Connection, deployment: Deployment, result: BuildResult = READY
-) -> Deployment | None:
-    claimed = deployments.claim(conn, 5)
-    assert claimed is not None
-    assert claimed.id == deployment.id
-    deployments.start_building(conn, deployment.id, 6)
-    return deployments.finish(conn, deployment.id, result, 7)
-
-
-def function(conn: sqlite3.Connection) -> Function:
-    found = functions.get(conn, "fn")
-    assert found is not None
-    return found
+from tests.store.deploying import READY, build, function, upload
 
 
 def test_chunks_arrive_in_any_order_and_more_than_once(conn: sqlite3.Connection) -> None:
@@ -52,84 +26,6 @@ def test_chunks_arrive_in_any_order_and_more_than_once(conn: sqlite3.Connection)
     assert (again.chunks_uploaded, completed_again) == (4, False)
 
 
-def test_only_whole_uploads_are_built_the_oldest_first(conn: sqlite3.Connection) -> None:
-    partial = upload(conn, chunks_total=2, chunks_uploaded=1)
-    first, second = upload(conn), upload(conn)
-    claims = [deployments.claim(conn, 5) for _ in range(3)]
-    assert [claim and claim.id for claim in claims] == [first.id, second.id, None]
-    assert partial.id not in [claim and claim.id for claim in claims]
-
-
-def test_a_build_goes_from_waiting_to_ready_and_becomes_active(conn: sqlite3.Connection) -> None:
-    functions.mark_stale(conn, "fn")
-    deployment = upload(conn, activate=True)
-    assert function(conn).latest_deployment_status == "waiting"
-    assert deployment.build_id == ""
-    done = build(conn, deployment)
-    assert done is not None
-    assert done.build_id == done.id
-    timed = (done.status, done.build_started_at, done.build_duration_seconds)
-    assert (*timed, done.total_size_bytes) == (
-        "ready", 5, 2, 10,
-    )  # fmt: skip
-    now = function(conn)
-    assert (now.deployment_id, now.deployment_created_at, now.live) == (deployment.id, 1, True)
-    assert (now.latest_deployment_id, now.latest_deployment_status) == (deployment.id, "ready")
-
-
-def test_without_activate_the_function_stays_as_it_was(conn: sqlite3.Connection) -> None:
-    functions.mark_stale(conn, "fn")
-    build(conn, upload(conn))
-    assert (function(conn).deployment_id, function(conn).live) == ("", False)
-
-
-def test_an_older_build_does_not_take_over_from_a_newer_deployment(
-    conn: sqlite3.Connection,
-) -> None:
-    older = upload(conn)
-    newer = upload(conn)
-    conn.execute("UPDATE deployments SET activate = 1")
-    assert deployments.claim(conn, 5)
-    assert deployments.claim(conn, 5)
-    assert deployments.finish(conn, newer.id, READY, 6)
-    assert deployments.finish(conn, older.id, READY, 7)
-    assert function(conn).deployment_id == newer.id
-
-
-def test_only_the_newest_upload_to_activate_becomes_active(conn: sqlite3.Connection) -> None:
-    older = upload(conn, activate=True)
-    upload(conn, activate=True)
-    stored = deployments.get(conn, "fn", older.id)
-    assert stored is not None
-    assert not stored.activate
-
-
-@pytest.mark.parametrize("claimed", [False, True])
-def test_canceled_stays_canceled(conn: sqlite3.Connection, claimed: bool) -> None:
-    deployment = upload(conn, activate=True)
-    if claimed:
-        deployments.claim(conn, 5000)
-    canceled = deployments.cancel(conn, "fn", deployment.id, 8000)
-    assert canceled.status == "canceled"
-    assert canceled.build_duration_seconds == (3 if claimed else 0)
-    assert canceled.build_id == canceled.id
-    assert deployments.start_building(conn, deployment.id, 9000) is None
-    assert deployments.finish(conn, deployment.id, READY, 9000) is None
-    assert deployments.append_logs(conn, deployment.id, "late") is None
-    assert deployments.cancel(conn, "fn", deployment.id, 9500) == canceled
-    assert function(conn).deployment_id == ""
-    assert function(conn).latest_deployment_status == "canceled"
-    assert deployments.claim(conn, 9999) is None
-
-
-@pytest.mark.parametrize("status", ["ready", "failed"])
-def test_a_finished_build_cannot_be_canceled(conn: sqlite3.Connection, status: str) -> None:
-    deployment = upload(conn)
-    build(conn, deployment, msgspec.structs.replace(READY, status=status))
-    with pytest.raises(BuildAlreadyCompleted):
-        deployments.cancel(conn, "fn", deployment.id, 9)
-
-
 def test_a_deleted_deployment_is_neither_active_nor_built(conn: sqlite3.Connection) -> None:
     first = upload(conn, activate=True)
     build(conn, first)
@@ -141,9 +37,9 @@ def test_a_deleted_deployment_is_neither_active_nor_built(conn: sqlite3.Connecti
         0,
         second.id,
     )
-    deployments.claim(conn, 10)
+    build_queue.claim(conn, 10)
     deployments.delete(conn, "fn", second.id, 11)
-    assert deployments.finish(conn, second.id, READY, 12) is None
+    assert build_queue.finish(conn, second.id, READY, 12) is None
     assert function(conn).latest_deployment_id == ""
     with pytest.raises(DeploymentNotFound):
         deployments.delete(conn, "fn", second.id, 13)
@@ -163,27 +59,6 @@ def test_activation_needs_a_ready_deployment_of_the_function(conn: sqlite3.Conne
         deployments.activate(conn, "unknown", deployment.id, 8)
     assert deployments.activate(conn, "fn", deployment.id, 9).deployment_id == deployment.id
     assert function(conn).deployment_id == deployment.id
-
-
-def test_build_logs_keep_their_end(conn: sqlite3.Connection) -> None:
-    deployment = upload(conn)
-    deployments.claim(conn, 5)
-    assert deployments.append_logs(conn, deployment.id, "a" * LOG_LIMIT_CHARS) == LOG_LIMIT_CHARS
-    assert deployments.append_logs(conn, deployment.id, "the end") == LOG_LIMIT_CHARS
-    stored = deployments.get(conn, "fn", deployment.id)
-    assert stored is not None
-    assert len(stored.build_logs) == LOG_LIMIT_CHARS
-    assert stored.build_logs.endswith("athe end")
-
-
-def test_interrupted_builds_are_built_again(conn: sqlite3.Connection) -> None:
-    deployment = upload(conn)
-    deployments.claim(conn, 5)
-    deployments.append_logs(conn, deployment.id, "half")
-    assert deployments.requeue_unfinished(conn, 6) == 1
-    again = deployments.claim(conn, 7)
-    assert again is not None
-    assert (again.id, again.build_logs) == (deployment.id, "")
 
 
 def test_retention_spares_the_active_deployment(conn: sqlite3.Connection) -> None:

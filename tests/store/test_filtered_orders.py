@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, late_indexes, plans, schema
+from minifn.store import executions, functions, plans, schema
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Method, Order, Query
+from tests.store.filling import fill
 
 ROWS = 1000
 #: Steps of SQLite's machine between two counts, and most steps of a page: to read all rows takes
@@ -55,7 +56,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
     connection.execute("BEGIN")
     for number in range(ROWS):
         executions.insert(connection, made(number))
-    assert late_indexes.fill(connection, ROWS - 30)
+    assert fill(connection, ROWS - 30)
     connection.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)

@@ -6,9 +6,10 @@ import pytest
 
 from minifn.ids import new_id
 from minifn.models import Deployment, Execution, ExecutionStatus, Function
-from minifn.store import deployments, executions, functions, late_indexes, usage
+from minifn.store import deployments, executions, functions, usage
 from minifn.store.overview import SAMPLE_OF_FUNCTION, Overview, overview
 from minifn.store.usage import HOUR_MS, MINUTE_MS
+from tests.store.filling import fill
 
 NOW = 480_000 * HOUR_MS + 30 * MINUTE_MS
 
@@ -82,7 +83,7 @@ def test_a_late_end_is_counted_in_its_minute(conn: sqlite3.Connection) -> None:
 def test_the_last_error(conn: sqlite3.Connection, filled: int) -> None:
     for number in range(6):
         ran(conn, NOW - 10 + number, "failed" if number < 4 else "completed", errors=f"e{number}")
-    assert filled == 0 or late_indexes.fill(conn, filled)
+    assert filled == 0 or fill(conn, filled)
     found = one(conn, 24)
     assert (found.last_error, found.last_error_at) == ("e3", NOW - 7)
     ran(conn, NOW, "failed")
@@ -100,7 +101,7 @@ def test_seldom_called_functions_have_a_sample_of_their_own(
     ran(conn, NOW - 25 * HOUR_MS, seconds=100)
     for _ in range(10):
         ran(conn, NOW, function_id="busy", seconds=2)
-    assert filled == 0 or late_indexes.fill(conn, filled)
+    assert filled == 0 or fill(conn, filled)
     # The newest of its own, without the one that ended before.
     assert one(conn, 24).durations == tuple(float(number) for number in range(6, 25))
     assert overview(conn, (), 24, NOW)[1].durations == (2.0,) * 10

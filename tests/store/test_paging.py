@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings as hypothesis_settings, stra
 
 from minifn.errors import ArgumentInvalid, CursorNotFound
 from minifn.models import Execution, ExecutionStatus, Function
-from minifn.store import executions, functions, late_indexes, paging, plans, schema
+from minifn.store import executions, functions, paging, plans, schema
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.conditions import Condition
 from minifn.store.connection import connect
@@ -26,6 +26,7 @@ from minifn.store.queries import (
     Order,
     Query,
 )
+from tests.store.filling import fill, fill_unevenly
 
 STATUSES: tuple[ExecutionStatus, ...] = ("completed", "failed", "waiting")
 ROWS = 60
@@ -128,7 +129,10 @@ def rows(
         functions.insert(conn, Function(id=function_id, name=function_id, runtime="r"))
     for number in range(ROWS):
         executions.insert(conn, sample(number))
-    assert way[0] == 0 or late_indexes.fill(conn, way[0])
+    if way[0] == ROWS:
+        assert fill(conn, ROWS)
+    elif way[0]:
+        fill_unevenly(conn, way[0])
     yield conn, executions.TABLE.all(conn, "function_id = 'fn' ORDER BY sequence")
     conn.close()
 

@@ -11,6 +11,7 @@ from minifn.store import executions, functions, late_indexes, plans, schema
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Kind, Method, Order, Query
+from tests.store.filling import fill
 
 VALUES: dict[Kind, Any] = {
     Kind.STRING: "failed",
@@ -42,7 +43,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
             user_id="ann" if number % 50 == 0 else "",
         )
         executions.insert(connection, execution)
-    assert late_indexes.fill(connection, 970)
+    assert fill(connection, 970)
     connection.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)

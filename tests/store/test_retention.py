@@ -5,8 +5,9 @@ import sqlite3
 import pytest
 
 from minifn.models import Function
-from minifn.store import execution_queue, executions, functions, late_indexes, retention
+from minifn.store import execution_queue, executions, functions, retention
 from minifn.store.queries import Query
+from tests.store.filling import fill
 from tests.store.queued import enqueue, finished
 
 
@@ -33,7 +34,7 @@ def test_the_newest_of_each_function_are_kept(conn: sqlite3.Connection, filled: 
     for number in range(12):
         function_id = "other" if number % 4 == 3 else "fn"
         executions.insert(conn, finished(function_id=function_id, created_at=number))
-    assert filled == 0 or late_indexes.fill(conn, filled)
+    assert filled == 0 or fill(conn, filled)
     found = retention.beyond(conn, 2)
     assert len(found) == 2
     for function, last in found:

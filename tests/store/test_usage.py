@@ -10,9 +10,17 @@ import pytest
 
 from minifn.ids import new_id
 from minifn.models import Deployment, Execution, ExecutionRequest, Function
-from minifn.store import deployments, execution_queue, executions, functions, retention, usage
+from minifn.store import (
+    build_queue,
+    deployments,
+    execution_queue,
+    executions,
+    functions,
+    retention,
+    usage,
+)
+from minifn.store.build_queue import BuildResult
 from minifn.store.database import Database
-from minifn.store.deployments import BuildResult
 from minifn.store.usage import HOUR_MS, Kept, Used
 
 HOUR = 480_000
@@ -111,14 +119,14 @@ def test_builds(conn: sqlite3.Connection) -> None:
         deployments.insert(
             conn, Deployment(id=build, function_id="fn", created_at=NOW, source_size_bytes=size)
         )
-        assert deployments.claim(conn, NOW) is not None
+        assert build_queue.claim(conn, NOW) is not None
         if status == "canceled":
-            deployments.cancel(conn, "fn", build, NOW + 9)
+            build_queue.cancel(conn, "fn", build, NOW + 9)
         else:
             result = BuildResult(
                 status="ready" if status == "ready" else "failed", duration_seconds=2
             )
-            assert deployments.finish(conn, build, result, NOW + 1500)
+            assert build_queue.finish(conn, build, result, NOW + 1500)
     used = usage.used(conn, "fn")
     assert (used.builds_ready, used.builds_failed, used.builds_ms) == (1, 1, 3000)
     assert used.builds_mb_seconds == 3 * 1024

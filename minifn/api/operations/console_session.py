@@ -39,7 +39,7 @@ async def create(call: Call, params: SignIn) -> ASGIApp:
 
 
 async def get(call: Call, params: NoParams) -> ASGIApp:
-    """Return who is signed in, and what about the server a visitor must know."""
+    """Return who is signed in, and the facts about the server that the console needs."""
     if not call.caller.privileged:
         raise UserUnauthorized("This request has neither a session of the console nor an API key.")
     claims = await call.context.consoles.identify(call.headers)

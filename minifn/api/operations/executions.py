@@ -132,10 +132,8 @@ def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
     return multipart_answer(content, 201) if multipart else json_answer(content, 201)
 
 
-class BinaryBody(ArgumentInvalid):
+class BinaryBody(ArgumentInvalid, type="general_unknown"):
     """Failed to parse response: the answer is not text. Accept multipart/form-data for bytes."""
-
-    type = "general_unknown"
 
 
 def _wants_multipart(headers: Mapping[bytes, bytes]) -> bool:

@@ -101,8 +101,8 @@ def state_of(function: Function, build_log: str) -> tuple[str, str]:
 def problem_of(build_log: str) -> str:
     """Return why a build failed, in one line that ends with a full stop.
 
-    It is the error of a program that does not parse, with its place; else the last that minifn
-    wrote into the log, and the line before it.
+    It is the error of a program that does not parse, with its place; otherwise the last line that
+    minifn wrote into the log, and the line before it.
     """
     output, note = ("", *_NOTE.split(printable(build_log)))[-2:]
     lines = [line.strip() for line in output.splitlines() if line.strip()]

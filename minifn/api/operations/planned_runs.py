@@ -81,7 +81,7 @@ def _next_of_each(functions: list[Function], now: int) -> list[dict[str, Any]]:
 
 
 async def next_runs(call: Call, params: NextRuns) -> ASGIApp:
-    """Return the next five runs of a cron expression, or which rule it breaks."""
+    """Return the next five runs of a cron expression, or the rule that it breaks."""
     try:
         cron.parse(params.expression)
     except ValueError as exc:

@@ -1,4 +1,4 @@
-"""How the server is, for its operator: the lines of `minifn doctor`, and how full it is."""
+"""The health of the server, for its operator: the lines of `minifn doctor`, and how full it is."""
 
 import asyncio
 import shutil

@@ -32,7 +32,7 @@ _STARTER: dict[str, Any] = {
     "icon": "icon-lightning-bolt",
     "id": "starter",
     "name": "Starter function",
-    "tagline": "The smallest function that answers a request, to begin from.",
+    "tagline": "The smallest function that answers a request.",
     "permissions": ["any"],
     "events": [],
     "cron": "",

@@ -203,7 +203,7 @@ async def upload(
 
 
 async def _to_its_end(step: Callable[[bytes], None], data: bytes) -> None:
-    """Run a step in a thread; a cancelled caller still waits for it to end."""
+    """Run a step in a thread; a canceled caller still waits for it to end."""
     running = asyncio.ensure_future(asyncio.to_thread(step, data))
     try:
         await asyncio.shield(running)

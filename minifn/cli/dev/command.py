@@ -45,7 +45,7 @@ def dev(
     no_schedule: bool,
     **flags: str | bool | None,
 ) -> None:
-    """Serve the functions of DIRECTORY, and run them anew when a file is saved."""
+    """Serve the functions of DIRECTORY, reloaded on each save."""
     directory = directory.resolve()
     if not directory.is_dir():
         fail(f"{directory} is no directory", status=2)

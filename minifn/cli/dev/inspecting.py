@@ -26,7 +26,7 @@ def ports(functions: Iterable[tuple[str, str]]) -> dict[str, int]:
 
 
 def lines(function_id: str, installed: Installed, port: int, folder: Path, code: str) -> list[str]:
-    """Return what is to be known to attach to a function, whose workers know `folder` as `code`."""
+    """Return how to attach to a function, whose workers know `folder` as `code`."""
     roots = {"localRoot": str(folder), "remoteRoot": code}
     attach: dict[str, object] = {"name": function_id, "request": "attach"}
     if installed.family.key == "python":

@@ -1,4 +1,4 @@
-"""The dev loop: functions are made as the project says, and run anew when files change."""
+"""The dev loop: functions are made as the project says, and reloaded when files change."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class BuildText(str):
 
 
 class DevLoop:
-    """Runs the functions of a project, and runs them anew when their files change."""
+    """Runs the functions of a project, and reloads them when their files change."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class DevLoop:
         return msgspec.structs.replace(found, build_logs="")
 
     async def _reload(self, function: DevFunction, built: Built, deployment: Deployment) -> str:
-        """Replace the workers of a build with such of the present code, and activate the build.
+        """Replace the workers of a build by workers with the present code, and activate the build.
 
         Return why the code does not load, "" for success.
         """

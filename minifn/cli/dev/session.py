@@ -205,7 +205,7 @@ class Session:
     # Changes of files
 
     async def _follow(self) -> None:
-        """Run functions anew when their files change; never ends."""
+        """Reload functions when their files change; never ends."""
         while True:
             functions = list(self._loop.functions.values())
             folders = [function.folder for function in functions]
@@ -270,5 +270,5 @@ class Session:
         logging.getLogger("minifn").setLevel(shown)
 
     def _quit(self) -> None:
-        """Stop the server in order, as its signal does."""
+        """Stop the server gracefully, as its signal does."""
         os.kill(os.getpid(), signal.SIGINT)

@@ -40,8 +40,8 @@ COLUMNS = (
 
 @click.command()
 @click.argument("function_ids", metavar="[FUNCTION]...", nargs=-1, type=FunctionId())
-@click.option("--from", "source", metavar="ENDPOINT", help="the server that gives")
-@click.option("--to", "target", metavar="ENDPOINT", help="the server that takes")
+@click.option("--from", "source", metavar="ENDPOINT", help="the source server")
+@click.option("--to", "target", metavar="ENDPOINT", help="the target server")
 @click.option("--other-project", required=True, metavar="ID", help="the project there")
 @click.option(
     "--other-key",
@@ -50,7 +50,7 @@ COLUMNS = (
     metavar="KEY",
     help="an API key of it  [MINIFN_OTHER_KEY]",
 )
-@click.option("--dry-run", is_flag=True, help="change nothing and tell what would be")
+@click.option("--dry-run", is_flag=True, help="change nothing, and show what would change")
 @click.option(
     "--deployments",
     "which",
@@ -70,7 +70,7 @@ def migrate(
     dry_run: bool,
     which: str,
 ) -> None:
-    """Move functions between this server and another one of Appwrite's API.
+    """Move functions from or to another server of Appwrite's API.
 
     Settings, variables, domains and deployments move; what is there already stays. After an
     interruption, the same command goes on. Without FUNCTION all functions move.

@@ -23,7 +23,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Awaited:
-    """A deployment of the target that is to be the active one, once it is built."""
+    """A deployment of the target that becomes active once it is built."""
 
     source_id: str
     deployment: Record

@@ -16,6 +16,9 @@ const TABS = {
 	code: ["Code", "code"],
 };
 
+/** Statuses of a build that has not ended. */
+const BUILDING = ["waiting", "processing", "building"];
+
 /** @param {Page} page */
 export default async function functionPage(page) {
 	const { params, main, signal, title } = page;
@@ -44,13 +47,20 @@ export function heading(one, current, session) {
 
 function state(one) {
 	const when = one.deploymentCreatedAt ? [" · deployed ", since(one.deploymentCreatedAt)] : [];
-	const word = !one.enabled ? "disabled" : one.deploymentId ? "ready" : "empty";
-	return h("span", { class: "muted sum" }, `${one.runtime} · `, status(word), when);
+	return h("span", { class: "muted sum" }, `${one.runtime} · `, status(...stateOf(one)), when);
+}
+
+/** The state, as the overview has it, and its word if that differs. @param {Json} one @returns {[string, string?]} */
+function stateOf(one) {
+	if (!one.enabled) return ["disabled"];
+	if (BUILDING.includes(one.latestDeploymentStatus)) return ["building"];
+	if (one.latestDeploymentStatus === "failed") return ["failed", "build failed"];
+	return [one.deploymentId ? "ready" : "empty"];
 }
 
 /** A link to the function's own address. @param {Json} one @param {Session} session */
 function own(one, { endpoint, functionsDomain }) {
 	const { protocol, port } = new URL(endpoint);
 	const href = `${protocol}//${one.$id}.${functionsDomain}${port && `:${port}`}/`;
-	return h("a", { href, target: "_blank", rel: "noopener noreferrer", title: href }, "Open its page");
+	return h("a", { href, target: "_blank", rel: "noopener noreferrer", title: href }, "Open its address");
 }

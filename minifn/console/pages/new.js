@@ -29,7 +29,7 @@ export default async function newFunction({ main, signal, title, go }) {
 		"form",
 		{ class: "form" },
 		field("Name", name),
-		field("Id", id, { hint: "Part of its address; it cannot change later." }),
+		field("ID", id, { hint: "Part of its address; it cannot change later." }),
 		field("Runtime", runtime),
 		code,
 		check("public", "Everyone may call it", true),

@@ -58,7 +58,7 @@ async function charts(functionId, range, signal) {
 	return [
 		chart("Executions", points, number, named),
 		chart("Run time", times, duration, named),
-		h("h2", {}, "In all"),
+		h("h2", {}, "Total"),
 		facts([
 			["executions", number(used.executionsTotal)],
 			["run time", duration(used.executionsTimeTotal / 1000)],

@@ -19,8 +19,8 @@ export default async function wall({ main, query, signal, title, setQuery }) {
 	title("Wall");
 	const search = h("input", {
 		type: "search",
-		placeholder: "Only names that begin so",
-		"aria-label": "Only names that begin so",
+		placeholder: "Names that begin with",
+		"aria-label": "Names that begin with",
 		value: query.get("prefix") || "",
 	});
 	const tiles = h("ul", { class: "wall" });

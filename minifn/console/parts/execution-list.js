@@ -54,7 +54,7 @@ export async function executionList(place, { query, signal, setQuery }, function
 	let turn = 0;
 	const search = h("input", {
 		type: "search",
-		placeholder: "Search paths, logs, errors, ids",
+		placeholder: "Search paths, logs, errors, IDs",
 		"aria-label": "Search executions",
 		value: query.get("search") || "",
 	});

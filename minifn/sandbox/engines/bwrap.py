@@ -52,6 +52,7 @@ class BwrapEngine:
 
     name = "bwrap"
     strength = "namespaces: sees only its own code and processes, writes only to a private /tmp"
+    namespaces = True
     tmp = TMP
 
     def __init__(

@@ -286,14 +286,17 @@ class Launcher:
         self.control.send(exited(item, item.status))
 
     def remove(self, path: str) -> None:
-        """Remove a private temporary directory in a child, because a big one takes long."""
+        """Remove a private temporary directory, in a child if it holds files."""
         if not path:
+            return
+        with contextlib.suppress(OSError):
+            os.rmdir(path)  # noqa: PTH106
             return
 
         def work() -> None:
             from pathlib import Path
 
-            from minifn.host.datadir import remove_tree
+            from minifn.host.files import remove_tree
 
             remove_tree(Path(path))
 

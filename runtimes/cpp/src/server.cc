@@ -247,7 +247,7 @@ void Server::work() {
     }
     Waiting next = std::move(queue.front());
     queue.pop_front();
-    // It may have been cancelled, or its time may be over.
+    // It may have been canceled, or its time may be over.
     if (calls.count(next.call->id) == 0)
       continue;
     next.call->begun = true;

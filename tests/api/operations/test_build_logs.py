@@ -9,8 +9,8 @@ import pytest
 from minifn.instants import now_ms
 from minifn.limits import LOG_LIMIT_CHARS
 from minifn.models import Deployment
-from minifn.store import deployments
-from minifn.store.deployments import BuildResult
+from minifn.store import build_queue, deployments
+from minifn.store.build_queue import BuildResult
 from tests.api.event_reader import Event, EventReader, reading
 from tests.api.site import SiteServer, create_function, refusal, upload
 from tests.patience import patient
@@ -61,7 +61,7 @@ async def write(site: SiteServer, sql: str, *values: Any) -> None:
 
 
 async def append(site: SiteServer, deployment_id: str, text: str, *, told: bool = True) -> None:
-    chars = await site.site.database.write(deployments.append_logs, deployment_id, text)
+    chars = await site.site.database.write(build_queue.append_logs, deployment_id, text)
     assert chars is not None
     if told:
         site.site.changes.tell_log(deployment_id, text, chars)
@@ -69,7 +69,7 @@ async def append(site: SiteServer, deployment_id: str, text: str, *, told: bool 
 
 async def finish(site: SiteServer, deployment_id: str) -> Deployment:
     result = BuildResult(status="failed", duration_seconds=3, build_size_bytes=0)
-    ended = await site.site.database.write(deployments.finish, deployment_id, result, now_ms())
+    ended = await site.site.database.write(build_queue.finish, deployment_id, result, now_ms())
     assert ended is not None
     site.site.changes.tell("update", ended)
     return ended
