@@ -34,7 +34,14 @@ from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import build_queue, functions, packed_builds, settings, variables
+from minifn.store import (
+    build_queue,
+    deployments,
+    functions,
+    packed_builds,
+    settings,
+    variables,
+)
 from minifn.store.build_queue import BuildResult
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
@@ -305,7 +312,7 @@ class Builder:
 
 def _leave_cluster(conn: sqlite3.Connection, foreign: list[str], now: int) -> None:
     """Queue builds again, and note that the cluster is left."""
-    build_queue.rebuild(conn, foreign, now)
+    deployments.rebuild(conn, foreign, now)
     settings.remove(conn, _CLUSTER)
 
 
