@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import importlib
 import logging
 import os
 import time
@@ -222,7 +223,8 @@ class Parts:
         self.pool.templates.on_refused = self._note_refused
         self.workers, self.cluster = self.pool, None
         if config.cluster:
-            # Imported here, because only this needs Ray. Raises an OSError.
+            # Imported here, because only this needs Ray, which takes seconds. Raises an OSError.
+            await asyncio.to_thread(importlib.import_module, "minifn.cluster.pool")
             from minifn.cluster.pool import ClusterPool
 
             nodes = ClusterPool(config, self.data, self.endpoint)
