@@ -277,18 +277,19 @@ class DeploymentService:
             await asyncio.to_thread(remove_tree, path)
         return len(ids)
 
-    async def tidy(self, user_of: Callable[[Function], int] = lambda _: 0) -> None:
+    async def tidy(self, user_of: Callable[[Function], int] | None = None) -> None:
         """Remove files that belong to no deployment, and queue missing builds again.
 
-        `user_of` returns the uid that a function runs with, 0 for the server's own: builds that it
-        cannot read are missing too. It runs at start-up, before any request.
+        `user_of` returns the uid that a function runs with: builds that it cannot read are missing
+        too. None is for the server's own. It runs at start-up, before any request.
         """
         known = await self._database.read(deployments.ids)
         # A server that was killed may have left files of a canceled build.
         built = await self._database.read(deployments.built)
         await asyncio.to_thread(self._data.remove_strangers, known, built)
-        every = await self._database.read(functions.every)
-        users = {one.id: user_of(one) for one in every}
+        users: dict[str, int] = {}
+        if user_of is not None:
+            users = {one.id: user_of(one) for one in await self._database.read(functions.every)}
         builds = {own: users.get(function_id, 0) for own, function_id in built.items()}
         lost = await asyncio.to_thread(self._data.without_build, builds)
         if lost:
