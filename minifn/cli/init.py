@@ -179,7 +179,8 @@ def _of_code(folder: Path, wanted: str) -> Beginning:
                 runtime=wanted if table.get(wanted) else _runtime(table, entry.family),
                 settings={**SETTINGS, "entrypoint": entry.entrypoint},
             )
-    fail(f"{folder} has files, but no entry file{f' of {wanted}' if wanted else ''}: name it main")
+    kind = f" of {wanted}" if wanted else ""
+    fail(f"{folder} has files, but no entry file{kind}: name it main, as in main.py")
 
 
 def _example(wanted: str) -> Beginning:
@@ -187,7 +188,7 @@ def _example(wanted: str) -> Beginning:
     found = {one["$id"]: one for one in examples()}.get(wanted)
     if found is None:
         known = ", ".join(one["$id"] for one in examples())
-        fail(f"--template {wanted!r} is none of {known}", status=2)
+        fail(f"--template {wanted!r} is not one of {known}", status=2)
     family = found["runtime"].rpartition("-")[0]
     settings = {
         name: value

@@ -48,7 +48,7 @@ def dev(
     """Serve the functions of DIRECTORY, reloaded on each save."""
     directory = directory.resolve()
     if not directory.is_dir():
-        fail(f"{directory} is no directory", status=2)
+        fail(f"{directory} is not a directory", status=2)
     if user_id is not None and not is_id(user_id):
         fail(f"--user must be an id, not {user_id!r}", status=2)
     os.environ.setdefault("MINIFN_IDLE_SECONDS", str(IDLE_SECONDS))
