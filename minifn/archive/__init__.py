@@ -30,15 +30,17 @@ LIST_SECONDS = 15
 PACK_LEVEL = 5
 
 
-def unpack_argv(program: str, archive: str, target: str, built_bytes: int = 0) -> tuple[str, ...]:
+def unpack_argv(archive: str, target: str, built_bytes: int = 0) -> tuple[str, ...]:
     """Return the command that unpacks `archive` into the directory `target`.
 
     The arguments are paths in the sandbox. `built_bytes`: most bytes of a packed build, 0 for the
     archive of a deployment. The command exits with 0 and prints a line for each link
     that is left out, or exits with 1 and prints the reason.
     """
+    # As text: root without capabilities reads no file below another user's private directory.
+    program = UNPACK_PROGRAM.read_text()
     limit = (str(built_bytes),) if built_bytes else ()
-    return (str(own_interpreter()), "-I", "-S", program, archive, target, *limit)
+    return (str(own_interpreter()), "-I", "-S", "-c", program, archive, target, *limit)
 
 
 class ArchiveUnreadable(Exception):

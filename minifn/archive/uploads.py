@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from minifn.errors import StorageInvalidContentRange
-from minifn.host.datadir import sync_directory
+from minifn.host.files import sync_directory
 from minifn.limits import CHUNK_BYTES
 
 #: The first bytes of a gzip file.

@@ -21,7 +21,7 @@ from minifn.builder.order import Begun, BuildOrder, Built, identity_of
 from minifn.builder.publish import Owner, give_to, seal
 from minifn.builder.toolchains import ToolchainFailed
 from minifn.builder.unpacking import unpack
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.host.tasks import end
 from minifn.languages import BuildPlan, Installed, Place, RuntimeUnavailable

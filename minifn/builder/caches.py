@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 from minifn.host.space import TreeRefused, measure
 from minifn.ids import new_id
 

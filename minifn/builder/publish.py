@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, check_level
 
 #: Most files and directories of a build.

@@ -27,7 +27,7 @@ from minifn.builder.order import (
 )
 from minifn.builder.packed import PackedBuilds
 from minifn.errors import DeploymentNotFound
-from minifn.host.datadir import remove_tree, sync_tree
+from minifn.host.files import remove_tree, sync_tree
 from minifn.host.space import TreeRefused, TreeSize
 from minifn.host.tasks import Tasks
 from minifn.instants import now_ms

@@ -20,7 +20,8 @@ from typing import Any
 
 from minifn import jsontext
 from minifn.builder.publish import Owner, seal
-from minifn.host.datadir import DataDir, remove_tree, sync_directory, sync_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree, sync_directory, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space
 from minifn.ids import new_id
 from minifn.languages import Installed, Place

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from minifn.archive import UNPACK_PROGRAM, unpack_argv
+from minifn.archive import unpack_argv
 from minifn.builder.commands import BuildError
 from minifn.builder.context import BuildMachine
-from minifn.process_env import CODE, WRAPPER
+from minifn.process_env import CODE
 from minifn.sandbox.command import Bind, Command, Limits
 from minifn.sandbox.own_python import own_binds
 from minifn.sandbox.spawner import run
@@ -27,16 +27,14 @@ async def unpack(
     SandboxError.
     """
     engine = machine.engine
-    program = Bind(source=UNPACK_PROGRAM, target=f"{WRAPPER}/unpack.py")
     archive = Bind(source=file, target=ARCHIVE)
     code = Bind(source=directory, target=CODE, writable=True)
     interpreter = (Bind(source=path, target=str(path)) for path in own_binds())
-    paths = (engine.place(program), engine.place(archive), engine.place(code))
     seconds = BUILT_SECONDS if built_bytes else UNPACK_SECONDS
     command = Command(
-        argv=unpack_argv(*paths, built_bytes),
+        argv=unpack_argv(engine.place(archive), engine.place(code), built_bytes),
         env={"PATH": "/usr/bin:/bin"},
-        binds=(program, archive, code, *interpreter),
+        binds=(archive, code, *interpreter),
         limits=Limits(
             memory_bytes=BUILT_MEMORY_BYTES if built_bytes else UNPACK_MEMORY_BYTES,
             file_bytes=machine.config.build_limit,

@@ -20,7 +20,8 @@ from minifn.cluster.node_builds import NodeBuilds
 from minifn.cluster.node_pool import NodePool
 from minifn.config import Config
 from minifn.endpoint import ApiEndpoint
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.languages import Installed, RuntimeTable, RuntimeUnavailable
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network
@@ -125,6 +126,7 @@ class NodeParts:
             strength=self.engine.strength,
             runtimes={own: one.interpreter.version_text for own, one in installed.items()},
             identities={own: identity_of(one, self.engine) for own, one in installed.items()},
+            caches=await asyncio.to_thread(self.builds.caches),
             protections=tuple((one.name, one.state, one.reason, one.remedy) for one in found),
         )
 

@@ -17,7 +17,8 @@ from minifn.git.fetcher import Commit, Fetcher
 from minifn.git.installations import Installations, Remote, RepositoryMissing
 from minifn.git.program import BARE, GitFailed
 from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.host.tasks import Tasks
 from minifn.ids import new_id
 from minifn.instants import now_ms

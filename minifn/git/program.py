@@ -15,7 +15,8 @@ from pathlib import Path
 
 from minifn.config import Config
 from minifn.git.installations import REPOSITORY, Remote, without_credentials
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.sandbox.command import Bind, Command, Exit, Limits, Network, SandboxError
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.inherited import passed_paths, passed_through
@@ -189,8 +190,7 @@ class Git:
             limits=Limits(
                 memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS
             ),
-            # Only an engine with namespaces can remove the network.
-            network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
+            network=Network.NONE if not online and self._engine.namespaces else Network.HOST,
             label=f"git {call.arguments[0]}",
         )
 

@@ -20,7 +20,7 @@ from minifn.git.fetcher import REPOSITORY_FACTOR
 from minifn.git.follower import BuildFollower
 from minifn.git.program import BARE, SETTINGS, SETTINGS_FILE, Git, GitFailed, Run
 from minifn.git_names import folder
-from minifn.host.datadir import make_directories, remove_tree, sync_directory, sync_tree
+from minifn.host.files import make_directories, remove_tree, sync_directory, sync_tree
 from minifn.host.space import TreeRefused, TreeSize, check_space, measure
 from minifn.ids import new_id
 from minifn.log_text import one_line

@@ -22,7 +22,7 @@ from minifn.git.poller import Poller, source
 from minifn.git.program import Git
 from minifn.git.pushed import PushedRepositories, pushed_source
 from minifn.git_names import folder, is_commit, is_reference, is_repository
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 from minifn.models import Deployment, Function
 from minifn.store import functions, git_sources
 from minifn.store.git_sources import Source

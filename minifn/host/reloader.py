@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from minifn.host.datadir import DataDir, make_directories
+from minifn.host.datadir import DataDir
+from minifn.host.files import make_directories
 
 logger = logging.getLogger(__name__)
 

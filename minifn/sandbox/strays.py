@@ -4,7 +4,7 @@ import logging
 import time
 from pathlib import Path
 
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 
 from .launcher import proc, tree
 

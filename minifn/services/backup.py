@@ -21,7 +21,8 @@ from typing import BinaryIO
 import msgspec
 
 from minifn import __version__, jsontext
-from minifn.host.datadir import DataDir, make_directories, remove_tree, sync_directory
+from minifn.host.datadir import DataDir
+from minifn.host.files import make_directories, remove_tree, sync_directory
 from minifn.ids import is_id
 from minifn.instants import now_ms
 from minifn.store import (

@@ -19,7 +19,8 @@ from minifn.builder.packed import PackedBuilds
 from minifn.change_feed import ChangeFeed
 from minifn.errors import DeploymentNotFound, FunctionNotFound
 from minifn.hooks import Hooks
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
@@ -236,6 +237,7 @@ class DeploymentService:
         """Remove the files of a deleted function and of its deployments, whose rows are gone."""
         for deployment_id in deployment_ids:
             await self._discard(deployment_id)
+        self._hooks.forget(function_id)
         for path in (self._data.cache(function_id), self._data.repository(function_id)):
             await asyncio.to_thread(remove_tree, path)
 

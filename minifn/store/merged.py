@@ -39,11 +39,12 @@ def sequences(
     tail = join(
         [Condition("sequence > ?", (late_indexes.mark(conn, index.name),)), beyond, matches]
     )
+    # SQLite from 3.41 on would else read all functions to their ends before the first row.
     sql = (
         "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("
         "SELECT function FROM (SELECT sequence AS function FROM functions)"
         f" WHERE {scope.condition.sql}"
-        "), walk(key, at, of_function) AS ("
+        "), walk(key, at, of_function) AS NOT MATERIALIZED ("
         f"SELECT head.{column}, head.sequence, of_function FROM chosen CROSS JOIN {table} AS head"
         f" ON head.sequence = {head.sql}"
         f" UNION ALL SELECT next.{column}, next.sequence, of_function"

@@ -33,6 +33,8 @@ from tests.serving import pack, wait_until
 
 PROJECT = "minifn"
 ADMIN_KEY = "admin-key"
+#: Parameters of a list for all records of the tests that share a server, more than a page has.
+EVERY = {"queries[0]": '{"method":"limit","values":[1000]}'}
 RUNTIME = f"python-{sys.version_info[0]}.{sys.version_info[1]}"
 ARCHIVE = "code.tar.gz"
 

@@ -4,7 +4,7 @@ import io
 import subprocess
 from pathlib import Path
 
-from minifn.archive import UNPACK_PROGRAM, unpack_argv
+from minifn.archive import unpack_argv
 from minifn.archive.unpack_main import unpack
 
 
@@ -17,7 +17,7 @@ def unpacked(data: bytes, target: Path) -> list[str]:
 def run_program(archive: Path, target: Path, *prefix: str) -> subprocess.CompletedProcess[str]:
     """Unpack in the child process, as the builder does."""
     target.mkdir()
-    argv = (*prefix, *unpack_argv(str(UNPACK_PROGRAM), str(archive), str(target)))
+    argv = (*prefix, *unpack_argv(str(archive), str(target)))
     return subprocess.run(
         argv, capture_output=True, text=True, timeout=10, check=False, env={"PATH": "/usr/bin:/bin"}
     )

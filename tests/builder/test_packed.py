@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from minifn.builder.packed import has_digest
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.languages import RuntimeTable
 from minifn.models import Deployment
 from minifn.services.backup import backup, restore

@@ -7,7 +7,7 @@ import pytest
 
 from minifn.builder import publish
 from minifn.builder.publish import Owner, check_usage, seal
-from minifn.host.datadir import remove_tree
+from minifn.host.files import remove_tree
 from minifn.host.space import TreeRefused, TreeSize, measure
 from minifn.sandbox.inherited import passed_paths, passed_through
 

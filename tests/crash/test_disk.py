@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 
+from minifn.sandbox.lock import WAIT_SECONDS
 from tests.crash.invariants import check_database, check_files
 from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, prepare, send_chunk
 from tests.patience import patient
@@ -214,7 +215,7 @@ def test_a_second_server_is_refused_at_once(data: Path) -> None:
         began = time.monotonic()
         second.launch()
         assert second.ended(10) == 1
-        assert time.monotonic() - began < patient(2)
+        assert time.monotonic() - began < patient(2, fault_seconds=WAIT_SECONDS)
         line = second.log_tail().splitlines()[-1]
         holder = f"another server (process {server.process.pid}) is using {data}"
         assert line == f"minifn: cannot start: {holder}"

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from minifn.host.datadir import sync_tree
+from minifn.host.files import sync_tree
 from tests.crash.acknowledged import Acknowledged, Witness
 from tests.crash.invariants import check_database, check_files, check_kept, gone, relatives, telling
 from tests.crash.plug import Disk

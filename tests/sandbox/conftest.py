@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.models import ExecutionRequest
+from minifn.server import ANSWER_SECONDS, GRACE_SECONDS
 from minifn.store import executions
 from tests.api.event_reader import reading
 from tests.crash.invariants import check_database, check_files, gone, relatives
@@ -46,7 +47,7 @@ def test_sigterm_answers_running_executions_and_keeps_waiting_ones(data: Path) -
     before = relatives(server)
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < patient(8)
+    assert time.monotonic() - began < patient(8, fault_seconds=GRACE_SECONDS)
     for caller in callers:
         caller.join()
     assert [answer["status"] for answer in answers] == ["completed"] * 20
@@ -137,7 +138,7 @@ def test_streams_end_and_do_not_hold_the_stop_up(data: Path) -> None:
             server.process.terminate()
             assert reader.rest() == []
         assert server.ended(20) == 0
-        assert time.monotonic() - began < patient(9)
+        assert time.monotonic() - began < patient(9, fault_seconds=GRACE_SECONDS + ANSWER_SECONDS)
         assert "without completing" not in server.log_tail()
 
 

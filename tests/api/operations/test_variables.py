@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.api.site import SiteServer, create_function, deploy, refusal
+from tests.api.site import EVERY, SiteServer, create_function, deploy, refusal
 
 
 @pytest.fixture
@@ -132,9 +132,8 @@ def test_project_variables_reach_every_function(
     one = f"/project/variables/{variable['$id']}"
     assert admin.put(one, json={"key": "SHARED", "value": "q"}).json()["value"] == "q"
     assert admin.get(one).json()["value"] == "q"
-    assert variable["$id"] in [
-        item["$id"] for item in admin.get("/project/variables").json()["variables"]
-    ]
+    every = admin.get("/project/variables", params=EVERY).json()["variables"]
+    assert variable["$id"] in [item["$id"] for item in every]
     assert admin.delete(one).status_code == 204
     assert refusal(admin.get(one)) == (404, "variable_not_found")
     assert refusal(guest.get("/project/variables")) == (401, "general_unauthorized_scope")
