@@ -9,7 +9,7 @@ slices, the rows are filled again: those beyond the mark do not count.
 
 import sqlite3
 
-from minifn.store import blocks, settings
+from minifn.store import blocks, kinds, settings
 from minifn.store.late_indexes import COLUMNS, index_of, mark
 
 #: Rows that an index gets at a time. A tail is worth it when it has as many.
@@ -43,8 +43,8 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     """Fill the index that is furthest behind, or note its slices; tell whether one is due."""
     marks = {column: mark(conn, index_of(column)) for column in COLUMNS}
     (newest,) = conn.execute("SELECT coalesce(max(sequence), 0) FROM executions").fetchone()
-    # `blocks` ask the indexes of few values about the rows up to the mark of the functions.
-    ends = {"function": min(marks[column] for column in blocks.OF_FEW_VALUES)}
+    # `blocks` ask the index of kinds about the rows up to the mark of the functions.
+    ends = {"function": marks["kind"]}
     due = [
         (after, column, after + rows)
         for column, after in marks.items()
@@ -62,7 +62,10 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
         )
         return True
     # Not sorted: pages are written when the step ends, and most rows lie next to the one before.
-    _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
+    if column == "kind":
+        kinds.add(conn, after, through)
+    else:
+        _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
     if column == "function":
         blocks.add(conn, after, through)
     settings.put(conn, index_of(column), str(through))

@@ -4,7 +4,7 @@ The entries of an index of, say, durations lie all over it: kept up with each ro
 than the row itself. A table `executions_by_COLUMN` is such an index. Its rows are those of
 `executions` up to its mark, a sequence; the few rows beyond the mark (the tail) are read from
 `executions`. Triggers follow changes of rows that the mark has passed. `executions_by_function`
-finds a function's rows in order of creation.
+finds a function's rows in order of creation, and `executions_by_kind` those of a kind (`kinds`).
 
 Each index has a mark of its own, the setting with the index's name. While rows beyond the mark are
 filled in, an index may hold some of them: they do not count.
@@ -12,14 +12,12 @@ filled in, an index may hold some of them: they do not count.
 
 import sqlite3
 
-from minifn.store import settings
+from minifn.store import kinds, settings
 from minifn.store.conditions import ALWAYS, Condition, join
+from minifn.store.kinds import BY_KIND
 
 #: Columns with such an index.
-COLUMNS = (
-    *("status", "trigger", "response_status_code", "request_method", "request_path"),
-    *("deployment_id", "duration_seconds", "created_at", "updated_at", "function"),
-)
+COLUMNS = ("kind", "request_path", "duration_seconds", "created_at", "updated_at", "function")
 #: Stands for the order of the table's own rows where the name of an index is asked for.
 BY_SEQUENCE = "sequence"
 
@@ -32,6 +30,8 @@ Source = tuple[str, Condition]
 
 def index_of(column: str) -> str:
     """Return the index of a column of executions, late or not."""
+    if column in kinds.COLUMNS:
+        return BY_KIND
     return f"{_PREFIX if column in COLUMNS else 'executions_'}{column}"
 
 
@@ -56,7 +56,7 @@ def sources(
 ) -> list[Source]:
     """Return the sources of a table's rows by way of an index; "" is none.
 
-    With `keys`, only the function, the index's column and the sequence are read. Unqualified names
+    With `keys`, only the function, the index's columns and the sequence are read. Unqualified names
     of these columns mean the index's.
     """
     if not index:
@@ -66,9 +66,10 @@ def sources(
     if not is_late(index):
         return [(f"{table} INDEXED BY {index}", ALWAYS)]
     tail = Condition("sequence > ?", (mark(conn, index),))
+    filled = kinds.ROWS if index == BY_KIND else index
     return [
         # CROSS keeps SQLite from reading the table first.
-        (index if keys else f"{index} NATURAL CROSS JOIN {table}", held(conn, index)),
+        (filled if keys else f"{filled} NATURAL CROSS JOIN {table}", held(conn, index)),
         (f"{table} NOT INDEXED", tail),
     ]
 

@@ -141,6 +141,12 @@ def test_a_new_node_is_used_and_a_drained_one_is_not(
         assert cluster.node(added, "draining")["drained"]
         undone = api.call("DELETE", f"/minifn/nodes/{added[:12]}/drain", 200)
         assert (undone["state"], undone["drained"]) == ("ready", False)
+        # All nodes of this test have one host.
+        several = api.call("POST", f"/minifn/nodes/{undone['host']}/drain", 400)
+        assert "It names 4 nodes. Their IDs begin with " in several["message"]
+        assert added[:8] in several["message"]
+        missing = api.call("POST", "/minifn/nodes/nowhere/drain", 400)
+        assert "No node of the cluster has this ID, host or address." in missing["message"]
         assert said(api.execute("third", path="/?say=again")) == "again"
 
 

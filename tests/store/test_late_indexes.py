@@ -14,6 +14,7 @@ from minifn.store import (
     executions,
     filling,
     functions,
+    kinds,
     late_indexes,
     plans,
     retention,
@@ -23,14 +24,17 @@ from minifn.store import (
 )
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
+from minifn.store.kinds import BY_KIND
 from minifn.store.migrations import MIGRATIONS
 from minifn.store.paging import Page
 from minifn.store.queries import CREATION, Comparison, Method, Order, Query
 from tests.store.filling import fill, marks
 
-#: The last schema in which SQLite kept the index of the order of creation, and the last one in
-#: which all late indexes had one mark.
-BEFORE_BY_FUNCTION, BEFORE_MARKS = 14, 16
+#: The last schema in which SQLite kept the index of the order of creation, the last one in which
+#: all late indexes had one mark, and the last one without kinds.
+BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS = 14, 16, 17
+#: Columns that a late index holds as they are.
+COLUMNS = tuple(column for column in late_indexes.COLUMNS if column != "kind")
 
 
 @pytest.fixture
@@ -58,7 +62,17 @@ def insert(conn: sqlite3.Connection, numbers: range) -> None:
 
 def assert_true_copies(conn: sqlite3.Connection) -> None:
     """Compare the rows of each index that count with those up to its mark."""
-    for column in late_indexes.COLUMNS:
+    columns = ", ".join(("function", *kinds.COLUMNS))
+    expected = conn.execute(
+        f"SELECT {columns}, sequence FROM executions WHERE sequence <= ? ORDER BY sequence",
+        (late_indexes.mark(conn, BY_KIND),),
+    ).fetchall()
+    told = f"SELECT {columns}, sequence FROM {kinds.ROWS} ORDER BY sequence"
+    assert conn.execute(told).fetchall() == expected
+    # No kind is without rows.
+    (count,) = conn.execute("SELECT count(*) FROM executions_kinds").fetchone()
+    assert count == len({row[:-1] for row in expected})
+    for column in COLUMNS:
         index = late_indexes.index_of(column)
         columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
         held = late_indexes.held(conn, index)
@@ -248,12 +262,12 @@ def test_changes_on_both_sides_of_the_mark_are_followed(
     conn.execute("UPDATE executions SET status = 'completed'")
     retention.purge(conn, 1000)
     assert_true_copies(conn)
-    assert conn.execute("SELECT count(*) FROM executions_by_status").fetchone() == (0,)
+    assert conn.execute("SELECT count(*) FROM executions_by_kind").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("schema_version", [BEFORE_BY_FUNCTION, BEFORE_MARKS])
+@pytest.mark.parametrize("schema_version", [BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS])
 def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version: int) -> None:
-    """The index of the order of creation is filled by steps, if the database lacks it."""
+    """Indexes of kinds and of the order of creation are filled by steps if they are new."""
     with contextlib.closing(connect(tmp_path / "older.db")) as conn:
         conn.execute("PRAGMA synchronous = OFF")
         for migration in MIGRATIONS[:schema_version]:
@@ -263,7 +277,7 @@ def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version
         functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
         insert(conn, range(30))
         has_function = schema_version > BEFORE_BY_FUNCTION
-        for column in late_indexes.COLUMNS:
+        for column in COLUMNS:
             if column != "function" or has_function:
                 columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
                 conn.execute(
@@ -272,16 +286,22 @@ def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version
                 )
         if has_function:
             blocks.add(conn, 0, 20)
-        settings.put(conn, "executions_indexed", "20")
+        if schema_version < BEFORE_KINDS:
+            settings.put(conn, "executions_indexed", "20")
+        else:
+            for column in ("status", *COLUMNS):
+                settings.put(conn, f"executions_by_{column}", "20")
         schema.migrate(conn)
-        expected = [20] * (len(late_indexes.COLUMNS) - 1)
-        assert marks(conn) == [*expected, 20 if has_function else 0]
+        assert marks(conn) == [0, *[20] * (len(COLUMNS) - 1), 20 if has_function else 0]
         assert settings.get(conn, "executions_indexed") == ""
+        assert settings.get(conn, "executions_by_status") == ""
+        waiting = Comparison(Method.EQUAL, EXECUTIONS["status"], ("waiting",))
         while True:
             assert_true_copies(conn)
-            assert [item.id for item in executions.page(conn, "fn", Query(limit=30)).items] == [
-                f"e{number}" for number in range(30)
-            ]
+            for query in (Query(limit=30), Query(limit=30, filters=(waiting,))):
+                page = executions.page(conn, "fn", query)
+                assert [item.id for item in page.items] == [f"e{number}" for number in range(30)]
+                assert page.total == 30
             if not filling.fill(conn, 5):
                 break
         assert marks(conn) == [30] * len(late_indexes.COLUMNS)
