@@ -38,11 +38,7 @@ DEPLOYMENTS: Attributes = {
 }
 
 EXECUTIONS: Attributes = {
-    name: Attribute(
-        name,
-        kind,
-        late_indexes.index_of(name) if name in late_indexes.COLUMNS else f"executions_{name}",
-    )
+    name: Attribute(name, kind, late_indexes.index_of(name))
     for kind, names in (
         (
             Kind.STRING,

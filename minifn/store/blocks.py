@@ -1,17 +1,17 @@
 """Where executions that match may lie, so that a walk leaves out the others.
 
 Ids and times nearly follow the order of creation: `executions_blocks` has the least and the largest
-of each block of rows. `late_indexes` adds a block whenever it fills functions in, and a trigger
-widens it when one of its rows changes. Of a column with few values, such as the deployment, the
-index tells the first and the last row of each value. Rows beyond the last block (the tail) are
-read.
+of each block of rows. `filling` adds a block whenever it fills functions in, and a trigger widens
+it when one of its rows changes. Of the kinds of executions (`kinds`) the index tells the first and
+the last row of each. Rows beyond the last block (the tail) are read.
 """
 
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minifn.store.conditions import ALWAYS, LAST, Condition, condition, join
+from minifn.store.conditions import ALWAYS, LAST, Condition, join
+from minifn.store.kinds import BY_KIND
 from minifn.store.queries import Comparison, Filter, Method
 
 #: Columns of which a block has the least and the largest value.
@@ -19,12 +19,8 @@ _ENDS = {
     "sequence": ("first", "last"),
     **{column: (f"{column}_min", f"{column}_max") for column in ("id", "created_at", "updated_at")},
 }
-#: Columns with few values. Their late indexes hold all rows that the blocks hold.
-OF_FEW_VALUES = frozenset(
-    {"deployment_id", "status", "trigger", "response_status_code", "request_method"}
-)
-#: Most values of such a column whose rows are looked for.
-VALUES_MAX = 32
+#: Most kinds whose rows are looked for.
+KINDS_MAX = 1_000
 #: Tests of whether a block may have a matching value: `{0}` is its least value, `{1}` the largest.
 _OVERLAPS = {
     Method.LESS_THAN: "{0} < ?",
@@ -34,6 +30,14 @@ _OVERLAPS = {
     Method.BETWEEN: "{1} >= ? AND {0} <= ?",
 }
 _METHODS = frozenset({*_OVERLAPS, Method.EQUAL, Method.STARTS_WITH})
+#: Tests of whether all values of a block match.
+_WITHIN = {
+    Method.LESS_THAN: "{1} < ?",
+    Method.LESS_THAN_EQUAL: "{1} <= ?",
+    Method.GREATER_THAN: "{0} > ?",
+    Method.GREATER_THAN_EQUAL: "{0} >= ?",
+    Method.BETWEEN: "{0} >= ? AND {1} <= ?",
+}
 
 #: The least and the largest value of a column, None where it is unknown.
 Range = tuple[Any, Any]
@@ -62,44 +66,75 @@ def add(conn: sqlite3.Connection, after: int, through: int) -> None:
 
 def ranges(
     conn: sqlite3.Connection,
-    table: str,
     column: str,
     filters: Sequence[Filter],
-    matches: Condition,
-    prefix: Condition | None,
-    through: int,
+    *,
+    told: Condition = ALWAYS,
+    spans: Sequence[Condition] = (),
+    tail: Condition | None = None,
 ) -> list[Range]:
     """Return ranges of `column` in which the rows that match lie, in order.
 
-    Blocks hold the rows up to the sequence `through`. `prefix` fixes the first column of the
-    indexes; without it they are not asked.
+    The rows are of the kinds that are `told`, in blocks for which the `spans` hold. `tail` selects
+    those that no block holds, if they count.
     """
-    compared = [
-        item for item in filters if isinstance(item, Comparison) and item.method in _METHODS
-    ]
+    compared = _compared(filters)
     if column not in _ENDS or column in [item.attribute.column for item in compared]:
         return [EVERYWHERE]
-    overlaps = [_overlap(item) for item in compared if item.attribute.column in _ENDS]
-    if prefix is not None:
-        spans = (_span(conn, item, prefix) for item in compared)
-        overlaps += [span for span in spans if span is not ALWAYS]
+    overlaps = [*spans, *map(_overlap, compared)]
+    if told is not ALWAYS:
+        overlaps.append(_presence(conn, told))
+    overlaps = [one for one in overlaps if one is not ALWAYS]
     if not overlaps:
         return [EVERYWHERE]
     least, largest = _ENDS[column]
     blocks = join(overlaps)
-    tail = join([Condition("sequence > ?", (through,)), matches])
     found = conn.execute(
-        f"SELECT {least}, {largest} FROM executions_blocks WHERE {blocks.sql}"
-        f" UNION ALL SELECT min(found), max(found) FROM (SELECT {column} AS found FROM {table}"
-        f" NOT INDEXED WHERE {tail.sql})",
-        (*blocks.values, *tail.values),
-    )
+        f"SELECT {least}, {largest} FROM executions_blocks WHERE {blocks.sql}", blocks.values
+    ).fetchall()
+    if tail is not None:
+        found += conn.execute(
+            f"SELECT min({column}), max({column}) FROM ({tail.sql})", tail.values
+        ).fetchall()
     # Without rows, the tail's range is empty.
     return _merged(sorted(one for one in found if one[0] is not None))
 
 
-def _merged(found: Iterable[Range]) -> list[Range]:
-    """Return the ranges that sorted ones cover together, at most RANGES_MAX."""
+def sequences(
+    conn: sqlite3.Connection, filters: Sequence[Filter], spans: Sequence[Condition]
+) -> tuple[list[Range], list[Range]]:
+    """Return the ranges of sequences whose rows all match, and those in which some may."""
+    compared = _compared(filters)
+    surely = join([_surely(item) for item in compared])
+    if len(compared) < len(filters):
+        surely = Condition("0")
+    blocks = join([*spans, *map(_overlap, compared)])
+    found = conn.execute(
+        f"SELECT first, last, {surely.sql} FROM executions_blocks WHERE {blocks.sql} ORDER BY last",
+        (*surely.values, *blocks.values),
+    ).fetchall()
+    sure = _joined(row[:2] for row in found if row[2])
+    return sure, _joined(row[:2] for row in found if not row[2])
+
+
+def span(first: int, last: int) -> Condition:
+    """Return the condition that a block has rows between two sequences."""
+    return Condition("last >= ? AND first <= ?", (first, last))
+
+
+def _compared(filters: Sequence[Filter]) -> list[Comparison]:
+    """Return the filters of which blocks tell."""
+    return [
+        item
+        for item in filters
+        if isinstance(item, Comparison)
+        and item.method in _METHODS
+        and item.attribute.column in _ENDS
+    ]
+
+
+def _joined(found: Iterable[Range]) -> list[Range]:
+    """Return the ranges that sorted ones cover together."""
     merged: list[Range] = []
     for least, largest in found:
         if merged and (
@@ -108,6 +143,12 @@ def _merged(found: Iterable[Range]) -> list[Range]:
             merged[-1] = merged[-1][0], max(largest, merged[-1][1])
         else:
             merged.append((least, largest))
+    return merged
+
+
+def _merged(found: Iterable[Range]) -> list[Range]:
+    """Return ranges that cover sorted ones, at most RANGES_MAX."""
+    merged = _joined(found)
     if len(merged) > RANGES_MAX:
         # A page begins at either end.
         half = RANGES_MAX // 2
@@ -128,27 +169,31 @@ def _overlap(item: Comparison) -> Condition:
     return Condition(_OVERLAPS[item.method].format(*ends), item.values)
 
 
-def _span(conn: sqlite3.Connection, item: Comparison, prefix: Condition) -> Condition:
-    """Return the condition that a block has rows between the first and the last with such values.
+def _surely(item: Comparison) -> Condition:
+    """Return the condition that the filter holds for all rows of a block."""
+    ends = _ENDS[item.attribute.column]
+    if item.method is Method.EQUAL:
+        return Condition("0")
+    if item.method is Method.STARTS_WITH:
+        (prefix,) = item.values
+        return Condition(_WITHIN[Method.BETWEEN].format(*ends), (prefix, f"{prefix}{LAST}"))
+    return Condition(_WITHIN[item.method].format(*ends), item.values)
 
-    It always holds when the column has many values.
+
+def _presence(conn: sqlite3.Connection, told: Condition) -> Condition:
+    """Return the condition that a block has rows between the first and the last of a kind.
+
+    It always holds when there are many kinds.
     """
-    column, index = item.attribute.column, item.attribute.index
-    if column not in OF_FEW_VALUES:
+    columns = ", ".join(
+        f"(SELECT {end}(sequence) FROM {BY_KIND} WHERE {BY_KIND}.kind = executions_kinds.kind)"
+        for end in ("min", "max")
+    )
+    found = conn.execute(
+        f"SELECT {columns} FROM executions_kinds WHERE {told.sql} LIMIT ?",
+        (*told.values, KINDS_MAX + 1),
+    ).fetchall()
+    if len(found) > KINDS_MAX:
         return ALWAYS
-    wanted = join([prefix, condition(item)])
-    count, first, last = conn.execute(
-        "WITH RECURSIVE found(value) AS ("
-        f"  SELECT min({column}) FROM {index} WHERE {wanted.sql}"
-        f"  UNION ALL SELECT (SELECT min({column}) FROM {index}"
-        f"    WHERE {column} > found.value AND {wanted.sql}) FROM found"
-        f"  WHERE value IS NOT NULL LIMIT {VALUES_MAX + 2}"
-        ") SELECT count(value),"
-        f"  min((SELECT min(sequence) FROM {index} WHERE {prefix.sql} AND {column} = value)),"
-        f"  max((SELECT max(sequence) FROM {index} WHERE {prefix.sql} AND {column} = value))"
-        " FROM found",
-        (*wanted.values, *wanted.values, *prefix.values, *prefix.values),
-    ).fetchone()
-    if count > VALUES_MAX:
-        return ALWAYS
-    return Condition("last >= ? AND first <= ?", (first, last)) if count else Condition("0")
+    spans = [span(*ends) for ends in _merged(sorted(found))]
+    return join(spans, "OR") if spans else Condition("0")

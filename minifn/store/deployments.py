@@ -83,10 +83,13 @@ def ids(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in conn.execute("SELECT id FROM deployments")}
 
 
-def built(conn: sqlite3.Connection) -> set[str]:
-    """Return the ids of the deployments whose build can run."""
-    rows = conn.execute("SELECT id FROM deployments WHERE status = 'ready' AND NOT build_removed")
-    return {row[0] for row in rows}
+def built(conn: sqlite3.Connection) -> dict[str, str]:
+    """Return the deployments whose build can run: their ids -> the ids of their functions."""
+    return dict(
+        conn.execute(
+            "SELECT id, function_id FROM deployments WHERE status = 'ready' AND NOT build_removed"
+        )
+    )
 
 
 def uploaded(conn: sqlite3.Connection) -> set[str]:

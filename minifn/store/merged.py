@@ -16,18 +16,32 @@ from minifn.store.queries import Comparison, Query
 Row = tuple[Any, ...]
 
 
+def serves(scope: Scope, orders: Orders) -> bool:
+    """Tell whether a page is read from an index of each function, in its order."""
+    if not scope.several or len(orders) != 2:
+        return False
+    (column, descending), (_, also) = orders
+    return column in late_indexes.COLUMNS and descending == also
+
+
 def sequences(
-    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, orders: Orders
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    orders: Orders,
+    cursor: Row,
 ) -> Condition:
     """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values.
 
-    `orders` are a column with a late index and the sequence, in one direction. The query's cursor,
-    if any, has a row.
+    `orders` are a column with a late index and the sequence, in one direction. `cursor` has their
+    values in the cursor's row, () without a cursor.
     """
     (column, descending), _ = orders
     way = "DESC" if descending else "ASC"
-    index = Index(late_indexes.index_of(column), column, descending, _of_column(query, column))
-    cursor = _cursor(conn, table, query, scope, column)
+    name = late_indexes.index_of(column)
+    wanted = join([late_indexes.held(conn, name), _of_column(query, column)])
+    index = Index(name, column, descending, wanted)
     head = (
         index.after("chosen.of_function", "?", "?", cursor)
         if cursor
@@ -36,9 +50,7 @@ def sequences(
     following = index.after("walk.of_function", "walk.key", "walk.at")
     matches = where(query, scope)
     beyond = _beyond(column, descending, cursor)
-    tail = join(
-        [Condition("sequence > ?", (late_indexes.mark(conn, index.name),)), beyond, matches]
-    )
+    tail = join([Condition("sequence > ?", (late_indexes.mark(conn, name),)), beyond, matches])
     # SQLite from 3.41 on would else read all functions to their ends before the first row.
     sql = (
         "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("
@@ -107,16 +119,6 @@ def _of_column(query: Query, column: str) -> Condition:
             if isinstance(item, Comparison) and item.attribute.column == column
         ]
     )
-
-
-def _cursor(conn: sqlite3.Connection, table: str, query: Query, scope: Scope, column: str) -> Row:
-    """Return the column's value and the sequence in the cursor's row, () without a cursor."""
-    if not query.cursor:
-        return ()
-    of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
-    sql = f"SELECT {column}, sequence FROM {table} WHERE {of_cursor.sql}"
-    row: Row = conn.execute(sql, of_cursor.values).fetchone()
-    return row
 
 
 def _beyond(column: str, descending: bool, cursor: Row) -> Condition:

@@ -5,6 +5,16 @@ The statements of a shipped migration never change: add another migration.
 
 from minifn.store.first_schema import FIRST
 
+#: Columns that the executions of a kind have in common.
+_OF_KINDS = ("status", "trigger", "request_method", "response_status_code", "deployment_id")
+
+
+def _kind_of(row: str) -> str:
+    """Return the SQL of the kind of a trigger's row, OLD or NEW."""
+    same = " AND ".join(f"{column} = {row}.{column}" for column in ("function", *_OF_KINDS))
+    return f"(SELECT kind FROM executions_kinds WHERE {same})"
+
+
 MIGRATIONS = (
     FIRST,
     """
@@ -242,5 +252,58 @@ MIGRATIONS = (
         WHERE marks.name = 'executions_indexed'
         AND tables.type = 'table' AND tables.name LIKE 'executions_by_%';
     DELETE FROM settings WHERE name = 'executions_indexed';
+    """,
+    # `kinds.py` tells of these tables, which are filled after the start.
+    "\n".join(
+        f"""
+        DROP TRIGGER executions_{column}_deleted;
+        DROP TRIGGER executions_{column}_updated;
+        DROP TABLE executions_by_{column};
+        DELETE FROM settings WHERE name = 'executions_by_{column}';
+        """
+        for column in _OF_KINDS
+    )
+    + f"""
+    CREATE TABLE executions_kinds (
+        kind INTEGER PRIMARY KEY,
+        function INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        trigger TEXT NOT NULL,
+        request_method TEXT NOT NULL,
+        response_status_code INTEGER NOT NULL,
+        deployment_id TEXT NOT NULL,
+        UNIQUE (function, {", ".join(_OF_KINDS)})
+    );
+    CREATE TABLE executions_by_kind (
+        kind INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        PRIMARY KEY (kind, sequence)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER executions_kind_deleted AFTER DELETE ON executions BEGIN
+        DELETE FROM executions_by_kind
+            WHERE kind = {_kind_of("OLD")} AND sequence = OLD.sequence;
+    END;
+    CREATE TRIGGER executions_kind_updated AFTER UPDATE OF {", ".join(_OF_KINDS)} ON executions
+    WHEN EXISTS (
+        SELECT 1 FROM executions_by_kind
+        WHERE kind = {_kind_of("OLD")} AND sequence = OLD.sequence
+    )
+    BEGIN
+        INSERT OR IGNORE INTO executions_kinds (function, {", ".join(_OF_KINDS)})
+            VALUES (OLD.function, {", ".join(f"NEW.{column}" for column in _OF_KINDS)});
+        UPDATE executions_by_kind SET kind = {_kind_of("NEW")}
+            WHERE kind = {_kind_of("OLD")} AND sequence = OLD.sequence;
+    END;
+    -- A kind ends with its last row.
+    CREATE TRIGGER executions_by_kind_deleted AFTER DELETE ON executions_by_kind
+    WHEN NOT EXISTS (SELECT 1 FROM executions_by_kind WHERE kind = OLD.kind)
+    BEGIN
+        DELETE FROM executions_kinds WHERE kind = OLD.kind;
+    END;
+    CREATE TRIGGER executions_by_kind_updated AFTER UPDATE OF kind ON executions_by_kind
+    WHEN NOT EXISTS (SELECT 1 FROM executions_by_kind WHERE kind = OLD.kind)
+    BEGIN
+        DELETE FROM executions_kinds WHERE kind = OLD.kind;
+    END;
     """,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from minifn.models import Function
 from minifn.store import functions, late_indexes
 from minifn.store.conditions import within
+from minifn.store.kinds import BY_KIND
 from minifn.store.usage import HOUR_MS, MINUTE_MS
 
 #: Minutes of the shortest overview, which has one point a minute.
@@ -162,19 +163,20 @@ def _sample(found: dict[int, list[float]], rows: Iterable[_Ended], since: int) -
 
 def _failures(conn: sqlite3.Connection, sequences: Sequence[int]) -> dict[int, Failure]:
     """Return the last failed execution of each function that has one."""
-    index = late_indexes.index_of("status")
     newest = dict(
         conn.execute(
             "SELECT function, max(sequence) FROM executions NOT INDEXED"
             " WHERE sequence > ? AND status = 'failed' GROUP BY function",
-            (late_indexes.mark(conn, index),),
+            (late_indexes.mark(conn, BY_KIND),),
         )
     )
     found = {}
     for function in sequences:
         if function not in newest:
             (newest[function],) = conn.execute(
-                f"SELECT max(sequence) FROM {index} WHERE function = ? AND status = 'failed'",
+                "SELECT max("
+                f" (SELECT max(sequence) FROM {BY_KIND} AS one WHERE one.kind = failed.kind)"
+                ") FROM executions_kinds AS failed WHERE function = ? AND status = 'failed'",
                 (function,),
             ).fetchone()
         row = conn.execute(

@@ -1,17 +1,19 @@
 """Pages of a list: a `Query` of one table, by keyset, with a count that stops at TOTAL_MAX."""
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
-from minifn.store import merged, plans
-from minifn.store.blocks import EVERYWHERE, Range
+from minifn.store import kind_order, kinds, merged, plans
+from minifn.store.blocks import EVERYWHERE, Range, ranges
 from minifn.store.conditions import ALWAYS, Condition, join
-from minifn.store.late_indexes import COLUMNS, rows
+from minifn.store.kinds import BY_KIND
+from minifn.store.late_indexes import BY_FUNCTION, mark, rows
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
 from minifn.store.queries import CREATION, Attribute, Comparison, Method, Order, Query
 from minifn.store.table import Table
@@ -49,40 +51,136 @@ def page(
     Raises CursorNotFound when the cursor's row is not in the scope, QueryOrderNull when an
     attribute of the order is NULL in that row, and ArgumentInvalid for a page that is too long.
     """
+    if scope.index:
+        query = replace(query, filters=kinds.together(query.filters))
     found = plans.candidates(conn, table.name, query, scope)
-    matches = plans.where(query, scope)
-    orders = _orders(query, scope)
-    name = table.name
-    total = _count(conn, plans.for_count(conn, name, matches, query.filters, found)) if count else 0
-    order_index = _order_index(query, scope)
-    plan = plans.for_page(conn, name, matches, orders, found, order_index, query, scope)
-    if query.cursor_before:
-        orders = [(column, not descending) for column, descending in orders]
-    parts = _parts(conn, table.name, scope, query, orders, plan.ranges)
-    if not parts:
-        return Page(total, ())
-    if _is_merged(plan, scope, orders):
-        sequences = merged.sequences(conn, table.name, query, scope, orders)
-    else:
-        sequences = _sequences(plan, parts, orders, query, scope)
+    spans = plans.spans(conn, found)
+    total = _total(conn, table.name, query, scope, found, spans) if count else 0
+    sequences = _found(conn, table.name, query, scope, found, spans)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
-        f" ORDER BY {_keys(orders)}",
-        (*sequences.values, query.limit, query.offset),
+        f" ORDER BY {_keys(_orders(query, scope))}",
+        sequences.values,
     )
     items = [table.record(row) for row in _bounded(found_rows)]
-    if query.cursor_before:
-        items.reverse()
-    return Page(total, tuple(items))
+    return Page(total, tuple(reversed(items)) if query.cursor_before else tuple(items))
 
 
-def _is_merged(plan: Plan, scope: Scope, orders: Orders) -> bool:
-    """Tell whether a page is read from an index of each function, in its order."""
-    if not (scope.several and plan.walks and len(orders) == 2):
-        return False
-    (column, descending), (_, also) = orders
-    return column in COLUMNS and descending == also
+def _found(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    found: list[plans.Candidate],
+    spans: Sequence[Condition],
+) -> Condition:
+    """Return the SELECT of the page's sequences, in order from the cursor's row on."""
+    orders = _orders(query, scope)
+    matches = plans.where(query, scope)
+    plan = plans.for_page(conn, table, matches, orders, found, _order_index(query, scope))
+    cursor = _cursor(conn, table, scope, query, orders)
+    if plan.walks and plans.is_scattered(orders):
+        near = plans.near(conn, table, query, scope, spans)
+        plan = plan if near is None else plans.driven(table, matches, near)
+    if plan.walks and kind_order.serves(conn, query, scope, orders):
+        sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, spans)
+    elif plan.walks and merged.serves(scope, orders):
+        sequences = merged.sequences(conn, table, query, scope, orders, cursor)
+    elif plan.walks and _is_split(query):
+        return _by_values(conn, table, query, scope, cursor)
+    else:
+        within = [EVERYWHERE]
+        if plan.walks:
+            within = _ranges(conn, table, query, scope, orders[0][0], spans)
+        parts = _parts(query, orders, cursor, within)
+        if not parts:
+            return Condition("SELECT 1 WHERE 0")
+        sequences = _sequences(plan, parts, orders, query, scope)
+    return Condition(sequences.sql, (*sequences.values, query.limit, query.offset))
+
+
+def _is_split(query: Query) -> bool:
+    """Tell whether a page is put together from those of each value of the first order."""
+    return len(query.orders) > 1 and query.orders[0].attribute.index == BY_KIND
+
+
+def _by_values(
+    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, cursor: Sequence[Any]
+) -> Condition:
+    """Return the page's sequences, found for one value of the first order after another.
+
+    Kinds tell which values there are. Rows of one value are found in the order of the others.
+    """
+    first, *others = query.orders
+    column, down = first.attribute.column, first.descending is not query.cursor_before
+    told = kinds.told(scope.prefix, query.filters)
+    tail = join([Condition("sequence > ?", (mark(conn, BY_KIND),)), plans.where(query, scope)])
+    values = conn.execute(
+        f"SELECT {column} FROM executions_kinds WHERE {told.sql} UNION"
+        f" SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}"
+        f" ORDER BY {column} {'DESC' if down else 'ASC'}",
+        (*told.values, *tail.values),
+    ).fetchall()
+    wanted = query.limit + query.offset
+    found: list[int] = []
+    for (value,) in values:
+        if cursor and (value > cursor[0] if down else value < cursor[0]):
+            continue
+        same = Comparison(Method.EQUAL, first.attribute, (value,))
+        part = replace(
+            query,
+            filters=kinds.together((*query.filters, same)),
+            orders=tuple(others),
+            limit=wanted - len(found),
+            offset=0,
+            cursor=query.cursor if cursor and value == cursor[0] else "",
+        )
+        candidates = plans.candidates(conn, table, part, scope)
+        sequences = _found(conn, table, part, scope, candidates, plans.spans(conn, candidates))
+        found += [row[0] for row in conn.execute(sequences.sql, sequences.values)]
+        if len(found) >= wanted:
+            break
+    return Condition("SELECT value FROM json_each(?)", (json.dumps(found[query.offset :]),))
+
+
+def _cursor(
+    conn: sqlite3.Connection, table: str, scope: Scope, query: Query, orders: Orders
+) -> tuple[Any, ...]:
+    """Return the values of the orders' columns in the cursor's row, () without a cursor.
+
+    Raises CursorNotFound and QueryOrderNull.
+    """
+    if not query.cursor:
+        return ()
+    of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
+    columns = ", ".join(column for column, _ in orders)
+    sql = f"SELECT {columns} FROM {table} WHERE {of_cursor.sql}"
+    row: tuple[Any, ...] | None = conn.execute(sql, of_cursor.values).fetchone()
+    if row is None:
+        raise CursorNotFound
+    if None in row:
+        raise QueryOrderNull
+    return row
+
+
+def _ranges(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    column: str,
+    spans: Sequence[Condition],
+) -> list[Range]:
+    """Return the ranges of the list's first column in which the rows that match lie."""
+    through = Condition("sequence > ?", (mark(conn, BY_FUNCTION),))
+    tail = join([through, plans.where(query, scope)])
+    return ranges(
+        *(conn, column, query.filters),
+        told=plans.told(conn, query, scope),
+        spans=spans,
+        tail=Condition(f"SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}", tail.values),
+    )
 
 
 def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
@@ -99,35 +197,46 @@ def _bounded(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
         yield row
 
 
-def _count(conn: sqlite3.Connection, plan: Plan | int) -> int:
+def _total(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    found: list[plans.Candidate],
+    spans: Sequence[Condition],
+) -> int:
+    plan = plans.for_count(conn, table, plans.where(query, scope), query.filters, found)
     if isinstance(plan, int):
         return plan
-    found = rows("1", plan.sources, plan.where)
-    sql = f"SELECT count(*) FROM ({found.sql} LIMIT {TOTAL_MAX})"
-    return int(conn.execute(sql, found.values).fetchone()[0])
+    told = any(map(kinds.tells, query.filters)) and scope.condition == scope.prefix
+    if plan.walks and told:
+        return kind_order.count(conn, table, query, scope, spans, TOTAL_MAX)
+    rows_found = rows("1", plan.sources, plan.where)
+    sql = f"SELECT count(*) FROM ({rows_found.sql} LIMIT {TOTAL_MAX})"
+    return int(conn.execute(sql, rows_found.values).fetchone()[0])
 
 
 def _orders(query: Query, scope: Scope) -> Orders:
     """Return the columns of the order; `sequence` comes last, in the direction of the last order.
 
     Within a range of times, creation is ordered by time first: an index then finds the range in
-    order.
+    order. A page before a cursor is read backwards.
     """
     orders: Orders = []
     for order in query.orders or (Order(),):
-        column = order.attribute.column
+        column, descending = order.attribute.column, order.descending is not query.cursor_before
         if column == CREATION.column:
             if not orders and _time_range(query, scope):
-                orders.append((_TIME, order.descending))
-            return [*orders, (column, order.descending)]
+                orders.append((_TIME, descending))
+            return [*orders, (column, descending)]
         if column not in [known for known, _ in orders]:
-            orders.append((column, order.descending))
+            orders.append((column, descending))
     return [*orders, (CREATION.column, orders[-1][1])]
 
 
 def _time_range(query: Query, scope: Scope) -> Attribute | None:
     """Return the attribute of the creation's time if a filter compares it, in one index's order."""
-    if scope.several:
+    if scope.several or any(map(kinds.tells, query.filters)):
         return None
     attributes = (item.attribute for item in query.filters if isinstance(item, Comparison))
     return next((attribute for attribute in attributes if attribute.column == _TIME), None)
@@ -139,7 +248,9 @@ def _order_index(query: Query, scope: Scope) -> str:
     if first.column == CREATION.column:
         time = _time_range(query, scope)
         return time.index if time else scope.index
-    return first.index if len(query.orders) == 1 and not scope.several else ""
+    if len(query.orders) > 1 or scope.several or first.index == BY_KIND:
+        return ""
+    return first.index
 
 
 def _keys(orders: Orders) -> str:
@@ -154,30 +265,16 @@ class Part:
     fixed: frozenset[str] = frozenset()
 
 
-def _parts(
-    conn: sqlite3.Connection,
-    table: str,
-    scope: Scope,
-    query: Query,
-    orders: Orders,
-    ranges: Sequence[Range],
-) -> list[Part]:
-    """Return the parts of a page, none of which overlap; with a cursor those beyond its row.
+def _parts(query: Query, orders: Orders, row: Sequence[Any], ranges: Sequence[Range]) -> list[Part]:
+    """Return the parts of a page, none of which overlap; with a cursor those beyond its `row`.
 
     For keys a and b, of which no two rows share the last, they are `a = ? AND b > ?` and `a > ?`.
     A filter that compares a key decides here which parts there are: SQLite would seek by it. The
     first key lies in `ranges`.
     """
     columns = [column for column, _ in orders]
-    if not query.cursor:
+    if not row:
         return [Part(one) for within in ranges for one in _further(query, *orders[0], None, within)]
-    of_cursor = join([scope.condition, Condition("id = ?", (query.cursor,))])
-    sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {of_cursor.sql}"
-    row = conn.execute(sql, of_cursor.values).fetchone()
-    if row is None:
-        raise CursorNotFound
-    if None in row:
-        raise QueryOrderNull
     equal = _compared(query, Method.EQUAL)
     parts: list[Part] = []
     for place in reversed(range(len(orders))):

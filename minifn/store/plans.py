@@ -4,24 +4,31 @@ SQLite has no statistics and would guess, so each filter that an index can serve
 filter that leaves few rows (FEW) drives the query, and its rows are sorted. Without such a filter
 matches are frequent, and a page is found soon by reading in the list's order.
 
-In such a walk, `blocks` leave out rows that a filter excludes. A page of a million rows then takes
-milliseconds. These take longer, up to some tenths of a second: parts of a text (CONTAINS,
-ENDS_WITH), which no index finds; a long range of `id`, `deployment_id` or a time in order of
-`status` or another column that does not follow creation; and the count of rows when two conditions
-are each frequent and seldom hold together.
+In such a walk, `blocks` leave out rows that a filter excludes, and `kind_order` reads only rows for
+which all filters of columns of few values hold. A page of a million rows then takes milliseconds.
+These take longer, up to one or two microseconds for each row of the function: parts of `id` and
+`request_path` (CONTAINS, ENDS_WITH), which no index finds; two frequent filters that seldom hold
+together, one of which is of a path or a duration; an order of one of these two whose first rows
+are all excluded; and all functions in order of a time with filters whose rows lie together.
 """
 
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from minifn.store.blocks import EVERYWHERE, Range, ranges
+from minifn.store import kinds
+from minifn.store.blocks import EVERYWHERE, ranges, span
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
-from minifn.store.late_indexes import BY_FUNCTION, Source, mark, rows, sources
-from minifn.store.queries import Combination, Comparison, Filter, Method, Query
+from minifn.store.kinds import BY_KIND
+from minifn.store.late_indexes import BY_FUNCTION, Source, index_of, mark, rows, sources
+from minifn.store.queries import Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
+#: Rows of a filter among which the first and the last one are looked for.
+SPAN_ROWS_MAX = 50_000
+#: Rows that are read one after the other in a few milliseconds.
+NEAR_ROWS = 10_000
 #: Largest total of a list: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
 #: Comparisons that hold for one range of values.
@@ -35,6 +42,9 @@ _RANGES = frozenset(
         Method.STARTS_WITH,
     }
 )
+
+#: Indexes whose order has nothing to do with creation.
+_SCATTERED = frozenset(map(index_of, ("duration_seconds", "request_path")))
 
 #: (column, whether it descends), most important first.
 Orders = list[tuple[str, bool]]
@@ -83,8 +93,6 @@ class Plan:
     in_order: bool = False
     #: Rows match so often that a page is found soon by reading in the list's order.
     walks: bool = False
-    #: Ranges of the list's first column in which the rows that match lie.
-    ranges: Sequence[Range] = (EVERYWHERE,)
 
 
 def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope) -> list[Candidate]:
@@ -114,22 +122,24 @@ def _of_filter(
     conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
 ) -> Candidate | None:
     """Return the candidate of one filter, None when no index serves it."""
-    parts = range_parts(item)
+    is_told = kinds.tells(item)
+    parts = [(BY_KIND, condition(item))] if is_told else range_parts(item)
     if not parts:
         return None
     in_scope = [(index, join([scope.prefix, part])) for index, part in parts]
     select = _select(conn, table, in_scope)
     indexes = {index for index, _ in parts}
-    method = None if isinstance(item, Combination) else item.method
-    single = isinstance(item, Comparison) and method is Method.EQUAL and len(item.values) == 1
-    ordered = single and not scope.several
+    single = isinstance(item, Comparison) and item.method is Method.EQUAL and len(item.values) == 1
+    in_range = isinstance(item, Comparison) and item.method in _RANGES and len(parts) == 1
+    # An index in which rows of one value are in order of creation.
+    of_values = not scope.several and BY_KIND not in indexes
     return Candidate(
         select=select,
         rows=_count(conn, select),
         index=indexes.pop() if len(indexes) == 1 else "",
-        ordered=ordered,
-        exact=method is not None and scope.condition == scope.prefix,
-        contiguous=not scope.several and (ordered or (len(parts) == 1 and method in _RANGES)),
+        ordered=single and of_values,
+        exact=(is_told or isinstance(item, Comparison)) and scope.condition == scope.prefix,
+        contiguous=(single or in_range) and of_values,
     )
 
 
@@ -165,8 +175,6 @@ def for_page(
     orders: Orders,
     found: list[Candidate],
     order_index: str,
-    query: Query,
-    scope: Scope,
 ) -> Plan:
     """Plan a page of the rows that match. `order_index` finds rows in order; "" when none does."""
     if not found:
@@ -174,20 +182,70 @@ def for_page(
     best = found[0]
     if best.contiguous and best.index == order_index:
         return Plan(sources(conn, table, order_index), matches, in_order=True)
-    if best.rows <= FEW or (len(found) > 2 and best.rows < TOTAL_MAX):
-        # With several filters more rows may drive, because few may match all of them.
-        return _driven(table, matches, best)
+    scattered = order_index in _SCATTERED
+    if best.rows <= FEW or ((len(found) > 2 or scattered) and best.rows < TOTAL_MAX):
+        # With several filters more rows may drive, because few may match all of them. So they may
+        # when the order could have all of them at its end.
+        return driven(table, matches, best.select)
     if len(orders) == 1:
         order_index = next(candidate.index for candidate in found if candidate.ordered)
-    read = sources(conn, table, order_index)
-    if not order_index:
-        return Plan(read, matches, walks=True)
-    found_in = ranges(
-        *(conn, table, orders[0][0], query.filters, matches),
-        None if scope.several else scope.prefix,
-        mark(conn, BY_FUNCTION),
+    return Plan(sources(conn, table, order_index), matches, in_order=bool(order_index), walks=True)
+
+
+def is_scattered(orders: Orders) -> bool:
+    """Tell whether an order begins with a column that has nothing to do with creation."""
+    return index_of(orders[0][0]) in _SCATTERED
+
+
+def spans(conn: sqlite3.Connection, found: list[Candidate]) -> list[Condition]:
+    """Return conditions of the blocks that have rows of candidates of scattered values.
+
+    Such rows may lie together, as those of calls that ran into their timeout.
+    """
+    known = []
+    for candidate in found:
+        if found[0].rows > FEW and candidate.index in _SCATTERED:
+            select = candidate.select
+            count, first, last = conn.execute(
+                "SELECT count(*), min(sequence), max(sequence) FROM"
+                f" (SELECT sequence FROM ({select.sql}) LIMIT {SPAN_ROWS_MAX + 1})",
+                select.values,
+            ).fetchone()
+            if 0 < count <= SPAN_ROWS_MAX:
+                known.append(span(first, last))
+    return known
+
+
+def near(
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    spans: Sequence[Condition],
+) -> Condition | None:
+    """Return the SELECT of all rows that may match if at most NEAR_ROWS lie between them.
+
+    In an order that has nothing to do with creation they could all be at its end.
+    """
+    within = ranges(conn, "sequence", query.filters, told=told(conn, query, scope), spans=spans)
+    if within == [EVERYWHERE]:
+        return None
+    first, last = (within[0][0], within[-1][1]) if within else (1, 0)
+    if last - first >= NEAR_ROWS:
+        return None
+    rows_near = f"SELECT sequence FROM {table} NOT INDEXED WHERE sequence"
+    return Condition(
+        f"{rows_near} BETWEEN ? AND ? UNION ALL {rows_near} > ?",
+        (first, last, mark(conn, BY_FUNCTION)),
     )
-    return Plan(read, matches, in_order=True, ranges=found_in)
+
+
+def told(conn: sqlite3.Connection, query: Query, scope: Scope) -> Condition:
+    """Return the condition of the kinds that match, ALWAYS if kinds do not tell."""
+    known = mark(conn, BY_KIND) >= mark(conn, BY_FUNCTION)
+    if known and any(map(kinds.tells, query.filters)):
+        return kinds.told(scope.prefix, query.filters)
+    return ALWAYS
 
 
 def for_count(
@@ -204,11 +262,12 @@ def for_count(
     if best.exact and len(filters) == len(found) - 1 <= 1:
         return best.rows
     if best.rows <= FEW:
-        return _driven(table, matches, best)
-    return Plan(sources(conn, table, best.index), matches)
+        return driven(table, matches, best.select)
+    return Plan(sources(conn, table, best.index), matches, walks=True)
 
 
-def _driven(table: str, matches: Condition, candidate: Candidate) -> Plan:
+def driven(table: str, matches: Condition, sequences: Condition) -> Plan:
+    """Return the plan to fetch the rows of a SELECT of sequences."""
     # NOT INDEXED leaves the look-up by sequence: SQLite may read a whole index and test each row.
-    select = Condition(f"sequence IN ({candidate.select.sql})", candidate.select.values)
+    select = Condition(f"sequence IN ({sequences.sql})", sequences.values)
     return Plan([(f"{table} NOT INDEXED", ALWAYS)], join([select, matches]))

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 import msgspec
 
 from minifn.models import Execution, ExecutionRequest, Function
-from minifn.store import execution_queue, functions, late_indexes
+from minifn.store import execution_queue, functions, kind_order
+from minifn.store.attributes import EXECUTIONS
 from minifn.store.conditions import Condition, within
+from minifn.store.plans import Scope
+from minifn.store.queries import CREATION, Comparison, Method, Query
 
 _COLUMNS = "id, deployment_id, schedule, interval_minutes, schedule_next, schedule_previous"
 _RECURS = "(schedule <> '' OR interval_minutes > 0)"
@@ -69,16 +72,18 @@ def ran(conn: sqlite3.Connection, sequences: Sequence[int], since: int) -> list[
 
     Of each function these are the newest RAN_MAX.
     """
-    index = late_indexes.index_of("trigger")
-    sources = late_indexes.sources(conn, "executions", index, keys=True)
+    by_schedule = Comparison(Method.EQUAL, EXECUTIONS["trigger"], ("schedule",))
     found = []
     for function in sequences:
-        caused = Condition("function = ? AND trigger = 'schedule'", (function,))
-        newest = late_indexes.rows("sequence", sources, caused)
+        prefix = Condition("function = ?", (function,))
+        newest = kind_order.sequences(
+            *(conn, "executions", Query(filters=(by_schedule,), limit=RAN_MAX)),
+            *(Scope(prefix, prefix), [(CREATION.column, True)], ()),
+        )
         found += conn.execute(
             "SELECT id, function_id, created_at, status FROM executions WHERE created_at >= ?"
-            f" AND sequence IN ({newest.sql} ORDER BY sequence DESC LIMIT ?)",
-            (since, *newest.values, RAN_MAX),
+            f" AND sequence IN ({newest.sql})",
+            (since, *newest.values, RAN_MAX, 0),
         ).fetchall()
     return sorted((Ran(*row) for row in found), key=lambda one: one.created_at)
 

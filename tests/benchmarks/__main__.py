@@ -9,9 +9,10 @@ the hello of each language with that of Node.js in the same run: cold start, rat
 and memory of the workers, builds. Beside them are the rate of the language's own HTTP server
 (`tests/benchmarks/peers/languages/`), outside any sandbox, and the time of its compiler for the
 same file. `dev` compares `minifn dev` with `functions-framework --debug` and `wrangler dev`, as far
-as these are on PATH. `cluster` compares calls on the nodes of a Ray cluster with those of a server
-alone, and four nodes with one; it needs the extra `ray`. `--compare` shows figures as multiples of
-those of an earlier run.
+as these are on PATH. `lists` reads pages of a long list through the API, and `pages` reads every
+filter, order and cursor of it in the store. `cluster` compares calls on the nodes of a Ray cluster
+with those of a server alone, and four nodes with one; it needs the extra `ray`. `--compare` shows
+figures as multiples of those of an earlier run.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from tests.benchmarks import (
     cluster,
     dev,
     languages,
+    pages,
     parts as parts_of_call,
     rates,
     records,
@@ -46,8 +48,8 @@ def main() -> int:
         "parts",
         nargs="*",
         metavar="PART",
-        help="rates, parts, server, cold, templates, queue, lists, languages, dev, cluster; all by"
-        " default",
+        help="rates, parts, server, cold, templates, queue, lists, pages, languages, dev, cluster;"
+        " all by default",
     )
     parser.add_argument("--seconds", type=float, default=2, help="length of one load")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds over the targets")
@@ -74,6 +76,7 @@ def main() -> int:
         "templates": lambda data: templates.measure(data, options.sandbox, options.rounds),
         "queue": lambda data: records.measure_queue(data, options.sandbox),
         "lists": lambda data: records.measure_lists(data, options.rows),
+        "pages": lambda data: pages.measure(data, options.rows),
         "languages": lambda data: languages.measure(
             data,
             options.sandbox,

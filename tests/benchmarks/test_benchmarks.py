@@ -1,12 +1,13 @@
 """The benchmarks count every answer once, name wrong ones, and report missed targets."""
 
+import contextlib
 import sys
 from pathlib import Path
 
 import pytest
 
 from minifn.languages.table import default_root
-from tests.benchmarks import loop_steps, parts, wrk
+from tests.benchmarks import loop_steps, pages, parts, wrk
 from tests.benchmarks.bare import PROGRAMS
 from tests.benchmarks.language_rows import BASE, Samples, listing
 from tests.benchmarks.rates import load
@@ -61,6 +62,14 @@ def test_a_row_alone_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     cpu, log = parts.row_alone(tmp_path / "rows.db")
     assert 0 < cpu.figures["value_us"] < 10_000
     assert 300 < log.figures["value_bytes"] < 100_000
+
+
+def test_every_page_of_a_long_list_is_made(tmp_path: Path) -> None:
+    with contextlib.closing(pages.build(tmp_path / "minifn.db", 200)) as conn:
+        found = list(pages.listings(conn, 200))
+        assert len({listing.name for listing in found}) == len(found) > 10_000
+        for listing in found[:: len(found) // 40]:
+            assert 0 < pages.page_ms(conn, listing) < 1000 * pages.GIVE_UP_SECONDS
 
 
 @pytest.mark.slow

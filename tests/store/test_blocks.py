@@ -13,7 +13,7 @@ from minifn.store.queries import CREATION, Comparison, Method, Order, Query
 from tests.store.filling import fill
 
 ROWS, BLOCK = 3000, 100
-FUNCTIONS = 20
+FUNCTIONS = 10
 #: Steps of SQLite's machine between two counts, and most steps of a page: a walk over half of the
 #: rows takes more.
 STEPS, STEPS_MAX = 10, 7_000
@@ -47,6 +47,7 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)
         patch.setattr(plans, "TOTAL_MAX", 50)
+        patch.setattr(plans, "SPAN_ROWS_MAX", 100)
         yield connection
     connection.close()
 
