@@ -64,8 +64,10 @@ def join(address: str, *, allow_public: bool) -> None:
     private: Any = importlib.import_module("ray._private.worker")
     if hasattr(private, "print_to_stdstream"):
         private.print_to_stdstream = lambda *_, **__: None
+    hint = "`ray start --head` starts one"
     try:
         _find_head(address)
+        hint = "Ray must run on this machine too: `ray start --address HEAD` starts it"
         ray.init(
             address=address,
             namespace="minifn",
@@ -75,9 +77,7 @@ def join(address: str, *, allow_public: bool) -> None:
         )
     except (OSError, RuntimeError, ValueError) as exc:
         reason = " ".join(str(exc).split()).rstrip(".")
-        raise ClusterUnavailable(
-            f"no cluster was joined at {address!r}: {reason}. `ray start --head` starts one"
-        ) from exc
+        raise ClusterUnavailable(f"no cluster was joined at {address!r}: {reason}. {hint}") from exc
     head = str(ray.get_runtime_context().gcs_address)
     if is_public(head) and not allow_public:
         leave()
