@@ -24,6 +24,8 @@ class Hooks:
     interrupt: Callable[[str], Awaitable[None]] = nothing_async
     #: Stops the workers of this deleted deployment.
     retire: Callable[[str], Awaitable[None]] = nothing_async
+    #: Removes what the nodes of a cluster keep for this deleted function.
+    forget: Callable[[str], None] = nothing
     #: Starts a worker for a function's newly active deployment.
     prewarm: Callable[[Function, Deployment], None] = nothing
     #: Called when an execution was stored that is due later.

@@ -239,6 +239,7 @@ class Parts:
             build=lambda: self.builder.wake(),
             interrupt=lambda deployment_id: self.builder.interrupt(deployment_id),
             retire=self._retire,
+            forget=self._forget,
             prewarm=self._prewarm,
             scheduled=lambda: self.scheduler.wake(),
         )
@@ -375,6 +376,10 @@ class Parts:
             logger.info("%s was deleted before a worker was started", function_id)
         except RuntimeUnavailable as exc:
             logger.warning("%s cannot be started: %s", function_id, exc)
+
+    def _forget(self, function_id: str) -> None:
+        if self.cluster is not None:
+            self.cluster.forget(function_id)
 
     async def _retire(self, deployment_id: str) -> None:
         self.workers.drop(self.specs.forget(deployment_id))

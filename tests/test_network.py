@@ -16,6 +16,7 @@ from minifn.sandbox.engines.argv import Programs
 from minifn.sandbox.engines.bwrap import OWN_PROC, PASTA_OPTIONS, BwrapEngine, Layout
 from minifn.sandbox.engines.none import NoEngine
 from minifn.sandbox.engines.process import ProcessEngine
+from minifn.sandbox.launcher import addresses
 from minifn.sandbox.protections import USE_HOST
 from minifn.workers.specs import network_of
 from tests.serving import Server, pack
@@ -43,6 +44,7 @@ def bwrap_engine(pasta: str = "") -> BwrapEngine:
         uid=1000,
         nested=True,
         pasta=pasta,
+        closed=Path("/run/closed"),
     )
 
 
@@ -88,7 +90,11 @@ def test_engines_without_namespaces_refuse(network: Network) -> None:
 def test_an_isolated_command_runs_inside_pasta() -> None:
     command = Command(argv=("/bin/true",), env={}, network=Network.ISOLATED)
     wrapped = bwrap_engine("/usr/bin/pasta").wrap(command)
-    start = ("/usr/bin/pasta", *PASTA_OPTIONS, "--", *OWN_PROC, "/usr/bin/bwrap")
+    start = (
+        *("/usr/bin/pasta", *PASTA_OPTIONS, "--", sys.executable, "-I", "-S"),
+        *(addresses.__file__, "/run/closed", *addresses.own_addresses(), "--"),
+        *(*OWN_PROC, "/usr/bin/bwrap"),
+    )
     assert wrapped.argv[: len(start)] == start
     assert not wrapped.namespaced
     with pytest.raises(EngineUnavailable, match="for the whole server"):

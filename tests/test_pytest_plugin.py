@@ -74,6 +74,8 @@ async def test_beside_a_loop(minifn):
 
 #: Without pytest-asyncio, which warns unless it is configured.
 ALONE = ("-p", "no:asyncio")
+#: Other plugins of this environment, whose import takes longer than the rest of a session.
+UNUSED = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def run(folder: Path, *arguments: str) -> str:
     """Run pytest in a folder and return what it prints. Raises AssertionError when it fails."""
     environ = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *UNUSED, *arguments],
         cwd=folder,
         env=environ,
         capture_output=True,

@@ -19,6 +19,7 @@ COLUMNS = (
     Column(heading="workers", right=True, drop=1),
     Column(heading="running", right=True),
     Column(heading="waiting", right=True),
+    Column(heading="building", right=True),
     Column(heading="engine", drop=5),
     Column(heading="note", cut=24),
 )
@@ -54,7 +55,8 @@ def drain(session: Session, node: str, undo: bool) -> None:
         session.show([changed])
         return
     change = "calls again" if undo else "no more calls"
-    click.echo(printable(f"{changed['id'][:SHORT]} gets {change}; {changed['running']} run there"))
+    left = f"{changed['running']} run there, {changed['building']} builds"
+    click.echo(printable(f"{changed['id'][:SHORT]} gets {change}; {left}"))
 
 
 def _row(node: dict[str, Any]) -> list[str]:
@@ -69,6 +71,7 @@ def _row(node: dict[str, Any]) -> list[str]:
         str(node["workers"]),
         str(node["running"]),
         str(node["waiting"]),
+        str(node["building"]),
         node["engine"],
         node["reason"] or (f"weak: {', '.join(weak)}" if weak else ""),
     ]

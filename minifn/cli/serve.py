@@ -10,9 +10,6 @@ from minifn.config import Config
 from minifn.embed import Minifn
 from minifn.server import Ready, ServerFailed, run
 
-#: Engines with namespaces, which are safe for untrusted code.
-WALLED = ("bwrap",)
-
 
 @click.command()
 @settings(OPTIONS)
@@ -40,7 +37,7 @@ async def announce(minifn: Minifn, url: str) -> None:
 def describe(minifn: Minifn, url: str) -> list[str]:
     """Return the first lines of a server: its addresses, its files, its engine and warnings."""
     key_file = "MINIFN_API_KEY" if minifn.config.api_key else str(minifn.data.admin_key)
-    exposed = not is_loopback(minifn.config.host) and minifn.engine.name not in WALLED
+    exposed = not is_loopback(minifn.config.host) and not minifn.engine.namespaces
     warning = [
         "warning  other machines reach this server, and its engine does not isolate: see"
         " `minifn doctor`"

@@ -13,6 +13,7 @@ from minifn.cluster.connection import Actor, Found, NodeLost, in_thread
 from minifn.cluster.messages import (
     BuildLogged,
     BuildMade,
+    Close,
     Facts,
     Identity,
     Known,
@@ -90,6 +91,8 @@ class Member:
         self._actor: Actor | None = None
         self.builds = RemoteBuilds(lambda: self._actor)
         self._tasks = Tasks()
+        #: The addresses of all nodes.
+        self._closed: tuple[str, ...] = ()
         #: Batches that were sent, to every process that the actor has had.
         self._batches = 0
         self._reset()
@@ -120,6 +123,11 @@ class Member:
         """Runtime -> version of its interpreter."""
         return self.facts.runtimes if self.facts else {}
 
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The addresses at which its machine answers."""
+        return frozenset((self.found.address, *(self.status.addresses if self.status else ())))
+
     def identity(self, runtime_id: str) -> str:
         """Return the identity of the builds of a runtime there, "" if it cannot build them."""
         return self.facts.identities.get(runtime_id, "") if self.facts else ""
@@ -138,6 +146,7 @@ class Member:
             workers=status.workers if status else 0,
             running=self.load.running.total(),
             waiting=self.load.parked.total(),
+            building=self.load.building,
             available_bytes=status.available_bytes if status else 0,
             engine=facts.engine if facts else "",
             protections=facts.protections if facts else (),
@@ -186,6 +195,8 @@ class Member:
             settings = msgspec.msgpack.encode(self._settings)
             answer = await actor.ask("start", settings, self._batches)
         self.facts = msgspec.msgpack.decode(answer, type=Facts)
+        # Before all calls.
+        self.send(Close(addresses=self._closed))
         self._state, self.reason = "ready", ""
         self._report()
         logger.info("node %s is %s: %s", self, self.state, self.facts.engine)
@@ -246,6 +257,13 @@ class Member:
         if self._known.get(key) != number:
             self._known[key] = number
             self.send(Known(number=number, target=target))
+
+    def close(self, addresses: tuple[str, ...]) -> None:
+        """Close addresses to functions with network `isolated`."""
+        if addresses != self._closed:
+            self._closed = addresses
+            if self._state == "ready":
+                self.send(Close(addresses=addresses))
 
     def send(self, message: ToNode) -> None:
         """Send a message at the end of this turn of the loop, with all others of the turn."""

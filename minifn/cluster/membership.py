@@ -95,7 +95,10 @@ class Membership:
             await asyncio.sleep(LOOK_SECONDS)
 
     def _follow(self, found: Mapping[str, Found]) -> None:
-        """Make members of the nodes that joined, and end those of nodes that left."""
+        """Make members of the nodes that joined, and end those of nodes that left.
+
+        All are told the addresses of all.
+        """
         for gone in self.members.keys() - found.keys():
             self._running.pop(gone).cancel()
             self.members.pop(gone).gone()
@@ -104,6 +107,10 @@ class Membership:
             member.drained = own in self.drained
             self.members[own] = member
             self._running[own] = asyncio.create_task(member.run(), name=f"node {own}")
+        members = self.members.values()
+        addresses = tuple(sorted({one for member in members for one in member.addresses}))
+        for member in members:
+            member.close(addresses)
 
     async def close(self) -> None:
         """End every node's functions and processes."""

@@ -21,7 +21,7 @@ from minifn.models import Execution, Headers, Target
 from minifn.workers.records import FunctionRequest, FunctionResponse
 
 #: Version of these messages.
-PROTOCOL = 2
+PROTOCOL = 3
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +68,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     identities: dict[str, str]
     #: The protections of functions: name, state, reason and remedy.
     protections: tuple[tuple[str, str, str, str], ...] = ()
+    #: Functions that have a build cache here.
+    caches: tuple[str, ...] = ()
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +150,18 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     key: str
 
 
+class Forget(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A function is gone: its build cache is removed."""
+
+    function_id: str
+
+
+class Close(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The addresses of the cluster's machines: isolated networks do not reach them."""
+
+    addresses: tuple[str, ...]
+
+
 # Node to server.
 
 
@@ -223,9 +237,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     available_bytes: int
     #: Deployment -> calls that its workers take at once, for those that have one.
     slots: dict[str, int]
+    #: The addresses at which the machine answers.
+    addresses: tuple[str, ...] = ()
 
 
-ToNode = Known | Call | Grant | Wait | Withdraw | Prewarm | Drop
+ToNode = Known | Call | Grant | Wait | Withdraw | Prewarm | Drop | Forget | Close
 #: The messages that the pool takes.
 ToPool = Parked | Ask | Logged | Answer | Missing | Removed | Status
 ToServer = ToPool | BuildLogged | BuildMade

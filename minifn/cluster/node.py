@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -20,7 +20,9 @@ from minifn.cluster.messages import (
     BuildLogged,
     BuildMade,
     Call,
+    Close,
     Drop,
+    Forget,
     Grant,
     Known,
     Logged,
@@ -44,6 +46,7 @@ from minifn.host import memory_limit
 from minifn.host.tasks import Tasks, end
 from minifn.languages import RuntimeUnavailable
 from minifn.models import Target
+from minifn.sandbox.launcher.addresses import own_addresses
 from minifn.sandbox.launcher.confine import forbid_dumps
 from minifn.workers.records import LOG_LIMIT_BYTES, WorkerSpec, failed
 
@@ -217,8 +220,25 @@ class Node:
                 spec = self._spec(message.number)
                 if isinstance(spec, WorkerSpec):
                     self._ready().pool.prewarm(spec)
+            case Forget():
+                work = self._remove_cache(message.function_id)
+                self._tasks.start(work, f"forget {message.function_id}")
+            case Close():
+                self._close(message.addresses)
             case Drop():
                 self._tasks.start(self._drop(message.key), f"drop {message.key}")
+
+    async def _remove_cache(self, function_id: str) -> None:
+        try:
+            await self._ready().builds.forget(function_id)
+        except OSError as exc:
+            logger.warning("the build cache of %s was not removed: %s", function_id, exc)
+
+    def _close(self, addresses: Sequence[str]) -> None:
+        try:
+            self._ready().spawner.close_addresses(addresses)
+        except OSError as exc:
+            logger.error("no function with network isolated starts any more: %s", exc)
 
     async def _drop(self, key: str) -> None:
         parts = self._ready()
@@ -238,6 +258,7 @@ class Node:
                     busy=parts.pool.busy,
                     available_bytes=memory_limit.look().available_bytes,
                     slots=parts.pool.all_slots(),
+                    addresses=tuple(own_addresses()),
                 )
             )
             await asyncio.sleep(STATUS_SECONDS)

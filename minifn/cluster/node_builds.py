@@ -12,7 +12,7 @@ import msgspec
 
 from minifn.archive import pack
 from minifn.builder.build import Build
-from minifn.builder.caches import trim
+from minifn.builder.caches import set_aside, trim
 from minifn.builder.commands import BuildError
 from minifn.builder.context import BuildMachine
 from minifn.builder.logs import LogText
@@ -179,6 +179,16 @@ class NodeBuilds:
         self._forget_arriving(deployment_id)
         self.unpacked(deployment_id)
         await asyncio.to_thread(remove_tree, self._data.build(deployment_id))
+
+    def caches(self) -> tuple[str, ...]:
+        """Return the functions that have a build cache; blocks."""
+        return tuple(path.name for path in self._data.caches.iterdir())
+
+    async def forget(self, function_id: str) -> None:
+        """Remove the build cache of a function. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            aside = set_aside(self._data.cache(function_id))
+            await asyncio.to_thread(remove_tree, aside)
 
     def surplus(self, used: frozenset[str]) -> list[str]:
         """Return the least recently used builds beyond BUILDS_BYTES_MAX that no worker uses."""

@@ -126,6 +126,7 @@ class NodeParts:
             strength=self.engine.strength,
             runtimes={own: one.interpreter.version_text for own, one in installed.items()},
             identities={own: identity_of(one, self.engine) for own, one in installed.items()},
+            caches=await asyncio.to_thread(self.builds.caches),
             protections=tuple((one.name, one.state, one.reason, one.remedy) for one in found),
         )
 

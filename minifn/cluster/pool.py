@@ -17,6 +17,7 @@ from minifn.cluster.messages import (
     Ask,
     Call,
     Drop,
+    Forget,
     Grant,
     Logged,
     Missing,
@@ -158,6 +159,7 @@ class ClusterPool:
         for call in list(self._calls.values()):
             if not call.is_placed:
                 self._place(call)
+        self._preparation.tidy(member)
 
     def silent(self, member: Member) -> None:
         """Have the calls that wait on a node wait on others."""
@@ -189,6 +191,13 @@ class ClusterPool:
     def drain(self, name: str, *, undo: bool) -> NodeState | None:
         """Give a node no more calls, or calls again; see `Cluster.drain`."""
         return self.membership.drain(name, undo=undo)
+
+    def forget(self, function_id: str) -> None:
+        """Have every node remove the build cache of a deleted function."""
+        for member in self.membership.members.values():
+            # The others are told at their next start.
+            if member.state not in ("starting", "refused", "lost"):
+                member.send(Forget(function_id=function_id))
 
     def keep_drained(self, ids: frozenset[str]) -> None:
         """Drain nodes as soon as they are seen."""

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import itertools
 import logging
+from collections.abc import Sequence
 
 from minifn.builder.context import BuildContext
 from minifn.builder.logs import LogText
@@ -11,13 +12,14 @@ from minifn.builder.order import identity_of, order_of
 from minifn.builder.packed import PackedBuilds
 from minifn.cluster.connection import NodeLost
 from minifn.cluster.member import Member
-from minifn.cluster.messages import Prewarm
+from minifn.cluster.messages import Forget, Prewarm
 from minifn.cluster.remote_builds import BuildFailed
 from minifn.errors import DeploymentNotFound
 from minifn.host.space import TreeRefused
 from minifn.host.tasks import Tasks
 from minifn.languages import RuntimeUnavailable
 from minifn.models import Target
+from minifn.store import functions
 from minifn.workers.records import WorkerSpec
 
 logger = logging.getLogger("minifn.cluster")
@@ -100,6 +102,15 @@ class Preparation:
         made = await member.builds.make(order, source, log, float(seconds), packed=False)
         if made.built is None:
             raise BuildFailed(f"its own build failed: {made.problem}")
+
+    def tidy(self, member: Member) -> None:
+        """Have a node that is ready remove the build caches of functions that are gone."""
+        if member.facts and member.facts.caches:
+            self._tasks.start(self._tidy(member, member.facts.caches), f"tidy {member}")
+
+    async def _tidy(self, member: Member, caches: Sequence[str]) -> None:
+        for function_id in await self._context.database.read(functions.missing, caches):
+            member.send(Forget(function_id=function_id))
 
     def warm_up(self, member: Member, spec: WorkerSpec) -> None:
         """Start a worker on a node, once."""

@@ -190,8 +190,7 @@ class Git:
             limits=Limits(
                 memory_bytes=MEMORY_BYTES, file_bytes=call.file_bytes, cpu_seconds=GIT_SECONDS
             ),
-            # Only an engine with namespaces can remove the network.
-            network=Network.NONE if not online and self._engine.name == "bwrap" else Network.HOST,
+            network=Network.NONE if not online and self._engine.namespaces else Network.HOST,
             label=f"git {call.arguments[0]}",
         )
 

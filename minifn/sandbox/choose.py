@@ -111,6 +111,7 @@ async def try_bwrap(spawner: Spawner, pasta: str = "") -> BwrapEngine:
             uid=os.geteuid(),
             nested=nested,
             pasta=pasta,
+            closed=spawner.closed,
         )
         output = await probe(spawner, engine, "/bin/true")
         if output.ok:

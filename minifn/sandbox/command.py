@@ -42,7 +42,7 @@ class Network(enum.Enum):
 
     #: The host's network, loopback included.
     HOST = "host"
-    #: Other hosts, through pasta: not the host's loopback.
+    #: Other hosts, through pasta: no address of this one, and none that is closed.
     ISOLATED = "isolated"
     #: Nothing but a loopback of its own.
     NONE = "none"

@@ -62,6 +62,8 @@ class Spawner:
         """`run_dir` holds the launcher's lock, records and temporary directories."""
         self.run_dir = run_dir
         self.tmp_dir = run_dir / "tmp"
+        #: File with the addresses that isolated networks do not reach beside this machine's.
+        self.closed = run_dir / "closed"
         #: Done when the launcher has died, and every command with it.
         self.lost: asyncio.Future[None]
         #: Any byte written here tells the launcher that this process was told to end. The launcher
@@ -97,6 +99,7 @@ class Spawner:
         lock = await acquire(self.run_dir)
         await asyncio.to_thread(kill_strays, self.run_dir)
         self._store_cookie()
+        self.closed.write_text("")
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self.ending, told = socket.socketpair()
@@ -197,6 +200,24 @@ class Spawner:
         if answer["op"] == "failed":
             raise SpawnFailed(f"{process.label}: {answer['error']}")
         return process
+
+    def close_addresses(self, addresses: Sequence[str]) -> None:
+        """Close addresses, and no others, to isolated networks, also to those in use.
+
+        Those in use keep what was closed before. Raises OSError when the addresses cannot be
+        written; no isolated command starts then.
+        """
+        new = self.closed.with_name("closed~new")
+        try:
+            new.write_text("\n".join(addresses))
+            new.replace(self.closed)
+        except OSError:
+            # Not even with those that were closed before.
+            self.closed.unlink(missing_ok=True)
+            raise
+        finally:
+            # A command that has read the file before has its network by now.
+            self.send({"op": "close", "addresses": [*addresses]})
 
     def new_cookie(self) -> str:
         """Return a mark for processes. One that escapes is known by it, so none can be guessed."""

@@ -17,8 +17,9 @@ from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, 
 from minifn.api.direct import Direct, Replying
 from minifn.api.wire.answers import BUFFERED_BYTES, Answer, RawHeaders
 from minifn.hooks import nothing_async
-from minifn.server import access_log
+from minifn.server import access_log, heads
 from minifn.server.connections import Connection
+from minifn.server.heads import Head
 
 #: Bytes of the longest body; uvicorn stops reading at the same length.
 BODY_BYTES_MAX = 64 * 1024
@@ -28,6 +29,8 @@ REST_SECONDS = 0.05
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 #: Headers of proxies, which the application's middleware reads.
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
+#: What a head says in the scope of its request.
+_OF_HEAD = ("method", "path", "raw_path", "query_string", "headers")
 #: Bytes of the longest URL that is parsed once for many requests.
 _KEPT_BYTES = 256
 
@@ -127,6 +130,10 @@ class DirectConnection(Connection):
         self._direct = direct
         self._named = named
         self._writes_log = writes_log
+        #: Whether the last message has ended and no other one has begun.
+        self._between = True
+        #: The bytes with which the parser begins a message, "" if it is within one.
+        self._beginning = b""
         #: Answers the request whose body is still arriving.
         self._replying: Replying | None = None
         self._arrived = b""
@@ -137,9 +144,30 @@ class DirectConnection(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""
+        if self._between and (self.cycle is None or self.cycle.response_complete):
+            found = heads.known(data)
+            if found is not None and self._repeat(*found):
+                return
+            self._beginning = data
         super().data_received(data)
+        self._beginning = b""
         if self._replying is not None and self._rest_timer is None:
             self._rest_timer = self.loop.call_later(REST_SECONDS, self._leave_to_app)
+
+    def _repeat(self, head: Head, body: bytes) -> bool:
+        """Answer a request whose head was parsed before; tell whether that was possible."""
+        if head.forwarded and self._named is None:
+            return False
+        self.heard_at = self.loop.time()
+        self.on_message_begin()
+        self._between = True
+        self.scope.update(cast("Any", head.scope))
+        replying = self._direct.replying(cast("Scope", self.scope))
+        if replying is None:
+            return False
+        self._unset_keepalive_if_required()
+        self._begin(replying, body, head.keep_alive)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
@@ -181,6 +209,11 @@ class DirectConnection(Connection):
         elif self.heard_at <= self._answered_at:
             self.timeout_keep_alive_handler()
 
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        self._between = False
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Called by the parser. Raising Refused ends the connection."""
         headers = self.check_head()
@@ -189,6 +222,16 @@ class DirectConnection(Connection):
             self._replying = self._direct.replying(cast("Scope", self.scope))
         if self._replying is None:
             self.run_app()
+        elif self._beginning:
+            scope = cast("Scope", self.scope)
+            head = Head(
+                {name: scope[name] for name in _OF_HEAD},
+                int(headers.get(b"content-length", b"0")),
+                self.parser.should_keep_alive(),
+                not _FORWARDED.isdisjoint(headers),
+            )
+            heads.remember(self._beginning, head)
+            self._beginning = b""
 
     def _is_usual(self, headers: dict[bytes, bytes]) -> bool:
         """Tell whether a request can be answered directly; fill its scope in, as uvicorn does."""
@@ -225,13 +268,17 @@ class DirectConnection(Connection):
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
+        self._between = not self.parser.should_upgrade()
         replying = self._replying
         if replying is None:
             super().on_message_complete()
-            return
-        body = self._take_arrived()
+        else:
+            self._begin(replying, self._take_arrived(), self.parser.should_keep_alive())
+
+    def _begin(self, replying: Replying, body: bytes, keep_alive: bool) -> None:
+        """Answer a request whose body has arrived."""
         self.cycle = cycle = DirectCycle(self)
-        cycle.keep_alive = self.parser.should_keep_alive()
+        cycle.keep_alive = keep_alive
         cycle.task = self.loop.create_task(self._answer(cycle, replying, body))
         self.tasks.add(cycle.task)
 

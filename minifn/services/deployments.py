@@ -237,6 +237,7 @@ class DeploymentService:
         """Remove the files of a deleted function and of its deployments, whose rows are gone."""
         for deployment_id in deployment_ids:
             await self._discard(deployment_id)
+        self._hooks.forget(function_id)
         for path in (self._data.cache(function_id), self._data.repository(function_id)):
             await asyncio.to_thread(remove_tree, path)
 

@@ -1,6 +1,7 @@
 """Functions: settings, active deployment, and the next run of the schedule."""
 
 import sqlite3
+from collections.abc import Sequence
 
 import msgspec
 
@@ -37,6 +38,12 @@ def insert(conn: sqlite3.Connection, function: Function) -> Function:
 def get(conn: sqlite3.Connection, function_id: str) -> Function | None:
     """Return one function."""
     return TABLE.first(conn, "id = ?", function_id)
+
+
+def missing(conn: sqlite3.Connection, ids: Sequence[str]) -> list[str]:
+    """Return those of these ids that no function has."""
+    known = {str(own) for (own,) in conn.execute("SELECT id FROM functions")}
+    return [own for own in ids if own not in known]
 
 
 def page(

@@ -13,8 +13,7 @@ R = TypeVar("R", bound=Record)
 class Table(Generic[R]):
     """Maps records of one class to rows of one table.
 
-    Columns have the names and the order of the fields. Tuples are stored as JSON text, booleans as
-    0 and 1.
+    Columns have the names of the fields. Tuples are stored as JSON text, booleans as 0 and 1.
     """
 
     def __init__(self, name: str, record: type[R]) -> None:

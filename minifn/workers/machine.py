@@ -19,11 +19,11 @@ OnePool = TypeVar("OnePool", bound=Pool)
 def load_runtimes(config: Config, data: DataDir, engine: Engine) -> RuntimeTable:
     """Return the runtimes of this machine; blocks.
 
-    For functions with their own uid and without a separate file system, the wrappers are copied
-    to where every uid may read them.
+    For functions with their own uid and without a file system of their own, the wrappers are
+    copied to where every uid may read them.
     """
     table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
-    drops = os.geteuid() == 0 and engine.name in ("sandlock", "process")
+    drops = os.geteuid() == 0 and not engine.namespaces and engine.name != "none"
     return table.public(data.runtimes) if drops else table
 
 

@@ -25,6 +25,8 @@ class NodeState(msgspec.Struct, frozen=True, kw_only=True):
     #: Calls that run, or may, and calls that wait for a worker there.
     running: int = 0
     waiting: int = 0
+    #: Builds that are made there.
+    building: int = 0
     available_bytes: int = 0
     #: The engine, "" before it is known.
     engine: str = ""
@@ -49,6 +51,10 @@ class Cluster(Protocol):
         `name` is its id, the beginning of that, or its host. `undo`: give it calls again. Return
         None unless it names one node.
         """
+        ...
+
+    def forget(self, function_id: str) -> None:
+        """Have every node remove what it keeps for a deleted function: its build cache."""
         ...
 
     def keep_drained(self, ids: frozenset[str]) -> None:

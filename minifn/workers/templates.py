@@ -31,10 +31,10 @@ MEMORY_SHARE = 8
 def room_of(engine: Engine, template_memory: int, limit_bytes: int) -> int:
     """Return the bytes that templates may take: those of MINIFN_TEMPLATE_MEMORY, 0 for none.
 
-    `limit_bytes` is the memory limit of the server. Only the engine `bwrap` keeps the processes of
-    a sandbox apart from all others, so that a fork can be told from other processes.
+    `limit_bytes` is the memory limit of the server. Only namespaces keep the processes of a sandbox
+    apart from all others, so that a fork can be told from other processes.
     """
-    if engine.name != "bwrap":
+    if not engine.namespaces:
         return 0
     return limit_bytes // MEMORY_SHARE if template_memory < 0 else template_memory * 1024 * 1024
 

@@ -7,7 +7,10 @@ import os
 import struct
 from _thread import allocate_lock
 
-READ_BYTES = 256 * 1024
+#: Bytes of a usual read: for a larger buffer malloc asks the kernel for memory each time.
+READ_BYTES = 64 * 1024
+#: Bytes of a read of a long body.
+REST_BYTES = 1024 * 1024
 LENGTHS = struct.Struct(">II")
 scan_json = json.JSONDecoder().scan_once
 
@@ -47,7 +50,7 @@ class Channel:
     def _read_rest(self, data: bytes, needed: int) -> bytes:
         parts, missing = [data], needed - len(data)
         while missing > 0:
-            part = os.read(self.fd, min(missing, 4 * READ_BYTES))
+            part = os.read(self.fd, min(missing, REST_BYTES))
             if not part:
                 os._exit(0)
             parts.append(part)

@@ -15,8 +15,10 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from _thread import allocate_lock, get_ident, start_new_thread
 from collections import deque
+from functools import partial
 from select import POLLIN, poll
 from time import monotonic, sleep
 
@@ -75,6 +77,7 @@ class Worker:
         self._served = 0
         #: The event loop of a function that returns awaitables.
         self._loop = None
+        self._start_task = None
         self._tasks: set = set()
         self._flush_planned = False
 
@@ -157,9 +160,9 @@ class Worker:
             return call
         if kind == "cancel":
             call = self.calls.get(frame["id"])
-            if call is not None and call._task is not None:
+            if call is not None and self._loop is not None:
                 # Later, because a task that has not begun would end without an answer.
-                self._loop.call_soon(call._task.cancel)
+                self._loop.call_soon(self._cancel, call, False)
         elif kind == "load":
             problem = "" if self._function.main is not None else self._load_ahead()
             if frame.get("answer"):
@@ -339,22 +342,28 @@ class Worker:
         if self._loop is None or self._loop.is_closed():
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
+        self._start_task = self._loop.create_task
+        if sys.version_info >= (3, 12) and self._loop.get_task_factory() is None:
+            # A call that never waits then takes no turn of the loop.
+            self._start_task = partial(asyncio.Task, loop=self._loop, eager_start=True)
         if self._careful:
             self._tell_concurrency(0)
         self._begin(call, output)
         while self._frames:
-            self._begin(self._accept(*self._frames.popleft()))
-        self._loop.add_reader(self.channel.fd, self._on_readable)
+            self._begin_each([self._frames.popleft()])
+        self._loop.add_reader(self.channel.fd, lambda: self._begin_each(self.channel.receive()))
         self._loop.run_forever()
 
-    def _on_readable(self) -> None:
-        for frame, body in self.channel.receive():
-            self._begin(self._accept(frame, body))
+    def _begin_each(self, frames) -> None:
+        # All are accepted first, so that the time of each counts while another one blocks.
+        for call in filter(None, [self._accept(*frame) for frame in frames]):
+            self._begin(call)
 
-    def _begin(self, call: Context | None, output=None) -> None:
-        if call is not None:
-            call._task = self._loop.create_task(self._call_async(call, output))
-            self._tasks.add(call._task)
+    def _begin(self, call: Context, output=None) -> None:
+        task = self._start_task(self._call_async(call, output))
+        if not task.done():
+            call._task = task
+            self._tasks.add(task)
 
     async def _call_async(self, call: Context, output) -> None:
         current.set(call)
@@ -372,8 +381,9 @@ class Worker:
         if self._stopping:
             self._leave_when_done()
 
-    def _cancel(self, call: Context) -> None:
-        call._time_out(stuck=False)
+    def _cancel(self, call: Context, late: bool = True) -> None:
+        if late:
+            call._time_out(stuck=False)
         if call._task is not None:
             call._task.cancel()
 

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from minifn.server.direct import BODY_BYTES_MAX, REST_SECONDS, DirectConnection
 from tests.api.site import ADMIN_KEY, PROJECT, SiteServer, create_function, upload
@@ -21,6 +22,7 @@ HOST = f"{FUNCTION}.functions.localhost"
 VARYING = re.compile(
     rb"date: [^\r]+|content-length: \d+|\b[0-9a-f]{16,20}\b|ephemeral_[\w.-]+"
     rb"|[\d-]{10}T[\d:.+]+|\b0\.\d{3,}|\b[\d.]+e-\d+\b|127\.0\.0\.1:\d+"
+    rb'|"dateCreated":\d+'
 )
 
 
@@ -127,6 +129,28 @@ def talk(site: SiteServer, *pieces: bytes, pause_seconds: float = 0) -> bytes:
     return VARYING.sub(b"-", received)
 
 
+def ask(site: SiteServer, request: bytes, times: int) -> list[bytes]:
+    """Send a request several times on one connection; return the answers without what varies."""
+    answers = []
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
+        for _ in range(times):
+            client.sendall(request)
+            received = b""
+            while not is_whole(received):
+                part = client.recv(65536)
+                assert part, received
+                received += part
+            answers.append(VARYING.sub(b"-", received))
+    return answers
+
+
+def is_whole(answer: bytes) -> bool:
+    """Tell whether all of an answer has come."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head)
+    return bool(end) and (length is None or len(body) >= int(length[1]))
+
+
 def closing(request: bytes) -> bytes:
     """Return a request after whose answer the server closes the connection."""
     if b"Connection: " in request:
@@ -177,6 +201,41 @@ def test_requests_ahead_are_answered_in_their_order(
     assert direct == asgi
     assert direct.count(b"HTTP/1.1 ") == len(requests)
     assert directly == [PATH]
+
+
+def test_a_head_that_came_before_is_not_parsed(
+    sites: tuple[SiteServer, SiteServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    receive = HttpToolsProtocol.data_received
+
+    def noted(self: HttpToolsProtocol, data: bytes) -> None:
+        parsed.append(data)
+        receive(self, data)
+
+    monkeypatch.setattr(HttpToolsProtocol, "data_received", noted)
+    usual = [request for name, request in USUAL.items() if name != "timeout"]
+    # A last header that no other test sends.
+    requests = [closing(one).replace(b"Connection: close", b"X-Again: 1") for one in usual]
+    direct, asgi = ([ask(site, one, 3) for one in requests] for site in sites)
+    assert direct == asgi
+    assert all(len(set(answers)) == 1 for answers in direct)
+    assert len(parsed) == (1 + 3) * len(requests)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        *(b"\r\n\r\n" + USUAL["key"], USUAL["key"] + USUAL["key"], USUAL["key"] + b"\r\n\r\n"),
+        post(b'{"body":\r\n\r\n"x"}', KEY),
+    ],
+)
+def test_an_odd_head_is_parsed_each_time(
+    sites: tuple[SiteServer, SiteServer], request_bytes: bytes
+) -> None:
+    pieces = (*[request_bytes] * 3, closing(USUAL["key"]))
+    direct, asgi = (talk(site, *pieces, pause_seconds=0.05) for site in sites)
+    assert direct == asgi
 
 
 def test_a_refusal_does_not_wait_for_the_body(sites: tuple[SiteServer, SiteServer]) -> None:

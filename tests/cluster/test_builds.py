@@ -14,6 +14,7 @@ import pytest
 from minifn.languages import RuntimeTable
 from minifn.languages.table import default_search_path
 from tests.cluster.conftest import Cluster, deploy
+from tests.cluster.test_troubles import node_directory
 from tests.serving import Api, pack, wait_until
 
 pytestmark = pytest.mark.slow
@@ -92,6 +93,26 @@ def test_a_build_runs_on_a_node_and_its_log_is_live(cluster: Cluster, api: Api) 
     api.call("DELETE", path, 204)
     wait_until(lambda: not node_files(uploaded), 10, "the node has removed the build")
     assert not output.exists()
+
+
+def test_a_build_cache_goes_with_its_function(cluster: Cluster, api: Api) -> None:
+    """Also from a node that is lost at that moment."""
+
+    def caches(name: str) -> list[Path]:
+        return node_files(f".cache/{name}")
+
+    for name in ("cached", "missed"):
+        create(api, name, "second")
+        api.deploy(name, ARCHIVE, commands=MADE)
+        assert len(caches(name)) == 1
+    api.call("DELETE", "/functions/cached", 204)
+    wait_until(lambda: not caches("cached"), 10, "the node has removed the cache")
+    place = caches("missed")[0].parents[2]
+    (actor,) = (one for one in cluster.actors() if node_directory(one).root == place)
+    actor.kill()
+    api.call("DELETE", "/functions/missed", 204)
+    wait_until(lambda: not caches("missed"), 30, "the next start there has removed it")
+    cluster.settle()
 
 
 def test_a_canceled_build_ends_on_its_node(cluster: Cluster, api: Api) -> None:

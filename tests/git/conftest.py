@@ -35,10 +35,7 @@ def base(place: Path) -> Path:
 
 @pytest.fixture(scope="package")
 def git_server(place: Path, base: Path) -> Iterator[Server]:
-    """A server that looks at its repositories every second.
-
-    It ends with these tests: for each repository git takes some milliseconds of every second.
-    """
+    """A server that looks at its repositories every second."""
     installations = f"local=file://{base},remote=https://user:hidden-token@127.0.0.1:9"
     with Server(
         place / "data", git_installations=installations, git_poll=1, upload_limit=1_000_000
@@ -50,6 +47,10 @@ def git_server(place: Path, base: Path) -> Iterator[Server]:
 def api(git_server: Server) -> Iterator[Api]:
     with git_server.api as client:
         yield client
+        # Of each connected repository the server would look at the branches every second.
+        for function in list(client.pages("/functions", "functions")):
+            if function["providerRepositoryId"]:
+                client.call("DELETE", f"/functions/{function['$id']}", 204)
 
 
 @pytest.fixture

@@ -254,7 +254,11 @@ def test_a_directory_is_linked_to_the_project(
     assert json.loads((work / PROJECT_FILES[cli.major]).read_text())["projectId"] == PROJECT
 
 
-@pytest.mark.parametrize("version", CLI_VERSIONS)
+@pytest.mark.parametrize(
+    "version",
+    # Each command starts Node.js, so only the newest version of the CLI has a test for every day.
+    [*(pytest.param(one, marks=pytest.mark.slow) for one in CLI_VERSIONS[:-1]), CLI_VERSIONS[-1]],
+)
 def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
     cli = Cli(version, tmp_path / "home", server)
     old = cli.major == "6"

@@ -25,7 +25,7 @@ async def list_nodes(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def drain(call: Call, params: OneNode) -> ASGIApp:
-    """Give a node no more calls; it is empty once its `running` is 0."""
+    """Give a node no more calls; it is empty once its `running` and `building` are 0."""
     return json_answer(shown(await call.parts.nodes.drain(params.node_id)))
 
 
@@ -51,6 +51,7 @@ def shown(node: NodeState) -> Mapping[str, Any]:
         "workers": node.workers,
         "running": node.running,
         "waiting": node.waiting,
+        "building": node.building,
         "engine": node.engine,
         "protections": [dict(zip(names, one, strict=True)) for one in node.protections],
     }

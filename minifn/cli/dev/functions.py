@@ -194,7 +194,7 @@ class DevFunction:
     @property
     def is_shown(self) -> bool:
         """Whether the engine shows the folder itself, readable for the function's user."""
-        if self._parts.engine.name != "bwrap" or len(self._shown("")) > BINDS_MAX:
+        if not self._parts.engine.namespaces or len(self._shown("")) > BINDS_MAX:
             return False
         return os.geteuid() != 0 or all(status.st_mode & 0o004 for _, status in self.folder.files())
 

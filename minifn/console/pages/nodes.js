@@ -100,8 +100,9 @@ function lines(node) {
 	const offers = Object.entries(node.resources).filter(([name]) => !OWN.test(name));
 	return /** @type {[string, Children][]} */ ([
 		["id", id(node.id)],
-		["running", node.drained && !node.running ? "0, the node is empty" : number(node.running)],
+		["running", node.drained && !node.running && !node.building ? "0, the node is empty" : number(node.running)],
 		["waiting", number(node.waiting)],
+		["building", number(node.building)],
 		["workers", number(node.workers)],
 		["CPUs", String(node.cpus)],
 		["memory", `${size(node.memoryAvailableBytes)} free, ${size(node.memoryBytes)} offered`],

@@ -23,6 +23,9 @@ class Engine(Protocol):
     strength: str
     #: Path of the private temporary directory, as a command names it in arguments and variables.
     tmp: str
+    #: Whether a command has namespaces: its own file system and processes, and none of the network
+    #: if it may have none.
+    namespaces: bool
 
     def place(self, bind: Bind) -> str:
         """Return the path by which a command sees this bind."""

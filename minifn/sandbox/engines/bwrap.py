@@ -1,5 +1,6 @@
 """The engine `bwrap`: namespaces, a read-only root and a system call filter, by bubblewrap."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +13,7 @@ from minifn.sandbox.command import (
     Network,
     Wrapped,
 )
+from minifn.sandbox.launcher import addresses
 from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR
 
 from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
@@ -50,6 +52,7 @@ class BwrapEngine:
 
     name = "bwrap"
     strength = "namespaces: sees only its own code and processes, writes only to a private /tmp"
+    namespaces = True
     tmp = TMP
 
     def __init__(
@@ -62,13 +65,16 @@ class BwrapEngine:
         uid: int,
         nested: bool,
         pasta: str = "",
+        closed: Path | None = None,
     ) -> None:
         """`uid` is the server's; `nested` forbids user namespaces inside the sandbox.
 
-        `pasta`: the program that isolates the network, "" when no command asks for that.
+        `pasta`: the program that isolates the network, "" when no command asks for that; `closed`:
+        the file with the addresses that it does not reach beside this machine's.
         """
         self._bwrap = bwrap
         self._pasta = pasta
+        self._closed = closed
         self._programs = programs
         self._seccomp = seccomp
         self._uid = uid
@@ -105,17 +111,13 @@ class BwrapEngine:
         Raises EngineUnavailable for an isolated network without pasta.
         """
         isolated = command.network is Network.ISOLATED
-        if isolated and not self._pasta:
-            raise EngineUnavailable(
-                "MINIFN_NETWORK=isolated can only be set for the whole server, not for one command"
-            )
         changes_uid = self._root and command.uid > 0
         uid = command.uid if self._root else self._uid
         dropped = drop_argv(self._programs, command.uid) if changes_uid else ()
         count_processes = not self._root or changes_uid
         return Wrapped(
             argv=(
-                *((self._pasta, *PASTA_OPTIONS, "--", *OWN_PROC) if isolated else ()),
+                *(self._isolating() if isolated else ()),
                 *(self._bwrap, "--args", str(FIRST_DATA_DESCRIPTOR), "--", *dropped),
                 *limits_argv(self._programs, command.limits, count_processes=count_processes),
                 *loader_argv(command.env),
@@ -133,6 +135,19 @@ class BwrapEngine:
             # pasta stands between: the first child is not the init, so the whole tree is killed.
             namespaced=not isolated,
         )
+
+    def _isolating(self) -> Iterable[str]:
+        """Yield the programs around bwrap that isolate the network. Raises EngineUnavailable."""
+        if not self._pasta or self._closed is None:
+            raise EngineUnavailable(
+                "MINIFN_NETWORK=isolated can only be set for the whole server, not for one command"
+            )
+        try:
+            own = addresses.own_addresses()
+        except OSError as exc:
+            raise EngineUnavailable(f"this machine's addresses are not known: {exc}") from exc
+        yield from (self._pasta, *PASTA_OPTIONS, "--", sys.executable, "-I", "-S")
+        yield from (addresses.__file__, str(self._closed), *own, "--", *OWN_PROC)
 
     def _data(self, command: Command, uid: int, changes_uid: bool) -> tuple[bytes, ...]:
         """Return the data of bwrap's descriptors: its options, and the files that they name."""

@@ -10,6 +10,7 @@ class NoEngine:
 
     name = "none"
     tmp = PRIVATE_TMP
+    namespaces = False
     strength = "no isolation: functions can do whatever the server can"
 
     def place(self, bind: Bind) -> str:

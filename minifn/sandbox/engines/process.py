@@ -29,6 +29,7 @@ class ProcessEngine:
 
     name = "process"
     tmp = PRIVATE_TMP
+    namespaces = False
 
     def __init__(
         self,

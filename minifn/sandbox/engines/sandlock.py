@@ -43,6 +43,7 @@ class SandlockEngine:
 
     name = "sandlock"
     tmp = PRIVATE_TMP
+    namespaces = False
     strength = (
         "Landlock and supervised system calls: reads only its own code, sees only its own processes"
     )

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 
-from . import cgroup, confine, overdue, proc, tree
+from . import cgroup, confine, isolated, overdue, proc, tree
 from .branches import AdoptionRefused, Branch, Sandbox
 from .closer import Closer
 from .control import Control
@@ -106,6 +106,8 @@ class Launcher:
             self.spawn(message)
         elif message["op"] == "adopt":
             self.adopt_fork(message)
+        elif message["op"] == "close":
+            self.errands |= isolated.close(self.trees.values(), message["addresses"])
         elif item := self.trees.get(message["id"]):
             if message["op"] == "watch":
                 item.watch(message["fast"], time.monotonic())
@@ -284,8 +286,11 @@ class Launcher:
         self.control.send(exited(item, item.status))
 
     def remove(self, path: str) -> None:
-        """Remove a private temporary directory in a child, because a big one takes long."""
+        """Remove a private temporary directory, in a child if it holds files."""
         if not path:
+            return
+        with contextlib.suppress(OSError):
+            os.rmdir(path)  # noqa: PTH106
             return
 
         def work() -> None:

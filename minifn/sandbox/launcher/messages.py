@@ -92,6 +92,13 @@ class Kill(TypedDict):
     id: int
 
 
+class Close(TypedDict):
+    """Close addresses to the isolated networks of all commands that run."""
+
+    op: Literal["close"]
+    addresses: list[str]
+
+
 class Spawned(TypedDict):
     """A command runs."""
 
@@ -123,5 +130,5 @@ class Exited(TypedDict):
     left: Left
 
 
-ToLauncher = Spawn | Adopt | Watch | Kill
+ToLauncher = Spawn | Adopt | Watch | Kill | Close
 ToServer = Spawned | Failed | Exited
