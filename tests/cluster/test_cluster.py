@@ -146,6 +146,7 @@ def test_a_new_node_is_used_and_a_drained_one_is_not(
 
 
 def test_commands_list_nodes_and_drain_one(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.settle()
     here = Here(tmp_path, cluster.server)
     ids = set(cluster.nodes())
     head, *rows = here.run("nodes").stdout.splitlines()
@@ -156,7 +157,7 @@ def test_commands_list_nodes_and_drain_one(cluster: Cluster, tmp_path: Path) -> 
     own = min(ids)
     try:
         drained = here.run("drain", own).stdout
-        assert drained == f"{own[:8]} gets no more calls; 0 run there\n"
+        assert drained.startswith(f"{own[:8]} gets no more calls; 0 run there")
         cluster.node(own, "draining")
     finally:
         undone = here.run("drain", own, "--undo", "--json").stdout
