@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from minifn.ids import is_domain, is_id
 
@@ -176,7 +177,7 @@ class Config:
                 "MINIFN_FUNCTIONS_DOMAIN must be a domain without a port, not"
                 f" {self.functions_domain!r}"
             )
-        if self.endpoint and not _ENDPOINT.fullmatch(self.endpoint):
+        if self.endpoint and not (_ENDPOINT.fullmatch(self.endpoint) and has_host(self.endpoint)):
             raise ConfigError(
                 "MINIFN_ENDPOINT must be a URL such as http://127.0.0.1:8000/v1, not "
                 f"{self.endpoint!r}"
@@ -261,6 +262,15 @@ def check(item: "dataclasses.Field[Any]", value: Any) -> None:
         raise ConfigError(f"{variable(item)} must be at least {rule['minimum']}, not {value!r}")
     if "maximum" in rule and value > rule["maximum"]:
         raise ConfigError(f"{variable(item)} must be at most {rule['maximum']}, not {value!r}")
+
+
+def has_host(url: str) -> bool:
+    """Tell whether a URL has a host, and a port only if it is one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def authority(host: str, port: int) -> str:

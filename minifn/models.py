@@ -283,7 +283,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
     def may_touch(self, function_id: str) -> bool:
         """Tell whether the caller's key is not restricted to other functions."""
-        return reaches(self.reach, function_id)
+        return not self.reach or reaches(self.reach, function_id)
 
     @property
     def privileged(self) -> bool:

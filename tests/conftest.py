@@ -45,13 +45,22 @@ for number, action in (
 # Each HTTP client would read all certificates again, which takes 15 ms of processor time.
 ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
 
+CONTRACT_FILE = "tests/runtimes/test_contract.py"
 #: Files whose tests share something only with those of the same first parameter.
 FILES_BY_PARAMETER = (
     "tests/docs/test_blocks.py",
     "tests/hostile/test_service_verdicts.py",
     "tests/hostile/test_verdicts.py",
-    "tests/runtimes/test_contract.py",
+    CONTRACT_FILE,
 )
+#: Files that use the contract suite's server of a family, with the family, "" where a test's first
+#: parameter names it. Compilers take up to a minute for the files that its functions share.
+FILES_OF_FAMILIES = {
+    "tests/runtimes/test_cpp.py": "cpp",
+    "tests/runtimes/test_dependencies.py": "",
+    "tests/runtimes/test_go.py": "go",
+    "tests/runtimes/test_jvm.py": "java",
+}
 #: Parameters that name an engine, and the engines that the slow part tests where bubblewrap, which
 #: most servers use, is there.
 ENGINE_PARAMETERS = frozenset({"called", "column", "engine", "engine_name", "spied"})
@@ -75,8 +84,8 @@ def pytest_configure() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two workers more than there are processors, because most tests wait."""
-    return (os.cpu_count() or 1) + 2
+    """Return three workers more than there are processors, because most tests wait."""
+    return (os.cpu_count() or 1) + 3
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
@@ -88,19 +97,21 @@ class ByGroup(LoadScopeScheduling):  # type: ignore[misc]
     """Give a group of tests to one worker, because they share servers and builds.
 
     A group is a file; in FILES_BY_PARAMETER it is a file and the first parameter (as a plain user
-    all those without bubblewrap), and a test of FILES_ALONE is one by itself. Groups begin in the
-    order of the files: by size, which is the default, the longest single tests come last and are
-    waited for. pytest 9.2 makes `--dist loadgroup` distribute without groups (pytest-xdist#1386).
+    all those without bubblewrap), and a test of FILES_ALONE is one by itself. FILES_OF_FAMILIES
+    belong to the groups of the contract suite. Groups begin in the order of the files: by size,
+    which is the default, the longest single tests come last and are waited for. pytest 9.2 makes
+    `--dist loadgroup` distribute without groups (pytest-xdist#1386).
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path, _, test = nodeid.partition("::")
         if path.startswith(FILES_ALONE):
             return nodeid
+        first = test.partition("[")[2].partition("-")[0].removesuffix("]")
+        if path in FILES_OF_FAMILIES:
+            path, first = CONTRACT_FILE, FILES_OF_FAMILIES[path] or first
         if not path.startswith(FILES_BY_PARAMETER):
             return path
-        _, _, parameters = test.partition("[")
-        first = parameters.partition("-")[0]
         if os.geteuid() and not first.startswith("bwrap"):
             # Without namespaces and users of their own, functions share limits and signals.
             first = "one user"

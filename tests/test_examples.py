@@ -221,7 +221,7 @@ def test_a_webhook_with_another_signature_is_refused(name: str, server: Server, 
 
 
 @pytest.mark.parametrize("name", named("-invoice"))
-def test_an_order_that_is_none_gets_no_invoice(name: str, server: Server, api: Api) -> None:
+def test_a_malformed_order_gets_no_invoice(name: str, server: Server, api: Api) -> None:
     deployment = deploy(server, here(api, {**EXAMPLES[name], "$id": f"{name}-2"}))
     assert deployment["status"] == "ready", deployment["buildLogs"]
     head = '{"number": 1, "to": "x"'

@@ -46,7 +46,7 @@ def test_a_function_with_an_interval_ticks(play: Play) -> None:
     play(story)
 
 
-def test_another_interval_is_planned_anew(play: Play) -> None:
+def test_another_interval_is_planned_again(play: Play) -> None:
     async def story(world: World) -> None:
         await world.add("", interval_minutes=600)
         assert await world.step(NOON) == intervals.next_run("fn", 600, NOON)

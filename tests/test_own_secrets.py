@@ -100,7 +100,7 @@ def test_other_users_read_nothing_in_the_data_directory_of_a_server_at_work(spie
 
 
 @pytest.mark.parametrize("name", ["admin.key", "jwt.secret", "variables.key"])
-def test_an_empty_secret_is_none(data: Path, name: str) -> None:
+def test_an_empty_secret_is_refused(data: Path, name: str) -> None:
     """Otherwise a file that lost its content would let anybody in."""
     data.mkdir(mode=0o700)
     (data / name).write_text(" \n")

@@ -122,5 +122,5 @@ def test_hypercorns_reloader_sees_no_builds(project: Project) -> None:
         assert not project.says(LINE)
 
 
-def test_a_process_that_watches_nothing_is_none(tmp_path: Path) -> None:
+def test_a_process_that_watches_nothing_does_not_count(tmp_path: Path) -> None:
     assert watching_process(tmp_path / "data") == ""

@@ -83,7 +83,7 @@ def plain(path: str) -> str:
 
 
 def is_binary(start: bytes) -> bool:
-    """Tell whether a file that begins so is no text in UTF-8; a sample may end in a character."""
+    """Tell whether a file that begins so is not UTF-8 text; a sample may end within a character."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
         return "\0" in decoder.decode(start, final=len(start) < SAMPLE_BYTES)
@@ -116,7 +116,7 @@ def shown(archive: str, wanted: str) -> dict[str, object]:
     try:
         text = content.decode()
     except UnicodeDecodeError:
-        raise Refused("The file is no text in UTF-8.") from None
+        raise Refused("The file is not UTF-8 text.") from None
     return {"path": wanted, "size": size, "content": text}
 
 

@@ -65,6 +65,11 @@ ZIP_ENCRYPTED = 0x1
 #: The first bytes of a zip: of its first member, or of the end of an empty one.
 ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 
+#: Files that a server keeps side by side. Two of them in one directory are its data directory.
+SERVER_FILES = frozenset({"minifn.db", "admin.key", "jwt.secret", "variables.key"})
+#: The rule that a data directory breaks; the builder knows by it that it must not keep the archive.
+NO_SERVER_FILES = "it holds the data directory of a server, with its keys"
+
 Parts = tuple[str, ...]
 
 
@@ -160,6 +165,7 @@ class Checker:
             return kind, parts if self._stays_inside(member, parts) else ()
         if kind == FILE:
             self._count(member, parts)
+            self._look_for_keys(parts)
         return kind, parts
 
     def split(self, name: str) -> Parts:
@@ -202,6 +208,14 @@ class Checker:
                 f"{shown(member.name)} is left out: it links to {shown(link)}, outside the archive."
             )
         return not outside
+
+    def _look_for_keys(self, parts: Parts) -> None:
+        """Refuse a data directory with this file. A build was checked when it was an archive."""
+        if self._built or parts[-1] not in SERVER_FILES:
+            return
+        beside = [(*parts[:-1], name) for name in SERVER_FILES]
+        if sum(path in self._sizes for path in beside) > 1:
+            raise Refused(f"{NO_SERVER_FILES} ({shown('/'.join(parts))})")
 
     def _count(self, member: tarfile.TarInfo, parts: Parts) -> None:
         size = member.size

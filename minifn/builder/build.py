@@ -169,7 +169,9 @@ class Build:
         if unset := [
             shown(name) for name, value in variables.items() if not can_be_set(name, value)
         ]:
-            self._log.note(f"Warning: not set, for = in the name or a NUL: {', '.join(unset)}")
+            self._log.note(
+                f"Warning: not set, because of = in the name or a NUL: {', '.join(unset)}"
+            )
         self._log.note("Environment preparation finished.")
         await self._run_commands(plan, installed, variables)
         usage = await asyncio.to_thread(self._seal, plan)

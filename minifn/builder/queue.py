@@ -192,6 +192,7 @@ class Builder:
             size = built.size
             log.note(f"Build finished: {size.files:,} files, {size.size_bytes:,} bytes.")
             return "ready", built
+        problem += await self._forget_keys(deployment.id, problem)
         log.note(problem)
         logger.warning(
             "build of deployment %s of function %s failed: %s",
@@ -271,6 +272,24 @@ class Builder:
             await asyncio.to_thread(self._packed.drop, deployment_id)
         except OSError:
             logger.exception("files of a build could not be removed; the next start tries again")
+
+    async def _forget_keys(self, deployment_id: str, problem: str) -> str:
+        """Remove an archive that failed because it has keys of a server; return a line about it.
+
+        A download would show them to each key that may read deployments.
+        """
+        # Imported here: an idle server does without tarfile.
+        from minifn.archive.unpack_main import NO_SERVER_FILES
+
+        if NO_SERVER_FILES not in problem:
+            return ""
+        try:
+            source = self._context.data.source(deployment_id)
+            await asyncio.to_thread(source.unlink, missing_ok=True)
+        except OSError:
+            logger.exception("an archive with keys of a server could not be removed")
+            return " Delete the deployment, and leave that directory out."
+        return " The archive is not kept. Leave that directory out, and deploy again."
 
 
 def _task_name(deployment_id: str) -> str:

@@ -59,6 +59,7 @@ class LazyGroup(click.Group):
         module, _, name = COMMANDS[cmd_name].partition(":")
         command = getattr(imported(module), name)
         assert isinstance(command, click.Command)
+        refuse_empty(command)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -74,6 +75,18 @@ class LazyGroup(click.Group):
         from minifn.cli.options import fail
 
         fail(reason)
+
+
+def refuse_empty(command: click.Command) -> None:
+    """Have a command refuse empty texts, except for parameters whose default is one."""
+    from minifn.cli.options import Given
+
+    for param in command.params:
+        if param.type is click.STRING and param.default != "":
+            param.type = Given()
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            refuse_empty(below)
 
 
 def imported(module: str) -> ModuleType:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from minifn.cli.options import configuration, existing_data, fail, settings
+from minifn.cli.options import GivenPath, configuration, existing_data, fail, settings
 from minifn.host.datadir import DataDir
 from minifn.services import backup as backups
 from minifn.store.schema import DatabaseTooNew
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = GivenPath(dir_okay=False, path_type=Path)
 
 
 @click.command()

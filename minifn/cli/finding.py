@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from minifn.config import has_host
 from minifn.host.datadir import DataDir
 
 #: The file of `minifn link`, in a directory or one above it.
@@ -73,12 +74,13 @@ def find_server(start: Path, environ: Mapping[str, str], *, url: str = "", key: 
 
 def address(url: str, source: str) -> str:
     """Return a server's address without a final slash and `/v1`. Raises BadAddress for another."""
-    shortened = url.strip().rstrip("/").removesuffix("/v1")
-    parts = urlsplit(shortened)
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise BadAddress(f"{source} must be an address such as http://127.0.0.1:8000, not {url!r}")
-    if "@" in parts.netloc:
+    if "@" in url:
+        # It is not shown.
         raise BadAddress(f"{source} holds a password: give the key with --key or MINIFN_API_KEY")
+    shortened = url.strip().rstrip("/").removesuffix("/v1")
+    parts = urlsplit(shortened) if has_host(shortened) else None
+    if not parts or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise BadAddress(f"{source} must be an address such as http://127.0.0.1:8000, not {url!r}")
     return shortened
 
 

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from minifn.cli.connecting import json_option
 from minifn.cli.examples import examples, examples_root
 from minifn.cli.handler_types import add_types
-from minifn.cli.options import fail
+from minifn.cli.options import GivenPath, fail
 from minifn.cli.project_file import NAMES, ProjectError, ProjectFile, id_for
 from minifn.ids import is_id
 from minifn.languages import RuntimeTable
@@ -63,7 +63,7 @@ def complete_templates(
 
 
 @click.command()
-@click.argument("directory", metavar="[DIR]", type=click.Path(file_okay=False), default=".")
+@click.argument("directory", metavar="[DIR]", type=GivenPath(file_okay=False), default=".")
 @click.option(
     "--runtime",
     metavar="FAMILY",
@@ -179,7 +179,8 @@ def _of_code(folder: Path, wanted: str) -> Beginning:
                 runtime=wanted if table.get(wanted) else _runtime(table, entry.family),
                 settings={**SETTINGS, "entrypoint": entry.entrypoint},
             )
-    fail(f"{folder} has files, but no entry file{f' of {wanted}' if wanted else ''}: name it main")
+    kind = f" of {wanted}" if wanted else ""
+    fail(f"{folder} has files, but no entry file{kind}: name it main, as in main.py")
 
 
 def _example(wanted: str) -> Beginning:
@@ -187,7 +188,7 @@ def _example(wanted: str) -> Beginning:
     found = {one["$id"]: one for one in examples()}.get(wanted)
     if found is None:
         known = ", ".join(one["$id"] for one in examples())
-        fail(f"--template {wanted!r} is none of {known}", status=2)
+        fail(f"--template {wanted!r} is not one of {known}", status=2)
     family = found["runtime"].rpartition("-")[0]
     settings = {
         name: value

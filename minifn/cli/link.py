@@ -68,7 +68,9 @@ def open_console(session: Session, function_id: str | None) -> None:
         return
     click.echo(url)
     if sys.stdout.isatty():
-        click.launch(url)
+        from minifn.cli.browser import open_link
+
+        open_link(url)
 
 
 def _sign_in(session: Session) -> str:

@@ -26,8 +26,30 @@ WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.ge
 
 #: Variables of the commands that talk to a server.
 CLIENT_VARIABLES = ("MINIFN_SERVER", "MINIFN_OTHER_KEY")
-_DURATION = re.compile(r"(\d+)([smhd]?)")
+_DURATION = re.compile(r"([0-9]+)([smhd]?)")
+#: Longest duration, a thousand years.
+SECONDS_MAX = 365_000 * 86400
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Given(click.types.StringParamType):
+    """Text that is not empty: an unset variable of a script must not pass for a default."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the text. An empty one ends the process with 2."""
+        if value == "":
+            self.fail("it is empty; leave it out for the default", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class GivenPath(click.Path):
+    """A path that is not empty, which would be the current directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. An empty one ends the process with 2."""
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def flag(name: str) -> str:
@@ -135,12 +157,15 @@ def seconds(flag: str, duration: str) -> int:
     match = _DURATION.fullmatch(duration)
     if match is None:
         fail(f"{flag} must be like 30s, 15m, 2h or 1d, not {duration!r}", status=2)
-    return int(match[1]) * _UNIT_SECONDS[match[2]]
+    count = int(match[1]) * _UNIT_SECONDS[match[2]]
+    if count > SECONDS_MAX:
+        fail(f"{flag} must be at most {SECONDS_MAX // 86400:,} days, not {duration!r}", status=2)
+    return count
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
     """End the process with one line on stderr."""
-    click.echo(printable(f"minifn: {message}"), err=True)
+    click.echo(" ".join(printable(f"minifn: {message}").splitlines()), err=True)
     sys.exit(status)
 
 

@@ -153,7 +153,7 @@ def show_body(body: bytes) -> None:
     try:
         text = printable(body.decode())
     except UnicodeDecodeError:
-        note(f"minifn: the body is {len(body)} bytes that are no text: send them to a file")
+        note(f"minifn: the body is {len(body)} bytes that are not text: send them to a file")
         return
     click.echo(text, nl=bool(text) and not text.endswith("\n"))
 

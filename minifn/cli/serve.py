@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from pathlib import Path
 
 import click
 
@@ -30,6 +31,11 @@ def serve_until_signal(config: Config, ready: Ready) -> None:
 async def announce(minifn: Minifn, url: str) -> None:
     """Print how to reach the server, and the key when this start made it."""
     click.echo("\n".join(describe(minifn, url)))
+    if folder := function_around(minifn.data.root):
+        click.echo(
+            f"warning  the data directory lies in {folder}, the folder of a function: tools other"
+            " than minifn upload its keys with the code. Name another one with --data"
+        )
     if minifn.admin_key_is_new:
         click.echo(f"key      {minifn.admin_key}  (new; shown this once)")
 
@@ -58,6 +64,27 @@ def describe(minifn: Minifn, url: str) -> list[str]:
         *(warning if exposed else ()),
         *(weaker if minifn.stronger_before else ()),
     ]
+
+
+def function_around(data: Path) -> Path | None:
+    """Return the folder of a function that a data directory lies in, None without one.
+
+    That is a folder of the project file there or above, or the directory's own if it has an entry
+    file.
+    """
+    from minifn.cli.project_file import ProjectError, ProjectFile
+    from minifn.languages.entry_files import entry_files
+
+    data = data.resolve()
+    try:
+        project = ProjectFile.find(data.parent)
+        folders = [entry.folder for entry in project.functions()] if project else []
+    except (ProjectError, OSError):
+        # Commands that need the file say so.
+        folders = []
+    if entry_files(data.parent):
+        folders.append(data.parent)
+    return next((folder for folder in folders if data.is_relative_to(folder)), None)
 
 
 def console_link(minifn: Minifn, url: str) -> str:

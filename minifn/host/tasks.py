@@ -21,8 +21,8 @@ async def running(
     def look(task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            # The message of a lost connection says it all.
-            trace = None if isinstance(error, ConnectionError) else error
+            # The message of a lost connection or file says it all.
+            trace = None if isinstance(error, ConnectionError | FileNotFoundError) else error
             logger.critical("the %s failed: %s", name, error, exc_info=trace)
             died(name)
 

@@ -95,7 +95,7 @@ class Search:
         current = [
             (key, version) for key, version in known.items() if version and _is_current(key[0])
         ]
-        # No place to write is no failure: the next start asks again.
+        # Without a place to write, the next start asks again.
         with contextlib.suppress(OSError):
             memory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             fresh = memory.with_name(f"versions.{os.getpid()}")

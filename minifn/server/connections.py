@@ -104,6 +104,19 @@ class Connection(Watched, HttpToolsProtocol):
         self.pipeline.clear()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Part of asyncio.Protocol. A client that sends no more still gets what it asked for.
+
+        Return whether the connection stays open. An answer without a length that has begun ends,
+        because it may be a stream without end, and a client that is gone does the same.
+        """
+        cycles = [cycle for cycle in (*self._ahead, self.cycle) if cycle is not None]
+        owed = [cycle for cycle in cycles if not (cycle.response_complete or cycle.more_body)]
+        if not owed or (owed[0].response_started and owed[0].chunked_encoding):
+            return False
+        owed[-1].keep_alive = False
+        return True
+
     def _refuse(self) -> None:
         head = (
             b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=UTF-8\r\n"

@@ -40,12 +40,12 @@ from minifn.models import (
     Trigger,
 )
 from minifn.services import execution_records as records
+from minifn.services.filling import Filling
 from minifn.services.function_calls import FunctionCalls
 from minifn.services.queue_limits import QueueLimits
 from minifn.services.targets import Targets
 from minifn.store import execution_queue, executions, schedules
 from minifn.store.database import Database
-from minifn.store.late_indexes import STEP_ROWS
 from minifn.store.schedules import Move
 from minifn.tokens import Tokens
 from minifn.workers.interface import Workers
@@ -93,9 +93,7 @@ class Executions:
         self._changes = changes or ChangeFeed()
         self._calls = FunctionCalls(tokens, specs.endpoint, self._changes)
         self._running = Tasks()
-        self._filling = Tasks()
-        #: Executions that were stored after they ended.
-        self._inserted = 0
+        self._filling = Filling(database)
         #: Sequence of the function served last: the next claim begins behind it.
         self._turn = 0
         self._wake = asyncio.Event()
@@ -243,6 +241,7 @@ class Executions:
 
     def _queued(self, stored: Sequence[Execution]) -> None:
         """Publish executions that were just stored, and have them run when they are due."""
+        self._filling.count(len(stored))
         for execution in stored:
             self._changes.tell("create", execution)
         waiting = sum(execution.status == "waiting" for execution in stored)
@@ -269,11 +268,7 @@ class Executions:
 
     def _insert(self, execution: Execution) -> "asyncio.Future[None]":
         """Store an execution that has ended."""
-        self._inserted += 1
-        if self._inserted % STEP_ROWS == 0:
-            # A transaction of its own, for which no caller waits.
-            filling = self._database.insist(executions.fill_indexes)
-            self._filling.start(filling, "minifn-late-indexes")
+        self._filling.count(1)
         return self._database.write_each(executions.insert_each, execution)
 
     async def __call__(

@@ -12,7 +12,7 @@ from minifn.builder.packed import PACKED_BYTES_MAX
 from minifn.config import Config
 from minifn.instants import now_ms
 from minifn.services.deployments import DeploymentService
-from minifn.store import late_indexes, retention, usage
+from minifn.store import filling, retention, usage
 from minifn.store.connection import give_back
 from minifn.store.database import Database
 
@@ -50,7 +50,7 @@ class Retention:
         """Delete everything that has expired at `now`."""
         # Usage counted up to now keeps the following steps short.
         await usage.catch_up(self._database)
-        await self._repeat(late_indexes.fill)
+        await self._repeat(filling.fill)
         deleted = await self._repeat(retention.purge, ROWS)
         if self._config.retention_days:
             before = now - self._config.retention_days * DAY_MS

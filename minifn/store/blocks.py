@@ -1,7 +1,7 @@
 """Where executions that match may lie, so that a walk leaves out the others.
 
 Ids and times nearly follow the order of creation: `executions_blocks` has the least and the largest
-of each block of rows. `late_indexes` adds a block whenever it fills functions in, and a trigger
+of each block of rows. `filling` adds a block whenever it fills functions in, and a trigger
 widens it when one of its rows changes. Of a column with few values, such as the deployment, the
 index tells the first and the last row of each value. Rows beyond the last block (the tail) are
 read.

@@ -20,7 +20,7 @@ _OPERATORS = {
 }
 _NULL_METHODS = (Method.IS_NULL, Method.IS_NOT_NULL)
 _NEGATED = frozenset({Method.NOT_STARTS_WITH, Method.NOT_ENDS_WITH, Method.NOT_CONTAINS})
-#: The largest code point. It is no character, so texts with the prefix p sort before p + LAST.
+#: The largest code point. It is not a character, so texts with the prefix p sort before p + LAST.
 LAST = "\U0010ffff"
 
 

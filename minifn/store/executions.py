@@ -6,12 +6,13 @@
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.models import Execution
-from minifn.store import late_indexes, usage
+from minifn.store import filling, late_indexes, usage
 from minifn.store.attributes import ALL_EXECUTIONS, EXECUTIONS, FUNCTIONS
 from minifn.store.conditions import Condition, condition, join, within
 from minifn.store.paging import Page, page as list_page
@@ -31,58 +32,70 @@ from minifn.store.table import Table
 TABLE = Table("executions", Execution)
 
 _encode = msgspec.json.encode
-_INSERT = (
-    "INSERT INTO executions (id, created_at, updated_at, function, function_id, deployment_id,"
-    " trigger, status, user_id, request_method, request_path, request_headers,"
-    " response_status_code, response_headers, duration_seconds, scheduled_at, logs, errors)"
-    " VALUES (?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " ?, ?, ?, ?, ?)"
+_COLUMNS = (
+    "id, created_at, updated_at, function, function_id, deployment_id, trigger, status, user_id,"
+    " request_method, request_path, request_headers, response_status_code, response_headers,"
+    " duration_seconds, scheduled_at, logs, errors"
 )
+_ROW = (
+    "(?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+    " ?, ?)"
+)
+#: Statements that insert a number of executions.
+_INSERTS = {
+    rows: f"INSERT INTO executions ({_COLUMNS}) VALUES {', '.join([_ROW] * rows)}"
+    for rows in (32, 16, 8, 4, 2, 1)
+}
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
 _FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, late_indexes.BY_FUNCTION)
 
 
 def insert(conn: sqlite3.Connection, execution: Execution) -> int:
-    """Insert an execution and return its sequence.
+    """Insert an execution and return its sequence. Call `fill_indexes` now and then.
 
     Raises FunctionNotFound when its function was deleted.
     """
     insert_each(conn, [execution])
-    (sequence,) = conn.execute("SELECT last_insert_rowid()").fetchone()
-    if sequence % late_indexes.STEP_ROWS == 0:
-        fill_indexes(conn)
-    return int(sequence)
+    return int(conn.execute("SELECT last_insert_rowid()").fetchone()[0])
 
 
 def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
-    """Insert executions: one statement for all costs half.
+    """Insert executions: one statement for many costs half. Call `fill_indexes` now and then.
 
-    Call `fill_indexes` every STEP_ROWS rows. Raises FunctionNotFound when the function of one was
-    deleted.
+    Raises FunctionNotFound when the function of one was deleted.
     """
-    rows = [
-        (
-            e.id, e.created_at, e.updated_at, e.function_id, e.function_id, e.deployment_id,
-            e.trigger, e.status, e.user_id, e.request_method, e.request_path,
-            _encode(e.request_headers).decode(), e.response_status_code,
-            _encode(e.response_headers).decode(), e.duration_seconds, e.scheduled_at,
-            e.logs, e.errors,
-        )
-        for e in new
-    ]  # fmt: skip
+    at = 0
     try:
-        conn.executemany(_INSERT, rows)
+        for rows, statement in _INSERTS.items():
+            while len(new) - at >= rows:
+                conn.execute(statement, _values(new[at : at + rows]))
+                at += rows
     except sqlite3.IntegrityError as exc:
         if "NOT NULL" in str(exc):
             raise FunctionNotFound from exc
         raise
 
 
-def fill_indexes(conn: sqlite3.Connection) -> None:
-    """Fill a late index if many rows wait for it, else count usage."""
-    if not late_indexes.fill(conn):
-        # Counted along, so that a look at the usage never finds much to count.
-        usage.count_next(conn)
+def _values(new: Sequence[Execution]) -> list[Any]:
+    values: list[Any] = []
+    for e in new:
+        values += (
+            e.id, e.created_at, e.updated_at, e.function_id, e.function_id, e.deployment_id,
+            e.trigger, e.status, e.user_id, e.request_method, e.request_path,
+            _encode(e.request_headers).decode(), e.response_status_code,
+            _encode(e.response_headers).decode(), e.duration_seconds, e.scheduled_at,
+            e.logs, e.errors,
+        )  # fmt: skip
+    return values
+
+
+def fill_indexes(conn: sqlite3.Connection) -> bool:
+    """Do a step of filling the late indexes if one is due, else count usage; tell which it was."""
+    if filling.fill(conn):
+        return True
+    # Counted along, so that a look at the usage never finds much to count.
+    usage.count_next(conn)
+    return False
 
 
 def get(

@@ -26,7 +26,9 @@ def sequences(
     """
     (column, descending), _ = orders
     way = "DESC" if descending else "ASC"
-    index = Index(late_indexes.index_of(column), column, descending, _of_column(query, column))
+    name = late_indexes.index_of(column)
+    wanted = join([late_indexes.held(conn, name), _of_column(query, column)])
+    index = Index(name, column, descending, wanted)
     cursor = _cursor(conn, table, query, scope, column)
     head = (
         index.after("chosen.of_function", "?", "?", cursor)
@@ -36,9 +38,7 @@ def sequences(
     following = index.after("walk.of_function", "walk.key", "walk.at")
     matches = where(query, scope)
     beyond = _beyond(column, descending, cursor)
-    tail = join(
-        [Condition("sequence > ?", (late_indexes.mark(conn, index.name),)), beyond, matches]
-    )
+    tail = join([Condition("sequence > ?", (late_indexes.mark(conn, name),)), beyond, matches])
     # SQLite from 3.41 on would else read all functions to their ends before the first row.
     sql = (
         "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("

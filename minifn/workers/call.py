@@ -24,7 +24,7 @@ class Call:
 
     __slots__ = (
         *("began", "crowded", "deadline", "delivered", "future", "kept", "kept_bytes"),
-        *("logged", "logging", "output_mark", "request"),
+        *("_untold", "logged", "logging", "output_mark", "request"),
     )
 
     def __init__(
@@ -46,6 +46,8 @@ class Call:
         self.kept_bytes = 0
         #: Streams that were cut below their limit, because other calls of the worker logged much.
         self.crowded: set[str] = set()
+        #: Logged bytes that no watcher was told of, by stream in their order.
+        self._untold: list[tuple[Literal["logs", "errors"], bytearray]] = []
         #: Bytes that the process had written to its own output when the call began.
         self.output_mark = mark
 
@@ -71,9 +73,22 @@ class Call:
         return len(text)
 
     def _tell(self, stream: Literal["logs", "errors"], text: bytes) -> None:
-        """Have the watchers of the server's changes hear of logged bytes at once."""
-        execution = self.request.execution
-        if execution is not None:
+        """Have the watchers of the server's changes hear of logged bytes in the next turn.
+
+        What comes in one turn is told together: it costs each watcher as much as one line.
+        """
+        if not self._untold:
+            asyncio.get_running_loop().call_soon(self._tell_gathered)
+        if self._untold and self._untold[-1][0] == stream:
+            self._untold[-1][1].extend(text)
+        else:
+            self._untold.append((stream, bytearray(text)))
+
+    def _tell_gathered(self) -> None:
+        execution, gathered, self._untold = self.request.execution, self._untold, []
+        if execution is None:
+            return
+        for stream, text in gathered:
             news = Printed(
                 execution_id=execution.id,
                 function_id=execution.function_id,

@@ -214,7 +214,7 @@ class Template:
         """Note a fork that failed, or the end of the template."""
         try:
             data = self._control.recv(MESSAGE_BYTES)
-            # Each fork fails once: whatever else comes is no word of the wrapper.
+            # Each fork fails once: anything else does not come from the wrapper.
             settle(self._asked.pop(int(_word(data, "failed"))))
         except BlockingIOError:
             pass

@@ -339,7 +339,7 @@ class Worker(asyncio.Protocol):
             self._flooded()
 
     def _flooded(self) -> None:
-        self._kill("The function's process wrote faster than can be kept up with.\n")
+        self._kill("The function's process wrote faster than the server can read.\n")
 
     async def stop(self) -> None:
         """Take no more requests, wait for those in flight, then end the process."""

@@ -3,7 +3,7 @@
 /**
  * Returns why an import failed, and whether a file does not parse, for load.cjs.
  *
- * Bun's messages about syntax are no errors of JavaScript. `parsed` is the file that a message is
+ * Bun's messages about syntax are not errors of JavaScript. `parsed` is the file that a message is
  * about when it was read from a string.
  */
 function explain(error, parsed = "") {

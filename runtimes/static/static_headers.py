@@ -6,7 +6,7 @@ import time
 
 from static_files import File
 
-#: Digits of the largest number in a range; a longer one is no range.
+#: Digits of the largest number in a range; a longer one is not a range.
 DIGITS_MAX = 18
 DATE = "%a, %d %b %Y %H:%M:%S GMT"
 UNRESERVED = frozenset(

@@ -5,7 +5,7 @@ import re
 import socket
 import threading
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -236,6 +236,36 @@ def test_an_odd_head_is_parsed_each_time(
     pieces = (*[request_bytes] * 3, closing(USUAL["key"]))
     direct, asgi = (talk(site, *pieces, pause_seconds=0.05) for site in sites)
     assert direct == asgi
+
+
+@pytest.mark.parametrize("kinds", [("key",), ("chunked",), ("key", "chunked", "domain", "key")])
+def test_a_client_that_sends_no_more_gets_every_answer(
+    sites: tuple[SiteServer, SiteServer], monkeypatch: pytest.MonkeyPatch, kinds: tuple[str, ...]
+) -> None:
+    site, _ = sites
+    call = type(site.site.pool).call
+    ends: list[bool] = []
+    eof_received = DirectConnection.eof_received
+
+    def noted(self: DirectConnection) -> bool:
+        ends.append(eof_received(self))
+        return ends[-1]
+
+    async def held(self: Any, *args: Any, **more: Any) -> Any:
+        # The server reads no further, and hears of no end, while requests wait for others.
+        flows = [cast("Any", one).flow for one in site._server.server_state.connections]
+        while not (ends or any(flow.read_paused for flow in flows)):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        return await call(self, *args, **more)
+
+    monkeypatch.setattr(type(site.site.pool), "call", held)
+    monkeypatch.setattr(DirectConnection, "eof_received", noted)
+    with socket.create_connection(("127.0.0.1", site.port), timeout=20) as client:
+        client.sendall(b"".join({**USUAL, **UNUSUAL}[kind] for kind in kinds))
+        client.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: client.recv(65536), b""))
+    assert received.count(b"HTTP/1.1 20") == len(kinds)
+    assert received.lower().count(b"connection: close") == 1
 
 
 def test_a_refusal_does_not_wait_for_the_body(sites: tuple[SiteServer, SiteServer]) -> None:

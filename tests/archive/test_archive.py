@@ -86,6 +86,23 @@ def test_hostile_members_are_refused(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "escaped").exists()
 
 
+@pytest.mark.parametrize("place", ["", "minifn-data/", "./deep/er/data/"])
+@pytest.mark.parametrize("left", [("minifn.db", "jwt.secret"), ("variables.key", "admin.key")])
+def test_a_servers_data_directory_is_refused(
+    place: str, left: tuple[str, str], tmp_path: Path
+) -> None:
+    """Ignore files may leave out some of its files."""
+    data = packed((member("main.py"), b"x"), *((member(place + name), b"x") for name in left))
+    with pytest.raises(Refused, match="data directory of a server, with its keys"):
+        unpacked(data, tmp_path / "out")
+
+
+def test_names_of_a_servers_files_are_not_its_own(tmp_path: Path) -> None:
+    apart = ("minifn.db", "a/jwt.secret", "b/jwt.secret", "a/b/admin.key", "c/minifn.db/admin.key")
+    unpacked(packed(*((member(name), b"x") for name in apart)), tmp_path / "out")
+    assert all((tmp_path / "out" / name).exists() for name in apart)
+
+
 OUTSIDE = {
     "absolute": [(member("l", tarfile.SYMTYPE, "/etc"), b"")],
     "escaping": [(member("a/l", tarfile.SYMTYPE, "../../escaped"), b"")],

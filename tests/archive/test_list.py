@@ -55,7 +55,7 @@ def test_a_file_is_shown(archive: Path) -> None:
         ("nothing", "no such file"),
         ("../../etc/passwd", "no such file"),
         ("/etc/passwd", "no such file"),
-        ("logo.png", "no text"),
+        ("logo.png", "not UTF-8 text"),
         ("long.txt", "1,048,577 bytes"),
     ):
         with pytest.raises(ArchiveUnreadable, match=reason):

@@ -7,6 +7,7 @@ import sqlite3
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ import msgspec
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Execution, Function
-from minifn.store import executions, schema
+from minifn.store import executions, filling, schema
 from minifn.store.connection import connect
 from minifn.store.table import Table
 from tests.benchmarks import loop_steps
@@ -173,17 +174,36 @@ def row_alone(path: Path) -> list[Row]:
 
 
 def insert(connection: sqlite3.Connection, count: int) -> float:
-    """Insert executions in transactions of BATCH_ROWS; return the seconds it took this thread."""
-    total = 0.0
+    """Insert executions as the server does, in transactions of BATCH_ROWS, and fill the late
+    indexes by steps between them; return the seconds it took this thread.
+    """
+    total, looks = 0.0, 0
     for start in range(0, count, BATCH_ROWS):
         new = [execution(start + number) for number in range(BATCH_ROWS)]
         began = time.thread_time()
-        connection.execute("BEGIN IMMEDIATE")
-        for one in new:
-            executions.insert(connection, one)
-        connection.execute("COMMIT")
+        with transaction(connection):
+            executions.insert_each(connection, new)
+        if (start + BATCH_ROWS) // filling.LOOK_ROWS > looks:
+            looks += 1
+            look(connection)
         total += time.thread_time() - began
     return total
+
+
+def look(connection: sqlite3.Connection) -> None:
+    """Fill the late indexes as the server does after LOOK_ROWS executions."""
+    for _ in range(filling.LOOK_STEPS):
+        with transaction(connection):
+            if not executions.fill_indexes(connection):
+                break
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done within."""
+    connection.execute("BEGIN IMMEDIATE")
+    yield
+    connection.execute("COMMIT")
 
 
 def execution(number: int) -> Execution:

@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from minifn.store import late_indexes
+from minifn.store import filling
 from tests.benchmarks.rates import load
 from tests.benchmarks.report import Row, at_most
 from tests.benchmarks.targets import deploy_hello, execution_target
@@ -166,5 +166,5 @@ def fill(data: Path, rows: int) -> None:
         )
         # The times of the first one are not in order with the others.
         connection.execute("DELETE FROM executions WHERE created_at > 1700000000000")
-        while late_indexes.fill(connection):
+        while filling.fill(connection):
             pass

@@ -56,6 +56,19 @@ def test_a_bad_archive_fails_the_build(data: Path, runtimes: RuntimeTable, engin
     asyncio.run(body())
 
 
+def test_an_archive_with_a_servers_keys_is_not_kept(data: Path, runtimes: RuntimeTable) -> None:
+    async def body() -> None:
+        async with opened(data, runtimes) as world:
+            keys = {"data/minifn.db": "x", "data/admin.key": "the key"}
+            deployment = await world.build({**HELLO, **keys})
+            assert deployment.status == "failed"
+            assert "the data directory of a server, with its keys" in deployment.build_logs
+            assert "The archive is not kept." in deployment.build_logs
+            assert not world.data.source(deployment.id).exists()
+
+    asyncio.run(body())
+
+
 def test_a_runtime_that_cannot_run_fails_the_build(data: Path, runtimes: RuntimeTable) -> None:
     async def body() -> None:
         async with opened(data, runtimes) as world:

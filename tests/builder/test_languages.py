@@ -274,7 +274,7 @@ def test_only_the_promised_link_leads_out_of_the_code(python: Installed, tmp_pat
     assert {name: target for name, target in links.items() if "/" in target} == plan.links
 
 
-def test_an_environment_that_came_along_is_made_anew(python: Installed, tmp_path: Path) -> None:
+def test_an_environment_that_came_along_is_made_again(python: Installed, tmp_path: Path) -> None:
     code = code_folder(tmp_path)
     stale = code / "runtime-env/lib/python3.1/site-packages"
     stale.mkdir(parents=True)

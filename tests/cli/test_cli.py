@@ -19,6 +19,7 @@ import pytest
 
 from minifn import __version__
 from minifn.cli import COMMANDS
+from minifn.cli.serve import function_around
 from tests.patience import patient
 from tests.processes import killed_at_end
 from tests.serving import PROJECT, Api, Server, wait_until
@@ -295,6 +296,22 @@ def test_hosts_of_repositories_get_a_secret_of_their_own(data: Path) -> None:
     assert lines[3] == ["two", "https://example.com/org"]
     assert lines[2][1] != lines[5][1]
     assert len(lines[2][1]) == 64
+
+
+def test_serve_knows_a_data_directory_in_the_folder_of_a_function(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for name in ("of/deep", "apart", "bare", "damaged"):
+        (project / name).mkdir(parents=True)
+    entry = {"$id": "f", "path": "of"}
+    (project / "appwrite.json").write_text(json.dumps({"functions": [entry]}))
+    (project / "bare/main.py").touch()
+    (project / "damaged/appwrite.json").write_text("{")
+    (project / "link").symlink_to("of")
+    expected = {"of/d": "of", "of/deep/d": "of", "link/d": "of", "bare/d": "bare"}
+    expected |= {"apart/d": "", "d": "", "damaged/d": ""}
+    for data, folder in expected.items():
+        found = function_around(project / data)
+        assert found == (project / folder if folder else None), data
 
 
 def test_doctor_reports_the_same_in_both_forms(data: Path) -> None:

@@ -79,7 +79,7 @@ def test_an_older_project_file_gets_the_entry(here: Here) -> None:
     ("arguments", "line"),
     [
         (("--runtime", "cobol"), "has no starter; those that have one are node, "),
-        (("--template", "gone"), "is none of python-hello, "),
+        (("--template", "gone"), "is not one of python-hello, "),
         (("--id", "a b"), "--id must be an ID"),
         (("--runtime", "node", "--template", "node-hello"), "leave --runtime out"),
     ],

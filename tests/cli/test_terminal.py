@@ -12,7 +12,7 @@ from tests.cli.conftest import Here
 from tests.cli.pseudo_terminal import PseudoTerminal
 from tests.cli.test_cli import environment
 from tests.packing import packed_files
-from tests.serving import Api, Server
+from tests.serving import Api, Server, wait_until
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 HELLO = 'def main(context):\n    return context.res.text("\\x1b]0;evil\\x07\\x1b[31mhi")\n'
@@ -94,6 +94,25 @@ def test_a_body_never_reaches_the_terminal_raw(here: Here, function: str) -> Non
     terminal = shown(here, "logs", function, "-n", "1")
     assert "POST / 200" in terminal.text
     assert "\x1b]" not in terminal.raw
+
+
+def test_no_command_line_has_the_link_to_the_console(here: Here, tmp_path: Path) -> None:
+    """Every user of a machine reads the command lines of all its processes."""
+    seen, home = tmp_path / "seen", tmp_path / "home"
+    opener = here.file("bin/xdg-open", f'#!/bin/sh\nprintf "%s" "$*" > {seen}\n')
+    opener.chmod(0o755)
+    settings = {"PATH": f"{opener.parent}:{os.environ['PATH']}", "HOME": str(home)}
+    settings |= {"XDG_CONFIG_HOME": str(home)}
+    command = [sys.executable, "-m", "minifn", "open"]
+    with PseudoTerminal(command, here.folder, environment(**settings)) as terminal:
+        terminal.expect(r"\?token=")
+        wait_until(lambda: seen.exists() and seen.read_text(), 10, "the browser opens")
+    link, place = terminal.text.split()[0], seen.read_text()
+    assert link.removeprefix(here.server.url) not in place
+    page = Path(place.removeprefix("file://"))
+    assert f'content="0; url={link}"' in page.read_text()
+    assert (page.stat().st_mode & 0o777, page.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert list(page.parent.iterdir()) == [page]
 
 
 def test_a_secret_is_asked_for_and_not_echoed(here: Here, function: str, api: Api) -> None:

@@ -39,7 +39,8 @@ SETTINGS = """\
 # Settings
 
 Every setting is an environment variable. All but the three secrets are also an option of `minifn serve`; an option
-overrides its variable. A wrong value ends the command with one line that names the setting, and exit code 2.
+overrides its variable. A wrong value ends the command with one line that names the setting, and exit code 2. An empty
+variable counts as unset. An empty option is a wrong value: leave it out for the default.
 
 Lists are separated by commas. In Python, each setting is a field of `minifn.Config`: `MINIFN_SYNC_TIMEOUT` is
 `Config(sync_timeout=...)`.

@@ -340,7 +340,15 @@ def test_the_setting_goes_before_what_requests_show(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["127.0.0.1:8000/v1", "http://127.0.0.1:8000", "ftp://a/v1", "http://a/v1?b", "http://u@a/v1"],
+    [
+        "127.0.0.1:8000/v1",
+        "http://127.0.0.1:8000",
+        "ftp://a/v1",
+        "http://a/v1?b",
+        "http://u@a/v1",
+        "http://[/v1",
+        "http://a:0/v1",
+    ],
 )
 def test_an_endpoint_is_the_url_of_an_api(url: str) -> None:
     with pytest.raises(ConfigError, match="MINIFN_ENDPOINT"):

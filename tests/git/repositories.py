@@ -2,9 +2,11 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.processes import killed_at_end
 from tests.serving import Api, Server
 
 MAIN = "def main(context):\n    return context.res.text({text!r})\n"
@@ -77,3 +79,24 @@ def create(api: Api, name: str, **settings: object) -> str:
         name, api.runtime("python"), **{"entrypoint": "main.py", "execute": ["any"], **settings}
     )
     return name
+
+
+@contextmanager
+def endless_push(
+    repository: Repository, server: Server, api: Api, function_id: str
+) -> Iterator[tuple["subprocess.Popen[str]", Iterator[str]]]:
+    """Push a new function whose build does not end; give git and the lines after its begin."""
+    create(api, function_id, commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done")
+    repository.commit({"main.py": answering("x")})
+    push = subprocess.Popen(
+        ["git", "push", address(server, function_id), "main"],
+        cwd=repository.path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
+    )
+    with killed_at_end(push):
+        assert push.stderr is not None
+        lines = iter(push.stderr.readline, "")
+        assert any("remote: begun" in line for line in lines)
+        yield push, lines

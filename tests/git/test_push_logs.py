@@ -4,8 +4,7 @@ import os
 import subprocess
 
 from minifn.limits import LOG_LIMIT_CHARS
-from tests.git.repositories import Repository, address, answering, create, git
-from tests.processes import killed_at_end
+from tests.git.repositories import Repository, address, answering, create, endless_push, git
 from tests.serving import Api, Server
 
 #: Lines of 60 characters, a third more of them than a log keeps.
@@ -61,22 +60,8 @@ def test_a_failed_fetch_is_reported(api: Api, git_server: Server, repository: Re
 def test_a_push_ends_with_its_function(
     api: Api, git_server: Server, repository: Repository
 ) -> None:
-    function_id = create(
-        api, "short-lived", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done"
-    )
-    repository.commit({"main.py": answering("x")})
-    push = subprocess.Popen(
-        ["git", "push", address(git_server, function_id), "main"],
-        cwd=repository.path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
-    )
-    with killed_at_end(push) as pushing:
-        assert pushing.stderr is not None
-        lines = iter(pushing.stderr.readline, "")
-        assert any("remote: begun" in row for row in lines)
-        api.call("DELETE", f"/functions/{function_id}", 204)
+    with endless_push(repository, git_server, api, "short-lived") as (pushing, lines):
+        api.call("DELETE", "/functions/short-lived", 204)
         assert any("The deployment was deleted." in row for row in lines)
         assert pushing.wait(20) == 0
 

@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 
 from minifn.limits import GIT_REQUESTS_MAX
-from tests.git.repositories import Repository, address, answering, create, git
-from tests.processes import killed_at_end
+from tests.git.repositories import Repository, address, answering, create, endless_push, git
 from tests.serving import Api, Server, wait_until
 
 
@@ -272,24 +271,10 @@ def test_the_repository_goes_with_its_function(
 def test_the_pusher_sees_the_log_while_the_build_runs(
     api: Api, git_server: Server, repository: Repository
 ) -> None:
-    function_id = create(
-        api, "slow", commands="echo begun; while [ ! -e /tmp/never ]; do sleep 0.1; done"
-    )
-    repository.commit({"main.py": answering("x")})
-    pushing = subprocess.Popen(
-        ["git", "push", address(git_server, function_id), "main"],
-        cwd=repository.path,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
-    )
-    assert pushing.stderr is not None
-    with killed_at_end(pushing):
-        lines = iter(pushing.stderr.readline, "")
-        assert any("remote: begun" in line for line in lines)
+    with endless_push(repository, git_server, api, "slow") as (pushing, lines):
         assert pushing.poll() is None
-        (deployment,) = api.call("GET", f"/functions/{function_id}/deployments", 200)["deployments"]
-        api.call("PATCH", f"/functions/{function_id}/deployments/{deployment['$id']}/status", 200)
+        (deployment,) = api.call("GET", "/functions/slow/deployments", 200)["deployments"]
+        api.call("PATCH", f"/functions/slow/deployments/{deployment['$id']}/status", 200)
         assert any("Build canceled" in line for line in lines)
         assert pushing.wait(20) == 0
 

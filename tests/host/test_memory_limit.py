@@ -40,7 +40,7 @@ def test_without_a_group_the_machine_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", ["max", str(2**62), ""])
-def test_a_group_without_a_limit_of_its_own_is_none(tmp_path: Path, limit: str) -> None:
+def test_a_group_without_a_limit_of_its_own_does_not_count(tmp_path: Path, limit: str) -> None:
     group(tmp_path / "groups/a", memory__max=limit, memory__current=5)
     group(tmp_path / "groups/a", memory__limit_in_bytes=limit, memory__usage_in_bytes=5)
     assert look(process(tmp_path, "0::/a", V2)).source == MACHINE

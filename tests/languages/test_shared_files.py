@@ -82,7 +82,7 @@ def test_they_are_made_by_a_user_that_no_function_has(place: Path, engine: str) 
 
 
 @pytest.mark.parametrize("how", ["cut", "removed", "added", "record"])
-def test_broken_ones_are_made_anew(how: str, place: Path) -> None:
+def test_broken_ones_are_made_again(how: str, place: Path) -> None:
     async def body() -> None:
         async with serving(place, "process") as client:
             says(await build(client, SOURCE))
@@ -141,7 +141,7 @@ def test_a_worker_that_reads_none_neither_sees_nor_makes_them(place: Path, engin
     asyncio.run(body())
 
 
-def test_another_path_makes_them_anew(place: Path, bwrap: str) -> None:
+def test_another_path_makes_them_again(place: Path, bwrap: str) -> None:
     async def body() -> None:
         for engine, made in (("process", True), ("bwrap", True), ("bwrap", False)):
             async with serving(place, engine) as client:

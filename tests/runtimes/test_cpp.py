@@ -14,10 +14,7 @@ from tests.workers.harness import Caller
 SOURCE = "deep/in/the/tree/handler.h"
 NOTICE = "Native logs detected. Use context.log() or context.error() for better experience.\n"
 
-pytestmark = [
-    pytest.mark.parametrize("site", [FAMILY], indirect=True),
-    pytest.mark.xdist_group("contract cpp"),
-]
+pytestmark = pytest.mark.parametrize("site", [FAMILY], indirect=True)
 
 
 @pytest.fixture

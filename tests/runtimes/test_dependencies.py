@@ -7,7 +7,6 @@ from tests.runtimes.contract.table import Answer, failed
 from tests.runtimes.families import go, rust
 
 
-@pytest.mark.xdist_group("contract go")
 @pytest.mark.parametrize("site", [go.FAMILY], indirect=True, ids=["go"])
 def test_vendored_modules_and_a_replaced_one(site: Site) -> None:
     async def check() -> None:
@@ -19,7 +18,6 @@ def test_vendored_modules_and_a_replaced_one(site: Site) -> None:
 
 # Cargo compiles the shared crates once more for the function.
 @pytest.mark.slow
-@pytest.mark.xdist_group("contract rust")
 @pytest.mark.parametrize("site", [rust.FAMILY], indirect=True, ids=["rust"])
 def test_a_crate_of_the_upload(site: Site) -> None:
     async def check() -> None:

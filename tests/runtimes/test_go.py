@@ -27,8 +27,6 @@ echo listed
 """
 STARTER = RuntimeTable.load().starters()["go"][1]
 
-pytestmark = pytest.mark.xdist_group("contract go")
-
 
 async def starter(site: Site, runtime: str, commands: str = "") -> Deployment:
     """Build the starter."""

@@ -105,7 +105,7 @@ def test_own_json_is_as_gsons(reader: Reader, value: Any, ascii_only: bool) -> N
 @settings(max_examples=500)
 @given(SCRAPS)
 @pytest.mark.slow
-def test_own_json_refuses_what_is_none(reader: Reader, text: str) -> None:
+def test_own_json_refuses_other_text(reader: Reader, text: str) -> None:
     try:
         expected = json.loads(text, parse_int=float, parse_float=finite)
     except ValueError:
@@ -131,7 +131,6 @@ async def built(site: Site, function_id: str, files: dict[str, bytes]) -> Deploy
     return await deployed(site.server, function_id, pack(extra=files))
 
 
-@pytest.mark.xdist_group("contract java")
 @pytest.mark.parametrize("site", [FAMILY], indirect=True, ids=["java"])
 class TestJars:
     """Builds and calls on the server of the contract."""

@@ -43,6 +43,12 @@ class Cli:
             pytest.skip(f"appwrite-cli {version} is not installed: python tests/sdk/install.py")
         home.mkdir()
         self.run = runner(program, home, server)
+        self._endpoint = server.endpoint
+
+    def log_in(self, folder: Path, password: str, *, refused: bool = False) -> None:
+        """Log in as the operator."""
+        name = ("--endpoint", self._endpoint, "--email", "ops@example.com")
+        self.run(folder, "login", *name, "--password", password, refused=refused)
 
     def functions(self, folder: Path, command: str, **options: str) -> Any:
         """Run `appwrite functions <command>` and return its JSON, None without any."""
@@ -203,18 +209,8 @@ def test_push_of_a_new_function_by_the_operator(
     entry = settings(function_id, api.runtime("python"))
     work = project(tmp_path / "work", PROJECT_FILES[cli.major], entry)
 
-    wrong = ("--email", "ops@example.com", "--password", "wrong password")
-    cli.run(work, "login", "--endpoint", server.endpoint, *wrong, refused=True)
-    cli.run(
-        work,
-        "login",
-        "--endpoint",
-        server.endpoint,
-        "--email",
-        "ops@example.com",
-        "--password",
-        server.key,
-    )
+    cli.log_in(work, "wrong password", refused=True)
+    cli.log_in(work, server.key)
     assert "ops@example.com" in cli.run(work, "whoami")
     cli.run(work, "--force", "push", "functions", "--function-id", function_id, "--with-variables")
     assert api.execute(function_id, body="you")["responseBody"] == "hello you"
@@ -233,16 +229,7 @@ def test_a_directory_is_linked_to_the_project(
     cli = Cli(version, home, server)
     work = tmp_path / "work"
     work.mkdir()
-    cli.run(
-        work,
-        "login",
-        "--endpoint",
-        server.endpoint,
-        "--email",
-        "ops@example.com",
-        "--password",
-        server.key,
-    )
+    cli.log_in(work, server.key)
     program = place("cli", version) / "node_modules" / ".bin" / "appwrite"
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "xterm"}
     terminal = Terminal([str(program), "init", "project"], work, environ)
@@ -254,11 +241,10 @@ def test_a_directory_is_linked_to_the_project(
     assert json.loads((work / PROJECT_FILES[cli.major]).read_text())["projectId"] == PROJECT
 
 
-@pytest.mark.parametrize(
-    "version",
-    # Each command starts Node.js, so only the newest version of the CLI has a test for every day.
-    [*(pytest.param(one, marks=pytest.mark.slow) for one in CLI_VERSIONS[:-1]), CLI_VERSIONS[-1]],
-)
+# Each command starts Node.js: 12 s of processor time a version. The scenarios of the SDKs ask for
+# the same operations every day.
+@pytest.mark.slow
+@pytest.mark.parametrize("version", CLI_VERSIONS)
 def test_every_command(version: str, server: Server, api: Api, tmp_path: Path, node: str) -> None:
     cli = Cli(version, tmp_path / "home", server)
     old = cli.major == "6"

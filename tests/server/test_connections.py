@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
@@ -297,11 +298,17 @@ def test_a_request_learns_that_its_client_is_gone_whatever_the_client_asked_next
             await until(
                 lambda: [connection for connection in connections if len(connection.pipeline) == 2]
             )
+            reset_at_close(writer.get_extra_info("socket"))
             writer.transport.abort()
             async with asyncio.timeout(10):
                 await gone.wait()
 
     asyncio.run(main())
+
+
+def reset_at_close(client: socket.socket) -> None:
+    """Have a client go so that the server cannot take it for one that only sends no more."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @pytest.mark.parametrize(

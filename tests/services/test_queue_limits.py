@@ -174,7 +174,7 @@ def test_a_function_has_a_quarter_of_the_bytes(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
-def test_a_share_is_counted_anew_before_anything_is_refused(tmp_path: Path) -> None:
+def test_a_share_is_counted_again_before_anything_is_refused(tmp_path: Path) -> None:
     async def story(limits: QueueLimits, database: Database) -> None:
         for _ in range(2):
             await store(limits, database, 0, name="fn0", due_at=10**12)

@@ -12,17 +12,21 @@ from minifn.models import Execution, Function
 from minifn.store import (
     blocks,
     executions,
+    filling,
     functions,
     late_indexes,
+    plans,
     retention,
     schema,
     settings,
     usage,
 )
+from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
 from minifn.store.migrations import MIGRATIONS
-from minifn.store.queries import Query
-from tests.store.filling import fill
+from minifn.store.paging import Page
+from minifn.store.queries import CREATION, Comparison, Method, Order, Query
+from tests.store.filling import fill, marks
 
 #: The last schema in which SQLite kept the index of the order of creation, and the last one in
 #: which all late indexes had one mark.
@@ -33,6 +37,7 @@ BEFORE_BY_FUNCTION, BEFORE_MARKS = 14, 16
 def conn(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A database with a function `fn`."""
     with contextlib.closing(connect(tmp_path / "minifn.db")) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
         schema.migrate(connection)
         functions.insert(connection, Function(id="fn", name="fn", runtime="r"))
         yield connection
@@ -52,30 +57,26 @@ def insert(conn: sqlite3.Connection, numbers: range) -> None:
 
 
 def assert_true_copies(conn: sqlite3.Connection) -> None:
-    """Compare each index with the rows up to the mark."""
+    """Compare the rows of each index that count with those up to its mark."""
     for column in late_indexes.COLUMNS:
         index = late_indexes.index_of(column)
         columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
+        held = late_indexes.held(conn, index)
         expected = conn.execute(
-            f"SELECT {columns} FROM executions WHERE sequence <= ? ORDER BY {columns}",
-            (late_indexes.mark(conn, index),),
+            f"SELECT {columns} FROM executions WHERE sequence <= ? ORDER BY {columns}", held.values
         ).fetchall()
-        assert conn.execute(f"SELECT * FROM {index}").fetchall() == expected, column
-
-
-def marks(conn: sqlite3.Connection) -> list[int]:
-    """Return the mark of each late index."""
-    return [late_indexes.mark(conn, late_indexes.index_of(one)) for one in late_indexes.COLUMNS]
+        found = conn.execute(f"SELECT * FROM {index} WHERE {held.sql}", held.values)
+        assert found.fetchall() == expected, column
 
 
 def test_rows_are_filled_in_once_there_are_enough(conn: sqlite3.Connection) -> None:
     count = len(late_indexes.COLUMNS)
     insert(conn, range(9))
-    assert not late_indexes.fill(conn, 10)
+    assert not filling.fill(conn, 10)
     assert marks(conn) == [0] * count
     insert(conn, range(9, 25))
     for filled in range(1, count + 1):
-        assert late_indexes.fill(conn, 10)
+        assert filling.fill(conn, 10)
         assert marks(conn) == [10] * filled + [0] * (count - filled)
         assert_true_copies(conn)
     assert fill(conn, 10) == count
@@ -83,44 +84,134 @@ def test_rows_are_filled_in_once_there_are_enough(conn: sqlite3.Connection) -> N
     assert_true_copies(conn)
 
 
-def test_inserting_rows_fills_them_in(
+def test_tails_stay_short(conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at every LOOK_ROWS rows keep up, also with scattered values in many slices."""
+    for name in ("ROWS", "SLICE_ROWS", "LOOK_ROWS"):
+        monkeypatch.setattr(filling, name, getattr(filling, name) // 100)
+    rows_of = {column: rows // 100 for column, rows in filling.ROWS_OF.items()}
+    monkeypatch.setattr(filling, "ROWS_OF", rows_of)
+    monkeypatch.setattr(usage.count_next, "__defaults__", (usage.ROWS_MAX // 100,))
+    tails = dict.fromkeys(late_indexes.COLUMNS, 0)
+    uncounted = 0
+    for number in range(800):
+        insert_scattered(conn, range(number, number + 1))
+        for column in tails:
+            mark = late_indexes.mark(conn, late_indexes.index_of(column))
+            tails[column] = max(tails[column], number - mark)
+        uncounted = max(uncounted, number - int(settings.get(conn, "usage_counted", "0")))
+        if number % filling.LOOK_ROWS == 0:
+            for _ in range(filling.LOOK_STEPS):
+                if not executions.fill_indexes(conn):
+                    break
+    assert_true_copies(conn)
+    assert max(tails[column] for column in rows_of) < 2 * 80
+    assert max(tails[column] for column in tails.keys() - rows_of) < 2 * 40
+    assert uncounted < 2 * 20
+
+
+def insert_scattered(conn: sqlite3.Connection, numbers: range) -> None:
+    """Insert executions whose paths and durations lie all over their indexes."""
+    for number in numbers:
+        execution = Execution(
+            id=f"e{number}",
+            function_id="fn",
+            created_at=number,
+            updated_at=number,
+            request_path=f"/{number * 37 % 1009}",
+            duration_seconds=number * 53 % 997 / 4,
+        )
+        executions.insert(conn, execution)
+
+
+def queries() -> list[Query]:
+    """Return queries that read late indexes, from their ends and from the middle."""
+    by = [
+        Query(orders=(Order(attribute, descending),), limit=7, cursor=cursor)
+        for attribute in (
+            CREATION,
+            *(EXECUTIONS[name] for name in ("duration_seconds", "request_path", "status")),
+        )
+        for descending in (False, True)
+        for cursor in ("", "e20")
+    ]
+    ranges = [
+        Query(filters=(Comparison(Method.GREATER_THAN, EXECUTIONS[name], (value,)),), limit=9)
+        for name, value in (("duration_seconds", 10.0), ("request_path", "/5"), ("updated_at", 30))
+    ]
+    return [*by, *ranges]
+
+
+def answers(conn: sqlite3.Connection) -> list[Page[Execution]]:
+    """Return the pages of all queries, of a function and of all of them."""
+    of_one = [executions.page(conn, "fn", query) for query in queries()]
+    return [*of_one, *(executions.page_of_all(conn, query) for query in queries())]
+
+
+def test_lists_are_right_after_every_step(
     conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(late_indexes, "STEP_ROWS", 2)
-    monkeypatch.setattr(late_indexes, "ROWS", 30)
-    monkeypatch.setattr(late_indexes, "ROWS_OF", {"duration_seconds": 60})
-    monkeypatch.setattr(usage.count_next, "__defaults__", (30,))
-    tails = {late_indexes.index_of(one): 0 for one in late_indexes.COLUMNS}
-    counted = 0
-    for number in range(400):
-        insert(conn, range(number, number + 1))
-        for index, longest in tails.items():
-            tails[index] = max(longest, number - late_indexes.mark(conn, index))
-        counted = max(counted, number - int(settings.get(conn, "usage_counted", "0")))
-    assert_true_copies(conn)
-    assert tails.pop("executions_by_duration_seconds") < 120
-    assert max(tails.values()) < 90
-    assert counted < 60
+    """Rows of an index beyond its mark do not count; changed and deleted rows are followed."""
+    monkeypatch.setattr(filling, "SLICE_ROWS", 11)
+    monkeypatch.setattr(plans, "FEW", 3)
+    monkeypatch.setattr(plans, "TOTAL_MAX", 8)
+    functions.insert(conn, Function(id="other", name="other", runtime="r"))
+    insert_scattered(conn, range(60))
+    expected = answers(conn)
+    steps = beyond = 0
+    while filling.fill(conn, 30):
+        steps += 1
+        assert answers(conn) == expected
+        assert_true_copies(conn)
+        of_duration = late_indexes.index_of("duration_seconds")
+        (last,) = conn.execute(f"SELECT coalesce(max(sequence), 0) FROM {of_duration}").fetchone()
+        beyond += last > late_indexes.mark(conn, of_duration)
+        if steps % 5 == 0:
+            conn.execute("DELETE FROM executions WHERE sequence = ?", (steps,))
+            conn.execute(
+                "UPDATE executions SET duration_seconds = 250 - duration_seconds,"
+                " request_path = '/x' || request_path WHERE sequence % 7 = ? % 7",
+                (steps,),
+            )
+            expected = without_indexes(conn)
+            assert answers(conn) == expected
+    assert marks(conn) == [60] * len(late_indexes.COLUMNS)
+    assert steps > 2 * len(late_indexes.COLUMNS)
+    assert beyond > 3
 
 
-def test_a_killed_process_leaves_whole_steps(conn: sqlite3.Connection, tmp_path: Path) -> None:
+def without_indexes(conn: sqlite3.Connection) -> list[Page[Execution]]:
+    """Return the answers of a copy of the rows whose late indexes are empty."""
+    with contextlib.closing(connect(Path(":memory:"))) as copy:
+        conn.backup(copy)
+        for column in late_indexes.COLUMNS:
+            copy.execute(f"DELETE FROM {late_indexes.index_of(column)}")
+            settings.remove(copy, late_indexes.index_of(column))
+        copy.execute("DELETE FROM executions_blocks")
+        return answers(copy)
+
+
+def test_a_killed_process_leaves_whole_steps(
+    conn: sqlite3.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each step is one transaction: a copy of the files within it lacks it, one after it has it."""
+    monkeypatch.setattr(filling, "SLICE_ROWS", 200)
     conn.execute("PRAGMA journal_mode = WAL")
     conn.execute("PRAGMA wal_autocheckpoint = 0")
     # Pages that do not fit the cache reach the log before the commit.
     conn.execute("PRAGMA cache_size = 1")
     conn.execute("BEGIN")
-    insert(conn, range(3000))
+    insert_scattered(conn, range(600))
     conn.execute("COMMIT")
-    before = marks(conn)
-    for _ in late_indexes.COLUMNS:
+    done, steps = marks(conn), 0
+    while min(done) < 600:
         conn.execute("BEGIN")
-        assert late_indexes.fill(conn, 3000)
-        assert found_after_kill(conn, tmp_path) == before
+        assert filling.fill(conn, 600)
+        assert found_after_kill(conn, tmp_path) == done
         conn.execute("COMMIT")
-        before = marks(conn)
-        assert found_after_kill(conn, tmp_path) == before
-    assert before == [3000] * len(before)
+        done = marks(conn)
+        steps += 1
+        assert found_after_kill(conn, tmp_path) == done
+    assert steps > len(done)
 
 
 def found_after_kill(conn: sqlite3.Connection, tmp_path: Path) -> list[int]:
@@ -128,8 +219,14 @@ def found_after_kill(conn: sqlite3.Connection, tmp_path: Path) -> list[int]:
     for name in ("minifn.db", "minifn.db-wal"):
         shutil.copy(tmp_path / name, tmp_path / f"copy-{name}")
     with contextlib.closing(connect(tmp_path / "copy-minifn.db")) as copy:
+        copy.execute("PRAGMA synchronous = OFF")
         assert_true_copies(copy)
-        return marks(copy)
+        found = marks(copy)
+        # What was lost is filled in again.
+        fill(copy, 600)
+        assert marks(copy) == [600] * len(found)
+        assert_true_copies(copy)
+    return found
 
 
 @pytest.mark.parametrize("filled", [1, 15, 30])
@@ -145,7 +242,7 @@ def test_changes_on_both_sides_of_the_mark_are_followed(
     assert_true_copies(conn)
     conn.execute("DELETE FROM executions WHERE sequence % 4 = 0")
     assert_true_copies(conn)
-    while late_indexes.fill(conn, 2):
+    while filling.fill(conn, 2):
         assert_true_copies(conn)
     conn.execute("INSERT INTO deleted_functions SELECT sequence FROM functions")
     conn.execute("UPDATE executions SET status = 'completed'")
@@ -158,6 +255,7 @@ def test_changes_on_both_sides_of_the_mark_are_followed(
 def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version: int) -> None:
     """The index of the order of creation is filled by steps, if the database lacks it."""
     with contextlib.closing(connect(tmp_path / "older.db")) as conn:
+        conn.execute("PRAGMA synchronous = OFF")
         for migration in MIGRATIONS[:schema_version]:
             for statement in schema.statements(migration):
                 conn.execute(statement)
@@ -184,7 +282,7 @@ def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version
             assert [item.id for item in executions.page(conn, "fn", Query(limit=30)).items] == [
                 f"e{number}" for number in range(30)
             ]
-            if not late_indexes.fill(conn, 5):
+            if not filling.fill(conn, 5):
                 break
         assert marks(conn) == [30] * len(late_indexes.COLUMNS)
 

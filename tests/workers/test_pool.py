@@ -9,29 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from minifn.languages import RuntimeTable
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from tests.patience import patient
-from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS, Language, function, pool_of
-
-
-@pytest.fixture(scope="module")
-def python() -> Language:
-    """Python functions, the quickest to start."""
-    return find_language(RuntimeTable.load(), "python")
-
-
-@pytest.fixture
-def timed(python: Language) -> WorkerSpec:
-    """A function that sleeps; one call at a time for each worker."""
-    return python.spec(FUNCTIONS / "contract_time", "main", concurrency=1)
-
-
-@pytest.fixture
-def counted(python: Language) -> WorkerSpec:
-    """A function that answers its pid and the number of its calls there."""
-    return python.spec(FUNCTIONS / "contract_failures", "main")
 
 
 def gone(pids: Iterable[int]) -> bool:

@@ -5,12 +5,9 @@ import json
 from pathlib import Path
 
 import psutil
-import pytest
 
-from minifn.languages import RuntimeTable
 from minifn.workers.pool import WORKER_BYTES
 from minifn.workers.records import WorkerSpec
-from tests.runtimes.conftest import find_language
 from tests.workers.harness import FUNCTIONS, Language, function
 
 
@@ -22,24 +19,6 @@ class Machine:
 
     def __call__(self) -> int:
         return self.available_bytes
-
-
-@pytest.fixture(scope="module")
-def python() -> Language:
-    """Python functions, the quickest to start."""
-    return find_language(RuntimeTable.load(), "python")
-
-
-@pytest.fixture
-def timed(python: Language) -> WorkerSpec:
-    """A function that sleeps; one call at a time for each worker."""
-    return python.spec(FUNCTIONS / "contract_time", "main", concurrency=1)
-
-
-@pytest.fixture
-def counted(python: Language) -> WorkerSpec:
-    """A function that answers its pid."""
-    return python.spec(FUNCTIONS / "contract_failures", "main")
 
 
 def test_nothing_is_started_ahead(counted: WorkerSpec, tmp_path: Path) -> None:

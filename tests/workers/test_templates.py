@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import textwrap
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,27 @@ def test_workers_share_the_import_alone(place: DataDir) -> None:
         assert fourth["parent"] == fifth["parent"]
 
     play(place, story)
+
+
+def test_async_functions_share_the_import_of_asyncio(place: DataDir, tmp_path: Path) -> None:
+    # What a template had before its forks is left out of the list.
+    main = """
+        import gc, sys
+
+        async def main(context):
+            own = any(one is sys.modules["asyncio"] for one in gc.get_objects())
+            return context.res.text("own" if own else "shared")
+    """
+    (tmp_path / "main.py").write_text(textwrap.dedent(main))
+
+    async def run() -> None:
+        async with forked(place, tmp_path) as function:
+            assert (await function.call("/")).body == b"own"
+            await function.template()
+            await function.idle()
+            assert (await function.call("/")).body == b"shared"
+
+    asyncio.run(run())
 
 
 def test_the_end_of_a_worker_is_reported(place: DataDir) -> None:
@@ -270,6 +292,29 @@ def test_the_launcher_adopts_forks_of_the_template_alone(place: DataDir) -> None
         await slow
 
     play(place, story)
+
+
+def test_growth_stalls_no_other_call(place: DataDir) -> None:
+    async def story(function: Forked) -> None:
+        other = function.other("other")
+        for one in (function, other):
+            await one.forked()
+        turns: list[float] = []
+        blocking = [asyncio.create_task(function.who("/sleep", query="0.3")) for _ in range(24)]
+        beside = asyncio.create_task(other.who())
+        while not all(task.done() for task in blocking):
+            # The processor time of a turn of the loop, which other processes do not lengthen.
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            turns.append(time.thread_time() - began)
+            if beside.done():
+                await beside
+                beside = asyncio.create_task(other.who())
+        await beside
+        assert len({(await task)["pid"] for task in blocking}) == len(blocking)
+        assert max(turns) < 0.01
+
+    play(place, story, idle_seconds=0.5)
 
 
 def test_the_oldest_template_gives_way(place: DataDir) -> None:

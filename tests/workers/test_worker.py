@@ -294,5 +294,5 @@ def test_a_call_of_endless_empty_logs_is_ended(
     )
     assert answer.failure == "died"
     assert answer.errors.startswith(
-        "The function's process wrote faster than can be kept up with.\n"
+        "The function's process wrote faster than the server can read.\n"
     )

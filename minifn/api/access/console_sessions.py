@@ -2,7 +2,7 @@
 
 A session is a signed token, so it outlives a restart. It has the rights of the key that it was
 begun with, and ends with that key. Pages of other people's functions may share the site of this
-server, for which `SameSite` is no barrier: so the cookie counts only with a header that a page of
+server, which `SameSite` does not stop: so the cookie counts only with a header that a page of
 another origin cannot send, because `cors.py` does not allow it.
 
 Browsers send a cookie to every port of a host, and a function may listen on one. So the header's

@@ -95,7 +95,8 @@ def state_of(function: Function, build_log: str) -> tuple[str, str]:
         return "failed", f"Build failed: {problem_of(build_log)}{still}"
     if not function.deployment_id:
         return "empty", "No deployment is active."
-    return "ready", "Ready." if function.live else "Ready. Settings changed since its build."
+    changed = "" if function.live else " Settings or variables changed since its build."
+    return "ready", f"Ready.{changed}"
 
 
 def problem_of(build_log: str) -> str:

@@ -1,7 +1,8 @@
 """Live logs: the calls of functions and their output, as a stream of events."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -9,6 +10,7 @@ from starlette.types import ASGIApp
 
 from minifn.api.wire import responses
 from minifn.api.wire.event_stream import CONTENT_TYPE, EventStream, Outbox, encoded
+from minifn.api.wire.formats import Shape
 from minifn.api.wire.operation import EXECUTIONS_READ, Call, Operation
 from minifn.api.wire.params import Boolean, Id, Limits, Params
 from minifn.change_feed import Begun, Change, News, Printed
@@ -36,27 +38,25 @@ class FollowLogs(Params, frozen=True, kw_only=True):
     failed: Annotated[bool, Boolean(loose=True)] = False
 
 
-class PrintedLines:
-    """Encodes printed lines once for all readers, which hear of them one after the other."""
+class SharedEvents:
+    """Encodes an event once for all readers, which hear of it one after the other."""
 
     def __init__(self) -> None:
-        self._news: Printed | None = None
-        self._message = b""
+        self._news: News | None = None
+        self._messages: dict[Shape | None, bytes] = {}
 
-    def encode(self, news: Printed) -> bytes:
-        """Return the event of printed lines."""
+    def encode(
+        self, news: News, event: str, content: Callable[[], Any], shape: Shape | None = None
+    ) -> bytes:
+        """Return the event that tells of `news`; `shape` is that of its content, if it has one."""
         if news is not self._news:
-            content = {
-                "executionId": news.execution_id,
-                "functionId": news.function_id,
-                "stream": news.stream,
-                "text": news.text,
-            }
-            self._news, self._message = news, encoded("log", content)
-        return self._message
+            self._news, self._messages = news, {}
+        if shape not in self._messages:
+            self._messages[shape] = encoded(event, content())
+        return self._messages[shape]
 
 
-_printed = PrintedLines()
+_shared = SharedEvents()
 
 
 class LogFollower:
@@ -75,24 +75,24 @@ class LogFollower:
             return
         if isinstance(news, Printed):
             if not self._failed and self._wants(news.execution_id, news.function_id):
-                self._outbox.add(_printed.encode(news))
+                self._outbox.add(_shared.encode(news, "log", lambda: printed(news)))
         elif isinstance(news, Begun):
             execution = news.execution
             if not self._failed and self._wants(execution.id, execution.function_id):
-                self._outbox.put("begin", begun(execution))
+                self._outbox.add(_shared.encode(news, "begin", lambda: begun(execution)))
         elif isinstance(news, Change) and isinstance(news.record, Execution):
-            self._hear_end(news.record, news.action)
+            self._hear_end(news, news.record)
 
-    def _hear_end(self, execution: Execution, action: str) -> None:
+    def _hear_end(self, news: Change, execution: Execution) -> None:
         statuses = ("failed",) if self._failed else ("completed", "failed")
         if (
-            action != "delete"
+            news.action != "delete"
             and execution.status in statuses
             and self._wants(execution.id, execution.function_id)
         ):
-            self._outbox.put(
-                "end", responses.execution(execution, self._call.shape, privileged=True)
-            )
+            shape = self._call.shape
+            content = functools.partial(responses.execution, execution, shape, privileged=True)
+            self._outbox.add(_shared.encode(news, "end", content, shape))
 
     def _wants(self, execution_id: str, function_id: str) -> bool:
         return (
@@ -100,6 +100,16 @@ class LogFollower:
             and (not self._execution_ids or execution_id in self._execution_ids)
             and self._call.caller.may_touch(function_id)
         )
+
+
+def printed(news: Printed) -> dict[str, Any]:
+    """Return the event of lines that a function printed."""
+    return {
+        "executionId": news.execution_id,
+        "functionId": news.function_id,
+        "stream": news.stream,
+        "text": news.text,
+    }
 
 
 def begun(execution: Execution) -> dict[str, Any]:

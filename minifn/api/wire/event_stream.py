@@ -26,6 +26,9 @@ WAITING_BYTES_MAX = 8 * 1024 * 1024
 #: Most bytes of several events that are handed to the connection at once. They count as waiting
 #: no more, and the next events follow when they are sent.
 SENT_BYTES_MAX = 256 * 1024
+#: Seconds that the first event waits for those that follow it, to be sent with them: many readers
+#: of many events would take the time of calls.
+GATHER_SECONDS = 0.05
 #: Seconds of silence after which a comment is sent, so that proxies keep the connection.
 HEARTBEAT_SECONDS = 15.0
 #: Seconds until the rights of a caller are looked up again.
@@ -99,7 +102,10 @@ class Outbox:
         if not self._waiting and not self.ended:
             self._wake.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), seconds)
+                # Not `wait_for`, which makes a task for each event of each reader.
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+                await asyncio.sleep(GATHER_SECONDS)
         found, size = list[bytes](), 0
         while self._waiting and (not found or size + len(self._waiting[0]) <= SENT_BYTES_MAX):
             found.append(self._waiting.popleft())

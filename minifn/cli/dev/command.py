@@ -7,7 +7,7 @@ import click
 
 from minifn.cli.dev.inspecting import TIMEOUT_SECONDS
 from minifn.cli.dev.session import STATE, Options, Session
-from minifn.cli.options import configuration, fail, settings
+from minifn.cli.options import GivenPath, configuration, fail, settings
 from minifn.cli.serve import serve_until_signal
 from minifn.ids import is_id
 
@@ -23,7 +23,7 @@ DEBUGGED = {
 
 
 @click.command()
-@click.argument("directory", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("directory", default=".", type=GivenPath(file_okay=False, path_type=Path))
 @settings(("host", "port", "sandbox"))
 @click.option("--function", "chosen", multiple=True, metavar="ID", help="only this function")
 @click.option(
@@ -48,7 +48,7 @@ def dev(
     """Serve the functions of DIRECTORY, reloaded on each save."""
     directory = directory.resolve()
     if not directory.is_dir():
-        fail(f"{directory} is no directory", status=2)
+        fail(f"{directory} is not a directory", status=2)
     if user_id is not None and not is_id(user_id):
         fail(f"--user must be an id, not {user_id!r}", status=2)
     os.environ.setdefault("MINIFN_IDLE_SECONDS", str(IDLE_SECONDS))

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 from dotenv import dotenv_values
 
 from minifn.api.access.callers import user_caller
@@ -262,7 +261,9 @@ class Session:
         link = console_link(self._minifn, url_of(self._minifn.config))
         self._terminal.line(f"console  {link}")
         if sys.platform == "darwin" or os.environ.keys() & DESKTOP:
-            click.launch(link)
+            from minifn.cli.browser import open_link
+
+            open_link(link)
 
     def _set_log_level(self) -> None:
         """Show the server's own log only where it is asked for: calls have their own lines."""

@@ -35,7 +35,7 @@ class Sandbox:
         self.template = template
         self.init = proc.parent(template)
         self.branches: dict[int, Branch] = {}
-        #: Children of the template that are no workers, with their start: when each was first seen.
+        #: When each child of the template that is not a worker, by pid and start, was first seen.
         self._strangers: dict[tuple[int, int], float] = {}
         self._look_at = 0.0
         self._traces = self._look_for_traces()
@@ -47,7 +47,7 @@ class Sandbox:
         Then no other tree has it: the ways up from two trees do not meet below the launcher.
         """
         if proc.parent(pid) != self.template or proc.parent(self.init) != self.root.pid:
-            raise AdoptionRefused("it is no child of the template")
+            raise AdoptionRefused("it is not a child of the template")
         if proc.session(pid) != pid or pid in self.branches:
             raise AdoptionRefused("it leads no session of its own")
 

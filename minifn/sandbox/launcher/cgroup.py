@@ -55,7 +55,7 @@ class Group:
             write(f"{self.path}/cgroup.kill", "1")
 
     def forgive(self) -> None:
-        """Forget the processes refused until now: they are no reason for a later end."""
+        """Forget the processes refused until now: a later end is not put down to them."""
         self._refused = self._count("pids.events", "max")
 
     def reason(self) -> str:

@@ -8,7 +8,7 @@
 
 namespace minifn {
 
-/// The handler returned what is no answer; the message is for its author.
+/// The handler did not return an answer; the message is for its author.
 class WrongResult : public std::runtime_error {
 public:
   using std::runtime_error::runtime_error;

@@ -82,7 +82,7 @@ std::string logLine(std::string_view line) {
   if (line.size() <= LINE_LIMIT)
     end = line.size();
   while (end < line.size() && characters < LINE_LIMIT) {
-    // A byte that is no character counts as one: it is shown as one.
+    // A byte that is not a character counts as one: it is shown as one.
     end += std::max<std::size_t>(1, characterBytes(line.substr(end)));
     ++characters;
   }
