@@ -99,6 +99,10 @@ class Overloaded(MinifnError, type="general_service_overloaded", code=503):
     """The server has as much work queued as it accepts. Try again later."""
 
 
+class StorageUnavailable(MinifnError, type="general_storage_unavailable", code=503):
+    """The server cannot write at the moment: its disk may be full. Try again later."""
+
+
 class NotRunning(MinifnError, type="general_service_unavailable", code=503):
     """minifn is not running: the app needs `lifespan=minifn.lifespan`, or `async with minifn`.
 

@@ -4,6 +4,7 @@ IPython finds `load_ipython_extension` as an attribute of the package.
 """
 
 import argparse
+import contextlib
 import re
 import shlex
 import tempfile
@@ -18,7 +19,7 @@ from minifn.embed.records import BuildFailed, DeployedFunction
 from minifn.errors import MinifnError
 from minifn.languages.manifest import Family
 from minifn.log_text import printable
-from minifn.sandbox.lock import DataInUse
+from minifn.server import START_ERRORS
 from minifn.server.listening import AddressUnavailable
 from minifn.sync import SyncMinifn
 
@@ -53,7 +54,7 @@ class FunctionMagics:
 
         %%function NAME [--runtime python] [--execute ROLE]... [--timeout 15] [--var KEY=VALUE]...
         """
-        given = CellArguments().parse_args(shlex.split(line))
+        given = CellArguments().parse_args(words(line))
         variables = dict(pair.split("=", 1) for pair in given.var if "=" in pair)
         if len(variables) != len(given.var):
             raise UsageError("--var takes KEY=VALUE")
@@ -76,7 +77,7 @@ class FunctionMagics:
         entrypoint = entry_file(family, cell)
         path = place / entrypoint
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(cell)
+        path.write_text(cell, encoding="utf-8")
         return server.deploy(
             given.name,
             place,
@@ -104,8 +105,11 @@ class FunctionMagics:
                 print(printable(text).rstrip())
         if result.status >= 400:
             print(f"status {result.status}")
-        kind = dict(result.headers).get("content-type", "")
-        return result.json() if kind.startswith("application/json") else result.text
+        if dict(result.headers).get("content-type", "").startswith("application/json"):
+            with contextlib.suppress(ValueError):
+                return result.json()
+        # No JSON, or not what the function calls JSON.
+        return result.text
 
     def _started(self) -> SyncMinifn:
         """Return the server of this notebook. The end of the process ends it and its functions."""
@@ -115,7 +119,7 @@ class FunctionMagics:
                 (PLACE / ".gitignore").write_text("*\n")
                 server = SyncMinifn(Config(data=PLACE / "notebook", port=0), serve=True)
                 server.start()
-            except (ConfigError, DataInUse, AddressUnavailable, OSError) as error:
+            except (ConfigError, AddressUnavailable, *START_ERRORS) as error:
                 raise UsageError(str(error)) from None
             self._server = server
         return self._server
@@ -127,6 +131,14 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     register = shell.magics_manager.register_function
     register(magics.function, magic_kind="cell", magic_name="function")
     register(magics.run_function, magic_kind="line", magic_name="run_function")
+
+
+def words(line: str) -> list[str]:
+    """Return the words of a line. Raises UsageError for a quotation without an end."""
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{line}: {error}") from None
 
 
 def entry_file(family: Family | None, code: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import importlib
 import logging
 import os
 import time
@@ -27,9 +28,10 @@ from minifn.host.space import forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
+from minifn.process_env import UID_BASE, function_uid
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Network, SandboxError
-from minifn.sandbox.engines import Engine
+from minifn.sandbox.engines import Engine, user_under
 from minifn.sandbox.protections import Protection, inspect
 from minifn.sandbox.spawner import Spawner
 from minifn.services.deployments import DeploymentService
@@ -222,7 +224,8 @@ class Parts:
         self.pool.templates.on_refused = self._note_refused
         self.workers, self.cluster = self.pool, None
         if config.cluster:
-            # Imported here, because only this needs Ray. Raises an OSError.
+            # Imported here, because only this needs Ray, which takes seconds. Raises an OSError.
+            await asyncio.to_thread(importlib.import_module, "minifn.cluster.pool")
             from minifn.cluster.pool import ClusterPool
 
             nodes = ClusterPool(config, self.data, self.endpoint)
@@ -313,7 +316,8 @@ class Parts:
     async def run_loops(self, stack: AsyncExitStack) -> None:
         """Recover what the last stop left, and run every loop in the background."""
         await self.domains.open()
-        await self.deployments.tidy()
+        own_users = user_under(self.engine, UID_BASE) > 0
+        await self.deployments.tidy(function_uid if own_users else None)
         await asyncio.to_thread(self.toolchains.tidy, self.runtimes.cache_names)
         stack.push_async_callback(self._tasks.wait)
         if self.cluster is not None:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,15 @@ def main(context):
     raise ValueError("as asked")
 ----
 %run_function fails
+----
+%%function "open
+x
+----
+%%function liar
+def main(context):
+    return context.res.text("{no: JSON}", 200, {"content-type": "application/json"})
+----
+print("TEXT", get_ipython().run_line_magic("run_function", "liar"))
 """
 
 
@@ -113,7 +123,26 @@ def test_mistakes_are_one_message(printed: str) -> None:
     failed = part(printed, "%run_function fails")
     assert "as asked" in failed
     assert "status 500" in failed
-    assert "Traceback (most recent call last)" not in broken
+    assert 'UsageError: "open: No closing quotation' in part(printed, '%%function "open')
+    assert "TEXT {no: JSON}\n" in printed
+    for line in ("%%function broken", '%%function "open', "%run_function nothing"):
+        assert "Traceback (most recent call last)" not in part(printed, line)
+
+
+def test_an_error_of_the_start_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("IPython", reason="IPython is not installed: pip install ipython")
+    from IPython.core.error import UsageError
+
+    from minifn.notebook import FunctionMagics
+
+    monkeypatch.chdir(tmp_path)
+    database = tmp_path / ".minifn/notebook/minifn.db"
+    database.parent.mkdir(parents=True)
+    database.write_text("This is no database. " * 1000)
+    with pytest.raises(UsageError, match="file is not a database"):
+        FunctionMagics().run_function("hello")
 
 
 @pytest.mark.parametrize(

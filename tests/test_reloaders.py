@@ -1,5 +1,6 @@
 """Reloaders beside uvicorn's: those that see the data directory are pointed out."""
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from minifn.host.reloader import watching_process
@@ -60,8 +62,7 @@ class Project:
             try:
                 yield
             finally:
-                server.terminate()
-                server.wait(patient(30))
+                end(server)
 
     def says(self, text: str) -> bool:
         return text in self.log.read_text()
@@ -70,6 +71,20 @@ class Project:
     def starts(self) -> int:
         """How often the app was imported."""
         return len(self._starts.read_text().splitlines()) if self._starts.exists() else 0
+
+
+def end(server: subprocess.Popen[bytes]) -> None:
+    """End a server, and its workers when it does not end: granian waits for them.
+
+    A worker of granian loses a signal that comes while it starts.
+    """
+    server.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(patient(5))
+        return
+    for worker in psutil.Process(server.pid).children():
+        worker.terminate()
+    server.wait(patient(30))
 
 
 @pytest.fixture

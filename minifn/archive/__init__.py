@@ -5,20 +5,13 @@ the rules, unpacks them in a separate process that the builder confines. Packing
 published builds.
 """
 
-import gzip
-import hashlib
-import os
-import secrets
 import subprocess
-from collections.abc import Collection
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from minifn import jsontext
+from minifn.archive.pack_main import pack as pack
 from minifn.sandbox.own_python import own_interpreter
-
-if TYPE_CHECKING:
-    import tarfile
 
 #: The program that unpacks; it imports nothing of minifn.
 UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
@@ -26,8 +19,6 @@ UNPACK_PROGRAM = Path(__file__).with_name("unpack_main.py")
 LIST_PROGRAM = Path(__file__).with_name("list_main.py")
 #: Seconds that it may take.
 LIST_SECONDS = 15
-#: gzip's level for packed builds: nearly the size of the highest level in a third of the time.
-PACK_LEVEL = 5
 
 
 def unpack_argv(archive: str, target: str, built_bytes: int = 0) -> tuple[str, ...]:
@@ -63,46 +54,3 @@ def read_files(archive: Path, *wanted: str) -> Any:
         return jsontext.decode(done.stdout)
     said = done.stdout.decode(errors="replace").strip() if done.returncode == 1 else ""
     raise ArchiveUnreadable(said or "The archive takes too long to read.")
-
-
-def pack(directory: Path, target: Path, skip: Collection[str] = ()) -> str:
-    """Write the content of `directory` to the gzipped tar `target`, which is complete or missing.
-
-    Return its SHA-256. Symbolic links stay links and owners are left out. Sockets, pipes and
-    devices are skipped, as are entries whose name is in `skip`.
-    """
-    import tarfile
-
-    def kept(member: "tarfile.TarInfo") -> "tarfile.TarInfo | None":
-        return None if PurePosixPath(member.name).name in skip else _anonymous(member)
-
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(4)}")
-    try:
-        with (
-            temporary.open("xb") as file,
-            gzip.GzipFile(
-                filename="", fileobj=file, mode="wb", compresslevel=PACK_LEVEL, mtime=0
-            ) as packed,
-            tarfile.open(
-                fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT, dereference=False
-            ) as archive,
-        ):
-            for entry in sorted(directory.iterdir()):
-                archive.add(entry, arcname=entry.name, filter=kept)
-        with temporary.open("rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-            # Before it has its name: a loss of power must not leave half an archive under it.
-            os.fsync(written.fileno())
-        temporary.replace(target)
-        return digest
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _anonymous(member: "tarfile.TarInfo") -> "tarfile.TarInfo | None":
-    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        return None
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-    return member

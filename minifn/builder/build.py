@@ -29,6 +29,7 @@ from minifn.languages.installed import TOOLS
 from minifn.models import specification
 from minifn.process_env import CODE, can_be_set, function_uid, system_variables
 from minifn.sandbox.command import Bind, Command, Limits, SandboxError
+from minifn.sandbox.engines import user_under
 from minifn.sandbox.inherited import passed_paths
 from minifn.sandbox.spawner import run
 from minifn.workers.runtime_folders import folders, places
@@ -92,9 +93,8 @@ class Build:
             limit_bytes=self._limit_bytes,
         )
         self._memory_bytes = memory_bytes(order)
-        probe = Command(argv=("true",), env={}, uid=function_uid(function))
         #: The uid of the build's processes, 0 unless the server is root and the engine drops root.
-        self._uid = machine.engine.wrap(probe).uid
+        self._uid = user_under(machine.engine, function_uid(function))
 
     async def run(self) -> Built:
         """Build, and publish the directory. Raises BuildError and Superseded."""

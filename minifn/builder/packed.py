@@ -9,7 +9,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from minifn.archive import pack
+from minifn.archive.apart import pack_apart
 from minifn.errors import DeploymentNotFound
 from minifn.host.datadir import DataDir
 from minifn.host.space import check_space
@@ -43,7 +43,7 @@ class PackedBuilds:
                 raise DeploymentNotFound
             sha256 = deployment.build_sha256
             if not sha256 or not path.exists():
-                sha256 = await asyncio.to_thread(self._pack, deployment_id)
+                sha256 = await self._pack(deployment_id)
                 await self._database.write(packed_builds.note, deployment_id, sha256)
         return path, sha256
 
@@ -74,10 +74,10 @@ class PackedBuilds:
             removed += 1
         return removed
 
-    def _pack(self, deployment_id: str) -> str:
-        check_space(self._data.deployments)
+    async def _pack(self, deployment_id: str) -> str:
+        await asyncio.to_thread(check_space, self._data.deployments)
         build, path = self._data.build(deployment_id), self._data.output(deployment_id)
-        sha256 = pack(build, path)
+        sha256 = await pack_apart(build, path)
         if not build.exists():
             # Deleted meanwhile: its packed build was removed before it was there.
             path.unlink(missing_ok=True)

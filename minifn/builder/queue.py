@@ -34,7 +34,14 @@ from minifn.instants import now_ms
 from minifn.log_text import one_line
 from minifn.models import Deployment, DeploymentStatus, Function, Variable
 from minifn.process_env import merge_variables
-from minifn.store import build_queue, functions, packed_builds, variables
+from minifn.store import (
+    build_queue,
+    deployments,
+    functions,
+    packed_builds,
+    settings,
+    variables,
+)
 from minifn.store.build_queue import BuildResult
 from minifn.store.connection import may_pass
 from minifn.store.database import INSIST_SECONDS
@@ -44,6 +51,8 @@ logger = logging.getLogger("minifn.builder")
 #: Returns what makes the builds of a server.
 MakeBuilds = Callable[[BuildContext, PackedBuilds], Builds]
 
+#: Setting that a server has whose builds machines of a cluster may have made.
+_CLUSTER = "cluster"
 #: Seconds after its end until a build is packed: the first calls of the deployment come first.
 PACK_SECONDS = 1.0
 
@@ -69,6 +78,7 @@ class Builder:
 
     async def __aenter__(self) -> "Builder":
         """Queue the builds that the last stop interrupted, and pack those it left unpacked."""
+        await self._follow_cluster()
         interrupted = await self._context.database.write(build_queue.requeue_unfinished, now_ms())
         if interrupted:
             logger.warning(
@@ -77,6 +87,33 @@ class Builder:
         for deployment_id in await self._context.database.read(packed_builds.never_packed):
             self._pack_later(deployment_id)
         return self
+
+    async def _follow_cluster(self) -> None:
+        """Queue the builds of nodes of another kind, once the server has left its cluster.
+
+        Their nodes ran them; this machine cannot.
+        """
+        database, data = self._context.database, self._context.data
+        was_there = await database.read(settings.get, _CLUSTER)
+        if not isinstance(self._maker, HomeBuilds):
+            if not was_there:
+                await database.write(settings.put, _CLUSTER, "joined")
+            return
+        if not was_there:
+            return
+        here: dict[str, str] = {}
+        foreign = []
+        for own, runtime, identity in await database.read(packed_builds.identities):
+            if runtime not in here:
+                here[runtime] = await identity_here(self._context, runtime)
+            if here[runtime] not in ("", identity) and data.source(own).exists():
+                foreign.append(own)
+        if foreign:
+            logger.warning(
+                "%d builds of the cluster's machines cannot run on this one and are made again",
+                len(foreign),
+            )
+        await database.write(_leave_cluster, foreign, now_ms())
 
     async def __aexit__(self, *error: object) -> None:
         """Stop building; interrupted builds start again with the next server."""
@@ -290,6 +327,12 @@ class Builder:
             logger.exception("an archive with keys of a server could not be removed")
             return " Delete the deployment, and leave that directory out."
         return " The archive is not kept. Leave that directory out, and deploy again."
+
+
+def _leave_cluster(conn: sqlite3.Connection, foreign: list[str], now: int) -> None:
+    """Queue builds again, and note that the cluster is left."""
+    deployments.rebuild(conn, foreign, now)
+    settings.remove(conn, _CLUSTER)
 
 
 def _task_name(deployment_id: str) -> str:

@@ -28,7 +28,7 @@ from minifn.languages import Installed, Place
 from minifn.languages.installed import TOOLS
 from minifn.process_env import SHARED, TOOLCHAIN_UID
 from minifn.sandbox.command import Bind, Command, Limits, SandboxError
-from minifn.sandbox.engines import Engine
+from minifn.sandbox.engines import Engine, user_under
 from minifn.sandbox.spawner import Output, Spawner, run
 from minifn.workers.records import WorkerFailed
 from minifn.workers.runtime_folders import folders, places, shown
@@ -65,9 +65,8 @@ class ToolchainCaches:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: Names of the caches that this server has found whole.
         self._whole: set[str] = set()
-        probe = Command(argv=("true",), env={}, uid=TOOLCHAIN_UID)
         #: Uid of the command, 0 unless the server is root and the engine drops root.
-        self._uid = engine.wrap(probe).uid
+        self._uid = user_under(engine, TOOLCHAIN_UID)
 
     async def ready(self, installed: Installed, note: Callable[[str], None]) -> None:
         """Make the files of a runtime's toolchain, unless they exist and are whole.

@@ -31,11 +31,14 @@ SHORT = 8
 @with_server
 def nodes(session: Session) -> None:
     """List the nodes of the cluster, and what runs on them."""
-    listed = session.remote.call("GET", "/minifn/nodes")["nodes"]
+    found = session.remote.call("GET", "/minifn/nodes")
+    listed = found["nodes"]
     if session.as_json:
         session.show(listed)
     elif listed:
         show_table(COLUMNS, [_row(one) for one in listed], styled=1)
+    elif found["cluster"]:
+        click.echo("The cluster has no node: functions wait until a machine joins.")
     else:
         click.echo("This server runs functions itself: it was started without --cluster.")
 

@@ -10,6 +10,7 @@ import importlib
 import ipaddress
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -26,8 +27,8 @@ except ImportError:
 
 #: Most calls of one actor at once: batches, pieces of builds and a poll.
 ACTOR_CALLS = 1000
-#: Seconds that Ray may take to find a cluster.
-JOIN_SECONDS = 20
+#: Seconds that the head of a cluster may take to accept a connection.
+HEAD_SECONDS = 5.0
 #: Bytes of one argument that Ray sends with the call; larger ones go through its object store,
 #: which may write them to a disk.
 INLINE_BYTES = 64 * 1024
@@ -63,7 +64,10 @@ def join(address: str, *, allow_public: bool) -> None:
     private: Any = importlib.import_module("ray._private.worker")
     if hasattr(private, "print_to_stdstream"):
         private.print_to_stdstream = lambda *_, **__: None
+    hint = "`ray start --head` starts one"
     try:
+        _find_head(address)
+        hint = "Ray must run on this machine too: `ray start --address HEAD` starts it"
         ray.init(
             address=address,
             namespace="minifn",
@@ -71,11 +75,9 @@ def join(address: str, *, allow_public: bool) -> None:
             configure_logging=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError) as exc:
-        reason = " ".join(str(exc).split())
-        raise ClusterUnavailable(
-            f"no cluster was joined at {address!r}: {reason}. `ray start --head` starts one"
-        ) from exc
+    except (OSError, RuntimeError, ValueError) as exc:
+        reason = " ".join(str(exc).split()).rstrip(".")
+        raise ClusterUnavailable(f"no cluster was joined at {address!r}: {reason}. {hint}") from exc
     head = str(ray.get_runtime_context().gcs_address)
     if is_public(head) and not allow_public:
         leave()
@@ -84,6 +86,27 @@ def join(address: str, *, allow_public: bool) -> None:
             " Ray's ports controls the cluster: start Ray in a private network, or set"
             " MINIFN_CLUSTER_PUBLIC=true if a firewall closes its ports"
         )
+
+
+def _find_head(address: str) -> None:
+    """Connect to the head of a cluster, and hang up.
+
+    Ray waits a minute for one that does not answer, and holds up the whole process meanwhile.
+    Raises OSError, and ValueError for an address of another form.
+    """
+    if address == "auto":
+        services: Any = importlib.import_module("ray._private.services")
+        try:
+            address = services.canonicalize_bootstrap_address(address)
+        except ConnectionError:
+            raise ConnectionError("Ray does not run on this machine") from None
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or not host or "/" in host:
+        raise ValueError("it must be HOST:PORT, or auto")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), HEAD_SECONDS).close()
+    except OSError as exc:
+        raise ConnectionError(f"the head at {address} does not answer ({exc})") from exc
 
 
 def take_back_signals() -> None:
@@ -137,6 +160,11 @@ async def in_thread(work: Callable[[], Result]) -> Result:
 def own_address() -> str:
     """Return the address of this machine in the cluster."""
     return str(ray.util.get_node_ip_address())
+
+
+def own_node() -> str:
+    """Return the id of this machine's node."""
+    return str(ray.get_runtime_context().get_node_id())
 
 
 def nodes() -> list[Found]:

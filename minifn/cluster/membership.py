@@ -59,15 +59,19 @@ class Membership:
         states = {one.state for one in self.members.values()}
         return bool(states) and states.isdisjoint(("starting", "lost", "silent"))
 
-    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+    def drain(self, name: str, *, undo: bool) -> NodeState:
         """Give a node no more calls, or calls again; see `Cluster.drain`."""
         named = [
             one
             for one in self.members.values()
-            if name and (one.found.id.startswith(name) or name in (one.found.host, str(one)))
+            if one.found.id.startswith(name)
+            or name in (one.found.host, one.found.address, str(one))
         ]
-        if len(named) != 1:
-            return None
+        if not named:
+            raise LookupError("No node of the cluster has this ID, host or address.")
+        if len(named) > 1:
+            ids = ", ".join(sorted(one.found.id[:8] for one in named))
+            raise LookupError(f"It names {len(named)} nodes. Their IDs begin with {ids}.")
         (member,) = named
         member.drained = not undo
         tell = self._listener.ready if undo else self._listener.silent
@@ -78,15 +82,17 @@ class Membership:
         """Have a member for each living node.
 
         Raises ConnectionError once the head has not answered for HEAD_SECONDS: Ray would end this
-        process soon after.
+        process soon after. Also when this machine has left: a server starts no actor from then on.
         """
-        answered = time.monotonic()
+        answered, own = time.monotonic(), connection.own_node()
         while True:
             try:
                 async with asyncio.timeout(HEAD_SECONDS):
                     found = {one.id: one for one in await connection.in_thread(connection.nodes)}
                 answered = time.monotonic()
                 self._follow(found)
+                if own not in found:
+                    raise ConnectionError("Ray has ended on this machine: start it again")
                 for member in self.members.values():
                     member.look()
             except (NodeLost, TimeoutError) as exc:

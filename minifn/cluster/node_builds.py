@@ -10,7 +10,7 @@ from typing import IO
 
 import msgspec
 
-from minifn.archive import pack
+from minifn.archive.apart import pack_apart
 from minifn.builder.build import Build
 from minifn.builder.caches import set_aside, trim
 from minifn.builder.commands import BuildError
@@ -22,8 +22,8 @@ from minifn.host.files import remove_tree
 from minifn.host.space import check_space
 from minifn.limits import LOG_LIMIT_CHARS
 
-#: Bytes of one piece of a file on its way.
-PIECE_BYTES = 4 * 1024 * 1024
+#: Bytes of one piece of a file on its way: Ray copies a piece while nothing else runs.
+PIECE_BYTES = 1024 * 1024
 #: Most bytes of the builds of a node; the least recently used are removed.
 BUILDS_BYTES_MAX = 20_000_000_000
 #: Bytes of all build caches of a node together.
@@ -139,7 +139,7 @@ class NodeBuilds:
                 size = 0
                 if packed:
                     path = self._data.output(own)
-                    sha256 = await asyncio.to_thread(pack, self._data.build(own), path)
+                    sha256 = await pack_apart(self._data.build(own), path)
                     built, size = msgspec.structs.replace(built, sha256=sha256), path.stat().st_size
             self._built[own] = built
         except (BuildError, TimeoutError) as exc:

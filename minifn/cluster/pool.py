@@ -188,7 +188,7 @@ class ClusterPool:
         shown = [one.shown() for one in self.membership.members.values()]
         return sorted(shown, key=lambda one: (one.host, one.id))
 
-    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+    def drain(self, name: str, *, undo: bool) -> NodeState:
         """Give a node no more calls, or calls again; see `Cluster.drain`."""
         return self.membership.drain(name, undo=undo)
 

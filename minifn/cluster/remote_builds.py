@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -157,8 +158,7 @@ class RemoteBuilds:
                 received += len(piece)
                 if received > size_bytes:
                     raise BuildFailed("the packed build is longer than the node said")
-                digest.update(piece)
-                await asyncio.to_thread(file.write, piece)
+                await asyncio.to_thread(_write, file, digest, piece)
         await actor.ask("release_build", key)
         return digest.hexdigest()
 
@@ -174,8 +174,7 @@ class RemoteBuilds:
         await actor.ask("begin_build", key)
         digest = hashlib.sha256()
         with await asyncio.to_thread(path.open, "rb") as file:
-            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
-                digest.update(piece)
+            while piece := await asyncio.to_thread(_read, file, digest):
                 await actor.ask("receive_build", key, piece)
         return digest.hexdigest()
 
@@ -187,3 +186,16 @@ class RemoteBuilds:
         with contextlib.suppress(NodeLost, TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(STOP_SECONDS):
                 await asyncio.shield(stopping)
+
+
+def _read(file: IO[bytes], digest: "hashlib._Hash") -> bytes:
+    """Return the next piece of a file, and add it to a digest; blocks."""
+    piece = file.read(PIECE_BYTES)
+    digest.update(piece)
+    return piece
+
+
+def _write(file: IO[bytes], digest: "hashlib._Hash", piece: bytes) -> None:
+    """Write a piece, and add it to a digest; blocks."""
+    file.write(piece)
+    digest.update(piece)

@@ -4,7 +4,8 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from minifn.host.files import make_directories, remove_tree, sync_directory
@@ -148,12 +149,16 @@ class DataDir:
             remove_tree(path)
         return len(strangers)
 
-    def without_build(self, deployment_ids: Iterable[str]) -> list[str]:
-        """Return the deployments that have a source archive and no build."""
+    def without_build(self, users: Mapping[str, int]) -> list[str]:
+        """Return the deployments that have a source archive, and no build that their user reads.
+
+        `users`: id of a deployment -> uid that its function runs with, 0 for the server's own.
+        """
         return [
             own
-            for own in deployment_ids
-            if self.source(own).exists() and not self.build(own).exists()
+            for own, uid in users.items()
+            if self.source(own).exists()
+            and not (self.build(own).exists() and is_readable(self.build(own), uid))
         ]
 
     def leave_address(self, text: str) -> None:
@@ -189,3 +194,20 @@ class DataDir:
             new.rename(path)
             sync_directory(path.parent)
             return secret, True
+
+
+def is_readable(build: Path, uid: int) -> bool:
+    """Tell whether a user reads a build, 0 for the server's own; its first file stands for all.
+
+    Another one was built for another engine or user, or copied without its owners. The directory
+    itself says nothing, because an engine that starts a function gives it to the function's user.
+    """
+    if not uid:
+        return True
+    with os.scandir(build) as entries:
+        first = next((one for one in entries if not one.is_symlink()), None)
+    if first is None:
+        return True
+    status = first.stat(follow_symlinks=False)
+    by_group = status.st_gid == uid and status.st_mode & stat.S_IRGRP
+    return bool(status.st_uid == uid or by_group or status.st_mode & stat.S_IROTH)

@@ -25,7 +25,7 @@ from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
 from minifn.services.functions import existing
-from minifn.store import build_queue, deployments
+from minifn.store import build_queue, deployments, functions
 from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.deployments")
@@ -277,20 +277,30 @@ class DeploymentService:
             await asyncio.to_thread(remove_tree, path)
         return len(ids)
 
-    async def tidy(self) -> None:
+    async def tidy(self, user_of: Callable[[Function], int] | None = None) -> None:
         """Remove files that belong to no deployment, and queue missing builds again.
 
-        It runs at start-up, before any request.
+        `user_of` returns the uid that a function runs with: builds that it cannot read are missing
+        too. None is for the server's own. It runs at start-up, before any request.
         """
         known = await self._database.read(deployments.ids)
         # A server that was killed may have left files of a canceled build.
         built = await self._database.read(deployments.built)
         await asyncio.to_thread(self._data.remove_strangers, known, built)
-        lost = await asyncio.to_thread(self._data.without_build, built)
+        users: dict[str, int] = {}
+        if user_of is not None:
+            users = {one.id: user_of(one) for one in await self._database.read(functions.every)}
+        builds = {own: users.get(function_id, 0) for own, function_id in built.items()}
+        lost = await asyncio.to_thread(self._data.without_build, builds)
         if lost:
             logger.warning(
-                "%d builds are not in %s and are made again", len(lost), self._data.builds
+                "%d builds are not in %s, or of another user, and are made again",
+                len(lost),
+                self._data.builds,
             )
+            for function_id in {built[own] for own in lost}:
+                # It may have files that the function's user cannot change.
+                await asyncio.to_thread(remove_tree, self._data.cache(function_id))
             await self._database.write(deployments.rebuild, lost, now_ms())
 
     async def _discard(self, deployment_id: str) -> None:

@@ -37,9 +37,12 @@ class Nodes:
 
         Raises ArgumentInvalid unless `name` names one node.
         """
-        node = self._cluster.drain(name, undo=undo) if self._cluster is not None else None
-        if node is None:
-            raise ArgumentInvalid.for_param("nodeId", "It must name one node of the cluster.")
+        try:
+            if self._cluster is None:
+                raise LookupError("This server has no cluster.")
+            node = self._cluster.drain(name, undo=undo)
+        except LookupError as exc:
+            raise ArgumentInvalid.for_param("nodeId", str(exc)) from exc
         # Ray's ids do not come back: those of nodes that left are forgotten here.
         drained = [one.id for one in self.all() if one.drained]
         await self._database.write(settings.put, _DRAINED, msgspec.json.encode(drained).decode())

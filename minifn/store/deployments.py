@@ -19,15 +19,15 @@ from minifn.store.queries import Query
 from minifn.store.table import Table
 
 TABLE = Table("deployments", Deployment)
-#: Condition of the deployments to delete at the instant ?1: ended ones that are older than their
-#: function's retention, and abandoned uploads, which Appwrite keeps for ever.
+#: Condition of the deployments to delete at an instant, which it takes twice: ended ones that are
+#: older than their function's retention, and abandoned uploads, which Appwrite keeps for ever.
 _EXPIRED = (
     "(status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
     " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
     " AND deployment_retention_days > 0"
-    " AND deployments.created_at < ?1 - deployment_retention_days * 86400000)"
+    " AND deployments.created_at < ? - deployment_retention_days * 86400000)"
     " OR chunks_uploaded < chunks_total"
-    f" AND deployments.updated_at < ?1 - {UPLOAD_PAUSE_SECONDS_MAX * 1000} AND EXISTS"
+    f" AND deployments.updated_at < ? - {UPLOAD_PAUSE_SECONDS_MAX * 1000} AND EXISTS"
     " (SELECT 1 FROM deployment_chunks WHERE deployment_id = deployments.id))"
 )
 
@@ -83,10 +83,13 @@ def ids(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in conn.execute("SELECT id FROM deployments")}
 
 
-def built(conn: sqlite3.Connection) -> set[str]:
-    """Return the ids of the deployments whose build can run."""
-    rows = conn.execute("SELECT id FROM deployments WHERE status = 'ready' AND NOT build_removed")
-    return {row[0] for row in rows}
+def built(conn: sqlite3.Connection) -> dict[str, str]:
+    """Return the deployments whose build can run: their ids -> the ids of their functions."""
+    return dict(
+        conn.execute(
+            "SELECT id, function_id FROM deployments WHERE status = 'ready' AND NOT build_removed"
+        )
+    )
 
 
 def uploaded(conn: sqlite3.Connection) -> set[str]:
@@ -207,7 +210,7 @@ def remove_builds(conn: sqlite3.Connection, kept: int, limit: int) -> list[str]:
 
 def expired(conn: sqlite3.Connection, now: int, limit: int) -> list[str]:
     """Return up to `limit` ids of deployments to delete (see `delete_expired`)."""
-    rows = conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?2", (now, limit))
+    rows = conn.execute(f"SELECT id FROM deployments WHERE {_EXPIRED} LIMIT ?", (now, now, limit))
     return [row[0] for row in rows]
 
 
@@ -220,7 +223,7 @@ def delete_expired(
     without a new chunk for UPLOAD_PAUSE_SECONDS_MAX.
     """
     found = [
-        TABLE.first(conn, f"{_EXPIRED} AND id = ?2", now, deployment_id)
+        TABLE.first(conn, f"{_EXPIRED} AND id = ?", now, now, deployment_id)
         for deployment_id in deployment_ids
     ]
     return [

@@ -17,6 +17,15 @@ def ids(conn: sqlite3.Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
+def identities(conn: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    """Return the id, the function's runtime and the identity of the builds that can run."""
+    return conn.execute(
+        "SELECT deployments.id, runtime, build_identity FROM deployments JOIN functions"
+        " ON functions.id = function_id WHERE status = 'ready' AND NOT build_removed"
+        " AND build_identity <> ''"
+    ).fetchall()
+
+
 def never_packed(conn: sqlite3.Connection) -> list[str]:
     """Return the ids of the active deployments whose build was not packed before a stop."""
     rows = conn.execute(

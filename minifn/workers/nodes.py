@@ -45,11 +45,11 @@ class Cluster(Protocol):
         """Return every node, by host."""
         ...
 
-    def drain(self, name: str, *, undo: bool) -> NodeState | None:
+    def drain(self, name: str, *, undo: bool) -> NodeState:
         """Give a node no more calls; what waits there goes elsewhere, what runs ends there.
 
-        `name` is its id, the beginning of that, or its host. `undo`: give it calls again. Return
-        None unless it names one node.
+        `name` is its id, the beginning of that, its host or its address. `undo`: give it calls
+        again. Raises LookupError, whose message says why, unless it names one node.
         """
         ...
 

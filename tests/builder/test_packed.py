@@ -14,6 +14,7 @@ from minifn.host.files import remove_tree
 from minifn.languages import RuntimeTable
 from minifn.models import Deployment
 from minifn.services.backup import backup, restore
+from minifn.store import settings
 from minifn.store.connection import connect
 from tests.building import World, opened
 from tests.packing import member, packed
@@ -209,6 +210,38 @@ def test_a_stop_before_the_packing_costs_nothing(data: Path, runtimes: RuntimeTa
         async with opened(data, runtimes) as world:
             now = await is_packed(world, made)
             assert has_digest(world.data.output(made.id), now.build_sha256)
+
+    asyncio.run(main())
+
+
+def test_builds_of_a_cluster_that_was_left_are_made_again(
+    data: Path, runtimes: RuntimeTable
+) -> None:
+    """Those of machines of another kind alone, and only once."""
+
+    async def main() -> None:
+        async with opened(data, runtimes) as world:
+            foreign, own, sourceless = [await world.build(FILES, UNIQUE) for _ in range(3)]
+            for made in (foreign, own, sourceless):
+                await is_packed(world, made)
+            before = {made.id: world.published(made, "made") for made in (foreign, own)}
+        place = DataDir(data)
+        for made in (foreign, sourceless):
+            statement = "UPDATE deployments SET build_identity = 'sparc python-3.11' WHERE id = ?"
+            change(place, statement, made.id)
+        place.source(sourceless.id).unlink()
+        async with opened(data, runtimes) as world:
+            assert (await world.get(foreign.id)).status == "ready"
+        change(place, "INSERT INTO settings VALUES ('cluster', 'joined')")
+        async with opened(data, runtimes) as world:
+            again = await world.until(foreign.id, lambda now: now.status == "ready")
+            assert "sparc" not in again.build_identity
+            assert FITS not in again.build_logs
+            assert world.published(foreign, "made") != before[foreign.id]
+            assert world.published(own, "made") == before[own.id]
+            for kept in (own, sourceless):
+                assert (await world.get(kept.id)).status == "ready"
+            assert await world.database.read(settings.get, "cluster") == ""
 
     asyncio.run(main())
 

@@ -85,7 +85,7 @@ class Stub:
             self._renew()
 
     def _renew(self) -> None:
-        self.models["function"] |= NEWER_SETTINGS
+        self.models["function"] |= {**NEWER_SETTINGS, "startCommand": "string"}
         del self.models["function"]["specification"]
         self.models["variable"]["description"] = "string"
         for one in self.operations.values():
@@ -348,6 +348,9 @@ class Stub:
         return _page("rules", self.rules, request)
 
     async def _create_rule(self, request: Request, values: Any, body: dict[str, Any]) -> Any:
+        names = set(RULES[self.version][request.url.path.removeprefix("/v1")]) - {"branch"}
+        if names - set(body) or body.get("statusCode", 301) not in (301, 302, 307, 308):
+            raise Refused(400, "general_argument_invalid", f"{names} are not optional")
         if any(rule["domain"] == body["domain"] for rule in self.rules):
             raise Refused(409, "rule_already_exists", "Domain is already used.", noted=False)
         self.rule(body["domain"], body.get("functionId") or body["resourceId"])

@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from minifn.archive.folders import Folder
 from minifn.cli.dev import inspecting, watching
 from minifn.cli.dev.locations import location, shown
 from minifn.cli.dev.watching import State, changes, state_of
+from minifn.languages import RuntimeTable
 
 PLACES = ("/fn", "/data/builds/[^/]+")
 
@@ -114,6 +117,22 @@ def test_folders_are_polled_when_the_kernel_has_no_watches_left(
 def test_each_function_with_a_debugger_has_a_port_of_its_own() -> None:
     listed = [("a", "python"), ("b", "node"), ("c", "php"), ("d", "python")]
     assert inspecting.ports(listed) == {"a": 5678, "b": 9229, "d": 5679}
+
+
+def test_an_editor_attaches_by_the_lines_that_are_shown(tmp_path: Path) -> None:
+    installed = RuntimeTable.load().resolve(f"python-3.{sys.version_info[1]}")
+    head, attach = inspecting.lines("orders", installed, 5679, tmp_path, "/code")
+    assert head.startswith("inspect  orders 127.0.0.1:5679; in .vscode/launch.json")
+    assert json.loads(attach) == {
+        "name": "orders",
+        "request": "attach",
+        "type": "debugpy",
+        "connect": {"host": "127.0.0.1", "port": 5679},
+        "pathMappings": [{"localRoot": str(tmp_path), "remoteRoot": "/code"}],
+    }
+    assert not inspecting.has_debugger(installed, tmp_path)
+    _write(tmp_path / "runtime-env/lib/python3.11/site-packages/debugpy/__init__.py")
+    assert inspecting.has_debugger(installed, tmp_path)
 
 
 def _write(path: Path) -> None:

@@ -78,9 +78,10 @@ def all_deployments(api: Api, function_id: str) -> list[Any]:
 
 def test_a_function_of_appwrite_runs_here(here: Here, stub: Stub, api: Api) -> None:
     name = f"from-{stub.version}"
+    unknown = {} if stub.version == "1.6" else {"startCommand": "sh start.sh"}
     stub.add(
         name, HELLO, runtime=api.runtime("python"), entrypoint="main.py", schedule="0 3 * * *",
-        execute=["any"], scopes=["users.read"], timeout=20,
+        execute=["any"], scopes=["users.read"], timeout=20, **unknown,
     )  # fmt: skip
     stub.variable(name, "GREETING", "hello")
     stub.rule(f"{name}.example.com", name)
@@ -97,6 +98,7 @@ def test_a_function_of_appwrite_runs_here(here: Here, stub: Stub, api: Api) -> N
     ]
     assert f"domain {name}.example.com: its DNS record must lead to the target" in done.stderr
     assert f"{name}: the schedule runs at both sides" in done.stderr
+    assert ("startCommand sh start.sh: not known here" in done.stderr) == bool(unknown)
     function = api.call("GET", f"/functions/{name}", 200)
     assert (function["schedule"], function["execute"], function["timeout"]) == (
         "0 3 * * *", ["any"], 20,

@@ -180,6 +180,9 @@ def test_a_node_with_another_interpreter_makes_its_own_build(cluster: Cluster, a
         again = api.deploy("two", ARCHIVE, commands=MADE)
         assert f"({added[:8]}) makes the build" in again["buildLogs"]
         assert row(cluster, again["$id"])[0] != row(cluster, made["$id"])[0]
+        # A start without the cluster makes it again.
+        with contextlib.closing(sqlite3.connect(cluster.server.data / "minifn.db")) as conn:
+            assert conn.execute("SELECT 1 FROM settings WHERE name = 'cluster'").fetchone()
 
 
 def test_a_runtime_of_a_node_alone_is_built_and_run_there(cluster: Cluster, api: Api) -> None:
@@ -203,7 +206,7 @@ def test_a_runtime_of_a_node_alone_is_built_and_run_there(cluster: Cluster, api:
 EVIL = """import hashlib, io, tarfile
 import minifn.cluster.node_builds as node_builds
 
-def evil(directory, target, skip=()):
+async def evil(directory, target):
     with tarfile.open(target, "w:gz") as archive:
         archive.add(directory / "main.py", "main.py", filter=plain)
         kind = (directory / "kind").read_text().strip()
@@ -222,7 +225,7 @@ def plain(entry):
     entry.mode = 0o644
     return entry
 
-node_builds.pack = evil
+node_builds.pack_apart = evil
 """
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.api.event_reader import reading
+from tests.cli.conftest import Here
 from tests.cluster.conftest import Cluster, deploy
 from tests.patience import patient
 from tests.serving import Api, pack, wait_until
@@ -141,7 +142,32 @@ def test_a_new_node_is_used_and_a_drained_one_is_not(
         assert cluster.node(added, "draining")["drained"]
         undone = api.call("DELETE", f"/minifn/nodes/{added[:12]}/drain", 200)
         assert (undone["state"], undone["drained"]) == ("ready", False)
+        # All nodes of this test have one host.
+        several = api.call("POST", f"/minifn/nodes/{undone['host']}/drain", 400)
+        assert "It names 4 nodes. Their IDs begin with " in several["message"]
+        assert added[:8] in several["message"]
+        missing = api.call("POST", "/minifn/nodes/nowhere/drain", 400)
+        assert "No node of the cluster has this ID, host or address." in missing["message"]
         assert said(api.execute("third", path="/?say=again")) == "again"
+
+
+def test_commands_list_nodes_and_drain_one(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.settle()
+    here = Here(tmp_path, cluster.server)
+    ids = set(cluster.nodes())
+    head, *rows = here.run("nodes").stdout.splitlines()
+    assert head.split()[:2] == ["node", "state"]
+    assert {(row.split()[0], row.split()[1]) for row in rows} == {(own[:8], "ready") for own in ids}
+    described = map(json.loads, here.run("nodes", "--json").stdout.splitlines())
+    assert {one["id"] for one in described} == ids
+    own = min(ids)
+    try:
+        drained = here.run("drain", own).stdout
+        assert drained.startswith(f"{own[:8]} gets no more calls; 0 run there")
+        cluster.node(own, "draining")
+    finally:
+        undone = here.run("drain", own, "--undo", "--json").stdout
+    assert json.loads(undone)["drained"] is False
 
 
 def test_a_node_that_dies_costs_what_ran_there(

@@ -1,5 +1,6 @@
 """The isolation rows of the table of hostile programs, by a function on a node."""
 
+import contextlib
 import functools
 import itertools
 import json
@@ -83,8 +84,9 @@ def found(cluster: Cluster) -> tuple[psutil.Process, psutil.Process] | None:
     """The actor that runs the victim, and the victim's process; None before it runs."""
     for actor in cluster.actors():
         for one in actor.children(recursive=True):
-            if one.username() != actor.username() or "wrapper" in " ".join(one.cmdline()):
-                return actor, one
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if one.username() != actor.username() or "wrapper" in " ".join(one.cmdline()):
+                    return actor, one
     return None
 
 

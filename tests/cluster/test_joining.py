@@ -1,5 +1,6 @@
 """A server that cannot join a cluster, and one that was not told to."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -67,12 +68,39 @@ class PublicRay:
         return SimpleNamespace(gcs_address="8.8.8.8:6379")
 
 
-def test_a_public_head_is_refused_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> PublicRay:
     ray = PublicRay()
     monkeypatch.setattr(connection, "ray", ray)
     monkeypatch.setitem(sys.modules, "ray._private.worker", ModuleType("worker"))
-    with pytest.raises(ClusterUnavailable, match=r"public address 8\.8\.8\.8:6379"):
-        connection.join("auto", allow_public=False)
-    assert not ray.joined
-    connection.join("auto", allow_public=True)
-    assert ray.joined
+    return ray
+
+
+def test_a_public_head_is_refused_unless_told(public: PublicRay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        with pytest.raises(ClusterUnavailable, match=r"public address 8\.8\.8\.8:6379"):
+            connection.join(address, allow_public=False)
+        assert not public.joined
+        connection.join(address, allow_public=True)
+        assert public.joined
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        *((one, "it must be HOST:PORT, or auto") for one in ("nonsense", "local", "http://x:1")),
+        *((one, "it must be HOST:PORT, or auto") for one in ("auto ", ":6379", "host:port")),
+        ("127.0.0.1:1", "the head at 127.0.0.1:1 does not answer"),
+        ("[::1]:1", "does not answer"),
+    ],
+)
+def test_a_head_that_cannot_be_reached_is_named(
+    public: PublicRay, address: str, reason: str
+) -> None:
+    """Before Ray tries it, which holds up the process for a minute."""
+    with pytest.raises(ClusterUnavailable) as caught:
+        connection.join(address, allow_public=False)
+    assert reason in str(caught.value)
+    assert "`ray start --head` starts one" in str(caught.value)
+    assert not public.joined

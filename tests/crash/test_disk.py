@@ -110,7 +110,7 @@ def use_up_log(api: Api) -> None:
 
 
 def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
-    failed = (500, "general_unknown")
+    failed = (503, "general_storage_unavailable")
     server = Server(disk.data)
     server.log = data.with_name("server.log")
     with server, server.api as api:
@@ -146,6 +146,7 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
         assert api.built(CHURNED, deployment_id)["status"] == "ready"
         for row in list(api.pages(executions, "executions")):
             assert api.finished(FUNCTION, row["$id"])
+        assert "Traceback" not in server.log.read_text()
         if isinstance(disk, SmallDisk):
             # In the other way, not even the log may grow.
             assert "disk is full" in server.log.read_text()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from minifn.host.datadir import DataDir
-from minifn.sandbox import choose as choose_module
+from minifn.sandbox import choose as choose_module, programs
 from minifn.sandbox.choose import choose, last_line
-from minifn.sandbox.command import EngineUnavailable
+from minifn.sandbox.command import EngineUnavailable, NetworkUnavailable
 from minifn.sandbox.engines.argv import Programs
 from minifn.sandbox.programs import host_layout
 from minifn.sandbox.protections import judge, protections
@@ -92,6 +92,13 @@ def test_root_never_runs_functions_as_root(place: DataDir, monkeypatch: pytest.M
     for name in ("bwrap", "process"):
         with pytest.raises(EngineUnavailable, match="setpriv"):
             chosen(name, place)
+
+
+def test_a_network_of_its_own_needs_pasta_and_a_plain_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "SEARCH_PATH", "")
+    wanted = "apt install passt" if os.geteuid() else "a server that is not root"
+    with pytest.raises(NetworkUnavailable, match=wanted):
+        programs.find_pasta()
 
 
 def test_functions_can_pass_to_their_code_and_list_nothing(place: DataDir) -> None:

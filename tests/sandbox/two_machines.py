@@ -15,7 +15,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from minifn.host.datadir import DataDir
+from minifn.host.datadir import DataDir, remove_tree
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Command, Network
 from minifn.sandbox.spawner import Spawner, run
@@ -214,6 +214,7 @@ async def judge() -> dict[str, Any]:
         spawner.close_addresses(["no address"])
         async with asyncio.timeout(patient(10)):
             ended = await process.wait()
+    remove_tree(place.root)
     texts = {"later": later.text, "unlisted": unlisted.text, "ended": ended.signal_name}
     return {"before": before, "after": after, **texts}
 

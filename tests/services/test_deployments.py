@@ -1,6 +1,7 @@
 """Rebuilds, activation, cancellation, deletion and downloads of deployments, without builds."""
 
 import asyncio
+import os
 import tarfile
 
 import pytest
@@ -101,6 +102,31 @@ async def test_the_output_is_packed_once(world: World) -> None:
     assert first == second
     with tarfile.open(first) as archive:
         assert archive.getnames() == ["main.py"]
+
+
+@in_world
+async def test_builds_of_another_user_are_made_again(world: World) -> None:
+    """A data directory may be copied without owners, or was used with another engine."""
+    kept = await world.upload()
+    await world.finish(kept.id)
+    built = world.data.build(kept.id)
+    (built / "linked.py").symlink_to("main.py")
+    code = built / "main.py"
+    for mode, uid, status in (
+        (0o600, 0, "ready"),
+        (0o600, os.getuid(), "ready"),
+        (0o640, os.getgid(), "ready"),
+        (0o604, 54_321, "ready"),
+        (0o640, 54_321, "waiting"),
+    ):
+        code.touch()
+        code.chmod(mode)
+        world.data.cache("fn").mkdir(exist_ok=True)
+        await world.service.tidy(lambda _, uid=uid: uid)  # type: ignore[misc]
+        found = await world.database.read(deployments.get, "fn", kept.id)
+        assert found is not None
+        assert found.status == status, oct(mode)
+        assert world.data.cache("fn").exists() == (status == "ready")
 
 
 @in_world

@@ -12,7 +12,7 @@ from minifn.workers.nodes import NodeState
 
 
 class OneNode(Params, frozen=True, kw_only=True):
-    """A node: its id, the beginning of that, or its host's name."""
+    """A node: its id, the beginning of that, its host's name or its address."""
 
     node_id: Annotated[str, Text(256)]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import secrets
 from collections.abc import Mapping
@@ -10,10 +11,11 @@ from typing import Any
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from minifn.errors import MinifnError, Overloaded
+from minifn.errors import MinifnError, Overloaded, StorageUnavailable
 from minifn.host.budget import Budget
 from minifn.log_text import one_line
 from minifn.models import APPWRITE_VERSION
+from minifn.store.connection import may_pass
 
 logger = logging.getLogger("minifn.api")
 
@@ -30,6 +32,9 @@ GONE_SECONDS = 1.0
 PUBLISHABLE_CODES = frozenset(
     {400, 401, 402, 403, 404, 405, 408, 409, 412, 413, 416, 429, 451, 501, 503}
 )
+
+#: Errors of a disk that is full or broken, or whose files may not grow.
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 
 _JSON = (b"content-type", b"application/json; charset=UTF-8")
 _TEXT = (b"content-type", b"text/plain; charset=UTF-8")
@@ -167,8 +172,15 @@ def error_answer(error: MinifnError, *, typed: bool = True) -> Answer:
 
 
 def unexpected_answer(error: Exception, scope: Scope, *, typed: bool = True) -> Answer:
-    """Log an unexpected error with its traceback and return a masked answer."""
-    logger.error("%s %s failed", scope["method"], one_line(scope["path"]), exc_info=error)
+    """Log an unexpected error with its traceback and return a masked answer.
+
+    An error of the disk is one line of the log, and says so to the client.
+    """
+    failed = f"{scope['method']} {one_line(scope['path'])} failed"
+    if may_pass(error) or (isinstance(error, OSError) and error.errno in _UNWRITABLE):
+        logger.error("%s: %s", failed, error)
+        return error_answer(StorageUnavailable(), typed=typed)
+    logger.error("%s", failed, exc_info=error)
     return problem_answer(500, "Server Error", MinifnError.type if typed else "")
 
 

@@ -20,7 +20,8 @@ from minifn.languages import Installed
 from minifn.models import Function
 from minifn.parts import Parts
 from minifn.process_env import CODE, function_uid
-from minifn.sandbox.command import Bind, Command
+from minifn.sandbox.command import Bind
+from minifn.sandbox.engines import user_under
 from minifn.workers.specs import LiveCode
 
 #: Patterns of files that editors and tools make beside the code, or that hold secrets.
@@ -207,8 +208,7 @@ class DevFunction:
             return
         directory = self._parts.data.build(built.deployment_id)
         self._copied = frozenset(copy_folder(self.folder, directory, self._copied))
-        probe = Command(argv=("true",), env={}, uid=function_uid(function))
-        uid = self._parts.engine.wrap(probe).uid
+        uid = user_under(self._parts.engine, function_uid(function))
         owner = Owner(builder_uid=os.geteuid(), uid=0 if uid else -1, gid=uid or -1)
         seal(directory, owner, ("/",), limit_bytes=self._parts.config.build_limit)
 

@@ -9,6 +9,13 @@ from minifn.cli.remote import RemoteError
 
 #: Settings that are moved. The connection to a repository names ids of one server's own.
 MOVED = tuple(name for name in SETTINGS if not name.startswith(("provider", "installation")))
+#: Fields of a function that are no settings: its state, and what moves otherwise.
+STATE = frozenset(
+    {
+        *("live", "vars", "version", "deployment", "deploymentId", "deploymentCreatedAt"),
+        *("latestDeploymentId", "latestDeploymentCreatedAt", "latestDeploymentStatus"),
+    }
+)
 #: Values of a setting that is not used.
 UNUSED: tuple[object, ...] = (None, "", 0, [])
 #: The message for a setting that a server refuses, in every version.
@@ -61,6 +68,9 @@ def _given(function: Record, current: Record, report: Report) -> dict[str, Any]:
     for name, value in own.items():
         if name not in known and value not in UNUSED:
             report.problems.append(f"{name} {value}: the target has no such setting")
+    for name, value in function.items():
+        if not (name.startswith("$") or name in {*SETTINGS, *STATE} or value in UNUSED):
+            report.notes.append(f"{name} {value}: not known here, compare it at both sides")
     return {name: value for name, value in own.items() if name in known and value is not None}
 
 

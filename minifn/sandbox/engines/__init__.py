@@ -39,6 +39,11 @@ class Engine(Protocol):
         ...
 
 
+def user_under(engine: Engine, uid: int) -> int:
+    """Return the uid that a command for `uid` runs with, 0 for the server's own."""
+    return engine.wrap(Command(argv=("true",), env={}, uid=uid)).uid
+
+
 def refuse_less_network(engine: str, command: Command) -> None:
     """Raise EngineUnavailable for a command that must have less than the host's network."""
     if command.network is not Network.HOST:
