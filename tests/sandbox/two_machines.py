@@ -15,7 +15,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from minifn.host.datadir import DataDir, remove_tree
+from minifn.host.datadir import DataDir
+from minifn.host.files import remove_tree
 from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Command, Network
 from minifn.sandbox.spawner import Spawner, run
