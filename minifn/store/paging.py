@@ -51,6 +51,10 @@ def page(
     Raises CursorNotFound when the cursor's row is not in the scope, QueryOrderNull when an
     attribute of the order is NULL in that row, and ArgumentInvalid for a page that is too long.
     """
+    firsts: dict[str, Order] = {}
+    for order in query.orders:
+        firsts.setdefault(order.attribute.column, order)
+    query = replace(query, orders=tuple(firsts.values()))
     if scope.index:
         query = replace(query, filters=kinds.together(query.filters))
     found = plans.candidates(conn, table.name, query, scope)
@@ -229,8 +233,7 @@ def _orders(query: Query, scope: Scope) -> Orders:
             if not orders and _time_range(query, scope):
                 orders.append((_TIME, descending))
             return [*orders, (column, descending)]
-        if column not in [known for known, _ in orders]:
-            orders.append((column, descending))
+        orders.append((column, descending))
     return [*orders, (CREATION.column, orders[-1][1])]
 
 

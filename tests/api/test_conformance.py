@@ -58,6 +58,7 @@ OWN_ERRORS = {
     "general_request_too_large",
     "general_service_overloaded",
     "general_service_unavailable",
+    "general_storage_unavailable",
     "user_invalid_credentials",
 }
 

@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from hypothesis import (
+    HealthCheck,
+    example,
+    given,
+    settings as hypothesis_settings,
+    strategies as st,
+)
 
 from minifn.errors import ArgumentInvalid, CursorNotFound
 from minifn.models import Execution, ExecutionStatus, Function
@@ -28,6 +34,11 @@ from minifn.store.queries import (
 )
 from tests.store.filling import fill, fill_unevenly
 
+#: An order that names a column twice: only the first time counts.
+REPEATED = tuple(
+    Order(EXECUTIONS[column], descending)
+    for column, descending in (("trigger", True), ("created_at", False), ("trigger", True))
+)
 STATUSES: tuple[ExecutionStatus, ...] = ("completed", "failed", "waiting")
 ROWS = 60
 POOLS: dict[str, tuple[Any, ...]] = {
@@ -230,6 +241,7 @@ fixture_is_read_only = hypothesis_settings(
 
 @fixture_is_read_only
 @given(query=queries, user_id=st.sampled_from([None, "ann", "unknown", ""]))
+@example(query=Query(orders=REPEATED), user_id=None)
 def test_pages_and_cursors_visit_every_row_once_in_order(
     rows: tuple[sqlite3.Connection, list[Execution]],
     thresholds: int,
