@@ -34,8 +34,9 @@ MEMORY_SLACK = 1.1
 TMP_ENTRIES = 50_000
 #: File system in memory that a mount namespace has for itself.
 OWN_MEMORY = "/dev/shm"
-#: Most looks at a tree for processes that the kernel would not kill before the server.
-EXPOSE_ROUNDS = 20
+#: Looks in a row at a tree that find no process that the kernel would not kill before the server.
+#: One is not enough: a process can be missed while its parent ends.
+EXPOSE_LOOKS = 3
 #: Highest OOM score adjustment that the kernel knows.
 OOM_SCORE_MAX = 1000
 #: Seconds that the rest of a control group may take to disappear; the next launcher then kills it.
@@ -73,7 +74,7 @@ class Tree:
         self.oom_kills = proc.oom_kills()
         own_score = max(0, proc.oom_score_adj(os.getpid()))
         self.oom_score = min(OOM_SCORE_MAX, own_score + spawn["oom_score_adj"])
-        self.expose_rounds = EXPOSE_ROUNDS
+        self.expose_looks = EXPOSE_LOOKS
         self.reason = ""
         self.killed = False
         #: Its control group, if it has one, and the limit that the group has hit.
@@ -115,7 +116,7 @@ class Tree:
     def expose(self, members: Iterable[int]) -> None:
         """Have the kernel kill these processes and their children before the server.
 
-        Repeated until all have the score: bubblewrap forbids others to set it while it makes its
+        Repeated until looks in a row find all with the score: bubblewrap forbids others to set it while it makes its
         namespaces. The launcher cannot hand the score down, not even while it starts a command: it
         would be the first to die, and the server with it.
         """
@@ -123,7 +124,7 @@ class Tree:
         for pid in lower:
             with contextlib.suppress(OSError):
                 write(f"/proc/{pid}/oom_score_adj", str(self.oom_score))
-        self.expose_rounds = self.expose_rounds - 1 if lower else 0
+        self.expose_looks = EXPOSE_LOOKS if lower else self.expose_looks - 1
 
     def watch(self, fast: bool, now: float) -> None:
         """Set whether it is looked at often, because it works, or seldom."""
@@ -170,7 +171,7 @@ class Tree:
 
     def _look(self) -> str:
         members = self.members()
-        if self.expose_rounds:
+        if self.expose_looks > 0:
             self.expose(members)
         sizes = [proc.sizes(pid) for pid in members]
         self._kill_blind(members, sizes)
