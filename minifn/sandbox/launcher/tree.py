@@ -116,9 +116,9 @@ class Tree:
     def expose(self, members: Iterable[int]) -> None:
         """Have the kernel kill these processes and their children before the server.
 
-        Repeated until looks in a row find all with the score: bubblewrap forbids others to set it while it makes its
-        namespaces. The launcher cannot hand the score down, not even while it starts a command: it
-        would be the first to die, and the server with it.
+        Repeated until looks in a row find all with the score: bubblewrap forbids others to set it
+        while it makes its namespaces. The launcher cannot hand the score down, not even while it
+        starts a command: it would be the first to die, and the server with it.
         """
         lower = [pid for pid in members if proc.oom_score_adj(pid) < self.oom_score]
         for pid in lower:
