@@ -99,7 +99,7 @@ class Spawner:
         lock = await acquire(self.run_dir)
         await asyncio.to_thread(kill_strays, self.run_dir)
         self._store_cookie()
-        self.closed.write_text("")
+        self._store_closed(())
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)
         self.ending, told = socket.socketpair()
@@ -207,10 +207,8 @@ class Spawner:
         Those in use keep what was closed before. Raises OSError when the addresses cannot be
         written; no isolated command starts then.
         """
-        new = self.closed.with_name("closed~new")
         try:
-            new.write_text("\n".join(addresses))
-            new.replace(self.closed)
+            self._store_closed(addresses)
         except OSError:
             # Not even with those that were closed before.
             self.closed.unlink(missing_ok=True)
@@ -218,6 +216,12 @@ class Spawner:
         finally:
             # A command that has read the file before has its network by now.
             self.send({"op": "close", "addresses": [*addresses]})
+
+    def _store_closed(self, addresses: Sequence[str]) -> None:
+        new = self.closed.with_name("closed~new")
+        new.touch(mode=0o600)
+        new.write_text("\n".join(addresses))
+        new.replace(self.closed)
 
     def new_cookie(self) -> str:
         """Return a mark for processes. One that escapes is known by it, so none can be guessed."""
