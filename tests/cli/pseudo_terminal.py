@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -49,7 +50,8 @@ class PseudoTerminal:
 
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
-            self.process.terminate()
+            # As when a terminal is closed: an interactive shell takes no notice of SIGTERM.
+            self.process.send_signal(signal.SIGHUP)
             try:
                 self.process.wait(20)
             except subprocess.TimeoutExpired:

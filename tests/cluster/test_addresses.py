@@ -1,5 +1,7 @@
 """The addresses of all machines, which functions with network `isolated` do not reach."""
 
+import pytest
+
 from minifn.sandbox.launcher.addresses import own_addresses
 from tests.cluster.conftest import Cluster
 from tests.cluster.test_troubles import node_directory
@@ -15,6 +17,7 @@ def closed(cluster: Cluster) -> list[set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_machine_closes_the_addresses_of_all(cluster: Cluster) -> None:
     own = set(own_addresses())
     assert own

@@ -125,7 +125,7 @@ def test_names_that_would_break_later_pushes_are_refused(
     assert not list((bare(git_server, function_id) / "refs" / "heads").glob("d*"))
 
 
-@pytest.mark.parametrize("levels", [110, 1500])
+@pytest.mark.parametrize("levels", [110, pytest.param(1500, marks=pytest.mark.slow)])
 def test_deep_names_that_are_there_break_no_later_push(
     api: Api, git_server: Server, repository: Repository, levels: int
 ) -> None:

@@ -14,6 +14,10 @@ from tests.sdk.install import CLI_VERSIONS, place
 from tests.sdk.terminal import DOWN, ENTER, Terminal
 from tests.serving import PROJECT, Api, Server, wait_until
 
+#: The newest version everyday, the oldest one too in the slow part.
+EACH_VERSION = pytest.mark.parametrize(
+    "version", [pytest.param(CLI_VERSIONS[0], marks=pytest.mark.slow), CLI_VERSIONS[-1]]
+)
 SOURCE = """import os
 
 def main(context):
@@ -148,7 +152,7 @@ def answer(execution: Any) -> str:
     return str(execution["responseBody"])
 
 
-@pytest.mark.parametrize("version", CLI_VERSIONS)
+@EACH_VERSION
 def test_push_and_pull_with_a_key(
     version: str, server: Server, api: Api, tmp_path: Path, node: str
 ) -> None:
@@ -200,7 +204,7 @@ def test_push_and_pull_with_a_key(
     api.call("DELETE", f"/functions/{function_id}", 204)
 
 
-@pytest.mark.parametrize("version", CLI_VERSIONS)
+@EACH_VERSION
 def test_push_of_a_new_function_by_the_operator(
     version: str, server: Server, api: Api, tmp_path: Path, node: str
 ) -> None:
@@ -221,7 +225,7 @@ def test_push_of_a_new_function_by_the_operator(
     api.call("DELETE", f"/functions/{function_id}", 204)
 
 
-@pytest.mark.parametrize("version", CLI_VERSIONS)
+@EACH_VERSION
 def test_a_directory_is_linked_to_the_project(
     version: str, server: Server, tmp_path: Path, node: str
 ) -> None:
