@@ -91,7 +91,7 @@ def test_they_behave_as_those_of_multiprocessing(
     assert not [path for path in (tmp_path / "t").iterdir() if path.name.startswith("mp-")]
 
 
-def test_a_closed_shm_directory_is_noticed(tmp_path: Path) -> None:
+def test_a_closed_shm_directory_is_noticed(data: Path) -> None:
     """Under the process engine with Landlock."""
     installed = RuntimeTable.load().resolve("python-3.11")
     program = "import multiprocessing\nwith multiprocessing.Lock():\n    print('locked')\n"
@@ -99,7 +99,7 @@ def test_a_closed_shm_directory_is_noticed(tmp_path: Path) -> None:
     text = f"import runpy, sys\nsys.argv = ['x']\nrunpy.run_path({wrapper!r})\n{program}"
 
     async def ask() -> str:
-        async with Spawner(tmp_path) as spawner:
+        async with Spawner(data) as spawner:
             engine = await choose("process", spawner)
             command = Command(
                 argv=(str(installed.interpreter.path), "-c", text),
