@@ -75,7 +75,7 @@ class Call:
     def _tell(self, stream: Literal["logs", "errors"], text: bytes) -> None:
         """Have the watchers of the server's changes hear of logged bytes in the next turn.
 
-        What comes in one turn is told together: it costs each watcher as much as one line.
+        Bytes of one turn are told together: they cost each watcher as much as one line.
         """
         if not self._untold:
             asyncio.get_running_loop().call_soon(self._tell_gathered)

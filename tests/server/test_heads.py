@@ -26,7 +26,7 @@ USUAL = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
 
 
 class Parsed:
-    """What the parser found in the bytes of a connection."""
+    """The request that the parser found in the bytes of a connection."""
 
     def __init__(self, data: bytes) -> None:
         self.headers: list[tuple[bytes, bytes]] = []

@@ -236,7 +236,7 @@ def found_after_kill(conn: sqlite3.Connection, tmp_path: Path) -> list[int]:
         copy.execute("PRAGMA synchronous = OFF")
         assert_true_copies(copy)
         found = marks(copy)
-        # What was lost is filled in again.
+        # Rows that were lost are filled in again.
         fill(copy, 600)
         assert marks(copy) == [600] * len(found)
         assert_true_copies(copy)

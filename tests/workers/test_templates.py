@@ -60,7 +60,7 @@ def test_workers_share_the_import_alone(place: DataDir) -> None:
 
 
 def test_async_functions_share_the_import_of_asyncio(place: DataDir, tmp_path: Path) -> None:
-    # What a template had before its forks is left out of the list.
+    # The list leaves out objects that the template had before its forks.
     main = """
         import gc, sys
 
