@@ -29,7 +29,7 @@ REST_SECONDS = 0.05
 _UNUSUAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
 #: Headers of proxies, which the application's middleware reads.
 _FORWARDED = frozenset({b"x-forwarded-for", b"x-forwarded-proto"})
-#: What a head says in the scope of its request.
+#: Keys of a scope that the head of its request fills.
 _OF_HEAD = ("method", "path", "raw_path", "query_string", "headers")
 #: Bytes of the longest URL that is parsed once for many requests.
 _KEPT_BYTES = 256

@@ -14,7 +14,7 @@ _END = b"\r\n\r\n"
 class Head(NamedTuple):
     """A parsed head."""
 
-    #: What it says in the scope of its request.
+    #: Its part of the scope of its request.
     scope: dict[str, Any]
     body_bytes: int
     keep_alive: bool

@@ -40,7 +40,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
     """A directory of another file system."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
         if Path(folder).stat().st_dev == tmp_path.stat().st_dev:
-            pytest.skip("/dev/shm is no file system of its own")
+            pytest.skip("/dev/shm is not a file system of its own")
         yield Path(folder)
 
 
