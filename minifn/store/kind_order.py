@@ -28,10 +28,12 @@ def serves(conn: sqlite3.Connection, query: Query, scope: Scope, orders: Orders)
         return False
     if len(orders) > 1:
         return True
+    if not any(map(kinds.tells, query.filters)):
+        return False
     told = kinds.told(scope.prefix, query.filters)
     sql = f"SELECT count(*) FROM (SELECT 1 FROM executions_kinds WHERE {told.sql} LIMIT ?)"
     (found,) = conn.execute(sql, (*told.values, KINDS_MAX + 1)).fetchone()
-    return any(map(kinds.tells, query.filters)) and found <= KINDS_MAX
+    return int(found) <= KINDS_MAX
 
 
 def sequences(
