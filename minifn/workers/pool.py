@@ -118,19 +118,25 @@ class Pool:
         """
         began = time.monotonic()
         attempts = declines = 0
+        waited = False
         while True:
             deployment = self._deployments.get(spec.key)
-            is_present = deployment is not None and deployment.spec is spec
-            worker = deployment.free_worker() if deployment is not None and is_present else None
-            if deployment is not None and worker is not None:
-                if deployment.blocking or is_nearly_full(worker):
+            worker = None
+            if deployment is not None and deployment.spec is spec:
+                worker = deployment.free_worker()
+                if worker is not None and (deployment.blocking or is_nearly_full(worker)):
                     self._consider_growth(deployment)
-                response = await worker.call(request, deadline)
-            else:
+            if worker is None:
+                waited = True
                 found = await self._wait_for_worker(spec, deadline, queue_unbounded)
-                if not isinstance(found, FunctionResponse):
-                    found = await found.call(request, deadline)
-                response = lasting_since(found, began)
+                if isinstance(found, FunctionResponse):
+                    return lasting_since(found, began)
+                worker = found
+            try:
+                response = await worker.call(request, deadline)
+            except asyncio.CancelledError:
+                worker.abandon(request)
+                raise
             if response.failure == "declined" and declines < DECLINES_MAX:
                 declines += 1
                 continue
@@ -139,7 +145,7 @@ class Pool:
                 break
         if response.failure == "declined":
             return failed("died", "The function's workers handed the request back too often.\n")
-        return lasting_since(response, began) if declines else response
+        return lasting_since(response, began) if waited or declines else response
 
     def prewarm(self, spec: WorkerSpec) -> bool:
         """Start a worker ahead of the first request and have it import the function.
