@@ -18,7 +18,7 @@ from minifn.cli.connecting import FunctionId, Session, note, with_server
 from minifn.cli.finding import Found
 from minifn.cli.options import fail
 from minifn.cli.remote import Remote, RemoteError
-from minifn.cli.tables import duration
+from minifn.cli.words import duration
 from minifn.ids import is_id
 from minifn.log_text import printable
 from minifn.tokens import Tokens, UserClaims
