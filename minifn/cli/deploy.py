@@ -16,8 +16,8 @@ from minifn.cli.options import fail
 from minifn.cli.project_file import FunctionEntry, ProjectError, ProjectFile, chosen
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.tables import console
-from minifn.cli.words import duration
 from minifn.cli.uploading import follow, save, upload
+from minifn.cli.words import duration
 from minifn.log_text import printable
 
 

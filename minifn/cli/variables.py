@@ -13,8 +13,8 @@ from dotenv import dotenv_values
 from minifn.cli.connecting import FunctionId, Session, note, with_server
 from minifn.cli.options import fail
 from minifn.cli.tables import Column, show_table
-from minifn.cli.words import ago
 from minifn.cli.uploading import save_variable
+from minifn.cli.words import ago
 from minifn.log_text import printable
 
 ACTIONS = ("list", "set", "unset", "import", "export")
