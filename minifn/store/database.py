@@ -121,10 +121,10 @@ class Database:
     def write_each(
         self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T
     ) -> "asyncio.Future[None]":
-        """Do what `write` does; one call of `fn(conn, items)` serves many callers.
+        """Do what `write` does; one call of `fn(conn, items)` serves up to ITEMS_MAX callers.
 
-        It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
-        for each item alone.
+        It has the items of neighbouring writes with the same `fn`, and executes one statement,
+        which may be the whole transaction. If it fails, it is called again for each item alone.
         """
         return self._write(fn, (item,), None)
 

@@ -42,6 +42,8 @@ CHECKPOINT_COMMITS = 200
 LOG_PAGES_MAX = 16_384
 #: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
 BATCH_MAX = 256
+#: Most items of one call of a function of `write_each`.
+ITEMS_MAX = 64
 #: Seconds without a commit after which the event loop may commit one row itself.
 QUIET_SECONDS = 0.0002
 #: Seconds of the longest commit on the event loop, and seconds without another one after a longer.
@@ -204,6 +206,8 @@ class Writer:
         try:
             if lost := self.missing():
                 raise DatabaseLost(f"{lost} was removed or replaced")
+            if _is_one_statement(jobs):
+                return _results(conn, jobs)
             conn.execute("BEGIN IMMEDIATE")
             outcomes = _results(conn, jobs)
             conn.execute("COMMIT")
@@ -236,6 +240,17 @@ def _results(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
             ]
             continue
         same = list(group)
-        fn(conn, [job[1][0] for job in same])
+        for at in range(0, len(same), ITEMS_MAX):
+            fn(conn, [job[1][0] for job in same[at : at + ITEMS_MAX]])
         outcomes += [(job[3], None, None) for job in same]
     return outcomes
+
+
+def _is_one_statement(jobs: Sequence[Job]) -> bool:
+    """Tell whether jobs are of one `write_each`, so that they need no transaction around them.
+
+    A statement is a transaction by itself. For each that it runs, a thread lets go of Python's lock
+    twice, and waits for the event loop to let go of it.
+    """
+    fn = jobs[0][0]
+    return len(jobs) <= ITEMS_MAX and all(job[2] is None and job[0] is fn for job in jobs)
