@@ -69,23 +69,35 @@ def test_the_loop_commits_a_lone_row_that_needs_no_flush(
 
     async def run() -> str:
         async with Database(tmp_path / "db", flushed=flushed) as database:
-            await asyncio.sleep(writer.QUIET_SECONDS)
-            await database.write_each(_put_each, "a")
+            write = database.write_each(_put_each, "a", alone=True)
+            assert write.done() is not flushed
+            await write
             return await _stored(database, "a")
 
     assert asyncio.run(run()) == f"1 by {thread}"
 
 
-def test_the_loop_makes_no_second_slow_commit(
+def test_a_lone_row_joins_the_writes_of_its_turn(tmp_path: Path) -> None:
+    async def run() -> set[str]:
+        async with Database(tmp_path / "db", flushed=False) as database:
+            first = database.write_each(_put_each, "a")
+            await asyncio.gather(first, database.write_each(_put_each, "b", alone=True))
+            return {await _stored(database, name) for name in ("a", "b")}
+
+    assert asyncio.run(run()) == {"2 by minifn-writer"}
+
+
+def test_the_loop_pauses_after_a_slow_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "LOOP_COMMIT_SECONDS", 0.0)
+    monkeypatch.setattr(writer, "PAUSE_SECONDS_MIN", 60.0)
+    monkeypatch.setattr(writer, "PAUSE_SECONDS_MAX", 60.0)
 
     async def run() -> list[str]:
         async with Database(tmp_path / "db", flushed=False) as database:
             for name in ("a", "b"):
-                await asyncio.sleep(writer.QUIET_SECONDS)
-                await database.write_each(_put_each, name)
+                await database.write_each(_put_each, name, alone=True)
             return [await _stored(database, name) for name in ("a", "b")]
 
     assert asyncio.run(run()) == ["1 by MainThread", "1 by minifn-writer"]
@@ -96,11 +108,8 @@ def test_the_loop_does_not_wait_for_a_file_that_another_process_holds(tmp_path: 
         async with Database(tmp_path / "db", flushed=False) as database:
             other = connect(tmp_path / "db")
             other.execute("BEGIN IMMEDIATE")
-            await asyncio.sleep(writer.QUIET_SECONDS)
-            write = database.write_each(_put_each, "a")
             began = time.monotonic()
-            for _ in range(3):
-                await asyncio.sleep(0)
+            write = database.write_each(_put_each, "a", alone=True)
             held_up = time.monotonic() - began
             assert not write.done()
             other.execute("COMMIT")
