@@ -1,6 +1,7 @@
 """The workers of one deployment and the calls that wait for one."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -82,6 +83,14 @@ class DeploymentWorkers:
         waiter: asyncio.Future[FunctionResponse | None] = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)
         return waiter
+
+    def leave(self, waiter: "asyncio.Future[FunctionResponse | None]") -> None:
+        """Take a waiter out of the queue that waits no more."""
+        if waiter.done() and not waiter.cancelled():
+            # It was woken for a slot that it no longer takes.
+            self.wake(count=1)
+        with contextlib.suppress(ValueError):
+            self.waiters.remove(waiter)
 
     def why_late(self, is_short: bool) -> str:
         """Return why no worker took a call in time; `is_short` of memory."""
