@@ -42,9 +42,10 @@ CHECKPOINT_COMMITS = 200
 LOG_PAGES_MAX = 16_384
 #: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
 BATCH_MAX = 256
-#: Seconds of the longest usual commit on the event loop, and seconds without another one after a
-#: longer; each further one doubles them.
-LOOP_COMMIT_SECONDS = 0.005
+#: Seconds of the longest usual commit on the event loop.
+LOOP_COMMIT_SECONDS = 0.001
+#: Seconds without a commit on the event loop after a longer one. Each longer one doubles them, and
+#: each usual one takes a hundredth: they grow if more than one in seventy is longer.
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.01, 1.0
 
 
@@ -167,13 +168,12 @@ class Writer:
     def _commit_here(self, job: Job) -> bool:
         """Commit one item of `write_each` on the event loop; tell whether it was done.
 
-        To wake the thread and to be woken by it takes longer than to leave a row in the page cache.
-        That is all that a commit does unless it is flushed; a slow one is the last for a while.
+        To wake the thread and to be woken by it takes longer than to leave a row in the page cache,
+        and about as long as a quick disk takes to flush it. A slow one is the last for a while.
         """
         began = time.monotonic()
         if (
-            self._flushed
-            or job[2] is not None
+            job[2] is not None
             or began < self._loop_commits_from
             or not self._queue.empty()
             or not self.turn.acquire(blocking=False)
@@ -195,9 +195,8 @@ class Writer:
 
     def _note_loop_commit(self, began: float, ended: float) -> None:
         if ended - began <= LOOP_COMMIT_SECONDS:
-            self._pause_seconds = 0.0
+            self._pause_seconds *= 0.99
             return
-        # A busy machine holds a commit up now and then, a slow disk each.
         doubled = max(2 * self._pause_seconds, PAUSE_SECONDS_MIN)
         self._pause_seconds = min(doubled, PAUSE_SECONDS_MAX)
         self._loop_commits_from = ended + self._pause_seconds
