@@ -123,10 +123,11 @@ class Database:
     def write_each(
         self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T, *, alone: bool = False
     ) -> "asyncio.Future[None]":
-        """Do what `write` does; one call of `fn(conn, items)` serves many callers.
+        """Do what `write` does; one call of `fn(conn, items)` serves up to ITEMS_MAX callers.
 
-        It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
-        for each item alone. `alone`: no neighbours are to be expected.
+        It has the items of neighbouring writes with the same `fn`, and executes one statement,
+        which may be the whole transaction. If it fails, it is called again for each item alone.
+        `alone`: no neighbours are to be expected.
         """
         # A commit on the event loop would contend with the thread of a read for the interpreter.
         return self._write(fn, (item,), None, alone=alone and not self._reading)
