@@ -24,7 +24,7 @@ from typing import Any
 from minifn.host.identity import FileIdentity
 from minifn.store import schema
 from minifn.store.cipher import VariableCipher, adopt
-from minifn.store.connection import BUSY_SECONDS, connect
+from minifn.store.connection import BUSY_SECONDS, connect, is_held
 
 #: A job of a thread: (function, positional arguments, keyword arguments, future). Without keyword
 #: arguments the function takes the items of neighbouring jobs as one list.
@@ -40,6 +40,8 @@ CHECKPOINT_CHANGES = 2_000
 CHECKPOINT_COMMITS = 200
 #: Pages (4 KiB) of a log beyond which the writer waits for a whole checkpoint, which restarts it.
 LOG_PAGES_MAX = 16_384
+#: Seconds between two attempts of a transaction while another process holds the file.
+HELD_PAUSE_SECONDS = 0.005
 #: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
 BATCH_MAX = 256
 #: Most items of one call of a function of `write_each`.
@@ -147,6 +149,8 @@ class Writer:
             conn.create_function("touch", 1, self._touched.add)
             for trigger in schema.TOUCH_TRIGGERS:
                 conn.execute(trigger)
+            # The event loop does not wait while another process holds the file; `_commit` does.
+            conn.execute("PRAGMA busy_timeout = 0")
         except BaseException:
             conn.close()
             raise
@@ -163,7 +167,7 @@ class Writer:
                 waiting += more
             jobs, waiting = waiting[:BATCH_MAX], waiting[BATCH_MAX:]
             with self.turn:
-                outcomes = self._commit(jobs)
+                outcomes = self._commit(jobs, time.monotonic() + BUSY_SECONDS)
                 self._count()
             self._tell(outcomes, self._take_touched())
         self._conn.close()
@@ -183,10 +187,7 @@ class Writer:
         ):
             return False
         try:
-            # The thread can wait until another process lets go of the file.
-            self._conn.execute("PRAGMA busy_timeout = 0")
-            outcomes = self._commit([job])
-            self._conn.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            outcomes = self._commit([job], began)
             self._count()
         finally:
             self.turn.release()
@@ -213,26 +214,36 @@ class Writer:
             self._changes, self._commits = changes, 0
             self._checkpoint_due.set()
 
-    def _commit(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run `jobs` in one transaction, or each in its own when a job or the commit fails."""
+    def _commit(self, jobs: Sequence[Job], until: float) -> list[Outcome]:
+        """Run `jobs` in one transaction, or each in its own when a job or the commit fails.
+
+        Wait up to `until` (monotonic clock) while another process holds the file.
+        """
         conn = self._conn
-        try:
-            if lost := self.missing():
-                raise DatabaseLost(f"{lost} was removed or replaced")
-            if _is_one_statement(jobs):
-                return _results(conn, jobs)
-            conn.execute("BEGIN IMMEDIATE")
-            outcomes = _results(conn, jobs)
-            conn.execute("COMMIT")
-        except Exception as error:
-            # Without disk space SQLite has rolled back by itself.
-            if conn.in_transaction:
-                # A broken disk refuses it. The writer must live on; the next job rolls back first.
-                with contextlib.suppress(sqlite3.Error):
-                    conn.execute("ROLLBACK")
-            if len(jobs) == 1:
-                return [(jobs[0][3], None, error)]
-            return [outcome for job in jobs for outcome in self._commit([job])]
+        while True:
+            try:
+                return self._attempt(jobs)
+            except Exception as error:
+                # Without disk space SQLite has rolled back by itself.
+                if conn.in_transaction:
+                    # A broken disk refuses it. The writer must live on; the next job rolls back
+                    # first.
+                    with contextlib.suppress(sqlite3.Error):
+                        conn.execute("ROLLBACK")
+                if not is_held(error) or time.monotonic() >= until:
+                    if len(jobs) == 1:
+                        return [(jobs[0][3], None, error)]
+                    return [outcome for job in jobs for outcome in self._commit([job], until)]
+            time.sleep(HELD_PAUSE_SECONDS)
+
+    def _attempt(self, jobs: Sequence[Job]) -> list[Outcome]:
+        if lost := self.missing():
+            raise DatabaseLost(f"{lost} was removed or replaced")
+        if _is_one_statement(jobs):
+            return _results(self._conn, jobs)
+        self._conn.execute("BEGIN IMMEDIATE")
+        outcomes = _results(self._conn, jobs)
+        self._conn.execute("COMMIT")
         return outcomes
 
     def _take_touched(self) -> set[str] | None:
