@@ -1,4 +1,4 @@
-"""The services of Appwrite beside Functions, which a client may ask for in vain."""
+"""The services of Appwrite that minifn lacks, named in the error of a request for one."""
 
 from minifn.errors import RouteNotFound
 
