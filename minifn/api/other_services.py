@@ -1,4 +1,4 @@
-"""The services of Appwrite that minifn lacks, named in the error of a request for one."""
+"""The services of Appwrite beside Functions; the error of an unknown path names the missing one."""
 
 from minifn.errors import RouteNotFound
 
