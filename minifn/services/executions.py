@@ -169,7 +169,8 @@ class Executions:
         result = records.finish(target, execution, response)
         await self._insert(result.execution)
         self._changes.tell("create", result.execution, result=result)
-        _report(result.execution)
+        if result.execution.status == "failed":
+            _report(result.execution)
         if capped:
             timeout = FunctionSynchronousTimeout()
             timeout.execution_id = result.execution.id
@@ -338,7 +339,8 @@ class Executions:
         if await self._database.insist(execution_queue.finish, result.execution, result.body):
             self._limits.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
-            _report(result.execution)
+            if result.execution.status == "failed":
+                _report(result.execution)
 
     async def _answer_queued(
         self, execution: Execution, request: ExecutionRequest
@@ -375,9 +377,7 @@ class Executions:
 
 
 def _report(execution: Execution) -> None:
-    """Write a line about an execution to the server's log if it failed."""
-    if execution.status != "failed":
-        return
+    """Write a line about a failed execution to the server's log."""
     logger.warning(
         "execution %s of function %s failed: %s",
         execution.id,

@@ -30,6 +30,11 @@ def may_pass(error: BaseException) -> bool:
     )
 
 
+def trace_of(error: BaseException) -> BaseException | None:
+    """Return what the log shows of an error besides its message: nothing for one that may pass."""
+    return None if may_pass(error) else error
+
+
 def connect(
     path: Path, *, readonly: bool = False, cipher: VariableCipher | None = None
 ) -> sqlite3.Connection:

@@ -57,6 +57,8 @@ class DeploymentWorkers:
             busy = worker.busy
             if busy < worker.slots and (found is None or busy < least):
                 found, least = worker, busy
+                if not busy:
+                    break
         return found
 
     def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:

@@ -287,6 +287,7 @@ def test_a_folder_without_a_function_is_one_line(place: Path) -> None:
     with Dev(place) as dev:
         dev.terminal.expect(rf"^minifn: {place} has no entry file such as main\.py")
         assert dev.terminal.ended() == 1
+        assert dev.terminal.text.strip().count("\n") == 0
 
 
 def test_a_project_that_cannot_be_read_is_one_line(place: Path) -> None:
@@ -294,6 +295,7 @@ def test_a_project_that_cannot_be_read_is_one_line(place: Path) -> None:
     with Dev(place) as dev:
         dev.terminal.expect(rf"^minifn: {place}/appwrite\.json cannot be read")
         assert dev.terminal.ended() == 1
+        assert dev.terminal.text.strip().count("\n") == 0
 
 
 def test_the_first_answer_of_new_code_is_fast(dev: Dev) -> None:
