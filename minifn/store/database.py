@@ -116,25 +116,31 @@ class Database:
         A canceled caller does not cancel the write. An exception of `fn` rolls its writes back
         and is raised to the caller. Raises DatabaseClosed.
         """
-        return self._write(fn, args, kwargs)
+        return self._write(fn, args, kwargs, alone=False)
 
     def write_each(
-        self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T
+        self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T, *, alone: bool = False
     ) -> "asyncio.Future[None]":
-        """Do what `write` does; one call of `fn(conn, items)` serves many callers.
+        """Do what `write` does; one call of `fn(conn, items)` serves up to ITEMS_MAX callers.
 
-        It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
-        for each item alone.
+        It has the items of neighbouring writes with the same `fn`, and executes one statement,
+        which may be the whole transaction. If it fails, it is called again for each item alone.
+        `alone`: no neighbours are to be expected.
         """
-        return self._write(fn, (item,), None)
+        return self._write(fn, (item,), None, alone=alone)
 
     def _write(
-        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+        self,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        *,
+        alone: bool,
     ) -> "asyncio.Future[T]":
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.add((fn, args, kwargs, future))
+        self._writer.add((fn, args, kwargs, future), alone=alone)
         return future
 
     async def insist(

@@ -42,10 +42,12 @@ CHECKPOINT_COMMITS = 200
 LOG_PAGES_MAX = 16_384
 #: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
 BATCH_MAX = 256
-#: Seconds without a commit after which the event loop may commit one row itself.
-QUIET_SECONDS = 0.0002
-#: Seconds of the longest commit on the event loop, and seconds without another one after a longer.
-LOOP_COMMIT_SECONDS, SLOW_SECONDS = 0.005, 1.0
+#: Most items of one call of a function of `write_each`.
+ITEMS_MAX = 64
+#: Seconds of the longest usual commit on the event loop, and seconds without another one after a
+#: longer; each further one doubles them.
+LOOP_COMMIT_SECONDS = 0.005
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.01, 1.0
 
 
 class DatabaseLost(sqlite3.OperationalError):
@@ -85,8 +87,8 @@ class Writer:
         self._touched: set[str] = set()
         #: Changed rows at the last checkpoint, and commits since.
         self._changes = self._commits = 0
-        #: When the last commit ended, and when the loop may commit again, on the monotonic clock.
-        self._committed_at = self._loop_commits_from = 0.0
+        #: When the loop may commit again, on the monotonic clock, and the length of its last pause.
+        self._loop_commits_from = self._pause_seconds = 0.0
 
     def open(self) -> None:
         """Create or migrate the file. Raises what `Database.open` raises."""
@@ -98,8 +100,13 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    def add(self, job: Job) -> None:
-        """Have a job run; call it on the event loop."""
+    def add(self, job: Job, *, alone: bool) -> None:
+        """Have a job run; call it on the event loop.
+
+        `alone`: no other job is to be expected soon, so that this one gains nothing by waiting.
+        """
+        if alone and not self._new and self._commit_here(job):
+            return
         if not self._new:
             self._loop.call_soon(self.hand_over)
         self._new.append(job)
@@ -107,7 +114,7 @@ class Writer:
     def hand_over(self) -> None:
         """Give the jobs of this turn of the loop to the thread."""
         jobs, self._new = self._new, []
-        if jobs and not (len(jobs) == 1 and self._commit_here(jobs[0])):
+        if jobs:
             self._queue.put(jobs)
 
     def close(self) -> None:
@@ -165,11 +172,11 @@ class Writer:
         To wake the thread and to be woken by it takes longer than to leave a row in the page cache.
         That is all that a commit does unless it is flushed; a slow one is the last for a while.
         """
-        now = time.monotonic()
+        began = time.monotonic()
         if (
             self._flushed
             or job[2] is not None
-            or now < max(self._loop_commits_from, self._committed_at + QUIET_SECONDS)
+            or began < self._loop_commits_from
             or not self._queue.empty()
             or not self.turn.acquire(blocking=False)
         ):
@@ -182,16 +189,23 @@ class Writer:
             self._count()
         finally:
             self.turn.release()
-        if self._committed_at - now > LOOP_COMMIT_SECONDS:
-            self._loop_commits_from = self._committed_at + SLOW_SECONDS
+        self._note_loop_commit(began, time.monotonic())
         if outcomes[0][2] is not None:
             return False
         self._settle(outcomes, None)
         return True
 
+    def _note_loop_commit(self, began: float, ended: float) -> None:
+        if ended - began <= LOOP_COMMIT_SECONDS:
+            self._pause_seconds = 0.0
+            return
+        # A busy machine holds a commit up now and then, a slow disk each.
+        doubled = max(2 * self._pause_seconds, PAUSE_SECONDS_MIN)
+        self._pause_seconds = min(doubled, PAUSE_SECONDS_MAX)
+        self._loop_commits_from = ended + self._pause_seconds
+
     def _count(self) -> None:
         """Count a commit, and have a checkpoint made when it is due."""
-        self._committed_at = time.monotonic()
         self._commits += 1
         changes = self._conn.total_changes
         if changes - self._changes >= CHECKPOINT_CHANGES or self._commits >= CHECKPOINT_COMMITS:
@@ -204,6 +218,8 @@ class Writer:
         try:
             if lost := self.missing():
                 raise DatabaseLost(f"{lost} was removed or replaced")
+            if _is_one_statement(jobs):
+                return _results(conn, jobs)
             conn.execute("BEGIN IMMEDIATE")
             outcomes = _results(conn, jobs)
             conn.execute("COMMIT")
@@ -236,6 +252,17 @@ def _results(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
             ]
             continue
         same = list(group)
-        fn(conn, [job[1][0] for job in same])
+        for at in range(0, len(same), ITEMS_MAX):
+            fn(conn, [job[1][0] for job in same[at : at + ITEMS_MAX]])
         outcomes += [(job[3], None, None) for job in same]
     return outcomes
+
+
+def _is_one_statement(jobs: Sequence[Job]) -> bool:
+    """Tell whether jobs are of one `write_each`, so that they need no transaction around them.
+
+    A statement is a transaction by itself. For each that it runs, a thread lets go of Python's lock
+    twice, and waits for the event loop to let go of it.
+    """
+    fn = jobs[0][0]
+    return len(jobs) <= ITEMS_MAX and all(job[2] is None and job[0] is fn for job in jobs)
