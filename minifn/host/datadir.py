@@ -182,6 +182,10 @@ class DataDir:
                     errno.EINVAL, "Its secret is gone: put it back, or delete the file", str(path)
                 )
             return secret, False
+        except UnicodeDecodeError as exc:
+            raise OSError(
+                errno.EINVAL, "It is not text: put its secret back, or delete the file", str(path)
+            ) from exc
         except FileNotFoundError:
             secret = secrets.token_hex(32)
             # Complete and on disk before it has its name.
