@@ -61,20 +61,25 @@ def test_a_bad_item_fails_alone(tmp_path: Path) -> None:
     assert stored == "1 by minifn-writer"
 
 
-@pytest.mark.parametrize(("flushed", "thread"), [(False, "MainThread"), (True, "minifn-writer")])
-def test_the_loop_commits_a_lone_row_that_needs_no_flush(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flushed: bool, thread: str
-) -> None:
-    monkeypatch.setattr(writer, "LOOP_COMMIT_SECONDS", 60.0)
-
+@pytest.mark.parametrize("flushed", [False, True])
+def test_the_loop_commits_a_lone_row(tmp_path: Path, flushed: bool) -> None:
     async def run() -> str:
         async with Database(tmp_path / "db", flushed=flushed) as database:
-            write = database.write_each(_put_each, "a", alone=True)
-            assert write.done() is not flushed
-            await write
+            assert database.write_each(_put_each, "a", alone=True).done()
             return await _stored(database, "a")
 
-    assert asyncio.run(run()) == f"1 by {thread}"
+    assert asyncio.run(run()) == "1 by MainThread"
+
+
+def test_the_thread_commits_a_row_while_another_thread_reads(tmp_path: Path) -> None:
+    async def run() -> str:
+        async with Database(tmp_path / "db") as database:
+            read = database.read(settings.get, "a")
+            await database.write_each(_put_each, "a", alone=True)
+            await read
+            return await _stored(database, "a")
+
+    assert asyncio.run(run()) == "1 by minifn-writer"
 
 
 def test_a_lone_row_joins_the_writes_of_its_turn(tmp_path: Path) -> None:
