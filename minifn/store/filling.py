@@ -22,6 +22,8 @@ SLICE_ROWS = 500
 LOOK_ROWS, LOOK_STEPS = 300, 4
 #: Rows that tell whether values are scattered: more than half of them differ.
 SAMPLE_ROWS = 256
+#: Rows that are alike in these lie together in an index that begins with the kind.
+_OF_KINDS = ", ".join(kinds.COLUMNS)
 
 _TABLE = """
 CREATE TEMP TABLE IF NOT EXISTS filling (
@@ -43,8 +45,9 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     """Fill the index that is furthest behind, or note its slices; tell whether one is due."""
     marks = {column: mark(conn, index_of(column)) for column in COLUMNS}
     (newest,) = conn.execute("SELECT coalesce(max(sequence), 0) FROM executions").fetchone()
-    # `blocks` ask the index of kinds about the rows up to the mark of the functions.
-    ends = {"function": marks["kind"]}
+    # `blocks` ask the index of kinds about the rows up to the mark of the functions, and lists ask
+    # the blocks about the rows of the other indexes that begin with the kind.
+    ends = {"function": marks["kind"], **dict.fromkeys(kinds.ORDERED, marks["function"])}
     due = [
         (after, column, after + rows)
         for column, after in marks.items()
@@ -57,7 +60,7 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
         conn.execute(
             "INSERT INTO filling (column, through, sequence)"
             " SELECT ?, ?, sequence FROM executions NOT INDEXED"
-            f" WHERE sequence > ? AND sequence <= ? ORDER BY function, {column}",
+            f" WHERE sequence > ? AND sequence <= ? ORDER BY function, {_OF_KINDS}, {column}",
             (column, through, after, through),
         )
         return True
@@ -97,6 +100,9 @@ def _fill_slice(conn: sqlite3.Connection) -> bool:
 
 
 def _add(conn: sqlite3.Connection, column: str, where: str, *values: int) -> None:
+    if column in kinds.ORDERED:
+        kinds.add_ordered(conn, column, where, values)
+        return
     columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
     conn.execute(
         f"INSERT OR IGNORE INTO {index_of(column)} SELECT {columns} FROM executions NOT INDEXED"

@@ -1,38 +1,60 @@
 """Kinds of executions: those of one function that are alike in every column of few values.
 
-There are some dozens of kinds in a million executions. A condition on such columns is tested for
-each kind instead of each row, so that any conditions together find exactly their rows.
-`executions_by_kind` is a late index: `filling` fills it, and triggers follow changes.
+There are some hundreds of kinds in a million executions. A condition on such columns is tested for
+each kind instead of each row, so that any conditions together find exactly their rows. The late
+indexes that begin with the kind find rows of a kind in order of creation, of path or of duration.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from minifn.store.conditions import Condition, condition, join
 from minifn.store.queries import Combination, Comparison, Filter
 
 #: Columns of few values, in which the executions of a kind are alike.
 COLUMNS = ("status", "trigger", "request_method", "response_status_code", "deployment_id")
 #: The index of the executions of each kind in order of creation.
 BY_KIND = "executions_by_kind"
-#: The rows of the index with the columns of their kind, as they follow FROM.
-ROWS = f"executions_kinds CROSS JOIN {BY_KIND} USING (kind)"
+#: Columns by which the executions of each kind are ordered as well, and the indexes.
+ORDERED = {column: f"executions_by_{column}" for column in ("request_path", "duration_seconds")}
+#: All indexes that begin with the kind.
+INDEXES = frozenset({BY_KIND, *ORDERED.values()})
 
 _COLUMNS = ", ".join(("function", *COLUMNS))
+#: Executions with their kinds, as they follow FROM.
+_TOLD_ROWS = f"executions NOT INDEXED CROSS JOIN executions_kinds USING ({_COLUMNS})"
+
+
+def index_of(column: str) -> str:
+    """Return the index of the executions of each kind in order of a column, "" is creation."""
+    return ORDERED[column] if column else BY_KIND
+
+
+def rows(index: str) -> str:
+    """Return the rows of an index with the columns of their kind, as they follow FROM."""
+    return f"executions_kinds CROSS JOIN {index} USING (kind)"
 
 
 def add(conn: sqlite3.Connection, after: int, through: int) -> None:
     """Add the executions between two sequences, the second one included."""
-    within = "WHERE sequence > ? AND sequence <= ?"
+    within = "sequence > ? AND sequence <= ?"
     conn.execute(
         f"INSERT OR IGNORE INTO executions_kinds ({_COLUMNS})"
-        f" SELECT DISTINCT {_COLUMNS} FROM executions NOT INDEXED {within}",
+        f" SELECT DISTINCT {_COLUMNS} FROM executions NOT INDEXED WHERE {within}",
         (after, through),
     )
     conn.execute(
-        f"INSERT INTO {BY_KIND} SELECT kind, sequence FROM executions NOT INDEXED"
-        f" CROSS JOIN executions_kinds USING ({_COLUMNS}) {within} ORDER BY kind, sequence",
+        f"INSERT INTO {BY_KIND} SELECT kind, sequence FROM {_TOLD_ROWS} WHERE {within}"
+        " ORDER BY kind, sequence",
         (after, through),
+    )
+
+
+def add_ordered(conn: sqlite3.Connection, column: str, where: str, values: Sequence[int]) -> None:
+    """Add executions to the index of a column. Their kinds are known."""
+    conn.execute(
+        f"INSERT OR IGNORE INTO {ORDERED[column]} SELECT kind, {column}, sequence"
+        f" FROM {_TOLD_ROWS} WHERE {where}",
+        values,
     )
 
 
@@ -55,8 +77,3 @@ def together(filters: tuple[Filter, ...]) -> tuple[Filter, ...]:
     if len(told) < 2:
         return filters
     return (*(item for item in filters if item not in told), Combination("and", told))
-
-
-def told(prefix: Condition, filters: Sequence[Filter]) -> Condition:
-    """Return the condition of the kinds for which a scope's prefix and the filters hold."""
-    return join([prefix, *(condition(item) for item in filters if tells(item))])

@@ -14,13 +14,14 @@ from minifn.store import (
     executions,
     filling,
     functions,
-    kind_order,
+    kind_count,
     kinds,
     late_indexes,
     plans,
     schema,
 )
 from minifn.store.attributes import ALL_EXECUTIONS
+from minifn.store.chosen import choose
 from minifn.store.conditions import Condition
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Combination, Comparison, Filter, Method, Order, Query
@@ -102,7 +103,6 @@ def rows(
     conn.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 0)
-        patch.setattr(plans, "SPAN_ROWS_MAX", 100)
         patch.setattr(plans, "TOTAL_MAX", TOTAL)
         patch.setattr("minifn.store.paging.TOTAL_MAX", TOTAL)
         patch.setattr(plans, "NEAR_ROWS", 3 * BLOCK)
@@ -196,8 +196,9 @@ def counted(conn: sqlite3.Connection, query: Query) -> int:
     prefix = Condition("function = (SELECT sequence FROM functions WHERE id = 'fn')")
     scope = plans.Scope(prefix, prefix, late_indexes.BY_FUNCTION)
     query = replace(query, filters=kinds.together(query.filters))
-    spans = plans.spans(conn, plans.candidates(conn, "executions", query, scope))
-    return kind_order.count(conn, "executions", query, scope, spans, ROWS)
+    found = plans.candidates(conn, "executions", query, scope)
+    chosen = choose(conn, query, prefix)
+    return kind_count.count(conn, "executions", query, scope, chosen, found, ROWS)
 
 
 def test_a_range_has_rows_that_no_block_holds_yet(

@@ -67,7 +67,7 @@ def assert_true_copies(conn: sqlite3.Connection) -> None:
         f"SELECT {columns}, sequence FROM executions WHERE sequence <= ? ORDER BY sequence",
         (late_indexes.mark(conn, BY_KIND),),
     ).fetchall()
-    told = f"SELECT {columns}, sequence FROM {kinds.ROWS} ORDER BY sequence"
+    told = f"SELECT {columns}, sequence FROM {kinds.rows(BY_KIND)} ORDER BY sequence"
     assert conn.execute(told).fetchall() == expected
     # No kind is without rows.
     (count,) = conn.execute("SELECT count(*) FROM executions_kinds").fetchone()
@@ -75,12 +75,21 @@ def assert_true_copies(conn: sqlite3.Connection) -> None:
     for column in COLUMNS:
         index = late_indexes.index_of(column)
         columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
+        source = index
+        if index in kinds.INDEXES:
+            columns, source = f"{', '.join(kinds.COLUMNS)}, {columns}", kinds.rows(index)
         held = late_indexes.held(conn, index)
         expected = conn.execute(
             f"SELECT {columns} FROM executions WHERE sequence <= ? ORDER BY {columns}", held.values
         ).fetchall()
-        found = conn.execute(f"SELECT * FROM {index} WHERE {held.sql}", held.values)
+        found = conn.execute(
+            f"SELECT {columns} FROM {source} WHERE {held.sql} ORDER BY {columns}", held.values
+        )
         assert found.fetchall() == expected, column
+        assert (
+            conn.execute(f"SELECT count(*) FROM {source}").fetchone()
+            == conn.execute(f"SELECT count(*) FROM {index}").fetchone()
+        )
 
 
 def test_rows_are_filled_in_once_there_are_enough(conn: sqlite3.Connection) -> None:
