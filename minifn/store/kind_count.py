@@ -1,4 +1,4 @@
-"""The count of executions that match, from the indexes that begin with the kind."""
+"""Executions that match, found for a count in the indexes that begin with the kind."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from minifn.store.plans import Candidate, Scope, tested, where
 from minifn.store.queries import INTEGER_MAX, Query
 
 
-def count(
+def sequences(
     conn: sqlite3.Connection,
     table: str,
     query: Query,
@@ -20,12 +20,12 @@ def count(
     chosen: Chosen,
     found: Sequence[Candidate],
     most: int,
-) -> int:
-    """Return the number of rows of a plain scope that match, up to `most`.
+) -> list[int]:
+    """Return the sequences of rows of a plain scope that match, up to `most`.
 
     Where all rows of blocks match the filters of which the index does not tell, no row is read.
     """
-    column = _column(query, found)
+    column = _column(query, found, chosen)
     index = kinds.index_of(column)
     others = [item for item in query.filters if not (kinds.tells(item) or compares(item, column))]
     matches = where(query, scope)
@@ -40,32 +40,29 @@ def count(
         within = [join(within, "OR")]
     held = Condition("+sequence <= ?", (chosen.through,))
     same = join([chosen.kinds, of_column(query.filters, column), held])
-    number = 0
-    for one in within:
-        if number < most:
-            number += _count(conn, kinds.rows(index), join([same, one]), most - number)
     tail = join([Condition("sequence > ?", (chosen.through,)), matches])
-    return number + _count(conn, f"{table} NOT INDEXED", tail, most - number)
+    sources = [(kinds.rows(index), join([same, one])) for one in within]
+    read: list[int] = []
+    for source, rows in (*sources, (f"{table} NOT INDEXED", tail)):
+        if len(read) < most:
+            sql = f"SELECT sequence FROM {source} WHERE {rows.sql} LIMIT ?"
+            read += [row[0] for row in conn.execute(sql, (*rows.values, most - len(read)))]
+    return read
 
 
-def _column(query: Query, found: Sequence[Candidate]) -> str:
-    """Return the column that leaves the fewest rows, "" without a filter of one."""
-    indexes = [candidate.index for candidate in found]
-    return next(
-        (
-            column
-            for index in indexes
-            for column, of_column in kinds.ORDERED.items()
-            if index == of_column and any(compares(item, column) for item in query.filters)
-        ),
-        "",
-    )
+def _column(query: Query, found: Sequence[Candidate], chosen: Chosen) -> str:
+    """Return the column whose filters leave the fewest rows, "" without a filter of one.
+
+    Of the same number, rows of few values are read in order of creation, so their pages are near.
+    """
+    rows = {candidate.index: candidate.rows for candidate in reversed(found)}
+    compared = [
+        (rows[index], column != chosen.column, column)
+        for column, index in kinds.ORDERED.items()
+        if index in rows and any(compares(item, column) for item in query.filters)
+    ]
+    return min(compared)[-1] if compared else ""
 
 
 def _between(one: Range) -> Condition:
     return Condition("sequence BETWEEN ? AND ?", one)
-
-
-def _count(conn: sqlite3.Connection, source: str, rows: Condition, most: int) -> int:
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {source} WHERE {rows.sql} LIMIT ?)"
-    return int(conn.execute(sql, (*rows.values, most)).fetchone()[0])

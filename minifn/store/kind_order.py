@@ -59,10 +59,13 @@ def sequences(
     """
     keys, column = _split(orders)
     matches = where(query, scope)
-    merge = _Merge(table, query, tuple(name for name, _ in keys), column, orders[-1][1], chosen)
-    walk = merge.walk(_ways(orders), list(_parts(conn, query, orders, cursor, chosen)))
-    names = [f"k{place} AS {name}" for place, (name, _) in enumerate(keys)]
-    columns = ", ".join([*names, *([f"key AS {column}"] if column else []), "at AS sequence"])
+    created = _created(conn, query, chosen)
+    names = tuple(name for name, _ in keys)
+    merge = _Merge(table, query, names, column, orders[-1][1], chosen, _hull(created))
+    parts = list(_parts(conn, query, orders, cursor, chosen, created))
+    walk = merge.walk(_ways(orders), parts)
+    shared = [f"k{place} AS {name}" for place, name in enumerate(names)]
+    columns = ", ".join([*shared, *([f"key AS {column}"] if column else []), "at AS sequence"])
     test = ALWAYS
     if scope.condition != scope.prefix or not all(map(merge.tells, query.filters)):
         test = tested(table, "walk.at", matches)
@@ -76,6 +79,10 @@ def sequences(
         f" ORDER BY {_ways(orders)} LIMIT ? OFFSET ?)",
         (*walk.values, *test.values, query.limit + query.offset, *tail.values),
     )
+
+
+def _hull(created: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    return (created[0][0], created[-1][1]) if created else (1, 0)
 
 
 def _ways(orders: Orders) -> str:
@@ -123,40 +130,42 @@ def _parts(
     orders: Orders,
     cursor: Sequence[Any],
     chosen: Chosen,
+    created: list[tuple[int, int]],
 ) -> Iterator[_Part]:
-    """Yield the parts of the page beyond the cursor's row."""
+    """Yield the parts of the page beyond the cursor's row, in the ranges of sequences `created`."""
     keys, column = _split(orders)
     down = orders[-1][1]
     same, apart = _compared(keys, cursor)
     further_kinds = [join([*same[:place], one]) for place, one in enumerate(apart)]
-    if column:
-        ranges = blocks.ranges(conn, column, query.filters)
-        beyond = cursor[-2] if cursor else None
-        if cursor:
-            ends = (0, cursor[-1] - 1) if down else (cursor[-1] + 1, INTEGER_MAX)
-            yield _Part(join(same), None, beyond, *ends)
-        for within in ranges:
-            for one in further(query, column, down, beyond, within):
-                yield _Part(join(same), one)
-            for of_kind in further_kinds:
-                for one in further(query, column, down, None, within):
-                    yield _Part(of_kind, one)
-        return
-    ranges = blocks.ranges(conn, "sequence", query.filters)
-    if ranges != [blocks.EVERYWHERE]:
-        # The index holds rows that no block holds yet.
-        ranges.append((mark(conn, BY_FUNCTION) + 1, INTEGER_MAX))
-    for within in ranges:
-        least, largest = (0, INTEGER_MAX) if within == blocks.EVERYWHERE else within
+    first: list[tuple[int, int]] = created
+    if cursor and down:
+        first = [(least, min(largest, cursor[-1] - 1)) for least, largest in created]
+    elif cursor:
+        first = [(max(least, cursor[-1] + 1), largest) for least, largest in created]
+    if not column:
         for value in chosen.values or (None,):
+            yield from (_Part(join(same), None, value, *ends) for ends in first)
             for of_kind in further_kinds:
-                yield _Part(of_kind, None, value, least, largest)
-            if cursor and down:
-                yield _Part(join(same), None, value, least, min(largest, cursor[-1] - 1))
-            elif cursor:
-                yield _Part(join(same), None, value, max(least, cursor[-1] + 1), largest)
-            else:
-                yield _Part(ALWAYS, None, value, least, largest)
+                yield from (_Part(of_kind, None, value, *ends) for ends in created)
+        return
+    beyond = cursor[-2] if cursor else None
+    if cursor:
+        yield from (_Part(join(same), None, beyond, *ends) for ends in first)
+    for within in blocks.ranges(conn, column, query.filters):
+        yield from (_Part(join(same), one) for one in further(query, column, down, beyond, within))
+        whole = further(query, column, down, None, within)
+        yield from (_Part(of_kind, one) for of_kind in further_kinds for one in whole)
+
+
+def _created(conn: sqlite3.Connection, query: Query, chosen: Chosen) -> list[tuple[int, int]]:
+    """Return the ranges of sequences in which rows of the indexes match."""
+    ranges = blocks.ranges(conn, "sequence", query.filters)
+    if ranges == [blocks.EVERYWHERE]:
+        return [(0, chosen.through)]
+    # An index may hold rows that no block holds yet.
+    ranges.append((mark(conn, BY_FUNCTION) + 1, INTEGER_MAX))
+    cut = [(least, min(largest, chosen.through)) for least, largest in ranges]
+    return [one for one in cut if one[0] <= one[1]]
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,8 @@ class _Merge:
     column: str
     descending: bool
     chosen: Chosen
+    #: The first and the last sequence of rows that may match.
+    hull: tuple[int, int]
 
     def tells(self, item: Any) -> bool:
         """Tell whether a filter holds for all rows that are read."""
@@ -193,7 +204,9 @@ class _Merge:
                 following.append(self._next(number, part.range))
         keys = "".join(f"k{place}, " for place in range(len(self.keys)))
         key = "key, " if self.column else ""
-        selects = [*heads, *following]
+        # Without a part no row is read, but a recursion must begin somewhere.
+        nothing = ", ".join(["NULL"] * (len(self.keys) + bool(key) + 5))
+        selects = [*(heads or [Condition(f"SELECT {nothing} WHERE 0")]), *following]
         # SQLite from 3.41 on would else read all kinds to their ends before the first row.
         return Condition(
             f"WITH RECURSIVE walk({keys}{key}at, kind, value, until, part) AS NOT MATERIALIZED ("
@@ -203,7 +216,7 @@ class _Merge:
         )
 
     def _first_created(self, part: _Part) -> Condition:
-        largest = min(part.largest, self.chosen.through)
+        largest = part.largest
         first = self._created(
             "executions_kinds.kind",
             "?",
@@ -258,10 +271,15 @@ class _Merge:
             (*chosen.values, *first.values),
         )
 
-    def _next(self, number: int, within: Condition) -> Condition:
-        beyond = "<" if self.descending else ">"
-        same = Condition(f"{self.column} = walk.key AND sequence {beyond} walk.at")
-        apart = join([Condition(f"{self.column} {beyond} walk.key"), within])
+    def _next(self, number: int, of_part: Condition) -> Condition:
+        least, largest = self.hull
+        # After a first row of a value, the following ones that may match are sought.
+        within = f"max(walk.at + 1, {least}) AND {largest}"
+        beyond = ">"
+        if self.descending:
+            within, beyond = f"{least} AND min(walk.at - 1, {largest})", "<"
+        same = Condition(f"{self.column} = walk.key AND sequence BETWEEN {within}")
+        apart = join([Condition(f"{self.column} {beyond} walk.key"), of_part])
         # SQLite would not seek by a comparison of both columns at once.
         parts = [self._sought("walk.kind", one) for one in (same, apart)]
         return Condition(

@@ -17,7 +17,7 @@ from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.kinds import BY_KIND
 
 #: Columns with such an index.
-COLUMNS = ("kind", "request_path", "duration_seconds", "created_at", "updated_at", "function")
+COLUMNS = ("kind", "function", "created_at", "updated_at", *kinds.ORDERED)
 #: Stands for the order of the table's own rows where the name of an index is asked for.
 BY_SEQUENCE = "sequence"
 

@@ -58,8 +58,8 @@ def page(
         query = replace(query, filters=kinds.together(query.filters))
     found = plans.candidates(conn, table.name, query, scope)
     chosen = choose(conn, query, scope.prefix)
-    total = _total(conn, table.name, query, scope, found, chosen) if count else 0
-    sequences = _found(conn, table.name, query, scope, found, chosen)
+    total, known = _total(conn, table.name, query, scope, found, chosen, count)
+    sequences = _found(conn, table.name, query, scope, found, chosen, known)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
@@ -77,15 +77,18 @@ def _found(
     scope: Scope,
     found: list[plans.Candidate],
     chosen: Chosen,
+    known: Sequence[int] | None = None,
 ) -> Condition:
-    """Return the SELECT of the page's sequences, in order from the cursor's row on."""
+    """Return the SELECT of the page's sequences, in order from the cursor's row on.
+
+    Of few rows that match all are `known`.
+    """
     orders = _orders(query, scope)
     matches = plans.where(query, scope)
     plan = plans.for_page(conn, table, matches, orders, found, _order_index(query, scope))
     cursor = _cursor(conn, table, scope, query, orders)
-    if plan.walks and plans.is_scattered(orders):
-        near = plans.near(conn, table, query, chosen)
-        plan = plan if near is None else plans.driven(table, matches, near)
+    if plan.walks and known is not None:
+        plan = plans.known(table, known)
     if plan.walks and kind_order.serves(conn, scope, orders, chosen):
         sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, chosen)
     elif plan.walks and merged.serves(scope, orders):
@@ -212,15 +215,21 @@ def _total(
     scope: Scope,
     found: list[plans.Candidate],
     chosen: Chosen,
-) -> int:
+    count: bool,
+) -> tuple[int, list[int] | None]:
+    """Return the total, 0 unless it is asked for, and all rows that match if these are few."""
     plan = plans.for_count(conn, table, plans.where(query, scope), found)
     if isinstance(plan, int):
-        return plan
+        return (plan if count else 0), None
     if plan.walks and scope.condition == scope.prefix:
-        return kind_count.count(conn, table, query, scope, chosen, found, TOTAL_MAX)
+        most = TOTAL_MAX if count else plans.FEW + 1
+        known = kind_count.sequences(conn, table, query, scope, chosen, found, most)
+        return (len(known) if count else 0), (known if len(known) <= plans.FEW else None)
+    if not count:
+        return 0, None
     rows_found = rows("1", plan.sources, plan.where)
     sql = f"SELECT count(*) FROM ({rows_found.sql} LIMIT {TOTAL_MAX})"
-    return int(conn.execute(sql, rows_found.values).fetchone()[0])
+    return int(conn.execute(sql, rows_found.values).fetchone()[0]), None
 
 
 def _orders(query: Query, scope: Scope) -> Orders:

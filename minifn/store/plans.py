@@ -11,22 +11,19 @@ These take longer, up to three microseconds for each row of the function: parts 
 with filters whose rows lie together.
 """
 
+import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
-from minifn.store.blocks import EVERYWHERE, ranges
-from minifn.store.chosen import Chosen
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
 from minifn.store.kinds import BY_KIND
-from minifn.store.late_indexes import BY_FUNCTION, Source, mark, rows, sources
+from minifn.store.late_indexes import Source, rows, sources
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
-#: Rows that are read one after the other in a few milliseconds.
-NEAR_ROWS = 10_000
 #: Largest total of a list: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
 #: Comparisons that hold for one range of values.
@@ -214,29 +211,6 @@ def is_scattered(orders: Orders) -> bool:
     return orders[0][0] in kinds.ORDERED
 
 
-def near(
-    conn: sqlite3.Connection,
-    table: str,
-    query: Query,
-    chosen: Chosen,
-) -> Condition | None:
-    """Return the SELECT of all rows that may match if at most NEAR_ROWS lie between them.
-
-    In an order that has nothing to do with creation they could all be at its end.
-    """
-    within = ranges(conn, "sequence", query.filters, chosen=chosen)
-    if within == [EVERYWHERE]:
-        return None
-    first, last = (within[0][0], within[-1][1]) if within else (1, 0)
-    if last - first >= NEAR_ROWS:
-        return None
-    rows_near = f"SELECT sequence FROM {table} NOT INDEXED WHERE sequence"
-    return Condition(
-        f"{rows_near} BETWEEN ? AND ? UNION ALL {rows_near} > ?",
-        (first, last, mark(conn, BY_FUNCTION)),
-    )
-
-
 def for_count(
     conn: sqlite3.Connection,
     table: str,
@@ -260,3 +234,9 @@ def driven(table: str, matches: Condition, sequences: Condition) -> Plan:
     # NOT INDEXED leaves the look-up by sequence: SQLite may read a whole index and test each row.
     select = Condition(f"sequence IN ({sequences.sql})", sequences.values)
     return Plan([(f"{table} NOT INDEXED", ALWAYS)], join([select, matches]))
+
+
+def known(table: str, sequences: Sequence[int]) -> Plan:
+    """Return the plan to fetch the rows of sequences, all of which match."""
+    given = Condition("sequence IN (SELECT value FROM json_each(?))", (json.dumps(sequences),))
+    return Plan([(f"{table} NOT INDEXED", ALWAYS)], given)
