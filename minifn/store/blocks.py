@@ -83,7 +83,7 @@ def ranges(
     holds, if they count.
     """
     compared = _compared(filters)
-    if column not in _ENDS or column in [item.attribute.column for item in compared]:
+    if column not in _ENDS:
         return [EVERYWHERE]
     overlaps = [*map(_overlap, compared)]
     if chosen is not None and chosen.is_told:

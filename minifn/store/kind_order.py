@@ -61,7 +61,7 @@ def sequences(
     matches = where(query, scope)
     created = _created(conn, query, chosen)
     names = tuple(name for name, _ in keys)
-    merge = _Merge(table, query, names, column, orders[-1][1], chosen, _hull(created))
+    merge = _Merge(table, query, names, column, orders[-1][1], chosen, created)
     parts = list(_parts(conn, query, orders, cursor, chosen, created))
     walk = merge.walk(_ways(orders), parts)
     shared = [f"k{place} AS {name}" for place, name in enumerate(names)]
@@ -79,10 +79,6 @@ def sequences(
         f" ORDER BY {_ways(orders)} LIMIT ? OFFSET ?)",
         (*walk.values, *test.values, query.limit + query.offset, *tail.values),
     )
-
-
-def _hull(created: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    return (created[0][0], created[-1][1]) if created else (1, 0)
 
 
 def _ways(orders: Orders) -> str:
@@ -181,8 +177,8 @@ class _Merge:
     column: str
     descending: bool
     chosen: Chosen
-    #: The first and the last sequence of rows that may match.
-    hull: tuple[int, int]
+    #: The ranges of sequences of rows that may match, in order.
+    created: list[tuple[int, int]]
 
     def tells(self, item: Any) -> bool:
         """Tell whether a filter holds for all rows that are read."""
@@ -262,7 +258,7 @@ class _Merge:
     def _first(self, number: int, part: _Part) -> Condition:
         assert part.range is not None
         first = self._sought("executions_kinds.kind", part.range)
-        chosen = join([self.chosen.kinds, part.of_kind])
+        chosen = join([self.chosen.kinds, part.of_kind, self._is_near()])
         keys = self._kind_keys()
         return Condition(
             f"SELECT {keys}head.{self.column}, head.sequence, executions_kinds.kind,"
@@ -272,7 +268,7 @@ class _Merge:
         )
 
     def _next(self, number: int, of_part: Condition) -> Condition:
-        least, largest = self.hull
+        least, largest = (self.created[0][0], self.created[-1][1]) if self.created else (1, 0)
         # After a first row of a value, the following ones that may match are sought.
         within = f"max(walk.at + 1, {least}) AND {largest}"
         beyond = ">"
@@ -300,6 +296,16 @@ class _Merge:
             f" ORDER BY {self.column} {way}, sequence {way} LIMIT 1)",
             wanted.values,
         )
+
+    def _is_near(self) -> Condition:
+        """Return the condition that a kind has rows where rows may match."""
+        if self.created == [(0, self.chosen.through)]:
+            return ALWAYS
+        sql = (
+            f"EXISTS (SELECT 1 FROM {kinds.BY_KIND} WHERE {kinds.BY_KIND}.kind ="
+            " executions_kinds.kind AND sequence BETWEEN ? AND ?)"
+        )
+        return join([Condition(sql, ends) for ends in self.created], "OR")
 
     def _wanted(self) -> list[Condition]:
         """Return the filters of the index's column. SQLite does not seek by them."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from minifn.store.blocks import EVERYWHERE, Range
-from minifn.store.conditions import ALWAYS, Condition, join
+from minifn.store.conditions import ALWAYS, LAST, Condition, join
 from minifn.store.plans import Orders
 from minifn.store.queries import Comparison, Method, Query
 
@@ -100,6 +100,9 @@ def _tightest(query: Query, column: str, within: Range) -> tuple[Bound | None, B
                 least.append(Bound(item.values[0], equal))
             if item.method in _BELOW:
                 largest.append(Bound(item.values[-1], equal))
+            if item.method is Method.STARTS_WITH:
+                least.append(Bound(item.values[0]))
+                largest.append(Bound(f"{item.values[0]}{LAST}"))
     return (
         max(least, key=lambda bound: (bound.value, not bound.equal), default=None),
         min(largest, key=lambda bound: (bound.value, bool(bound.equal)), default=None),

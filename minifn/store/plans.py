@@ -195,9 +195,11 @@ def for_page(
         return Plan([(table, ALWAYS)], matches)
     best = found[0]
     if best.contiguous and best.index == order_index:
-        return Plan(sources(conn, table, order_index), matches, in_order=True)
+        found_in_order = sources(conn, table, order_index)
+        return Plan(found_in_order, matches, in_order=True, walks=not best.exact)
     scattered = is_scattered(orders)
-    if best.rows <= FEW or ((len(found) > 2 or scattered) and best.rows < TOTAL_MAX):
+    may_miss = len(found) > 2 or scattered
+    if best.rows <= FEW or (may_miss and not (best.exact and scattered) and best.rows < TOTAL_MAX):
         # With several filters more rows may drive, because few may match all of them. So they may
         # when the order could have all of them at its end.
         return driven(table, matches, best.select)
