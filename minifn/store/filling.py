@@ -22,9 +22,6 @@ SLICE_ROWS = 500
 LOOK_ROWS, LOOK_STEPS = 300, 4
 #: Rows that tell whether values are scattered: more than half of them differ.
 SAMPLE_ROWS = 256
-#: Rows that are alike in these lie together in an index that begins with the kind.
-_OF_KINDS = ", ".join(kinds.COLUMNS)
-
 _TABLE = """
 CREATE TEMP TABLE IF NOT EXISTS filling (
     position INTEGER PRIMARY KEY,
@@ -56,23 +53,32 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     if not due:
         return False
     after, column, through = min(due, key=lambda one: one[0])
+    if column in kinds.ORDERED and kinds.note(conn, after, through, limit or ROWS):
+        # The process began since the index of kinds got these.
+        return True
     if column in ROWS_OF and _is_scattered(conn, column, after):
         conn.execute(
-            "INSERT INTO filling (column, through, sequence)"
-            " SELECT ?, ?, sequence FROM executions NOT INDEXED"
-            f" WHERE sequence > ? AND sequence <= ? ORDER BY function, {_OF_KINDS}, {column}",
+            f"INSERT INTO filling (column, through, sequence) SELECT ?, ?, sequence"
+            f" FROM {kinds.NOTED_ROWS} WHERE sequence > ? AND sequence <= ?"
+            f" ORDER BY kind, {column}",
             (column, through, after, through),
         )
         return True
     # Not sorted: pages are written when the step ends, and most rows lie next to the one before.
     if column == "kind":
-        kinds.add(conn, after, through)
-    else:
-        _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
+        kinds.note(conn, after, through, through)
+    _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
     if column == "function":
         blocks.add(conn, after, through)
-    settings.put(conn, index_of(column), str(through))
+    _end(conn, column, through)
     return True
+
+
+def _end(conn: sqlite3.Connection, column: str, through: int) -> None:
+    """Note that an index has its rows."""
+    settings.put(conn, index_of(column), str(through))
+    if column in kinds.ORDERED:
+        kinds.forget(conn, min(mark(conn, index) for index in kinds.ORDERED.values()))
 
 
 def _is_scattered(conn: sqlite3.Connection, column: str, after: int) -> bool:
@@ -95,13 +101,13 @@ def _fill_slice(conn: sqlite3.Connection) -> bool:
     _add(conn, column, "sequence IN (SELECT sequence FROM filling WHERE position <= ?)", last)
     conn.execute("DELETE FROM filling WHERE position <= ?", (last,))
     if conn.execute("SELECT 1 FROM filling LIMIT 1").fetchone() is None:
-        settings.put(conn, index_of(column), str(through))
+        _end(conn, column, through)
     return True
 
 
 def _add(conn: sqlite3.Connection, column: str, where: str, *values: int) -> None:
-    if column in kinds.ORDERED:
-        kinds.add_ordered(conn, column, where, values)
+    if index_of(column) in kinds.INDEXES:
+        kinds.add(conn, "" if column == "kind" else column, where, values)
         return
     columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
     conn.execute(

@@ -20,8 +20,23 @@ ORDERED = {column: f"executions_by_{column}" for column in ("request_path", "dur
 INDEXES = frozenset({BY_KIND, *ORDERED.values()})
 
 _COLUMNS = ", ".join(("function", *COLUMNS))
-#: Executions with their kinds, as they follow FROM.
-_TOLD_ROWS = f"executions NOT INDEXED CROSS JOIN executions_kinds USING ({_COLUMNS})"
+#: SQL of the kind of a row of executions.
+_KIND = (
+    "(SELECT kind FROM executions_kinds WHERE "
+    + " AND ".join(
+        f"executions_kinds.{column} = executions.{column}" for column in ("function", *COLUMNS)
+    )
+    + ")"
+)
+#: Kinds of the newest executions: to find each once is half of the work of the indexes.
+_NOTED = "CREATE TEMP TABLE IF NOT EXISTS noted_kinds (sequence INTEGER PRIMARY KEY, kind INTEGER)"
+_NOTED_FOLLOW = f"""
+CREATE TEMP TRIGGER IF NOT EXISTS noted_kinds_updated AFTER UPDATE OF kind ON main.{BY_KIND} BEGIN
+    UPDATE noted_kinds SET kind = NEW.kind WHERE sequence = NEW.sequence;
+END
+"""
+#: Executions whose kinds were noted, as they follow FROM.
+NOTED_ROWS = "noted_kinds CROSS JOIN executions USING (sequence)"
 
 
 def index_of(column: str) -> str:
@@ -34,26 +49,49 @@ def rows(index: str) -> str:
     return f"executions_kinds CROSS JOIN {index} USING (kind)"
 
 
-def add(conn: sqlite3.Connection, after: int, through: int) -> None:
-    """Add the executions between two sequences, the second one included."""
-    within = "sequence > ? AND sequence <= ?"
-    conn.execute(
-        f"INSERT OR IGNORE INTO executions_kinds ({_COLUMNS})"
-        f" SELECT DISTINCT {_COLUMNS} FROM executions NOT INDEXED WHERE {within}",
-        (after, through),
-    )
-    conn.execute(
-        f"INSERT INTO {BY_KIND} SELECT kind, sequence FROM {_TOLD_ROWS} WHERE {within}"
-        " ORDER BY kind, sequence",
-        (after, through),
-    )
+def note(conn: sqlite3.Connection, after: int, through: int, most: int) -> bool:
+    """Note the kinds of executions between two sequences, the second one included, for `add`.
+
+    At most a number are noted at a time; tell whether some were not noted yet.
+    """
+    for statement in (_NOTED, _NOTED_FOLLOW):
+        conn.execute(statement)
+    added = conn.execute(
+        f"INSERT INTO noted_kinds SELECT sequence, {_KIND} FROM executions NOT INDEXED"
+        " WHERE sequence > ? AND sequence <= ? AND NOT EXISTS"
+        " (SELECT 1 FROM noted_kinds WHERE noted_kinds.sequence = executions.sequence) LIMIT ?",
+        (after, through, most),
+    ).rowcount
+    unknown = "SELECT sequence FROM noted_kinds WHERE kind IS NULL"
+    if added and conn.execute(unknown).fetchone() is not None:
+        conn.execute(
+            f"INSERT INTO executions_kinds ({_COLUMNS})"
+            f" SELECT DISTINCT {_COLUMNS} FROM executions WHERE sequence IN ({unknown})"
+        )
+        conn.execute(
+            f"UPDATE noted_kinds SET kind = (SELECT {_KIND} FROM executions"
+            " WHERE executions.sequence = noted_kinds.sequence) WHERE kind IS NULL"
+        )
+    return added > 0
 
 
-def add_ordered(conn: sqlite3.Connection, column: str, where: str, values: Sequence[int]) -> None:
-    """Add executions to the index of a column. Their kinds are known."""
+def forget(conn: sqlite3.Connection, through: int) -> None:
+    """Forget the kinds of executions up to a sequence."""
+    conn.execute("DELETE FROM noted_kinds WHERE sequence <= ?", (through,))
+
+
+def add(conn: sqlite3.Connection, column: str, where: str, values: Sequence[int]) -> None:
+    """Add executions, whose kinds were noted, to the index of a column, "" is creation."""
+    if not column:
+        conn.execute(
+            f"INSERT INTO {BY_KIND} SELECT kind, sequence FROM noted_kinds WHERE {where}"
+            " ORDER BY kind, sequence",
+            values,
+        )
+        return
     conn.execute(
         f"INSERT OR IGNORE INTO {ORDERED[column]} SELECT kind, {column}, sequence"
-        f" FROM {_TOLD_ROWS} WHERE {where}",
+        f" FROM {NOTED_ROWS} WHERE {where}",
         values,
     )
 

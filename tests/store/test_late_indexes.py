@@ -302,7 +302,8 @@ def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version
                 " FROM executions WHERE sequence <= 20"
             )
         if schema_version > BEFORE_KINDS:
-            kinds.add(conn, 0, 20)
+            kinds.note(conn, 0, 20, 20)
+            kinds.add(conn, "", "sequence <= ?", (20,))
         if schema_version < BEFORE_KINDS:
             settings.put(conn, "executions_indexed", "20")
         else:
