@@ -16,6 +16,8 @@ from minifn.store.late_indexes import COLUMNS, index_of, mark
 ROWS = 4_000
 #: The same for columns of many values.
 ROWS_OF = {"duration_seconds": 8_000, "request_path": 8_000}
+#: Rows whose kinds are noted at a time.
+NOTED_ROWS = 2_000
 #: Rows of a slice.
 SLICE_ROWS = 500
 #: Inserted rows between two looks at the tails, and most steps after one.
@@ -53,8 +55,8 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     if not due:
         return False
     after, column, through = min(due, key=lambda one: one[0])
-    if column in kinds.ORDERED and kinds.note(conn, after, through, limit or ROWS):
-        # The process began since the index of kinds got these.
+    # If the process has begun since the index of kinds got them, they are noted again.
+    if index_of(column) in kinds.INDEXES and kinds.note(conn, after, through, NOTED_ROWS):
         return True
     if column in ROWS_OF and _is_scattered(conn, column, after):
         conn.execute(
@@ -65,8 +67,6 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
         )
         return True
     # Not sorted: pages are written when the step ends, and most rows lie next to the one before.
-    if column == "kind":
-        kinds.note(conn, after, through, through)
     _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
     if column == "function":
         blocks.add(conn, after, through)

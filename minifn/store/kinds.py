@@ -52,10 +52,17 @@ def rows(index: str) -> str:
 def note(conn: sqlite3.Connection, after: int, through: int, most: int) -> bool:
     """Note the kinds of executions between two sequences, the second one included, for `add`.
 
-    At most a number are noted at a time; tell whether some were not noted yet.
+    At most a number are noted at a time; tell whether there may be more.
     """
     for statement in (_NOTED, _NOTED_FOLLOW):
         conn.execute(statement)
+    counts = ", ".join(
+        f"(SELECT count(*) FROM {table} WHERE sequence > ? AND sequence <= ?)"
+        for table in ("executions NOT INDEXED", "noted_kinds")
+    )
+    there, noted = conn.execute(f"SELECT {counts}", (after, through) * 2).fetchone()
+    if there == noted:
+        return False
     added = conn.execute(
         f"INSERT INTO noted_kinds SELECT sequence, {_KIND} FROM executions NOT INDEXED"
         " WHERE sequence > ? AND sequence <= ? AND NOT EXISTS"
@@ -72,7 +79,7 @@ def note(conn: sqlite3.Connection, after: int, through: int, most: int) -> bool:
             f"UPDATE noted_kinds SET kind = (SELECT {_KIND} FROM executions"
             " WHERE executions.sequence = noted_kinds.sequence) WHERE kind IS NULL"
         )
-    return added > 0
+    return added == most
 
 
 def forget(conn: sqlite3.Connection, through: int) -> None:
