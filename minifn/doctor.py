@@ -22,7 +22,7 @@ from minifn.config import Config
 from minifn.git.program import HOW_TO_GET, find_git
 from minifn.host import memory_limit
 from minifn.host.datadir import DataDir
-from minifn.host.space import forbids_execution
+from minifn.host.space import check_writes, forbids_execution
 from minifn.languages import RuntimeTable
 from minifn.languages.table import default_search_path
 from minifn.sandbox.choose import choose
@@ -91,12 +91,19 @@ class Report:
 
 def examine(config: Config) -> Report:
     """Try everything that a server with these settings needs, and change nothing of its data."""
-    with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
-        # Functions with their own uid must be able to pass through.
-        Path(place).chmod(0o711)
-        data = DataDir(Path(place) / "data")
-        data.prepare()
-        sandbox = asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
+    try:
+        sandbox = _sandbox_tried(config)
+    except OSError as error:
+        sandbox = [
+            Check(
+                group="sandbox",
+                name="engine",
+                state="OFF",
+                detail=f"not tried: {error.strerror}",
+                remedy="free space on the disk of temporary files, or set TMPDIR to another one",
+                required=True,
+            )
+        ]
     table = RuntimeTable.load(search_path=default_search_path(config.runtime_paths))
     return Report(
         checks=(*sandbox, *check_runtimes(table), *_shared_files(config), *_machine(config)),
@@ -135,6 +142,16 @@ def _protection(one: Protection) -> Check:
     return Check(
         group="sandbox", name=one.name, state=one.state, detail=one.reason, remedy=one.remedy
     )
+
+
+def _sandbox_tried(config: Config) -> list[Check]:
+    """Try the engine in a data directory of its own. Raises OSError without one."""
+    with tempfile.TemporaryDirectory(prefix="minifn-doctor-") as place:
+        # Functions with their own uid must be able to pass through.
+        Path(place).chmod(0o711)
+        data = DataDir(Path(place) / "data")
+        data.prepare()
+        return asyncio.run(_sandbox(config.sandbox, data, Network(config.network)))
 
 
 async def _sandbox(name: str, data: DataDir, network: Network) -> list[Check]:
@@ -272,6 +289,9 @@ def _data_directory(data: Path, existing: Path) -> Check:
     if not os.access(existing, os.W_OK | os.X_OK):
         state, detail = "OFF", f"{data}: {existing} cannot be written"
         remedy = "set MINIFN_DATA to a directory you own"
+    elif problem := _problem_of_writing(existing):
+        state, detail = "OFF", f"{data}: {existing} cannot be written: {problem}"
+        remedy = "free space there, or set MINIFN_DATA to another disk"
     elif forbids_execution(existing):
         state, detail = "DEGRADED", f"{data}: its file system is mounted noexec"
         remedy = "set MINIFN_DATA to another file system: compiled packages of functions do not run"
@@ -285,6 +305,14 @@ def _data_directory(data: Path, existing: Path) -> Check:
         remedy=remedy,
         required=True,
     )
+
+
+def _problem_of_writing(directory: Path) -> str:
+    try:
+        check_writes(directory)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _at_least(name: str, found: float, wanted: float, detail: str, remedy: str) -> Check:

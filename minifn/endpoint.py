@@ -18,21 +18,16 @@ class ApiEndpoint:
         self._origin = f"{url.scheme}://{url.netloc}"
         self._prefix = url.path.removesuffix("/v1")
         self._origin_is_known = self._prefix_is_known = bool(config.endpoint)
+        self._note()
 
-    @property
-    def is_known(self) -> bool:
-        """Whether no request can tell more."""
-        return self._origin_is_known and self._prefix_is_known
-
-    @property
-    def url(self) -> str:
-        """The URL of the API, `/v1` included."""
-        return f"{self._origin}{self._prefix}/v1"
-
-    @property
-    def authority(self) -> str:
-        """The host and port."""
-        return self._origin.partition("://")[2]
+    def _note(self) -> None:
+        # Each execution reads these.
+        #: Whether no request can tell more.
+        self.is_known = self._origin_is_known and self._prefix_is_known
+        #: The URL of the API, `/v1` included.
+        self.url = f"{self._origin}{self._prefix}/v1"
+        #: The host and port.
+        self.authority = self._origin.partition("://")[2]
 
     def url_of(self, host: str) -> str:
         """Return the URL of another host at the same port."""
@@ -44,6 +39,7 @@ class ApiEndpoint:
         """Suppose that the app is mounted at `prefix`, until a request shows where it is."""
         if not self._prefix_is_known:
             self._prefix = prefix
+            self._note()
 
     def learn(self, origin: str, prefix: str | None) -> None:
         """Take over the origin and the prefix of a request; "" and None = not known from it."""
@@ -51,3 +47,4 @@ class ApiEndpoint:
             self._origin, self._origin_is_known = origin, True
         if prefix is not None and not self._prefix_is_known:
             self._prefix, self._prefix_is_known = prefix, True
+        self._note()

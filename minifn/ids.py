@@ -30,7 +30,7 @@ def new_id() -> str:
         if found is None:
             _random = struct.iter_unpack("I", os.urandom(4 * _RANDOM_COUNT))
             found = next(_random)
-    return f"{microseconds:013x}{found[0] >> 4:07x}"
+    return "%013x%07x" % (microseconds, found[0] >> 4)  # noqa: UP031 - twice as fast
 
 
 def is_id(value: str) -> bool:

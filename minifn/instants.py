@@ -22,7 +22,7 @@ def _format_second(second: int) -> str:
 def format_instant(instant_ms: int) -> str:
     """Return `YYYY-MM-DDTHH:MM:SS.mmm+00:00`, the form of Appwrite's answers."""
     second, millisecond = divmod(instant_ms, 1000)
-    return f"{_format_second(second)}.{millisecond:03d}+00:00"
+    return f"{_format_second(second)}.{str(1000 + millisecond)[1:]}+00:00"
 
 
 def parse_instant(text: str) -> int:

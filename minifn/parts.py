@@ -24,7 +24,7 @@ from minifn.host.budget import Budgets
 from minifn.host.datadir import DataDir
 from minifn.host.identity import FileIdentity
 from minifn.host.reloader import hide_code, watching_process
-from minifn.host.space import forbids_execution
+from minifn.host.space import check_writes, forbids_execution
 from minifn.host.tasks import Tasks, running
 from minifn.languages import RuntimeTable, RuntimeUnavailable
 from minifn.models import Deployment, Function
@@ -357,6 +357,16 @@ class Parts:
     async def missing(self) -> str:
         """Return the path of an essential file that was removed or replaced, "" for none."""
         return self.database.missing() or await asyncio.to_thread(self._lock.missing)
+
+    async def trouble(self) -> str:
+        """Return why nothing can be stored now, "" for no reason."""
+        if missing := await self.missing():
+            return f"{missing} was removed or replaced"
+        try:
+            await asyncio.to_thread(check_writes, self.data.run)
+        except OSError as error:
+            return f"{self.data.root} cannot be written: {error.strerror}"
+        return ""
 
     async def _watch(self) -> None:
         """Raise FileNotFoundError once an essential file is missing, because work would be lost."""

@@ -93,3 +93,24 @@ def test_engines_weaker_than_the_one_in_use_are_left_out(engine: str, others: se
     assert report["settings"]["sandbox"] == engine
     for check in report["checks"]:
         assert set(check) == {"group", "name", "state", "detail", "remedy", "required", "fatal"}
+
+
+def test_a_full_disk_is_said_by_name(tmp_path: Path) -> None:
+    """No file may grow here: a disk is full in the same way, also for root."""
+    limited = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh", sys.executable, "-m", "minifn"]
+    with (tmp_path / "read").open("w") as nowhere:
+        done = subprocess.run(
+            [*limited, "doctor", "--json", "--sandbox", "none", "--data", str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=nowhere,
+            timeout=60,
+            check=False,
+        )
+    report = json.loads(done.stdout)
+    (check,) = (one for one in report["checks"] if one["name"] == "data directory")
+    (engine,) = (one for one in report["checks"] if one["name"] == "engine")
+    assert (done.returncode, report["works"], check["state"]) == (1, False, "OFF")
+    assert engine["detail"].startswith("not tried: No usable temporary directory")
+    assert check["detail"] == f"{tmp_path}: {tmp_path} cannot be written: File too large"
+    assert check["remedy"] == "free space there, or set MINIFN_DATA to another disk"
+    assert [path.name for path in tmp_path.iterdir()] == ["read"]

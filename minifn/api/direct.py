@@ -5,6 +5,7 @@ task for each message and the checks of an ASGI server around it cost more than 
 minifn's own server hands such requests over here.
 """
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
@@ -22,8 +23,8 @@ from minifn.parts import Parts
 class Replying(NamedTuple):
     """A way to answer requests."""
 
-    #: Returns the answer to a request with this body.
-    answer: Callable[[Scope, bytes], Awaitable[ASGIApp]]
+    #: Returns the answer to a request, given its body.
+    answer: Callable[[Scope, Arrived], Awaitable[ASGIApp]]
     #: Returns the headers that the answer has besides its own.
     headers: Callable[[Scope], RawHeaders]
 
@@ -36,7 +37,7 @@ class Direct:
     ) -> None:
         self._parts = parts
         self._functions = functions
-        self._fast = [(one, Replying(_answering(one), headers_for)) for one in fast]
+        self._fast = [(one, Replying(one.endpoint.answer, headers_for)) for one in fast]
 
     def replying(self, scope: Scope) -> Replying | None:
         """Return what answers a request, given its body; None leaves it to the ASGI application.
@@ -50,18 +51,12 @@ class Direct:
         except LookupError:
             return None
         if isinstance(route, str):
-            return self._of_function(route)
+            return Replying(functools.partial(self._functions.answer, route), _no_headers)
         if route is None:
             for fast, replying in self._fast:
                 if fast.takes(scope):
                     return replying
         return None
-
-    def _of_function(self, function_id: str) -> Replying:
-        def answer(scope: Scope, body: bytes) -> Awaitable[ASGIApp]:
-            return self._functions.answer(function_id, scope, Arrived(body))
-
-        return Replying(answer, _no_headers)
 
     async def deliver(
         self, answer: ASGIApp, extra: RawHeaders, scope: Scope, receive: Receive, send: Send
@@ -69,13 +64,6 @@ class Direct:
         """Send an answer that is long or not in memory, with `extra` headers."""
         budget = self._parts.budgets.answers
         await deliver(answer, budget, scope, receive, sending_too(send, extra))
-
-
-def _answering(fast: FastRoute) -> Callable[[Scope, bytes], Awaitable[ASGIApp]]:
-    def answer(scope: Scope, body: bytes) -> Awaitable[ASGIApp]:
-        return fast.endpoint.answer(scope, Arrived(body))
-
-    return answer
 
 
 def _no_headers(scope: Scope) -> RawHeaders:

@@ -299,7 +299,7 @@ class Builder:
         await asyncio.sleep(PACK_SECONDS)
         try:
             await self._packed.of(deployment_id)
-        except (DeploymentNotFound, TreeRefused, OSError) as exc:
+        except (DeploymentNotFound, TreeRefused, OSError, sqlite3.Error) as exc:
             logger.info("the build of deployment %s was not packed: %s", deployment_id, exc)
 
     async def _discard(self, deployment_id: str) -> None:

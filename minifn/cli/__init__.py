@@ -43,8 +43,11 @@ COMMANDS = {
     "restore": "minifn.cli.backup:restore",
     "migrate": "minifn.cli.migrate.command:migrate",
 }
-#: Errors of a path that a command was given.
-BAD_PATHS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES)
+#: Errors of a path that a command was given, and of a disk.
+EXPLAINED = (
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EACCES, errno.ENOENT),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+)
 
 
 class LazyGroup(click.Group):
@@ -63,13 +66,13 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. An argument that no file or text can be ends it with one line."""
+        """Run a command. A bad argument, or a disk that takes nothing, ends it with one line."""
         try:
             return super().invoke(ctx)
         except UnicodeEncodeError:
             reason = "an argument is not text in UTF-8"
         except OSError as error:
-            if error.errno not in BAD_PATHS:
+            if error.errno not in EXPLAINED:
                 raise
             reason = str(error)
         from minifn.cli.options import fail

@@ -53,7 +53,7 @@ def backup(
 
 
 @click.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=GivenPath(exists=True, dir_okay=False, path_type=Path))
 @settings(("data",))
 def restore(file: Path, data: str | None) -> None:
     """Put the backup FILE into a new or empty data directory."""
@@ -77,4 +77,4 @@ def _done(work: Callable[[], backups.Summary]) -> backups.Summary:
     except (backups.BackupError, DatabaseTooNew, OSError) as error:
         fail(str(error))
     except sqlite3.Error as error:
-        fail(f"the database cannot be read: {error}")
+        fail(f"the database cannot be copied: {error}")

@@ -83,15 +83,19 @@ def server_options(command: Command) -> Command:
     return server(key(command))
 
 
-class FunctionId(click.types.StringParamType):
-    """The id of a function; a shell completes it by asking the server."""
+class Id(click.types.StringParamType):
+    """An id that a shell does not complete, such as one of many executions."""
 
-    name = "function"
+    name = "id"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not is_id(value):
-            self.fail(f"{value!r} is not the ID of a function", param, ctx)
+            self.fail(f"{value!r} is not an ID", param, ctx)
         return value
+
+
+class FunctionId(Id):
+    """The id of a function; a shell completes it by asking the server."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -99,10 +103,8 @@ class FunctionId(click.types.StringParamType):
         return _completed(ctx, "/functions", "functions", incomplete, "name")
 
 
-class DeploymentId(FunctionId):
-    """The id of a deployment of the function in the same command."""
-
-    name = "deployment"
+class DeploymentId(Id):
+    """The id of a deployment of the function in the same command, which a shell completes."""
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str

@@ -15,8 +15,9 @@ from minifn.cli.connecting import Session, note, with_server
 from minifn.cli.options import fail
 from minifn.cli.project_file import FunctionEntry, ProjectError, ProjectFile, chosen
 from minifn.cli.remote import Remote, RemoteError
-from minifn.cli.tables import console, duration
+from minifn.cli.tables import console
 from minifn.cli.uploading import follow, save, upload
+from minifn.cli.words import duration
 from minifn.log_text import printable
 
 

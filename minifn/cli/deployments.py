@@ -8,7 +8,8 @@ import click
 from minifn.cli.connecting import DeploymentId, FunctionId, Session, with_server
 from minifn.cli.options import fail
 from minifn.cli.remote import Remote, query
-from minifn.cli.tables import Column, ago, duration, show_table, size
+from minifn.cli.tables import Column, show_table
+from minifn.cli.words import ago, duration, size
 from minifn.log_text import printable
 
 FUNCTION = click.argument("function_id", metavar="FUNCTION", type=FunctionId())

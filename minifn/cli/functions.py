@@ -7,7 +7,8 @@ import click
 
 from minifn.cli.connecting import FunctionId, Session, with_server
 from minifn.cli.options import fail
-from minifn.cli.tables import Column, ago, duration, show_facts, show_table
+from minifn.cli.tables import Column, show_facts, show_table
+from minifn.cli.words import ago, duration
 
 COLUMNS = (
     Column(heading="function", cut=16),
@@ -74,10 +75,8 @@ def _row(one: Mapping[str, Any]) -> list[str]:
 
 def _facts(function: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "function": f"{function['$id']}  {function['name']}",
-        "state": f"{about['state']}: {about['stateText']}"
-        if about["stateText"]
-        else about["state"],
+        "function": "  ".join(dict.fromkeys((function["$id"], function["name"]))),
+        "state": about["stateText"],
         "address": about["url"],
         "runtime": f"{function['runtime']}  {function['entrypoint']}",
         "commands": function["commands"],

@@ -13,7 +13,8 @@ from rich.text import Text
 from minifn.cli.connecting import FunctionId, Session, note, with_server
 from minifn.cli.options import fail, seconds
 from minifn.cli.remote import Event, query
-from minifn.cli.tables import console, duration
+from minifn.cli.tables import console
+from minifn.cli.words import duration
 from minifn.log_text import printable
 
 #: Executions that are looked through for a text.

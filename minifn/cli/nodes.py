@@ -6,7 +6,8 @@ from urllib.parse import quote
 import click
 
 from minifn.cli.connecting import Session, with_server
-from minifn.cli.tables import Column, show_table, size
+from minifn.cli.tables import Column, show_table
+from minifn.cli.words import size
 from minifn.log_text import printable
 
 COLUMNS = (

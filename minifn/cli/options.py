@@ -26,6 +26,7 @@ WITH_PASSWORDS = tuple(name for name, item in FIELDS.items() if item.metadata.ge
 
 #: Variables of the commands that talk to a server.
 CLIENT_VARIABLES = ("MINIFN_SERVER", "MINIFN_OTHER_KEY")
+_ERROR_NUMBER = re.compile(r"\[Errno -?[0-9]+\] ")
 _DURATION = re.compile(r"([0-9]+)([smhd]?)")
 #: Longest duration, a thousand years.
 SECONDS_MAX = 365_000 * 86400
@@ -164,8 +165,9 @@ def seconds(flag: str, duration: str) -> int:
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """End the process with one line on stderr."""
-    click.echo(" ".join(printable(f"minifn: {message}").splitlines()), err=True)
+    """End the process with one line on stderr, without the numbers of the system's errors."""
+    line = _ERROR_NUMBER.sub("", printable(f"minifn: {message}"))
+    click.echo(" ".join(line.splitlines()), err=True)
     sys.exit(status)
 
 

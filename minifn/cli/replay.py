@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from minifn.cli.connecting import FunctionId, Session, note, with_server
+from minifn.cli.connecting import Id, Session, note, with_server
 from minifn.cli.run import FunctionCall, execute, failed, read_body, show_body
 from minifn.cli.tables import console
 from minifn.log_text import printable
@@ -21,27 +21,20 @@ SERVERS_OWN = "x-appwrite-"
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-class ExecutionId(FunctionId):
-    """The id of an execution, which a shell does not complete: there are too many."""
-
-    name = "execution"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[Any]:
-        return []
-
-
 @click.command()
-@click.argument("execution_id", metavar="EXECUTION", type=ExecutionId())
+@click.argument("execution_id", metavar="EXECUTION", type=Id())
 @click.argument("body", metavar="[BODY | @FILE | -]", default="")
+@click.option("--deployment", metavar="ID", type=Id(), help="send it to this deployment")
 @click.option("--diff", is_flag=True, help="show how status, headers, logs and errors differ")
 @with_server
-def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
+def replay(
+    session: Session, execution_id: str, body: str, deployment: str | None, diff: bool
+) -> None:
     """Send the request of an execution again.
 
     Method, path and headers are the same. minifn keeps no bodies of requests: give it again as
-    BODY. With --diff the exit code is 1 when the executions differ.
+    BODY. The active deployment answers, or with --deployment another one that is ready; the
+    active one stays active. With --diff the exit code is 1 when the executions differ.
     """
     before = session.remote.call("GET", f"/minifn/executions/{execution_id}")
     call = FunctionCall(
@@ -51,10 +44,10 @@ def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
         headers={
             one["name"]: one["value"]
             for one in before["requestHeaders"]
-            if not one["name"].startswith(SERVERS_OWN)
+            if not one["name"].startswith(SERVERS_OWN) and one["name"] not in VOLATILE
         },
     )
-    after = execute(session.remote, before["functionId"], call)
+    after = execute(session.remote, _owner(session, before["functionId"], deployment), call)
     # The stored one, because fewer headers of an answer are stored.
     stored = session.remote.call("GET", f"/minifn/executions/{after['$id']}") if diff else {}
     changes = differences(before, stored) if diff else []
@@ -71,6 +64,15 @@ def replay(session: Session, execution_id: str, body: str, diff: bool) -> None:
         sys.exit(1)
     if diff:
         note(f"minifn: {after['$id']} does not differ")
+
+
+def _owner(session: Session, function_id: str, deployment: str | None) -> str:
+    """Return the path of the function, or of its deployment. Raises RemoteError for another's."""
+    path = f"/functions/{function_id}"
+    if deployment is None:
+        return path
+    found = session.remote.call("GET", f"{path}/deployments/{deployment}")
+    return f"/minifn/deployments/{found['$id']}"
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

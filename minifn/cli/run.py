@@ -18,7 +18,7 @@ from minifn.cli.connecting import FunctionId, Session, note, with_server
 from minifn.cli.finding import Found
 from minifn.cli.options import fail
 from minifn.cli.remote import Remote, RemoteError
-from minifn.cli.tables import duration
+from minifn.cli.words import duration
 from minifn.ids import is_id
 from minifn.log_text import printable
 from minifn.tokens import Tokens, UserClaims
@@ -93,23 +93,22 @@ def _executed(
     session: Session, function_id: str, call: FunctionCall, user: str | None
 ) -> dict[str, Any]:
     """Run a function with the key, or as a user of the app."""
+    owner = f"/functions/{function_id}"
     if user is None:
-        return execute(session.remote, function_id, call)
+        return execute(session.remote, owner, call)
     found = session.found
     with Remote(found.url, found.project, "") as remote:
-        execution = execute(remote, function_id, call, _token(found, user))
+        execution = execute(remote, owner, call, _token(found, user))
     # A user may not read logs.
-    stored = f"/functions/{function_id}/executions/{execution['$id']}"
-    kept = session.remote.call("GET", stored)
+    kept = session.remote.call("GET", f"{owner}/executions/{execution['$id']}")
     return {**execution, **{name: kept[name] for name in ("logs", "errors")}}
 
 
-def execute(
-    remote: Remote, function_id: str, call: FunctionCall, token: str = ""
-) -> dict[str, Any]:
-    """Run a function and return its execution, whose body is bytes. Raises RemoteError.
+def execute(remote: Remote, owner: str, call: FunctionCall, token: str = "") -> dict[str, Any]:
+    """Run a function or deployment and return its execution, whose body is bytes.
 
-    With `token`, the JWT of a user, the call has no key.
+    `owner` is its path, such as `/functions/ID`. With `token`, the JWT of a user, the call has no
+    key. Raises RemoteError.
     """
     fields: dict[str, Any] = {
         "path": call.path,
@@ -127,9 +126,7 @@ def execute(
         texts = {"path": call.path, "method": call.method, "async": str(call.later).lower()}
         parts = {name: (None, value) for name, value in {**texts, **named}.items()}
         options["files"] = {**parts, "body": (None, call.body)}
-    answer = remote.request(
-        "POST", f"/functions/{function_id}/executions", timeout=CALL_SECONDS, **options
-    )
+    answer = remote.request("POST", f"{owner}/executions", timeout=CALL_SECONDS, **options)
     return _execution(answer)
 
 

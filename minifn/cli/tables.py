@@ -1,11 +1,10 @@
-"""Tables and times for people: they fit the terminal, and colours are for terminals alone."""
+"""Tables for people: they fit the terminal, and colours are for terminals alone."""
 
 import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -118,35 +117,3 @@ def _total(widths: Mapping[int, int]) -> int:
 
 def _line(text: str) -> str:
     return " ".join(printable(text).split())
-
-
-def ago(instant: str, now: datetime | None = None) -> str:
-    """Return how far an ISO 8601 instant is away: `3 min ago`, `in 2 h`; "" for none."""
-    if not instant:
-        return ""
-    now = now or datetime.now(UTC)
-    seconds = (now - datetime.fromisoformat(instant)).total_seconds()
-    shown = _rounded(abs(seconds))
-    return f"{shown} ago" if seconds >= 0 else f"in {shown}"
-
-
-def _rounded(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration: `4 ms`, `1.25 s`, `2 min`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def size(count: int) -> str:
-    """Return bytes in a unit: `1.2 kB`, `3.4 MB`."""
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
-        if count >= scale:
-            return f"{count / scale:.1f} {unit}"
-    return f"{count} B"

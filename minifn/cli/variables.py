@@ -12,8 +12,9 @@ from dotenv import dotenv_values
 
 from minifn.cli.connecting import FunctionId, Session, note, with_server
 from minifn.cli.options import fail
-from minifn.cli.tables import Column, ago, show_table
+from minifn.cli.tables import Column, show_table
 from minifn.cli.uploading import save_variable
+from minifn.cli.words import ago
 from minifn.log_text import printable
 
 ACTIONS = ("list", "set", "unset", "import", "export")

@@ -17,11 +17,11 @@ import msgspec
 from minifn import __version__
 from minifn.builder.order import Built
 from minifn.change_feed import ChangeFeed
-from minifn.models import Execution, Headers, Target
+from minifn.models import Execution, Target
 from minifn.workers.records import FunctionRequest, FunctionResponse
 
 #: Version of these messages.
-PROTOCOL = 3
+PROTOCOL = 4
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,7 +81,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     path: str
     query: str
-    headers: Headers
+    headers: dict[str, str]
     body: bytes
     timeout_seconds: float
     logging: bool

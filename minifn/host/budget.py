@@ -13,7 +13,7 @@ class Budget:
 
     def take(self, amount: int) -> None:
         """Take `amount`, to be given back. Raises Overloaded when less is left."""
-        if not self.has(amount):
+        if self.used + amount > self._capacity:
             raise Overloaded
         self.used += amount
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ LEVELS_MAX = 100
 #: Least free bytes of the disk, or least free share of it when that is smaller.
 FREE_BYTES_FLOOR = 1_000_000_000
 FREE_SHARE_FLOOR = 0.1
+#: Bytes of a file that shows whether the disk takes more.
+GROWTH_BYTES = 65_536
 
 
 class TreeRefused(Exception):
@@ -35,6 +38,14 @@ def check_space(path: Path) -> None:
     disk = shutil.disk_usage(path)
     if disk.free < min(FREE_BYTES_FLOOR, disk.total * FREE_SHARE_FLOOR):
         raise TreeRefused(f"the server's disk is almost full ({disk.free // 1_000_000:,} MB left)")
+
+
+def check_writes(directory: Path) -> None:
+    """Raise OSError when no file in `directory` can be made and grow; it leaves nothing there."""
+    # Buffered, because a single system call may write a part, and no error.
+    with tempfile.TemporaryFile(dir=directory) as file:
+        file.write(bytes(GROWTH_BYTES))
+        file.flush()
 
 
 def measure(directory: Path) -> TreeSize:

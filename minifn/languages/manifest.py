@@ -168,8 +168,8 @@ class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     start: tuple[str, ...] = ()
     #: Whether its wrapper can be a template: see minifn/workers/template.py.
     forks: bool = False
-    #: Whether its workers import the function with the first request, so that one may wait for it:
-    #: see minifn/workers/spare.py.
+    #: Whether its workers import the function with the first request, and their start takes so much
+    #: longer than that of a sandbox that one waits ahead: see minifn/workers/spare.py.
     waits: bool = False
     #: Whether its workers answer `load`, so that new code replaces old code only once it loads.
     reload: bool = False

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, 
 
 from minifn.api.direct import Direct, Replying
 from minifn.api.wire.answers import BUFFERED_BYTES, Answer, RawHeaders
+from minifn.api.wire.body_stream import Arrived
 from minifn.hooks import nothing_async
 from minifn.server import access_log, heads
 from minifn.server.connections import Connection
@@ -44,7 +45,7 @@ def _parsed(url: bytes) -> tuple[str, bytes, bytes]:
 
 
 @functools.lru_cache(maxsize=16)
-def _lines(headers: tuple[tuple[bytes, bytes], ...]) -> bytes | None:
+def _lines(*headers: tuple[bytes, bytes]) -> bytes | None:
     """Return the lines of headers that many answers have; None if HTTP cannot carry one."""
     if HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
         return None
@@ -73,6 +74,7 @@ class DirectCycle(RequestResponseCycle):
     response_started = False
     waiting_for_100_continue = False
 
+    scope: Scope  # type: ignore[assignment]
     task: "asyncio.Task[None]"
 
     def __init__(self, connection: "DirectConnection") -> None:
@@ -89,7 +91,7 @@ class DirectCycle(RequestResponseCycle):
 
     def write(self, answer: Answer, extra: RawHeaders) -> bool:
         """Send a short answer at once; tell whether that was possible."""
-        first, last = _lines(tuple(self.default_headers)), _lines(tuple(extra))
+        first, last = _lines(*self.default_headers), _lines(*extra)
         own = answer.headers
         if (
             self.flow.write_paused
@@ -117,6 +119,8 @@ class DirectConnection(Connection):
     `named` sets a client's address in the scope as a trusted proxy gives it; None trusts no proxy.
     """
 
+    scope: Scope  # type: ignore[assignment]
+
     def __init__(
         self,
         direct: Direct,
@@ -134,6 +138,8 @@ class DirectConnection(Connection):
         self._between = True
         #: The bytes with which the parser begins a message, "" if it is within one.
         self._beginning = b""
+        #: The scope of a request without its head, {} before the first head that is known.
+        self._blank: Scope = {}
         #: Answers the request whose body is still arriving.
         self._replying: Replying | None = None
         self._arrived = b""
@@ -159,13 +165,15 @@ class DirectConnection(Connection):
         if head.forwarded and self._named is None:
             return False
         self.heard_at = self.loop.time()
-        self.on_message_begin()
-        self._between = True
-        self.scope.update(cast("Any", head.scope))
-        replying = self._direct.replying(cast("Scope", self.scope))
+        if not self._blank:
+            super().on_message_begin()
+            self._blank = dict(self.scope)
+        self.scope = {**self._blank, **head.scope, "state": self.app_state.copy()}
+        replying = self._direct.replying(self.scope)
         if replying is None:
             return False
-        self._unset_keepalive_if_required()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
         self._begin(replying, body, head.keep_alive)
         return True
 
@@ -219,13 +227,12 @@ class DirectConnection(Connection):
         headers = self.check_head()
         self._replying = None
         if self._is_usual(headers):
-            self._replying = self._direct.replying(cast("Scope", self.scope))
+            self._replying = self._direct.replying(self.scope)
         if self._replying is None:
             self.run_app()
         elif self._beginning:
-            scope = cast("Scope", self.scope)
             head = Head(
-                {name: scope[name] for name in _OF_HEAD},
+                {name: self.scope[name] for name in _OF_HEAD},
                 int(headers.get(b"content-length", b"0")),
                 self.parser.should_keep_alive(),
                 not _FORWARDED.isdisjoint(headers),
@@ -300,11 +307,11 @@ class DirectConnection(Connection):
 
     async def _answer(self, cycle: DirectCycle, replying: Replying, body: bytes) -> None:
         began = time.monotonic() if self._writes_log else 0.0
-        scope = cast("Scope", cycle.scope)
+        scope = cycle.scope
         try:
             if self._named is not None:
                 await self._named(scope, cast("Receive", nothing_async), nothing_async)
-            answer = await replying.answer(scope, body)
+            answer = await replying.answer(scope, Arrived(body))
             extra = replying.headers(scope)
             if (
                 isinstance(answer, Answer)
@@ -331,7 +338,7 @@ class DirectConnection(Connection):
         """Send an answer piece by piece, through uvicorn."""
         cycle.receive_too()
         app = functools.partial(self._direct.deliver, answer, extra)
-        scope = cast("Scope", cycle.scope)
+        scope = cycle.scope
         receive, send = cast("Receive", cycle.receive), cast("Send", cycle.send)
         if self._writes_log:
             await access_log.logged(app, scope, receive, send, began)

@@ -95,7 +95,7 @@ def backup(data: DataDir, file: Path, *, keys: bool = True, builds: bool = True)
 
 
 def restore(file: Path, data: DataDir) -> Summary:
-    """Restore a backup into the empty or new directory of `data`; an error leaves it empty.
+    """Restore a backup into the empty or new directory of `data`; an error leaves it as it was.
 
     Ready deployments wait for the first start, which unpacks their packed builds or builds them
     again. Queued executions are recorded as failed, because they may have run since. Raises
@@ -105,6 +105,7 @@ def restore(file: Path, data: DataDir) -> Summary:
         raise BackupError(
             f"{data.root} is not empty: a backup is restored into a new or an empty directory"
         )
+    is_new = not data.root.exists()
     make_directories(data.root)
     staged = DataDir(data.root / "restoring")
     try:
@@ -122,6 +123,8 @@ def restore(file: Path, data: DataDir) -> Summary:
     except BaseException:
         for path in data.root.iterdir():
             remove_tree(path)
+        if is_new:
+            data.root.rmdir()
         raise
     remove_tree(staged.root)
     return summary

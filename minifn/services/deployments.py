@@ -17,10 +17,11 @@ from minifn.archive import pack, read_files, uploads
 from minifn.archive.folders import Folder
 from minifn.builder.packed import PackedBuilds
 from minifn.change_feed import ChangeFeed
-from minifn.errors import DeploymentNotFound, FunctionNotFound
+from minifn.errors import DeploymentNotFound, FunctionNotFound, StorageUnavailable
 from minifn.hooks import Hooks
 from minifn.host.datadir import DataDir
 from minifn.host.files import remove_tree
+from minifn.host.space import TreeRefused
 from minifn.ids import new_id
 from minifn.instants import now_ms
 from minifn.models import Deployment, DeploymentType, Function
@@ -227,10 +228,14 @@ class DeploymentService:
     async def output(self, function_id: str, deployment_id: str) -> Path:
         """Return the packed build; it is packed the first time.
 
-        Raises FunctionNotFound, and DeploymentNotFound also for one without a build.
+        Raises FunctionNotFound, DeploymentNotFound also for one without a build, and
+        StorageUnavailable.
         """
         _, deployment = await self._both(function_id, deployment_id)
-        path, _ = await self.packed.of(deployment.id)
+        try:
+            path, _ = await self.packed.of(deployment.id)
+        except TreeRefused as exc:
+            raise StorageUnavailable(f"The build cannot be packed: {exc}.") from exc
         return path
 
     async def forget(self, function_id: str, deployment_ids: list[str]) -> None:

@@ -104,7 +104,7 @@ def rounded(seconds: float) -> float:
     Values that come again lie together in their index, so that fewer of its pages are written. And
     some SDKs turn numbers with more than 15 digits into strings.
     """
-    return round(float(f"{seconds:.3g}"), 5)
+    return round(seconds * 1e5) / 1e5 if seconds < 0.01 else float(f"{seconds:.3g}")
 
 
 def fail(execution: Execution, errors: str) -> Execution:

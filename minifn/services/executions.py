@@ -99,6 +99,8 @@ class Executions:
         self._wake = asyncio.Event()
         self._limits = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
+        #: Synchronous executions whose functions run, or wait for a worker.
+        self._called = 0
         self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":
@@ -154,7 +156,11 @@ class Executions:
         function = target.function
         cap = min(function.timeout_seconds, self._config.sync_timeout)
         execution = records.begin(function, request, trigger)
-        response = await self._call(target, execution, request, cap)
+        self._called += 1
+        try:
+            response = await self._call(target, execution, request, cap)
+        finally:
+            self._called -= 1
         if response.failure == "overloaded":
             if self._changes.live:
                 refused = records.refuse(execution, Overloaded.default_message())
@@ -167,9 +173,10 @@ class Executions:
                 response, errors=records.join(response.errors, message)
             )
         result = records.finish(target, execution, response)
-        await self._insert(result.execution)
+        await self._insert(result.execution, alone=not self._called)
         self._changes.tell("create", result.execution, result=result)
-        _report(result.execution)
+        if result.execution.status == "failed":
+            _report(result.execution)
         if capped:
             timeout = FunctionSynchronousTimeout()
             timeout.execution_id = result.execution.id
@@ -266,10 +273,10 @@ class Executions:
         await self._insert(execution)
         self._changes.tell("create", execution)
 
-    def _insert(self, execution: Execution) -> "asyncio.Future[None]":
-        """Store an execution that has ended."""
+    def _insert(self, execution: Execution, *, alone: bool = False) -> "asyncio.Future[None]":
+        """Store an execution that has ended; `alone`: no other one is soon to end."""
         self._filling.count(1)
-        return self._database.write_each(executions.insert_each, execution)
+        return self._database.write_each(executions.insert_each, execution, alone=alone)
 
     async def __call__(
         self,
@@ -338,7 +345,8 @@ class Executions:
         if await self._database.insist(execution_queue.finish, result.execution, result.body):
             self._limits.ended(execution.function_id, len(request.body))
             self._changes.tell("update", result.execution)
-            _report(result.execution)
+            if result.execution.status == "failed":
+                _report(result.execution)
 
     async def _answer_queued(
         self, execution: Execution, request: ExecutionRequest
@@ -375,9 +383,7 @@ class Executions:
 
 
 def _report(execution: Execution) -> None:
-    """Write a line about an execution to the server's log if it failed."""
-    if execution.status != "failed":
-        return
+    """Write a line about a failed execution to the server's log."""
     logger.warning(
         "execution %s of function %s failed: %s",
         execution.id,

@@ -10,6 +10,9 @@ from minifn.services.execution_records import was_queued
 from minifn.tokens import KEY_GRACE_SECONDS, Tokens, UserClaims
 from minifn.workers.records import FunctionRequest
 
+#: Beginning of the names of headers that functions do not get.
+_NOT_PASSED = "x-open-runtimes-"
+
 
 class FunctionCalls:
     """Makes requests to functions. `endpoint` gives the Host header when the caller sent none."""
@@ -39,7 +42,7 @@ class FunctionCalls:
             port=int(port) if port.isdecimal() and len(port) < 6 else default_port,
             path=path if path.startswith("/") else f"/{path}",
             query=query,
-            headers=tuple(headers.items()),
+            headers=headers,
             body=request.body,
             timeout_seconds=function.timeout_seconds,
             logging=function.logging,
@@ -51,8 +54,9 @@ class FunctionCalls:
         self, function: Function, execution: Execution, request: ExecutionRequest
     ) -> dict[str, str]:
         headers = dict(request.headers)
+        if _NOT_PASSED in " ".join(headers):
+            headers = {name: headers[name] for name in headers if not name.startswith(_NOT_PASSED)}
         headers.setdefault("host", self._endpoint.authority)
-        lifetime = function.timeout_seconds + KEY_GRACE_SECONDS
         headers["x-appwrite-trigger"] = execution.trigger
         headers["x-appwrite-execution-id"] = execution.id
         headers["x-appwrite-key"] = self._tokens.mint_key(
@@ -62,7 +66,7 @@ class FunctionCalls:
             reach=function.reach,
         )
         headers["x-appwrite-user-id"] = request.user_id
-        headers["x-appwrite-user-jwt"] = self._user_jwt(execution, request, lifetime)
+        headers["x-appwrite-user-jwt"] = self._user_jwt(function, execution, request)
         headers["x-appwrite-country-code"] = ""
         headers["x-appwrite-continent-code"] = ""
         headers["x-appwrite-continent-eu"] = "false"
@@ -75,9 +79,7 @@ class FunctionCalls:
             headers["content-type"] = "application/json"
         return headers
 
-    def _user_jwt(
-        self, execution: Execution, request: ExecutionRequest, lifetime_seconds: int
-    ) -> str:
+    def _user_jwt(self, function: Function, execution: Execution, request: ExecutionRequest) -> str:
         """Return a JWT of the caller: in a synchronous execution of a session, queued of any user.
 
         The rule is that of Appwrite's `Functions/Http/Executions/Create.php` and
@@ -85,9 +87,12 @@ class FunctionCalls:
         JWT, of the caller; otherwise a function could renew its JWT for ever.
         """
         known = request.user_id if was_queued(execution) else request.session_id
+        if not known or execution.trigger == "event":
+            return ""
         now = int(time.time())
-        ends = min(now + lifetime_seconds, request.user_ends or now + lifetime_seconds)
-        if not known or execution.trigger == "event" or ends <= now:
+        ends = now + function.timeout_seconds + KEY_GRACE_SECONDS
+        ends = min(ends, request.user_ends or ends)
+        if ends <= now:
             return ""
         claims = UserClaims(
             user_id=request.user_id,

@@ -13,7 +13,7 @@ from minifn.config import Config
 from minifn.instants import now_ms
 from minifn.services.deployments import DeploymentService
 from minifn.store import filling, retention, usage
-from minifn.store.connection import give_back
+from minifn.store.connection import give_back, may_pass, trace_of
 from minifn.store.database import Database
 
 logger = logging.getLogger("minifn.services.retention")
@@ -85,8 +85,16 @@ class Retention:
             pause_seconds = INTERVAL_SECONDS
             try:
                 await self.sweep(now_ms())
-            except Exception:
-                logger.exception("a sweep failed; the next one is in an hour")
+            except Exception as error:
+                if may_pass(error):
+                    # On a full disk, a sweep is part of the remedy.
+                    pause_seconds = START_SECONDS
+                logger.error(
+                    "a sweep failed (%s); the next one is in %.0f minutes",
+                    error,
+                    pause_seconds / 60,
+                    exc_info=trace_of(error),
+                )
 
     async def _repeat(
         self,

@@ -18,6 +18,7 @@ from minifn.services import execution_records as records
 from minifn.services.executions import Executions
 from minifn.services.targets import Targets
 from minifn.store import execution_queue, schedules
+from minifn.store.connection import trace_of
 from minifn.store.database import Database
 from minifn.store.schedules import Move, Plan
 
@@ -79,14 +80,22 @@ class Scheduler:
 
     async def run(self) -> None:
         """Step whenever an execution is due."""
+        problem = ""
         while True:
             self._wake.clear()
             try:
                 due_at = await self.step(self._clock())
-            except Exception:
-                logger.exception("due executions could not be queued; the scheduler tries again")
+            except Exception as error:
+                # Once for each reason: a disk may be full for hours, and the log may lie on it.
+                if problem != (problem := str(error)):
+                    logger.error(
+                        "due executions cannot be queued (%s); the scheduler tries until it can",
+                        problem,
+                        exc_info=trace_of(error),
+                    )
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            problem = ""
             pause_seconds = LOOK_SECONDS
             if due_at is not None:
                 pause_seconds = min(pause_seconds, max(0, due_at - self._clock()) / 1000)

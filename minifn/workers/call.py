@@ -15,9 +15,6 @@ from minifn.workers.records import (
     response_headers,
 )
 
-#: Beginning of the names of headers that functions do not get.
-_NOT_PASSED = "x-open-runtimes-"
-
 
 class Call:
     """A request in flight."""
@@ -138,9 +135,6 @@ def request_frame(
     number: int, request: FunctionRequest, remaining_seconds: float
 ) -> protocol.Request:
     """Return the frame of a request."""
-    headers = dict(request.headers)
-    if _NOT_PASSED in " ".join(headers):
-        headers = {name: headers[name] for name in headers if not name.startswith(_NOT_PASSED)}
     return protocol.Request(
         id=number,
         method=request.method,
@@ -149,7 +143,7 @@ def request_frame(
         port=request.port,
         path=request.path,
         query=request.query,
-        headers=headers,
+        headers=request.headers,
         timeout=min(request.timeout_seconds or remaining_seconds, remaining_seconds),
         logging=request.logging,
     )

@@ -1,6 +1,7 @@
 """The workers of one deployment and the calls that wait for one."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ GROW_SECONDS = 0.05
 BLOCKING_GROW_SECONDS, FORK_GROW_SECONDS = 0.02, 0.002
 #: Divisor of a worker's slots: with fewer free ones, the next worker starts ahead of need.
 SPARE_SLOTS_SHARE = 4
+#: Calls that a worker without its function counts for, in the choice of the least busy one.
+UNSETTLED = 1_000_000
 #: Most workers of one deployment that start at the same time, and that are forked.
 STARTS_MAX, FORKS_MAX = 4, 32
 
@@ -51,12 +54,20 @@ class DeploymentWorkers:
         return FORK_GROW_SECONDS if has_template else BLOCKING_GROW_SECONDS
 
     def free_worker(self) -> Worker | None:
-        """Return the least busy worker that takes a request, None if all are full."""
+        """Return the least busy worker that takes a request, None if all are full.
+
+        One that has not imported the function yet comes last: its calls would wait for that.
+        """
         found, least = None, 0
         for worker in self.workers:
             busy = worker.busy
-            if busy < worker.slots and (found is None or busy < least):
-                found, least = worker, busy
+            if busy < worker.slots:
+                if not worker.settled:
+                    busy += UNSETTLED
+                if found is None or busy < least:
+                    found, least = worker, busy
+                    if not busy:
+                        break
         return found
 
     def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:
@@ -72,6 +83,14 @@ class DeploymentWorkers:
         waiter: asyncio.Future[FunctionResponse | None] = asyncio.get_running_loop().create_future()
         self.waiters.append(waiter)
         return waiter
+
+    def leave(self, waiter: "asyncio.Future[FunctionResponse | None]") -> None:
+        """Take a waiter out of the queue that waits no more."""
+        if waiter.done() and not waiter.cancelled():
+            # It was woken for a slot that it no longer takes.
+            self.wake(count=1)
+        with contextlib.suppress(ValueError):
+            self.waiters.remove(waiter)
 
     def why_late(self, is_short: bool) -> str:
         """Return why no worker took a call in time; `is_short` of memory."""

@@ -1,7 +1,6 @@
 """The warm processes of all deployments: started on demand, shared, stopped when idle."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -208,11 +207,7 @@ class Pool:
             try:
                 answer = await asyncio.wait_for(waiter, deadline - time.monotonic())
             except BaseException as exc:
-                if waiter.done() and not waiter.cancelled():
-                    # It was woken for a slot that it no longer takes.
-                    deployment.wake(count=1)
-                with contextlib.suppress(ValueError):
-                    deployment.waiters.remove(waiter)
+                deployment.leave(waiter)
                 if not isinstance(exc, TimeoutError):
                     raise
                 return failed("timeout", TIMED_OUT + deployment.why_late(self._is_short()))
@@ -319,11 +314,14 @@ class Pool:
             deployment.wake()
             return
         deployment.workers.append(worker)
-        if load:
+        if load or not deployment.waiters:
             worker.load()
         self._freed(worker)
         if deployment.waiters and deployment.blocking:
             self._grow_if_needed(deployment)
+        if any(one.answered for one in deployment.workers):
+            # It grows, so the next process is started ahead of need.
+            self.templates.want(deployment.spec)
 
     def _changed(self, worker: Worker) -> None:
         """Note that a worker takes fewer requests, because its calls block, or more."""

@@ -94,8 +94,8 @@ class FunctionRequest(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/"
     #: Raw, without `?`.
     query: str = ""
-    #: Lower-case names; `x-open-runtimes-*` are not passed on.
-    headers: Headers = ()
+    #: By lower-case name.
+    headers: dict[str, str] = {}
     body: bytes = b""
     timeout_seconds: float = 15
     logging: bool = True

@@ -1,14 +1,14 @@
-"""A spare: a worker's process that waits, for a language whose processes cannot be forked.
+"""A spare: a worker's process that waits, for a function whose workers cannot be forked.
 
 It has started its wrapper and has not imported the function. The next worker takes it instead of
-starting a process, which with Node.js takes longer than everything else in a cold start.
+starting a process, which takes longer than everything else in a cold start.
 """
 
 import asyncio
 import os
-import socket
 
 from minifn.sandbox.engines import Engine
+from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import Spawner
 from minifn.workers.channels import Started
 from minifn.workers.starting import start_alone
@@ -18,7 +18,14 @@ from minifn.workers.template import FIRST_BYTES, LOAD_SECONDS, ForkFailed, Templ
 class Spare(Template):
     """The spare of one deployment. It gives one process, its own."""
 
+    name = "spare"
     _started: Started | None = None
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory of its processes, 0 when they have ended or are a worker's now."""
+        found = proc.family(self.process.pid) if self.process is not None else []
+        return sum(proc.sizes(pid)[1] for pid in found)
 
     @property
     def has_ended(self) -> bool:
@@ -34,21 +41,20 @@ class Spare(Template):
         started = await start_alone(self.spec, spawner, engine)
         self.process, self._control = started.process, started.socket
         self._control.setblocking(False)
-        self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        read = b""
         try:
             hello = receive(self._control, FIRST_BYTES)
-            read, self._pid = await asyncio.wait_for(hello, LOAD_SECONDS)
+            read, _ = await asyncio.wait_for(hello, LOAD_SECONDS)
             self.obstacle = "" if read else "its process ended at once"
         except TimeoutError:
             self.obstacle = "its start takes too long"
         except OSError as exc:
             self.obstacle = str(exc)
         finally:
-            if self.state != "loading" or self._pid == 0 or self.obstacle:
+            if self.state != "loading" or not read:
                 os.close(started.output)
                 self._give_up()
         if self.state == "loading":
-            self._control.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
             self._started = Started(
                 process=started.process, socket=started.socket, output=started.output, read=read
             )
@@ -62,8 +68,12 @@ class Spare(Template):
         self.state = "retired"
         self._loop.remove_reader(self._control.fileno())
         # It is the worker's now.
-        self.process, self._pid = None, 0
+        self.process = None
         return started
+
+    def _has_children(self, members: list[int]) -> bool:
+        """Return False: a wrapper may have started some, as PHP's has."""
+        return False
 
     def _hear(self) -> None:
         """Note the end of the process; nothing else is heard of it."""

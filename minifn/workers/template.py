@@ -52,6 +52,8 @@ class ForkFailed(SandboxError):
 class Template:
     """The template of one deployment."""
 
+    name = "template"
+
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
         self.state: State = "loading"
@@ -102,9 +104,12 @@ class Template:
         self._looked = taken, self.is_idle, self._count
         if not (was_idle and self.is_idle and asked == self._count):
             return False
-        above = set(proc.ancestors(self._pid))
-        others = any(proc.alive(pid) for pid in members if pid not in above | {self._pid})
-        return others or taken > before + RESTLESS_SECONDS
+        return self._has_children(members) or taken > before + RESTLESS_SECONDS
+
+    def _has_children(self, members: list[int]) -> bool:
+        """Tell whether its sandbox has a process that its wrapper has not started."""
+        own = {*proc.ancestors(self._pid), self._pid}
+        return any(proc.alive(pid) for pid in members if pid not in own)
 
     @property
     def is_idle(self) -> bool:

@@ -18,10 +18,10 @@ from minifn.workers.template import Template
 
 logger = logging.getLogger("minifn.workers")
 
-TOO_LARGE = "its template takes more than MINIFN_TEMPLATE_MEMORY"
-ENDED = "its template was ended from within"
+TOO_LARGE = "it takes more than MINIFN_TEMPLATE_MEMORY"
+ENDED = "it was ended from within"
 DAEMONS = "its calls leave processes behind"
-RESTLESS = "its template is not at rest while it has no worker"
+RESTLESS = "it is not at rest while it has no worker"
 #: Seconds between looks at templates.
 LOOK_SECONDS = 10.0
 #: Divisor of the memory limit that gives the default limit of templates.
@@ -50,8 +50,8 @@ class Templates:
         self._templates: dict[str, Template] = {}
         #: Those whose process may run, also the ones that fork no more.
         self._living: set[Template] = set()
-        #: Deployments that have none, with the spec for which this was found out.
-        self._refused: dict[str, WorkerSpec] = {}
+        #: Deployments that have none, by kind, with the spec for which this was found out.
+        self._refused: dict[tuple[str, type[Template]], WorkerSpec] = {}
         self._tasks = Tasks()
         self._is_looking = False
         #: Called with the spec of a deployment that has no template, and with the reason.
@@ -68,28 +68,40 @@ class Templates:
 
     def has(self, spec: WorkerSpec) -> bool:
         """Tell whether workers of this spec are forked now."""
-        return spec.forks and self.of(spec) is not None
+        return spec.forks and type(self.of(spec)) is Template
 
-    def want(self, spec: WorkerSpec) -> None:
-        """Make the template or spare of a deployment, unless it has one or cannot have one."""
+    def want(self, spec: WorkerSpec) -> bool:
+        """Make the template of a deployment, or its spare if workers cannot be forked.
+
+        Return False when it can have neither.
+        """
         known = self._templates.get(spec.key)
         if known is not None and (known.spec != spec or known.state == "retired"):
-            self.drop(spec.key)
+            del self._templates[spec.key]
+            known.retire()
             known = None
-        possible = (spec.forks or spec.waits) and not self.is_refused(spec)
-        if known is None and possible and self._limit_bytes:
-            template = self._templates[spec.key] = (Template if spec.forks else Spare)(spec)
-            self._living = {one for one in self._living if not one.has_ended} | {template}
-            template.on_retired = self._retired
-            self._tasks.start(self._load(template), f"template {spec.command.label}")
+        kind = self._kind(spec)
+        if known is None and kind is not None and self._limit_bytes:
+            known = self._templates[spec.key] = kind(spec)
+            self._living = {one for one in self._living if not one.has_ended} | {known}
+            known.on_retired = self._retired
+            self._tasks.start(self._load(known), f"{known.name} {spec.command.label}")
+        return known is not None
 
-    def is_refused(self, spec: WorkerSpec) -> bool:
-        """Tell whether workers of this spec cannot be forked."""
-        return self._refused.get(spec.key) == spec
+    def _kind(self, spec: WorkerSpec) -> type[Template] | None:
+        """Return the best kind of process that can wait for calls of this spec."""
+        if spec.forks and not self.is_refused(spec):
+            return Template
+        return Spare if spec.waits and not self.is_refused(spec, Spare) else None
+
+    def is_refused(self, spec: WorkerSpec, kind: type[Template] = Template) -> bool:
+        """Tell whether workers of this spec cannot be forked, or come from another kind."""
+        return self._refused.get((spec.key, kind)) == spec
 
     def drop(self, key: str) -> None:
         """Forget a deployment; its template ends once its workers have ended."""
-        self._refused.pop(key, None)
+        for kind in (Template, Spare):
+            self._refused.pop((key, kind), None)
         template = self._templates.pop(key, None)
         if template is not None:
             template.retire()
@@ -156,9 +168,12 @@ class Templates:
         spec = template.spec
         if self._templates.get(spec.key) is template:
             del self._templates[spec.key]
-            self._refused[spec.key] = spec
-            logger.info("%s: workers start without a template: %s", spec.command.label, why)
-            self.on_refused(spec, why)
+            self._refused[spec.key, type(template)] = spec
+            name = template.name
+            logger.info("%s: workers start without a %s: %s", spec.command.label, name, why)
+            if type(template) is Template:
+                self.on_refused(spec, why)
+                self.want(spec)
 
     def _retired(self, template: Template) -> None:
         """Have its workers end; make another one if they have only left files."""

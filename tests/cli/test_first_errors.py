@@ -135,7 +135,7 @@ def test_first_lines_that_cannot_be_written_are_one_line(data: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == (
-        "minifn: stopped: the first lines cannot be written: [Errno 28] No space left on device\n"
+        "minifn: stopped: the first lines cannot be written: No space left on device\n"
     )
 
 
@@ -223,3 +223,16 @@ def test_a_backup_is_overwritten_by_force_alone(data: Path, tmp_path: Path) -> N
     assert copy.read_text() == "another file"
     assert minifn("backup", str(copy), "--force", "--data", str(data)).returncode == 0
     assert minifn("restore", str(copy), "--data", str(tmp_path / "again")).returncode == 0
+
+
+@pytest.mark.parametrize("content", [None, "another file"])
+def test_a_restore_that_cannot_be_leaves_no_directory(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        Path("copy.tar").write_text(content)
+    done = CliRunner().invoke(main, ("restore", "copy.tar", "--data", "again"))
+    assert "'copy.tar' does not exist" in done.stderr or "not a backup of minifn" in done.stderr
+    assert "Errno" not in done.stderr
+    assert not Path("again").exists()

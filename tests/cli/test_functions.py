@@ -51,7 +51,7 @@ def test_functions_have_their_state_and_their_calls(here: Here, function: str) -
 def test_one_function_is_shown_with_all_about_it(here: Here, function: str, server: Server) -> None:
     shown = here.run("show", function).stdout
     facts = dict(line.split("  ", 1) for line in shown.splitlines())
-    assert facts["state"].strip().startswith("ready")
+    assert facts["state"].strip() == "Ready."
     assert facts["address"].strip() == f"http://listed.functions.localhost:{server.port}/"
     assert facts["variables"].strip() == "TOKEN (secret)"
     assert facts["calls"].strip().startswith("3 in 24 h, 1 failed; p50 ")

@@ -48,3 +48,16 @@ def test_a_difference_is_shown_and_ends_with_1(here: Here, execution: str, api: 
     changed = [line for line in described["diff"][2:] if line[0] in "+-"]
     assert changed == ["-completed 200", "+completed 201"]
     assert described["responseBody"] == "two"
+
+
+def test_a_deployment_that_is_not_active_answers(here: Here, execution: str, api: Api) -> None:
+    active = api.call("GET", "/functions/replay", 200)["deploymentId"]
+    new = api.deploy("replay", code("three"), activate="false")["$id"]
+    assert here.run("replay", execution, "x", "--deployment", new).stdout == "three"
+    last = api.call("GET", "/functions/replay/executions", 200)["executions"][-1]
+    assert (last["deploymentId"], last["requestPath"]) == (new, "/a?b=1")
+    assert api.call("GET", "/functions/replay", 200)["deploymentId"] == active
+    api.create("replay-other", api.runtime("python"), entrypoint="main.py")
+    other = api.deploy("replay-other", code("other"))["$id"]
+    refused = here.run("replay", execution, "x", "--deployment", other, status=1)
+    assert "Deployment with the requested ID could not be found." in refused.stderr

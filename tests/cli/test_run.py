@@ -76,7 +76,7 @@ def test_failures_end_with_1_and_say_why(here: Here, echo: str) -> None:
     assert "completed with status 404" in done.stderr
     done = here.run("run", "nobody", status=1)
     assert done.stderr.count("\n") == 1
-    assert "'a b' is not the ID of a function" in here.run("run", "a b", status=2).stderr
+    assert "'a b' is not an ID" in here.run("run", "a b", status=2).stderr
 
 
 def test_verbose_shows_the_rest_without_control_characters(here: Here, echo: str) -> None:

@@ -27,7 +27,7 @@ def test_batches_are_decoded_as_they_were() -> None:
     function = Function(id="f", name="f", runtime="python-3.12", scopes=("a",))
     deployment = Deployment(id="d", function_id="f", status="ready")
     target = Target(function=function, deployment=deployment, variables={"A": "1"})
-    request = FunctionRequest(body=b"\x00\xff", headers=(("a", "b"),), path="/p", query="q=1")
+    request = FunctionRequest(body=b"\x00\xff", headers={"a": "b"}, path="/p", query="q=1")
     to_node: list[ToNode] = [
         Known(number=1, target=target),
         Call(id=2, number=1, seconds=1.5, request=Request.of(request)),
@@ -43,8 +43,8 @@ def test_batches_are_decoded_as_they_were() -> None:
     assert decode_to_server(encode(to_server)) == to_server
 
 
-def test_a_request_arrives_as_it_left() -> None:
-    request = FunctionRequest(body=b"x", headers=(("a", "b"),), timeout_seconds=3, logging=False)
+def test_a_decoded_request_equals_the_encoded_one() -> None:
+    request = FunctionRequest(body=b"x", headers={"a": "b"}, timeout_seconds=3, logging=False)
     arrived = Request.of(request).unpacked(7, UNHEARD)
     assert arrived.execution is not None
     assert arrived.execution.id == "7"

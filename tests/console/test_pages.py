@@ -368,7 +368,7 @@ def test_a_key_is_shown_once(tab: Console) -> None:
 def test_the_keyboard_alone_leads_to_an_execution(tab: Console) -> None:
     tab.open("", "New function")
     tab.page.keyboard.press("?")
-    tab.see("Keyboard")
+    tab.see("Documentation")
     tab.page.keyboard.press("Escape")
     tab.page.locator("dialog").wait_for(state="detached")
     tab.page.keyboard.press("g")

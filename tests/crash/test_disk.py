@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from minifn.sandbox.lock import WAIT_SECONDS
+from minifn.services.schedules import RETRY_SECONDS
 from tests.crash.invariants import check_database, check_files
 from tests.crash.pressure import CHUNK_BYTES, CHURNED, FUNCTION, prepare, send_chunk
 from tests.patience import patient
@@ -115,6 +116,10 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
     server.log = data.with_name("server.log")
     with server, server.api as api:
         prepare(api)
+        ready = api.call("GET", f"/functions/{FUNCTION}", 200)["deploymentId"]
+        api.create("ticking", api.runtime("python"), entrypoint="main.py", schedule="* * * * *")
+        api.deploy("ticking", pack(FUNCTIONS / "hello"))
+        assert api.call("GET", "/health", 200)["problem"] == ""
         code = pack(FUNCTIONS / "hello", extra={"padding.bin": os.urandom(CHUNK_BYTES + 1000)})
         running = api.enqueue(FUNCTION, path="/?seconds=1")
         building = api.upload(FUNCTION, pack(FUNCTIONS / "pause"))["$id"]
@@ -134,7 +139,24 @@ def test_a_full_disk_refuses_and_recovers(disk: Disk, data: Path) -> None:
             assert problem(answer) == failed
         assert api.call("GET", executions, 200)["total"] > 0
         assert api.call("GET", "/health/version", 200)
+        health = api.call("GET", "/health", 503)
+        assert health["status"] == "fail"
+        assert health["problem"].startswith(f"{disk.data} cannot be written: ")
+        checks = api.call("GET", "/minifn/health", 200)["checks"]
+        (check,) = (one for one in checks if one["name"] == "data directory")
+        assert (check["state"], bool(check["remedy"])) == ("OFF", True)
+        if isinstance(disk, SmallDisk):
+            (disk.data / "deployments" / f"{ready}~output.tar.gz").unlink(missing_ok=True)
+            output = f"/functions/{FUNCTION}/deployments/{ready}/download"
+            assert problem(api.http.get(output, params={"type": "output"})) == failed
+            tick = "due executions cannot be queued"
+            wait_until(lambda: tick in server.log.read_text(), 62, "a tick fails")
+            # Once for all attempts: the log may lie on the full disk.
+            repeated = time.monotonic() + 2.5 * RETRY_SECONDS
+            wait_until(lambda: time.monotonic() > repeated, 60, "it tries again")
+            assert server.log.read_text().count(tick) == 1
         disk.clear(server)
+        assert api.call("GET", "/health", 200)["status"] == "pass"
 
         assert api.finished(FUNCTION, running["$id"])["status"] == "completed"
         assert api.built(FUNCTION, building)["status"] in ("ready", "failed")

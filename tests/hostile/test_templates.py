@@ -211,7 +211,7 @@ def test_a_template_that_lies_forks_no_more(
             await function.until(lambda: template.state == "retired")
             await function.idle()
             await function.who()
-            assert function.pool.templates.of(function.spec) is None
+            assert not function.pool.templates.has(function.spec)
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
     asyncio.run(run())
@@ -243,7 +243,9 @@ def test_the_first_word_of_a_template_is_one_line_of_the_log(
         async with forked(place, written(tmp_path, code)) as function:
             await function.who()
             await function.until(lambda: function.pool.templates.is_refused(function.spec))
-        told = [record.message for record in caplog.records if "without a template" in record.msg]
+        told = [
+            record.message for record in caplog.records if "without a template" in record.message
+        ]
         assert told == [f"forked: workers start without a template: {why}"]
         assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 

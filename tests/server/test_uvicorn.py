@@ -23,7 +23,8 @@ USED: dict[type, set[str]] = {
         *("on_message_complete", "timeout_keep_alive", "timeout_keep_alive_handler"),
         *("connection_lost", "connection_made", "data_received", "handle_websocket_upgrade"),
         *("on_body", "on_headers_complete", "on_message_begin", "pause_writing", "resume_writing"),
-        *("eof_received", "send_400_response", "_unset_keepalive_if_required"),
+        *("eof_received", "send_400_response", "_unset_keepalive_if_required", "app_state"),
+        *("timeout_keep_alive_task",),
     },
     httptools_impl.RequestResponseCycle: {
         *("disconnected", "message_event", "more_body", "response_complete", "response_started"),

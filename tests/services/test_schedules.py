@@ -1,6 +1,8 @@
 """Schedules: when a function ticks, and when it does not."""
 
 import asyncio
+import itertools
+import sqlite3
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,12 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from minifn.host.tasks import end
 from minifn.instants import MAX_INSTANT_MS
 from minifn.models import Deployment, ExecutionRequest
 from minifn.services.schedules import BATCH, CLOCK_SLACK_MS, LATE_MAX_MS, correct, decide
 from minifn.store import deployments, execution_queue, executions, functions, schedules
 from minifn.store.schedules import Plan
 from tests.clocks import DAY, HOUR, MINUTE, NOON, Play, World, instant, opened
+from tests.patience import patient
 
 
 def test_schedules_tick_at_their_minutes_for_years(play: Play) -> None:
@@ -328,3 +332,37 @@ def test_an_unreadable_schedule_does_not_stop_the_others(play: Play) -> None:
         assert (await world.function("old")).schedule_next == MAX_INSTANT_MS
 
     play(story)
+
+
+def test_an_error_that_goes_on_is_one_line_of_the_log(
+    play: Play, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk may be full for hours, and the log may lie on it."""
+    monkeypatch.setattr("minifn.services.schedules.RETRY_SECONDS", 0.001)
+
+    async def story(world: World) -> None:
+        looks = itertools.count()
+        over = asyncio.Event()
+
+        def clock() -> int:
+            if (look := next(looks)) < 10:
+                full = sqlite3.OperationalError("database or disk is full")
+                full.sqlite_errorcode = sqlite3.SQLITE_FULL
+                raise full
+            if look < 20:
+                raise ValueError("another")
+            over.set()
+            return NOON
+
+        world.clock = clock
+        looking = asyncio.create_task(world.scheduler.run())
+        async with asyncio.timeout(patient(10)):
+            await over.wait()
+        await end(looking)
+
+    play(story)
+    said = [(record.getMessage(), bool(record.exc_info)) for record in caplog.records]
+    assert said == [
+        (f"due executions cannot be queued ({problem}); the scheduler tries until it can", traced)
+        for problem, traced in (("database or disk is full", False), ("another", True))
+    ]

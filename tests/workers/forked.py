@@ -21,13 +21,20 @@ from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from minifn.workers.runtime_folders import folders, places, shown
 from minifn.workers.template import Template
 from tests.patience import patient
-from tests.runtimes.conftest import find_language
+from tests.runtimes.conftest import newest
 from tests.workers.harness import FUNCTIONS
 
 MIB = 1 << 20
 LIMITS = Limits(memory_bytes=96 * MIB, processes=64, tmp_bytes=16 * MIB)
-NODE_LIMITS = Limits(memory_bytes=1024 * MIB, processes=64, tmp_bytes=16 * MIB)
-ENTRYPOINTS = {"python": "main.py", "node": "main.js"}
+OTHER_LIMITS = Limits(memory_bytes=1024 * MIB, processes=64, tmp_bytes=16 * MIB)
+ENTRYPOINTS = {
+    "python": "main.py",
+    "node": "main.js",
+    "php": "index.php",
+    "ruby": "main.rb",
+    "bun": "main.ts",
+    "deno": "main.ts",
+}
 
 
 @dataclass
@@ -85,8 +92,8 @@ async def forked(
     data: DataDir, source: Path = FUNCTIONS / "template", family: str = "python", **settings: Any
 ) -> AsyncIterator[Forked]:
     """A function whose workers are forked, or have a spare; they end soon when they idle."""
-    language = find_language(RuntimeTable.load(), family)
-    installed = language.table.resolve(language.runtime)
+    table = RuntimeTable.load()
+    installed = table.resolve(newest(table, family))
     code = data.build("deployment")
     shutil.copytree(source, code)
     code.chmod(0o755)
@@ -96,12 +103,13 @@ async def forked(
         binds = {"code": Bind(source=code, target=CODE), **folders(installed, data)}
         place = Place(**places(engine, binds))
         start = installed.start(place)
+        limits = replace(OTHER_LIMITS, reserved_bytes=installed.memory_allowance_mb * MIB)
         command = Command(
             argv=start.argv,
             env={"OPEN_RUNTIMES_ENTRYPOINT": ENTRYPOINTS[family], **start.env},
             cwd=place.code,
             binds=(*binds.values(), *shown(installed)),
-            limits=LIMITS if family == "python" else NODE_LIMITS,
+            limits=LIMITS if family == "python" else limits,
             uid=20_001,
             label="forked",
         )

@@ -100,7 +100,7 @@ async def create(call: Call, params: CreateExecution) -> ASGIApp:
         content = responses.execution(execution, call.shape, privileged=caller.privileged)
         encoded = multipart_answer if _wants_multipart(call.headers) else json_answer
         return encoded(content, 202)
-    return _answer(call, await executions.execute(target, request))
+    return answered(call, await executions.execute(target, request))
 
 
 def _check_schedule(at: int, later: bool, shape: Shape) -> None:
@@ -118,7 +118,11 @@ def _check_schedule(at: int, later: bool, shape: Shape) -> None:
         raise BadRequest(f"Invalid scheduledAt: {problem}")
 
 
-def _answer(call: Call, result: ExecutionResult) -> ASGIApp:
+def answered(call: Call, result: ExecutionResult) -> ASGIApp:
+    """Return the answer of a synchronous execution: multipart where the caller accepts it.
+
+    Raises BinaryBody.
+    """
     body: str | bytes = result.body
     multipart = _wants_multipart(call.headers)
     if not multipart:

@@ -25,23 +25,26 @@ async def version(call: Call, params: NoParams) -> ASGIApp:
 
 
 async def health(call: Call, params: NoParams) -> ASGIApp:
-    """Answer `pass` once the database has answered.
+    """Answer `pass` once the database has answered and the disk takes more.
 
-    `fail`, with 503, when a file of the data directory is missing: the server is about to stop.
-    API keys also see the engine, the memory limit in bytes, the network and the protections.
+    `fail`, with 503, when the disk is full or cannot be written, and when a file of the data
+    directory is missing, because then the server is about to stop. API keys also see the reason
+    (`problem`, "" for none), the engine, the memory limit in bytes, the network and the
+    protections.
     """
     started = time.perf_counter()
     await call.parts.database.read(settings.get, "health")
-    missing = await call.parts.missing()
+    problem = await call.parts.trouble()
     milliseconds = round((time.perf_counter() - started) * 1000)
     answer: dict[str, Any] = {
         "name": "database",
         "ping": milliseconds,
-        "status": "fail" if missing else "pass",
+        "status": "fail" if problem else "pass",
     }
     scopes = call.caller.scopes
     if scopes is None or "health.read" in scopes:
         parts = call.parts
+        answer["problem"] = problem
         answer["engine"] = {"name": parts.engine.name, "strength": parts.engine.strength}
         memory = memory_limit.look()
         answer["memory"] = {
@@ -51,7 +54,7 @@ async def health(call: Call, params: NoParams) -> ASGIApp:
         }
         answer["network"] = parts.config.network
         answer["protections"] = [dataclasses.asdict(one) for one in await parts.protections()]
-    return json_answer(answer, 503 if missing else 200)
+    return json_answer(answer, 503 if problem else 200)
 
 
 OPERATIONS = (

@@ -5,7 +5,10 @@ Keys follow Appwrite's `src/Appwrite/Utopia/Response/Model` (`Func`, `Deployment
 """
 
 from collections.abc import Iterable
+from itertools import starmap
 from typing import Any
+
+import msgspec
 
 from minifn import cron, intervals
 from minifn.api.wire.formats import Shape, cut
@@ -177,8 +180,11 @@ def build(record: Deployment) -> dict[str, Any]:
     }
 
 
-def _headers(headers: Headers) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in headers]
+class Header(msgspec.Struct, frozen=True):
+    """One header of an execution's request or answer."""
+
+    name: str
+    value: str
 
 
 def execution(
@@ -196,7 +202,9 @@ def execution(
     that is not stored; the stored headers take the place of None.
     """
     answer: dict[str, Any] = {
-        **_base(record),
+        "$id": record.id,
+        "$createdAt": format_instant(record.created_at),
+        "$updatedAt": format_instant(record.updated_at),
         "$permissions": [f'read("user:{record.user_id}")'] if record.user_id else [],
         "functionId": record.function_id,
         "resourceId": record.function_id,
@@ -206,10 +214,12 @@ def execution(
         "status": record.status,
         "requestMethod": record.request_method,
         "requestPath": record.request_path,
-        "requestHeaders": _headers(record.request_headers),
+        "requestHeaders": list(starmap(Header, record.request_headers)),
         "responseStatusCode": record.response_status_code,
         "responseBody": body,
-        "responseHeaders": _headers(record.response_headers if headers is None else headers),
+        "responseHeaders": list(
+            starmap(Header, record.response_headers if headers is None else headers)
+        ),
         "logs": record.logs if privileged else "",
         "errors": record.errors if privileged else "",
         "duration": record.duration_seconds,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from minifn.change_feed import Begun, Change, News, Printed
 from minifn.cli.dev.terminal import Terminal
+from minifn.cli.words import duration
 from minifn.models import Execution
 
 #: Statuses of an execution that has ended.
@@ -89,7 +90,7 @@ class CallLines:
         status = execution.response_status_code
         wrong = execution.status == "failed" or status >= 500
         color = "red" if wrong else "yellow" if status >= 400 else "green"
-        answer = f"{status or '---'} {round(execution.duration_seconds * 1000)} ms"
+        answer = f"{status or '---'} {duration(execution.duration_seconds)}"
         level = "failures" if wrong else "calls"
         self._terminal.line(self._headline(execution, answer), level, fg=color)
         self._last = ""

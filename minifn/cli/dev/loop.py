@@ -18,6 +18,7 @@ from minifn.cli.dev.terminal import Terminal
 from minifn.cli.project_file import FunctionEntry
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.uploading import save_variable
+from minifn.cli.words import duration
 from minifn.host.space import TreeRefused
 from minifn.ids import new_id
 from minifn.models import UNFINISHED_BUILD, Deployment
@@ -237,8 +238,8 @@ class DevLoop:
         return f"http://{function.id}.{config.functions_domain}:{config.port}/"
 
     def _say_ready(self, function: DevFunction, seconds: float) -> None:
-        took = f"{seconds * 1000:.0f} ms" if seconds < 10 else f"{seconds:.0f} s"
-        self._terminal.line(f"ready {function.id} {self.url(function)} ({took})", fg="green")
+        line = f"ready {function.id} {self.url(function)} ({duration(seconds)})"
+        self._terminal.line(line, fg="green")
 
     def _fail(self, function: DevFunction, problem: str) -> None:
         where = location(problem, self._places(), function.folder.path)

@@ -89,20 +89,23 @@ class Session:
             claims = UserClaims(user_id=self._options.user_id, session_id="dev", exp=0)
             minifn.domains.caller = user_caller(claims, session=True)
         self._set_log_level()
-        for line in describe(minifn, url):
-            self._terminal.line(line)
         try:
+            # Before the first lines: a folder without a function needs none of them.
+            entries = self._entries()
+            for line in describe(minifn, url):
+                self._terminal.line(line)
             async with contextlib.AsyncExitStack() as stack:
-                await self._begin(stack, url)
+                await self._begin(stack, url, entries)
                 await self._follow()
         except (ProjectError, RemoteError) as error:
             self.problem = str(error)
             self._quit()
 
-    async def _begin(self, stack: contextlib.AsyncExitStack, url: str) -> None:
+    async def _begin(
+        self, stack: contextlib.AsyncExitStack, url: str, entries: list[FunctionEntry]
+    ) -> None:
         """Make the functions and follow calls and keys. Raises ProjectError and RemoteError."""
         minifn, options = self._minifn, self._options
-        entries = self._entries()
         remote = stack.enter_context(Remote(url, minifn.config.project, minifn.admin_key))
         stack.push_async_callback(self._tasks.end)
         state = options.directory / STATE

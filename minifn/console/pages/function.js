@@ -40,7 +40,7 @@ export function heading(one, current, session) {
 	return h(
 		"div",
 		{},
-		h("div", { class: "bar" }, h("h1", {}, one.name), id(one.$id, 24), state(one), own(one, session)),
+		h("div", { class: "bar" }, h("h1", {}, one.name), one.name !== one.$id && id(one.$id, 24), state(one), own(one, session)),
 		h("nav", { class: "tabs", "aria-label": one.name }, links),
 	);
 }
@@ -62,5 +62,5 @@ function stateOf(one) {
 function own(one, { endpoint, functionsDomain }) {
 	const { protocol, port } = new URL(endpoint);
 	const href = `${protocol}//${one.$id}.${functionsDomain}${port && `:${port}`}/`;
-	return h("a", { href, target: "_blank", rel: "noopener noreferrer", title: href }, "Open its address");
+	return h("a", { class: "own", href, target: "_blank", rel: "noopener noreferrer" }, href);
 }

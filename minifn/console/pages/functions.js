@@ -54,7 +54,7 @@ const COLUMNS = [
 ];
 
 /** @param {Page} page */
-export default async function functions({ main, query, signal, title, setQuery, session }) {
+export default async function functions({ main, query, signal, title, setQuery }) {
 	title("Functions");
 	let all = await load(signal);
 	const search = h("input", {
@@ -76,7 +76,7 @@ export default async function functions({ main, query, signal, title, setQuery, 
 	const sum = h("p", { class: "sum" });
 	const draw = () => {
 		const words = search.value.toLowerCase().trim();
-		table.empty = all.length ? empty("Nothing was found", `No function has “${words}” in its name, id or runtime.`) : first(session);
+		table.empty = all.length ? empty("Nothing was found", `No function has “${words}” in its name, id or runtime.`) : first();
 		table.rows = words ? all.filter((one) => `${one.name} ${one.functionId} ${one.runtime}`.toLowerCase().includes(words)) : all;
 		put(sum, summary(all));
 	};
@@ -102,12 +102,12 @@ function summary(all) {
 	return `${counted(all.length, "function")} · ${counted(calls, "call")} and ${number(failures)} failed in the last hour`;
 }
 
-/** @param {Session} session */
-function first(session) {
+function first() {
 	return empty(
 		"No function yet",
-		"Make one here in the browser, or deploy a folder from a terminal:",
-		h("pre", {}, `minifn deploy ./hello --server ${session.endpoint.replace(/\/v1$/, "")}`),
+		"Make one here in the browser, or in a terminal, in the directory where the server was started:",
+		h("pre", {}, "minifn init hello\nminifn deploy hello"),
 		h("a", { class: "button primary", href: "new" }, "New function"),
+		h("p", {}, h("a", { href: "../docs/quickstart" }, "Quickstart")),
 	);
 }

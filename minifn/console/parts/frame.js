@@ -60,8 +60,8 @@ export function frame(session, main, actions) {
 			"button",
 			{
 				class: "quiet",
-				title: "Keyboard shortcuts (?)",
-				"aria-label": "Keyboard shortcuts",
+				title: "Help (?)",
+				"aria-label": "Help",
 				onclick: actions.help,
 			},
 			"?",

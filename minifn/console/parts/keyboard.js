@@ -1,5 +1,5 @@
 // @ts-check
-// The keys that work on every page, and the list of them.
+// The keys that work on every page, and the list of them with a link to the documentation.
 import { h } from "./dom.js";
 import { PLACES } from "./frame.js";
 
@@ -10,7 +10,7 @@ const KEYS = [
 	["Enter", "open the row"],
 	["r", "run again, or reload"],
 	["n", "new function"],
-	["?", "this list"],
+	["?", "this list and the documentation"],
 ];
 
 /** Listen to keys. @param {(path: string) => void} go */
@@ -49,7 +49,7 @@ function move(step) {
 
 /** Show the list of keys. */
 export function help() {
-	const dialog = h("dialog", { "aria-label": "Keyboard shortcuts", class: "keys" });
+	const dialog = h("dialog", { "aria-label": "Help", class: "keys" });
 	dialog.append(
 		h("h2", {}, "Keyboard"),
 		h(
@@ -71,7 +71,7 @@ export function help() {
 				),
 			),
 		),
-		h("footer", {}, h("button", { onclick: () => dialog.close() }, "Close")),
+		h("footer", {}, h("a", { href: "../docs/" }, "Documentation"), h("button", { autofocus: true, onclick: () => dialog.close() }, "Close")),
 	);
 	dialog.addEventListener("close", () => dialog.remove());
 	document.body.append(dialog);

@@ -100,6 +100,7 @@ def test_operations_that_concern_no_function_are_listed() -> None:
         "functions.create",
         "functions.list",
         "functions.listSpecifications",
+        "minifn.createExecution",
         "minifn.followBuildLogs",
         "minifn.followLogs",
         "minifn.getExecution",

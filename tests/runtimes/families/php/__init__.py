@@ -26,7 +26,7 @@ FAMILY = Family(
                 mirrored(
                     body={"a": {"0": "b", "1": True}},
                     bodyText='{"a":["b",true]}',
-                    headers=dict([JSON_TYPE]),
+                    headers=JSON_TYPE,
                 ),
             ),
         ),
