@@ -56,7 +56,7 @@ def choose(conn: sqlite3.Connection, query: Query, prefix: Condition) -> Chosen:
     marks = [
         mark(conn, index)
         for column, index in kinds.ORDERED.items()
-        if column in compared or column in ordered
+        if column in ordered or any(compares(item, column) for item in query.filters)
     ]
     told = [item for item in query.filters if kinds.tells(item)]
     return Chosen(

@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from hypothesis import (
+    HealthCheck,
+    example,
+    given,
+    settings as hypothesis_settings,
+    strategies as st,
+)
 
 from minifn.models import Execution, Function
 from minifn.store import (
@@ -130,6 +136,18 @@ filters = st.lists(
 )
 
 
+#: A page of a part of a text, counted in an index that has fewer rows than others.
+WITHIN_PATHS: dict[str, Any] = {
+    "found": [Comparison(Method.CONTAINS, ALL_EXECUTIONS["request_path"], ("/",))],
+    "columns": [],
+    "ways": [False] * 3,
+    "place": 0,
+    "before": False,
+    "function_id": "fn",
+    "limit": 6,
+}
+
+
 def holds(item: Filter, row: Execution) -> bool:
     if isinstance(item, Combination):
         return (all if item.operator == "and" else any)(holds(one, row) for one in item.filters)
@@ -137,6 +155,7 @@ def holds(item: Filter, row: Execution) -> bool:
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@example(**WITHIN_PATHS)
 @given(
     found=filters,
     columns=st.lists(st.sampled_from(ORDERED), max_size=2, unique=True),
