@@ -5,7 +5,7 @@ processor time of a process, with all its threads, in nanoseconds, and tells it 
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 #: Looks in a row that find the same processes, none of which has run. One is not enough: a process
 #: can be missed while another one ends.
@@ -34,6 +34,11 @@ class Rest:
         self._until = 0.0
         #: When the processes had run last, at the latest.
         self.since = 0.0
+
+    @property
+    def members(self) -> Collection[int]:
+        """The processes that the last look has found."""
+        return self._clocks.keys()
 
     def lasts(self, now: float) -> bool:
         """Tell whether no process has run since the last look, and no other look is due."""

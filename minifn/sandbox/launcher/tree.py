@@ -108,6 +108,8 @@ class Tree:
         self._closer_at = now
         self.closer_cost = 0.0
         self.seen = Seen("", in_flight=False, shared=0)
+        #: The most memory that a look has found, or the kernel has told of one process.
+        self.peak_bytes = 0
         #: Bytes of memory in use, and of disk free, on the machine at that time.
         self._in_use = self._free = 0
         #: Processes that run and show no memory, and the number of such looks.
@@ -134,6 +136,11 @@ class Tree:
             with contextlib.suppress(OSError):
                 write(f"/proc/{pid}/oom_score_adj", str(self.oom_score))
         self.expose_looks = EXPOSE_LOOKS if lower else self.expose_looks - 1
+
+    def note_end(self, pid: int, peak_bytes: int) -> None:
+        """Note the most memory of a process that has ended, if it was one of the tree."""
+        if pid == self.pid or pid in self._rest.members:
+            self.peak_bytes = max(self.peak_bytes, peak_bytes)
 
     def watch(self, fast: bool, now: float) -> None:
         """Set whether it is looked at often, because it works, or seldom."""
@@ -191,6 +198,8 @@ class Tree:
             self.expose(members)
         sizes = [proc.sizes(pid) for pid in members]
         self._kill_blind(members, sizes)
+        own = sum(resident - shared for _, resident, shared in sizes)
+        self.peak_bytes = max(self.peak_bytes, own)
         if self.memory_bytes:
             # The largest private memory of one process is a lower bound for the whole tree.
             if max((resident - shared for _, resident, shared in sizes), default=0) > self.ceiling:
