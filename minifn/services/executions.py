@@ -99,6 +99,8 @@ class Executions:
         self._wake = asyncio.Event()
         self._limits = QueueLimits(database, config.queue_limit, config.queue_bytes)
         self._halted = False
+        #: Synchronous executions whose functions run, or wait for a worker.
+        self._called = 0
         self._hooks = hooks
 
     async def __aenter__(self) -> "Executions":
@@ -154,7 +156,11 @@ class Executions:
         function = target.function
         cap = min(function.timeout_seconds, self._config.sync_timeout)
         execution = records.begin(function, request, trigger)
-        response = await self._call(target, execution, request, cap)
+        self._called += 1
+        try:
+            response = await self._call(target, execution, request, cap)
+        finally:
+            self._called -= 1
         if response.failure == "overloaded":
             if self._changes.live:
                 refused = records.refuse(execution, Overloaded.default_message())
@@ -167,7 +173,7 @@ class Executions:
                 response, errors=records.join(response.errors, message)
             )
         result = records.finish(target, execution, response)
-        await self._insert(result.execution)
+        await self._insert(result.execution, alone=not self._called)
         self._changes.tell("create", result.execution, result=result)
         if result.execution.status == "failed":
             _report(result.execution)
@@ -267,10 +273,10 @@ class Executions:
         await self._insert(execution)
         self._changes.tell("create", execution)
 
-    def _insert(self, execution: Execution) -> "asyncio.Future[None]":
-        """Store an execution that has ended."""
+    def _insert(self, execution: Execution, *, alone: bool = False) -> "asyncio.Future[None]":
+        """Store an execution that has ended; `alone`: no other one is soon to end."""
         self._filling.count(1)
-        return self._database.write_each(executions.insert_each, execution)
+        return self._database.write_each(executions.insert_each, execution, alone=alone)
 
     async def __call__(
         self,

@@ -35,6 +35,11 @@ def trace_of(error: BaseException) -> BaseException | None:
     return None if may_pass(error) else error
 
 
+def is_held(error: BaseException) -> bool:
+    """Tell whether another process held the file."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def connect(
     path: Path, *, readonly: bool = False, cipher: VariableCipher | None = None
 ) -> sqlite3.Connection:

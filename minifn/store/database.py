@@ -72,6 +72,8 @@ class Database:
             checkpoint_due=self._checkpoint_due,
         )
         self._closing = False
+        #: Reads that have no answer yet.
+        self._reading = 0
         self._listeners: list[Callable[[set[str]], None]] = []
 
     async def __aenter__(self) -> Self:
@@ -116,25 +118,32 @@ class Database:
         A canceled caller does not cancel the write. An exception of `fn` rolls its writes back
         and is raised to the caller. Raises DatabaseClosed.
         """
-        return self._write(fn, args, kwargs)
+        return self._write(fn, args, kwargs, alone=False)
 
     def write_each(
-        self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T
+        self, fn: Callable[[sqlite3.Connection, list[T]], None], item: T, *, alone: bool = False
     ) -> "asyncio.Future[None]":
-        """Do what `write` does; one call of `fn(conn, items)` serves many callers.
+        """Do what `write` does; one call of `fn(conn, items)` serves up to ITEMS_MAX callers.
 
-        It has the items of neighbouring writes with the same `fn`. If it fails, it is called again
-        for each item alone.
+        It has the items of neighbouring writes with the same `fn`, and executes one statement,
+        which may be the whole transaction. If it fails, it is called again for each item alone.
+        `alone`: no neighbours are to be expected.
         """
-        return self._write(fn, (item,), None)
+        # A commit on the event loop would contend with the thread of a read for the interpreter.
+        return self._write(fn, (item,), None, alone=alone and not self._reading)
 
     def _write(
-        self, fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any] | None
+        self,
+        fn: Callable[..., T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None,
+        *,
+        alone: bool,
     ) -> "asyncio.Future[T]":
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._writer.add((fn, args, kwargs, future))
+        self._writer.add((fn, args, kwargs, future), alone=alone)
         return future
 
     async def insist(
@@ -180,6 +189,7 @@ class Database:
         if self._loop is None:
             raise DatabaseClosed("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
+        self._reading += 1
         queue.put((deadline, (*asked, future)))
         return future
 
@@ -211,7 +221,7 @@ class Database:
             except Exception as error:
                 interrupted = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
                 outcome = (future, None, DatabaseTimeout() if interrupted else error)
-            self._tell([outcome], None)
+            self._tell([outcome], None, reads=1)
         conn.close()
 
     def _checkpoint_loop(self) -> None:
@@ -237,14 +247,15 @@ class Database:
         """Return the file that was removed or replaced, "" while all are there."""
         return self._writer.missing()
 
-    def _tell(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
+    def _tell(self, outcomes: list[Outcome], touched: set[str] | None, reads: int = 0) -> None:
         try:
-            outcomes[0][0].get_loop().call_soon_threadsafe(self._settle, outcomes, touched)
+            outcomes[0][0].get_loop().call_soon_threadsafe(self._settle, outcomes, touched, reads)
         except RuntimeError:
             # The writes are on disk, and no caller waits for them any more.
             logger.warning("the event loop ended before the database was closed")
 
-    def _settle(self, outcomes: list[Outcome], touched: set[str] | None) -> None:
+    def _settle(self, outcomes: list[Outcome], touched: set[str] | None, reads: int = 0) -> None:
+        self._reading -= reads
         try:
             if touched is not None:
                 for listener in self._listeners:

@@ -3,6 +3,7 @@
 `execution_queue` keeps a second row for each queued execution, and `retention` deletes old ones.
 """
 
+import functools
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,24 +29,20 @@ from minifn.store.queries import (
 )
 from minifn.store.search import matches_words, words
 from minifn.store.table import Table
+from minifn.store.writer import ITEMS_MAX
 
 TABLE = Table("executions", Execution)
 
 _encode = msgspec.json.encode
 _COLUMNS = (
-    "id, created_at, updated_at, function, function_id, deployment_id, trigger, status, user_id,"
+    "function_id, id, created_at, updated_at, deployment_id, trigger, status, user_id,"
     " request_method, request_path, request_headers, response_status_code, response_headers,"
     " duration_seconds, scheduled_at, logs, errors"
 )
-_ROW = (
-    "(?, ?, ?, (SELECT sequence FROM functions WHERE id = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-    " ?, ?)"
-)
-#: Statements that insert a number of executions.
-_INSERTS = {
-    rows: f"INSERT INTO executions ({_COLUMNS}) VALUES {', '.join([_ROW] * rows)}"
-    for rows in (32, 16, 8, 4, 2, 1)
-}
+#: Values of a row.
+_VALUES = _COLUMNS.count(",") + 1
+#: Rows of the statements that insert executions. One with more rows has rows of NULL at its end.
+_ROWS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, ITEMS_MAX)
 _FUNCTION = "function = (SELECT sequence FROM functions WHERE id = ?)"
 _FUNCTION_COLUMN = Attribute("function", Kind.INTEGER, late_indexes.BY_FUNCTION)
 
@@ -60,27 +57,36 @@ def insert(conn: sqlite3.Connection, execution: Execution) -> int:
 
 
 def insert_each(conn: sqlite3.Connection, new: Sequence[Execution]) -> None:
-    """Insert executions: one statement for many costs half. Call `fill_indexes` now and then.
+    """Insert up to ITEMS_MAX executions in one statement. Call `fill_indexes` now and then.
 
     Raises FunctionNotFound when the function of one was deleted.
     """
-    at = 0
+    rows = next(rows for rows in _ROWS if rows >= len(new))
     try:
-        for rows, statement in _INSERTS.items():
-            while len(new) - at >= rows:
-                conn.execute(statement, _values(new[at : at + rows]))
-                at += rows
+        conn.execute(_insert(rows), _values(new) + [None] * ((rows - len(new)) * _VALUES))
     except sqlite3.IntegrityError as exc:
         if "NOT NULL" in str(exc):
             raise FunctionNotFound from exc
         raise
 
 
+@functools.cache
+def _insert(rows: int) -> str:
+    """Return the statement that inserts a number of rows."""
+    row = f"({', '.join('?' * _VALUES)})"
+    given = ", ".join(f"column{number}" for number in range(1, _VALUES + 1))
+    return (
+        f"INSERT INTO executions (function, {_COLUMNS}) SELECT sequence, {given}"
+        f" FROM (VALUES {', '.join([row] * rows)}) LEFT JOIN functions ON functions.id = column1"
+        " WHERE column1 IS NOT NULL"
+    )
+
+
 def _values(new: Sequence[Execution]) -> list[Any]:
     values: list[Any] = []
     for e in new:
         values += (
-            e.id, e.created_at, e.updated_at, e.function_id, e.function_id, e.deployment_id,
+            e.function_id, e.id, e.created_at, e.updated_at, e.deployment_id,
             e.trigger, e.status, e.user_id, e.request_method, e.request_path,
             _encode(e.request_headers).decode(), e.response_status_code,
             _encode(e.response_headers).decode(), e.duration_seconds, e.scheduled_at,

@@ -24,7 +24,7 @@ from typing import Any
 from minifn.host.identity import FileIdentity
 from minifn.store import schema
 from minifn.store.cipher import VariableCipher, adopt
-from minifn.store.connection import BUSY_SECONDS, connect
+from minifn.store.connection import BUSY_SECONDS, connect, is_held
 
 #: A job of a thread: (function, positional arguments, keyword arguments, future). Without keyword
 #: arguments the function takes the items of neighbouring jobs as one list.
@@ -40,12 +40,18 @@ CHECKPOINT_CHANGES = 2_000
 CHECKPOINT_COMMITS = 200
 #: Pages (4 KiB) of a log beyond which the writer waits for a whole checkpoint, which restarts it.
 LOG_PAGES_MAX = 16_384
+#: Seconds between two attempts of a transaction while another process holds the file.
+HELD_PAUSE_SECONDS = 0.005
 #: Jobs of one transaction; it is bounded so that the first callers do not wait for long.
 BATCH_MAX = 256
-#: Seconds without a commit after which the event loop may commit one row itself.
-QUIET_SECONDS = 0.0002
-#: Seconds of the longest commit on the event loop, and seconds without another one after a longer.
-LOOP_COMMIT_SECONDS, SLOW_SECONDS = 0.005, 1.0
+#: Most items of one call of a function of `write_each`.
+ITEMS_MAX = 64
+#: Seconds of the longest usual commit on the event loop: one that is flushed holds other requests
+#: up, another one is longer only when the machine is busy.
+FLUSHED_COMMIT_SECONDS, LOOP_COMMIT_SECONDS = 0.001, 0.005
+#: Seconds without a commit on the event loop after a longer one. Each longer one doubles them, and
+#: each usual one takes a five-hundredth: they grow if more than one in 350 is longer.
+PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.01, 1.0
 
 
 class DatabaseLost(sqlite3.OperationalError):
@@ -85,8 +91,8 @@ class Writer:
         self._touched: set[str] = set()
         #: Changed rows at the last checkpoint, and commits since.
         self._changes = self._commits = 0
-        #: When the last commit ended, and when the loop may commit again, on the monotonic clock.
-        self._committed_at = self._loop_commits_from = 0.0
+        #: When the loop may commit again, on the monotonic clock, and the length of its last pause.
+        self._loop_commits_from = self._pause_seconds = 0.0
 
     def open(self) -> None:
         """Create or migrate the file. Raises what `Database.open` raises."""
@@ -98,8 +104,13 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
-    def add(self, job: Job) -> None:
-        """Have a job run; call it on the event loop."""
+    def add(self, job: Job, *, alone: bool) -> None:
+        """Have a job run; call it on the event loop.
+
+        `alone`: no other job is to be expected soon, so that this one gains nothing by waiting.
+        """
+        if alone and not self._new and self._commit_here(job):
+            return
         if not self._new:
             self._loop.call_soon(self.hand_over)
         self._new.append(job)
@@ -107,7 +118,7 @@ class Writer:
     def hand_over(self) -> None:
         """Give the jobs of this turn of the loop to the thread."""
         jobs, self._new = self._new, []
-        if jobs and not (len(jobs) == 1 and self._commit_here(jobs[0])):
+        if jobs:
             self._queue.put(jobs)
 
     def close(self) -> None:
@@ -138,6 +149,8 @@ class Writer:
             conn.create_function("touch", 1, self._touched.add)
             for trigger in schema.TOUCH_TRIGGERS:
                 conn.execute(trigger)
+            # The event loop does not wait while another process holds the file; `_commit` does.
+            conn.execute("PRAGMA busy_timeout = 0")
         except BaseException:
             conn.close()
             raise
@@ -154,7 +167,7 @@ class Writer:
                 waiting += more
             jobs, waiting = waiting[:BATCH_MAX], waiting[BATCH_MAX:]
             with self.turn:
-                outcomes = self._commit(jobs)
+                outcomes = self._commit(jobs, time.monotonic() + BUSY_SECONDS)
                 self._count()
             self._tell(outcomes, self._take_touched())
         self._conn.close()
@@ -162,60 +175,75 @@ class Writer:
     def _commit_here(self, job: Job) -> bool:
         """Commit one item of `write_each` on the event loop; tell whether it was done.
 
-        To wake the thread and to be woken by it takes longer than to leave a row in the page cache.
-        That is all that a commit does unless it is flushed; a slow one is the last for a while.
+        To wake the thread and to be woken by it takes longer than to leave a row in the page cache,
+        and about as long as a quick disk takes to flush it. A slow one is the last for a while.
         """
-        now = time.monotonic()
+        began = time.monotonic()
         if (
-            self._flushed
-            or job[2] is not None
-            or now < max(self._loop_commits_from, self._committed_at + QUIET_SECONDS)
+            job[2] is not None
+            or began < self._loop_commits_from
             or not self._queue.empty()
             or not self.turn.acquire(blocking=False)
         ):
             return False
         try:
-            # The thread can wait until another process lets go of the file.
-            self._conn.execute("PRAGMA busy_timeout = 0")
-            outcomes = self._commit([job])
-            self._conn.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            outcomes = self._commit([job], began)
             self._count()
         finally:
             self.turn.release()
-        if self._committed_at - now > LOOP_COMMIT_SECONDS:
-            self._loop_commits_from = self._committed_at + SLOW_SECONDS
+        self._note_loop_commit(began, time.monotonic())
         if outcomes[0][2] is not None:
             return False
         self._settle(outcomes, None)
         return True
 
+    def _note_loop_commit(self, began: float, ended: float) -> None:
+        usual = FLUSHED_COMMIT_SECONDS if self._flushed else LOOP_COMMIT_SECONDS
+        if ended - began <= usual:
+            self._pause_seconds *= 0.998
+            return
+        doubled = max(2 * self._pause_seconds, PAUSE_SECONDS_MIN)
+        self._pause_seconds = min(doubled, PAUSE_SECONDS_MAX)
+        self._loop_commits_from = ended + self._pause_seconds
+
     def _count(self) -> None:
         """Count a commit, and have a checkpoint made when it is due."""
-        self._committed_at = time.monotonic()
         self._commits += 1
         changes = self._conn.total_changes
         if changes - self._changes >= CHECKPOINT_CHANGES or self._commits >= CHECKPOINT_COMMITS:
             self._changes, self._commits = changes, 0
             self._checkpoint_due.set()
 
-    def _commit(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run `jobs` in one transaction, or each in its own when a job or the commit fails."""
+    def _commit(self, jobs: Sequence[Job], until: float) -> list[Outcome]:
+        """Run `jobs` in one transaction, or each in its own when a job or the commit fails.
+
+        Wait up to `until` (monotonic clock) while another process holds the file.
+        """
         conn = self._conn
-        try:
-            if lost := self.missing():
-                raise DatabaseLost(f"{lost} was removed or replaced")
-            conn.execute("BEGIN IMMEDIATE")
-            outcomes = _results(conn, jobs)
-            conn.execute("COMMIT")
-        except Exception as error:
-            # Without disk space SQLite has rolled back by itself.
-            if conn.in_transaction:
-                # A broken disk refuses it. The writer must live on; the next job rolls back first.
-                with contextlib.suppress(sqlite3.Error):
-                    conn.execute("ROLLBACK")
-            if len(jobs) == 1:
-                return [(jobs[0][3], None, error)]
-            return [outcome for job in jobs for outcome in self._commit([job])]
+        while True:
+            try:
+                return self._attempt(jobs)
+            except Exception as error:
+                # Without disk space SQLite has rolled back by itself.
+                if conn.in_transaction:
+                    # A broken disk refuses it. The writer must live on; the next job rolls back
+                    # first.
+                    with contextlib.suppress(sqlite3.Error):
+                        conn.execute("ROLLBACK")
+                if not is_held(error) or time.monotonic() >= until:
+                    if len(jobs) == 1:
+                        return [(jobs[0][3], None, error)]
+                    return [outcome for job in jobs for outcome in self._commit([job], until)]
+            time.sleep(HELD_PAUSE_SECONDS)
+
+    def _attempt(self, jobs: Sequence[Job]) -> list[Outcome]:
+        if lost := self.missing():
+            raise DatabaseLost(f"{lost} was removed or replaced")
+        if _is_one_statement(jobs):
+            return _results(self._conn, jobs)
+        self._conn.execute("BEGIN IMMEDIATE")
+        outcomes = _results(self._conn, jobs)
+        self._conn.execute("COMMIT")
         return outcomes
 
     def _take_touched(self) -> set[str] | None:
@@ -236,6 +264,17 @@ def _results(conn: sqlite3.Connection, jobs: Sequence[Job]) -> list[Outcome]:
             ]
             continue
         same = list(group)
-        fn(conn, [job[1][0] for job in same])
+        for at in range(0, len(same), ITEMS_MAX):
+            fn(conn, [job[1][0] for job in same[at : at + ITEMS_MAX]])
         outcomes += [(job[3], None, None) for job in same]
     return outcomes
+
+
+def _is_one_statement(jobs: Sequence[Job]) -> bool:
+    """Tell whether jobs are of one `write_each`, so that they need no transaction around them.
+
+    A statement is a transaction by itself. For each that it runs, a thread lets go of Python's lock
+    twice, and waits for the event loop to let go of it.
+    """
+    fn = jobs[0][0]
+    return len(jobs) <= ITEMS_MAX and all(job[2] is None and job[0] is fn for job in jobs)

@@ -16,6 +16,8 @@ GROW_SECONDS = 0.05
 BLOCKING_GROW_SECONDS, FORK_GROW_SECONDS = 0.02, 0.002
 #: Divisor of a worker's slots: with fewer free ones, the next worker starts ahead of need.
 SPARE_SLOTS_SHARE = 4
+#: Calls that a worker without its function counts for, in the choice of the least busy one.
+UNSETTLED = 1_000_000
 #: Most workers of one deployment that start at the same time, and that are forked.
 STARTS_MAX, FORKS_MAX = 4, 32
 
@@ -52,14 +54,20 @@ class DeploymentWorkers:
         return FORK_GROW_SECONDS if has_template else BLOCKING_GROW_SECONDS
 
     def free_worker(self) -> Worker | None:
-        """Return the least busy worker that takes a request, None if all are full."""
+        """Return the least busy worker that takes a request, None if all are full.
+
+        One that has not imported the function yet comes last: its calls would wait for that.
+        """
         found, least = None, 0
         for worker in self.workers:
             busy = worker.busy
-            if busy < worker.slots and (found is None or busy < least):
-                found, least = worker, busy
-                if not busy:
-                    break
+            if busy < worker.slots:
+                if not worker.settled:
+                    busy += UNSETTLED
+                if found is None or busy < least:
+                    found, least = worker, busy
+                    if not busy:
+                        break
         return found
 
     def wake(self, answer: FunctionResponse | None = None, count: int | None = None) -> None:

@@ -314,7 +314,7 @@ class Pool:
             deployment.wake()
             return
         deployment.workers.append(worker)
-        if load:
+        if load or not deployment.waiters:
             worker.load()
         self._freed(worker)
         if deployment.waiters and deployment.blocking:

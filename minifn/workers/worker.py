@@ -65,6 +65,8 @@ class Worker(asyncio.Protocol):
         #: When the last request ended, on the monotonic clock.
         self.idle_since = time.monotonic()
         self._made_at = self.idle_since
+        #: Whether the wrapper said or showed that the function is imported.
+        self._is_loaded = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._process: Process
@@ -107,8 +109,8 @@ class Worker(asyncio.Protocol):
 
     @property
     def settled(self) -> bool:
-        """Whether it has probably grown to its full size in memory."""
-        return self.answered > 0 or time.monotonic() > self._made_at + SETTLE_SECONDS
+        """Whether it has imported its function, and so probably grown to its full size."""
+        return self._is_loaded or time.monotonic() > self._made_at + SETTLE_SECONDS
 
     @property
     def slots_free(self) -> int:
@@ -189,7 +191,7 @@ class Worker(asyncio.Protocol):
 
     def load(self) -> None:
         """Have the function imported ahead of its first request."""
-        self._send(protocol.encode(protocol.Load(answer=self.spec.on_load is not None)))
+        self._send(protocol.encode(protocol.Load(answer=True)))
 
     def _send(self, frame: bytes) -> None:
         """Write a frame at the end of this turn of the loop, with all others of the turn."""
@@ -265,6 +267,7 @@ class Worker(asyncio.Protocol):
                 elif type(frame) is Ready:
                     self._become_ready(frame)
                 elif type(frame) is protocol.Loaded:
+                    self._is_loaded = self._is_loaded or not body
                     self.spec.tell_load(body.decode(errors="replace"))
         except ProtocolError as exc:
             self._kill(f"The worker broke the protocol: {exc}.\n")
@@ -315,6 +318,7 @@ class Worker(asyncio.Protocol):
         call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
         self._take(frame.id)
         self.answered += 1
+        self._is_loaded = True
         self._idle_declines = 0
         if self._careful and self.slots:
             # The wrapper would have reported a blocking call by now.

@@ -6,6 +6,7 @@ import json
 import os
 import struct
 from _thread import allocate_lock
+from select import POLLIN, poll
 
 #: Bytes of a usual read: for a larger buffer malloc asks the kernel for memory each time.
 READ_BYTES = 64 * 1024
@@ -23,6 +24,18 @@ class Channel:
         self._buffer = b""
         self._waiting: list[bytes] = []
         self._lock = allocate_lock()
+        self._poll = None
+
+    def receive_next(self) -> list[tuple[dict, bytes]]:
+        """Wait until there is something to read, and do what `receive` does.
+
+        A read that waits would be woken, for nothing, whenever the server takes an answer.
+        """
+        if self._poll is None:
+            self._poll = poll()
+            self._poll.register(self.fd, POLLIN)
+        self._poll.poll()
+        return self.receive()
 
     def receive(self) -> list[tuple[dict, bytes]]:
         """Read once and return the complete frames. Ends the process when the server is gone."""

@@ -87,4 +87,7 @@ class Function:
             return NO_MAIN
         self.main = main
         self.is_coroutine = is_coroutine_function(main)
+        if self.is_coroutine:
+            # The first call would wait for it, and each fork have it in memory of its own.
+            import asyncio  # noqa: F401
         return ""

@@ -54,9 +54,6 @@ class Template:
         self._control.send(json.dumps({"obstacle": obstacle}).encode())
         if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if self._function.is_coroutine:
-            # Each fork would import it with its first call, into memory of its own.
-            import asyncio  # noqa: F401
         # Collections in forks would otherwise copy the pages of everything that was imported.
         gc.collect()
         gc.freeze()

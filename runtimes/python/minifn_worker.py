@@ -43,11 +43,7 @@ class Worker:
     """Reads requests, runs the function and watches over its calls."""
 
     def __init__(
-        self,
-        channel: Channel,
-        function: Function,
-        enforced_headers: dict[str, str],
-        threads=None,
+        self, channel: Channel, function: Function, enforced_headers: dict[str, str], threads=None
     ) -> None:
         """`threads` (`CallThreads`) run `def` functions in place of the main thread."""
         self.channel = channel
@@ -134,7 +130,7 @@ class Worker:
                 with self._reading:
                     # The watcher may have read meanwhile.
                     if not frames:
-                        frames.extend(self.channel.receive())
+                        frames.extend(self.channel.receive_next())
             try:
                 call = self._accept(*frames.popleft())
             except IndexError:  # handed back by the watcher
@@ -355,9 +351,12 @@ class Worker:
         self._loop.run_forever()
 
     def _begin_each(self, frames) -> None:
+        # Answers of calls that never wait take no turn of the loop.
+        self._flush_planned = True
         # All are accepted first, so that the time of each counts while another one blocks.
         for call in filter(None, [self._accept(*frame) for frame in frames]):
             self._begin(call)
+        self._flush()
 
     def _begin(self, call: Context, output=None) -> None:
         task = self._start_task(self._call_async(call, output))

@@ -31,6 +31,7 @@ from tests.benchmarks import (
     rates,
     records,
     startup,
+    targets,
     templates,
 )
 from tests.benchmarks.report import Row, compared, read, table, write
@@ -91,13 +92,16 @@ def main() -> int:
     }
     if unknown := set(options.parts) - set(parts):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    chosen = options.parts or list(parts)
+    if "rates" in chosen and (problem := targets.lacking()):
+        parser.error(problem)
     print(
         f"Python {platform.python_version()}, {platform.system()} {platform.release()},"
         f" sandbox {options.sandbox}"
     )
     earlier = read(options.compare) if options.compare else {}
     done: dict[str, list[Row]] = {}
-    for name in options.parts or parts:
+    for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
             done[name] = parts[name](Path(folder) / "data")
         rows = compared(done[name], earlier.get(name, {}))

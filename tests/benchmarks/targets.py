@@ -1,6 +1,7 @@
 """Targets of the measurements: servers in their own processes, each with one request."""
 
 import contextlib
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -60,7 +61,7 @@ def peer(
 ) -> Iterator[Target]:
     """Run a peer until the block ends, on a free port, which replaces PORT in its arguments.
 
-    Raises AssertionError when it does not answer within 20 seconds.
+    Raises AssertionError when it ends, or does not answer within 20 seconds.
     """
     port = free_port()
     body = BODY if method == "POST" else ""
@@ -79,8 +80,13 @@ def peer(
         pid=process.pid,
         closes=closes,
     )
+
+    def is_up() -> bool:
+        assert process.poll() is None, f"{name} ended with code {process.returncode}: {argv}"
+        return answers(port, method, body)
+
     try:
-        wait_until(lambda: answers(port, method, body), 20, f"{name} answers")
+        wait_until(is_up, 20, f"{name} answers")
         yield target
     finally:
         process.terminate()
@@ -99,6 +105,13 @@ def bare_uvicorn() -> contextlib.AbstractContextManager[Target]:
     """Run the upper limit: uvicorn with an echo application, without framework and access log."""
     options = ["--no-access-log", "--log-level", "warning", "--port", PORT]
     return peer("bare uvicorn", [sys.executable, "-m", "uvicorn", "uvicorn_app:app", *options])
+
+
+def lacking() -> str:
+    """Return how to install the peer that every comparison needs, "" if it is there."""
+    if importlib.util.find_spec("functions_framework") is None:
+        return "rates needs the package functions-framework: pip install -e '.[benchmarks]'"
+    return ""
 
 
 def functions_framework(*, asgi: bool) -> contextlib.AbstractContextManager[Target]:

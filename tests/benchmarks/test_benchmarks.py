@@ -1,6 +1,7 @@
 """The benchmarks count every answer once, name wrong ones, and report missed targets."""
 
 import contextlib
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from tests.benchmarks.bare import PROGRAMS
 from tests.benchmarks.language_rows import BASE, Samples, listing
 from tests.benchmarks.rates import load
 from tests.benchmarks.report import Row, at_most, compared, read, table, write
-from tests.benchmarks.targets import PORT, Target, bare_uvicorn, peer
+from tests.benchmarks.targets import PORT, Target, bare_uvicorn, lacking, peer
 
 
 def test_load_counts_every_answer() -> None:
@@ -26,6 +27,22 @@ def test_load_counts_every_answer() -> None:
             name="", port=target.port, request=target.request, status=201, pid=target.pid
         )
         assert load(wrong, connections=1, seconds=5, limit=3).errors == {"200": 3}
+
+
+def test_a_peer_that_ends_is_not_waited_for() -> None:
+    with (
+        pytest.raises(AssertionError, match="none ended with code 3"),
+        peer("none", [sys.executable, "-c", "raise SystemExit(3)"]),
+    ):
+        pytest.fail("it answers")
+
+
+@pytest.mark.skipif(not lacking(), reason="functions-framework is installed")
+def test_a_missing_peer_is_named_at_once() -> None:
+    command = [sys.executable, "-m", "tests.benchmarks", "rates"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "pip install -e '.[benchmarks]'" in done.stderr
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(9.9, "ok"), (10.0, "MISSED")])

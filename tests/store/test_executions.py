@@ -8,6 +8,7 @@ import pytest
 from minifn.errors import ExecutionInProgress, ExecutionNotFound, FunctionNotFound
 from minifn.store import execution_queue, executions
 from minifn.store.queries import Query
+from minifn.store.writer import ITEMS_MAX
 from tests.store.queued import enqueue, finished
 
 
@@ -37,6 +38,22 @@ def test_an_execution_is_read_as_it_was_stored(conn: sqlite3.Connection) -> None
 def test_an_execution_of_a_deleted_function_is_refused(conn: sqlite3.Connection) -> None:
     with pytest.raises(FunctionNotFound):
         executions.insert(conn, finished("gone"))
+
+
+def test_any_number_of_executions_is_stored_in_their_order(conn: sqlite3.Connection) -> None:
+    for count in range(1, ITEMS_MAX + 1):
+        new = [finished(request_path=f"/{count}/{number}") for number in range(count)]
+        executions.insert_each(conn, new)
+        rows = conn.execute("SELECT id FROM executions ORDER BY sequence DESC LIMIT ?", (count,))
+        assert [row[0] for row in rows] == [execution.id for execution in reversed(new)]
+    (stored,) = conn.execute("SELECT count(*) FROM executions").fetchone()
+    assert stored == ITEMS_MAX * (ITEMS_MAX + 1) // 2
+
+
+def test_no_execution_is_stored_with_one_of_a_deleted_function(conn: sqlite3.Connection) -> None:
+    with pytest.raises(FunctionNotFound):
+        executions.insert_each(conn, [finished(), finished("gone"), finished()])
+    assert conn.execute("SELECT count(*) FROM executions").fetchone() == (0,)
 
 
 def test_users_see_only_their_own_executions(conn: sqlite3.Connection) -> None:

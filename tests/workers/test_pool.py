@@ -105,6 +105,39 @@ def test_the_next_worker_starts_before_a_call_waits(python: Language, tmp_path: 
     asyncio.run(run())
 
 
+def test_a_worker_that_imports_its_function_gets_no_call_while_another_has_room(
+    python: Language, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    (tmp_path / "main.py").write_text(
+        "import asyncio, os, time\n"
+        f"while os.path.exists({str(gate)!r}):\n"
+        "    time.sleep(0.01)\n"
+        "async def main(context):\n"
+        "    await asyncio.sleep(float(context.req.query_string or 0))\n"
+        "    return context.res.text(str(os.getpid()))\n"
+    )
+
+    async def run() -> None:
+        async with function(tmp_path, python.spec(tmp_path, "main", concurrency=4)) as call:
+            first = (await call()).body
+            gate.touch()
+            busy = [asyncio.create_task(call(query="20", seconds=30)) for _ in range(3)]
+            await call.until(lambda: call.pool.busy == 3)
+            assert (await call()).body == first
+            (deployment,) = call.pool._deployments.values()
+            await call.until(lambda: len(deployment.workers) == 2)
+            assert (await call()).body == first
+            gate.unlink()
+            # The spare worker imports the function without a call, and is the least busy one then.
+            await call.until(lambda: deployment.workers[1].settled)
+            assert (await call()).body != first
+            for one in busy:
+                one.cancel()
+
+    asyncio.run(run())
+
+
 def test_calls_that_do_not_block_need_one_worker(python: Language, tmp_path: Path) -> None:
     async def run() -> None:
         spec = python.spec(FUNCTIONS / "contract_time", "main_async")
