@@ -1,4 +1,4 @@
-"""The services of Appwrite beside Functions, which a client may ask for in vain."""
+"""The services of Appwrite beside Functions; the error of an unknown path names the missing one."""
 
 from minifn.errors import RouteNotFound
 

@@ -1,4 +1,4 @@
-"""An order of a build, its result, and the protocol of all that make builds.
+"""The order of a build, its result, and the protocol of the classes that make builds.
 
 `HomeBuilds` makes them on this machine, `minifn.cluster.builds` on the nodes of a cluster.
 """

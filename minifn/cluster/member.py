@@ -1,4 +1,4 @@
-"""A server's view of one node: its state, its load, and the way there."""
+"""A server's view of one node: its state, its load, and the messages to it."""
 
 import asyncio
 import functools

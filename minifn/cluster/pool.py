@@ -44,7 +44,7 @@ from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 SPREAD_SECONDS = 0.1
 #: Seconds that a call waits at one node before another starts its first worker for it.
 COLD_SECONDS = 2.0
-#: Seconds that the farewell to the cluster may take.
+#: Most seconds that leaving the cluster takes.
 LEAVE_SECONDS = 5.0
 #: Seconds after its deadline that the answer of a call may come.
 GRACE_SECONDS = 2.0

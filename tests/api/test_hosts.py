@@ -70,9 +70,7 @@ def test_a_mount_is_no_text_of_a_header() -> None:
     ("root", "app_root", "prefix"),
     [("/fn", "", "/fn"), ("/proxied/fn", "/proxied", "/fn"), ("", "", ""), ("/p", "/p", "")],
 )
-def test_what_a_proxy_has_before_the_mount_is_no_part_of_it(
-    root: str, app_root: str, prefix: str
-) -> None:
+def test_the_root_path_of_a_proxy_is_left_out(root: str, app_root: str, prefix: str) -> None:
     assert prefix_of(scope_of(f"{root}/v1", root, app_root_path=app_root)) == prefix
 
 

@@ -46,7 +46,7 @@ def test_a_canceled_packing_ends_at_once_and_leaves_nothing(tmp_path: Path) -> N
     assert psutil.Process().children() == others
 
 
-def test_what_cannot_be_packed_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file or directory"):
         asyncio.run(pack_apart(tmp_path / "missing", tmp_path / "target"))
     assert not list(tmp_path.iterdir())

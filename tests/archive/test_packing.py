@@ -104,7 +104,7 @@ def test_what_is_made_again_is_left_out_unless_it_is_asked_for(tmp_path: Path) -
     assert asked == ["main.py", "node_modules/a/index.js"]
 
 
-def test_what_a_server_keeps_is_never_packed(tmp_path: Path) -> None:
+def test_data_directories_of_servers_are_never_packed(tmp_path: Path) -> None:
     """`minifn serve` keeps its keys in the directory in which it was started."""
     (tmp_path / "main.py").touch()
     for place in (tmp_path / "minifn-data", tmp_path / "deep/other"):

@@ -107,7 +107,7 @@ def test_a_large_upload_goes_in_chunks(here: Here, api: Api) -> None:
     assert api.call("GET", "/functions/large", 200)["deploymentId"] == ""
 
 
-def test_what_cannot_be_deployed_is_one_line(here: Here) -> None:
+def test_an_error_of_a_deployment_is_one_line(here: Here) -> None:
     for arguments, line in (
         (("deploy", "gone"), "gone is neither a folder nor a function"),
         (("deploy", "."), "no entry file such as main.py"),

@@ -59,7 +59,7 @@ def test_paths_of_a_sandbox_become_those_of_the_folder(
 
 
 @given(st.text())
-def test_any_text_has_a_place_or_none(text: str) -> None:
+def test_a_text_without_a_place_has_no_location(text: str) -> None:
     assert location(text, PLACES, Path("/nowhere")) == ""
     assert isinstance(shown(text, PLACES, Path("/nowhere")), str)
 

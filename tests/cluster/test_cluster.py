@@ -170,7 +170,7 @@ def test_commands_list_nodes_and_drain_one(cluster: Cluster, tmp_path: Path) -> 
     assert json.loads(undone)["drained"] is False
 
 
-def test_a_node_that_dies_costs_what_ran_there(
+def test_a_node_that_dies_fails_the_calls_that_ran_there(
     cluster: Cluster, api: Api, talking: str, witness: Witness
 ) -> None:
     """Calls that waited there go elsewhere, and no call runs twice."""

@@ -43,7 +43,7 @@ def test_batches_are_decoded_as_they_were() -> None:
     assert decode_to_server(encode(to_server)) == to_server
 
 
-def test_a_request_arrives_as_it_left() -> None:
+def test_a_decoded_request_equals_the_encoded_one() -> None:
     request = FunctionRequest(body=b"x", headers={"a": "b"}, timeout_seconds=3, logging=False)
     arrived = Request.of(request).unpacked(7, UNHEARD)
     assert arrived.execution is not None

@@ -46,7 +46,7 @@ def test_a_node_that_does_not_fit_says_why(
     assert misfit(machine, Needs(**{**wanted, **needs})) == reason
 
 
-def test_no_node_is_best_of_none() -> None:
+def test_without_nodes_there_is_no_best_one() -> None:
     assert best([], "d") is None
 
 

@@ -22,10 +22,9 @@ def main(context):
     context.log("greeting", name)
     return context.res.text(f"Hello, {name}!\\n")
 """
-#: Done before the session: the function has an entry.
-BEFORE = "minifn init hello"
 SHOWN = (
     "cat hello/main.py",
+    "minifn init hello",
     "minifn deploy hello",
     "minifn run hello Ada",
     "curl -d Grace http://hello.functions.localhost:8000/",
@@ -47,7 +46,6 @@ def session(folder: Path) -> list[tuple[str, str]]:
     with Reader(folder) as reader:
         reader.do(block("python", "file=", FUNCTION, "hello/main.py"))
         reader.serve("minifn serve")
-        reader.do(block("bash", "run", BEFORE))
         shown = [("minifn serve &", reader.log())]
         for command in SHOWN:
             # As long as a person types: a worker is started meanwhile.

@@ -185,7 +185,7 @@ def test_a_reloader_sees_the_apps_changes_and_no_builds(folder: Path) -> None:
         assert list(app.data.glob(f"builds/{deployment}/main.py"))
 
 
-def test_a_reloader_is_no_matter_to_a_directory_it_does_not_watch(folder: Path) -> None:
+def test_a_reloader_that_does_not_watch_the_directory_changes_nothing(folder: Path) -> None:
     (folder / "fn").mkdir()
     app = App(folder, "*minifn.routes(), Route('/', own)")
     watch = ("--reload", "--reload-dir", str(folder), "--reload-exclude", str(folder / "fn"))
@@ -305,7 +305,7 @@ def test_the_names_of_the_package_are_there() -> None:
         _ = minifn.Nothing
 
 
-def test_what_execute_raises(embedded: Minifn) -> None:
+def test_execute_raises_for_an_unknown_function(embedded: Minifn) -> None:
     async def main() -> None:
         async with embedded:
             with pytest.raises(FunctionNotFound):
@@ -320,7 +320,7 @@ def test_a_prefix_begins_with_a_slash_and_ends_with_none(embedded: Minifn, prefi
         embedded.routes(prefix=prefix)
 
 
-def test_the_setting_goes_before_what_requests_show(tmp_path: Path) -> None:
+def test_the_setting_of_the_endpoint_wins_over_requests(tmp_path: Path) -> None:
     """Without it, the first request decides; the host that its sender named does not count."""
 
     async def told(**settings: Any) -> list[str]:

@@ -54,7 +54,7 @@ def ended(sync: SyncMinifn, execution_id: str) -> Execution:
     return wait_until(over, 30, "the execution has ended")
 
 
-def test_a_call_sends_what_it_is_given(sync: SyncMinifn, echo: str) -> None:
+def test_a_call_sends_its_arguments(sync: SyncMinifn, echo: str) -> None:
     result = sync.execute(echo, json={"a": [1]}, path="/x", method="PUT", user_id="ada")
     assert result.json() == ["PUT", "/x", '{"a":[1]}', "application/json", "ada"]
     assert (result.status, result.logs, result.errors) == (200, "asked\n", "")
@@ -68,7 +68,7 @@ def test_a_call_sends_what_it_is_given(sync: SyncMinifn, echo: str) -> None:
     assert "as asked" in failed.errors
 
 
-def test_what_cannot_be_sent_is_refused(sync: SyncMinifn, echo: str) -> None:
+def test_a_call_with_wrong_arguments_is_refused(sync: SyncMinifn, echo: str) -> None:
     with pytest.raises(TypeError, match="not both"):
         sync.execute(echo, body="x", json=1)
     with pytest.raises(TypeError, match="jsn"):
@@ -137,7 +137,7 @@ def test_a_fork_is_told_that_it_cannot_call(sync: SyncMinifn, echo: str) -> None
     assert sync.execute(echo).status == 200
 
 
-def test_it_starts_by_a_call_and_serves(hello: Path) -> None:
+def test_the_first_call_starts_the_server(hello: Path) -> None:
     with place() as data:
         twin = SyncMinifn(Config(data=data, port=0), serve=True)
         try:

@@ -87,7 +87,7 @@ def test_a_broken_repository_is_reported(small_api: Api, small_server: Server) -
         assert (old.status_code, old.text) == (503, "git ended with code 128, signal None\n")
 
 
-def test_git_that_ends_before_it_has_read_all_is_heard(
+def test_an_error_of_git_before_it_has_read_the_push_is_passed_on(
     small_api: Api, small_server: Server
 ) -> None:
     function_id = create(small_api, "unread")

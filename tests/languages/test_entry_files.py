@@ -48,7 +48,7 @@ def test_every_family_that_could_run_a_file_is_named(tmp_path: Path) -> None:
     assert entry_files(written(tmp_path / "empty", {"notes.md": ""})) == []
 
 
-def test_a_starter_is_found_as_what_it_is() -> None:
+def test_the_entry_file_of_a_starter_is_found() -> None:
     root = default_root()
     for key, (starter, folder) in RuntimeTable.load(root, search_path="").starters().items():
         first = entry_files(folder)[0]

@@ -235,7 +235,7 @@ def test_the_next_start_asks_only_what_is_new(damage: bytes, tmp_path: Path) -> 
     assert (tmp_path / "asked").read_text() == "\n\n"
 
 
-def test_what_has_no_version_or_is_gone_is_not_remembered(tmp_path: Path) -> None:
+def test_programs_without_a_version_or_a_file_are_not_remembered(tmp_path: Path) -> None:
     memory = tmp_path / "cache/versions.json"
     good, bad = tmp_path / "good", tmp_path / "bad"
     script(good / "echo-lang", f"#!/bin/sh\necho >> {tmp_path}/asked\necho 2.0\n")

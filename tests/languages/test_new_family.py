@@ -6,7 +6,7 @@ from pathlib import Path
 from tests.languages.family_server import RUNTIME, build, call, execute, serving
 
 
-def test_it_is_listed_built_and_called(place: Path, engine: str) -> None:
+def test_a_new_family_is_listed_built_and_called(place: Path, engine: str) -> None:
     async def body() -> None:
         async with serving(place, engine) as client:
             listed = await call(client, "GET", "/functions/runtimes")

@@ -237,7 +237,7 @@ def test_a_build_cannot_run_code(bare: Site) -> None:
     assert bare("/").body == b"app"
 
 
-def test_the_caller_who_has_the_file_gets_none(site: Site) -> None:
+def test_a_client_that_has_the_file_gets_304(site: Site) -> None:
     first = site("/about")
     tag, date = first.headers["etag"], first.headers["last-modified"]
     for headers in (

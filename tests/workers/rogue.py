@@ -6,6 +6,7 @@ from pathlib import Path
 
 from minifn.sandbox.command import Command
 from minifn.workers.records import FunctionResponse, WorkerSpec
+from tests.patience import patient
 from tests.workers.harness import function
 
 #: Start of every rogue worker: it can read requests and write anything.
@@ -24,7 +25,8 @@ def read():
         os._exit(0)
     header_length, body_length = struct.unpack(">II", lengths)
     header = json.loads(os.read(3, header_length))
-    return header, os.read(3, body_length) if body_length else b""
+    body = os.read(3, body_length) if body_length else b""
+    return read() if header["type"] == "load" else (header, body)
 
 def answer(request, body=b"right", **more):
     send({"type": "response", "id": request["id"], "statusCode": 200, "headers": [], **more}, body)
@@ -46,11 +48,12 @@ def rogue(script: str) -> WorkerSpec:
     return WorkerSpec(key="rogue", command=command)
 
 
-def first_answer(run_dir: Path, script: str, seconds: float = 5) -> FunctionResponse:
-    """Return the answer to one call."""
+def first_answer(run_dir: Path, script: str, seconds: float | None = None) -> FunctionResponse:
+    """Return the answer to one call, which may start several workers in turn."""
+    given = patient(5) if seconds is None else seconds
 
     async def ask() -> FunctionResponse:
         async with function(run_dir, rogue(script)) as call:
-            return await call(seconds=seconds)
+            return await call(seconds=given)
 
     return asyncio.run(ask())

@@ -122,7 +122,8 @@ def document(operations: Iterable[Operation], limits: Limits) -> dict[str, Any]:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(
             operation, limits
         )
-    schemas = {name: _inferred(sample) for name, sample in _samples().items()}
+    samples: dict[str, Any] = msgspec.to_builtins(_samples())
+    schemas = {name: _inferred(sample) for name, sample in samples.items()}
     schemas["error"] = {"type": "object", "required": list(_ERROR), "properties": _ERROR}
     return {
         "openapi": "3.1.0",

@@ -1,4 +1,4 @@
-"""The domains that rules give a function. A domain made of its id is the target's own affair."""
+"""The domains that rules give a function. The target itself makes the domain of its id."""
 
 import functools
 import re

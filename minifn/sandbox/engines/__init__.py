@@ -19,7 +19,7 @@ class Engine(Protocol):
     """An isolation method."""
 
     name: str
-    #: One line for people: what the engine protects from.
+    #: One line for people about the protection.
     strength: str
     #: Path of the private temporary directory, as a command names it in arguments and variables.
     tmp: str

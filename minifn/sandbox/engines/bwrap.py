@@ -51,7 +51,7 @@ class BwrapEngine:
     """Bubblewrap: a mount, pid, ipc and uts namespace, where only a private /tmp is writable."""
 
     name = "bwrap"
-    strength = "namespaces: sees only its own code and processes, writes only to a private /tmp"
+    strength = "functions see only their own code and processes, and write only to a private /tmp"
     namespaces = True
     tmp = TMP
 

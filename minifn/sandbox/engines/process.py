@@ -10,12 +10,18 @@ from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
 #: The protection in one line, by whether the server is root and whether there is Landlock.
 STRENGTH = {
     (True, True): (
-        "a uid per function and Landlock: reads only its own code, but sees that others run"
+        "each function has a user of its own and reads only its own code, but sees that others run"
     ),
-    (True, False): ("a uid per function: cannot touch the server's data, but sees that others run"),
-    (False, True): ("Landlock, with the server's uid: reads only its own code; a weak boundary"),
+    (True, False): (
+        "each function has a user of its own and cannot touch the server's data, but sees that"
+        " others run"
+    ),
+    (False, True): (
+        "functions share the server's user, and Landlock lets them read only their own code:"
+        " a weak boundary"
+    ),
     (False, False): (
-        "resource limits only: functions share the server's uid; NOT a security boundary"
+        "functions share the server's user and have only resource limits: NOT a security boundary"
     ),
 }
 

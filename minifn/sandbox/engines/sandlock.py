@@ -44,9 +44,7 @@ class SandlockEngine:
     name = "sandlock"
     tmp = PRIVATE_TMP
     namespaces = False
-    strength = (
-        "Landlock and supervised system calls: reads only its own code, sees only its own processes"
-    )
+    strength = "functions read only their own code, and see only their own processes"
 
     def __init__(
         self,

@@ -214,7 +214,7 @@ def test_guesses_are_limited(site: SiteServer, visitor: httpx.Client) -> None:
     assert sign_in(visitor, token=site.site.sign_in_links.new())["operator"]
 
 
-def test_a_key_may_ask_who_it_is(site: SiteServer, admin: httpx.Client) -> None:
+def test_a_key_learns_whether_it_is_the_operators(site: SiteServer, admin: httpx.Client) -> None:
     assert admin.get(SESSION).json()["operator"] is True
     with site.client(x_appwrite_key=site.key("functions.read")) as client:
         assert client.get(SESSION).json()["operator"] is False

@@ -34,7 +34,7 @@ def operations() -> list[dict[str, Any]]:
     return [operation for path in DOCUMENT["paths"].values() for operation in path.values()]
 
 
-def test_it_is_valid_openapi() -> None:
+def test_the_document_is_valid() -> None:
     if importlib.util.find_spec("openapi_spec_validator") is None:
         pytest.skip("openapi-spec-validator is not installed: pip install 'minifn[test]'")
     from openapi_spec_validator import validate
@@ -42,7 +42,7 @@ def test_it_is_valid_openapi() -> None:
     validate(DOCUMENT)
 
 
-def test_it_has_every_operation() -> None:
+def test_the_document_has_every_operation() -> None:
     described = {
         (method.upper(), path, operation["operationId"])
         for path, methods in DOCUMENT["paths"].items()
@@ -53,7 +53,7 @@ def test_it_has_every_operation() -> None:
     }
 
 
-def test_it_has_every_parameter() -> None:
+def test_the_document_has_every_parameter() -> None:
     for operation in OPERATIONS:
         described = DOCUMENT["paths"][operation.path][operation.method.lower()]
         names = {item["name"].removesuffix("[]") for item in described["parameters"]}
@@ -70,7 +70,7 @@ def test_every_operation_has_a_summary_and_its_errors() -> None:
         assert any(status[0] == "2" for status in operation["responses"]), operation["operationId"]
 
 
-def test_it_has_the_rules_of_parameters() -> None:
+def test_the_document_has_the_rules_of_parameters() -> None:
     body = DOCUMENT["paths"]["/functions"]["post"]["requestBody"]["content"]["application/json"][
         "schema"
     ]
