@@ -254,7 +254,7 @@ class Pool:
         evicted = None
         if len(self._alive) >= self._workers_max or (self._alive and self._is_short()):
             if deployment.workers and not deployment.waiters:
-                # A spare worker displaces no other.
+                # A worker that no call waits for displaces no other.
                 return
             evicted = self._evict(deployment)
             if evicted is None:
