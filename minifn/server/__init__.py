@@ -140,7 +140,9 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         try:
             await stack.enter_async_context(minifn)
         except START_ERRORS as error:
-            raise ServerFailed(f"cannot start: {error}") from error
+            # SQLite does not name its file.
+            where = f"{minifn.data.database}: " if isinstance(error, sqlite3.Error) else ""
+            raise ServerFailed(f"cannot start: {where}{error}") from error
         for number in ends:
             # This handler is C code: it works when the loop hangs, and then the launcher ends this
             # process.
@@ -233,7 +235,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; a timer ends the process when that takes too long."""
         if not self.should_exit:
-            faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
+            # Without memory or a process to spare there is no thread for the timer.
+            with contextlib.suppress(RuntimeError):
+                faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
