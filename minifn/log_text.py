@@ -1,5 +1,6 @@
 """Text for logs: cut to a length, and safe to show on a terminal."""
 
+import json
 import re
 
 from minifn.limits import LOG_LIMIT_CHARS
@@ -53,3 +54,13 @@ def printable(text: str) -> str:
     """
     text = _LINE_END.sub("\n", _SEQUENCE.sub("", text))
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text))
+
+
+def json_line(value: object) -> str:
+    """Return a value as one line of JSON that means the same and that no terminal obeys."""
+    text = json.dumps(value, ensure_ascii=False)
+    return _SURROGATE.sub(_escaped, _CONTROL.sub(_escaped, text))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"

@@ -176,7 +176,7 @@ class Parts:
     async def open_data(self, stack: AsyncExitStack) -> None:
         """Start the launcher, then open the data directory: its secrets and its database."""
         await asyncio.to_thread(hide_code, self.data, self.environ)
-        self.data.prepare()
+        self.data.open()
         await asyncio.to_thread(self._point_out_watcher)
         if forbids_execution(self.data.builds):
             logger.warning(

@@ -1,5 +1,6 @@
 """Text for logs and terminals."""
 
+import json
 import logging
 import sys
 import time
@@ -8,7 +9,7 @@ import unicodedata
 import pytest
 from hypothesis import given, strategies as st
 
-from minifn.log_text import printable
+from minifn.log_text import json_line, printable
 from minifn.server import PrintableFormatter
 
 #: Texts made of the pieces that escape sequences are made of.
@@ -45,6 +46,15 @@ def test_nothing_a_terminal_obeys_is_left(text: str) -> None:
     shown = printable(text)
     assert {char for char in shown if unicodedata.category(char) in ("Cc", "Cs")} <= {"\n", "\t"}
     assert printable(shown) == shown
+
+
+@given(st.one_of(st.text(), HOSTILE))
+def test_a_line_of_json_means_the_same_and_moves_no_cursor(text: str) -> None:
+    line = json_line({text: [text]})
+    assert json.loads(line) == {text: [text]}
+    assert {char for char in line if unicodedata.category(char) in ("Cc", "Cs")} == set()
+    assert "\u202e" not in line
+    line.encode()
 
 
 @pytest.mark.parametrize(

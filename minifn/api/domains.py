@@ -33,6 +33,8 @@ from minifn.models import Caller, Rule, Target
 from minifn.services.executions import check_ready
 from minifn.store import executions
 
+#: Most digits of a Content-Length.
+LENGTH_DIGITS_MAX = 18
 NO_WEBSOCKETS = "WebSockets do not reach functions. Call this domain with plain HTTP requests."
 
 
@@ -181,7 +183,9 @@ async def _read(scope: Scope, receive: Receive, budget: Budget) -> bytes:
     for name, value in scope["headers"]:
         if name == b"upgrade" and b"websocket" in value.lower():
             raise NotImplementedByServer(NO_WEBSOCKETS)
-        if name == b"content-length" and value.isdigit() and int(value) > BODY_LIMIT_BYTES:
+        # Python reads no number of thousands of digits.
+        is_length = name == b"content-length" and value.isdigit()
+        if is_length and (len(value) > LENGTH_DIGITS_MAX or int(value) > BODY_LIMIT_BYTES):
             raise RequestTooLarge(too_large)
     try:
         return await body_stream.read_bytes(receive, BODY_LIMIT_BYTES, budget)

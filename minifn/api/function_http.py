@@ -65,7 +65,11 @@ def answer_of(result: ExecutionResult, scope: Scope) -> Answer:
 def _described_length(headers: Headers) -> RawHeaders:
     """Return the length that a function gives in its answer to HEAD (RFC 9110, 8.6)."""
     given = (value for name, value in headers if name == "content-length")
-    return [(b"content-length", value.encode()) for value in given if value.isdecimal()][:1]
+    return [
+        (b"content-length", value.encode())
+        for value in given
+        if value.isascii() and value.isdecimal()
+    ][:1]
 
 
 def is_bare_error(result: ExecutionResult, scope: Scope) -> bool:

@@ -75,6 +75,8 @@ class LazyGroup(click.Group):
             if error.errno not in EXPLAINED:
                 raise
             reason = str(error)
+            if isinstance(error, FileNotFoundError) and error.filename is None:
+                reason = "the current directory was removed: change to another one"
         from minifn.cli.options import fail
 
         fail(reason)

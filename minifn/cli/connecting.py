@@ -1,7 +1,6 @@
 """The options with which a command finds its server, and the ids that a shell completes."""
 
 import functools
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from click.shell_completion import CompletionItem
 from minifn.cli.finding import BadAddress, Found, NoServer, find_server
 from minifn.cli.options import fail
 from minifn.ids import is_id
-from minifn.log_text import printable
+from minifn.log_text import json_line, printable
 
 if TYPE_CHECKING:
     from minifn.cli.remote import Remote
@@ -35,7 +34,7 @@ class Session:
     def show(self, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> None:
         """Print objects as JSON, one a line."""
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json_line(row))
 
 
 def json_option(command: Command) -> Command:

@@ -1,6 +1,5 @@
 """`minifn logs`: what functions printed, and what they print now."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from minifn.cli.options import fail, seconds
 from minifn.cli.remote import Event, query
 from minifn.cli.tables import console
 from minifn.cli.words import duration
-from minifn.log_text import printable
+from minifn.log_text import json_line, printable
 
 #: Executions that are looked through for a text.
 SCAN_MAX = 5000
@@ -203,4 +202,4 @@ class LogScreen:
         sys.stdout.flush()
 
     def _print_json(self, content: dict[str, Any]) -> None:
-        click.echo(json.dumps(content, ensure_ascii=False))
+        click.echo(json_line(content))

@@ -20,7 +20,7 @@ from minifn.cli.options import fail
 from minifn.cli.remote import Remote, RemoteError
 from minifn.cli.words import duration
 from minifn.ids import is_id
-from minifn.log_text import printable
+from minifn.log_text import json_line, printable
 from minifn.tokens import Tokens, UserClaims
 
 #: Seconds to wait for an answer: the server ends a call earlier.
@@ -77,7 +77,7 @@ def run(
     execution = _executed(session, function_id, call, user)
     if session.as_json:
         text = execution["responseBody"].decode(errors="replace")
-        click.echo(json.dumps({**execution, "responseBody": text}, ensure_ascii=False))
+        click.echo(json_line({**execution, "responseBody": text}))
     elif later:
         click.echo(execution["$id"])
     else:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from minifn.host.files import make_directories, remove_tree, sync_directory
 
+#: The file that has git leave all of a data directory out.
+IGNORED = ".gitignore"
+
 
 class DataDir:
     """The paths below MINIFN_DATA.
@@ -31,6 +34,8 @@ class DataDir:
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
         self.variables_key = root / "variables.key"
+        #: What a restore has unpacked and not yet moved to its place.
+        self.restoring = root / "restoring"
         self.keep_code(root)
 
     def keep_code(self, place: Path) -> None:
@@ -56,6 +61,27 @@ class DataDir:
         files = (self.admin_key, self.jwt_secret, self.variables_key)
         return tuple(path for path in files if path.exists()) if existing else files
 
+    @property
+    def half_restored(self) -> bool:
+        """Whether a restore was killed: there is no database, which comes last, and nothing else
+        than it makes.
+        """
+        if self.database.exists() or not (self.restoring / self.deployments.name).is_dir():
+            return False
+        made = (self.restoring, self.deployments, self.builds, self.repositories, self.run)
+        names = {path.name for path in (*made, *self.key_files(existing=False))}
+        return {path.name for path in self.root.iterdir()} <= {*names, IGNORED}
+
+    def open(self) -> None:
+        """Do what `prepare` does, for a server. Raises OSError, also when a restore was killed."""
+        if self.half_restored:
+            raise OSError(
+                errno.EINVAL, "A restore into it was interrupted: repeat it", str(self.root)
+            )
+        # Of one that was killed at its very end.
+        remove_tree(self.restoring)
+        self.prepare()
+
     def prepare(self) -> None:
         """Create the directories, mode 0700, with a file that has git leave all of it out.
 
@@ -70,7 +96,7 @@ class DataDir:
             self.repositories,
             self.run,
         )
-        ignored = self.root / ".gitignore"
+        ignored = self.root / IGNORED
         if not ignored.exists():
             # On a full disk the server starts without it.
             with contextlib.suppress(OSError), ignored.open("w") as file:
@@ -182,6 +208,10 @@ class DataDir:
                     errno.EINVAL, "Its secret is gone: put it back, or delete the file", str(path)
                 )
             return secret, False
+        except UnicodeDecodeError as exc:
+            raise OSError(
+                errno.EINVAL, "It is not text: put its secret back, or delete the file", str(path)
+            ) from exc
         except FileNotFoundError:
             secret = secrets.token_hex(32)
             # Complete and on disk before it has its name.

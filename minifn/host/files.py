@@ -39,7 +39,11 @@ def make_directories(*paths: Path) -> None:
     changed: dict[Path, None] = {}
     for path in paths:
         changed |= {one.parent: None for one in (path, *path.parents) if not one.exists()}
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except FileExistsError as exc:
+            # A file, or a link that leads nowhere.
+            raise NotADirectoryError(errno.ENOTDIR, "Not a directory", str(path)) from exc
     # Each once: it takes milliseconds.
     for directory in changed:
         # A directory that may be written to may not always be read.

@@ -53,6 +53,8 @@ ANSWER_SECONDS = 3
 UNREAD_SECONDS = 2.0
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
+#: Ticks of uvicorn in a second.
+TICKS = 10
 #: Descriptor of standard error, even when it is closed.
 STDERR = 2
 #: Signals that stop the server gracefully; SIGHUP comes when a terminal closes.
@@ -140,7 +142,9 @@ async def _serve(config: Config, listeners: Listeners, ready: Ready) -> None:
         try:
             await stack.enter_async_context(minifn)
         except START_ERRORS as error:
-            raise ServerFailed(f"cannot start: {error}") from error
+            # SQLite does not name its file.
+            where = f"{minifn.data.database}: " if isinstance(error, sqlite3.Error) else ""
+            raise ServerFailed(f"cannot start: {where}{error}") from error
         for number in ends:
             # This handler is C code: it works when the loop hangs, and then the launcher ends this
             # process.
@@ -229,12 +233,17 @@ class Server(uvicorn.Server):
         self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
+        #: Set when it must end.
+        self._told = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; a timer ends the process when that takes too long."""
         if not self.should_exit:
-            faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
+            # Without memory or a process to spare there is no thread for the timer.
+            with contextlib.suppress(RuntimeError):
+                faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
         super().handle_exit(sig, frame)
+        self._told.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -245,9 +254,16 @@ class Server(uvicorn.Server):
         self._announcing = asyncio.create_task(self._ready(), name="ready")
         self._announcing.add_done_callback(self._stop_when_failed)
 
+    async def main_loop(self) -> None:
+        """Tick each second, and when it must end. uvicorn's own loop ticks ten times a second."""
+        counter = 0
+        while not await self.on_tick(counter):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+            counter += TICKS
+
     async def on_tick(self, counter: int) -> bool:
-        # uvicorn ticks ten times a second.
-        if counter % (10 * LOOK_SECONDS) == 0:
+        if counter % (TICKS * LOOK_SECONDS) == 0:
             loop = asyncio.get_running_loop()
             hang_up_silent(self.server_state.connections, loop.time())
             # Awaited, so that a long look never overlaps the next.
@@ -285,6 +301,6 @@ class Server(uvicorn.Server):
                 self._announcing.result()
 
     def _stop_when_failed(self, task: "asyncio.Task[None]") -> None:
-        self.should_exit = self.should_exit or (
-            not task.cancelled() and task.exception() is not None
-        )
+        if not task.cancelled() and task.exception() is not None:
+            self.should_exit = True
+            self._told.set()

@@ -7,6 +7,7 @@ processor, the C library, the interpreter and the engine.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -97,37 +98,62 @@ def backup(data: DataDir, file: Path, *, keys: bool = True, builds: bool = True)
 def restore(file: Path, data: DataDir) -> Summary:
     """Restore a backup into the empty or new directory of `data`; an error leaves it as it was.
 
-    Ready deployments wait for the first start, which unpacks their packed builds or builds them
-    again. Queued executions are recorded as failed, because they may have run since. Raises
-    BackupError, schema.DatabaseTooNew, sqlite3.Error and OSError.
+    A directory in which a restore was killed counts as empty. Ready deployments wait for the first
+    start, which unpacks their packed builds or builds them again. Queued executions are recorded as
+    failed, because they may have run since. Raises BackupError, schema.DatabaseTooNew,
+    sqlite3.Error and OSError.
     """
-    if data.root.exists() and any(data.root.iterdir()):
-        raise BackupError(
-            f"{data.root} is not empty: a backup is restored into a new or an empty directory"
-        )
     is_new = not data.root.exists()
     make_directories(data.root)
-    staged = DataDir(data.root / "restoring")
+    with _alone(data.root):
+        if data.half_restored:
+            _empty(data.root)
+        if any(data.root.iterdir()):
+            raise BackupError(
+                f"{data.root} is not empty: a backup is restored into a new or an empty directory"
+            )
+        try:
+            return _restore(file, data)
+        except BaseException:
+            _empty(data.root)
+            if is_new:
+                data.root.rmdir()
+            raise
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other restores out of a directory. Raises BackupError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        staged.prepare()
-        _unpack(file, staged)
-        summary = _make_ready(staged)
-        data.prepare()
-        for path in (*staged.deployments.iterdir(), *staged.key_files()):
-            path.rename(data.root / path.relative_to(staged.root))
-        sync_directory(data.deployments)
-        sync_directory(data.root)
-        # The database comes last: without it the directory is not a server's yet.
-        staged.database.rename(data.database)
-        sync_directory(data.root)
-    except BaseException:
-        for path in data.root.iterdir():
-            remove_tree(path)
-        if is_new:
-            data.root.rmdir()
-        raise
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as exc:
+        raise BackupError(f"another restore into {directory} is under way") from exc
+    finally:
+        os.close(descriptor)
+
+
+def _restore(file: Path, data: DataDir) -> Summary:
+    staged = DataDir(data.restoring)
+    staged.prepare()
+    _unpack(file, staged)
+    summary = _make_ready(staged)
+    data.prepare()
+    for path in (*staged.deployments.iterdir(), *staged.key_files()):
+        path.rename(data.root / path.relative_to(staged.root))
+    sync_directory(data.deployments)
+    sync_directory(data.root)
+    # The database comes last: without it the directory is not a server's yet.
+    staged.database.rename(data.database)
+    sync_directory(data.root)
     remove_tree(staged.root)
     return summary
+
+
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        remove_tree(path)
 
 
 def _fill(writer: "_Writer", data: DataDir, copy: Path, *, keys: bool, builds: bool) -> Summary:

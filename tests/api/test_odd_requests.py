@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,3 +116,15 @@ def test_numbers_too_large_for_sqlite(
     query = f'{{"method":"equal","attribute":"{attribute}","values":[{number}]}}'
     answer = admin.get(f"/functions/{function_id}/executions", params={"queries[]": query})
     assert refusal(answer) == (400, "general_argument_invalid")
+
+
+def test_a_length_of_thousands_of_digits(site: SiteServer, admin: httpx.Client) -> None:
+    function_id = deploy(site, admin, execute=["any"])
+    host = f"{function_id}.functions.localhost"
+    for length in ("0" * 5000 + "1", "9" * 5000):
+        with socket.create_connection(("127.0.0.1", site.port), 10) as client:
+            client.sendall(
+                f"POST / HTTP/1.1\r\nHost: {host}\r\nX-Forwarded-For: 1\r\n"
+                f"Content-Length: {length}\r\n\r\na".encode()
+            )
+            assert client.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 413")

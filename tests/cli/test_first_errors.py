@@ -20,6 +20,7 @@ from tests.patience import patient
 from tests.processes import killed_at_end
 from tests.serving import Server, wait_until
 
+NOT_TEXT = "It is not text: put its secret back, or delete the file: "
 COMMAND = (sys.executable, "-m", "minifn")
 
 
@@ -66,6 +67,39 @@ def test_arguments_that_nothing_can_be_are_one_line(
     assert isinstance(result.exception, SystemExit)
     assert re.fullmatch(f"minifn: .*{words}.*\n", result.stderr)
     assert "swordfish" not in result.output
+
+
+def test_a_removed_directory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    for command in ("ls", "deploy", "keys list", "dev"):
+        result = CliRunner().invoke(main, command.split())
+        assert isinstance(result.exception, SystemExit), command
+        assert result.stderr == "minifn: the current directory was removed: change to another one\n"
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [
+        ("", b"", "Not a directory: '{data}'"),
+        ("run", b"", "Not a directory: '{data}/run'"),
+        ("minifn.db", b"\x9b" * 9000, "{data}/minifn.db: file is not a database"),
+        ("admin.key", b"\x9b" * 90, NOT_TEXT + "'{data}/admin.key'"),
+        ("jwt.secret", b"\x9b" * 90, NOT_TEXT + "'{data}/jwt.secret'"),
+        ("variables.key", b"\x9b" * 90, NOT_TEXT + "'{data}/variables.key'"),
+    ],
+)
+def test_files_of_another_kind_in_the_data_directory_are_one_line(
+    name: str, content: bytes, line: str, data: Path
+) -> None:
+    if name:
+        data.mkdir(mode=0o700)
+    (data / name if name else data).write_bytes(content)
+    done = minifn("serve", "--port", "0", "--data", str(data))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"minifn: cannot start: {line.format(data=data)}\n"
 
 
 def test_a_mistyped_setting_is_pointed_out(data: Path) -> None:

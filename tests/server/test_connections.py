@@ -122,6 +122,35 @@ def test_a_malformed_request_ends_the_connection(
 
 
 @pytest.mark.parametrize(
+    ("handshake", "status"),
+    [
+        (UPGRADE.replace(b"GET", b"POST"), b"40"),
+        (UPGRADE.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\nhello"), b"400"),
+        (UPGRADE.replace(b"GET", b"POST")[:-2] + b"Content-Length: 5\r\n\r\nhello", b"400"),
+        (UPGRADE[:-2] + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        (UPGRADE[:-2] + b"x-a: y\r\n" * 200 + b"\r\n", b"4"),
+        (UPGRADE[:-2] + b"x-a: " + b"y" * 9000 + b"\r\n\r\n", b"4"),
+        (UPGRADE.replace(b" HTTP/1.1", b"&a=" + b"y" * 9000 + b" HTTP/1.1"), b"4"),
+        (UPGRADE.replace(b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", b""), b"400"),
+        (UPGRADE.replace(b"Version: 13", b"Version: 12"), b"4"),
+    ],
+    ids=[
+        *("post", "body", "post with a body", "chunks", "headers", "header", "path", "key"),
+        "version",
+    ],
+)
+def test_a_handshake_that_cannot_be_is_answered(
+    server: Server, handshake: bytes, status: bytes
+) -> None:
+    """Otherwise its connection stays open for good, and there are as many as the server has."""
+    for host in (b"localhost", b"f.functions.localhost"):
+        answer = talk(server, handshake.replace(b"Host: localhost", b"Host: " + host))
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert answer.count(b"HTTP/1.1 ") == 1
+    assert talk(server, GET + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
     ("start", "frame"),
     [
         (b"", b"\x89\xfd\0\0\0\0" + b"x" * 125),

@@ -1,12 +1,15 @@
 """An orderly stop under load: callers get their answers, queued executions run after the start."""
 
 import asyncio
+import resource
 import socket
 import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from minifn.config import Config
 from minifn.embed import Minifn
@@ -153,3 +156,13 @@ def main(context):
             time.sleep(0.05)
     return context.res.empty()
 """
+
+
+def test_a_server_that_gets_no_more_threads_stops_in_order(data: Path) -> None:
+    """Functions may use up the memory or the processes that its supervisor allows."""
+    with Server(data) as server, server.api as api:
+        prepare(api)
+        assert api.execute(FUNCTION)["status"] == "completed"
+        taken = psutil.Process(server.process.pid).memory_info().vms
+        resource.prlimit(server.process.pid, resource.RLIMIT_AS, (taken, resource.RLIM_INFINITY))
+        assert server.stop() == 0

@@ -34,11 +34,19 @@ USED: dict[type, set[str]] = {
     },
     flow_control.FlowControl: {"read_paused", "write_paused"},
     websockets_sansio_impl.WebSocketsSansIOProtocol: {
-        *("frames", "handle_cont", "handle_ping", "handshake_complete", "loop", "send"),
-        *("transport", "writable"),
+        *("close_sent", "conn", "data_received", "frames", "handle_cont", "handle_ping"),
+        *("handshake_complete", "handshake_initiated", "loop", "send", "transport", "writable"),
     },
     uvicorn.Server: {
-        *("capture_signals", "handle_exit", "on_tick", "serve", "server_state", "should_exit"),
+        *(
+            "capture_signals",
+            "handle_exit",
+            "main_loop",
+            "on_tick",
+            "serve",
+            "server_state",
+            "should_exit",
+        ),
         *("shutdown", "startup"),
     },
 }

@@ -18,59 +18,22 @@ import pytest
 from minifn.host.datadir import DataDir
 from minifn.ids import new_id
 from minifn.instants import now_ms
-from minifn.models import Deployment, Execution, ExecutionRequest, Function
+from minifn.models import Execution, ExecutionRequest
 from minifn.services.backup import RESTORED, BackupError, Summary, backup, restore
 from minifn.store import build_queue, deployments, execution_queue, executions, functions
-from minifn.store.cipher import VariableCipher
 from minifn.store.connection import connect
 from minifn.store.database import Database
-from tests.serving import FUNCTIONS, Server, pack
+from tests.services.conftest import ARCHIVE
+from tests.serving import Server
 
 LOCKED = (
     "The key of the variables is not in it: keep variables.key, or MINIFN_VARIABLES_KEY, too.\n"
 )
-ARCHIVE = pack(FUNCTIONS / "hello")
 
 
 def minifn(*arguments: object) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "minifn", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture
-def kept(tmp_path: Path) -> DataDir:
-    """A data directory with a function, its keys, and an active, a newer and an open deployment."""
-    data = DataDir(tmp_path / "kept")
-    data.prepare()
-    data.keep_secret(data.admin_key, "")
-    data.keep_secret(data.jwt_secret, "")
-
-    def fill(conn: sqlite3.Connection) -> None:
-        functions.insert(conn, Function(id="fn", name="fn", runtime="python-3.11"))
-        for deployment_id in ("old", "new", "part"):
-            whole = deployment_id != "part"
-            deployments.insert(
-                conn,
-                Deployment(
-                    id=deployment_id,
-                    function_id="fn",
-                    entrypoint="main.py",
-                    status="ready" if whole else "waiting",
-                    activate=True,
-                    build_logs="built",
-                    chunks_uploaded=1 if whole else 0,
-                ),
-            )
-            (data.source if whole else data.upload)(deployment_id).write_bytes(ARCHIVE)
-        deployments.activate(conn, "fn", "old", now_ms())
-
-    async def prepare() -> None:
-        key, _ = data.keep_secret(data.variables_key, "")
-        async with Database(data.database, VariableCipher(key)) as database:
-            await database.write(fill)
-
-    asyncio.run(prepare())
-    return data
 
 
 def restored(file: Path, to: Path) -> tuple[DataDir, sqlite3.Connection]:
