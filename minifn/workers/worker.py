@@ -99,6 +99,13 @@ class Worker(asyncio.Protocol):
         return len(self._calls)
 
     @property
+    def busy_seconds(self) -> float:
+        """How long its oldest request is in flight, 0 without one."""
+        for call in self._calls.values():
+            return time.monotonic() - call.began
+        return 0.0
+
+    @property
     def in_service(self) -> bool:
         """Whether it takes requests, now or after the present ones."""
         return self.slots > 0
