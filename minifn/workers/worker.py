@@ -101,9 +101,8 @@ class Worker(asyncio.Protocol):
     @property
     def busy_seconds(self) -> float:
         """How long its oldest request is in flight, 0 without one."""
-        for call in self._calls.values():
-            return time.monotonic() - call.began
-        return 0.0
+        oldest = next(iter(self._calls.values()), None)
+        return time.monotonic() - oldest.began if oldest else 0.0
 
     @property
     def in_service(self) -> bool:
