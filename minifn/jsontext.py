@@ -1,5 +1,7 @@
 """Decodes untrusted JSON: bodies, headers, cookies, webhooks, messages, queries and manifests."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,22 +17,21 @@ class JsonTooDeep(JsonInvalid):
     """The values are nested too deep to be decoded."""
 
 
-def decode(text: bytes | str) -> Any:
-    """Return the value of a JSON text.
+def decode_as(type: type[T], text: bytes | str) -> T:
+    """Return the value of a JSON text of this type.
 
     Raises JsonInvalid, also for bad Unicode, and JsonTooDeep.
     """
-    return decode_as(Any, text)
-
-
-def decode_as(type: type[T], text: bytes | str) -> T:
-    """Return the value of a JSON text of this type. Raises JsonInvalid and JsonTooDeep."""
     try:
         return msgspec.json.decode(text, type=type)
     except (msgspec.DecodeError, UnicodeError) as exc:
         raise JsonInvalid(str(exc)) from exc
     except RecursionError as exc:
         raise JsonTooDeep("JSON is nested too deep") from exc
+
+
+#: Does what `decode_as` does, for any type.
+decode: Callable[[bytes | str], Any] = functools.partial(decode_as, Any)
 
 
 def without_escaped_quotes(text: bytes) -> bytes:

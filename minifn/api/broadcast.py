@@ -167,8 +167,13 @@ def _payload(change: Change, *, privileged: bool) -> Mapping[str, Any]:
         return responses.variable(record, Shape.FULL)
     if change.result is None:
         return responses.execution(record, Shape.FULL, privileged=privileged)
-    body = change.result.body.decode(errors="replace")
-    return responses.execution_result(change.result, body, Shape.FULL, privileged=privileged)
+    return responses.execution(
+        record,
+        Shape.FULL,
+        privileged=privileged,
+        body=change.result.body.decode(errors="replace"),
+        headers=change.result.headers,
+    )
 
 
 def _end(member: Subscriber, channels: tuple[str, ...]) -> bytes:

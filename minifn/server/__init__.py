@@ -53,6 +53,8 @@ ANSWER_SECONDS = 3
 UNREAD_SECONDS = 2.0
 #: Seconds between two looks for silent connections.
 LOOK_SECONDS = 10.0
+#: Ticks of uvicorn in a second.
+TICKS = 10
 #: Descriptor of standard error, even when it is closed.
 STDERR = 2
 #: Signals that stop the server gracefully; SIGHUP comes when a terminal closes.
@@ -231,6 +233,8 @@ class Server(uvicorn.Server):
         self._refuse = refuse
         self._announcing: asyncio.Task[None] | None = None
         self._allocator = Allocator()
+        #: Set when it must end.
+        self._told = asyncio.Event()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop in order; a timer ends the process when that takes too long."""
@@ -239,6 +243,7 @@ class Server(uvicorn.Server):
             with contextlib.suppress(RuntimeError):
                 faulthandler.dump_traceback_later(OVERDUE_SECONDS, file=STDERR, exit=True)
         super().handle_exit(sig, frame)
+        self._told.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -249,9 +254,16 @@ class Server(uvicorn.Server):
         self._announcing = asyncio.create_task(self._ready(), name="ready")
         self._announcing.add_done_callback(self._stop_when_failed)
 
+    async def main_loop(self) -> None:
+        """Tick each second, and when it must end. uvicorn's own loop ticks ten times a second."""
+        counter = 0
+        while not await self.on_tick(counter):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+            counter += TICKS
+
     async def on_tick(self, counter: int) -> bool:
-        # uvicorn ticks ten times a second.
-        if counter % (10 * LOOK_SECONDS) == 0:
+        if counter % (TICKS * LOOK_SECONDS) == 0:
             loop = asyncio.get_running_loop()
             hang_up_silent(self.server_state.connections, loop.time())
             # Awaited, so that a long look never overlaps the next.
@@ -289,6 +301,6 @@ class Server(uvicorn.Server):
                 self._announcing.result()
 
     def _stop_when_failed(self, task: "asyncio.Task[None]") -> None:
-        self.should_exit = self.should_exit or (
-            not task.cancelled() and task.exception() is not None
-        )
+        if not task.cancelled() and task.exception() is not None:
+            self.should_exit = True
+            self._told.set()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 logger = logging.getLogger("minifn.server")
 
-#: Seconds between two beats of the loop, and between two checks of them.
+#: Seconds between two beats of the loop.
 BEAT_SECONDS = 0.25
 #: Seconds without a beat after which the loop counts as blocked.
 HELD_SECONDS = 1.0
@@ -49,9 +49,12 @@ class Watchdog:
 
     def _watch(self) -> None:
         reported = 0.0
-        while not self._over.wait(BEAT_SECONDS):
+        pause = HELD_SECONDS
+        while not self._over.wait(pause):
             alive_at = self._alive_at
             held = time.monotonic() - alive_at - BEAT_SECONDS
+            # No earlier than the loop can have been held for so long.
+            pause = HELD_SECONDS - held if held < HELD_SECONDS else BEAT_SECONDS
             if held >= HELD_SECONDS and reported != alive_at:
                 reported = alive_at
                 logger.warning(

@@ -82,15 +82,16 @@ def caused(function: Function, request: ExecutionRequest) -> Execution:
 def finish(target: Target, execution: Execution, response: FunctionResponse) -> ExecutionResult:
     """Return an execution that ended with `response`, and the answer for its caller."""
     logged = target.function.logging
-    kept = [item for item in response.headers if item[0] != "x-appwrite-execution-id"]
-    headers: Headers = (*kept, ("x-appwrite-execution-id", execution.id))
+    headers: Headers = (*response.headers, ("x-appwrite-execution-id", execution.id))
     finished = msgspec.structs.replace(
         execution,
         updated_at=now_ms(),
         deployment_id=target.function.deployment_id,
         status="failed" if response.failure or response.status_code >= 500 else "completed",
         response_status_code=response.status_code,
-        response_headers=tuple([item for item in kept if item[0] in STORED_RESPONSE_HEADERS]),
+        response_headers=tuple(
+            [item for item in response.headers if item[0] in STORED_RESPONSE_HEADERS]
+        ),
         logs=keep_tail(response.logs, "Logs") if logged else "",
         errors=keep_tail(response.errors, "Errors") if logged else "",
         duration_seconds=rounded(response.duration_seconds),

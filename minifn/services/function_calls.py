@@ -1,5 +1,6 @@
 """Requests to functions: the caller's request with Appwrite's headers added."""
 
+import functools
 import time
 
 from minifn.change_feed import ChangeFeed
@@ -12,6 +13,16 @@ from minifn.workers.records import FunctionRequest
 
 #: Beginning of the names of headers that functions do not get.
 _NOT_PASSED = "x-open-runtimes-"
+
+#: Characters of the longest Host header that is read once for many requests.
+_KEPT_CHARS = 256
+
+
+@functools.lru_cache(maxsize=256)
+def _address(authority: str) -> tuple[str, int]:
+    """Return the host and the port of a Host header, 0 for none."""
+    name, port = split_authority(authority)
+    return name, int(port) if port.isdecimal() and len(port) < 6 else 0
 
 
 class FunctionCalls:
@@ -33,13 +44,13 @@ class FunctionCalls:
         # Trusted from any caller: it only decides the scheme of URLs the function builds for this
         # caller.
         scheme = "https" if headers.get("x-forwarded-proto") == "https" else "http"
-        name, port = split_authority(headers["host"])
-        default_port = 443 if scheme == "https" else 80
+        host = headers["host"]
+        name, port = _address(host) if len(host) <= _KEPT_CHARS else _address.__wrapped__(host)
         return FunctionRequest(
             method=request.method,
             scheme=scheme,
             host=name,
-            port=int(port) if port.isdecimal() and len(port) < 6 else default_port,
+            port=port or (443 if scheme == "https" else 80),
             path=path if path.startswith("/") else f"/{path}",
             query=query,
             headers=headers,

@@ -1,23 +1,28 @@
 """Where executions that match may lie, so that a walk leaves out the others.
 
-Ids and times nearly follow the order of creation: `executions_blocks` has the least and the largest
-of each block of rows. `filling` adds a block whenever it fills functions in, and a trigger widens
-it when one of its rows changes. Of the kinds of executions (`kinds`) the index tells the first and
-the last row of each. Rows beyond the last block (the tail) are read.
+Ids and times nearly follow the order of creation, and the longest durations often lie together:
+`executions_blocks` has the least and the largest of each block of rows. `filling` adds a block
+whenever it fills functions in, and a trigger widens it when one of its rows changes. Of the kinds
+of executions that may match (`chosen`) the index tells the first and the last row of each. Rows
+beyond the last block (the tail) are read.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from minifn.store.chosen import Chosen
 from minifn.store.conditions import ALWAYS, LAST, Condition, join
-from minifn.store.kinds import BY_KIND
-from minifn.store.queries import Comparison, Filter, Method
+from minifn.store.queries import INTEGER_MAX, Comparison, Filter, Method
 
 #: Columns of which a block has the least and the largest value.
 _ENDS = {
     "sequence": ("first", "last"),
-    **{column: (f"{column}_min", f"{column}_max") for column in ("id", "created_at", "updated_at")},
+    **{
+        column: (f"{column}_min", f"{column}_max")
+        for column in ("id", "created_at", "updated_at", "duration_seconds")
+    },
 }
 #: Most kinds whose rows are looked for.
 KINDS_MAX = 1_000
@@ -69,21 +74,20 @@ def ranges(
     column: str,
     filters: Sequence[Filter],
     *,
-    told: Condition = ALWAYS,
-    spans: Sequence[Condition] = (),
+    chosen: Chosen | None = None,
     tail: Condition | None = None,
 ) -> list[Range]:
     """Return ranges of `column` in which the rows that match lie, in order.
 
-    The rows are of the kinds that are `told`, in blocks for which the `spans` hold. `tail` selects
-    those that no block holds, if they count.
+    The rows are of the `chosen` kinds, if these are given. `tail` selects those that no block
+    holds, if they count.
     """
     compared = _compared(filters)
-    if column not in _ENDS or column in [item.attribute.column for item in compared]:
+    if column not in _ENDS:
         return [EVERYWHERE]
-    overlaps = [*spans, *map(_overlap, compared)]
-    if told is not ALWAYS:
-        overlaps.append(_presence(conn, told))
+    overlaps = [*map(_overlap, compared)]
+    if chosen is not None and chosen.is_told:
+        overlaps.append(_presence(conn, chosen))
     overlaps = [one for one in overlaps if one is not ALWAYS]
     if not overlaps:
         return [EVERYWHERE]
@@ -101,25 +105,20 @@ def ranges(
 
 
 def sequences(
-    conn: sqlite3.Connection, filters: Sequence[Filter], spans: Sequence[Condition]
+    conn: sqlite3.Connection, filters: Sequence[Filter]
 ) -> tuple[list[Range], list[Range]]:
     """Return the ranges of sequences whose rows all match, and those in which some may."""
     compared = _compared(filters)
     surely = join([_surely(item) for item in compared])
     if len(compared) < len(filters):
         surely = Condition("0")
-    blocks = join([*spans, *map(_overlap, compared)])
+    blocks = join([*map(_overlap, compared)])
     found = conn.execute(
         f"SELECT first, last, {surely.sql} FROM executions_blocks WHERE {blocks.sql} ORDER BY last",
         (*surely.values, *blocks.values),
     ).fetchall()
     sure = _joined(row[:2] for row in found if row[2])
     return sure, _joined(row[:2] for row in found if not row[2])
-
-
-def span(first: int, last: int) -> Condition:
-    """Return the condition that a block has rows between two sequences."""
-    return Condition("last >= ? AND first <= ?", (first, last))
 
 
 def _compared(filters: Sequence[Filter]) -> list[Comparison]:
@@ -180,20 +179,25 @@ def _surely(item: Comparison) -> Condition:
     return Condition(_WITHIN[item.method].format(*ends), item.values)
 
 
-def _presence(conn: sqlite3.Connection, told: Condition) -> Condition:
-    """Return the condition that a block has rows between the first and the last of a kind.
+def _presence(conn: sqlite3.Connection, chosen: Chosen) -> Condition:
+    """Return the condition that a block may have rows of kinds that are chosen.
 
     It always holds when there are many kinds.
     """
-    columns = ", ".join(
-        f"(SELECT {end}(sequence) FROM {BY_KIND} WHERE {BY_KIND}.kind = executions_kinds.kind)"
+    index = chosen.index
+    same = f" AND {index}.{chosen.column} = given.value" if chosen.values else ""
+    ends = ", ".join(
+        f"(SELECT {end}(sequence) FROM {index} WHERE {index}.kind = executions_kinds.kind{same})"
         for end in ("min", "max")
     )
+    values = " CROSS JOIN json_each(?) AS given" if chosen.values else ""
     found = conn.execute(
-        f"SELECT {columns} FROM executions_kinds WHERE {told.sql} LIMIT ?",
-        (*told.values, KINDS_MAX + 1),
+        f"SELECT {ends} FROM executions_kinds{values} WHERE {chosen.kinds.sql} LIMIT ?",
+        (*([json.dumps(chosen.values)] if values else ()), *chosen.kinds.values, KINDS_MAX + 1),
     ).fetchall()
     if len(found) > KINDS_MAX:
         return ALWAYS
-    spans = [span(*ends) for ends in _merged(sorted(found))]
-    return join(spans, "OR") if spans else Condition("0")
+    spans = _merged(sorted(one for one in found if one[0] is not None))
+    # Kinds do not tell of the rows beyond.
+    spans.append((chosen.through + 1, INTEGER_MAX))
+    return join([Condition("last >= ? AND first <= ?", one) for one in spans], "OR")

@@ -107,6 +107,9 @@ def _comparison_parts(item: Comparison) -> list[tuple[str, Condition]]:
     index, column = item.attribute.index, item.attribute.column
     if not index or item.method in _NULL_METHODS:
         return []
+    if item.method is Method.NOT_BETWEEN and item.values[0] > item.values[-1]:  # type: ignore[operator]
+        # It holds for every row, and both parts would have some.
+        return []
     if item.method in (Method.NOT_EQUAL, Method.NOT_BETWEEN):
         return [
             (index, Condition(f"{column} < ?", item.values[:1])),

@@ -16,13 +16,14 @@ from minifn.store.late_indexes import COLUMNS, index_of, mark
 ROWS = 4_000
 #: The same for columns of many values.
 ROWS_OF = {"duration_seconds": 8_000, "request_path": 8_000}
+#: Rows whose kinds are noted at a time.
+NOTED_ROWS = 2_000
 #: Rows of a slice.
 SLICE_ROWS = 500
 #: Inserted rows between two looks at the tails, and most steps after one.
 LOOK_ROWS, LOOK_STEPS = 300, 4
 #: Rows that tell whether values are scattered: more than half of them differ.
 SAMPLE_ROWS = 256
-
 _TABLE = """
 CREATE TEMP TABLE IF NOT EXISTS filling (
     position INTEGER PRIMARY KEY,
@@ -43,8 +44,9 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     """Fill the index that is furthest behind, or note its slices; tell whether one is due."""
     marks = {column: mark(conn, index_of(column)) for column in COLUMNS}
     (newest,) = conn.execute("SELECT coalesce(max(sequence), 0) FROM executions").fetchone()
-    # `blocks` ask the index of kinds about the rows up to the mark of the functions.
-    ends = {"function": marks["kind"]}
+    # `blocks` ask the index of kinds about the rows up to the mark of the functions, and lists ask
+    # the blocks about the rows of the other indexes that begin with the kind.
+    ends = {"function": marks["kind"], **dict.fromkeys(kinds.ORDERED, marks["function"])}
     due = [
         (after, column, after + rows)
         for column, after in marks.items()
@@ -53,23 +55,30 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     if not due:
         return False
     after, column, through = min(due, key=lambda one: one[0])
+    # If the process has begun since the index of kinds got them, they are noted again.
+    if index_of(column) in kinds.INDEXES and kinds.note(conn, after, through, NOTED_ROWS):
+        return True
     if column in ROWS_OF and _is_scattered(conn, column, after):
         conn.execute(
-            "INSERT INTO filling (column, through, sequence)"
-            " SELECT ?, ?, sequence FROM executions NOT INDEXED"
-            f" WHERE sequence > ? AND sequence <= ? ORDER BY function, {column}",
+            f"INSERT INTO filling (column, through, sequence) SELECT ?, ?, sequence"
+            f" FROM {kinds.NOTED_ROWS} WHERE sequence > ? AND sequence <= ?"
+            f" ORDER BY kind, {column}",
             (column, through, after, through),
         )
         return True
     # Not sorted: pages are written when the step ends, and most rows lie next to the one before.
-    if column == "kind":
-        kinds.add(conn, after, through)
-    else:
-        _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
+    _add(conn, column, "sequence > ? AND sequence <= ?", after, through)
     if column == "function":
         blocks.add(conn, after, through)
-    settings.put(conn, index_of(column), str(through))
+    _end(conn, column, through)
     return True
+
+
+def _end(conn: sqlite3.Connection, column: str, through: int) -> None:
+    """Note that an index has its rows."""
+    settings.put(conn, index_of(column), str(through))
+    if column in kinds.ORDERED:
+        kinds.forget(conn, min(mark(conn, index) for index in kinds.ORDERED.values()))
 
 
 def _is_scattered(conn: sqlite3.Connection, column: str, after: int) -> bool:
@@ -92,11 +101,14 @@ def _fill_slice(conn: sqlite3.Connection) -> bool:
     _add(conn, column, "sequence IN (SELECT sequence FROM filling WHERE position <= ?)", last)
     conn.execute("DELETE FROM filling WHERE position <= ?", (last,))
     if conn.execute("SELECT 1 FROM filling LIMIT 1").fetchone() is None:
-        settings.put(conn, index_of(column), str(through))
+        _end(conn, column, through)
     return True
 
 
 def _add(conn: sqlite3.Connection, column: str, where: str, *values: int) -> None:
+    if index_of(column) in kinds.INDEXES:
+        kinds.add(conn, "" if column == "kind" else column, where, values)
+        return
     columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
     conn.execute(
         f"INSERT OR IGNORE INTO {index_of(column)} SELECT {columns} FROM executions NOT INDEXED"

@@ -4,7 +4,7 @@ The entries of an index of, say, durations lie all over it: kept up with each ro
 than the row itself. A table `executions_by_COLUMN` is such an index. Its rows are those of
 `executions` up to its mark, a sequence; the few rows beyond the mark (the tail) are read from
 `executions`. Triggers follow changes of rows that the mark has passed. `executions_by_function`
-finds a function's rows in order of creation, and `executions_by_kind` those of a kind (`kinds`).
+finds a function's rows in order of creation. Others find those of a kind (`kinds`).
 
 Each index has a mark of its own, the setting with the index's name. While rows beyond the mark are
 filled in, an index may hold some of them: they do not count.
@@ -17,7 +17,7 @@ from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.kinds import BY_KIND
 
 #: Columns with such an index.
-COLUMNS = ("kind", "request_path", "duration_seconds", "created_at", "updated_at", "function")
+COLUMNS = ("kind", "function", "created_at", "updated_at", *kinds.ORDERED)
 #: Stands for the order of the table's own rows where the name of an index is asked for.
 BY_SEQUENCE = "sequence"
 
@@ -66,7 +66,7 @@ def sources(
     if not is_late(index):
         return [(f"{table} INDEXED BY {index}", ALWAYS)]
     tail = Condition("sequence > ?", (mark(conn, index),))
-    filled = kinds.ROWS if index == BY_KIND else index
+    filled = kinds.rows(index) if index in kinds.INDEXES else index
     return [
         # CROSS keeps SQLite from reading the table first.
         (filled if keys else f"{filled} NATURAL CROSS JOIN {table}", held(conn, index)),

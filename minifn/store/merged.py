@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from minifn.store import late_indexes
-from minifn.store.conditions import ALWAYS, Condition, condition, join
+from minifn.store.chosen import of_column
+from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.plans import Orders, Scope, where
-from minifn.store.queries import Comparison, Query
+from minifn.store.queries import Query
 
 Row = tuple[Any, ...]
+
+#: Columns with an index that begins with the function.
+_COLUMNS = ("created_at", "updated_at")
 
 
 def serves(scope: Scope, orders: Orders) -> bool:
@@ -21,7 +25,7 @@ def serves(scope: Scope, orders: Orders) -> bool:
     if not scope.several or len(orders) != 2:
         return False
     (column, descending), (_, also) = orders
-    return column in late_indexes.COLUMNS and descending == also
+    return column in _COLUMNS and descending == also
 
 
 def sequences(
@@ -40,7 +44,7 @@ def sequences(
     (column, descending), _ = orders
     way = "DESC" if descending else "ASC"
     name = late_indexes.index_of(column)
-    wanted = join([late_indexes.held(conn, name), _of_column(query, column)])
+    wanted = join([late_indexes.held(conn, name), of_column(query.filters, column)])
     index = Index(name, column, descending, wanted)
     head = (
         index.after("chosen.of_function", "?", "?", cursor)
@@ -108,17 +112,6 @@ class Index:
             f" ORDER BY {self.column} {way}, sequence {way} LIMIT 1)",
             found.values,
         )
-
-
-def _of_column(query: Query, column: str) -> Condition:
-    """Return the condition of the filters that compare a column."""
-    return join(
-        [
-            condition(item)
-            for item in query.filters
-            if isinstance(item, Comparison) and item.attribute.column == column
-        ]
-    )
 
 
 def _beyond(column: str, descending: bool, cursor: Row) -> Condition:

@@ -8,11 +8,24 @@ from minifn.store.first_schema import FIRST
 #: Columns that the executions of a kind have in common.
 _OF_KINDS = ("status", "trigger", "request_method", "response_status_code", "deployment_id")
 
+#: Columns by which the executions of a kind are ordered.
+_ORDERED = {"request_path": "TEXT", "duration_seconds": "REAL"}
+
 
 def _kind_of(row: str) -> str:
     """Return the SQL of the kind of a trigger's row, OLD or NEW."""
     same = " AND ".join(f"{column} = {row}.{column}" for column in ("function", *_OF_KINDS))
     return f"(SELECT kind FROM executions_kinds WHERE {same})"
+
+
+def _for_ordered(statement: str) -> str:
+    """Return a trigger's statement for each column of _ORDERED: {0} is the column, {1} the
+    condition of the old row of its index, {2} the new kind.
+    """
+    old = f"kind = {_kind_of('OLD')} AND {{0}} = OLD.{{0}} AND sequence = OLD.sequence"
+    return "\n".join(
+        statement.format(column, old.format(column), _kind_of("NEW")) for column in _ORDERED
+    )
 
 
 MIGRATIONS = (
@@ -304,6 +317,59 @@ MIGRATIONS = (
     WHEN NOT EXISTS (SELECT 1 FROM executions_by_kind WHERE kind = OLD.kind)
     BEGIN
         DELETE FROM executions_kinds WHERE kind = OLD.kind;
+    END;
+    """,
+    # Late indexes of many values begin with the kind, too. They are filled after the start.
+    "\n".join(
+        f"""
+        DROP TRIGGER executions_{column}_deleted;
+        DROP TRIGGER executions_{column}_updated;
+        DROP TABLE executions_by_{column};
+        DELETE FROM settings WHERE name = 'executions_by_{column}';
+        CREATE TABLE executions_by_{column} (
+            kind INTEGER NOT NULL,
+            {column} {type_of} NOT NULL,
+            sequence INTEGER NOT NULL,
+            PRIMARY KEY (kind, {column}, sequence)
+        ) WITHOUT ROWID;
+        """
+        for column, type_of in _ORDERED.items()
+    )
+    + f"""
+    DROP TRIGGER executions_kind_deleted;
+    DROP TRIGGER executions_kind_updated;
+    -- A kind ends with its last row of executions_by_kind, which goes last.
+    CREATE TRIGGER executions_kind_deleted AFTER DELETE ON executions BEGIN
+        {_for_ordered("DELETE FROM executions_by_{0} WHERE {1};")}
+        DELETE FROM executions_by_kind
+            WHERE kind = {_kind_of("OLD")} AND sequence = OLD.sequence;
+    END;
+    CREATE TRIGGER executions_kind_updated
+    AFTER UPDATE OF {", ".join((*_OF_KINDS, *_ORDERED))} ON executions
+    WHEN EXISTS (
+        SELECT 1 FROM executions_by_kind
+        WHERE kind = {_kind_of("OLD")} AND sequence = OLD.sequence
+    )
+    BEGIN
+        INSERT OR IGNORE INTO executions_kinds (function, {", ".join(_OF_KINDS)})
+            VALUES (OLD.function, {", ".join(f"NEW.{column}" for column in _OF_KINDS)});
+        {_for_ordered("UPDATE executions_by_{0} SET kind = {2}, {0} = NEW.{0} WHERE {1};")}
+        UPDATE executions_by_kind SET kind = {_kind_of("NEW")}
+            WHERE kind = {_kind_of("OLD")} AND sequence = OLD.sequence;
+    END;
+
+    -- Of the blocks that are there the durations are not known.
+    ALTER TABLE executions_blocks ADD COLUMN duration_seconds_min REAL NOT NULL DEFAULT 0;
+    ALTER TABLE executions_blocks ADD COLUMN duration_seconds_max REAL NOT NULL DEFAULT 1e12;
+    DROP TRIGGER executions_blocks_updated;
+    CREATE TRIGGER executions_blocks_updated
+    AFTER UPDATE OF updated_at, duration_seconds ON executions BEGIN
+        UPDATE executions_blocks SET
+            updated_at_min = min(updated_at_min, NEW.updated_at),
+            updated_at_max = max(updated_at_max, NEW.updated_at),
+            duration_seconds_min = min(duration_seconds_min, NEW.duration_seconds),
+            duration_seconds_max = max(duration_seconds_max, NEW.duration_seconds)
+        WHERE last = (SELECT min(last) FROM executions_blocks WHERE last >= NEW.sequence);
     END;
     """,
 )

@@ -4,16 +4,18 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
-from minifn.store import kind_order, kinds, merged, plans
+from minifn.store import kind_count, kind_order, kinds, merged, plans
 from minifn.store.blocks import EVERYWHERE, Range, ranges
-from minifn.store.conditions import ALWAYS, Condition, join
+from minifn.store.chosen import Chosen, choose
+from minifn.store.conditions import Condition, join
 from minifn.store.kinds import BY_KIND
 from minifn.store.late_indexes import BY_FUNCTION, mark, rows
+from minifn.store.parts import Part, parts_of
 from minifn.store.plans import TOTAL_MAX, Orders, Plan, Scope
 from minifn.store.queries import CREATION, Attribute, Comparison, Method, Order, Query
 from minifn.store.table import Table
@@ -25,9 +27,6 @@ EVERYTHING = Scope()
 ROW_CHARS = 2048
 #: The column of `created_at`, which every table has.
 _TIME = "created_at"
-#: Comparisons that give a column a least value, and those that give it a largest one.
-_ABOVE = frozenset({Method.GREATER_THAN, Method.GREATER_THAN_EQUAL, Method.BETWEEN})
-_BELOW = frozenset({Method.LESS_THAN, Method.LESS_THAN_EQUAL, Method.BETWEEN})
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ def page(
     if scope.index:
         query = replace(query, filters=kinds.together(query.filters))
     found = plans.candidates(conn, table.name, query, scope)
-    spans = plans.spans(conn, found)
-    total = _total(conn, table.name, query, scope, found, spans) if count else 0
-    sequences = _found(conn, table.name, query, scope, found, spans)
+    chosen = choose(conn, query, scope.prefix)
+    total, known = _total(conn, table.name, query, scope, found, chosen, count)
+    sequences = _found(conn, table.name, query, scope, found, chosen, known)
     # Rows are fetched whole only for the page: sorting would carry their logs along.
     found_rows = conn.execute(
         f"SELECT {table.columns} FROM {table.name} WHERE sequence IN ({sequences.sql})"
@@ -77,27 +76,30 @@ def _found(
     query: Query,
     scope: Scope,
     found: list[plans.Candidate],
-    spans: Sequence[Condition],
+    chosen: Chosen,
+    known: Sequence[int] | None = None,
 ) -> Condition:
-    """Return the SELECT of the page's sequences, in order from the cursor's row on."""
+    """Return the SELECT of the page's sequences, in order from the cursor's row on.
+
+    Of few rows that match all are `known`.
+    """
     orders = _orders(query, scope)
     matches = plans.where(query, scope)
     plan = plans.for_page(conn, table, matches, orders, found, _order_index(query, scope))
     cursor = _cursor(conn, table, scope, query, orders)
-    if plan.walks and plans.is_scattered(orders):
-        near = plans.near(conn, table, query, scope, spans)
-        plan = plan if near is None else plans.driven(table, matches, near)
-    if plan.walks and kind_order.serves(conn, query, scope, orders):
-        sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, spans)
+    if plan.walks and known is not None:
+        plan = plans.known(table, known)
+    if plan.walks and kind_order.serves(conn, scope, orders, chosen):
+        sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, chosen)
     elif plan.walks and merged.serves(scope, orders):
         sequences = merged.sequences(conn, table, query, scope, orders, cursor)
     elif plan.walks and _is_split(query):
-        return _by_values(conn, table, query, scope, cursor)
+        return _by_values(conn, table, query, scope, cursor, chosen)
     else:
         within = [EVERYWHERE]
         if plan.walks:
-            within = _ranges(conn, table, query, scope, orders[0][0], spans)
-        parts = _parts(query, orders, cursor, within)
+            within = _ranges(conn, table, query, scope, orders[0][0], chosen)
+        parts = parts_of(query, orders, cursor, within)
         if not parts:
             return Condition("SELECT 1 WHERE 0")
         sequences = _sequences(plan, parts, orders, query, scope)
@@ -110,7 +112,12 @@ def _is_split(query: Query) -> bool:
 
 
 def _by_values(
-    conn: sqlite3.Connection, table: str, query: Query, scope: Scope, cursor: Sequence[Any]
+    conn: sqlite3.Connection,
+    table: str,
+    query: Query,
+    scope: Scope,
+    cursor: Sequence[Any],
+    chosen: Chosen,
 ) -> Condition:
     """Return the page's sequences, found for one value of the first order after another.
 
@@ -118,8 +125,8 @@ def _by_values(
     """
     first, *others = query.orders
     column, down = first.attribute.column, first.descending is not query.cursor_before
-    told = kinds.told(scope.prefix, query.filters)
-    tail = join([Condition("sequence > ?", (mark(conn, BY_KIND),)), plans.where(query, scope)])
+    told = chosen.kinds
+    tail = join([Condition("sequence > ?", (chosen.through,)), plans.where(query, scope)])
     values = conn.execute(
         f"SELECT {column} FROM executions_kinds WHERE {told.sql} UNION"
         f" SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}"
@@ -141,7 +148,8 @@ def _by_values(
             cursor=query.cursor if cursor and value == cursor[0] else "",
         )
         candidates = plans.candidates(conn, table, part, scope)
-        sequences = _found(conn, table, part, scope, candidates, plans.spans(conn, candidates))
+        chosen = choose(conn, part, scope.prefix)
+        sequences = _found(conn, table, part, scope, candidates, chosen)
         found += [row[0] for row in conn.execute(sequences.sql, sequences.values)]
         if len(found) >= wanted:
             break
@@ -174,15 +182,14 @@ def _ranges(
     query: Query,
     scope: Scope,
     column: str,
-    spans: Sequence[Condition],
+    chosen: Chosen,
 ) -> list[Range]:
     """Return the ranges of the list's first column in which the rows that match lie."""
     through = Condition("sequence > ?", (mark(conn, BY_FUNCTION),))
     tail = join([through, plans.where(query, scope)])
     return ranges(
         *(conn, column, query.filters),
-        told=plans.told(conn, query, scope),
-        spans=spans,
+        chosen=chosen,
         tail=Condition(f"SELECT {column} FROM {table} NOT INDEXED WHERE {tail.sql}", tail.values),
     )
 
@@ -207,17 +214,22 @@ def _total(
     query: Query,
     scope: Scope,
     found: list[plans.Candidate],
-    spans: Sequence[Condition],
-) -> int:
-    plan = plans.for_count(conn, table, plans.where(query, scope), query.filters, found)
+    chosen: Chosen,
+    count: bool,
+) -> tuple[int, list[int] | None]:
+    """Return the total, 0 unless it is asked for, and all rows that match if these are few."""
+    plan = plans.for_count(conn, table, plans.where(query, scope), found)
     if isinstance(plan, int):
-        return plan
-    told = any(map(kinds.tells, query.filters)) and scope.condition == scope.prefix
-    if plan.walks and told:
-        return kind_order.count(conn, table, query, scope, spans, TOTAL_MAX)
+        return (plan if count else 0), None
+    if plan.walks and scope.condition == scope.prefix:
+        most = TOTAL_MAX if count else plans.FEW + 1
+        known = kind_count.sequences(conn, table, query, scope, chosen, found, most)
+        return (len(known) if count else 0), (known if len(known) <= plans.FEW else None)
+    if not count:
+        return 0, None
     rows_found = rows("1", plan.sources, plan.where)
     sql = f"SELECT count(*) FROM ({rows_found.sql} LIMIT {TOTAL_MAX})"
-    return int(conn.execute(sql, rows_found.values).fetchone()[0])
+    return int(conn.execute(sql, rows_found.values).fetchone()[0]), None
 
 
 def _orders(query: Query, scope: Scope) -> Orders:
@@ -251,104 +263,13 @@ def _order_index(query: Query, scope: Scope) -> str:
     if first.column == CREATION.column:
         time = _time_range(query, scope)
         return time.index if time else scope.index
-    if len(query.orders) > 1 or scope.several or first.index == BY_KIND:
+    if len(query.orders) > 1 or scope.several or first.index in kinds.INDEXES:
         return ""
     return first.index
 
 
 def _keys(orders: Orders) -> str:
     return ", ".join(f"{column} {'DESC' if descending else 'ASC'}" for column, descending in orders)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a list: its condition, and the columns that have one value in it."""
-
-    condition: Condition = ALWAYS
-    fixed: frozenset[str] = frozenset()
-
-
-def _parts(query: Query, orders: Orders, row: Sequence[Any], ranges: Sequence[Range]) -> list[Part]:
-    """Return the parts of a page, none of which overlap; with a cursor those beyond its `row`.
-
-    For keys a and b, of which no two rows share the last, they are `a = ? AND b > ?` and `a > ?`.
-    A filter that compares a key decides here which parts there are: SQLite would seek by it. The
-    first key lies in `ranges`.
-    """
-    columns = [column for column, _ in orders]
-    if not row:
-        return [Part(one) for within in ranges for one in _further(query, *orders[0], None, within)]
-    equal = _compared(query, Method.EQUAL)
-    parts: list[Part] = []
-    for place in reversed(range(len(orders))):
-        known = dict(zip(columns[:place], row, strict=False))
-        if all(equal.get(column, value) == value for column, value in known.items()):
-            same = [Condition(f"{column} = ?", (value,)) for column, value in known.items()]
-            parts += [
-                Part(join([*same, one]), frozenset(known))
-                for within in ((EVERYWHERE,) if place else ranges)
-                for one in _further(query, *orders[place], row[place], within)
-            ]
-    return parts
-
-
-def _further(
-    query: Query, column: str, descending: bool, value: Any, within: Range
-) -> list[Condition]:
-    """Return the ranges of a column beyond `value`, None for all, within a range and filters."""
-    beyond, before = ("<", ">") if descending else (">", "<")
-
-    def is_beyond(bound: Any) -> bool:
-        return value is None or bool(bound < value if descending else bound > value)
-
-    equal = _compared(query, Method.EQUAL).get(column)
-    if equal is not None:
-        return [ALWAYS] if is_beyond(equal) else []
-    least, largest = _tightest(query, column, within)
-    first, last = (largest, least) if descending else (least, largest)
-    # SQLite seeks to the first bound of a side, so there is one of each.
-    further = [] if value is None else [Condition(f"{column} {beyond} ?", (value,))]
-    if first is not None and is_beyond(first.value):
-        further = [Condition(f"{column} {beyond}{first.equal} ?", (first.value,))]
-    if last is not None:
-        further.append(Condition(f"{column} {before}{last.equal} ?", (last.value,)))
-    apart = _compared(query, Method.NOT_EQUAL).get(column)
-    if apart is not None and is_beyond(apart):
-        nearer = join([*further, Condition(f"{column} {before} ?", (apart,))])
-        return [nearer, Condition(f"{column} {beyond} ?", (apart,))]
-    return [join(further)]
-
-
-class Bound(NamedTuple):
-    """One side of a range; `equal` is "=" when the value itself is within."""
-
-    value: Any
-    equal: str = "="
-
-
-def _tightest(query: Query, column: str, within: Range) -> tuple[Bound | None, Bound | None]:
-    """Return the least and the largest bound of a column: of a range, and of filters'."""
-    least, largest = ([] if value is None else [Bound(value)] for value in within)
-    for item in query.filters:
-        if isinstance(item, Comparison) and item.attribute.column == column:
-            equal = "" if item.method in (Method.LESS_THAN, Method.GREATER_THAN) else "="
-            if item.method in _ABOVE:
-                least.append(Bound(item.values[0], equal))
-            if item.method in _BELOW:
-                largest.append(Bound(item.values[-1], equal))
-    return (
-        max(least, key=lambda bound: (bound.value, not bound.equal), default=None),
-        min(largest, key=lambda bound: (bound.value, bool(bound.equal)), default=None),
-    )
-
-
-def _compared(query: Query, method: Method) -> dict[str, Any]:
-    """Return the columns that a filter compares with one value, and these values."""
-    return {
-        item.attribute.column: item.values[0]
-        for item in query.filters
-        if isinstance(item, Comparison) and item.method is method and len(item.values) == 1
-    }
 
 
 def _sequences(

@@ -7,28 +7,23 @@ matches are frequent, and a page is found soon by reading in the list's order.
 In such a walk, `blocks` leave out rows that a filter excludes, and `kind_order` reads only rows for
 which all filters of columns of few values hold. A page of a million rows then takes milliseconds.
 These take longer, up to three microseconds for each row of the function: parts of `id` and
-`request_path` (CONTAINS, ENDS_WITH), which no index finds; two frequent filters that seldom hold
-together, one of which is of a path or a duration; an order of one of these two whose first rows
-are all excluded; and all functions in order of a time with filters whose rows lie together.
+`request_path` (CONTAINS, ENDS_WITH), which no index finds; and all functions in order of a time
+with filters whose rows lie together.
 """
 
+import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
-from minifn.store.blocks import EVERYWHERE, ranges, span
 from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
 from minifn.store.kinds import BY_KIND
-from minifn.store.late_indexes import BY_FUNCTION, Source, index_of, mark, rows, sources
-from minifn.store.queries import Comparison, Filter, Method, Query
+from minifn.store.late_indexes import Source, rows, sources
+from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 
 #: Rows that are fetched and sorted in a few milliseconds.
 FEW = 3000
-#: Rows of a filter among which the first and the last one are looked for.
-SPAN_ROWS_MAX = 50_000
-#: Rows that are read one after the other in a few milliseconds.
-NEAR_ROWS = 10_000
 #: Largest total of a list: Appwrite counts no further (`APP_LIMIT_COUNT`).
 TOTAL_MAX = 5000
 #: Comparisons that hold for one range of values.
@@ -42,9 +37,6 @@ _RANGES = frozenset(
         Method.STARTS_WITH,
     }
 )
-
-#: Indexes whose order has nothing to do with creation.
-_SCATTERED = frozenset(map(index_of, ("duration_seconds", "request_path")))
 
 #: (column, whether it descends), most important first.
 Orders = list[tuple[str, bool]]
@@ -75,7 +67,7 @@ class Candidate:
     index: str
     #: It finds rows in order of creation: one value of the index's column.
     ordered: bool = False
-    #: It finds exactly the rows of the scope and its filter (if any), each once.
+    #: It finds exactly the rows of the list, each once.
     exact: bool = False
     #: It finds one range of the index.
     contiguous: bool = False
@@ -102,7 +94,7 @@ def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope)
     found = [
         candidate
         for item in query.filters
-        if (candidate := _of_filter(conn, table, item, scope)) is not None
+        if (candidate := _of_filter(conn, table, item, query.filters, scope)) is not None
     ]
     select = _select(conn, table, [(scope.index, scope.condition)])
     found.append(
@@ -119,28 +111,44 @@ def candidates(conn: sqlite3.Connection, table: str, query: Query, scope: Scope)
 
 
 def _of_filter(
-    conn: sqlite3.Connection, table: str, item: Filter, scope: Scope
+    conn: sqlite3.Connection,
+    table: str,
+    item: Filter,
+    filters: Sequence[Filter],
+    scope: Scope,
 ) -> Candidate | None:
     """Return the candidate of one filter, None when no index serves it."""
     is_told = kinds.tells(item)
     parts = [(BY_KIND, condition(item))] if is_told else range_parts(item)
     if not parts:
         return None
-    in_scope = [(index, join([scope.prefix, part])) for index, part in parts]
-    select = _select(conn, table, in_scope)
     indexes = {index for index, _ in parts}
+    # An index that begins with the kind answers filters of kinds along, and those of its column.
+    known = [] if isinstance(item, Combination) and not is_told else [item]
+    if indexes <= kinds.INDEXES:
+        known += [
+            one for one in filters if one is not item and (kinds.tells(one) or _is_of(one, indexes))
+        ]
+    along = [condition(one) for one in known if one is not item]
+    in_scope = [(index, join([scope.prefix, part, *along])) for index, part in parts]
+    select = _select(conn, table, in_scope)
     single = isinstance(item, Comparison) and item.method is Method.EQUAL and len(item.values) == 1
     in_range = isinstance(item, Comparison) and item.method in _RANGES and len(parts) == 1
     # An index in which rows of one value are in order of creation.
-    of_values = not scope.several and BY_KIND not in indexes
+    of_values = not scope.several and not indexes & kinds.INDEXES
     return Candidate(
         select=select,
         rows=_count(conn, select),
         index=indexes.pop() if len(indexes) == 1 else "",
         ordered=single and of_values,
-        exact=(is_told or isinstance(item, Comparison)) and scope.condition == scope.prefix,
+        exact=len(known) == len(filters) and scope.condition == scope.prefix,
         contiguous=(single or in_range) and of_values,
     )
+
+
+def _is_of(item: Filter, indexes: Collection[str]) -> bool:
+    """Tell whether a filter compares the column of an index, the only one."""
+    return isinstance(item, Comparison) and {item.attribute.index} == indexes
 
 
 def _select(
@@ -158,6 +166,12 @@ def _select(
 def _count(conn: sqlite3.Connection, select: Condition) -> int:
     sql = f"SELECT count(*) FROM (SELECT 1 FROM ({select.sql}) LIMIT {TOTAL_MAX})"
     return int(conn.execute(sql, select.values).fetchone()[0])
+
+
+def tested(table: str, sequence: str, matches: Condition) -> Condition:
+    """Return the condition that the row of a sequence matches."""
+    sql = f"EXISTS (SELECT 1 FROM {table} WHERE {table}.sequence = {sequence} AND ({matches.sql}))"
+    return Condition(sql, matches.values)
 
 
 def where(query: Query, scope: Scope, unsought: Collection[str] = ()) -> Condition:
@@ -181,9 +195,11 @@ def for_page(
         return Plan([(table, ALWAYS)], matches)
     best = found[0]
     if best.contiguous and best.index == order_index:
-        return Plan(sources(conn, table, order_index), matches, in_order=True)
-    scattered = order_index in _SCATTERED
-    if best.rows <= FEW or ((len(found) > 2 or scattered) and best.rows < TOTAL_MAX):
+        found_in_order = sources(conn, table, order_index)
+        return Plan(found_in_order, matches, in_order=True, walks=not best.exact)
+    scattered = is_scattered(orders)
+    may_miss = len(found) > 2 or scattered
+    if best.rows <= FEW or (may_miss and not (best.exact and scattered) and best.rows < TOTAL_MAX):
         # With several filters more rows may drive, because few may match all of them. So they may
         # when the order could have all of them at its end.
         return driven(table, matches, best.select)
@@ -194,73 +210,22 @@ def for_page(
 
 def is_scattered(orders: Orders) -> bool:
     """Tell whether an order begins with a column that has nothing to do with creation."""
-    return index_of(orders[0][0]) in _SCATTERED
-
-
-def spans(conn: sqlite3.Connection, found: list[Candidate]) -> list[Condition]:
-    """Return conditions of the blocks that have rows of candidates of scattered values.
-
-    Such rows may lie together, as those of calls that ran into their timeout.
-    """
-    known = []
-    for candidate in found:
-        if found[0].rows > FEW and candidate.index in _SCATTERED:
-            select = candidate.select
-            count, first, last = conn.execute(
-                "SELECT count(*), min(sequence), max(sequence) FROM"
-                f" (SELECT sequence FROM ({select.sql}) LIMIT {SPAN_ROWS_MAX + 1})",
-                select.values,
-            ).fetchone()
-            if 0 < count <= SPAN_ROWS_MAX:
-                known.append(span(first, last))
-    return known
-
-
-def near(
-    conn: sqlite3.Connection,
-    table: str,
-    query: Query,
-    scope: Scope,
-    spans: Sequence[Condition],
-) -> Condition | None:
-    """Return the SELECT of all rows that may match if at most NEAR_ROWS lie between them.
-
-    In an order that has nothing to do with creation they could all be at its end.
-    """
-    within = ranges(conn, "sequence", query.filters, told=told(conn, query, scope), spans=spans)
-    if within == [EVERYWHERE]:
-        return None
-    first, last = (within[0][0], within[-1][1]) if within else (1, 0)
-    if last - first >= NEAR_ROWS:
-        return None
-    rows_near = f"SELECT sequence FROM {table} NOT INDEXED WHERE sequence"
-    return Condition(
-        f"{rows_near} BETWEEN ? AND ? UNION ALL {rows_near} > ?",
-        (first, last, mark(conn, BY_FUNCTION)),
-    )
-
-
-def told(conn: sqlite3.Connection, query: Query, scope: Scope) -> Condition:
-    """Return the condition of the kinds that match, ALWAYS if kinds do not tell."""
-    known = mark(conn, BY_KIND) >= mark(conn, BY_FUNCTION)
-    if known and any(map(kinds.tells, query.filters)):
-        return kinds.told(scope.prefix, query.filters)
-    return ALWAYS
+    return orders[0][0] in kinds.ORDERED
 
 
 def for_count(
     conn: sqlite3.Connection,
     table: str,
     matches: Condition,
-    filters: Sequence[Filter],
     found: list[Candidate],
 ) -> Plan | int:
     """Plan the count of the rows that match, or return the count if a candidate has it."""
     if not found:
         return Plan([(table, ALWAYS)], matches)
     best = found[0]
-    if best.exact and len(filters) == len(found) - 1 <= 1:
-        return best.rows
+    for candidate in found:
+        if candidate.exact:
+            return candidate.rows
     if best.rows <= FEW:
         return driven(table, matches, best.select)
     return Plan(sources(conn, table, best.index), matches, walks=True)
@@ -271,3 +236,9 @@ def driven(table: str, matches: Condition, sequences: Condition) -> Plan:
     # NOT INDEXED leaves the look-up by sequence: SQLite may read a whole index and test each row.
     select = Condition(f"sequence IN ({sequences.sql})", sequences.values)
     return Plan([(f"{table} NOT INDEXED", ALWAYS)], join([select, matches]))
+
+
+def known(table: str, sequences: Sequence[int]) -> Plan:
+    """Return the plan to fetch the rows of sequences, all of which match."""
+    given = Condition("sequence IN (SELECT value FROM json_each(?))", (json.dumps(sequences),))
+    return Plan([(f"{table} NOT INDEXED", ALWAYS)], given)

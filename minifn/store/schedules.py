@@ -12,6 +12,7 @@ import msgspec
 from minifn.models import Execution, ExecutionRequest, Function
 from minifn.store import execution_queue, functions, kind_order
 from minifn.store.attributes import EXECUTIONS
+from minifn.store.chosen import choose
 from minifn.store.conditions import Condition, within
 from minifn.store.plans import Scope
 from minifn.store.queries import CREATION, Comparison, Method, Query
@@ -76,9 +77,10 @@ def ran(conn: sqlite3.Connection, sequences: Sequence[int], since: int) -> list[
     found = []
     for function in sequences:
         prefix = Condition("function = ?", (function,))
+        query = Query(filters=(by_schedule,), limit=RAN_MAX)
         newest = kind_order.sequences(
-            *(conn, "executions", Query(filters=(by_schedule,), limit=RAN_MAX)),
-            *(Scope(prefix, prefix), [(CREATION.column, True)], ()),
+            *(conn, "executions", query, Scope(prefix, prefix), [(CREATION.column, True)], ()),
+            choose(conn, query, prefix),
         )
         found += conn.execute(
             "SELECT id, function_id, created_at, status FROM executions WHERE created_at >= ?"

@@ -4,6 +4,8 @@ import asyncio
 import time
 from typing import Literal
 
+import msgspec
+
 from minifn.change_feed import Printed
 from minifn.sandbox.command import Exit
 from minifn.workers import protocol
@@ -16,42 +18,29 @@ from minifn.workers.records import (
 )
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """A request in flight."""
 
-    __slots__ = (
-        *("began", "crowded", "deadline", "delivered", "future", "kept", "kept_bytes"),
-        *("_untold", "logged", "logging", "output_mark", "request"),
-    )
-
-    def __init__(
-        self,
-        future: "asyncio.Future[FunctionResponse]",
-        deadline: float,
-        request: FunctionRequest,
-        mark: int,
-    ) -> None:
-        self.future = future
-        self.request = request
-        self.began = time.monotonic()
-        self.deadline = deadline
-        self.delivered = False
-        self.logging = request.logging
-        #: Bytes logged, kept or not.
-        self.logged = 0
-        self.kept: dict[str, bytearray] | None = None
-        self.kept_bytes = 0
-        #: Streams that were cut below their limit, because other calls of the worker logged much.
-        self.crowded: set[str] = set()
-        #: Logged bytes that no watcher was told of, by stream in their order.
-        self._untold: list[tuple[Literal["logs", "errors"], bytearray]] = []
-        #: Bytes that the process had written to its own output when the call began.
-        self.output_mark = mark
+    future: "asyncio.Future[FunctionResponse]"
+    request: FunctionRequest
+    began: float
+    deadline: float
+    #: Bytes that the process had written to its own output when the call began.
+    output_mark: int
+    delivered: bool = False
+    #: Bytes logged, kept or not.
+    logged: int = 0
+    kept: dict[str, bytearray] | None = None
+    kept_bytes: int = 0
+    #: Streams that were cut below their limit, because other calls of the worker logged much.
+    crowded: set[str] = set()
+    #: Logged bytes that no watcher was told of, by stream in their order.
+    untold: list[tuple[Literal["logs", "errors"], bytearray]] = []
 
     def log(self, stream: Literal["logs", "errors"], text: bytes, budget: int) -> int:
         """Keep logged bytes within the stream's limit and `budget`; return how many were kept."""
         self.logged += len(text)
-        if not self.logging:
+        if self.future.cancelled() or not self.request.logging:
             return 0
         if self.request.changes.live:
             self._tell(stream, text)
@@ -74,15 +63,15 @@ class Call:
 
         Bytes of one turn are told together: they cost each watcher as much as one line.
         """
-        if not self._untold:
+        if not self.untold:
             asyncio.get_running_loop().call_soon(self._tell_gathered)
-        if self._untold and self._untold[-1][0] == stream:
-            self._untold[-1][1].extend(text)
+        if self.untold and self.untold[-1][0] == stream:
+            self.untold[-1][1].extend(text)
         else:
-            self._untold.append((stream, bytearray(text)))
+            self.untold.append((stream, bytearray(text)))
 
     def _tell_gathered(self) -> None:
-        execution, gathered, self._untold = self.request.execution, self._untold, []
+        execution, gathered, self.untold = self.request.execution, self.untold, []
         if execution is None:
             return
         for stream, text in gathered:

@@ -10,7 +10,8 @@ from minifn.languages import RuntimeTable
 from minifn.languages.table import default_search_path
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.workers.pool import WORKER_BYTES, Pool
+from minifn.workers.pool import Pool
+from minifn.workers.room import WORKER_BYTES
 from minifn.workers.templates import room_of
 
 OnePool = TypeVar("OnePool", bound=Pool)

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import Self, TypeAlias, cast
+from typing import Self, cast
 
 from minifn.host.tasks import Tasks, end
 from minifn.log_text import one_line
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.spawner import Spawner
-from minifn.workers.deployment import DeploymentWorkers, is_nearly_full, take_longest_idle
+from minifn.workers.deployment import DeploymentWorkers, is_nearly_full
 from minifn.workers.records import (
     TIMED_OUT,
     FunctionRequest,
@@ -20,6 +20,7 @@ from minifn.workers.records import (
     failed,
     lasting_since,
 )
+from minifn.workers.room import Evicted, Room
 from minifn.workers.template import Template
 from minifn.workers.templates import Templates
 from minifn.workers.worker import Worker
@@ -35,11 +36,8 @@ STOPPING = "The server is stopping.\n"
 WAITING_MAX = 4_000
 DEPLOYMENT_WAITING_MAX = 1_000
 OVERLOADED = "Too many requests wait for a worker.\n"
-#: Bytes of memory that are kept free for each worker until it has answered its first request.
-WORKER_BYTES = 64 * 1024 * 1024
 #: Seconds between looks for memory while calls wait for it.
 LOOK_AGAIN_SECONDS = 0.25
-Evicted: TypeAlias = Worker | Template | None
 
 
 class Pool:
@@ -65,14 +63,15 @@ class Pool:
         self._spawner = spawner
         self._engine = engine
         self._idle_seconds = idle_seconds
-        self._workers_max = workers_max
         self._function_workers_max = function_workers_max
-        self._available_bytes = available_bytes
         self.templates = Templates(spawner, engine, template_bytes)
         self.templates.on_retired = self._stop_forks
         self._deployments: dict[str, DeploymentWorkers] = {}
         #: Every worker whose process may still run, also those that left their deployment.
         self._alive: set[Worker] = set()
+        self._room = Room(
+            self._alive, self.templates, workers_max=workers_max, available_bytes=available_bytes
+        )
         self._tasks = Tasks()
         #: The tasks that start a worker.
         self._starting: dict[asyncio.Task[None], Worker] = {}
@@ -117,19 +116,25 @@ class Pool:
         """
         began = time.monotonic()
         attempts = declines = 0
+        waited = False
         while True:
             deployment = self._deployments.get(spec.key)
-            is_present = deployment is not None and deployment.spec is spec
-            worker = deployment.free_worker() if deployment is not None and is_present else None
-            if deployment is not None and worker is not None:
-                if deployment.blocking or is_nearly_full(worker):
+            worker = None
+            if deployment is not None and deployment.spec is spec:
+                worker = deployment.free_worker()
+                if worker is not None and (deployment.blocking or is_nearly_full(worker)):
                     self._consider_growth(deployment)
-                response = await worker.call(request, deadline)
-            else:
+            if worker is None:
+                waited = True
                 found = await self._wait_for_worker(spec, deadline, queue_unbounded)
-                if not isinstance(found, FunctionResponse):
-                    found = await found.call(request, deadline)
-                response = lasting_since(found, began)
+                if isinstance(found, FunctionResponse):
+                    return lasting_since(found, began)
+                worker = found
+            try:
+                response = await worker.call(request, deadline)
+            except asyncio.CancelledError:
+                worker.abandon(request)
+                raise
             if response.failure == "declined" and declines < DECLINES_MAX:
                 declines += 1
                 continue
@@ -138,14 +143,14 @@ class Pool:
                 break
         if response.failure == "declined":
             return failed("died", "The function's workers handed the request back too often.\n")
-        return lasting_since(response, began) if declines else response
+        return lasting_since(response, began) if waited or declines else response
 
     def prewarm(self, spec: WorkerSpec) -> bool:
         """Start a worker ahead of the first request and have it import the function.
 
         Return False, and do nothing, while memory is short: it would displace a useful one.
         """
-        if self._closing or self._crowded or self._is_short():
+        if self._closing or self._crowded or self._room.is_short():
             return False
         deployment = self._deployment(spec)
         if not deployment.workers and not deployment.starting:
@@ -210,7 +215,7 @@ class Pool:
                 deployment.leave(waiter)
                 if not isinstance(exc, TimeoutError):
                     raise
-                return failed("timeout", TIMED_OUT + deployment.why_late(self._is_short()))
+                return failed("timeout", TIMED_OUT + deployment.why_late(self._room.is_short()))
             if answer is not None:
                 return answer
             deployment = self._deployments.get(spec.key) or self._deployment(spec)
@@ -252,11 +257,11 @@ class Pool:
         if of_function >= self._function_workers_max and deployment.workers:
             return
         evicted = None
-        if len(self._alive) >= self._workers_max or (self._alive and self._is_short()):
+        if self._room.is_full():
             if deployment.workers and not deployment.waiters:
                 # A spare worker displaces no other.
                 return
-            evicted = self._evict(deployment)
+            evicted = self._room.evict(deployment.spec.key, self._deployments.values())
             if evicted is None:
                 self._crowded = True
                 loop = asyncio.get_running_loop()
@@ -270,19 +275,6 @@ class Pool:
         deployment.starting.add(task)
         self._starting[task] = worker
         task.add_done_callback(self._end_start)
-
-    def _is_short(self) -> bool:
-        """Tell whether memory is short for one more worker, besides those that still grow."""
-        growing = sum(not worker.settled for worker in self._alive)
-        return self._available_bytes() < (growing + 1) * WORKER_BYTES
-
-    def _evict(self, deployment: DeploymentWorkers) -> Evicted:
-        """Take out what was idle longest, templates first if memory is short; None for nothing.
-
-        The deployment's own template stays: its forks need the least memory.
-        """
-        template = self.templates.give_way(deployment.spec.key) if self._is_short() else None
-        return template or take_longest_idle(self._deployments.values())
 
     async def _start_worker(
         self, deployment: DeploymentWorkers, worker: Worker, load: bool, evicted: Evicted

@@ -142,7 +142,7 @@ def response_headers(raw: bytes) -> Headers:
 
     Open Runtimes' rules: names are lower-case, `x-open-runtimes-*` is dropped, and there is always
     a content type, with a charset unless it is multipart. Headers that HTTP cannot carry are
-    dropped.
+    dropped, and the execution's id.
     """
     return _cached_headers(raw) if len(raw) <= _CACHED_HEADERS_BYTES else _complete_headers(raw)
 
@@ -161,6 +161,9 @@ def _sendable(headers: Headers) -> Iterable[tuple[str, str]]:
     for name, value in headers:
         name = name.lower()
         if name.startswith("x-open-runtimes-") or not _HEADER_NAME.fullmatch(name):
+            continue
+        if name == "x-appwrite-execution-id":
+            # The server tells it.
             continue
         if _CONTROL.search(value):
             continue

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from minifn.hooks import nothing
@@ -23,6 +23,7 @@ from minifn.workers.records import (
     FunctionResponse,
     WorkerFailed,
     WorkerSpec,
+    answered,
     failed,
 )
 from minifn.workers.starting import start_process
@@ -98,11 +99,6 @@ class Worker(asyncio.Protocol):
         return len(self._calls)
 
     @property
-    def free(self) -> bool:
-        """Whether it takes another request now."""
-        return len(self._calls) < self.slots
-
-    @property
     def in_service(self) -> bool:
         """Whether it takes requests, now or after the present ones."""
         return self.slots > 0
@@ -151,43 +147,43 @@ class Worker(asyncio.Protocol):
 
     # Calls
 
-    async def call(self, request: FunctionRequest, deadline: float) -> FunctionResponse:
+    def call(self, request: FunctionRequest, deadline: float) -> Awaitable[FunctionResponse]:
         """Run the function; its failures and the worker's are in the response, never raised.
 
         The response comes within DEADLINE_GRACE_SECONDS of the `deadline` (monotonic clock).
         """
-        if not self.free:
-            return failed("died", self._reason or "The worker takes no more requests.\n")
-        call = Call(
-            self._loop.create_future(),
-            deadline + DEADLINE_GRACE_SECONDS,
-            request,
-            self._output.total,
-        )
-        remaining = deadline - call.began
+        if len(self._calls) >= self.slots:
+            problem = self._reason or "The worker takes no more requests.\n"
+            return answered(failed("died", problem))
+        began = time.monotonic()
+        remaining = deadline - began
         if remaining <= 0:
-            return failed("timeout", TIMED_OUT)
+            return answered(failed("timeout", TIMED_OUT))
+        due = deadline + DEADLINE_GRACE_SECONDS
+        call = Call(self._loop.create_future(), request, began, due, self._output.total)
         self._last_id += 1
         number = self._last_id
         frame = request_frame(number, request, remaining)
         try:
             self._send(protocol.encode(frame, request.body))
         except ProtocolError as exc:
-            return failed("", f"The request is too large: {exc}.\n")
+            return answered(failed("", f"The request is too large: {exc}.\n"))
         if not self._calls:
             self._process.watch(True)
         self._calls[number] = call
         self._undelivered.append(call)
-        if call.deadline < self._timer_due:
-            self._arm(call.deadline)
-        try:
-            return await call.future
-        except asyncio.CancelledError:
-            if number in self._calls:
-                # The call occupies the worker until that answers.
-                call.logging = False
+        if due < self._timer_due:
+            self._arm(due)
+        return call.future
+
+    def abandon(self, request: FunctionRequest) -> None:
+        """Have the call of a request end early, whose caller has gone.
+
+        It occupies the worker until that answers.
+        """
+        for number, call in self._calls.items():
+            if call.request is request:
                 self._send(protocol.encode(protocol.Cancel(number)))
-            raise
 
     def load(self) -> None:
         """Have the function imported ahead of its first request."""

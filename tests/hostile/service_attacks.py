@@ -25,10 +25,10 @@ TIMED_OUT = r"Execution timed out\.\n"
 PROTOCOL = r"The worker broke the protocol: .*"
 DIED = r"The function's process (exited with code|was ended by signal) \d+.*"
 #: Errors of a flood. On a busy machine the timeout comes first, or Node.js runs out of memory, in
-#: which it keeps logs: then it ends by one of these signals, with or without a message.
+#: which it keeps logs: then it ends by one of several signals, with or without a message.
 FLOODED = (
     r"The function's process (wrote faster than"
-    r"|was ended[\s\S]* (memory|.*bad_alloc|signal (5|6|11)\b))"
+    r"|was ended: .*memory limit.*[\s\S]*)"
     r"|.* than 64 MB\.\n|" + TIMED_OUT
 )
 ANSWERED = ""

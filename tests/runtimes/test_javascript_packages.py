@@ -1,17 +1,14 @@
 """Packages of Bun and Deno: the build installs them, and workers ask no registry."""
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from minifn.languages import RuntimeTable
-from tests.builder.test_tools import Registry
+from tests.builder.npm_registry import serving
 from tests.runtimes.conftest import newest
 from tests.runtimes.contract.site import opened
 from tests.runtimes.contract.table import NOTICE, Family
@@ -31,17 +28,6 @@ class Written(Family):
     def programs(self) -> Path:
         """Return the folder."""
         return self.folder
-
-
-@contextmanager
-def serving() -> Iterator[str]:
-    """The address of a registry, while it runs."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,15 @@ from minifn.host.datadir import DataDir
 from minifn.sandbox.command import Limits
 from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
-from tests.sandbox.commands import command, shell, started, until
+from tests.sandbox.commands import PYTHON, command, shell, started, until
+
+#: Takes a share of its memory, and then ends by a signal: what it does when it gets no more.
+CRASHES = """
+import os, sys
+limit, share, number = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+held = b"x" * int(limit * share)
+os.kill(os.getpid(), number)
+"""
 
 
 @pytest.mark.parametrize("engine_name", ["bwrap", "sandlock", "process"])
@@ -43,6 +52,39 @@ def test_the_limit_that_ended_a_process_is_named(
                 spawner, engine.wrap(shell(script, limits=Limits(**limits))), timeout_seconds=10
             )
             assert output.exit.reason == reason
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("engine_name", ["bwrap", "process"])
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGTRAP])
+@pytest.mark.parametrize("share", [0.85, 0.1])
+def test_a_crash_near_the_memory_limit_is_told_with_it(
+    place: DataDir,
+    engine_name: str,
+    number: signal.Signals,
+    share: float,
+    request: pytest.FixtureRequest,
+) -> None:
+    if engine_name == "bwrap":
+        request.getfixturevalue(engine_name)
+    limits = Limits(memory_bytes=256 << 20)
+
+    async def main() -> None:
+        async with started(place, engine_name) as (spawner, engine):
+            argv = (PYTHON, "-I", "-S", "-c", CRASHES)
+            numbers = map(str, (limits.memory_bytes, share, int(number)))
+            wrapped = engine.wrap(command(*argv, *numbers, limits=limits))
+            exit = (await run(spawner, wrapped, timeout_seconds=10)).exit
+            assert exit.signal == number
+            if share < 0.5:
+                assert exit.reason == ""
+                return
+            told, _, sizes = exit.reason.partition(" near its memory limit (")
+            assert told == f"signal {int(number)} ({number.name})"
+            used, _, limit = sizes.removesuffix(" MB)").partition(" of ")
+            assert 0.8 * 256 < int(used) < 256
+            assert limit == "256"
 
     asyncio.run(main())
 

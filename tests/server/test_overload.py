@@ -6,7 +6,7 @@ import json
 import resource
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,16 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import uvicorn
 from starlette.types import Message, Receive, Scope, Send
-from uvicorn.server import ServerState
 
 from minifn.api.wire import body_stream
 from minifn.api.wire.answers import PIECE_BYTES, Answer, deliver
 from minifn.errors import ArgumentInvalid, Overloaded
 from minifn.host.budget import Budget
-from minifn.server.connections import Connection, hang_up_silent
+from minifn.server.connections import hang_up_silent
 from minifn.server.memory import GROWTH_BYTES
 from tests.patience import patient
+from tests.server.test_connections import listening
 from tests.serving import FUNCTIONS, PROJECT, Server, pack, wait_until
 
 IDLE = 3_000
@@ -179,26 +178,9 @@ async def answer_slowly(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-@contextlib.asynccontextmanager
-async def listening(connections_max: int) -> AsyncIterator[tuple[int, set[Any]]]:
-    """Yield the port and the connections of a server of `Connection`."""
-    config = uvicorn.Config(answer_slowly, log_config=None, lifespan="off")
-    config.load()
-    state = ServerState()
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(connections_max, config=config, server_state=state, app_state={}),
-        "127.0.0.1",
-        0,
-    )
-    async with server:
-        yield server.sockets[0].getsockname()[1], state.connections
-        for connection in list(state.connections):
-            connection.shutdown()
-
-
 def test_silent_connections_are_closed_and_working_ones_are_not() -> None:
     async def main() -> None:
-        async with listening(10) as (port, connections):
+        async with listening(answer_slowly, 10) as (port, connections):
             silent, mute = await asyncio.open_connection("127.0.0.1", port)
             half, sending = await asyncio.open_connection("127.0.0.1", port)
             sending.write(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc")
@@ -220,7 +202,7 @@ def test_silent_connections_are_closed_and_working_ones_are_not() -> None:
 
 def test_a_connection_beyond_the_limit_gets_an_error() -> None:
     async def main() -> None:
-        async with listening(2) as (port, _):
+        async with listening(answer_slowly, 2) as (port, _):
             kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
             reader, refused = await asyncio.open_connection("127.0.0.1", port)
             answer = await reader.read()

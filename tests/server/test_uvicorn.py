@@ -38,7 +38,15 @@ USED: dict[type, set[str]] = {
         *("handshake_complete", "handshake_initiated", "loop", "send", "transport", "writable"),
     },
     uvicorn.Server: {
-        *("capture_signals", "handle_exit", "on_tick", "serve", "server_state", "should_exit"),
+        *(
+            "capture_signals",
+            "handle_exit",
+            "main_loop",
+            "on_tick",
+            "serve",
+            "server_state",
+            "should_exit",
+        ),
         *("shutdown", "startup"),
     },
 }

@@ -19,10 +19,12 @@ def fill(conn: sqlite3.Connection, rows: int) -> int:
 
 
 def fill_unevenly(conn: sqlite3.Connection, rows: int) -> None:
-    """Fill each late index to a mark of its own: `rows` and more, that of functions to a half."""
-    others = len(late_indexes.COLUMNS) - 1
-    for limit in (*range(rows, rows + others), rows // 2):
+    """Fill each late index to a mark of its own: `rows` and more, that of functions to a half, and
+    those that lists read by blocks of functions to less.
+    """
+    half, less = rows // 2, rows // 4
+    for limit in (rows, rows + 1, rows + 2, half, less, less + 1):
         before = marks(conn)
         while marks(conn) == before:
             assert filling.fill(conn, limit)
-    assert len(set(marks(conn))) == others + 1
+    assert sorted(marks(conn)) == [less, less + 1, half, rows, rows + 1, rows + 2]

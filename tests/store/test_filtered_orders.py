@@ -61,7 +61,6 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)
         patch.setattr(plans, "TOTAL_MAX", 50)
-        patch.setattr(plans, "SPAN_ROWS_MAX", 100)
         yield connection
     connection.close()
 

@@ -7,20 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from hypothesis import (
+    HealthCheck,
+    example,
+    given,
+    settings as hypothesis_settings,
+    strategies as st,
+)
 
 from minifn.models import Execution, Function
 from minifn.store import (
     executions,
     filling,
     functions,
-    kind_order,
+    kind_count,
     kinds,
     late_indexes,
     plans,
     schema,
 )
 from minifn.store.attributes import ALL_EXECUTIONS
+from minifn.store.chosen import choose
 from minifn.store.conditions import Condition
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Combination, Comparison, Filter, Method, Order, Query
@@ -102,10 +109,8 @@ def rows(
     conn.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 0)
-        patch.setattr(plans, "SPAN_ROWS_MAX", 100)
         patch.setattr(plans, "TOTAL_MAX", TOTAL)
         patch.setattr("minifn.store.paging.TOTAL_MAX", TOTAL)
-        patch.setattr(plans, "NEAR_ROWS", 3 * BLOCK)
         yield conn, executions.TABLE.all(conn, "1 ORDER BY sequence")
     conn.close()
 
@@ -131,6 +136,18 @@ filters = st.lists(
 )
 
 
+#: A page of a part of a text, counted in an index that has fewer rows than others.
+WITHIN_PATHS: dict[str, Any] = {
+    "found": [Comparison(Method.CONTAINS, ALL_EXECUTIONS["request_path"], ("/",))],
+    "columns": [],
+    "ways": [False] * 3,
+    "place": 0,
+    "before": False,
+    "function_id": "fn",
+    "limit": 6,
+}
+
+
 def holds(item: Filter, row: Execution) -> bool:
     if isinstance(item, Combination):
         return (all if item.operator == "and" else any)(holds(one, row) for one in item.filters)
@@ -138,6 +155,7 @@ def holds(item: Filter, row: Execution) -> bool:
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@example(**WITHIN_PATHS)
 @given(
     found=filters,
     columns=st.lists(st.sampled_from(ORDERED), max_size=2, unique=True),
@@ -196,8 +214,9 @@ def counted(conn: sqlite3.Connection, query: Query) -> int:
     prefix = Condition("function = (SELECT sequence FROM functions WHERE id = 'fn')")
     scope = plans.Scope(prefix, prefix, late_indexes.BY_FUNCTION)
     query = replace(query, filters=kinds.together(query.filters))
-    spans = plans.spans(conn, plans.candidates(conn, "executions", query, scope))
-    return kind_order.count(conn, "executions", query, scope, spans, ROWS)
+    found = plans.candidates(conn, "executions", query, scope)
+    chosen = choose(conn, query, prefix)
+    return len(kind_count.sequences(conn, "executions", query, scope, chosen, found, ROWS))
 
 
 def test_a_range_has_rows_that_no_block_holds_yet(

@@ -10,7 +10,6 @@ import pytest
 
 from minifn.models import Execution, Function
 from minifn.store import (
-    blocks,
     executions,
     filling,
     functions,
@@ -31,8 +30,9 @@ from minifn.store.queries import CREATION, Comparison, Method, Order, Query
 from tests.store.filling import fill, marks
 
 #: The last schema in which SQLite kept the index of the order of creation, the last one in which
-#: all late indexes had one mark, and the last one without kinds.
-BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS = 14, 16, 17
+#: all late indexes had one mark, the last one without kinds, and the last one in which indexes of
+#: paths and durations began with the function.
+BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS, BEFORE_ORDERED = 14, 16, 17, 18
 #: Columns that a late index holds as they are.
 COLUMNS = tuple(column for column in late_indexes.COLUMNS if column != "kind")
 
@@ -67,7 +67,7 @@ def assert_true_copies(conn: sqlite3.Connection) -> None:
         f"SELECT {columns}, sequence FROM executions WHERE sequence <= ? ORDER BY sequence",
         (late_indexes.mark(conn, BY_KIND),),
     ).fetchall()
-    told = f"SELECT {columns}, sequence FROM {kinds.ROWS} ORDER BY sequence"
+    told = f"SELECT {columns}, sequence FROM {kinds.rows(BY_KIND)} ORDER BY sequence"
     assert conn.execute(told).fetchall() == expected
     # No kind is without rows.
     (count,) = conn.execute("SELECT count(*) FROM executions_kinds").fetchone()
@@ -75,12 +75,21 @@ def assert_true_copies(conn: sqlite3.Connection) -> None:
     for column in COLUMNS:
         index = late_indexes.index_of(column)
         columns = ", ".join(dict.fromkeys(("function", column, "sequence")))
+        source = index
+        if index in kinds.INDEXES:
+            columns, source = f"{', '.join(kinds.COLUMNS)}, {columns}", kinds.rows(index)
         held = late_indexes.held(conn, index)
         expected = conn.execute(
             f"SELECT {columns} FROM executions WHERE sequence <= ? ORDER BY {columns}", held.values
         ).fetchall()
-        found = conn.execute(f"SELECT * FROM {index} WHERE {held.sql}", held.values)
+        found = conn.execute(
+            f"SELECT {columns} FROM {source} WHERE {held.sql} ORDER BY {columns}", held.values
+        )
         assert found.fetchall() == expected, column
+        assert (
+            conn.execute(f"SELECT count(*) FROM {source}").fetchone()
+            == conn.execute(f"SELECT count(*) FROM {index}").fetchone()
+        )
 
 
 def test_rows_are_filled_in_once_there_are_enough(conn: sqlite3.Connection) -> None:
@@ -265,7 +274,9 @@ def test_changes_on_both_sides_of_the_mark_are_followed(
     assert conn.execute("SELECT count(*) FROM executions_by_kind").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("schema_version", [BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS])
+@pytest.mark.parametrize(
+    "schema_version", [BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS, BEFORE_ORDERED]
+)
 def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version: int) -> None:
     """Indexes of kinds and of the order of creation are filled by steps if they are new."""
     with contextlib.closing(connect(tmp_path / "older.db")) as conn:
@@ -285,14 +296,22 @@ def test_the_marks_of_an_older_database_move_over(tmp_path: Path, schema_version
                     " FROM executions WHERE sequence <= 20"
                 )
         if has_function:
-            blocks.add(conn, 0, 20)
+            conn.execute(
+                "INSERT INTO executions_blocks SELECT min(sequence), max(sequence), min(id),"
+                " max(id), min(created_at), max(created_at), min(updated_at), max(updated_at)"
+                " FROM executions WHERE sequence <= 20"
+            )
+        if schema_version > BEFORE_KINDS:
+            kinds.note(conn, 0, 20, 20)
+            kinds.add(conn, "", "sequence <= ?", (20,))
         if schema_version < BEFORE_KINDS:
             settings.put(conn, "executions_indexed", "20")
         else:
-            for column in ("status", *COLUMNS):
+            for column in ("kind" if schema_version > BEFORE_KINDS else "status", *COLUMNS):
                 settings.put(conn, f"executions_by_{column}", "20")
         schema.migrate(conn)
-        assert marks(conn) == [0, *[20] * (len(COLUMNS) - 1), 20 if has_function else 0]
+        has_kind = schema_version > BEFORE_KINDS
+        assert marks(conn) == [20 * has_kind, 20 * has_function, 20, 20, 0, 0]
         assert settings.get(conn, "executions_indexed") == ""
         assert settings.get(conn, "executions_by_status") == ""
         waiting = Comparison(Method.EQUAL, EXECUTIONS["status"], ("waiting",))

@@ -287,6 +287,11 @@ def test_pages_of_all_functions_visit_every_row_once_in_order(
 
 @fixture_is_read_only
 @given(query=queries)
+@example(
+    query=Query(
+        filters=(Comparison(Method.NOT_BETWEEN, EXECUTIONS["id"], ("e07", "e00")),), limit=1
+    )
+)
 def test_a_list_without_plans_has_the_same_pages(
     rows: tuple[sqlite3.Connection, list[Execution]], thresholds: int, query: Query
 ) -> None:

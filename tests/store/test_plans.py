@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, late_indexes, plans, schema
+from minifn.store import executions, functions, kinds, late_indexes, plans, schema
 from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
-from minifn.store.kinds import BY_KIND
 from minifn.store.queries import CREATION, Comparison, Kind, Method, Order, Query
 from tests.store.filling import fill
 
@@ -48,7 +47,6 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
     connection.execute("COMMIT")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plans, "FEW", 30)
-        patch.setattr(plans, "NEAR_ROWS", 100)
         patch.setattr(plans, "TOTAL_MAX", 50)
         patch.setattr("minifn.store.paging.TOTAL_MAX", 50)
         yield connection
@@ -107,8 +105,8 @@ def test_every_order_is_read_from_its_index_without_sorting(
     assert uses(index, found), found
     assert_no_full_scan(found)
     # The rows of the page and those of the tail may be sorted, the others may not. A cursor has two
-    # ranges in each source. In an order of kinds a page is sorted with its tail.
-    tails = (2 if cursor or index == BY_KIND else 1) * late_indexes.is_late(index)
+    # ranges in each source. If rows of kinds are merged, a page is sorted with its tail.
+    tails = (2 if cursor or index in kinds.INDEXES else 1) * late_indexes.is_late(index)
     assert sum("TEMP B-TREE FOR" in step for step in found) <= 1 + tails, found
 
 

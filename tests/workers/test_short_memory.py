@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
-from minifn.workers.pool import WORKER_BYTES
 from minifn.workers.records import WorkerSpec
+from minifn.workers.room import WORKER_BYTES
 from tests.workers.harness import FUNCTIONS, Language, function
 
 

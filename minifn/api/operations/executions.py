@@ -130,8 +130,12 @@ def answered(call: Call, result: ExecutionResult) -> ASGIApp:
             body = result.body.decode()
         except UnicodeDecodeError as exc:
             raise BinaryBody from exc
-    content = responses.execution_result(
-        result, body, call.shape, privileged=call.caller.privileged
+    content = responses.execution(
+        result.execution,
+        call.shape,
+        privileged=call.caller.privileged,
+        body=body,
+        headers=result.headers,
     )
     return multipart_answer(content, 201) if multipart else json_answer(content, 201)
 

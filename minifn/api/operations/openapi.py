@@ -84,7 +84,7 @@ def _samples() -> dict[str, dict[str, Any]]:
     return {
         "function": {**responses.function(function, (), full), "vars": [variable]},
         "deployment": responses.deployment(Deployment(id="", function_id=""), full),
-        "execution": responses.execution(execution, full, privileged=True),
+        "execution": msgspec.to_builtins(responses.execution(execution, full, privileged=True)),
         "variable": variable,
         "runtime": responses.runtime(runtime, full),
         "specification": responses.specification(SPECIFICATIONS[0]),

@@ -40,22 +40,17 @@ def decode(body: bytes, content_type: str) -> dict[str, Any]:
             )
         return parse_query(body)
     if kind == "application/json" or body.lstrip()[:1] == b"{":
-        return _decode_json(body)
+        if len(body) > JSON_TOKENS_MAX:
+            _check_tokens(body)
+        try:
+            params = jsontext.decode(body)
+        except jsontext.JsonInvalid as exc:
+            raise ArgumentInvalid(f"The request's body is not valid JSON: {exc}") from exc
+        if isinstance(params, dict):
+            return params
+        if params:
+            raise ArgumentInvalid("The request's body must be a JSON object.")
     return {}
-
-
-def _decode_json(body: bytes) -> dict[str, Any]:
-    if len(body) > JSON_TOKENS_MAX:
-        _check_tokens(body)
-    try:
-        params = jsontext.decode(body)
-    except jsontext.JsonInvalid as exc:
-        raise ArgumentInvalid(f"The request's body is not valid JSON: {exc}") from exc
-    if isinstance(params, dict):
-        return params
-    if not params:
-        return {}
-    raise ArgumentInvalid("The request's body must be a JSON object.")
 
 
 def _check_tokens(body: bytes) -> None:

@@ -62,6 +62,7 @@ PUBLIC = ()
 
 #: The window of rate limits.
 RATE_SECONDS = 60
+_FORM = "multipart/form-data"
 
 
 class Context:
@@ -136,6 +137,7 @@ class Call:
 
     __slots__ = (
         "allowance",
+        "body_bytes",
         "caller",
         "context",
         "files",
@@ -158,6 +160,8 @@ class Call:
         self.in_project = False
         #: The rest of the operation's rate limit, None without a limit.
         self.allowance: Allowance | None = None
+        #: Bytes of the body that count in the budget until the answer is made.
+        self.body_bytes = 0
         #: Files of an upload, on disk until the handler returns.
         self.files: dict[str, UploadedFile] = {}
 
@@ -261,66 +265,62 @@ class Endpoint:
         call = Call(self._context, scope, dict(scope["headers"]))
         old = call.shape < Shape.V1_3
         endpoint = self._before_1_3 if old and self._before_1_3 is not None else self
+        operation = endpoint.operation
         answer: ASGIApp
         try:
-            answer = await endpoint._answer(call, scope, receive)
+            await endpoint._check(call)
+            if operation.upload and call.header(b"content-type").lower().startswith(_FORM):
+                answer = await endpoint._answer_upload(call, receive)
+            else:
+                answer = await operation.handler(call, await endpoint._params(call, receive))
         except MinifnError as exc:
             answer = error_answer(exc, typed=not old)
         except Exception as exc:
             answer = unexpected_answer(exc, scope, typed=not old)
+        finally:
+            call.parts.budgets.bodies.give(call.body_bytes)
         if call.allowance is not None and isinstance(answer, Answer):
             answer.headers += call.allowance.headers()
         return answer
 
-    async def _answer(self, call: Call, scope: Scope, receive: Receive) -> ASGIApp:
+    async def _check(self, call: Call) -> None:
+        """Check the caller and its rights. Raises MinifnError."""
         operation = self.operation
         has_key = bool(call.headers.get(b"x-appwrite-key"))
         if not has_key:
-            self._context.origins.check(scope["method"], call.headers)
+            self._context.origins.check(call.scope["method"], call.headers)
         await authenticate(call)
         if has_key and not call.caller.privileged:
             # The key is unknown, so the caller is trusted no more than a page.
-            self._context.origins.check(scope["method"], call.headers)
+            self._context.origins.check(call.scope["method"], call.headers)
         if self._scopes and not call.has_scope(self._scopes):
             self._check_token(call)
         if operation.keys_only and not call.caller.privileged:
             raise scope_missing(call.caller, operation.scopes[0])
         if call.caller.reach:
-            await self._check_reach(call, scope["path_params"])
+            await self._check_reach(call, call.scope["path_params"])
         if self._rate is not None:
             self._check_rate(self._rate, call)
         if operation.needs_project and not call.in_project:
             raise AccessForbidden(
                 "This operation belongs to a project: name it in the X-Appwrite-Project header."
             )
-        path_params = scope["path_params"]
-        if operation.upload:
-            return await self._answer_upload(call, path_params, receive)
-        if not self._takes_more:
-            return await operation.handler(call, self._reader.read(path_params))
-        if scope["method"] in ("GET", "HEAD"):
-            sent = bodies.parse_query(scope["query_string"])
-            return await operation.handler(call, self._reader.read({**sent, **path_params}))
-        return await self._answer_body(call, path_params, receive)
 
-    async def _answer_body(
-        self, call: Call, path_params: dict[str, Any], receive: Receive
-    ) -> ASGIApp:
-        budget = call.parts.budgets.bodies
-        body = await read_bytes(receive, budget=budget)
-        taken = len(body)
-        try:
-            sent = (body, call.header(b"content-type"), path_params)
-            params = (
-                self._read(*sent)
-                if taken <= THREAD_BYTES
-                else await asyncio.to_thread(self._read, *sent)
-            )
-            # While the function runs only its own body stays in memory, not the whole request.
-            del body, sent
-            return await self.operation.handler(call, params)
-        finally:
-            budget.give(taken)
+    async def _params(self, call: Call, receive: Receive) -> Params:
+        """Return the parameters of a request that is no upload. Raises ArgumentInvalid."""
+        path_params = call.scope["path_params"]
+        if not self._takes_more:
+            return self._reader.read(path_params)
+        if call.scope["method"] in ("GET", "HEAD"):
+            sent = bodies.parse_query(call.scope["query_string"])
+            return self._reader.read({**sent, **path_params})
+        # While the function runs only its own body stays in memory, not the whole request.
+        body = await read_bytes(receive, budget=call.parts.budgets.bodies)
+        call.body_bytes = len(body)
+        content_type = call.header(b"content-type")
+        if len(body) <= THREAD_BYTES:
+            return self._read(body, content_type, path_params)
+        return await asyncio.to_thread(self._read, body, content_type, path_params)
 
     def _read(self, body: bytes, content_type: str, path_params: dict[str, Any]) -> Params:
         return self._reader.read({**bodies.decode(body, content_type), **path_params})
@@ -357,22 +357,17 @@ class Endpoint:
         if call.allowance.exceeded:
             raise RateLimitExceeded
 
-    async def _answer_upload(
-        self, call: Call, path_params: dict[str, Any], receive: Receive
-    ) -> ASGIApp:
-        content_type = call.header(b"content-type")
+    async def _answer_upload(self, call: Call, receive: Receive) -> ASGIApp:
         parts = call.parts
+        content_type = call.header(b"content-type")
         limit_bytes = parts.config.upload_limit + CHUNK_BYTES
-        if not content_type.lower().startswith("multipart/form-data"):
-            return await self._answer_body(call, path_params, receive)
         incoming = parts.budgets.uploads
         incoming.take(1)
         try:
             async with upload(receive, content_type, parts.data.deployments, limit_bytes) as form:
                 call.files = form.files()
-                return await self.operation.handler(
-                    call, self._reader.read({**form.params(), **path_params})
-                )
+                sent = {**form.params(), **call.scope["path_params"]}
+                return await self.operation.handler(call, self._reader.read(sent))
         except StorageInvalidFileSize as exc:
             if call.shape is Shape.FULL:
                 raise DeploymentInvalidFileSize from exc

@@ -19,7 +19,6 @@ from minifn.models import (
     ApiKey,
     Deployment,
     Execution,
-    ExecutionResult,
     Function,
     Headers,
     Record,
@@ -271,15 +270,6 @@ def _execution_0(
             "write": [],
         }
     return old
-
-
-def execution_result(
-    result: ExecutionResult, body: str | bytes, shape: Shape, *, privileged: bool
-) -> dict[str, Any]:
-    """Return a synchronous execution with the body and all headers of its answer."""
-    return execution(
-        result.execution, shape, privileged=privileged, body=body, headers=result.headers
-    )
 
 
 def variable(record: Variable, shape: Shape) -> dict[str, Any]:

@@ -84,9 +84,9 @@ class Closer:
                 groups.append([item])
             else:
                 short.append(item)
-        return {self._start(group) for group in groups if group} - {0}
+        return {self._start(group, now) for group in groups if group} - {0}
 
-    def _start(self, trees: list[Tree]) -> int:
+    def _start(self, trees: list[Tree], now: float) -> int:
         read, write = os.pipe()
         child = errand(functools.partial(_answer, trees, self._shared, write))
         if not child:
@@ -98,7 +98,7 @@ class Closer:
         self._children[read] = child
         self._poll.register(read, select.POLLIN)
         for item in trees:
-            item.looked_at = True
+            item.looked_at, item.closer_began = True, now
         return child
 
     def receive(self, descriptor: int, now: float) -> Iterator[tuple[Tree, str]]:

@@ -22,16 +22,12 @@ from . import cgroup, confine, isolated, overdue, proc, tree
 from .branches import AdoptionRefused, Branch, Sandbox
 from .closer import Closer
 from .control import Control
-from .messages import Adopt, Exited, Spawn, ToLauncher
+from .ends import exited
+from .messages import Adopt, Spawn, ToLauncher
 from .start import PARKED_DESCRIPTOR, Starter, errand
 from .tree import Tree
 
 PR_SET_CHILD_SUBREAPER = 36
-#: Limits that the kernel reports by a signal.
-LIMIT_SIGNALS = {
-    int(signal.SIGXFSZ): "file size limit exceeded",
-    int(signal.SIGXCPU): "CPU time limit exceeded",
-}
 #: Seconds between rounds of killing while a tree is dying.
 KILL_ROUND_SECONDS = 0.005
 #: Seconds that the launcher's own end may take.
@@ -199,13 +195,15 @@ class Launcher:
         """Collect every child that ended, own or adopted; tell whether there are others."""
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return False
             if pid == 0:
                 return True
             self.errands.discard(pid)
             self.orphans.pop(pid, None)
+            for one in self.trees.values():
+                one.note_end(pid, usage.ru_maxrss * 1024)
             if item := self.by_pid.pop(pid, None):
                 item.status = status
 
@@ -317,24 +315,6 @@ class Launcher:
             time.sleep(KILL_ROUND_SECONDS)
         if self.groups is not None:
             self.groups.leave()
-
-
-def exited(item: Tree, status: int) -> Exited:
-    """Return the report of a tree's end; `status` is the root's raw wait status."""
-    code = os.waitstatus_to_exitcode(status)
-    if item.namespaced and 128 < code < 128 + signal.NSIG:
-        code = 128 - code  # bwrap reports a death by signal as shells do.
-    reason = item.reason or LIMIT_SIGNALS.get(-code, "") or (item.limit_hit if code else "")
-    if code == -signal.SIGKILL and not item.killed and proc.oom_kills() > item.oom_kills:
-        reason = reason or "the server ran out of memory"
-    return {
-        "op": "exited",
-        "id": item.id,
-        "code": code if code >= 0 else None,
-        "signal": -code if code < 0 else None,
-        "reason": reason,
-        "left": item.left,
-    }
 
 
 def renice(pid: int, nice: int) -> None:

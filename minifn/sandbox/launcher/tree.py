@@ -11,6 +11,7 @@ from . import proc
 from .cgroup import Group, write
 from .hidden_use import NOTHING, held
 from .messages import Left, Spawn
+from .rest import REST_SECONDS, Rest
 from .sockets import Queues
 
 #: Name of the variable that marks every process of a tree, unless the process hides it.
@@ -19,6 +20,9 @@ COOKIE = "MINIFN_TREE"
 FAST_SECONDS, IDLE_SECONDS = 0.1, 1.0
 #: Seconds between closer looks at a tree that seems to be within its limits.
 CLOSER_SECONDS = 1.0
+#: Closer looks at a tree at rest before the next one may wait. The second one counts what was in
+#: flight at the first.
+REST_CLOSER_LOOKS = 2
 #: Share of a core for the launcher's own looks at all trees together.
 LOOK_SHARE = 0.5
 #: Share of a core for a child's closer looks at one tree.
@@ -91,14 +95,21 @@ class Tree:
         self.left: Left = ""
         self.fast = True
         self.check_at = now
+        self._rest = Rest()
         #: Whether a cheap look cannot tell that the tree is within its memory limit.
         self.unsure = False
         #: Whether a child takes a closer look now.
         self.looked_at = False
+        #: When the last closer look began.
+        self.closer_began = now
+        #: Since when it was at rest at that time, and the closer looks since then.
+        self._closer_at_rest = (now, 0)
         #: Time, CPU seconds and result of the last closer look.
         self._closer_at = now
         self.closer_cost = 0.0
         self.seen = Seen("", in_flight=False, shared=0)
+        #: The most memory that a look has found, or the kernel has told of one process.
+        self.peak_bytes = 0
         #: Bytes of memory in use, and of disk free, on the machine at that time.
         self._in_use = self._free = 0
         #: Processes that run and show no memory, and the number of such looks.
@@ -125,6 +136,11 @@ class Tree:
             with contextlib.suppress(OSError):
                 write(f"/proc/{pid}/oom_score_adj", str(self.oom_score))
         self.expose_looks = EXPOSE_LOOKS if lower else self.expose_looks - 1
+
+    def note_end(self, pid: int, peak_bytes: int) -> None:
+        """Note the most memory of a process that has ended, if it was one of the tree."""
+        if pid == self.pid or pid in self._rest.members:
+            self.peak_bytes = max(self.peak_bytes, peak_bytes)
 
     def watch(self, fast: bool, now: float) -> None:
         """Set whether it is looked at often, because it works, or seldom."""
@@ -161,20 +177,29 @@ class Tree:
     def check(self, now: float, trees: int) -> str:
         """Measure the tree as far as that is cheap; return why it must be killed, or "".
 
-        A look that takes long delays the next: each of the `trees` has its share of a core.
+        A look that takes long delays the next: each of the `trees` has its share of a core. Trees
+        that idle are looked at together, so that this process wakes up once for all of them.
         """
         began = time.thread_time()
-        reason = self._look()
+        reason = "" if self._rests(now) else self._look(now)
         cost = (time.thread_time() - began) * trees / LOOK_SHARE
-        self.check_at = now + max(FAST_SECONDS if self.fast else IDLE_SECONDS, cost)
+        pause = FAST_SECONDS if self.fast else IDLE_SECONDS - now % IDLE_SECONDS
+        self.check_at = now + max(pause, cost)
         return reason
 
-    def _look(self) -> str:
+    def _rests(self, now: float) -> bool:
+        """Tell whether nothing has changed since it was looked at."""
+        return self.expose_looks <= 0 and self._rest.lasts(now)
+
+    def _look(self, now: float) -> str:
         members = self.members()
+        self._rest.note(members, now)
         if self.expose_looks > 0:
             self.expose(members)
         sizes = [proc.sizes(pid) for pid in members]
         self._kill_blind(members, sizes)
+        own = sum(resident - shared for _, resident, shared in sizes)
+        self.peak_bytes = max(self.peak_bytes, own)
         if self.memory_bytes:
             # The largest private memory of one process is a lower bound for the whole tree.
             if max((resident - shared for _, resident, shared in sizes), default=0) > self.ceiling:
@@ -207,6 +232,8 @@ class Tree:
         """
         if self.looked_at or not (self.memory_bytes or self.tmp_bytes):
             return False
+        if self._closer_at_rest >= (self._rest.since, REST_CLOSER_LOOKS) and self._rests(now):
+            return self._closer_at < now - now % REST_SECONDS
         pause = FAST_SECONDS if self.unsure else CLOSER_SECONDS
         if now >= self._closer_at + max(pause, self.closer_cost / CLOSER_SHARE):
             return True
@@ -254,6 +281,10 @@ class Tree:
         """
         self.looked_at = False
         self._closer_at, self.closer_cost = now, cost
+        if self.closer_began > self._rest.since:
+            since, looks = self._closer_at_rest
+            looks = looks + 1 if since == self._rest.since else 1
+            self._closer_at_rest = (self._rest.since, looks)
         if seen is None:
             return self.too_much_memory if self.memory_bytes else ""
         self._in_use = memory_in_use(proc.machine()) if self.unsure else 0
