@@ -22,7 +22,7 @@ class ApiEndpoint:
 
     def _note(self) -> None:
         # Each execution reads these.
-        #: Whether no request can tell more.
+        #: Whether requests no longer change the address.
         self.is_known = self._origin_is_known and self._prefix_is_known
         #: The URL of the API, `/v1` included.
         self.url = f"{self._origin}{self._prefix}/v1"

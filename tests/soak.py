@@ -24,7 +24,7 @@ from tests.serving import FINAL_BUILD, FINAL_EXECUTION, FUNCTIONS, Api, Server, 
 
 #: How much slower the good function's slowest hundredth may be than without other load.
 SLOWDOWN_MAX = 3.0
-#: What may come on top between the second quarter of the time and the last.
+#: Most growth between the second quarter of the time and the last.
 GROWTH_SHARE, GROWTH_BYTES, GROWTH_DESCRIPTORS = 0.1, 16 * 1024 * 1024, 20
 LOG_BYTES_PER_MINUTE = 1024 * 1024
 #: Function -> path of its executions. Each has a way of its own to be a bad neighbour.

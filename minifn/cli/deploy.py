@@ -72,16 +72,24 @@ def _deployed(session: Session, entry: FunctionEntry, message: str, activate: bo
     if session.as_json:
         click.echo(json.dumps(_result(deployment, seconds, url)))
     elif deployment["status"] == "ready":
-        rest = url if activate else f"not active: minifn activate {entry.id} {deployment['$id']}"
+        rest = f"not active: minifn activate {entry.id} {deployment['$id']}"
+        if activate:
+            rest = url if _is_open(remote, entry.id) else f"closed to guests: minifn run {entry.id}"
         click.echo(printable(f"{entry.id}  ready in {duration(seconds)}  {rest}".rstrip()))
     if deployment["status"] != "ready":
         note(f"minifn: the build of {entry.id} {_ended(deployment)}")
     return bool(deployment["status"] == "ready")
 
 
+def _is_open(remote: Remote, function_id: str) -> bool:
+    """Tell whether guests may call a function: at its address every caller is one."""
+    execute = remote.call("GET", f"/functions/{function_id}")["execute"]
+    return not {"any", "guests"}.isdisjoint(execute)
+
+
 def _ended(deployment: dict[str, Any]) -> str:
     verb = "was canceled" if deployment["status"] == "canceled" else "failed"
-    return f"{verb}; what answered before still answers"
+    return f"{verb}; the active deployment is as before"
 
 
 def _result(deployment: dict[str, Any], seconds: float, url: str) -> dict[str, Any]:

@@ -18,6 +18,8 @@ def git(**flags: str | None) -> None:
     """
     config = configuration(**flags)
     secret = signing_secret(config)
+    if not config.git_installations:
+        click.echo("No installation is set: MINIFN_GIT_INSTALLATIONS names them.", err=True)
     for installation in Installations(config.git_installations).all:
         click.echo(printable(f"{installation.name}  {installation.directory or installation.url}"))
         click.echo(

@@ -99,6 +99,8 @@ def list_keys(as_json: bool, data: str | None) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    if not rows:
+        click.echo("There is only the admin key: `minifn keys create` makes others.", err=True)
     for row in rows:
         expires = f"expires {row['expire']}" if row["expire"] else "does not expire"
         reach = f"  for {' '.join(row['functions'])}" if row["functions"] else ""

@@ -33,8 +33,8 @@ def replay(
     """Send the request of an execution again.
 
     Method, path and headers are the same. minifn keeps no bodies of requests: give it again as
-    BODY. The active deployment answers, or with --deployment another one that is ready; the
-    active one stays active. With --diff the exit code is 1 when the executions differ.
+    BODY. The active deployment answers, or with --deployment another ready deployment, which does
+    not become active. With --diff the exit code is 1 when the executions differ.
     """
     before = session.remote.call("GET", f"/minifn/executions/{execution_id}")
     call = FunctionCall(

@@ -115,7 +115,7 @@ class DeploymentWorkers:
     def missing_workers(self, has_template: bool = False) -> int:
         """Return how many workers to start now; more at once if a template forks them.
 
-        That is one for each call that waits, or as many as take them together; and a spare one when
+        That is one for each call that waits, or as many as take them together; and one more when
         all workers are nearly full or calls that block keep them busy.
         """
         waiting = len(self.waiters)

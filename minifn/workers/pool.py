@@ -259,7 +259,7 @@ class Pool:
         evicted = None
         if self._room.is_full():
             if deployment.workers and not deployment.waiters:
-                # A spare worker displaces no other.
+                # A worker that no call waits for displaces no other.
                 return
             evicted = self._room.evict(deployment.spec.key, self._deployments.values())
             if evicted is None:

@@ -7,8 +7,7 @@ server sends the next request after each answer. With MINIFN_CONCURRENCY above 1
 many threads instead. A function that returns an awaitable, such as `async def`, runs on one event
 loop in the main thread, with many calls at a time.
 
-Locks and clocks come from their C modules at import, so monkey patching (gevent) does not change
-them.
+Locks and clocks come from their C modules at import, which monkey patching (gevent) leaves alone.
 """
 
 from __future__ import annotations
@@ -324,10 +323,7 @@ class Worker:
     # The event loop
 
     def _run_loop(self, call: Context, output=None) -> None:
-        """Read and run further calls on an event loop; never returns.
-
-        `output` is the awaitable result of the first call if it has run already.
-        """
+        """Run a call, or its awaitable `output`, and all later ones on a loop; never returns."""
         import asyncio
 
         try:
@@ -347,8 +343,13 @@ class Worker:
         self._begin(call, output)
         while self._frames:
             self._begin_each([self._frames.popleft()])
-        self._loop.add_reader(self.channel.fd, lambda: self._begin_each(self.channel.receive()))
+        self._loop.add_reader(self.channel.fd, self._read, self.channel.next_is_read(self._loop))
         self._loop.run_forever()
+
+    def _read(self, next_is_read) -> None:
+        self._begin_each(self.channel.receive())
+        while next_is_read():
+            self._begin_each(self.channel.receive())
 
     def _begin_each(self, frames) -> None:
         # Answers of calls that never wait take no turn of the loop.

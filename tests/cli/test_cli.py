@@ -170,6 +170,8 @@ def test_a_signal_stops_the_server_and_all_it_started(data: Path, number: signal
 
 def test_keys_are_made_listed_and_deleted_beside_a_running_server(started: Server) -> None:
     data = str(started.data)
+    none = minifn("keys", "list", "--data", data)
+    assert (none.stdout, "minifn keys create" in none.stderr) == ("", True)
     made = minifn("keys", "create", "--name", "reader", "--scope", "functions.read", "--data", data)
     assert made.returncode == 0
     secret = made.stdout.removesuffix("\n")
@@ -290,6 +292,8 @@ def test_hosts_of_repositories_get_a_secret_of_their_own(data: Path) -> None:
         "git", "--data", str(data), "--port", "8123",
         MINIFN_GIT_INSTALLATIONS=installations, MINIFN_JWT_SECRET="s" * 64,
     )  # fmt: skip
+    none = minifn("git", "--data", str(data), MINIFN_JWT_SECRET="s" * 64)
+    assert (none.stdout, "MINIFN_GIT_INSTALLATIONS" in none.stderr) == ("", True)
     lines = [line.split() for line in done.stdout.splitlines()]
     assert lines[0] == ["one", "/srv/git"]
     assert lines[1] == ["webhook", "http://127.0.0.1:8123/v1/vcs/one/events"]

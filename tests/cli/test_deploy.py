@@ -13,7 +13,8 @@ HELLO = 'def main(context):\n    return context.res.text("Hello, " + context.req
 def test_a_bare_folder_becomes_a_function(here: Here, api: Api) -> None:
     here.file("bare-hello/main.py", HELLO)
     done = here.run("deploy", "bare-hello", "--message", "first try")
-    assert re.fullmatch(r"bare-hello  ready in [\d.]+ m?s.*\n", done.stdout)
+    says = r"bare-hello  ready in [\d.]+ m?s  closed to guests: minifn run bare-hello\n"
+    assert re.fullmatch(says, done.stdout)
     function = api.call("GET", "/functions/bare-hello", 200)
     assert (function["name"], function["entrypoint"]) == ("bare-hello", "main.py")
     assert function["runtime"] == api.runtime("python")
@@ -24,7 +25,7 @@ def test_a_bare_folder_becomes_a_function(here: Here, api: Api) -> None:
     api.call(
         "PUT", "/functions/bare-hello", 200, json={"name": "Kept", "timeout": 7, "execute": ["any"]}
     )
-    here.run("deploy", "bare-hello")
+    assert here.run("deploy", "bare-hello").stdout.endswith("/\n")
     function = api.call("GET", "/functions/bare-hello", 200)
     assert (function["name"], function["timeout"], function["execute"]) == ("Kept", 7, ["any"])
 
@@ -42,7 +43,7 @@ def test_a_failed_build_ends_with_1_and_says_why(here: Here) -> None:
     assert done.stdout == ""
     assert "SyntaxError" in done.stderr
     assert done.stderr.endswith(
-        "minifn: the build of broken failed; what answered before still answers\n"
+        "minifn: the build of broken failed; the active deployment is as before\n"
     )
     described = json.loads(here.run("deploy", "broken", "--json", status=1).stdout)
     assert described["status"] == "failed"

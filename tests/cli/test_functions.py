@@ -64,5 +64,6 @@ def test_one_function_is_shown_with_all_about_it(here: Here, function: str, serv
 
 def test_deploy_and_ls_name_the_same_address(here: Here, api: Api) -> None:
     here.file("listed-address/main.py", CODE)
+    here.run("init", "listed-address")
     line = here.run("deploy", "listed-address").stdout
     assert line.endswith(f"  http://listed-address.functions.localhost:{here.server.port}/\n")

@@ -29,7 +29,7 @@ PAGES = {
     "keys": "No API key yet",
     "wall": "draft",
     "new": "Create",
-    "functions/hello": "completed",
+    "functions/hello": "http://hello.functions.localhost:",
     "functions/hello/try": "The same call",
     "functions/hello/deployments": "active",
     "functions/hello/variables": "GREETING",

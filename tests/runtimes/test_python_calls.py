@@ -99,6 +99,35 @@ def main(context):
     return context.res.text("fine")
 """
 
+#: Leaves work to the event loop that goes on when the call is over, and then makes a file.
+LEFT = """import asyncio, pathlib, threading
+
+async def main(context):
+    loop, kind = asyncio.get_running_loop(), context.req.path[1:]
+    file = pathlib.Path(context.req.query_string)
+
+    def in_a_thread():
+        loop.call_soon_threadsafe(file.touch)
+
+    async def task():
+        ours, theirs = await asyncio.open_connection("127.0.0.1", port)
+        await ours.read(1)
+        file.touch()
+
+    async def answer(reader, writer):
+        writer.write(b"x")
+
+    if kind == "timer":
+        loop.call_later(0.02, file.touch)
+    elif kind == "thread":
+        threading.Timer(0.02, in_a_thread).start()
+    elif kind == "socket":
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        context.task = asyncio.create_task(task())
+    return context.res.empty()
+"""
+
 PROCESSES = """import concurrent.futures, multiprocessing
 
 def square(number):
@@ -184,6 +213,20 @@ def test_awaitable_results_share_one_event_loop(
     code = deployed(tmp_path, AWAITABLE)
     for answer in asked(python, code, ["/"] * 4, env):
         assert (answer.status_code, answer.body) == (200, b"done"), answer.errors
+
+
+def test_the_event_loop_goes_on_between_calls(python: Language, tmp_path: Path) -> None:
+    async def ask() -> None:
+        spec = python.spec(deployed(tmp_path, LEFT), "main")
+        async with function(tmp_path / "run", spec, function_workers_max=1) as call:
+            for kind in ("nothing", "timer", "thread", "socket", "nothing"):
+                file = tmp_path / kind
+                answer = await call(f"/{kind}", query=str(file))
+                assert answer.status_code == 204, answer.errors
+                if kind != "nothing":
+                    await call.until(file.exists)
+
+    asyncio.run(ask())
 
 
 def test_patches_of_the_standard_library_leave_the_worker_alone(

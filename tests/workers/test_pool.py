@@ -71,14 +71,14 @@ def test_callers_of_a_slow_function_are_answered_together(python: Language, tmp_
                 seconds = time.monotonic() - began
                 assert {answer.status_code for answer in answers} == {200}
             assert len({answer.body for answer in answers}) == 16
-            # One spare worker is there before a caller waits.
+            # One more worker is there before a caller waits.
             assert call.pool.workers <= 17
             assert seconds < patient(1.5)
 
     asyncio.run(run())
 
 
-def test_a_spare_worker_starts_while_a_call_blocks(python: Language, tmp_path: Path) -> None:
+def test_one_more_worker_starts_while_a_call_blocks(python: Language, tmp_path: Path) -> None:
     async def run() -> None:
         spec = python.spec(FUNCTIONS / "contract_time", "main")
         async with function(tmp_path, spec) as call:
@@ -129,7 +129,7 @@ def test_a_worker_that_imports_its_function_gets_no_call_while_another_has_room(
             await call.until(lambda: len(deployment.workers) == 2)
             assert (await call()).body == first
             gate.unlink()
-            # The spare worker imports the function without a call, and is the least busy one then.
+            # The second worker imports the function without a call, and is the least busy one then.
             await call.until(lambda: deployment.workers[1].settled)
             assert (await call()).body != first
             for one in busy:
