@@ -50,7 +50,9 @@ class DeploymentWorkers:
     def growth_seconds(self, has_template: bool) -> float:
         """Return the seconds from a wait to the start of another worker."""
         if not self.blocking:
-            return GROW_SECONDS
+            # A wait for calls that last longer is no burst of fast ones.
+            lasted = min((one.busy_seconds for one in self.workers), default=0.0)
+            return max(FORK_GROW_SECONDS, GROW_SECONDS - lasted)
         return FORK_GROW_SECONDS if has_template else BLOCKING_GROW_SECONDS
 
     def free_worker(self) -> Worker | None:

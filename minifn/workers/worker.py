@@ -99,6 +99,12 @@ class Worker(asyncio.Protocol):
         return len(self._calls)
 
     @property
+    def busy_seconds(self) -> float:
+        """How long its oldest request is in flight, 0 without one."""
+        oldest = next(iter(self._calls.values()), None)
+        return time.monotonic() - oldest.began if oldest else 0.0
+
+    @property
     def in_service(self) -> bool:
         """Whether it takes requests, now or after the present ones."""
         return self.slots > 0

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from minifn.workers.deployment import FORK_GROW_SECONDS, GROW_SECONDS
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from tests.patience import patient
 from tests.workers.harness import FUNCTIONS, Language, function, pool_of
@@ -85,6 +86,22 @@ def test_one_more_worker_starts_while_a_call_blocks(python: Language, tmp_path: 
             await call()
             slow = asyncio.create_task(call("/sleep", query="5"))
             await call.until(lambda: call.pool.workers == 2)
+            assert not slow.done()
+            slow.cancel()
+
+    asyncio.run(run())
+
+
+def test_a_call_that_waits_for_a_slow_one_gets_a_worker_at_once(
+    timed: WorkerSpec, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with function(tmp_path, timed) as call:
+            await call()
+            deployment = call.pool._deployments[timed.key]
+            assert deployment.growth_seconds(False) == GROW_SECONDS
+            slow = asyncio.create_task(call("/sleep", query="5"))
+            await call.until(lambda: deployment.growth_seconds(False) == FORK_GROW_SECONDS)
             assert not slow.done()
             slow.cancel()
 
