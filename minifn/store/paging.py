@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
-from minifn.store import kind_count, kind_order, kinds, merged, plans
+from minifn.store import kind_count, kind_order, kinds, merged, paths, plans
 from minifn.store.blocks import EVERYWHERE, Range, ranges
 from minifn.store.chosen import Chosen, choose
 from minifn.store.conditions import Condition, join
@@ -57,7 +57,11 @@ def page(
         firsts.setdefault(order.attribute.column, order)
     query = replace(query, orders=tuple(firsts.values()))
     if scope.index:
-        query = replace(query, filters=kinds.together(query.filters))
+        through = mark(conn, kinds.ORDERED["request_path"])
+        filters = tuple(
+            paths.resolve(conn, table.name, item, scope.prefix, through) for item in query.filters
+        )
+        query = replace(query, filters=kinds.together(filters))
     found = plans.candidates(conn, table.name, query, scope)
     chosen = choose(conn, query, scope.prefix)
     total, known = _total(conn, table.name, query, scope, found, chosen, count)
