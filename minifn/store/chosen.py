@@ -5,7 +5,7 @@ of another column has no row of it for which the filters of that column hold.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
@@ -68,9 +68,9 @@ def choose(conn: sqlite3.Connection, query: Query, prefix: Condition) -> Chosen:
     )
 
 
-def of_column(filters: Sequence[Filter], column: str) -> Condition:
+def of_column(filters: Sequence[Filter], column: str, unsought: Collection[str] = ()) -> Condition:
     """Return the condition of the filters that compare a column."""
-    return join([condition(item) for item in filters if compares(item, column)])
+    return join([condition(item, unsought) for item in filters if compares(item, column)])
 
 
 def compares(item: Filter, column: str) -> bool:

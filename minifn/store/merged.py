@@ -14,6 +14,7 @@ from minifn.store import late_indexes
 from minifn.store.blocks import Range
 from minifn.store.chosen import of_column
 from minifn.store.conditions import ALWAYS, Condition, join
+from minifn.store.parts import tightest
 from minifn.store.plans import Orders, Scope, where
 from minifn.store.queries import INTEGER_MAX, Query
 
@@ -50,8 +51,10 @@ def sequences(
     way = "DESC" if descending else "ASC"
     name = late_indexes.index_of(column)
     held = late_indexes.held(conn, name)
-    index = _Index(name, column, descending, join([held, of_column(query.filters, column)]))
-    parts = _parts(within, descending, cursor)
+    index = _Index(
+        name, column, descending, join([held, of_column(query.filters, column, (column,))])
+    )
+    parts = _parts(query, column, within, descending, cursor)
     given = ", ".join(["(?, ?, ?)"] * len(parts)) or "(NULL, NULL, NULL)"
     head = index.after("chosen.of_function", "given.first", "given.at", "given.until")
     following = index.after("walk.of_function", "walk.key", "walk.at", "walk.until")
@@ -82,13 +85,16 @@ def sequences(
     return Condition(sql, values)
 
 
-def _parts(within: Sequence[Range], descending: bool, cursor: Row) -> list[tuple[int, int, int]]:
+def _parts(
+    query: Query, column: str, within: Sequence[Range], descending: bool, cursor: Row
+) -> list[tuple[int, int, int]]:
     """Return the ranges beyond the cursor's row: each begins after a row of a value and a sequence,
     and ends with a value.
     """
     found = []
-    for least, largest in within:
-        ends = -INTEGER_MAX if least is None else least, INTEGER_MAX if largest is None else largest
+    for one in within:
+        least, largest = tightest(query, column, one)
+        ends = least.value if least else -INTEGER_MAX, largest.value if largest else INTEGER_MAX
         first, until = ends[::-1] if descending else ends
         start = first, INTEGER_MAX if descending else -1
         if cursor:

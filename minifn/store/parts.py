@@ -60,7 +60,7 @@ def further(
     equal = _compared(query, Method.EQUAL).get(column)
     if equal is not None:
         return [Condition(f"{column} = ?", (equal,))] if is_beyond(equal) else []
-    least, largest = _tightest(query, column, within)
+    least, largest = tightest(query, column, within)
     first, last = (largest, least) if descending else (least, largest)
     # SQLite seeks to the first bound of a side, so there is one of each.
     begins = [] if value is None else [Condition(f"{column} {beyond} ?", (value,))]
@@ -90,7 +90,7 @@ class Bound(NamedTuple):
     equal: str = "="
 
 
-def _tightest(query: Query, column: str, within: Range) -> tuple[Bound | None, Bound | None]:
+def tightest(query: Query, column: str, within: Range) -> tuple[Bound | None, Bound | None]:
     """Return the least and the largest bound of a column: of a range, and of filters'."""
     least, largest = ([] if value is None else [Bound(value)] for value in within)
     for item in query.filters:
