@@ -9,7 +9,7 @@ slices, the rows are filled again: those beyond the mark do not count.
 
 import sqlite3
 
-from minifn.store import blocks, kinds, settings
+from minifn.store import blocks, kinds, paths, settings
 from minifn.store.late_indexes import COLUMNS, index_of, mark
 
 #: Rows that an index gets at a time. A tail is worth it when it has as many.
@@ -107,6 +107,8 @@ def _fill_slice(conn: sqlite3.Connection) -> bool:
 
 def _add(conn: sqlite3.Connection, column: str, where: str, *values: int) -> None:
     if index_of(column) in kinds.INDEXES:
+        if column == paths.COLUMN:
+            paths.add(conn, where, values)
         kinds.add(conn, "" if column == "kind" else column, where, values)
         return
     columns = ", ".join(dict.fromkeys(("function", column, "sequence")))

@@ -57,10 +57,8 @@ def page(
         firsts.setdefault(order.attribute.column, order)
     query = replace(query, orders=tuple(firsts.values()))
     if scope.index:
-        through = mark(conn, kinds.ORDERED["request_path"])
-        filters = tuple(
-            paths.resolve(conn, table.name, item, scope.prefix, through) for item in query.filters
-        )
+        through = mark(conn, kinds.ORDERED[paths.COLUMN])
+        filters = paths.resolve(conn, table.name, query.filters, scope, through)
         query = replace(query, filters=kinds.together(filters))
     found = plans.candidates(conn, table.name, query, scope)
     chosen = choose(conn, query, scope.prefix)

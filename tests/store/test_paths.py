@@ -121,12 +121,17 @@ def test_each_part_finds_its_rows(
         assert found(conn, *filters, function_id=function_id) == sorted(expected)
 
 
+@pytest.mark.parametrize("function_id", ["fn", ""])
 @pytest.mark.parametrize(
     ("method", "value"),
     [(Method.CONTAINS, "sers/27"), (Method.ENDS_WITH, "/27"), (Method.CONTAINS, "nothing")],
 )
 def test_few_rows_are_read(
-    conn: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, method: Method, value: str
+    conn: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    method: Method,
+    value: str,
+    function_id: str,
 ) -> None:
     # The candidates of a plan are counted so far.
     monkeypatch.setattr(plans, "TOTAL_MAX", 50)
@@ -138,7 +143,7 @@ def test_few_rows_are_read(
         return 0
 
     conn.set_progress_handler(count, STEPS)
-    found(conn, Comparison(method, PATH, (value,)))
+    found(conn, Comparison(method, PATH, (value,)), function_id=function_id)
     conn.set_progress_handler(None, 0)
     assert steps < STEPS_MAX
 
