@@ -147,7 +147,7 @@ def test_a_worker_that_imports_its_function_gets_no_call_while_another_has_room(
             assert (await call()).body == first
             gate.unlink()
             # The second worker imports the function without a call, and is the least busy one then.
-            await call.until(lambda: deployment.workers[1].settled)
+            await call.until(lambda: deployment.workers[1].loaded)
             assert (await call()).body != first
             for one in busy:
                 one.cancel()
