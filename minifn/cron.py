@@ -24,6 +24,7 @@ MACROS = {
     "@MIDNIGHT": "0 0 * * *",
     "@HOURLY": "0 * * * *",
 }
+MINUTE_MS = 60_000
 #: Most years until a run: a fifth Monday in February comes every 28 years, around 2100 after 40.
 YEARS_MAX = 50
 
@@ -52,7 +53,13 @@ def next_run(expression: str, after: int) -> int | None:
 
     Raises ValueError for an expression that is not valid.
     """
-    return min(_runs(expression, after, later=True), default=None)
+    return _next_run(expression, after // MINUTE_MS)
+
+
+@lru_cache(maxsize=1024)
+def _next_run(expression: str, minute: int) -> int | None:
+    """Return the first run behind the beginning of a minute; many functions have the same one."""
+    return min(_runs(expression, minute * MINUTE_MS, later=True), default=None)
 
 
 def previous_run(expression: str, before: int) -> int | None:
@@ -72,7 +79,8 @@ def _runs(expression: str, instant_ms: int, *, later: bool) -> Iterator[int]:
         try:
             times = croniter(plain, instant_ms / 1000, max_years_between_matches=YEARS_MAX)
             found = times.get_next(float) if later else times.get_prev(float)
-        except CroniterBadDateError:
+        except (CroniterBadDateError, OverflowError):
+            # It never comes, or not before the last year of the calendar ends.
             continue
         if found >= 0:
             yield int(found) * 1000

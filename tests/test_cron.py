@@ -147,6 +147,29 @@ def test_29_february_waits_for_a_leap_year_and_30_february_for_ever() -> None:
     assert cron.previous_run("0 0 30 2 *", instant(2026, 1, 1)) is None
 
 
+@pytest.mark.parametrize("expression", ["* * * * *", "*/5 * * * 1-5", "0 9 L * 5#2", "0 0 1 1 *"])
+def test_no_run_is_behind_the_last_year_of_the_calendar(expression: str) -> None:
+    last = instant(9999, 12, 31, 23, 59)
+    assert cron.next_run(expression, last) is None
+    assert cron.next_run(expression, last + 59_999) is None
+
+
+def test_functions_of_one_schedule_have_it_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of functions tick at the same minute, each some milliseconds later."""
+    computed: list[str] = []
+    parse = cron.parse
+
+    def counted(text: str) -> tuple[str, ...]:
+        computed.append(text)
+        return parse(text)
+
+    monkeypatch.setattr(cron, "parse", counted)
+    noon = instant(2031, 3, 1, 12)
+    found = {cron.next_run("*/7 * * * *", noon + late) for late in range(0, 60_000, 600)}
+    assert found == {noon + 7 * 60_000}
+    assert computed == ["*/7 * * * *"]
+
+
 def test_either_kind_of_day_is_enough() -> None:
     july = instant(2026, 7, 1)
     assert runs("0 0 13 * 5", july, 4) == [

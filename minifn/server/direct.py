@@ -286,7 +286,7 @@ class DirectConnection(Connection):
         """Answer a request whose body has arrived."""
         self.cycle = cycle = DirectCycle(self)
         cycle.keep_alive = keep_alive
-        # Without a name it would be given a number, and the loop would pass it on: a quarter more.
+        # The loop's `create_task` would number it, which costs a quarter more.
         answering = self._answer(cycle, replying, body)
         cycle.task = asyncio.Task(answering, loop=self.loop, name="minifn answer")
         self.tasks.add(cycle.task)

@@ -126,10 +126,13 @@ def _alone(directory: Path) -> Iterator[None]:
     """Keep other restores out of a directory. Raises BackupError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            # Some network file systems lock no directory.
+            if isinstance(exc, BlockingIOError):
+                raise BackupError(f"another restore into {directory} is under way") from exc
         yield
-    except BlockingIOError as exc:
-        raise BackupError(f"another restore into {directory} is under way") from exc
     finally:
         os.close(descriptor)
 

@@ -90,9 +90,9 @@ class Retention:
                     # On a full disk, a sweep is part of the remedy.
                     pause_seconds = START_SECONDS
                 logger.error(
-                    "a sweep failed (%s); the next one is in %.0f minutes",
+                    "a sweep failed (%s); the next one is in %.0f s",
                     error,
-                    pause_seconds / 60,
+                    pause_seconds,
                     exc_info=trace_of(error),
                 )
 

@@ -203,15 +203,22 @@ class Database:
         self._listeners.append(listener)
 
     def _read_loop(self, queue: "SimpleQueue[Read | None]") -> None:
-        conn = connect(self.path, readonly=True, cipher=self._cipher)
+        conn: sqlite3.Connection | None = None
         deadline = math.inf
-        conn.set_progress_handler(lambda: time.monotonic() > deadline, READ_STEPS)
+
+        def is_late() -> bool:
+            return time.monotonic() > deadline
+
         while (asked := queue.get()) is not None:
             deadline, (fn, args, kwargs, future) = asked
             outcome: Outcome
             try:
-                if time.monotonic() > deadline:
+                if is_late():
                     raise DatabaseTimeout
+                if conn is None:
+                    # A failure is this caller's, and the next one tries again.
+                    conn = connect(self.path, readonly=True, cipher=self._cipher)
+                    conn.set_progress_handler(is_late, READ_STEPS)
                 conn.execute("BEGIN")
                 try:
                     outcome = (future, fn(conn, *args, **kwargs or {}), None)
@@ -222,14 +229,16 @@ class Database:
                 interrupted = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
                 outcome = (future, None, DatabaseTimeout() if interrupted else error)
             self._tell([outcome], None, reads=1)
-        conn.close()
+        if conn is not None:
+            conn.close()
 
     def _checkpoint_loop(self) -> None:
-        conn = connect(self.path)
+        conn: sqlite3.Connection | None = None
         while not self._closing:
             self._checkpoint_due.wait()
             self._checkpoint_due.clear()
             try:
+                conn = conn or connect(self.path)
                 if checkpoint(conn) > LOG_PAGES_MAX:
                     # The log restarts only when all of it was moved. The second pass leaves little
                     # for the third, which keeps the writer waiting.
@@ -241,7 +250,8 @@ class Database:
                     "checkpoint of %s failed; the write-ahead log grows until one succeeds",
                     self.path,
                 )
-        conn.close()
+        if conn is not None:
+            conn.close()
 
     def missing(self) -> str:
         """Return the file that was removed or replaced, "" while all are there."""

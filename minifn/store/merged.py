@@ -5,10 +5,12 @@ that a page reads its own rows and one row of each function.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from minifn.store import late_indexes
+from minifn.store.blocks import Range
 from minifn.store.chosen import of_column
 from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.plans import Orders, Scope, where
@@ -35,26 +37,34 @@ def sequences(
     scope: Scope,
     orders: Orders,
     cursor: Row,
+    within: Sequence[Range],
 ) -> Condition:
     """Return the SELECT of the page's sequences; LIMIT and OFFSET are its last two values.
 
     `orders` are a column with a late index and the sequence, in one direction. `cursor` has their
-    values in the cursor's row, () without a cursor.
+    values in the cursor's row, () without a cursor. Rows that match have the column `within` these
+    ranges, of which there is one at least.
     """
     (column, descending), _ = orders
+    least, largest = within[0][0], within[-1][1]
     way = "DESC" if descending else "ASC"
     name = late_indexes.index_of(column)
-    wanted = join([late_indexes.held(conn, name), of_column(query.filters, column)])
+    first, last = (largest, least) if descending else (least, largest)
+    beyond, before = ("<", ">") if descending else (">", "<")
+    begin = ALWAYS if first is None else Condition(f"{column} {beyond}= ?", (first,))
+    end = ALWAYS if last is None else Condition(f"{column} {before}= ?", (last,))
+    held = late_indexes.held(conn, name)
+    wanted = join([end, held, of_column(query.filters, column)])
     index = Index(name, column, descending, wanted)
     head = (
         index.after("chosen.of_function", "?", "?", cursor)
-        if cursor
-        else index.first("chosen.of_function")
+        if cursor and not _is_before(cursor[0], first, descending)
+        else index.first("chosen.of_function", begin)
     )
     following = index.after("walk.of_function", "walk.key", "walk.at")
     matches = where(query, scope)
-    beyond = _beyond(column, descending, cursor)
-    tail = join([Condition("sequence > ?", (late_indexes.mark(conn, name),)), beyond, matches])
+    further = _beyond(column, descending, cursor)
+    tail = join([Condition("sequence > ?", (late_indexes.mark(conn, name),)), further, matches])
     # SQLite from 3.41 on would else read all functions to their ends before the first row.
     sql = (
         "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("
@@ -87,9 +97,9 @@ class Index:
     descending: bool
     wanted: Condition
 
-    def first(self, function: str) -> Condition:
-        """Return the sequence of a function's first row."""
-        return self._sought(function, ALWAYS)
+    def first(self, function: str, begin: Condition) -> Condition:
+        """Return the sequence of a function's first row that is not before a bound."""
+        return self._sought(function, begin)
 
     def after(self, function: str, key: str, at: str, cursor: Row = ()) -> Condition:
         """Return the sequence of the row after that with a key and a sequence.
@@ -112,6 +122,11 @@ class Index:
             f" ORDER BY {self.column} {way}, sequence {way} LIMIT 1)",
             found.values,
         )
+
+
+def _is_before(value: Any, end: Any, descending: bool) -> bool:
+    """Tell whether a value comes before the first one of a range."""
+    return end is not None and bool(value > end if descending else value < end)
 
 
 def _beyond(column: str, descending: bool, cursor: Row) -> Condition:

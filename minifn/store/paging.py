@@ -27,6 +27,8 @@ EVERYTHING = Scope()
 ROW_CHARS = 2048
 #: The column of `created_at`, which every table has.
 _TIME = "created_at"
+#: The sequences of a page without rows.
+_NOTHING = Condition("SELECT 1 WHERE 0")
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ def _found(
     if plan.walks and kind_order.serves(conn, scope, orders, chosen):
         sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, chosen)
     elif plan.walks and merged.serves(scope, orders):
-        sequences = merged.sequences(conn, table, query, scope, orders, cursor)
+        within = _ranges(conn, table, query, scope, orders[0][0], chosen)
+        if not within:
+            return _NOTHING
+        sequences = merged.sequences(conn, table, query, scope, orders, cursor, within)
     elif plan.walks and _is_split(query):
         return _by_values(conn, table, query, scope, cursor, chosen)
     else:
@@ -101,7 +106,7 @@ def _found(
             within = _ranges(conn, table, query, scope, orders[0][0], chosen)
         parts = parts_of(query, orders, cursor, within)
         if not parts:
-            return Condition("SELECT 1 WHERE 0")
+            return _NOTHING
         sequences = _sequences(plan, parts, orders, query, scope)
     return Condition(sequences.sql, (*sequences.values, query.limit, query.offset))
 

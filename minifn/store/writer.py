@@ -54,6 +54,8 @@ FLUSHED_COMMIT_SECONDS, LOOP_COMMIT_SECONDS = 0.001, 0.005
 #: Seconds without a commit on the event loop after a longer one. Each longer one doubles them, and
 #: each usual one takes a five-hundredth: they grow if more than one in 350 is longer.
 PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX = 0.01, 1.0
+#: Least multiple of a longer commit's time that passes before the next one on the event loop.
+PAUSE_TIMES = 50
 
 
 class DatabaseLost(sqlite3.OperationalError):
@@ -208,7 +210,9 @@ class Writer:
             return
         doubled = max(2 * self._pause_seconds, PAUSE_SECONDS_MIN)
         self._pause_seconds = min(doubled, PAUSE_SECONDS_MAX)
-        self._loop_commits_from = ended + self._pause_seconds
+        # A disk that takes a second now and then holds up a fiftieth of the requests, not half.
+        held = PAUSE_TIMES * (ended - began)
+        self._loop_commits_from = ended + max(self._pause_seconds, held)
 
     def _count(self) -> None:
         """Count a commit, and have a checkpoint made when it is due."""

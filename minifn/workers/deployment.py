@@ -17,7 +17,7 @@ BLOCKING_GROW_SECONDS, FORK_GROW_SECONDS = 0.02, 0.002
 #: Divisor of a worker's slots: with fewer free ones, the next worker starts ahead of need.
 SPARE_SLOTS_SHARE = 4
 #: Calls that a worker without its function counts for, in the choice of the least busy one.
-UNSETTLED = 1_000_000
+NOT_LOADED = 1_000_000
 #: Most workers of one deployment that start at the same time, and that are forked.
 STARTS_MAX, FORKS_MAX = 4, 32
 
@@ -50,7 +50,9 @@ class DeploymentWorkers:
     def growth_seconds(self, has_template: bool) -> float:
         """Return the seconds from a wait to the start of another worker."""
         if not self.blocking:
-            return GROW_SECONDS
+            # A wait for calls that last longer is no burst of fast ones.
+            lasted = min((one.busy_seconds for one in self.workers), default=0.0)
+            return max(FORK_GROW_SECONDS, GROW_SECONDS - lasted)
         return FORK_GROW_SECONDS if has_template else BLOCKING_GROW_SECONDS
 
     def free_worker(self) -> Worker | None:
@@ -62,8 +64,8 @@ class DeploymentWorkers:
         for worker in self.workers:
             busy = worker.busy
             if busy < worker.slots:
-                if not worker.settled:
-                    busy += UNSETTLED
+                if not worker.loaded:
+                    busy += NOT_LOADED
                 if found is None or busy < least:
                     found, least = worker, busy
                     if not busy:

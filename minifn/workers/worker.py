@@ -67,7 +67,7 @@ class Worker(asyncio.Protocol):
         self.idle_since = time.monotonic()
         self._made_at = self.idle_since
         #: Whether the wrapper said or showed that the function is imported.
-        self._is_loaded = False
+        self.loaded = False
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._process: Process
@@ -99,14 +99,20 @@ class Worker(asyncio.Protocol):
         return len(self._calls)
 
     @property
+    def busy_seconds(self) -> float:
+        """How long its oldest request is in flight, 0 without one."""
+        oldest = next(iter(self._calls.values()), None)
+        return time.monotonic() - oldest.began if oldest else 0.0
+
+    @property
     def in_service(self) -> bool:
         """Whether it takes requests, now or after the present ones."""
         return self.slots > 0
 
     @property
     def settled(self) -> bool:
-        """Whether it has imported its function, and so probably grown to its full size."""
-        return self._is_loaded or time.monotonic() > self._made_at + SETTLE_SECONDS
+        """Whether it has probably grown to its full size in memory."""
+        return self.answered > 0 or time.monotonic() > self._made_at + SETTLE_SECONDS
 
     @property
     def slots_free(self) -> int:
@@ -263,7 +269,7 @@ class Worker(asyncio.Protocol):
                 elif type(frame) is Ready:
                     self._become_ready(frame)
                 elif type(frame) is protocol.Loaded:
-                    self._is_loaded = self._is_loaded or not body
+                    self.loaded = self.loaded or not body
                     self.spec.tell_load(body.decode(errors="replace"))
         except ProtocolError as exc:
             self._kill(f"The worker broke the protocol: {exc}.\n")
@@ -314,7 +320,7 @@ class Worker(asyncio.Protocol):
         call.finish(frame.status_code, bytes(frame.headers), body, frame.failure)
         self._take(frame.id)
         self.answered += 1
-        self._is_loaded = True
+        self.loaded = True
         self._idle_declines = 0
         if self._careful and self.slots:
             # The wrapper would have reported a blocking call by now.

@@ -30,6 +30,7 @@ from minifn.sandbox.choose import choose
 from minifn.sandbox.command import Bind, Command, EngineUnavailable, Limits, Network
 from minifn.sandbox.engines import Engine
 from minifn.sandbox.launcher import proc
+from minifn.sandbox.launcher.ends import CRASH_SIGNALS
 from minifn.sandbox.process import Process
 from minifn.sandbox.spawner import Output, Spawner, run
 from tests.sandbox.commands import command_line
@@ -254,7 +255,8 @@ def node_attacks() -> list[str]:
 def judged(output: Output, harmed: Callable[[], bool]) -> tuple[str, str]:
     """`stopped`: the attempt failed. `killed`: it succeeded for a moment. `open`: nothing held."""
     text, ended = output.text.strip(), output.exit
-    if ended.reason:
+    # A program that ends by itself where its memory is refused was stopped; the reason tells of it.
+    if ended.reason and ended.signal not in CRASH_SIGNALS:
         return "killed", ended.reason
     if "BREACHED" in text or ("LEFT" in text and harmed()):
         return "open", text

@@ -162,6 +162,25 @@ def test_a_list_ends_at_its_deadline_and_delays_no_other_read(
     asyncio.run(run())
 
 
+def test_a_reader_that_cannot_open_the_file_tells_its_caller_and_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with Database(tmp_path / "db") as database:
+            with monkeypatch.context() as patch:
+                patch.setattr(database_module, "connect", _no_memory)
+                for _ in range(2 * database_module.READERS):
+                    with pytest.raises(MemoryError):
+                        await database.read(_names)
+            assert await database.read(_names) == set()
+
+    asyncio.run(run())
+
+
+def _no_memory(*_: object, **__: object) -> sqlite3.Connection:
+    raise MemoryError
+
+
 def test_readers_cannot_write(tmp_path: Path) -> None:
     async def run() -> None:
         async with Database(tmp_path / "db") as database:

@@ -92,12 +92,14 @@ def test_a_lone_row_joins_the_writes_of_its_turn(tmp_path: Path) -> None:
     assert asyncio.run(run()) == {"2 by minifn-writer"}
 
 
+@pytest.mark.parametrize(("seconds", "times"), [(60.0, 0), (0.0, 1_000_000_000)])
 def test_the_loop_pauses_after_a_slow_commit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, times: int
 ) -> None:
     monkeypatch.setattr(writer, "LOOP_COMMIT_SECONDS", 0.0)
-    monkeypatch.setattr(writer, "PAUSE_SECONDS_MIN", 60.0)
-    monkeypatch.setattr(writer, "PAUSE_SECONDS_MAX", 60.0)
+    monkeypatch.setattr(writer, "PAUSE_SECONDS_MIN", seconds)
+    monkeypatch.setattr(writer, "PAUSE_SECONDS_MAX", seconds)
+    monkeypatch.setattr(writer, "PAUSE_TIMES", times)
 
     async def run() -> list[str]:
         async with Database(tmp_path / "db", flushed=False) as database:

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from minifn.workers.deployment import FORK_GROW_SECONDS, GROW_SECONDS
 from minifn.workers.records import FunctionRequest, FunctionResponse, WorkerSpec
 from tests.patience import patient
 from tests.workers.harness import FUNCTIONS, Language, function, pool_of
@@ -91,6 +92,22 @@ def test_one_more_worker_starts_while_a_call_blocks(python: Language, tmp_path: 
     asyncio.run(run())
 
 
+def test_a_call_that_waits_for_a_slow_one_gets_a_worker_at_once(
+    timed: WorkerSpec, tmp_path: Path
+) -> None:
+    async def run() -> None:
+        async with function(tmp_path, timed) as call:
+            await call()
+            deployment = call.pool._deployments[timed.key]
+            assert deployment.growth_seconds(False) == GROW_SECONDS
+            slow = asyncio.create_task(call("/sleep", query="5"))
+            await call.until(lambda: deployment.growth_seconds(False) == FORK_GROW_SECONDS)
+            assert not slow.done()
+            slow.cancel()
+
+    asyncio.run(run())
+
+
 def test_the_next_worker_starts_before_a_call_waits(python: Language, tmp_path: Path) -> None:
     async def run() -> None:
         spec = python.spec(FUNCTIONS / "contract_time", "main_async")
@@ -130,7 +147,7 @@ def test_a_worker_that_imports_its_function_gets_no_call_while_another_has_room(
             assert (await call()).body == first
             gate.unlink()
             # The second worker imports the function without a call, and is the least busy one then.
-            await call.until(lambda: deployment.workers[1].settled)
+            await call.until(lambda: deployment.workers[1].loaded)
             assert (await call()).body != first
             for one in busy:
                 one.cancel()

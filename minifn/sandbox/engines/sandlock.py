@@ -12,11 +12,13 @@ from minifn.sandbox.command import (
     PRIVATE_TMP,
     Bind,
     Command,
+    Confinement,
     EngineUnavailable,
     Wrapped,
 )
 from minifn.sandbox.launcher.confine import DEVICES
 from minifn.sandbox.launcher.messages import FIRST_DATA_DESCRIPTOR, FIRST_DESCRIPTOR
+from minifn.sandbox.seccomp import NO_SECRET_MEMORY
 
 from . import refuse_less_network
 from .argv import Programs, confining_env, drop_argv, limits_argv, loader_argv
@@ -96,6 +98,8 @@ class SandlockEngine:
             label=command.label,
             uid=command.uid if own_uid else 0,
             private_tmp=True,
+            # The package knows no name of this call.
+            confinement=Confinement(files=False, readable=(), writable=(), filter=NO_SECRET_MEMORY),
             supervision={"argv": inner, "options": self._options(command)},
         )
 

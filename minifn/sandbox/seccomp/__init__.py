@@ -1,5 +1,6 @@
 """The system call filters of sandboxes, as bytes for the kernel; `assemble.py` makes them."""
 
+import struct
 from functools import cache
 from pathlib import Path
 
@@ -7,6 +8,14 @@ from minifn.sandbox.launcher.confine import TRUNCATE_SINCE
 
 #: Values of `platform.machine()` for which there are filters.
 MACHINES = ("x86_64", "aarch64")
+#: A filter that refuses memfd_secret with EPERM, by the number that it has on every machine.
+NO_SECRET_MEMORY = struct.pack(
+    "=" + "HBBI" * 4,
+    *(0x20, 0, 0, 0),
+    *(0x15, 0, 1, 447),
+    *(0x06, 0, 0, 0x00050001),
+    *(0x06, 0, 0, 0x7FFF0000),
+)
 
 
 def process_program(machine: str, *, own_uid: bool, landlock: int) -> bytes:

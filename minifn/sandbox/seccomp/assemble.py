@@ -105,6 +105,8 @@ DENIED: dict[str, tuple[int, int]] = {
     "mbind": (237, 235),
     "set_mempolicy": (238, 237),
     "personality": (135, 92),
+    # Its pages are in no size of a process or a file, cannot be swapped, and outlive their mapping.
+    "memfd_secret": (447, 447),
     # Detached System V objects belong to no process, so no watchdog sees whose memory they are.
     "shmget": (29, 194),
     "semget": (64, 190),

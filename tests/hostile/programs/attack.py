@@ -29,6 +29,7 @@ SYSTEM_CALLS = {
     "io_uring_setup": {"x86_64": 425, "aarch64": 425},
     "ioprio_set": {"x86_64": 251, "aarch64": 30},
     "keyctl": {"x86_64": 250, "aarch64": 219},
+    "memfd_secret": {"x86_64": 447, "aarch64": 447},
     "personality": {"x86_64": 135, "aarch64": 92},
     "userfaultfd": {"x86_64": 323, "aarch64": 282},
 }

@@ -23,6 +23,7 @@ const attacks = {
   own_descriptors: (t) => python("own_descriptors", t),
   thread_bomb: (t) => python("thread_bomb", t),
   page_tables: (t) => python("page_tables", t),
+  secret_memory: (t) => python("secret_memory", t),
   loopback_queues: (t) => python("loopback_queues", t),
   descriptors_in_flight: (t) => python("descriptors_in_flight", t),
   pending_signals: (t) => python("pending_signals", t),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from .attack import LIBC, Held, Left, attack, call
+from .attack import LIBC, Held, Left, attack, call, system_call
 
 #: exit(2) ends the calling thread alone.
 EXIT = {"x86_64": 60, "aarch64": 93}
@@ -25,6 +25,8 @@ OWN_DESCRIPTORS = 0x100 | 0x200 | 0x800 | 0x10000 | 0x40000
 SECONDS = 10
 #: Number and size of files, just within the limits.
 FILES, FILE_BYTES = 48, 5 * 2**20
+#: Bytes beyond the limit of memory.
+SECRET_BYTES = 160 * 2**20
 
 
 def memory_file() -> int:
@@ -136,6 +138,20 @@ def page_tables(targets: dict[str, str]) -> str:
     found = sum(area[at] for at in range(0, 2**38, 2**21))
     time.sleep(SECONDS + found)
     return "512 MB"
+
+
+@attack
+def secret_memory(targets: dict[str, str]) -> str:
+    """Touch pages of a secret file and unmap them: they stay, and no size of anything has them."""
+    descriptor = system_call("memfd_secret", 0)
+    os.ftruncate(descriptor, SECRET_BYTES)
+    # Mapped memory of this kind is limited, so a piece at a time.
+    piece = 2**20
+    for offset in range(0, SECRET_BYTES, piece):
+        with mmap.mmap(descriptor, piece, offset=offset) as area:
+            for at in range(0, piece, mmap.PAGESIZE):
+                area[at] = 1
+    return f"{SECRET_BYTES >> 20} MB"
 
 
 @attack
