@@ -12,17 +12,12 @@ from minifn.store import kinds
 from minifn.store.conditions import Condition, condition, join, range_parts
 from minifn.store.kinds import BY_KIND
 from minifn.store.late_indexes import mark
-from minifn.store.queries import Comparison, Filter, Method, Query, Value
+from minifn.store.queries import PARTS_OF_TEXTS, Comparison, Filter, Method, Query, Value
 
 #: Most values of a column that are each looked for in each kind.
 VALUES_MAX = 8
 #: Comparisons that an index answers by reading each entry.
-_PARTS_OF_TEXTS = frozenset(
-    {
-        *(Method.CONTAINS, Method.NOT_CONTAINS, Method.ENDS_WITH, Method.NOT_ENDS_WITH),
-        *(Method.NOT_STARTS_WITH, Method.IS_NULL, Method.IS_NOT_NULL),
-    }
-)
+_EACH_ENTRY = PARTS_OF_TEXTS | {Method.IS_NULL, Method.IS_NOT_NULL}
 
 
 @dataclass(frozen=True)
@@ -88,7 +83,7 @@ def _is_sought(item: Filter, column: str) -> bool:
     return (
         isinstance(item, Comparison)
         and item.attribute.column == column
-        and item.method not in _PARTS_OF_TEXTS
+        and item.method not in _EACH_ENTRY
     )
 
 
@@ -113,6 +108,6 @@ def _values(compared: dict[str, list[Filter]]) -> tuple[str, tuple[Value, ...]]:
         for item in items:
             assert isinstance(item, Comparison)
             values = tuple(dict.fromkeys(item.values))
-            if item.method is Method.EQUAL and len(values) <= VALUES_MAX:
+            if item.method is Method.EQUAL and 0 < len(values) <= VALUES_MAX:
                 return column, values
     return "", ()

@@ -56,12 +56,7 @@ class Database:
         #: None in a queue ends its thread.
         self._reads: SimpleQueue[Read | None] = SimpleQueue()
         self._lists: SimpleQueue[Read | None] = SimpleQueue()
-        self._readers = [
-            _thread(f"minifn-reader-{number}", self._read_loop, self._reads)
-            for number in range(READERS)
-        ]
-        self._lister = _thread("minifn-lists", self._read_loop, self._lists)
-        self._checkpointer = _thread("minifn-checkpoints", self._checkpoint_loop)
+        self._threads: list[threading.Thread] = []
         self._checkpoint_due = threading.Event()
         self._writer = Writer(
             path,
@@ -91,21 +86,37 @@ class Database:
         await asyncio.to_thread(self._writer.open)
         self._loop = asyncio.get_running_loop()
         self._writer.start()
-        for thread in (self._checkpointer, self._lister, *self._readers):
-            thread.start()
+        try:
+            await asyncio.to_thread(self._start_threads)
+        except BaseException:
+            await self.close()
+            raise
+
+    def _start_threads(self) -> None:
+        # Each has its connection before it starts: a thread that failed would answer no read.
+        readers = [(f"minifn-reader-{number}", self._reads) for number in range(READERS)]
+        for name, queue in (*readers, ("minifn-lists", self._lists)):
+            conn = connect(self.path, readonly=True, cipher=self._cipher)
+            self._start_thread(name, self._read_loop, conn, queue)
+        self._start_thread("minifn-checkpoints", self._checkpoint_loop, connect(self.path))
+
+    def _start_thread(self, name: str, loop: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=loop, args=args, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     async def close(self) -> None:
         """Finish all jobs, then close the file. A second call does nothing."""
         if self._loop is None:
             return
         self._loop = None
-        for _ in self._readers:
+        for _ in range(READERS):
             self._reads.put(None)
         self._lists.put(None)
         self._closing = True
         self._checkpoint_due.set()
         # The writer's connection closes last and moves the rest of the log into the file.
-        for thread in (*self._readers, self._lister, self._checkpointer):
+        for thread in self._threads:
             await asyncio.to_thread(thread.join)
         self._writer.hand_over()
         await asyncio.to_thread(self._writer.close)
@@ -202,23 +213,15 @@ class Database:
         """
         self._listeners.append(listener)
 
-    def _read_loop(self, queue: "SimpleQueue[Read | None]") -> None:
-        conn: sqlite3.Connection | None = None
+    def _read_loop(self, conn: sqlite3.Connection, queue: "SimpleQueue[Read | None]") -> None:
         deadline = math.inf
-
-        def is_late() -> bool:
-            return time.monotonic() > deadline
-
+        conn.set_progress_handler(lambda: time.monotonic() > deadline, READ_STEPS)
         while (asked := queue.get()) is not None:
             deadline, (fn, args, kwargs, future) = asked
             outcome: Outcome
             try:
-                if is_late():
+                if time.monotonic() > deadline:
                     raise DatabaseTimeout
-                if conn is None:
-                    # A failure is this caller's, and the next one tries again.
-                    conn = connect(self.path, readonly=True, cipher=self._cipher)
-                    conn.set_progress_handler(is_late, READ_STEPS)
                 conn.execute("BEGIN")
                 try:
                     outcome = (future, fn(conn, *args, **kwargs or {}), None)
@@ -229,16 +232,13 @@ class Database:
                 interrupted = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT
                 outcome = (future, None, DatabaseTimeout() if interrupted else error)
             self._tell([outcome], None, reads=1)
-        if conn is not None:
-            conn.close()
+        conn.close()
 
-    def _checkpoint_loop(self) -> None:
-        conn: sqlite3.Connection | None = None
+    def _checkpoint_loop(self, conn: sqlite3.Connection) -> None:
         while not self._closing:
             self._checkpoint_due.wait()
             self._checkpoint_due.clear()
             try:
-                conn = conn or connect(self.path)
                 if checkpoint(conn) > LOG_PAGES_MAX:
                     # The log restarts only when all of it was moved. The second pass leaves little
                     # for the third, which keeps the writer waiting.
@@ -250,8 +250,7 @@ class Database:
                     "checkpoint of %s failed; the write-ahead log grows until one succeeds",
                     self.path,
                 )
-        if conn is not None:
-            conn.close()
+        conn.close()
 
     def missing(self) -> str:
         """Return the file that was removed or replaced, "" while all are there."""
@@ -278,7 +277,3 @@ class Database:
                     future.set_result(result)
                 else:
                     future.set_exception(error)
-
-
-def _thread(name: str, loop: Callable[..., None], *args: object) -> threading.Thread:
-    return threading.Thread(target=loop, args=args, name=name, daemon=True)

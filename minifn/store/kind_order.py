@@ -138,13 +138,16 @@ def _parts(
         first = [(least, min(largest, cursor[-1] - 1)) for least, largest in created]
     elif cursor:
         first = [(max(least, cursor[-1] + 1), largest) for least, largest in created]
-    if not column:
+    beyond = cursor[-2] if cursor and column else None
+    if column in ("", chosen.column):
         for value in chosen.values or (None,):
-            yield from (_Part(join(same), None, value, *ends) for ends in first)
+            if beyond in (None, value):
+                yield from (_Part(join(same), None, value, *ends) for ends in first)
+            elif (value < beyond) is down:
+                yield from (_Part(join(same), None, value, *ends) for ends in created)
             for of_kind in further_kinds:
                 yield from (_Part(of_kind, None, value, *ends) for ends in created)
         return
-    beyond = cursor[-2] if cursor else None
     if cursor:
         yield from (_Part(join(same), None, beyond, *ends) for ends in first)
     for within in blocks.ranges(conn, column, query.filters):

@@ -8,6 +8,7 @@ indexes that begin with the kind find rows of a kind in order of creation, of pa
 import sqlite3
 from collections.abc import Iterator, Sequence
 
+from minifn.store import paths
 from minifn.store.queries import Combination, Comparison, Filter
 
 #: Columns of few values, in which the executions of a kind are alike.
@@ -104,6 +105,8 @@ def add(conn: sqlite3.Connection, column: str, where: str, values: Sequence[int]
             values,
         )
         return
+    if column == "request_path":
+        paths.add(conn, NOTED_ROWS, where, values)
     conn.execute(
         f"INSERT OR IGNORE INTO {ORDERED[column]} SELECT kind, {column}, sequence"
         f" FROM {NOTED_ROWS} WHERE {where}",

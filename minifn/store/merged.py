@@ -4,6 +4,7 @@ The indexes begin with the function. A queue takes the next row of all functions
 that a page reads its own rows and one row of each function.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from minifn.store.blocks import Range
 from minifn.store.chosen import of_column
 from minifn.store.conditions import ALWAYS, Condition, join
 from minifn.store.plans import Orders, Scope, where
-from minifn.store.queries import Query
+from minifn.store.queries import INTEGER_MAX, Query
 
 Row = tuple[Any, ...]
 
@@ -46,22 +47,14 @@ def sequences(
     ranges, of which there is one at least.
     """
     (column, descending), _ = orders
-    least, largest = within[0][0], within[-1][1]
     way = "DESC" if descending else "ASC"
     name = late_indexes.index_of(column)
-    first, last = (largest, least) if descending else (least, largest)
-    beyond, before = ("<", ">") if descending else (">", "<")
-    begin = ALWAYS if first is None else Condition(f"{column} {beyond}= ?", (first,))
-    end = ALWAYS if last is None else Condition(f"{column} {before}= ?", (last,))
     held = late_indexes.held(conn, name)
-    wanted = join([end, held, of_column(query.filters, column)])
-    index = Index(name, column, descending, wanted)
-    head = (
-        index.after("chosen.of_function", "?", "?", cursor)
-        if cursor and not _is_before(cursor[0], first, descending)
-        else index.first("chosen.of_function", begin)
-    )
-    following = index.after("walk.of_function", "walk.key", "walk.at")
+    index = _Index(name, column, descending, join([held, of_column(query.filters, column)]))
+    parts = _parts(within, descending, cursor)
+    given = ", ".join(["(?, ?, ?)"] * len(parts)) or "(NULL, NULL, NULL)"
+    head = index.after("chosen.of_function", "given.first", "given.at", "given.until")
+    following = index.after("walk.of_function", "walk.key", "walk.at", "walk.until")
     matches = where(query, scope)
     further = _beyond(column, descending, cursor)
     tail = join([Condition("sequence > ?", (late_indexes.mark(conn, name),)), further, matches])
@@ -70,10 +63,11 @@ def sequences(
         "WITH RECURSIVE chosen(of_function) AS MATERIALIZED ("
         "SELECT function FROM (SELECT sequence AS function FROM functions)"
         f" WHERE {scope.condition.sql}"
-        "), walk(key, at, of_function) AS NOT MATERIALIZED ("
-        f"SELECT head.{column}, head.sequence, of_function FROM chosen CROSS JOIN {table} AS head"
-        f" ON head.sequence = {head.sql}"
-        f" UNION ALL SELECT next.{column}, next.sequence, of_function"
+        f"), given(first, at, until) AS MATERIALIZED (VALUES {given}"
+        "), walk(key, at, until, of_function) AS NOT MATERIALIZED ("
+        f"SELECT head.{column}, head.sequence, until, of_function FROM chosen CROSS JOIN given"
+        f" CROSS JOIN {table} AS head ON head.sequence = {head.sql}"
+        f" UNION ALL SELECT next.{column}, next.sequence, until, of_function"
         f" FROM walk CROSS JOIN {table} AS next ON next.sequence = {following.sql}"
         f" ORDER BY 1 {way}, 2 {way}"
         f") SELECT sequence FROM (SELECT * FROM (SELECT key AS {column}, at AS sequence FROM walk"
@@ -82,14 +76,30 @@ def sequences(
         f" ORDER BY {column} {way}, sequence {way} LIMIT ? OFFSET ?)"
     )
     values = (
-        *(*scope.condition.values, *head.values, *following.values),
+        *(*scope.condition.values, *itertools.chain(*parts), *head.values, *following.values),
         *(*matches.values, query.limit + query.offset, *tail.values),
     )
     return Condition(sql, values)
 
 
+def _parts(within: Sequence[Range], descending: bool, cursor: Row) -> list[tuple[int, int, int]]:
+    """Return the ranges beyond the cursor's row: each begins after a row of a value and a sequence,
+    and ends with a value.
+    """
+    found = []
+    for least, largest in within:
+        ends = -INTEGER_MAX if least is None else least, INTEGER_MAX if largest is None else largest
+        first, until = ends[::-1] if descending else ends
+        start = first, INTEGER_MAX if descending else -1
+        if cursor:
+            start = (min if descending else max)(start, cursor)
+        if (start[0] >= until) if descending else (start[0] <= until):
+            found.append((*start, until))
+    return found
+
+
 @dataclass(frozen=True)
-class Index:
+class _Index:
     """The late index of a column, read in one direction, where `wanted` holds."""
 
     name: str
@@ -97,36 +107,23 @@ class Index:
     descending: bool
     wanted: Condition
 
-    def first(self, function: str, begin: Condition) -> Condition:
-        """Return the sequence of a function's first row that is not before a bound."""
-        return self._sought(function, begin)
-
-    def after(self, function: str, key: str, at: str, cursor: Row = ()) -> Condition:
-        """Return the sequence of the row after that with a key and a sequence.
-
-        They are SQL; `cursor` has their values if these are marks.
-        """
-        beyond = "<" if self.descending else ">"
-        same = Condition(f"{self.column} = {key} AND sequence {beyond} {at}", cursor)
-        further = Condition(f"{self.column} {beyond} {key}", cursor[:1])
+    def after(self, function: str, key: str, at: str, until: str) -> Condition:
+        """Return the sequence of the row after that with a key and a sequence, `until` a key."""
+        beyond, before = ("<", ">") if self.descending else (">", "<")
+        end = f"{self.column} {before}= {until}"
         # SQLite would not seek by a comparison of both columns at once.
-        parts = [self._sought(function, one) for one in (same, further)]
-        sql = f"coalesce({parts[0].sql}, {parts[1].sql})"
-        return Condition(sql, (*parts[0].values, *parts[1].values))
+        same = self._sought(function, f"{self.column} = {key} AND sequence {beyond} {at}")
+        further = self._sought(function, f"{self.column} {beyond} {key} AND {end}")
+        return Condition(f"coalesce({same.sql}, {further.sql})", (*same.values, *further.values))
 
-    def _sought(self, function: str, further: Condition) -> Condition:
+    def _sought(self, function: str, further: str) -> Condition:
         way = "DESC" if self.descending else "ASC"
-        found = join([Condition(f"function = {function}"), further, self.wanted])
+        found = join([Condition(f"function = {function}"), Condition(further), self.wanted])
         return Condition(
             f"(SELECT sequence FROM {self.name} WHERE {found.sql}"
             f" ORDER BY {self.column} {way}, sequence {way} LIMIT 1)",
             found.values,
         )
-
-
-def _is_before(value: Any, end: Any, descending: bool) -> bool:
-    """Tell whether a value comes before the first one of a range."""
-    return end is not None and bool(value > end if descending else value < end)
 
 
 def _beyond(column: str, descending: bool, cursor: Row) -> Condition:

@@ -372,4 +372,17 @@ MIGRATIONS = (
         WHERE last = (SELECT min(last) FROM executions_blocks WHERE last >= NEW.sequence);
     END;
     """,
+    """
+    -- `paths.py` tells of this table. It is filled after the start, with the index of paths.
+    CREATE TABLE executions_paths (
+        function INTEGER NOT NULL REFERENCES functions (sequence) ON DELETE CASCADE,
+        request_path TEXT NOT NULL,
+        PRIMARY KEY (function, request_path)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER executions_paths_updated AFTER UPDATE OF request_path ON executions BEGIN
+        INSERT OR IGNORE INTO executions_paths VALUES (NEW.function, NEW.request_path);
+    END;
+    DELETE FROM executions_by_request_path;
+    DELETE FROM settings WHERE name = 'executions_by_request_path';
+    """,
 )

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from minifn.errors import ArgumentInvalid, CursorNotFound, QueryOrderNull
 from minifn.limits import PAGE_CHARS_MAX
 from minifn.models import Record
-from minifn.store import kind_count, kind_order, kinds, merged, plans
+from minifn.store import kind_count, kind_order, kinds, merged, paths, plans
 from minifn.store.blocks import EVERYWHERE, Range, ranges
 from minifn.store.chosen import Chosen, choose
 from minifn.store.conditions import Condition, join
@@ -57,7 +57,11 @@ def page(
         firsts.setdefault(order.attribute.column, order)
     query = replace(query, orders=tuple(firsts.values()))
     if scope.index:
-        query = replace(query, filters=kinds.together(query.filters))
+        through = mark(conn, kinds.ORDERED["request_path"])
+        filters = tuple(
+            paths.resolve(conn, table.name, item, scope.prefix, through) for item in query.filters
+        )
+        query = replace(query, filters=kinds.together(filters))
     found = plans.candidates(conn, table.name, query, scope)
     chosen = choose(conn, query, scope.prefix)
     total, known = _total(conn, table.name, query, scope, found, chosen, count)
@@ -89,7 +93,7 @@ def _found(
     matches = plans.where(query, scope)
     plan = plans.for_page(conn, table, matches, orders, found, _order_index(query, scope))
     cursor = _cursor(conn, table, scope, query, orders)
-    if plan.walks and known is not None:
+    if known is not None:
         plan = plans.known(table, known)
     if plan.walks and kind_order.serves(conn, scope, orders, chosen):
         sequences = kind_order.sequences(conn, table, query, scope, orders, cursor, chosen)
@@ -229,12 +233,15 @@ def _total(
     if plan.walks and scope.condition == scope.prefix:
         most = TOTAL_MAX if count else plans.FEW + 1
         known = kind_count.sequences(conn, table, query, scope, chosen, found, most)
-        return (len(known) if count else 0), (known if len(known) <= plans.FEW else None)
-    if not count:
+        total = len(known) if count else 0
+    elif count:
+        matching = rows("sequence", plan.sources, plan.where)
+        sql = f"{matching.sql} LIMIT {TOTAL_MAX}"
+        known = [row[0] for row in conn.execute(sql, matching.values)]
+        total = len(known)
+    else:
         return 0, None
-    rows_found = rows("1", plan.sources, plan.where)
-    sql = f"SELECT count(*) FROM ({rows_found.sql} LIMIT {TOTAL_MAX})"
-    return int(conn.execute(sql, rows_found.values).fetchone()[0]), None
+    return total, (known if found and len(known) <= plans.FEW else None)
 
 
 def _orders(query: Query, scope: Scope) -> Orders:

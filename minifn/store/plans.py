@@ -6,9 +6,9 @@ matches are frequent, and a page is found soon by reading in the list's order.
 
 In such a walk, `blocks` leave out rows that a filter excludes, and `kind_order` reads only rows for
 which all filters of columns of few values hold. A page of a million rows then takes milliseconds.
-These take longer, up to three microseconds for each row of the function: parts of `id` and
-`request_path` (CONTAINS, ENDS_WITH), which no index finds; and all functions in order of a time
-with filters whose rows lie together.
+These take longer, up to three microseconds for each row of the function: parts of `id` (CONTAINS,
+ENDS_WITH), which no index finds, and those of `request_path` that too many `paths` have; and all
+functions in order of a time with filters whose rows lie together.
 """
 
 import json

@@ -65,6 +65,15 @@ class Method(enum.Enum):
     IS_NOT_NULL = "is_not_null"
 
 
+#: Comparisons of a part of a text that is not its beginning, and their opposites.
+PARTS_OF_TEXTS = frozenset(
+    {
+        *(Method.CONTAINS, Method.NOT_CONTAINS, Method.ENDS_WITH, Method.NOT_ENDS_WITH),
+        Method.NOT_STARTS_WITH,
+    }
+)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A condition on one attribute. EQUAL and CONTAINS hold when one of the values does."""

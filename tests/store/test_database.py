@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -162,17 +163,21 @@ def test_a_list_ends_at_its_deadline_and_delays_no_other_read(
     asyncio.run(run())
 
 
-def test_a_reader_that_cannot_open_the_file_tells_its_caller_and_tries_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("opened", range(database_module.READERS + 2))
+def test_a_database_whose_threads_cannot_all_connect_is_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened: int
 ) -> None:
+    left = iter([connect] * opened)
+    monkeypatch.setattr(
+        database_module, "connect", lambda *args, **named: next(left, _no_memory)(*args, **named)
+    )
+    before = set(threading.enumerate())
+
     async def run() -> None:
-        async with Database(tmp_path / "db") as database:
-            with monkeypatch.context() as patch:
-                patch.setattr(database_module, "connect", _no_memory)
-                for _ in range(2 * database_module.READERS):
-                    with pytest.raises(MemoryError):
-                        await database.read(_names)
-            assert await database.read(_names) == set()
+        with pytest.raises(MemoryError):
+            await Database(tmp_path / "db").open()
+        names = {thread.name for thread in set(threading.enumerate()) - before}
+        assert not {name for name in names if name.startswith("minifn")}
 
     asyncio.run(run())
 

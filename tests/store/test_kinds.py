@@ -47,7 +47,7 @@ POOLS: dict[str, tuple[Any, ...]] = {
     "updated_at": (10, 300, 900),
     "id": ("e0100", "e0333", "e05"),
     "duration_seconds": (0.1, 0.5, 9.0),
-    "request_path": ("/", "/7"),
+    "request_path": ("/", "/7", "7"),
 }
 TESTS: dict[Method, Callable[[Any, Any], bool]] = {
     Method.EQUAL: operator.eq,
@@ -59,13 +59,15 @@ TESTS: dict[Method, Callable[[Any, Any], bool]] = {
 }
 TEXT_TESTS: dict[Method, Callable[[Any, Any], bool]] = {
     Method.CONTAINS: operator.contains,
+    Method.NOT_CONTAINS: lambda value, part: part not in value,
     Method.STARTS_WITH: str.startswith,
+    Method.ENDS_WITH: str.endswith,
     Method.NOT_ENDS_WITH: lambda value, end: not value.endswith(end),
 }
 #: Columns to order by: most are those that kinds share.
 ORDERED = (
     *("status", "trigger", "response_status_code", "request_method", "deployment_id"),
-    *("duration_seconds", "created_at"),
+    *("duration_seconds", "created_at", "request_path"),
 )
 
 
