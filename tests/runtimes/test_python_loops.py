@@ -5,7 +5,11 @@ import importlib
 import os
 import select
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -59,3 +63,42 @@ def test_a_worker_waits_in_place_of_an_idle_loop_only(
     change(loop)
     assert next_is_read() is waits
     loop.close()
+
+
+def test_a_frame_that_the_watcher_was_reading_is_handled(
+    channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher has read it when the first call turns out to need an event loop."""
+    module = importlib.import_module("minifn_worker")
+    monkeypatch.setattr(module, "current", ContextVar("current"))
+    worker = module.Worker(channel, SimpleNamespace(main=lambda call: {}), {})
+    call = SimpleNamespace(_task=None, _finish=lambda output: None)
+    worker._reading.acquire()
+
+    def note() -> None:
+        deadline = time.monotonic() + 0.2
+        while time.monotonic() < deadline and not (worker._loop and worker._loop.is_running()):
+            time.sleep(0.001)
+        worker._frames.append(({"type": "read by the watcher"}, b""))
+        worker._reading.release()
+
+    watcher = threading.Thread(target=note)
+    watcher.start()
+    handled: list[Any] = []
+
+    def accept(frame: Any, body: bytes) -> None:
+        handled.append(frame)
+        worker._loop.call_soon(worker._loop.stop)
+
+    worker._accept = accept
+    channel.receive = lambda: [({"type": "read by the loop"}, b"")]
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        worker._run_loop(call)
+    finally:
+        watcher.join()
+        asyncio.set_event_loop(None)
+        loop.close()
+        del sys.modules["minifn_worker"]
+    assert {"type": "read by the watcher"} in handled
