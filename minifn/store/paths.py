@@ -25,7 +25,9 @@ _COLUMN = "request_path"
 def add(conn: sqlite3.Connection, rows: str, where: str, values: Sequence[int]) -> None:
     """Add the paths of executions, as they follow FROM."""
     unknown = conn.execute(
-        f"SELECT DISTINCT function, {_COLUMN} FROM {rows} WHERE {where} AND NOT EXISTS ("
+        # Rows of a deleted function stay until they are purged.
+        f"SELECT DISTINCT function, {_COLUMN} FROM {rows} WHERE {where}"
+        " AND function IN (SELECT sequence FROM functions) AND NOT EXISTS ("
         "  SELECT 1 FROM executions_paths AS known WHERE known.function = executions.function"
         f" AND known.{_COLUMN} = executions.{_COLUMN}) ORDER BY function",
         values,

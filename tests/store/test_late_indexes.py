@@ -311,6 +311,19 @@ def test_kinds_are_right_when_rows_change_while_they_are_noted(
         assert_true_copies(used)
 
 
+def test_rows_of_a_deleted_function_are_filled_in_until_they_are_purged(
+    conn: sqlite3.Connection,
+) -> None:
+    insert(conn, range(10))
+    conn.execute("INSERT INTO deleted_functions SELECT sequence FROM functions")
+    conn.execute("DELETE FROM functions")
+    fill(conn, 10)
+    assert marks(conn) == [10] * len(late_indexes.COLUMNS)
+    assert_true_copies(conn)
+    assert retention.purge(conn, 100) == 10
+    assert_true_copies(conn)
+
+
 @pytest.mark.parametrize(
     "schema_version", [BEFORE_BY_FUNCTION, BEFORE_MARKS, BEFORE_KINDS, BEFORE_ORDERED]
 )
