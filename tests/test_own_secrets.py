@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,18 +168,21 @@ def test_passwords_of_repositories_are_no_options(
     sys.platform != "linux", reason="how processes show each other is told here for Linux"
 )
 @pytest.mark.parametrize(("keeps", "shown"), [("pass", True), ("confine.forbid_dumps()", False)])
-def test_a_process_of_the_same_user_cannot_look_in(tmp_path: Path, keeps: str, shown: bool) -> None:
+def test_a_process_of_the_same_user_cannot_look_in(keeps: str, shown: bool) -> None:
     """The control: without the call, it can."""
     python = shutil.which("python3", path="/usr/bin")
     if python is None or os.geteuid() != 0:
         pytest.skip("needs root, to start processes of another user, and /usr/bin/python3")
-    place = tmp_path / "place"
-    shutil.copytree(Path(confine.__file__).parent, place)
-    for path in (place, *place.parents):
-        if path.is_relative_to(Path("/tmp")) and path != Path("/tmp"):
-            path.chmod(0o755)
+    # Not below pytest's own directory, which each run of pytest closes to other users.
+    with tempfile.TemporaryDirectory(prefix="minifn-shy-") as place:
+        shutil.copytree(Path(confine.__file__).parent, place, dirs_exist_ok=True)
+        Path(place).chmod(0o755)
+        _look_in(python, place, keeps, shown)
+
+
+def _look_in(python: str, place: str, keeps: str, shown: bool) -> None:
     shy = subprocess.Popen(
-        [python, "-I", "-S", "-c", SHY.format(keeps), str(place)],
+        [python, "-I", "-S", "-c", SHY.format(keeps), place],
         env={"SECRET": "5f1e"},
         user=OTHER_UID,
         stdin=subprocess.PIPE,
