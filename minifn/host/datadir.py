@@ -34,7 +34,7 @@ class DataDir:
         self.admin_key = root / "admin.key"
         self.jwt_secret = root / "jwt.secret"
         self.variables_key = root / "variables.key"
-        #: What a restore has unpacked and not yet moved to its place.
+        #: Files that a restore has unpacked and not yet moved to their places.
         self.restoring = root / "restoring"
         self.keep_code(root)
 

@@ -14,9 +14,9 @@ from minifn.store.late_indexes import COLUMNS, index_of, mark
 
 #: Rows that an index gets at a time. A tail is worth it when it has as many.
 ROWS = 4_000
-#: The same for columns of many values.
-ROWS_OF = {"duration_seconds": 8_000, "request_path": 8_000}
-#: Rows whose kinds are noted at a time.
+#: The same for columns of many values, and for the kinds, which are noted first.
+ROWS_OF = {"duration_seconds": 8_000, "request_path": 8_000, "kind": 2_000}
+#: Rows whose kinds are noted at a time when an index has them already.
 NOTED_ROWS = 2_000
 #: Rows of a slice.
 SLICE_ROWS = 500
@@ -55,10 +55,13 @@ def _begin(conn: sqlite3.Connection, limit: int | None) -> bool:
     if not due:
         return False
     after, column, through = min(due, key=lambda one: one[0])
-    # If the process has begun since the index of kinds got them, they are noted again.
-    if index_of(column) in kinds.INDEXES and kinds.note(conn, after, through, NOTED_ROWS):
+    if column == "kind":
+        # In the step that adds them: triggers follow the changes of rows that the index has.
+        kinds.note(conn, after, through, through - after)
+    elif column in kinds.ORDERED and kinds.note(conn, after, through, NOTED_ROWS):
+        # The process has begun since the index of kinds got them.
         return True
-    if column in ROWS_OF and _is_scattered(conn, column, after):
+    if column in kinds.ORDERED and _is_scattered(conn, column, after):
         conn.execute(
             f"INSERT INTO filling (column, through, sequence) SELECT ?, ?, sequence"
             f" FROM {kinds.NOTED_ROWS} WHERE sequence > ? AND sequence <= ?"

@@ -30,11 +30,18 @@ _KIND = (
 )
 #: Kinds of the newest executions: to find each once is half of the work of the indexes.
 _NOTED = "CREATE TEMP TABLE IF NOT EXISTS noted_kinds (sequence INTEGER PRIMARY KEY, kind INTEGER)"
-_NOTED_FOLLOW = f"""
+_NOTED_FOLLOW = (
+    f"""
 CREATE TEMP TRIGGER IF NOT EXISTS noted_kinds_updated AFTER UPDATE OF kind ON main.{BY_KIND} BEGIN
     UPDATE noted_kinds SET kind = NEW.kind WHERE sequence = NEW.sequence;
 END
-"""
+""",
+    f"""
+CREATE TEMP TRIGGER IF NOT EXISTS noted_kinds_deleted AFTER DELETE ON main.{BY_KIND} BEGIN
+    DELETE FROM noted_kinds WHERE sequence = OLD.sequence;
+END
+""",
+)
 #: Executions whose kinds were noted, as they follow FROM.
 NOTED_ROWS = "noted_kinds CROSS JOIN executions USING (sequence)"
 
@@ -52,9 +59,10 @@ def rows(index: str) -> str:
 def note(conn: sqlite3.Connection, after: int, through: int, most: int) -> bool:
     """Note the kinds of executions between two sequences, the second one included, for `add`.
 
-    At most a number are noted at a time; tell whether there may be more.
+    At most a number are noted at a time; tell whether there may be more. A note follows the index
+    of kinds, so rows that it lacks are to be added before the transaction ends.
     """
-    for statement in (_NOTED, _NOTED_FOLLOW):
+    for statement in (_NOTED, *_NOTED_FOLLOW):
         conn.execute(statement)
     counts = ", ".join(
         f"(SELECT count(*) FROM {table} WHERE sequence > ? AND sequence <= ?)"

@@ -37,7 +37,9 @@ _FUNCTION = Attribute("function", Kind.INTEGER, BY_KIND)
 def add(conn: sqlite3.Connection, where: str, values: Sequence[int]) -> None:
     """Add the paths of executions whose kinds were noted."""
     unknown = conn.execute(
-        f"SELECT DISTINCT function, {COLUMN} FROM {NOTED_ROWS} WHERE {where} AND NOT EXISTS ("
+        # Rows of a deleted function stay until they are purged.
+        f"SELECT DISTINCT function, {COLUMN} FROM {NOTED_ROWS} WHERE {where}"
+        " AND function IN (SELECT sequence FROM functions) AND NOT EXISTS ("
         "  SELECT 1 FROM executions_paths AS known WHERE known.function = executions.function"
         f" AND known.{COLUMN} = executions.{COLUMN}) ORDER BY function",
         values,

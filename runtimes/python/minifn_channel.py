@@ -47,16 +47,20 @@ class Channel:
 
         It tells whether the next event is something to read. Every other event is the loop's: epoll
         reports it again. A turn of asyncio's loop takes a short call a fifth of its time. The
-        attributes are private to it, so another loop never waits in this way.
+        attributes are private to it, so another loop never waits in this way. Nor does one that is
+        patched to have turns within turns (nest_asyncio), or that reports slow callbacks (debug).
         """
+        from asyncio import BaseEventLoop
+
         events = getattr(getattr(loop, "_selector", None), "_selector", None)
-        if not isinstance(events, epoll) or not hasattr(loop, "_scheduled"):
+        private = ("_ready", "_scheduled", "_stopping", "_debug", "_run_once")
+        if not isinstance(events, epoll) or not all(hasattr(loop, name) for name in private):
             return bool
-        expected = [(self.fd, POLLIN)]
+        expected, turn = [(self.fd, POLLIN)], getattr(BaseEventLoop, "_run_once", None)
 
         def waits() -> bool:
-            busy = loop._ready or loop._scheduled or loop._stopping
-            return not busy and events.poll() == expected
+            busy = loop._ready or loop._scheduled or loop._stopping or loop._debug
+            return not busy and type(loop)._run_once is turn and events.poll() == expected
 
         return waits
 

@@ -57,8 +57,7 @@ class Worker:
         #: Frames that were read but not handled. `_reading` guards the socket, not the frames.
         self._frames: deque[tuple[dict, bytes]] = deque()
         self._reading = allocate_lock()
-        self._batched = 0
-        self._stopping = False
+        self._batched, self._stopping = 0, False
         #: The call on the main thread.
         self._running: Context | None = None
         #: Fast calls still needed until requests may be sent ahead; 0 = they may.
@@ -341,8 +340,9 @@ class Worker:
         if self._careful:
             self._tell_concurrency(0)
         self._begin(call, output)
-        while self._frames:
-            self._begin_each([self._frames.popleft()])
+        with self._reading:  # the watcher has noted what it was reading, and reads no more
+            while self._frames:
+                self._begin_each([self._frames.popleft()])
         self._loop.add_reader(self.channel.fd, self._read, self.channel.next_is_read(self._loop))
         self._loop.run_forever()
 

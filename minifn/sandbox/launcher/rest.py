@@ -26,7 +26,7 @@ def clock(pid: int) -> int:
 
 
 class Rest:
-    """What the last looks at a tree have found."""
+    """The findings of the last looks at a tree."""
 
     def __init__(self) -> None:
         self._clocks: dict[int, int] = {}
