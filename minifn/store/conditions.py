@@ -83,6 +83,9 @@ def condition(item: Filter, unsought: Collection[str] = ()) -> Condition:
     if column in unsought:
         column = f"+{column}"
     if item.method is Method.EQUAL:
+        if not values:
+            # Not `IN ()`: SQLite takes all that it is combined with as false, and an index's WHERE.
+            return Condition(f"{column} = ?", (None,))
         test = "= ?" if len(values) == 1 else f"IN ({', '.join('?' * len(values))})"
         return Condition(f"{column} {test}", values)
     if item.method in _OPERATORS:

@@ -39,6 +39,15 @@ REPEATED = tuple(
     Order(EXECUTIONS[column], descending)
     for column, descending in (("trigger", True), ("created_at", False), ("trigger", True))
 )
+_OTHER_ID = Comparison(Method.NOT_EQUAL, EXECUTIONS["id"], ("e00",))
+#: A filter of a part of the path that no path matches, beside others.
+NO_PATH = Combination(
+    "and",
+    (
+        Combination("and", (_OTHER_ID, _OTHER_ID)),
+        Comparison(Method.NOT_STARTS_WITH, EXECUTIONS["request_path"], ("/",)),
+    ),
+)
 STATUSES: tuple[ExecutionStatus, ...] = ("completed", "failed", "waiting")
 ROWS = 60
 POOLS: dict[str, tuple[Any, ...]] = {
@@ -242,6 +251,7 @@ fixture_is_read_only = hypothesis_settings(
 @fixture_is_read_only
 @given(query=queries, user_id=st.sampled_from([None, "ann", "unknown", ""]))
 @example(query=Query(orders=REPEATED), user_id=None)
+@example(query=Query(filters=(NO_PATH,), limit=1), user_id="ann")
 def test_pages_and_cursors_visit_every_row_once_in_order(
     rows: tuple[sqlite3.Connection, list[Execution]],
     thresholds: int,
