@@ -96,6 +96,9 @@ def tightest(query: Query, column: str, within: Range) -> tuple[Bound | None, Bo
     for item in query.filters:
         if isinstance(item, Comparison) and item.attribute.column == column:
             equal = "" if item.method in (Method.LESS_THAN, Method.GREATER_THAN) else "="
+            if item.method is Method.EQUAL and item.values:
+                least.append(Bound(min(item.values)))
+                largest.append(Bound(max(item.values)))
             if item.method in _ABOVE:
                 least.append(Bound(item.values[0], equal))
             if item.method in _BELOW:

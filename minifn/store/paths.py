@@ -28,7 +28,7 @@ from minifn.store.queries import (
 #: Most paths that are tested. Of a function that has more, one more is known.
 PATHS_MAX = 10_000
 #: Most paths that a filter is replaced with, and most of all functions together.
-VALUES_MAX, FOUND_MAX = 32, 1_000
+VALUES_MAX, FOUND_MAX = 128, 1_000
 COLUMN = "request_path"
 #: The function, which the executions of a kind have in common.
 _FUNCTION = Attribute("function", Kind.INTEGER, BY_KIND)

@@ -143,6 +143,42 @@ def test_all_functions_in_the_order_of_a_column(
     assert steps < (KINDS * STEPS_OF_KIND if column == "duration_seconds" else 0) + STEPS_MAX
 
 
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize(
+    "item",
+    [
+        Comparison(Method.EQUAL, ATTRIBUTES["deployment_id"], ("d1", "d8")),
+        Comparison(Method.BETWEEN, ATTRIBUTES["created_at"], (590, 2410)),
+    ],
+    ids=["two deployments", "between times"],
+)
+def test_all_functions_in_the_order_of_a_time_leave_out_others(
+    conn: sqlite3.Connection, item: Comparison, descending: bool
+) -> None:
+    query = Query(
+        filters=(item,),
+        orders=(Order(ATTRIBUTES["created_at"], descending),),
+        cursor="e2403" if descending else "e0596",
+        limit=7,
+    )
+    every = [row for row in map(made, range(ROWS)) if holds(item, row)]
+    beyond = (
+        [row.id for row in reversed(every) if row.created_at < 2403]
+        if descending
+        else [row.id for row in every if row.created_at > 596]
+    )
+    ids, steps = read(conn, query)
+    assert ids == beyond[:7]
+    # The first row of each function is found in each range.
+    assert steps < 2 * STEPS_MAX
+
+
+def holds(item: Comparison, row: Execution) -> bool:
+    if item.method is Method.BETWEEN:
+        return 590 <= row.created_at <= 2410
+    return row.deployment_id in item.values
+
+
 def test_rows_far_from_the_others_cost_no_walk(conn: sqlite3.Connection) -> None:
     later = Comparison(Method.GREATER_THAN, ATTRIBUTES["updated_at"], (2500,))
     conn.execute("SAVEPOINT before")

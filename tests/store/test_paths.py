@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from minifn.models import Execution, Function
-from minifn.store import executions, functions, paths, plans, schema
+from minifn.store import executions, functions, late_indexes, paths, plans, schema, settings
 from minifn.store.attributes import ALL_EXECUTIONS
 from minifn.store.connection import connect
+from minifn.store.migrations import MIGRATIONS
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 from tests.store.filling import fill
 
@@ -171,6 +173,27 @@ def test_of_a_function_with_too_many_paths_one_more_is_kept(
         ]
         item = Comparison(Method.CONTAINS, PATH, ("sers/3",))
         assert found(conn, item, function_id=function_id) == expected
+    conn.close()
+
+
+def test_the_index_of_paths_of_an_older_database_is_filled_again(tmp_path: Path) -> None:
+    before = next(place for place, sql in enumerate(MIGRATIONS) if "TABLE executions_paths" in sql)
+    conn = connect(tmp_path / "older.db")
+    for migration in MIGRATIONS[:before]:
+        for statement in schema.statements(migration):
+            conn.execute(statement)
+    conn.execute(f"PRAGMA user_version = {before}")
+    functions.insert(conn, Function(id="fn", name="fn", runtime="r"))
+    for number in range(8):
+        executions.insert(conn, replace(made(number), function_id="fn"))
+    index = late_indexes.index_of("request_path")
+    settings.put(conn, index, "8")
+    schema.migrate(conn)
+    item = Comparison(Method.CONTAINS, PATH, ("sers",))
+    for paths_known in (0, 4):
+        assert known(conn, "fn") == paths_known
+        assert found(conn, item) == ["e0000", "e0003", "e0006"]
+        fill(conn, 8)
     conn.close()
 
 
