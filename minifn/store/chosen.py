@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
-from minifn.store.conditions import Condition, condition, join, range_parts
+from minifn.store.conditions import Condition, condition, exists, join, range_parts
 from minifn.store.kinds import BY_KIND
 from minifn.store.late_indexes import mark
 from minifn.store.queries import PARTS_OF_TEXTS, Comparison, Filter, Method, Query, Value
@@ -92,8 +92,7 @@ def _has_rows(column: str, items: Sequence[Filter]) -> Condition:
     first, *others = items
     tests = [
         Condition(
-            f"EXISTS (SELECT 1 FROM {index} WHERE {index}.kind = executions_kinds.kind"
-            f" AND {found.sql})",
+            exists(f"{index} WHERE {index}.kind = executions_kinds.kind AND {found.sql}"),
             found.values,
         )
         for index, part in range_parts(first)

@@ -46,6 +46,14 @@ def join(conditions: Sequence[Condition], operator: str = "AND") -> Condition:
     return Condition(sql, tuple(value for item in conditions for value in item.values))
 
 
+def exists(rows: str) -> str:
+    """Return the condition that there are `rows`, as they follow FROM.
+
+    It is no EXISTS: SQLite 3.51.0 and 3.51.1 make joins of these, some of which find wrong rows.
+    """
+    return f"(SELECT 1 FROM {rows} LIMIT 1)"
+
+
 def within(column: str, reach: Iterable[str]) -> Condition:
     """Return the condition that a column's function id is within `reach` (`ids.reaches`)."""
     return join([_named(column, item.split()) for item in reach])

@@ -12,23 +12,25 @@ from minifn.errors import BuildNotReady, DeploymentNotFound, FunctionNotFound
 from minifn.limits import UPLOAD_PAUSE_SECONDS_MAX
 from minifn.models import Deployment, Function
 from minifn.store import functions
-from minifn.store.conditions import Condition, join
+from minifn.store.conditions import Condition, exists, join
 from minifn.store.paging import Page, page as list_page
 from minifn.store.plans import Scope
 from minifn.store.queries import Query
 from minifn.store.table import Table
 
 TABLE = Table("deployments", Deployment)
+_OLD = exists(
+    "functions WHERE functions.id = deployments.function_id"
+    " AND functions.deployment_id <> deployments.id AND deployment_retention_days > 0"
+    " AND deployments.created_at < ? - deployment_retention_days * 86400000"
+)
+_HAS_CHUNKS = exists("deployment_chunks WHERE deployment_id = deployments.id")
 #: Condition of the deployments to delete at an instant, which it takes twice: ended ones that are
 #: older than their function's retention, and abandoned uploads, which Appwrite keeps for ever.
 _EXPIRED = (
-    "(status NOT IN ('waiting', 'processing', 'building') AND EXISTS (SELECT 1 FROM functions WHERE"
-    " functions.id = deployments.function_id AND functions.deployment_id <> deployments.id"
-    " AND deployment_retention_days > 0"
-    " AND deployments.created_at < ? - deployment_retention_days * 86400000)"
+    f"(status NOT IN ('waiting', 'processing', 'building') AND {_OLD}"
     " OR chunks_uploaded < chunks_total"
-    f" AND deployments.updated_at < ? - {UPLOAD_PAUSE_SECONDS_MAX * 1000} AND EXISTS"
-    " (SELECT 1 FROM deployment_chunks WHERE deployment_id = deployments.id))"
+    f" AND deployments.updated_at < ? - {UPLOAD_PAUSE_SECONDS_MAX * 1000} AND {_HAS_CHUNKS})"
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from minifn.store import blocks, kinds
 from minifn.store.chosen import Chosen, compares
-from minifn.store.conditions import ALWAYS, Condition, condition, join
+from minifn.store.conditions import ALWAYS, Condition, condition, exists, join
 from minifn.store.late_indexes import BY_FUNCTION, mark
 from minifn.store.parts import further
 from minifn.store.plans import Orders, Scope, tested, where
@@ -304,9 +304,9 @@ class _Merge:
         """Return the condition that a kind has rows where rows may match."""
         if self.created == [(0, self.chosen.through)]:
             return ALWAYS
-        sql = (
-            f"EXISTS (SELECT 1 FROM {kinds.BY_KIND} WHERE {kinds.BY_KIND}.kind ="
-            " executions_kinds.kind AND sequence BETWEEN ? AND ?)"
+        sql = exists(
+            f"{kinds.BY_KIND} WHERE {kinds.BY_KIND}.kind = executions_kinds.kind"
+            " AND sequence BETWEEN ? AND ?"
         )
         return join([Condition(sql, ends) for ends in self.created], "OR")
 

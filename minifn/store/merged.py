@@ -13,7 +13,7 @@ from typing import Any
 from minifn.store import late_indexes
 from minifn.store.blocks import Range
 from minifn.store.chosen import of_column
-from minifn.store.conditions import ALWAYS, Condition, join
+from minifn.store.conditions import ALWAYS, Condition, exists, join
 from minifn.store.parts import tightest
 from minifn.store.plans import Orders, Scope, where
 from minifn.store.queries import INTEGER_MAX, Query
@@ -74,7 +74,7 @@ def sequences(
         f" FROM walk CROSS JOIN {table} AS next ON next.sequence = {following.sql}"
         f" ORDER BY 1 {way}, 2 {way}"
         f") SELECT sequence FROM (SELECT * FROM (SELECT key AS {column}, at AS sequence FROM walk"
-        f" WHERE EXISTS (SELECT 1 FROM {table} WHERE sequence = at AND ({matches.sql})) LIMIT ?)"
+        f" WHERE {exists(f'{table} WHERE sequence = at AND ({matches.sql})')} LIMIT ?)"
         f" UNION ALL SELECT {column}, sequence FROM {table} NOT INDEXED WHERE {tail.sql}"
         f" ORDER BY {column} {way}, sequence {way} LIMIT ? OFFSET ?)"
     )

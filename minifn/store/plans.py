@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from minifn.store import kinds
-from minifn.store.conditions import ALWAYS, Condition, condition, join, range_parts
+from minifn.store.conditions import ALWAYS, Condition, condition, exists, join, range_parts
 from minifn.store.kinds import BY_KIND
 from minifn.store.late_indexes import Source, rows, sources
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
@@ -170,8 +170,8 @@ def _count(conn: sqlite3.Connection, select: Condition) -> int:
 
 def tested(table: str, sequence: str, matches: Condition) -> Condition:
     """Return the condition that the row of a sequence matches."""
-    sql = f"EXISTS (SELECT 1 FROM {table} WHERE {table}.sequence = {sequence} AND ({matches.sql}))"
-    return Condition(sql, matches.values)
+    rows = f"{table} WHERE {table}.sequence = {sequence} AND ({matches.sql})"
+    return Condition(exists(rows), matches.values)
 
 
 def where(query: Query, scope: Scope, unsought: Collection[str] = ()) -> Condition:
