@@ -22,8 +22,11 @@ def measure_server(data: Path, engine: str) -> list[Row]:
     seconds = [first_answer(Server(data, sandbox=engine)) for _ in range(SAMPLES)]
     with Server(data, sandbox=engine) as running:
         pid = running.process.pid
+        # A start goes on for a second after the first answer: languages are found, for one.
+        started = time.monotonic()
+        wait_until(lambda: time.monotonic() - started > 4, 5, "the end of the start")
         before, began = cpu_seconds(pid), time.monotonic()
-        wait_until(lambda: time.monotonic() - began > 4, 5, "four idle seconds")
+        wait_until(lambda: time.monotonic() - began > 10, 11, "ten idle seconds")
         idle_cpu = 100 * (cpu_seconds(pid) - before) / (time.monotonic() - began)
         idle_mib = rss_mib(pid)
         with running.api as api:
@@ -69,7 +72,10 @@ def get(port: int, path: str) -> None:
 
 
 def measure_cold(data: Path, engine: str) -> list[Row]:
-    """Measure calls without a live worker, Python and Node.js: the first, and later ones."""
+    """Measure calls without a live worker, Python and Node.js: the first, and later ones.
+
+    The server has neither templates nor spares; `templates` measures those.
+    """
     with Server(data, sandbox=engine) as server:
         deploy_hello(server)
     rows = []
@@ -95,7 +101,7 @@ def measure_cold(data: Path, engine: str) -> list[Row]:
             at_most(
                 f"cold start {language}, median of the next",
                 statistics.median(samples[1:]),
-                15,
+                most,
                 "ms",
             )
         )
