@@ -14,11 +14,13 @@ from minifn.sandbox.launcher import proc
 from minifn.sandbox.spawner import run
 from tests.sandbox.commands import PYTHON, command, shell, started, until
 
-#: Takes a share of its memory, and then ends by a signal: what it does when it gets no more.
+#: Takes a share of its memory, and then ends by a signal, as programs do that get no more. It lives
+#: for some looks of the launcher: bubblewrap may end before the launcher knows its processes.
 CRASHES = """
-import os, sys
+import os, sys, time
 limit, share, number = int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 held = b"x" * int(limit * share)
+time.sleep(0.5)
 os.kill(os.getpid(), number)
 """
 
