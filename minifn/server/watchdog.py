@@ -53,7 +53,7 @@ class Watchdog:
         while not self._over.wait(pause):
             alive_at = self._alive_at
             held = time.monotonic() - alive_at - BEAT_SECONDS
-            # No earlier than the loop can have been held for so long.
+            # No earlier than the loop can have been held for that time.
             pause = HELD_SECONDS - held if held < HELD_SECONDS else BEAT_SECONDS
             if held >= HELD_SECONDS and reported != alive_at:
                 reported = alive_at
