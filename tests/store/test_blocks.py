@@ -11,12 +11,12 @@ from minifn.store.attributes import ALL_EXECUTIONS as ATTRIBUTES
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Method, Order, Query
 from tests.store.filling import fill
+from tests.store.steps import counted
 
 ROWS, BLOCK = 3000, 100
 FUNCTIONS = 10
-#: Steps of SQLite's machine between two counts, and most steps of a page: a walk over half of the
-#: rows takes more.
-STEPS, STEPS_MAX = 10, 7_000
+#: Most steps of a page: a walk over half of the rows takes more.
+STEPS_MAX = 7_000
 #: Kinds of all functions, and most steps to find the first rows of one.
 KINDS, STEPS_OF_KIND = 100, 80
 
@@ -54,23 +54,13 @@ def conn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connectio
 
 
 def read(conn: sqlite3.Connection, query: Query, function_id: str = "") -> tuple[list[str], int]:
-    """Return the ids of a page, and the steps that SQLite took in hundreds."""
-    steps = 0
-
-    def count() -> int:
-        nonlocal steps
-        steps += STEPS
-        return 0
-
-    conn.set_progress_handler(count, STEPS)
-    try:
+    """Return the ids of a page, and the steps that SQLite took."""
+    with counted(conn) as took:
         if function_id:
             page = executions.page(conn, function_id, query, count=False)
         else:
             page = executions.page_of_all(conn, query, count=False)
-    finally:
-        conn.set_progress_handler(None, 0)
-    return [item.id for item in page.items], steps
+    return [item.id for item in page.items], took.steps
 
 
 @pytest.mark.parametrize("order", ["sequence", "created_at"])

@@ -13,11 +13,11 @@ from minifn.store.attributes import EXECUTIONS
 from minifn.store.connection import connect
 from minifn.store.queries import CREATION, Comparison, Method, Order, Query
 from tests.store.filling import fill
+from tests.store.steps import counted
 
 ROWS = 1000
-#: Steps of SQLite's machine between two counts, and most steps of a page: to read all rows takes
-#: more.
-STEPS, STEPS_MAX = 10, 5_000
+#: Most steps of a page: to read all rows takes more.
+STEPS_MAX = 5_000
 COLUMNS: dict[str, Any] = {
     "status": "completed",
     "response_status_code": 200,
@@ -112,15 +112,7 @@ def test_the_rows_and_the_time_of_every_page(
             cursor_before=before,
             limit=7,
         )
-        steps = 0
-
-        def count() -> int:
-            nonlocal steps
-            steps += STEPS
-            return 0
-
-        conn.set_progress_handler(count, STEPS)
-        page = executions.page(conn, "fn", query, count=False)
-        conn.set_progress_handler(None, 0)
+        with counted(conn) as took:
+            page = executions.page(conn, "fn", query, count=False)
         assert [item.id for item in page.items] == expected(column, query), query
-        assert steps < STEPS_MAX, query
+        assert took.steps < STEPS_MAX, query

@@ -15,11 +15,11 @@ from minifn.store.connection import connect
 from minifn.store.migrations import MIGRATIONS
 from minifn.store.queries import Combination, Comparison, Filter, Method, Query
 from tests.store.filling import fill
+from tests.store.steps import counted
 
 ROWS = 1000
-#: Steps of SQLite's machine between two counts, and most steps of a page with its total: to read
-#: all rows takes more.
-STEPS, STEPS_MAX = 10, 4_000
+#: Most steps of a page with its total: to read all rows takes more.
+STEPS_MAX = 4_000
 PATH, STATUS = ALL_EXECUTIONS["request_path"], ALL_EXECUTIONS["status"]
 
 
@@ -137,17 +137,9 @@ def test_few_rows_are_read(
 ) -> None:
     # The candidates of a plan are counted so far.
     monkeypatch.setattr(plans, "TOTAL_MAX", 50)
-    steps = 0
-
-    def count() -> int:
-        nonlocal steps
-        steps += STEPS
-        return 0
-
-    conn.set_progress_handler(count, STEPS)
-    found(conn, Comparison(method, PATH, (value,)), function_id=function_id)
-    conn.set_progress_handler(None, 0)
-    assert steps < STEPS_MAX
+    with counted(conn) as took:
+        found(conn, Comparison(method, PATH, (value,)), function_id=function_id)
+    assert took.steps < STEPS_MAX
 
 
 def known(conn: sqlite3.Connection, function_id: str) -> int:
